@@ -1,0 +1,126 @@
+"""What an organization's schema stores of its sellers and their credit.
+
+Balances and entries are written by the SQL function ``ledger_post`` alone (sql/ledger.sql); these models are for
+reading them. Amounts are whole Tomans.
+"""
+
+from django.db import models
+from django.db.models import F, Q
+
+from shared.money import LARGEST_AMOUNT, LARGEST_BALANCE
+
+
+class Seller(models.Model):
+    """Somebody who sells recharges on credit. The user who signs in as this seller is in the public schema."""
+
+    name = models.CharField(max_length=200)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Account(models.Model):
+    """A seller's balance and the number of the seller's last entry: the row that every posting updates.
+
+    It is apart from the seller so that the row that changes all the time is small and has no index but its key.
+    """
+
+    seller = models.OneToOneField(Seller, on_delete=models.PROTECT, primary_key=True)
+    balance = models.BigIntegerField(default=0)
+    last_number = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(balance__gte=0), name="account_balance_not_negative"),
+            models.CheckConstraint(condition=Q(balance__lte=LARGEST_BALANCE), name="account_balance_bounded"),
+            models.CheckConstraint(condition=Q(last_number__gte=0), name="account_last_number_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.balance} Tomans"
+
+
+class Entry(models.Model):
+    """One change of a balance. Entries are only ever added; the database refuses anything else."""
+
+    class Kind(models.TextChoices):
+        CREDIT = "credit"
+        RECHARGE = "recharge"
+        REFUND = "refund"
+        ADJUSTMENT = "adjustment"
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    """UUIDv7 of ``created_at``: sorts by time, see sql/uuid7.sql."""
+    seller = models.ForeignKey(Account, on_delete=models.PROTECT, db_index=False)
+    number = models.BigIntegerField()
+    """1, 2, 3 … for each seller, without a gap."""
+    kind = models.CharField(max_length=10, choices=Kind)
+    amount = models.BigIntegerField()
+    balance_after = models.BigIntegerField()
+    reference = models.UUIDField()
+    """The credit request or the recharge that caused it."""
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "entries"
+        indexes = [models.Index(fields=["seller", "id"], name="entry_seller")]
+        constraints = [
+            models.UniqueConstraint(fields=["seller", "number"], name="entry_number"),
+            models.UniqueConstraint(fields=["kind", "reference"], name="entry_reference"),
+            models.CheckConstraint(condition=Q(number__gte=1), name="entry_number_positive"),
+            models.CheckConstraint(condition=Q(balance_after__gte=0), name="entry_balance_not_negative"),
+            models.CheckConstraint(
+                condition=Q(kind="recharge", amount__lt=0)
+                | Q(kind__in=["credit", "refund"], amount__gt=0)
+                | (Q(kind="adjustment") & ~Q(amount=0)),
+                name="entry_sign",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.kind} {self.amount}"
+
+
+class CreditRequest(models.Model):
+    """A seller's request for credit, and what an admin decided."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        APPROVED = "approved"
+        REJECTED = "rejected"
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False)
+    idempotency_key = models.CharField(max_length=255)
+    amount = models.BigIntegerField()
+    note = models.CharField(max_length=500, blank=True)
+    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
+    reason = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.CharField(max_length=150, blank=True)
+    """The admin's username as it was then."""
+    decided_by_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["seller", "id"], name="credit_request_seller"),
+            models.Index(fields=["status", "id"], name="credit_request_status"),
+        ]
+        constraints = [
+            # The key first: an admin looks for one without knowing whose it is.
+            models.UniqueConstraint(fields=["idempotency_key", "seller"], name="credit_request_key"),
+            models.CheckConstraint(
+                condition=Q(amount__gte=1, amount__lte=LARGEST_AMOUNT), name="credit_request_amount"
+            ),
+            models.CheckConstraint(
+                condition=Q(status="pending", decided_at__isnull=True)
+                | Q(status__in=["approved", "rejected"], decided_at__gte=F("created_at")),
+                name="credit_request_decided",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} Tomans, {self.status}"

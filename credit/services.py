@@ -1,0 +1,167 @@
+"""Writes of sellers and credit requests. They run on the organization's schema (``tenant_context``)."""
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from django.db import transaction
+
+from credit.errors import AlreadyDecided, BalanceLimitExceeded
+from credit.models import Account, CreditRequest, Seller
+from shared.database import call_function
+from shared.errors import NotFound, SellerInactive
+from shared.idempotency import IdempotencyKeyReused
+from shared.services import create_member, set_membership_active
+from shared.tokens import SELLER
+from tenants.models import Organization
+
+T = TypeVar("T")
+
+_REQUEST_FIELDS = (
+    "id",
+    "seller_id",
+    "idempotency_key",
+    "amount",
+    "note",
+    "status",
+    "reason",
+    "created_at",
+    "decided_at",
+    "decided_by",
+    "decided_by_id",
+)
+_REQUEST_COLUMNS = "outcome, " + ", ".join(f"(request).{name}" for name in _REQUEST_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Generic[T]):
+    """A row that a call wrote, or (``is_replay``) that an earlier call with the same content had written."""
+
+    row: T
+    is_replay: bool
+
+
+def create_seller(*, organization: Organization, name: str, username: str, password: str) -> Seller:
+    """A seller with an empty account, and the user who signs in as this seller.
+
+    Raises:
+        InvalidRequest: the name, the username or the password won't do.
+        UsernameTaken: the organization has a user of this name.
+    """
+    with transaction.atomic():
+        seller = Seller.objects.create(name=name)
+        Account.objects.create(seller=seller)
+        create_member(
+            organization_id=organization.pk,
+            slug=organization.slug,
+            role=SELLER,
+            username=username,
+            password=password,
+            seller_id=seller.pk,
+        )
+    return seller
+
+
+def update_seller(
+    *, organization: Organization, seller_id: int, name: str | None = None, is_active: bool | None = None
+) -> Seller:
+    """Renames a seller, or switches one off or on. What is None stays as it is.
+
+    A seller who is switched off sells nothing from the moment that this commits, and can't sign in.
+
+    Raises:
+        NotFound: there is no such seller.
+    """
+    with transaction.atomic():
+        seller = Seller.objects.select_for_update().filter(pk=seller_id).first()
+        if seller is None:
+            raise NotFound("There is no such seller.")
+        if name is not None:
+            seller.name = name
+        if is_active is not None:
+            seller.is_active = is_active
+            set_membership_active(organization_id=organization.pk, seller_id=seller_id, is_active=is_active)
+        seller.save(update_fields=["name", "is_active"])
+    return seller
+
+
+def create_credit_request(
+    *, organization: Organization, seller_id: int, idempotency_key: str, amount: int, note: str
+) -> Written[CreditRequest]:
+    """Asks for ``amount`` Tomans; once per key.
+
+    Raises:
+        SellerInactive: the seller was switched off.
+        IdempotencyKeyReused: the key was used for another amount or note.
+        SellerBusy: too much else was going on for this seller.
+    """
+    outcome, request = _call(
+        organization,
+        "credit_request_create",
+        [organization.pk, seller_id, idempotency_key, amount, note],
+    )
+    match outcome:
+        case "created" | "replayed":
+            return Written(request, is_replay=outcome == "replayed")
+        case "key_reused":
+            raise IdempotencyKeyReused
+        case "seller_inactive":
+            raise SellerInactive
+    raise AssertionError(outcome)
+
+
+def approve_credit_request(
+    *, organization: Organization, request_id: UUID, decided_by: str, decided_by_id: int
+) -> Written[CreditRequest]:
+    """Approves a request and puts its amount on the seller's balance, in one transaction; once, however often called.
+
+    Raises:
+        NotFound: there is no such request.
+        AlreadyDecided: it was rejected.
+        BalanceLimitExceeded: the balance would pass the largest one.
+        SellerBusy: too much else was going on for this seller.
+    """
+    return _decide(organization, request_id, CreditRequest.Status.APPROVED, "", decided_by, decided_by_id)
+
+
+def reject_credit_request(
+    *, organization: Organization, request_id: UUID, reason: str, decided_by: str, decided_by_id: int
+) -> Written[CreditRequest]:
+    """Rejects a request; once, however often called (the first reason stays).
+
+    Raises:
+        NotFound: there is no such request.
+        AlreadyDecided: it was approved.
+        SellerBusy: too much else was going on for this seller.
+    """
+    return _decide(organization, request_id, CreditRequest.Status.REJECTED, reason, decided_by, decided_by_id)
+
+
+def _decide(
+    organization: Organization,
+    request_id: UUID,
+    status: CreditRequest.Status,
+    reason: str,
+    decided_by: str,
+    decided_by_id: int,
+) -> Written[CreditRequest]:
+    outcome, request = _call(
+        organization,
+        "credit_request_decide",
+        [organization.pk, request_id, str(status), reason, decided_by, decided_by_id],
+    )
+    match outcome:
+        case "decided" | "replayed":
+            return Written(request, is_replay=outcome == "replayed")
+        case "already_decided":
+            raise AlreadyDecided(f"This request was {request.status} on {request.decided_at:%Y-%m-%d}.")
+        case "over_limit":
+            raise BalanceLimitExceeded("The balance would pass 9007199254740991 Tomans; nothing was done.")
+        case "not_found":
+            raise NotFound("There is no such credit request.")
+    raise AssertionError(outcome)
+
+
+def _call(organization: Organization, function: str, arguments: list[Any]) -> tuple[str, CreditRequest]:
+    outcome, *values = call_function(organization.schema_name, function, _REQUEST_COLUMNS, arguments)
+    return outcome, CreditRequest(**dict(zip(_REQUEST_FIELDS, values, strict=True)))

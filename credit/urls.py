@@ -1,0 +1,17 @@
+from django.urls import path, register_converter
+
+from credit import api
+from shared.converters import BigIntConverter
+
+register_converter(BigIntConverter, "bigint")
+
+urlpatterns = [
+    path("sellers", api.SellersView.as_view()),
+    path("sellers/<bigint:seller_id>", api.SellerView.as_view()),
+    path("entries", api.EntriesView.as_view()),
+    path("entries.csv", api.EntriesExportView.as_view()),
+    path("credit-requests", api.CreditRequestsView.as_view()),
+    path("credit-requests/<uuid:request_id>", api.CreditRequestView.as_view()),
+    path("credit-requests/<uuid:request_id>/approve", api.ApproveView.as_view()),
+    path("credit-requests/<uuid:request_id>/reject", api.RejectView.as_view()),
+]

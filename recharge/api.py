@@ -1,0 +1,182 @@
+"""Selling recharges and looking at them, and balances, over HTTP."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import serializers, status
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from credit.api import narrow_to_own
+from credit.permissions import IsActiveSeller, own_seller_id
+from recharge import queries, services
+from recharge.models import Recharge
+from recharge.operators import Operator, operator_of
+from shared.exports import CSVRenderer, csv_response, pages_of
+from shared.fields import IdParameter, StrictSerializer, TimeParameter
+from shared.idempotency import LONGEST_KEY, idempotency_key_of, replayed
+from shared.money import TomansField
+from shared.openapi import IDEMPOTENCY_KEY, REPLAYED
+from shared.pagination import PageQuery, Query, page_of, page_serializer
+from shared.parsers import body_of
+from shared.permissions import IsOrganizationAdmin, IsSeller
+from shared.phones import PhoneNumberField
+from shared.tokens import require_principal
+from tenants.routing import organization_of
+
+# --- Balances: here and not in credit, since what is in flight is recharges -------------------------------------------
+
+
+class BalanceSerializer(serializers.Serializer[queries.Balance]):
+    seller_id = serializers.IntegerField()
+    balance = serializers.IntegerField(help_text="Tomans.")
+    in_flight = serializers.IntegerField(help_text="Tomans, already debited, of pending and unknown recharges.")
+    last_entry = serializers.IntegerField(help_text="The number of the last entry; 0 before the first.")
+    as_of = serializers.DateTimeField()
+
+
+class OwnBalanceView(APIView):
+    permission_classes = (IsActiveSeller,)
+
+    @extend_schema(responses=BalanceSerializer)
+    def get(self, request: Request) -> Response:
+        """A seller's own balance."""
+        seller_id = require_principal(request).seller_id
+        assert seller_id is not None
+        return Response(BalanceSerializer(queries.balance_of(seller_id)).data)
+
+
+class SellerBalanceView(APIView):
+    permission_classes = (IsOrganizationAdmin,)
+
+    @extend_schema(responses=BalanceSerializer)
+    def get(self, request: Request, seller_id: int) -> Response:
+        """A seller's balance, for an admin."""
+        return Response(BalanceSerializer(queries.balance_of(seller_id)).data)
+
+
+# --- Recharges --------------------------------------------------------------------------------------------------------
+
+RECHARGE_COLUMNS = (
+    "id",
+    "seller_id",
+    "phone_number",
+    "operator",
+    "amount",
+    "status",
+    "failure",
+    "balance_after",
+    "created_at",
+    "completed_at",
+)
+
+
+class NewRechargeSerializer(StrictSerializer):
+    phone_number = PhoneNumberField()
+    amount = TomansField()
+    operator = serializers.ChoiceField(
+        Operator.choices, required=False, help_text="For ported numbers; found from the number otherwise."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "operator" not in attrs:
+            operator = operator_of(attrs["phone_number"])
+            if operator is None:
+                raise serializers.ValidationError(
+                    {"operator": "The operator of this number is not known; name it."}, code="unknown_operator"
+                )
+            attrs["operator"] = operator
+        return attrs
+
+
+class RechargeSerializer(serializers.ModelSerializer[Recharge]):
+    seller_id = serializers.IntegerField()
+    failure = serializers.SerializerMethodField(help_text="Why it failed; null unless it did.")
+
+    class Meta:
+        model = Recharge
+        fields = RECHARGE_COLUMNS
+
+    def get_failure(self, recharge: Recharge) -> str | None:
+        return recharge.failure or None
+
+
+class RechargeFilters(Query):
+    status = serializers.ChoiceField(Recharge.Status.choices, required=False)
+    operator = serializers.ChoiceField(Operator.choices, required=False)
+    phone_number = PhoneNumberField(required=False)
+    idempotency_key = serializers.RegexField(r"^[ -~]+$", required=False, max_length=LONGEST_KEY, trim_whitespace=False)
+    seller_id = IdParameter(required=False, help_text="Admins only.")
+    created_from = TimeParameter(required=False, help_text="This moment or later.")
+    created_to = TimeParameter(required=False, help_text="Before this moment.")
+
+
+class RechargeQuery(RechargeFilters, PageQuery):
+    pass
+
+
+@extend_schema_view(
+    get=extend_schema(parameters=[RechargeQuery], responses=page_serializer(RechargeSerializer)),
+    post=extend_schema(
+        parameters=[IDEMPOTENCY_KEY, REPLAYED],
+        request=NewRechargeSerializer,
+        responses={200: RechargeSerializer, 201: RechargeSerializer},
+    ),
+)
+class RechargesView(APIView):
+    def get_permissions(self) -> list[Any]:
+        # A sale asks whether the seller is active inside its own statement.
+        allowed = IsSeller if self.request.method == "POST" else IsOrganizationAdmin | IsActiveSeller
+        return [allowed()]
+
+    def get(self, request: Request) -> Response:
+        """Recharges, newest first: a seller's own, or all for an admin."""
+        query = RechargeQuery.read(request)
+        return page_of(request, queries.recharges(**narrow_to_own(request, query)), query, RechargeSerializer)
+
+    def post(self, request: Request) -> Response:
+        """Sell a recharge: debits its amount and records it, or refuses and does neither."""
+        key = idempotency_key_of(request._request)
+        body = NewRechargeSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        seller_id = require_principal(request).seller_id
+        assert seller_id is not None
+        sold = services.sell_recharge(
+            organization=organization_of(request._request),
+            seller_id=seller_id,
+            idempotency_key=key,
+            **body.validated_data,
+        )
+        data = RechargeSerializer(sold.row).data
+        return replayed(Response(data)) if sold.is_replay else Response(data, status=status.HTTP_201_CREATED)
+
+
+class RechargeView(APIView):
+    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+
+    @extend_schema(responses=RechargeSerializer)
+    def get(self, request: Request, recharge_id: UUID) -> Response:
+        """One recharge."""
+        row = queries.recharge_by_id(recharge_id, seller_id=own_seller_id(request))
+        return Response(RechargeSerializer(row).data)
+
+
+class RechargesExportView(APIView):
+    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+    renderer_classes = (CSVRenderer, JSONRenderer)
+
+    @extend_schema(parameters=[RechargeFilters], responses={(200, "text/csv"): OpenApiTypes.STR})
+    def get(self, request: Request) -> HttpResponseBase:
+        """The same as CSV, all of it."""
+        filters = narrow_to_own(request, RechargeFilters.read(request))
+        organization = organization_of(request._request)
+
+        def rows(**after: Any) -> Any:
+            return queries.recharges(**filters).filter(**after)
+
+        return csv_response(filename="recharges.csv", columns=RECHARGE_COLUMNS, pages=pages_of(organization, rows))

@@ -1,0 +1,51 @@
+import json
+import sys
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django_tenants.utils import tenant_context
+
+from recharge.queries import Fault, find_faults
+from tenants.queries import working_organizations
+
+
+class Command(BaseCommand):
+    help = "Proves the books of every organization from the tables alone. Exit status 1, and the rows, if any is wrong."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--organization", metavar="SLUG", help="only this one")
+        parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        organizations = working_organizations()
+        if options["organization"]:
+            organizations = organizations.filter(slug=options["organization"])
+            if not organizations:
+                raise CommandError(f"There is no organization {options['organization']!r}.", returncode=2)
+        found: dict[str, list[Fault]] = {}
+        for organization in organizations:
+            with tenant_context(organization):
+                found[organization.slug] = find_faults()
+        clean = not any(found.values())
+
+        if options["json"]:
+            report = {
+                "clean": clean,
+                "organizations": {slug: [asdict(fault) for fault in faults] for slug, faults in found.items()},
+            }
+            self.stdout.write(json.dumps(report, ensure_ascii=False))
+        else:
+            for slug, faults in found.items():
+                self.stdout.write(f"{slug}: {'clean' if not faults else f'{len(faults)} faults'}")
+                for fault in faults:
+                    seller = "" if fault.seller_id is None else f", seller {fault.seller_id}"
+                    self.stdout.write(
+                        f"  {fault.fault} (invariant {fault.invariant}{seller}): {fault.row}: {fault.detail}"
+                    )
+            self.stdout.write(
+                f"{len(found)} organizations: " + ("the books are right." if clean else "THE BOOKS ARE WRONG.")
+            )
+        if not clean:
+            sys.exit(1)

@@ -1,0 +1,44 @@
+"""Mobile operators of Iran, and which one a number belongs to."""
+
+from functools import lru_cache
+
+import phonenumbers
+from django.db import models
+from phonenumbers import carrier
+
+
+class Operator(models.TextChoices):
+    """The operators that can be recharged; the values are what the API takes and returns."""
+
+    MCI = "mci", "Hamrah-e Aval (MCI)"
+    IRANCELL = "irancell", "Irancell (MTN)"
+    RIGHTEL = "rightel", "RighTel"
+    APTEL = "aptel", "ApTel"
+    ESPADAN = "espadan", "Espadan (MTCE)"
+    TELEKISH = "telekish", "TeleKish"
+
+
+_BY_CARRIER = {
+    "IR-MCI": Operator.MCI,
+    "Irancell": Operator.IRANCELL,
+    "Rightel": Operator.RIGHTEL,
+    "Aptel": Operator.APTEL,
+    "MTCE": Operator.ESPADAN,
+    "TeleKish": Operator.TELEKISH,
+}
+
+# The package's data tell Iranian operators apart by at most this much of the E.164 number (a test checks it), so the
+# answer for a prefix is the answer for every number that begins with it.
+_PREFIX = len("+989999")
+
+
+def operator_of(phone_number: str) -> Operator | None:
+    """The operator whose block an E.164 number is from; None where the carrier data don't know. A ported number is with
+    another operator by now, which only its owner can say."""
+    return _operator_of_block(phone_number[:_PREFIX])
+
+
+@lru_cache(maxsize=1000)
+def _operator_of_block(prefix: str) -> Operator | None:
+    number = phonenumbers.parse(prefix.ljust(len("+989121234567"), "0"))
+    return _BY_CARRIER.get(carrier.name_for_number(number, "en"))

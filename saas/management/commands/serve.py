@@ -1,0 +1,62 @@
+import os
+import socket
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+
+THREADS = 4
+"""Per worker process. A thread mostly waits for PostgreSQL; more of them only take turns at the interpreter."""
+
+
+class Command(BaseCommand):
+    help = "Serves HTTP with Granian: processes of several threads. SIGINT or SIGTERM stops it after what it has begun."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000, help="default: 8000")
+        parser.add_argument(
+            "--workers", type=int, default=max(2, os.cpu_count() or 1), help="processes; default: one a core"
+        )
+        parser.add_argument("--threads", type=int, default=THREADS, help=f"of each process; default: {THREADS}")
+        parser.add_argument(
+            "--no-delivery",
+            action="store_true",
+            help="no delivery worker beside it (there is none yet: the instant gateway settles in the sale itself)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["workers"] < 1 or options["threads"] < 1:
+            raise CommandError("--workers and --threads must be at least 1.")
+        check_port_is_free(options["host"], options["port"])
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
+        Server(
+            "saas.wsgi:application",
+            address=options["host"],
+            port=options["port"],
+            interface=Interfaces.WSGI,
+            workers=options["workers"],
+            blocking_threads=options["threads"],
+            websockets=False,
+            respawn_failed_workers=True,
+            workers_kill_timeout=30,
+            log_level=LogLevels.warning,
+        ).serve()
+
+
+def check_port_is_free(host: str, port: int) -> None:
+    """Granian's sockets share a port (SO_REUSEPORT), with a server that runs already too; this refuses that.
+
+    Raises:
+        CommandError: the address is in use or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise CommandError(f"Can't listen on {host}:{port}: {error}. Choose another with --port.") from None

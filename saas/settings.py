@@ -1,0 +1,196 @@
+"""The one settings file. Everything that differs between installations comes from the environment.
+
+``DATABASE_URL``, ``SECRET_KEY``   required; the embedded mode (see saas/embedded.py) makes both
+``BASE_DOMAIN``                    the platform's host; organizations are its subdomains (default ``localhost``)
+``HTTPS``                          cookies go over TLS only (default: yes, except in the embedded mode)
+``TRUSTED_PROXIES``                how many reverse proxies stand in front, for the client's address (default 0)
+``LOG_LEVEL``                      default ``INFO``
+``DEBUG``                          default off
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import parse_dsn
+
+from shared.logs import configure_logging
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+DEBUG = env.bool("DEBUG", default=False)
+EMBEDDED = env.bool("RECHARGE_EMBEDDED", default=False)
+
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if len(SECRET_KEY) < 50:
+    # It signs tokens with HMAC-SHA256 (RFC 7518 section 3.2 wants 256 bits); Django's own check asks for 50 characters.
+    raise ImproperlyConfigured("Set SECRET_KEY to a random string of at least 50 characters.")
+
+# --- Hosts ------------------------------------------------------------------------------------------------------------
+
+BASE_DOMAIN = env.str("BASE_DOMAIN", default="localhost").lower().rstrip(".")
+ALLOWED_HOSTS = [BASE_DOMAIN, f".{BASE_DOMAIN}"]
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+
+# --- Database and tenancy ---------------------------------------------------------------------------------------------
+
+DATABASE_URL = env.str("DATABASE_URL", default="")
+if not DATABASE_URL:
+    raise ImproperlyConfigured("Set DATABASE_URL, or run through manage.py, which starts the embedded database.")
+try:
+    # libpq's own parser: it knows every parameter and every way to write a host, a socket's directory included.
+    _dsn = parse_dsn(DATABASE_URL)
+except ProgrammingError as error:
+    raise ImproperlyConfigured(f"DATABASE_URL is no PostgreSQL address: {error}") from None
+DATABASES = {
+    "default": {
+        "ENGINE": "django_tenants.postgresql_backend",
+        "NAME": _dsn.pop("dbname", ""),
+        "USER": _dsn.pop("user", ""),
+        "PASSWORD": _dsn.pop("password", ""),
+        "HOST": _dsn.pop("host", ""),
+        "PORT": _dsn.pop("port", ""),
+        "OPTIONS": _dsn,
+        # A connection stays for the life of its thread. One that died is noticed by the statement that finds it dead.
+        "CONN_MAX_AGE": None,
+    }
+}
+DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
+
+TENANT_MODEL = "tenants.Organization"
+TENANT_DOMAIN_MODEL = "tenants.Domain"
+TENANT_LIMIT_SET_CALLS = True  # SET search_path once per change of schema, not before every cursor
+PUBLIC_SCHEMA_URLCONF = "saas.urls_platform"
+ROOT_URLCONF = "saas.urls_organization"
+
+SHARED_APPS = [
+    "django_tenants",
+    "shared",
+    "tenants",
+    "saas",
+    "saas.apps.PlatformAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+TENANT_APPS = ["credit", "recharge"]
+INSTALLED_APPS = SHARED_APPS + TENANT_APPS
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+
+WSGI_APPLICATION = "saas.wsgi.application"
+MIDDLEWARE = [
+    "shared.requests.RequestMiddleware",
+    "saas.health.HealthMiddleware",
+    "tenants.routing.RoutingMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "shared.sessions.RealmAuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+# The files come out of the installed packages, found once when a process starts: no collectstatic to forget.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+HTTPS = env.bool("HTTPS", default=not EMBEDDED)
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 60 * 60
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SILENCED_SYSTEM_CHECKS = [
+    # No redirect from http to https here: the reverse proxy does it for pages, and an API that answers a redirect
+    # teaches clients to send tokens in the clear first.
+    "security.W008",
+]
+
+# --- Identity ---------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "shared.User"
+AUTHENTICATION_BACKENDS = ["shared.sessions.RealmBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": SECRET_KEY,
+    "ISSUER": BASE_DOMAIN,
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    "USER_ID_CLAIM": "sub",
+    "AUTH_TOKEN_CLASSES": ("shared.tokens.AccessToken",),
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["shared.tokens.RealmJWTAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["shared.permissions.Authenticated"],
+    "DEFAULT_PARSER_CLASSES": ["shared.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "shared.openapi.ContractSchema",
+    "EXCEPTION_HANDLER": "shared.errors.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Recharge",
+    "DESCRIPTION": "Mobile top-ups sold on credit. Amounts are whole Tomans; errors are RFC 9457 problem documents.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": [],
+    "SERVE_AUTHENTICATION": [],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "shared.openapi.problem_responses"],
+}
+
+# --- The rest ---------------------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+CSRF_FAILURE_VIEW = "shared.errors.csrf_failure"
+
+LOGGING_CONFIG = None
+configure_logging(level=env.str("LOG_LEVEL", default="INFO"))

@@ -1,0 +1,17 @@
+"""What an organization's host answers."""
+
+from django.urls import include, path
+
+from saas.docs import documentation
+
+urlpatterns = [
+    path("api/v1/", include("shared.urls")),
+    path("api/v1/", include("credit.urls")),
+    path("api/v1/", include("recharge.urls")),
+    *documentation("saas.urls_organization"),
+]
+
+handler400 = "shared.errors.bad_request"
+handler403 = "shared.errors.permission_denied"
+handler404 = "shared.errors.not_found"
+handler500 = "shared.errors.server_error"

@@ -1,0 +1,18 @@
+"""What the platform's own host answers."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from saas.docs import documentation
+
+urlpatterns = [
+    path("api/v1/", include("shared.urls")),
+    path("api/v1/", include("tenants.urls")),
+    *documentation("saas.urls_platform"),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "shared.errors.bad_request"
+handler403 = "shared.errors.permission_denied"
+handler404 = "shared.errors.not_found"
+handler500 = "shared.errors.server_error"

@@ -1,0 +1,61 @@
+"""Calling the money functions: one statement, one round trip, in autocommit."""
+
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, connection
+from psycopg2 import errorcodes, sql
+
+from shared.errors import Problem
+
+
+class SellerBusy(Problem):
+    """503: the seller's lock was not granted in time; nothing was done. ``Retry-After`` is in seconds."""
+
+    status, code, title = 503, "seller_busy", "Seller busy"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Other requests for this seller are still running; nothing was done, try again.",
+            headers={"Retry-After": "1"},
+        )
+
+
+def call_function(schema: str, function: str, columns: str, arguments: list[Any]) -> tuple[Any, ...]:
+    """Calls one of the SQL functions of an organization's schema and returns the one row that it answers.
+
+    The name is schema-qualified and the function pins its own search path, so this goes to the driver's cursor beside
+    django-tenants, which would spend a second round trip on ``SET search_path``.
+
+    If the connection turns out to be dead, the call is repeated once on a new one: every money function either is
+    idempotent by its key or decides something once, so that a repetition of what had in fact been done finds it done.
+    Inside a transaction nothing is repeated.
+
+    Raises:
+        SellerBusy: the lock was not granted within the function's ``lock_timeout``.
+        django.db.OperationalError: the database can't be reached.
+    """
+    # `columns` is a constant of our own source.
+    statement = sql.SQL("SELECT {} FROM {}.{}({}) AS answer").format(
+        sql.SQL(columns),
+        sql.Identifier(schema),
+        sql.Identifier(function),
+        sql.SQL(", ").join([sql.Placeholder()] * len(arguments)),
+    )
+    try:
+        return _execute(statement, arguments)
+    except (OperationalError, InterfaceError) as error:
+        if getattr(error.__cause__, "pgcode", None) == errorcodes.LOCK_NOT_AVAILABLE:
+            raise SellerBusy from None
+        if connection.in_atomic_block or connection.is_usable():
+            raise
+        connection.close()
+        return _execute(statement, arguments)
+
+
+def _execute(statement: sql.Composed, arguments: list[Any]) -> tuple[Any, ...]:
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+        cursor.execute(statement, arguments)
+        row: tuple[Any, ...] = cursor.fetchone()
+        return row

@@ -1,0 +1,257 @@
+"""Errors as problem documents (RFC 9457): the base class of the product's own, and what the web frameworks' become.
+
+A service raises a subclass of :class:`Problem` that names what went wrong in the business; the API answers it as it is.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from rest_framework import exceptions
+
+from shared.requests import request_id_of
+
+_log = structlog.get_logger("recharge.errors")
+
+
+class Problem(Exception):
+    """Something a client is told about, as an RFC 9457 problem document.
+
+    ``status``, ``code`` and ``title`` belong to the class; ``detail`` says what happened this time and what to do;
+    ``members`` are further members of the document (amounts in Tomans); ``headers`` go onto the response.
+    """
+
+    status = 500
+    code = "internal_error"
+    title = "Internal error"
+
+    def __init__(self, detail: str = "", *, headers: dict[str, str] | None = None, **members: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.members = members
+        self.headers = headers or {}
+
+    def document(self, request_id: str = "") -> dict[str, Any]:
+        """The problem document; ``request_id`` is left out where there is none."""
+        document = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail or self.title,
+        }
+        if request_id:
+            document["request_id"] = request_id
+        return document | self.members
+
+
+class InvalidRequest(Problem):
+    """400: the body, a parameter or a header is wrong; ``errors`` says which."""
+
+    status, code, title = 400, "invalid_request", "Invalid request"
+
+    @classmethod
+    def of_field(cls, field: str, code: str, detail: str) -> "InvalidRequest":
+        """One field (or parameter, or header) is wrong."""
+        return cls(f"{field}: {detail}", errors=[{"field": field, "code": code, "detail": detail}])
+
+
+class NotAuthenticated(Problem):
+    """401: the request carries no bearer token."""
+
+    status, code, title = 401, "not_authenticated", "Authentication required"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+class TokenInvalid(NotAuthenticated):
+    """401: the token is malformed, not signed by us, of the wrong type, spent or revoked."""
+
+    code, title = "token_invalid", "Invalid token"
+
+
+class TokenExpired(NotAuthenticated):
+    """401: the token was good once; refresh it."""
+
+    code, title = "token_expired", "Token expired"
+
+
+class TokenWrongOrganization(NotAuthenticated):
+    """401: the token was issued for another host."""
+
+    code, title = "token_wrong_organization", "Token of another organization"
+
+
+class BadCredentials(NotAuthenticated):
+    """401: no such user here, or not this password; which of the two is not told."""
+
+    code, title = "bad_credentials", "Bad credentials"
+
+
+class PermissionDenied(Problem):
+    """403: signed in, but not for this."""
+
+    status, code, title = 403, "permission_denied", "Permission denied"
+
+
+class SellerInactive(PermissionDenied):
+    """403: an admin of the organization switched this seller off."""
+
+    code, title = "seller_inactive", "Seller inactive"
+
+    def __init__(self, detail: str = "This seller was switched off by an admin of the organization.") -> None:
+        super().__init__(detail)
+
+
+class NotFound(Problem):
+    """404: not there, or not yours; which of the two is not told."""
+
+    status, code, title = 404, "not_found", "Not found"
+
+
+class PayloadTooLarge(Problem):
+    """413: the body has more bytes than this path takes."""
+
+    status, code, title = 413, "payload_too_large", "Payload too large"
+
+
+class UsernameTaken(Problem):
+    """409: the organization (or the platform) already has a user of this name."""
+
+    status, code, title = 409, "username_taken", "Username taken"
+
+
+class Throttled(Problem):
+    """429: too many attempts; ``Retry-After`` (seconds) says when to try again."""
+
+    status, code, title = 429, "throttled", "Too many attempts"
+
+    def __init__(self, detail: str = "", *, retry_after: int) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class Unavailable(Problem):
+    """503: the database can't be reached or refused the work; try again after ``Retry-After`` (seconds)."""
+
+    status, code, title = 503, "unavailable", "Temporarily unavailable"
+
+    def __init__(self, detail: str = "The service is temporarily unavailable; try again.") -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
+
+
+class _FrameworkProblem(Problem):
+    def __init__(self, status: int, code: str, detail: str = "", **members: Any) -> None:
+        super().__init__(detail, **members)
+        self.status = status
+        self.code = code
+        self.title = HTTPStatus(status).phrase.capitalize()
+
+
+def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
+    """The HTTP response for a problem."""
+    response = HttpResponse(
+        json.dumps(problem.document(request_id_of(request)), ensure_ascii=False),
+        status=problem.status,
+        content_type="application/problem+json",
+    )
+    for name, value in problem.headers.items():
+        response[name] = value
+    return response
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
+    """Django REST framework's hook: answers what is known, and leaves the rest to :func:`server_error`."""
+    problem = problem_of(error)
+    return problem_response(context["request"], problem) if problem else None
+
+
+def problem_of(error: BaseException) -> Problem | None:
+    """The problem that an exception of ours, of Django's or of REST framework's stands for; None for a defect."""
+    match error:
+        case Problem():
+            return error
+        case exceptions.ValidationError():
+            errors = list(_field_errors(error.detail))
+            return InvalidRequest(f"{errors[0]['field']}: {errors[0]['detail']}", errors=errors)
+        case exceptions.NotAuthenticated():
+            return NotAuthenticated("This needs an access token: send it as 'Authorization: Bearer …'.")
+        case exceptions.AuthenticationFailed():
+            return TokenInvalid(str(error.detail))
+        case exceptions.PermissionDenied() | DjangoPermissionDenied():
+            return PermissionDenied("This account may not do that.")
+        case exceptions.NotFound() | Http404():
+            return NotFound("There is nothing at this address.")
+        case exceptions.MethodNotAllowed():
+            return _FrameworkProblem(405, "method_not_allowed", str(error.detail))
+        case exceptions.NotAcceptable():
+            return _FrameworkProblem(406, "not_acceptable", "The answer can't be given in a type that Accept allows.")
+        case exceptions.UnsupportedMediaType():
+            return _FrameworkProblem(415, "unsupported_media_type", "Send the body as application/json.")
+        case exceptions.ParseError():
+            return InvalidRequest(str(error.detail))
+        case RequestDataTooBig():
+            return PayloadTooLarge("The body is too large.")
+        case BadRequest() | SuspiciousOperation():
+            return InvalidRequest("The request is malformed.")
+        case OperationalError() | InterfaceError():
+            _log.error("database_unavailable", exc_info=error)
+            return Unavailable()
+        case DatabaseError() if "connection" in str(error).lower() and "closed" in str(error).lower():
+            _log.error("database_unavailable", exc_info=error)
+            return Unavailable()
+    return None
+
+
+def _field_errors(detail: Any, field: str = "") -> Iterator[dict[str, str]]:
+    """Flattens REST framework's nested error detail into ``{"field", "code", "detail"}``, fields joined by dots."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            below = "" if name == "non_field_errors" else str(name)
+            yield from _field_errors(inner, ".".join(filter(None, (field, below))))
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            nested = isinstance(inner, dict | list)
+            yield from _field_errors(inner, f"{field}.{index}" if nested and field else field)
+    else:
+        yield {"field": field or "body", "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
+
+
+# Django's own hooks, named in the URL maps: what happens outside of the API's views is a problem document too.
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler400."""
+    return problem_response(request, problem_of(exception) or InvalidRequest("The request is malformed."))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler403."""
+    return problem_response(request, PermissionDenied("This account may not do that."))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler404."""
+    return problem_response(request, NotFound("There is nothing at this address."))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """CSRF_FAILURE_VIEW."""
+    return problem_response(request, PermissionDenied("The form has expired; load the page again."))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """handler500: says nothing of the inside; the request id finds the traceback in the log."""
+    error = sys.exc_info()[1]
+    problem = problem_of(error) if error else None
+    if problem is None:
+        _log.error("internal_error", exc_info=error)
+        problem = Problem("Something went wrong on our side. The request id finds it in our log.")
+    return problem_response(request, problem)

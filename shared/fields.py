@@ -1,0 +1,93 @@
+"""Serializer bases and fields that take JSON as it is: nothing unknown is dropped, nothing is converted in silence."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rest_framework import serializers
+
+LARGEST_ID = 2**63 - 1
+"""The largest ``bigint``."""
+
+_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """A serializer for a request's body: a field that it does not know is an error, not a misspelling dropped."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            unknown = [str(name) for name in data if name not in self.fields]
+            if unknown:
+                detail = "There is no such field. Known: " + (", ".join(self.fields) or "none") + "."
+                error = serializers.ErrorDetail(detail, code="unknown_field")
+                raise serializers.ValidationError({name: [error] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class StringField(serializers.CharField):
+    """Text that must be a JSON string; surrounding white space is removed."""
+
+    default_error_messages = {"invalid": "This must be a string."}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class PasswordField(serializers.CharField):
+    """A password, taken to the letter (no white space is removed), write-only."""
+
+    default_error_messages = {"invalid": "This must be a string."}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(write_only=True, trim_whitespace=False, max_length=1024, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """``true`` or ``false``; not ``"yes"``, not ``1``."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class IdParameter(serializers.Field[int, str, int, Any]):
+    """A query parameter that is a seller's id: ASCII digits, 1 to 2^63 - 1."""
+
+    default_error_messages = {"invalid": "This must be an id: a whole number from 1 to 9223372036854775807."}
+
+    def to_internal_value(self, data: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,19}", data) or not 1 <= int(data) <= LARGEST_ID:
+            self.fail("invalid")
+        return int(data)
+
+    def to_representation(self, value: int) -> int:
+        return value
+
+
+class TimeParameter(serializers.Field[datetime, str, str, Any]):
+    """A query parameter that is an RFC 3339 time with its zone."""
+
+    default_error_messages = {
+        "invalid": "This must be an RFC 3339 time with a zone, as 2026-11-24T08:30:00Z (write a + as %2B)."
+    }
+
+    def to_internal_value(self, data: str) -> datetime:
+        if not _RFC3339.fullmatch(data) or not data.isascii():
+            self.fail("invalid")
+        try:
+            return datetime.fromisoformat(data.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail("invalid")
+
+    def to_representation(self, value: datetime) -> str:
+        return value.isoformat()

@@ -1,0 +1,55 @@
+"""Idempotency keys: the header, and the answers that a replay gets."""
+
+import re
+
+from django.http import HttpRequest
+from rest_framework.response import Response
+
+from shared.errors import InvalidRequest, Problem
+
+LONGEST_KEY = 255
+
+_KEY = re.compile(r"[ -~]{1,255}")
+
+
+class IdempotencyKeyMissing(Problem):
+    """400: a POST that moves money must name itself, so that it can be sent again safely."""
+
+    status, code, title = 400, "idempotency_key_missing", "Idempotency-Key missing"
+
+
+class IdempotencyKeyReused(Problem):
+    """422: the key was used before for something else."""
+
+    status, code, title = 422, "idempotency_key_reused", "Idempotency-Key reused"
+
+    def __init__(self, detail: str = "This Idempotency-Key was used before with other content; use a new one.") -> None:
+        super().__init__(detail)
+
+
+def idempotency_key_of(request: HttpRequest) -> str:
+    """The request's ``Idempotency-Key``.
+
+    Raises:
+        IdempotencyKeyMissing: there is none, or an empty one.
+        InvalidRequest: it is not 1 to 255 printable ASCII characters.
+    """
+    key: str = request.META.get("HTTP_IDEMPOTENCY_KEY", "")
+    if not key:
+        raise IdempotencyKeyMissing(
+            "Send an Idempotency-Key header: 1 to 255 printable ASCII characters, new for each sale."
+        )
+    if not is_idempotency_key(key):
+        raise InvalidRequest.of_field("Idempotency-Key", "invalid", "A key is 1 to 255 printable ASCII characters.")
+    return key
+
+
+def is_idempotency_key(key: str) -> bool:
+    """Whether this is 1 to 255 printable ASCII characters."""
+    return _KEY.fullmatch(key) is not None
+
+
+def replayed(response: Response) -> Response:
+    """Marks a response as the answer of an earlier request."""
+    response["Idempotent-Replayed"] = "true"
+    return response

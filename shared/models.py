@@ -1,0 +1,103 @@
+"""Who may sign in, where, and as what. It all lives in the public schema and knows of an organization but its id."""
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.db import models
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes the two kinds of users; services.py is what decides when."""
+
+    def create_user(self, username: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(username=username, **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, username: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(username, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person or a program with a password.
+
+    A platform admin (``is_superuser``) signs in on the platform's host with ``username``. Everyone else signs in on an
+    organization's host with the name in the :class:`Membership`; their ``username`` here is ``slug/name``, so that two
+    organizations may both have a ``sara`` and neither learns of the other's.
+    """
+
+    username = models.CharField(max_length=220, unique=True)
+    email = models.EmailField(blank=True)
+    is_staff = models.BooleanField("may use the admin site", default=False)
+    is_active = models.BooleanField(default=True)
+    date_joined = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    def __str__(self) -> str:
+        return self.username
+
+
+class Membership(models.Model):
+    """What a user is in one organization. The ids of the organization and of the seller are kept without a foreign key:
+    the one because this app knows no tenant, the other because it points into a tenant's schema."""
+
+    class Role(models.TextChoices):
+        ADMIN = "admin"
+        SELLER = "seller"
+
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
+    organization_id = models.BigIntegerField()
+    username = models.CharField(max_length=150, validators=[UnicodeUsernameValidator()])
+    role = models.CharField(max_length=10, choices=Role)
+    seller_id = models.BigIntegerField(null=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization_id", "username"], name="membership_username"),
+            models.UniqueConstraint(fields=["organization_id", "user"], name="membership_user"),
+            models.UniqueConstraint(fields=["organization_id", "seller_id"], name="membership_seller"),
+            models.CheckConstraint(
+                condition=models.Q(role="admin", seller_id__isnull=True)
+                | models.Q(role="seller", seller_id__isnull=False),
+                name="membership_seller_has_id",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.username} ({self.role})"
+
+
+class RefreshFamily(models.Model):
+    """The chain of refresh tokens that one sign-in began: only its newest token is good, and a second use of an older
+    one ends the family (RFC 9700 section 4.14.2)."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="refresh_families")
+    organization_id = models.BigIntegerField(null=True)
+    current_jti = models.CharField(max_length=32)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"family {self.pk} of user {self.user_id}"
+
+
+class SignInAttempts(models.Model):
+    """How often a password was tried for one name (or one name from one address) in the running window."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    attempts = models.IntegerField()
+    window_ends_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.key

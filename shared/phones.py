@@ -1,0 +1,80 @@
+"""Iranian mobile numbers: accepted as people write them, kept and returned as E.164 (``+989121234567``).
+
+The plain forms are read by hand; everything else goes to the phonenumbers package (Google's libphonenumber data). The
+hand path is what a sale usually takes: 1 µs against 60 µs.
+"""
+
+import re
+from typing import Any
+
+import phonenumbers
+from rest_framework import serializers
+
+LONGEST_WRITTEN = 40
+"""Characters; nobody writes a phone number with more, and the parser need not see it."""
+
+# Persian (U+06F0…) and Arabic (U+0660…) digits; a table, since int() and \d would let in every script there is.
+_DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩", "01234567890123456789")
+
+# The blocks that belong to mobile operators as a whole; in 995, 998 and 999 only parts do, so those numbers go to the
+# package. A test compares this with the package's data, block by block.
+_PLAIN = re.compile(r"(?:\+98|0098|0)(9(?:0[0-5]|1[0-9]|2[0-3]|3[0-9]|9[0-46])[0-9]{7})")
+# What people put between the digits, and invisible marks that come along when right-to-left text is copied.
+_PUNCTUATION = re.compile("[\\s().\\-\u2010-\u2015\u200c-\u200f\u202a-\u202e\u2066-\u2069]")
+_WRITTEN = re.compile(r"\+?[0-9]+")
+
+
+class InvalidPhoneNumber(ValueError):
+    """Not an Iranian mobile number; ``code`` names the reason and the message says it."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+def normalize_phone_number(written: str) -> str:
+    """The E.164 form of an Iranian mobile number.
+
+    Raises:
+        InvalidPhoneNumber: it is no number, of another country, or not a mobile's.
+    """
+    if len(written) > LONGEST_WRITTEN:
+        raise InvalidPhoneNumber("invalid_phone_number", "This is too long for a phone number.")
+    number = _PUNCTUATION.sub("", written.translate(_DIGITS))
+    plain = _PLAIN.fullmatch(number)
+    if plain:
+        return "+98" + plain[1]
+    return _normalize_unusual(number)
+
+
+def _normalize_unusual(number: str) -> str:
+    if not _WRITTEN.fullmatch(number):
+        raise InvalidPhoneNumber("invalid_phone_number", "This is not a phone number.")
+    try:
+        parsed = phonenumbers.parse(number, "IR")
+    except phonenumbers.NumberParseException:
+        raise InvalidPhoneNumber("invalid_phone_number", "This is not a phone number.") from None
+    if parsed.country_code != 98:
+        raise InvalidPhoneNumber("foreign_phone_number", "Only Iranian numbers (+98) can be recharged.")
+    if not phonenumbers.is_valid_number(parsed):
+        raise InvalidPhoneNumber("invalid_phone_number", "There is no such Iranian number.")
+    if phonenumbers.number_type(parsed) != phonenumbers.PhoneNumberType.MOBILE:
+        raise InvalidPhoneNumber("not_a_mobile_number", "Only mobile numbers can be recharged.")
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+class PhoneNumberField(serializers.Field[str, Any, str, Any]):
+    """A phone number in a body or a query: any usual way of writing in, E.164 out."""
+
+    default_error_messages = {"not_a_string": "This must be a string."}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("not_a_string")
+        try:
+            return normalize_phone_number(data)
+        except InvalidPhoneNumber as error:
+            raise serializers.ValidationError(str(error), code=error.code) from None
+
+    def to_representation(self, value: str) -> str:
+        return value

@@ -1,0 +1,24 @@
+"""Reads of accounts."""
+
+from shared.models import Membership, User
+from shared.realm import Realm
+from shared.tokens import Principal
+
+
+def username_of(principal: Principal, realm: Realm) -> str | None:
+    """The name this principal signs in with in this realm; None when the account is gone from it."""
+    if realm.is_platform:
+        return User.objects.filter(pk=principal.user_id).values_list("username", flat=True).first()
+    return (
+        Membership.objects.filter(user_id=principal.user_id, organization_id=realm.organization_id)
+        .values_list("username", flat=True)
+        .first()
+    )
+
+
+def seller_usernames(*, organization_id: int, seller_ids: list[int]) -> dict[int, str]:
+    """The names that these sellers of one organization sign in with, by seller's id."""
+    pairs = Membership.objects.filter(organization_id=organization_id, seller_id__in=seller_ids).values_list(
+        "seller_id", "username"
+    )
+    return {seller_id: username for seller_id, username in pairs if seller_id is not None}

@@ -1,0 +1,29 @@
+"""The realm of a request: the platform itself, or one organization. Decided by the host, before anything else runs."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Realm:
+    """Where a request arrived, and so what its tokens, cookies and user names belong to.
+
+    ``organization_id`` and ``slug`` are both None on the platform's own host.
+    """
+
+    organization_id: int | None
+    slug: str | None
+
+    @property
+    def is_platform(self) -> bool:
+        return self.organization_id is None
+
+
+PLATFORM = Realm(organization_id=None, slug=None)
+
+
+def realm_of(request: HttpRequest) -> Realm:
+    """The realm that routing gave this request; the platform's where routing did not run."""
+    realm: Realm = getattr(request, "realm", PLATFORM)
+    return realm

@@ -1,0 +1,264 @@
+"""Accounts and tokens: making users, signing in, refreshing, revoking. Everything here runs on the public schema."""
+
+from dataclasses import dataclass
+
+from django.contrib.auth import password_validation
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from rest_framework_simplejwt.tokens import Token
+
+from shared import lockout
+from shared.errors import (
+    BadCredentials,
+    InvalidRequest,
+    PermissionDenied,
+    SellerInactive,
+    TokenInvalid,
+    UsernameTaken,
+)
+from shared.models import Membership, RefreshFamily, User
+from shared.realm import Realm
+from shared.tokens import PLATFORM_ADMIN, SELLER, AccessToken, RefreshToken, read_token
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """An access token, the refresh token that belongs to it, and the access token's life in seconds."""
+
+    access: str
+    refresh: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user in one realm: what a token will say."""
+
+    user: User
+    username: str
+    role: str
+    seller_id: int | None
+
+
+# --- Making accounts --------------------------------------------------------------------------------------------------
+
+
+def check_credentials(*, username: str, password: str) -> str:
+    """Checks the form of a new account's name and password, and returns the name as it will be kept (NFKC).
+
+    Raises:
+        InvalidRequest: with an error for each field at fault.
+    """
+    errors = []
+    username = AbstractBaseUser.normalize_username(username)
+    try:
+        UnicodeUsernameValidator()(username)
+        if not 1 <= len(username) <= 150:
+            raise ValidationError("A username has 1 to 150 characters.", code="invalid")
+    except ValidationError as error:
+        errors.append({"field": "username", "code": "invalid", "detail": error.messages[0]})
+    try:
+        password_validation.validate_password(password, User(username=username))
+    except ValidationError as error:
+        codes = [inner.code or "invalid" for inner in error.error_list]
+        errors += [
+            {"field": "password", "code": code, "detail": message}
+            for code, message in zip(codes, error.messages, strict=True)
+        ]
+    if errors:
+        raise InvalidRequest(f"{errors[0]['field']}: {errors[0]['detail']}", errors=errors)
+    return username
+
+
+def create_platform_admin(*, username: str, password: str, email: str = "") -> User:
+    """A user of the platform's own host who may do everything there.
+
+    Raises:
+        InvalidRequest: the name or the password won't do.
+        UsernameTaken: there is one of this name.
+    """
+    username = check_credentials(username=username, password=password)
+    try:
+        with transaction.atomic():
+            return User.objects.create_superuser(username, password, email=email)
+    except IntegrityError:
+        raise UsernameTaken(f"There is a platform user {username!r} already.") from None
+
+
+def create_member(
+    *,
+    organization_id: int,
+    slug: str,
+    role: str,
+    username: str,
+    password: str,
+    email: str = "",
+    seller_id: int | None = None,
+) -> Membership:
+    """A user who signs in on one organization's host, as its admin or as one of its sellers.
+
+    Raises:
+        InvalidRequest: the name or the password won't do.
+        UsernameTaken: this organization has one of this name.
+    """
+    username = check_credentials(username=username, password=password)
+    try:
+        with transaction.atomic():
+            user = User.objects.create_user(f"{slug}/{username}", password, email=email)
+            return Membership.objects.create(
+                user=user, organization_id=organization_id, username=username, role=role, seller_id=seller_id
+            )
+    except IntegrityError:
+        raise UsernameTaken(f"There is a user {username!r} already.") from None
+
+
+def set_membership_active(*, organization_id: int, seller_id: int, is_active: bool) -> None:
+    """Lets a seller's user sign in, or no longer; withdrawing it also ends the sessions it has."""
+    Membership.objects.filter(organization_id=organization_id, seller_id=seller_id).update(is_active=is_active)
+    if not is_active:
+        RefreshFamily.objects.filter(
+            organization_id=organization_id,
+            user__memberships__organization_id=organization_id,
+            user__memberships__seller_id=seller_id,
+            revoked_at=None,
+        ).update(revoked_at=timezone.now())
+
+
+# --- Signing in -------------------------------------------------------------------------------------------------------
+
+
+def authenticate(*, realm: Realm, username: str, password: str, address: str) -> Account:
+    """The account that these credentials open in this realm.
+
+    Raises:
+        Throttled: too many tries; the password was not looked at.
+        BadCredentials: no such account here, or another password.
+        SellerInactive, PermissionDenied: the password is right, but the account was switched off.
+    """
+    username = AbstractBaseUser.normalize_username(username)
+    lockout.count_attempt(realm=realm, username=username, address=address)
+    user, membership = _find(realm, username)
+    if user is None:
+        make_password(password)  # takes as long as looking at a password does, so that time tells nothing
+        raise BadCredentials("There is no account with this name and password here.")
+    if not user.check_password(password):
+        raise BadCredentials("There is no account with this name and password here.")
+    lockout.forget_attempts(realm=realm, username=username, address=address)
+    return _account(user, membership)
+
+
+def _find(realm: Realm, username: str) -> tuple[User | None, Membership | None]:
+    if realm.is_platform:
+        return User.objects.filter(username=username, is_superuser=True).first(), None
+    membership = (
+        Membership.objects.select_related("user")
+        .filter(organization_id=realm.organization_id, username=username)
+        .first()
+    )
+    return (membership.user if membership else None), membership
+
+
+def _account(user: User, membership: Membership | None) -> Account:
+    if membership is None:
+        if not (user.is_active and user.is_superuser):
+            raise PermissionDenied("This account was switched off.")
+        return Account(user, user.username, PLATFORM_ADMIN, None)
+    if not (user.is_active and membership.is_active):
+        if membership.role == SELLER:
+            raise SellerInactive
+        raise PermissionDenied("This account was switched off.")
+    return Account(user, membership.username, membership.role, membership.seller_id)
+
+
+def sign_in(*, realm: Realm, username: str, password: str, address: str) -> TokenPair:
+    """Begins a new family of refresh tokens. Raises what :func:`authenticate` raises."""
+    account = authenticate(realm=realm, username=username, password=password, address=address)
+    refresh = RefreshToken()
+    # Each sign-in takes a little of the old away, so that the table needs no job of its own.
+    expired = RefreshFamily.objects.filter(expires_at__lt=timezone.now()).values("pk")[:20]
+    RefreshFamily.objects.filter(pk__in=list(expired.values_list("pk", flat=True))).delete()
+    family = RefreshFamily.objects.create(
+        user=account.user,
+        organization_id=realm.organization_id,
+        current_jti=refresh["jti"],
+        expires_at=timezone.now() + RefreshToken.lifetime,
+    )
+    return _pair(realm, account, family.pk, refresh)
+
+
+def refresh(*, realm: Realm, raw_token: str) -> TokenPair:
+    """A new pair for a refresh token, which is spent by that. What the account may do is looked up anew.
+
+    Raises:
+        TokenInvalid: not a refresh token of this realm, or its family was revoked, or it was used before (which
+            revokes its family: either its owner or a thief holds the newer one, and nobody can tell which).
+        TokenExpired, TokenWrongOrganization: as their names say.
+        SellerInactive, PermissionDenied: the account was switched off since.
+    """
+    token = read_token(RefreshToken, raw_token, realm)
+    renewed = RefreshToken()
+    with transaction.atomic():
+        family = (
+            # The row lock makes two uses of one token at once a first and a second.
+            RefreshFamily.objects.select_for_update(of=("self",))
+            .select_related("user")
+            .filter(pk=_family_id(token), organization_id=realm.organization_id)
+            .first()
+        )
+        if family is None:
+            raise TokenInvalid("The refresh token is not valid here.")
+        account = _account_of(family, realm)
+        spent = family.current_jti != token["jti"]
+        if family.revoked_at is None:
+            if spent:
+                family.revoked_at = timezone.now()
+            else:
+                family.current_jti = renewed["jti"]
+                family.expires_at = timezone.now() + RefreshToken.lifetime
+            family.save(update_fields=["revoked_at", "current_jti", "expires_at"])
+            if not spent:
+                return _pair(realm, account, family.pk, renewed)
+    # Outside of the transaction: the revocation must be committed although the answer is an error.
+    raise TokenInvalid("The refresh token was used before or was revoked; sign in again.")
+
+
+def revoke(*, realm: Realm, raw_token: str) -> None:
+    """Ends the family of a refresh token: signs out. A spent token does it too; an ended family stays ended.
+
+    Raises:
+        TokenInvalid, TokenExpired, TokenWrongOrganization: it is no refresh token of this realm.
+    """
+    token = read_token(RefreshToken, raw_token, realm)
+    RefreshFamily.objects.filter(pk=_family_id(token), organization_id=realm.organization_id, revoked_at=None).update(
+        revoked_at=timezone.now()
+    )
+
+
+def _family_id(token: Token) -> int:
+    family = token.get("family")
+    return family if isinstance(family, int) else 0
+
+
+def _account_of(family: RefreshFamily, realm: Realm) -> Account:
+    if realm.is_platform:
+        return _account(family.user, None)
+    membership = Membership.objects.filter(user=family.user, organization_id=realm.organization_id).first()
+    if membership is None:
+        raise TokenInvalid("The account is no longer a member here.")
+    return _account(family.user, membership)
+
+
+def _pair(realm: Realm, account: Account, family_id: int, refresh: RefreshToken) -> TokenPair:
+    refresh["sub"] = str(account.user.pk)
+    refresh["org"] = realm.slug
+    refresh["family"] = family_id
+    access = AccessToken()
+    access["sub"] = str(account.user.pk)
+    access["org"] = realm.slug
+    access["role"] = account.role
+    access["seller_id"] = account.seller_id
+    return TokenPair(str(access), str(refresh), int(AccessToken.lifetime.total_seconds()))

@@ -1,0 +1,25 @@
+"""Ranges of time on rows whose id is a UUIDv7 of their ``created_at`` (credit/sql/uuid7.sql).
+
+The id's first 48 bits are the milliseconds, so a range of time is a range of the primary key, and a page of it is found
+in the same index that gives "newest first". ``created_at`` itself decides at the edges, within a millisecond.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def from_moment(moment: datetime) -> dict[str, Any]:
+    """Filters for rows created at this moment or later."""
+    return {"created_at__gte": moment, "id__gte": UUID(int=_milliseconds(moment) << 80)}
+
+
+def until_moment(moment: datetime) -> dict[str, Any]:
+    """Filters for rows created before this moment."""
+    return {"created_at__lt": moment, "id__lt": UUID(int=_milliseconds(moment) + 1 << 80)}
+
+
+def _milliseconds(moment: datetime) -> int:
+    return max(0, (moment - _EPOCH) // timedelta(milliseconds=1))

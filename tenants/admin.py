@@ -1,0 +1,39 @@
+"""Organizations in the admin site: to look at, suspend and activate. They are made by provisioning, not by a form."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from tenants import services
+from tenants.models import Domain, Organization
+
+
+class DomainInline(admin.TabularInline):
+    model = Domain
+    extra = 0
+
+
+@admin.register(Organization)
+class OrganizationAdmin(admin.ModelAdmin):
+    list_display = ("slug", "name", "status", "created_at")
+    list_filter = ("status",)
+    search_fields = ("slug", "name")
+    readonly_fields = ("slug", "schema_name", "status", "created_at")
+    inlines = (DomainInline,)
+    actions = ("suspend", "activate")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Organization | None = None) -> bool:
+        return False
+
+    @admin.action(description="Suspend the selected organizations")
+    def suspend(self, request: HttpRequest, chosen: QuerySet[Organization]) -> None:
+        for organization in chosen.exclude(status=Organization.Status.PROVISIONING):
+            services.suspend_organization(slug=organization.slug)
+
+    @admin.action(description="Activate the selected organizations")
+    def activate(self, request: HttpRequest, chosen: QuerySet[Organization]) -> None:
+        for organization in chosen.exclude(status=Organization.Status.PROVISIONING):
+            services.activate_organization(slug=organization.slug)

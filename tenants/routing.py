@@ -1,0 +1,121 @@
+"""Routing: from the host of a request to the organization and its schema.
+
+Instead of django-tenants' own middleware, which takes the host as it is written, asks the database on every request and
+leaves the connection on the tenant's schema when the request is over.
+"""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.db import DatabaseError, InterfaceError, connection
+from django.http import HttpRequest, HttpResponseBase
+from django.http.request import split_domain_port
+
+from shared.errors import NotFound, PermissionDenied, Problem, problem_of, problem_response
+from shared.realm import PLATFORM, Realm
+from tenants.models import Domain, Organization
+
+CACHE_SECONDS = 2.0
+"""How long a process may go on with what it knows of an organization; so a suspension holds everywhere after this."""
+
+CACHED_HOSTS = 10_000
+"""Hosts that a process remembers at most."""
+
+
+class OrganizationSuspended(PermissionDenied):
+    """403: a platform admin has suspended the organization."""
+
+    code, title = "organization_suspended", "Organization suspended"
+
+
+_cache: dict[str, tuple[float, Organization]] = {}
+
+
+class RoutingMiddleware:
+    """Gives ``request.realm``, and on an organization's host ``request.tenant``, and puts the connection on its schema.
+
+    An unknown host is 404 and is told nothing; an organization that is still provisioning is unknown too.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            route(request)
+        except (Problem, DatabaseError, InterfaceError) as error:
+            problem = problem_of(error)
+            if problem is None:
+                raise
+            return problem_response(request, problem)
+        try:
+            return self.get_response(request)
+        finally:
+            # Costs nothing until the next cursor, which then sets the search path.
+            connection.set_schema_to_public()
+
+
+def route(request: HttpRequest) -> None:
+    """Decides the realm of this request and puts the connection on its schema.
+
+    Raises:
+        NotFound: nothing answers on this host.
+        OrganizationSuspended: the organization is there, but suspended.
+    """
+    connection.set_schema_to_public()
+    try:
+        host = normalize_host(request.get_host())
+    except DisallowedHost:
+        raise NotFound("There is nothing at this address.") from None
+    if host == settings.BASE_DOMAIN:
+        request.realm = PLATFORM  # type: ignore[attr-defined]
+        request.urlconf = settings.PUBLIC_SCHEMA_URLCONF  # type: ignore[attr-defined]
+        return
+    organization = organization_at(host)
+    if organization is None:
+        raise NotFound("There is nothing at this address.")
+    request.realm = Realm(organization.pk, organization.slug)  # type: ignore[attr-defined]
+    request.tenant = organization  # type: ignore[attr-defined]
+    structlog.contextvars.bind_contextvars(organization=organization.slug)
+    if organization.status == Organization.Status.SUSPENDED:
+        raise OrganizationSuspended("This organization is suspended; ask the platform's operator.")
+    connection.set_tenant(organization)
+
+
+def normalize_host(host: str) -> str:
+    """The host as the domains are kept: lower case, without its port and its trailing dot."""
+    return split_domain_port(host)[0].lower().rstrip(".")
+
+
+def organization_at(host: str) -> Organization | None:
+    """The organization that answers on this normalized host, at most ``CACHE_SECONDS`` old; None where none does.
+
+    Only what was found is remembered: a made-up host costs one look-up in an index, and no memory.
+    """
+    now = time.monotonic()
+    cached = _cache.get(host)
+    if cached and cached[0] > now:
+        return cached[1]
+    domain = Domain.objects.select_related("tenant").filter(domain=host).first()
+    if domain is None or domain.tenant.status == Organization.Status.PROVISIONING:
+        _cache.pop(host, None)
+        return None
+    if len(_cache) >= CACHED_HOSTS:
+        _cache.clear()
+    organization: Organization = domain.tenant
+    _cache[host] = (now + CACHE_SECONDS, organization)
+    return organization
+
+
+def forget_routes() -> None:
+    """Makes this process look every host up again; others do within ``CACHE_SECONDS``."""
+    _cache.clear()
+
+
+def organization_of(request: HttpRequest) -> Organization:
+    """The organization of a request on an organization's host."""
+    organization: Organization = request.tenant  # type: ignore[attr-defined]
+    return organization

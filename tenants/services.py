@@ -1,0 +1,137 @@
+"""Provisioning, suspending and activating organizations. Runs on the public schema."""
+
+import structlog
+from django.conf import settings
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from psycopg2 import sql
+
+from shared.errors import InvalidRequest, NotFound, Problem
+from shared.models import Membership
+from shared.services import check_credentials, create_member
+from shared.tokens import ADMIN
+from tenants.models import Domain, Organization
+from tenants.routing import forget_routes
+from tenants.slugs import InvalidSlug, check_slug, schema_name_of
+
+_log = structlog.get_logger("recharge.tenants")
+
+
+class OrganizationExists(Problem):
+    """409: the slug is taken."""
+
+    status, code, title = 409, "organization_exists", "Organization exists"
+
+
+def provision_organization(
+    *, slug: str, name: str, admin_username: str, admin_password: str, admin_email: str = ""
+) -> Organization:
+    """A new organization: its row and host, its schema with all tables, its first admin. Returns it active.
+
+    Cut off at any point it can simply be called again: the row is committed first, as ``provisioning``, which reserves
+    the slug and answers nothing; all the rest is one database transaction, which happens whole or not at all. Of two
+    calls at once for one slug, the first wins and the other finds the slug taken.
+
+    Raises:
+        InvalidRequest: the slug, the name or the admin's credentials won't do; nothing was made.
+        OrganizationExists: the slug is taken.
+    """
+    try:
+        check_slug(slug)
+    except InvalidSlug as error:
+        raise InvalidRequest.of_field("slug", error.code, str(error)) from None
+    name = name.strip()
+    if not 1 <= len(name) <= 200:
+        raise InvalidRequest.of_field("name", "invalid", "A name has 1 to 200 characters.")
+    try:
+        check_credentials(username=admin_username, password=admin_password)
+    except InvalidRequest as error:
+        errors = [fault | {"field": f"admin.{fault['field']}"} for fault in error.members["errors"]]
+        raise InvalidRequest(error.detail, errors=errors) from None
+
+    _reserve(slug=slug, name=name)
+    with transaction.atomic():
+        organization = Organization.objects.select_for_update().get(slug=slug)
+        if organization.status != Organization.Status.PROVISIONING:
+            raise OrganizationExists(f"There is an organization {slug!r} already.")
+        Organization.objects.filter(pk=organization.pk).update(name=name)
+        _build_schema(organization)
+        Membership.objects.filter(organization_id=organization.pk).delete()
+        create_member(
+            organization_id=organization.pk,
+            slug=slug,
+            role=ADMIN,
+            username=admin_username,
+            password=admin_password,
+            email=admin_email,
+        )
+        Organization.objects.filter(pk=organization.pk).update(status=Organization.Status.ACTIVE)
+    _log.info("organization_provisioned", slug=slug)
+    organization.refresh_from_db()
+    return organization
+
+
+def _reserve(*, slug: str, name: str) -> None:
+    try:
+        with transaction.atomic():
+            organization = Organization.objects.create(slug=slug, name=name, schema_name=schema_name_of(slug))
+            Domain.objects.create(tenant=organization, domain=domain_of(slug))
+    except IntegrityError:
+        # Reserved before: by another call that is at work or done, or by one that was cut off. The row's lock tells.
+        pass
+
+
+def _build_schema(organization: Organization) -> None:
+    with connection.cursor() as cursor:
+        statement = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(organization.schema_name))
+        cursor.execute(statement)
+    try:
+        call_command(
+            "migrate_schemas",
+            schema_name=organization.schema_name,
+            interactive=False,
+            verbosity=0,
+        )
+    finally:
+        connection.set_schema_to_public()
+
+
+def domain_of(slug: str) -> str:
+    """The host that the organization with this slug answers on."""
+    return f"{slug}.{settings.BASE_DOMAIN}"
+
+
+def suspend_organization(*, slug: str) -> Organization:
+    """Stops answering for this organization; its data stay. Again is fine.
+
+    Raises:
+        NotFound: there is no such organization, or it is not provisioned yet.
+    """
+    return _set_status(slug, Organization.Status.SUSPENDED)
+
+
+def activate_organization(*, slug: str) -> Organization:
+    """Undoes a suspension. Again is fine.
+
+    Raises:
+        NotFound: there is no such organization, or it is not provisioned yet.
+    """
+    return _set_status(slug, Organization.Status.ACTIVE)
+
+
+def _set_status(slug: str, status: Organization.Status) -> Organization:
+    with transaction.atomic():
+        organization = (
+            Organization.objects.select_for_update()
+            .filter(slug=slug)
+            .exclude(status=Organization.Status.PROVISIONING)
+            .first()
+        )
+        if organization is None:
+            raise NotFound("There is no such organization.")
+        if organization.status != status:
+            Organization.objects.filter(pk=organization.pk).update(status=status)
+            organization.status = status
+            _log.info("organization_status", slug=slug, status=str(status))
+    forget_routes()
+    return organization

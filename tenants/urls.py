@@ -1,0 +1,10 @@
+from django.urls import path
+
+from tenants import api
+
+urlpatterns = [
+    path("organizations", api.OrganizationsView.as_view()),
+    path("organizations/<str:slug>", api.OrganizationView.as_view()),
+    path("organizations/<str:slug>/suspend", api.SuspendView.as_view()),
+    path("organizations/<str:slug>/activate", api.ActivateView.as_view()),
+]
