@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 from django.core.wsgi import get_wsgi_application
 
@@ -25,9 +25,9 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
         body = environ["wsgi.input"].read(LARGEST_BODY + 1)
         environ["wsgi.input"] = BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
-    response = _django(environ, start_response)
+    response: Any = _django(environ, start_response)
     if response.streaming:
-        return response
+        return cast(Iterable[bytes], response)
     try:
         return list(response)
     finally:

@@ -81,4 +81,5 @@ def _cell(value: Any) -> Any:
 class _Echo:
     """A file for csv.writer whose write hands the line back, so that writerow returns it."""
 
-    write: Callable[[Any, str], str] = staticmethod(str)  # type: ignore[assignment]
+    def write(self, line: str) -> str:
+        return line

@@ -5,7 +5,6 @@ are answered than of a hundred sent one by one. A successful sign-in forgets wha
 """
 
 import hashlib
-from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection
@@ -14,7 +13,7 @@ from django.http import HttpRequest
 from shared.errors import Throttled
 from shared.realm import Realm
 
-WINDOW = timedelta(minutes=15)
+WINDOW_SECONDS = 15 * 60
 
 ATTEMPTS_FROM_ONE_ADDRESS = 10
 """Tries for one name from one address within the window."""
@@ -32,10 +31,12 @@ _COUNT = """
         )
     )
     INSERT INTO shared_signinattempts AS counted (key, attempts, window_ends_at)
-    VALUES (%s, 1, now() + %s), (%s, 1, now() + %s)
+    VALUES (%s, 1, now() + make_interval(secs => %s)), (%s, 1, now() + make_interval(secs => %s))
     ON CONFLICT (key) DO UPDATE SET
         attempts = CASE WHEN counted.window_ends_at <= now() THEN 1 ELSE counted.attempts + 1 END,
-        window_ends_at = CASE WHEN counted.window_ends_at <= now() THEN now() + %s ELSE counted.window_ends_at END
+        window_ends_at = CASE
+            WHEN counted.window_ends_at <= now() THEN excluded.window_ends_at ELSE counted.window_ends_at
+        END
     RETURNING attempts, ceil(extract(epoch FROM window_ends_at - now()))::int
 """
 
@@ -48,7 +49,7 @@ def count_attempt(*, realm: Realm, username: str, address: str) -> None:
     """
     name_key, address_key = _keys(realm, username, address)
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, [name_key, WINDOW, address_key, WINDOW, WINDOW])
+        cursor.execute(_COUNT, [name_key, WINDOW_SECONDS, address_key, WINDOW_SECONDS])
         (by_name, name_wait), (by_address, address_wait) = cursor.fetchall()
     waits = []
     if by_name > ATTEMPTS_FROM_ALL_ADDRESSES:

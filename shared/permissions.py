@@ -37,7 +37,7 @@ class IsOrganizationAdmin(BasePermission):
             and user.role == ADMIN
             and Membership.objects.filter(
                 user_id=user.user_id,
-                organization_id=realm_of(request._request).organization_id,
+                organization_id=realm_of(request._request).require_organization_id(),
                 role=ADMIN,
                 is_active=True,
                 user__is_active=True,

@@ -10,7 +10,7 @@ def username_of(principal: Principal, realm: Realm) -> str | None:
     if realm.is_platform:
         return User.objects.filter(pk=principal.user_id).values_list("username", flat=True).first()
     return (
-        Membership.objects.filter(user_id=principal.user_id, organization_id=realm.organization_id)
+        Membership.objects.filter(user_id=principal.user_id, organization_id=realm.require_organization_id())
         .values_list("username", flat=True)
         .first()
     )

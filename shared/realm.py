@@ -19,6 +19,11 @@ class Realm:
     def is_platform(self) -> bool:
         return self.organization_id is None
 
+    def require_organization_id(self) -> int:
+        """The organization's id, where there must be one."""
+        assert self.organization_id is not None
+        return self.organization_id
+
 
 PLATFORM = Realm(organization_id=None, slug=None)
 

@@ -156,7 +156,7 @@ def _find(realm: Realm, username: str) -> tuple[User | None, Membership | None]:
         return User.objects.filter(username=username, is_superuser=True).first(), None
     membership = (
         Membership.objects.select_related("user")
-        .filter(organization_id=realm.organization_id, username=username)
+        .filter(organization_id=realm.require_organization_id(), username=username)
         .first()
     )
     return (membership.user if membership else None), membership
@@ -246,7 +246,7 @@ def _family_id(token: Token) -> int:
 def _account_of(family: RefreshFamily, realm: Realm) -> Account:
     if realm.is_platform:
         return _account(family.user, None)
-    membership = Membership.objects.filter(user=family.user, organization_id=realm.organization_id).first()
+    membership = Membership.objects.filter(user=family.user, organization_id=realm.require_organization_id()).first()
     if membership is None:
         raise TokenInvalid("The account is no longer a member here.")
     return _account(family.user, membership)

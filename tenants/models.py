@@ -1,10 +1,12 @@
 """The organizations and the hosts they answer on."""
 
+from typing import ClassVar
+
 from django.db import models
 from django_tenants.models import DomainMixin, TenantMixin
 
 
-class Organization(TenantMixin):
+class Organization(TenantMixin):  # type: ignore[misc]
     """A reseller organization; its schema holds its sellers, their credit and their recharges.
 
     ``provisioning → active ⇄ suspended``. While it is provisioning its schema may be half made, and nothing of it is
@@ -24,6 +26,8 @@ class Organization(TenantMixin):
     status = models.CharField(max_length=12, choices=Status, default=Status.PROVISIONING)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects: ClassVar[models.Manager["Organization"]] = models.Manager()
+
     class Meta:
         constraints = [
             models.CheckConstraint(
@@ -35,5 +39,7 @@ class Organization(TenantMixin):
         return self.slug
 
 
-class Domain(DomainMixin):
+class Domain(DomainMixin):  # type: ignore[misc]
     """A host that leads to an organization: lower case, no port, no trailing dot."""
+
+    objects: ClassVar[models.Manager["Domain"]] = models.Manager()

@@ -6,11 +6,13 @@ leaves the connection on the tenant's schema when the request is over.
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError
+from django.db import connection as django_connection
 from django.http import HttpRequest, HttpResponseBase
 from django.http.request import split_domain_port
 
@@ -31,6 +33,7 @@ class OrganizationSuspended(PermissionDenied):
     code, title = "organization_suspended", "Organization suspended"
 
 
+connection: Any = django_connection  # django-tenants' own, with set_tenant and set_schema_to_public
 _cache: dict[str, tuple[float, Organization]] = {}
 
 
@@ -72,7 +75,7 @@ def route(request: HttpRequest) -> None:
         raise NotFound("There is nothing at this address.") from None
     if host == settings.BASE_DOMAIN:
         request.realm = PLATFORM  # type: ignore[attr-defined]
-        request.urlconf = settings.PUBLIC_SCHEMA_URLCONF  # type: ignore[attr-defined]
+        request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
         return
     organization = organization_at(host)
     if organization is None:

@@ -93,7 +93,7 @@ def _build_schema(organization: Organization) -> None:
             verbosity=0,
         )
     finally:
-        connection.set_schema_to_public()
+        connection.set_schema_to_public()  # type: ignore[attr-defined]
 
 
 def domain_of(slug: str) -> str:
