@@ -1,0 +1,81 @@
+"""The base of every test: two organizations, an owner, a member and a stranger, and books that are right afterwards.
+
+Tests write to the database for real (no transaction around them, so that other processes see what they do); afterwards
+each organization's books are proved, and everything but the two organizations themselves is deleted.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django_tenants.utils import tenant_context
+
+from tests.server import Server, serving
+from tests.world import Organization, World, database_url, wipe
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: Any) -> Iterator[None]:
+    """Django's test database, with two organizations in it. Child processes find it in ``DATABASE_URL``."""
+    from tenants.services import provision_organization
+
+    with django_db_blocker.unblock():
+        name = connection.settings_dict["NAME"]
+        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+        os.environ["DATABASE_URL"] = database_url()
+        for slug in ("acme", "globex"):
+            provision_organization(
+                slug=slug, name=slug.title(), admin_username="first", admin_password="correct horse battery"
+            )
+        wipe()
+        yield
+        connection.creation.destroy_test_db(name, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def books(request: pytest.FixtureRequest, django_db_setup: None) -> Iterator[None]:
+    """After every test: the books are right (unless it says that it broke them), and nothing is left for the next."""
+    from recharge.queries import find_faults
+    from tenants.queries import working_organizations
+
+    yield
+    try:
+        if request.node.get_closest_marker("breaks_the_books") is None:
+            for organization in working_organizations():
+                with tenant_context(organization):
+                    assert find_faults() == [], organization.slug
+    finally:
+        wipe()
+
+
+@pytest.fixture(scope="session")
+def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The running server: two processes of four threads each."""
+    with serving(tmp_path_factory.mktemp("server") / "log") as running:
+        yield running
+
+
+@pytest.fixture
+def world(server: Server) -> World:
+    """Both organizations over HTTP, each with its people; see tests/world.py."""
+    return World.build(server.address)
+
+
+@pytest.fixture
+def acme(world: World) -> Organization:
+    """The organization that most tests are about."""
+    return world.acme
+
+
+@pytest.fixture
+def globex(world: World) -> Organization:
+    """The other one, whose people are strangers to the first."""
+    return world.globex
+
+
+@pytest.fixture
+def log(server: Server) -> Path:
+    return server.log

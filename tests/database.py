@@ -1,0 +1,27 @@
+"""A pytest plugin, loaded before Django reads its settings: gives the tests a PostgreSQL of their own.
+
+Without ``TEST_DATABASE_URL`` that is an embedded one in a temporary directory, at default durability (fsync and
+synchronous_commit on). What an installation has in its environment does not reach the tests.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from saas import embedded
+
+for name in ("DATABASE_URL", "SECRET_KEY", "BASE_DOMAIN", "HTTPS", "TRUSTED_PROXIES", "LOG_LEVEL", "DEBUG"):
+    os.environ.pop(name, None)
+
+if url := os.environ.get("TEST_DATABASE_URL"):
+    os.environ["DATABASE_URL"] = url
+    os.environ["RECHARGE_EMBEDDED"] = "1"  # the tests speak plain HTTP
+    os.environ["SECRET_KEY"] = "only-for-tests-" * 5
+else:
+    directory = Path(tempfile.mkdtemp(prefix="recharge-tests-"))
+    # Exit hooks run last in, first out: the directory goes after the server on it has stopped.
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    embedded.start(directory)
+os.environ["BASE_DOMAIN"] = "recharge.test"

@@ -1,0 +1,133 @@
+"""A client for the tests: real HTTP to the running server, each answer checked against its OpenAPI document."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import jsonschema
+import urllib3
+from drf_spectacular.generators import SchemaGenerator
+
+# Retries are the tests' business: a retry in secret would hide what they look for.
+_pool = urllib3.PoolManager(maxsize=64, retries=False, timeout=urllib3.Timeout(connect=5, read=60))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response: its status, headers (case-insensitive), body, and the body as JSON where it is that."""
+
+    status: int
+    headers: urllib3.HTTPHeaderDict
+    body: bytes
+    json: Any
+
+    @property
+    def code(self) -> str | None:
+        """The code of a problem document; None for anything else."""
+        return self.json.get("code") if isinstance(self.json, dict) else None
+
+    @property
+    def faults(self) -> set[tuple[str, str]]:
+        """The (field, code) pairs of an ``invalid_request``."""
+        return {(fault["field"], fault["code"]) for fault in self.json.get("errors", [])}
+
+
+@dataclass(frozen=True)
+class Client:
+    """Speaks to one host of the server at ``address`` (host:port), with one token or with none."""
+
+    address: str
+    host: str
+    token: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def get(self, path: str, **options: Any) -> Answer:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, json: Any = None, **options: Any) -> Answer:
+        return self.request("POST", path, json=json, **options)
+
+    def patch(self, path: str, json: Any = None, **options: Any) -> Answer:
+        return self.request("PATCH", path, json=json, **options)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        body: bytes | None = None,
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """``json`` is sent as JSON, ``body`` as it is (with application/json unless ``headers`` say otherwise); ``key``
+        is the Idempotency-Key. A path without a leading ``/api`` is below ``/api/v1``."""
+        sent = {"Host": self.host, **self.headers}
+        if self.token is not None:
+            sent["Authorization"] = f"Bearer {self.token}"
+        if key is not None:
+            sent["Idempotency-Key"] = key
+        if json is not None:
+            body = _encode(json)
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        sent |= headers or {}
+        if not path.startswith(("/api", "http", "/livez", "/readyz", "/admin", "//")):
+            path = "/api/v1" + path
+        response = _pool.request(method, f"http://{self.address}{path}", headers=sent, body=body, redirect=False)
+        answer = Answer(response.status, response.headers, response.data, _json(response))
+        check_contract(method, path, self.host, answer)
+        return answer
+
+
+def _encode(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _json(response: urllib3.BaseHTTPResponse) -> Any:
+    content_type = response.headers.get("Content-Type", "")
+    if content_type in ("application/json", "application/problem+json"):
+        return json.loads(response.data)
+    return None
+
+
+def check_contract(method: str, path: str, host: str, answer: Answer) -> None:
+    """What holds for every answer of every path: the request id, problem documents, and the OpenAPI document."""
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", answer.headers["X-Request-ID"])
+    if answer.status >= 400:
+        assert answer.headers["Content-Type"] == "application/problem+json", answer
+        problem = answer.json
+        assert problem["status"] == answer.status
+        assert problem["request_id"] == answer.headers["X-Request-ID"]
+        assert problem["code"]
+        assert problem["detail"]
+        jsonschema.validate(problem, {**_document("organization"), "$ref": "#/components/schemas/Problem"})
+        assert (answer.status == 401) == (answer.headers.get("WWW-Authenticate") == "Bearer")
+    elif path.startswith("/api/v1"):
+        kind = "platform" if host.lower().split(":")[0].rstrip(".") == "recharge.test" else "organization"
+        _check_success(kind, method, path.partition("?")[0], answer)
+
+
+def _check_success(kind: str, method: str, path: str, answer: Answer) -> None:
+    document = _document(kind)
+    for template, operations in document["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template).replace(".csv", r"\.csv"), path):
+            operation = operations["get" if method == "HEAD" else method.lower()]
+            break
+    else:
+        raise AssertionError(f"{path} is not in the OpenAPI document of the {kind}")
+    described = operation["responses"][str(answer.status)]
+    if "content" not in described:
+        assert answer.body == b""
+    elif answer.json is not None and method != "HEAD":
+        schema = described["content"]["application/json"]["schema"]
+        jsonschema.validate(answer.json, {**document, **schema})
+
+
+@cache
+def _document(kind: str) -> dict[str, Any]:
+    generator = SchemaGenerator(urlconf=f"saas.urls_{kind}", api_version=None)
+    document: dict[str, Any] = json.loads(json.dumps(generator.get_schema(request=None, public=True), default=str))
+    return document

@@ -1,0 +1,183 @@
+"""Who is there in a test: for each of two organizations an owner (its admin), a member (a seller) and a neighbour
+(another seller). The other organization's people, with the very same ids, are the strangers. Above them all a platform
+admin."""
+
+import uuid
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import quote
+
+from django.contrib.auth.hashers import make_password
+from django.contrib.sessions.models import Session
+from django.db import connection, transaction
+from django_tenants.utils import tenant_context
+from psycopg2 import sql
+
+from credit.models import Account, Seller
+from credit.services import approve_credit_request, create_credit_request
+from recharge.queries import balance_of
+from shared.models import Membership, RefreshFamily, SignInAttempts, User
+from shared.tokens import AccessToken
+from tenants import models, routing
+from tests.http import Client
+
+PASSWORD = "correct horse battery"
+
+
+@cache
+def _password_hash() -> str:
+    return make_password(PASSWORD)  # once: Argon2 is slow by design
+
+
+def database_url() -> str:
+    """The address of the database that Django is connected to."""
+    settings = connection.settings_dict
+    host = quote(str(settings["HOST"]), safe="")
+    password = f":{quote(settings['PASSWORD'], safe='')}" if settings["PASSWORD"] else ""
+    return f"postgres://{settings['USER']}{password}@{host}:{settings['PORT'] or 5432}/{settings['NAME']}"
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user of one organization (or of the platform) who is signed in, and the client that speaks for them."""
+
+    username: str
+    user: User
+    seller_id: int | None
+    client: Client
+    row: models.Organization | None
+
+    @property
+    def id(self) -> int:
+        """The seller's id."""
+        assert self.seller_id is not None
+        return self.seller_id
+
+    def balance(self) -> int:
+        """What the database says, in Tomans."""
+        assert self.row
+        with tenant_context(self.row):
+            return balance_of(self.id).balance
+
+    def sell(self, amount: int = 5000, *, key: str | None = None, phone_number: str = "09121234567"):
+        """Sells over HTTP."""
+        body = {"phone_number": phone_number, "amount": amount}
+        return self.client.post("/recharges", body, key=key or uuid.uuid4().hex)
+
+
+@dataclass(frozen=True)
+class Organization:
+    """One organization and its people."""
+
+    row: models.Organization
+    owner: Person
+    member: Person
+    neighbour: Person
+    anyone: Client
+    """Speaks to this organization's host without a token."""
+
+    @property
+    def host(self) -> str:
+        return self.anyone.host
+
+    @property
+    def context(self):
+        return tenant_context(self.row)
+
+
+@dataclass(frozen=True)
+class World:
+    acme: Organization
+    globex: Organization
+    platform: Client
+    platform_admin: Person
+
+    @classmethod
+    def build(cls, address: str) -> "World":
+        host = "recharge.test"
+        user = User(username="root", password=_password_hash(), is_staff=True, is_superuser=True)
+        user.save()
+        token = access_token(user, None, "platform_admin", None)
+        admin = Person("root", user, None, Client(address, host, token), None)
+        return cls(_organization("acme", address), _organization("globex", address), Client(address, host), admin)
+
+
+def _organization(slug: str, address: str) -> Organization:
+    row = models.Organization.objects.get(slug=slug)
+    host = f"{slug}.recharge.test"
+    return Organization(
+        row=row,
+        owner=make_person(row, "owner", address),
+        member=make_person(row, "member", address, is_seller=True),
+        neighbour=make_person(row, "neighbour", address, is_seller=True),
+        anyone=Client(address, host),
+    )
+
+
+def make_person(row: models.Organization, username: str, address: str = "", *, is_seller: bool = False) -> Person:
+    """An admin or a seller of an organization, whose password is ``PASSWORD``."""
+    seller_id = make_seller(row, username).pk if is_seller else None
+    role = "seller" if is_seller else "admin"
+    user = User(username=f"{row.slug}/{username}", password=_password_hash())
+    user.save()
+    Membership.objects.create(user=user, organization_id=row.pk, username=username, role=role, seller_id=seller_id)
+    token = access_token(user, row.slug, role, seller_id)
+    return Person(username, user, seller_id, Client(address, f"{row.slug}.recharge.test", token), row)
+
+
+def make_seller(row: models.Organization, name: str, credit: int = 0) -> Seller:
+    """A seller with no user, for tests of the services alone."""
+    with tenant_context(row):
+        seller = Seller.objects.create(name=name)
+        Account.objects.create(seller=seller)
+    if credit:
+        give_credit(row, seller.pk, credit)
+    return seller
+
+
+def give_credit(row: models.Organization, seller_id: int, amount: int) -> None:
+    """Credit as the product gives it: a request, and its approval."""
+    with tenant_context(row):
+        request = create_credit_request(
+            organization=row, seller_id=seller_id, idempotency_key=uuid.uuid4().hex, amount=amount, note=""
+        ).row
+        approve_credit_request(organization=row, request_id=request.pk, decided_by="owner", decided_by_id=1)
+
+
+def access_token(user: User, slug: str | None, role: str, seller_id: int | None) -> str:
+    """An access token as a sign-in gives it, without the second that Argon2 takes."""
+    token = AccessToken()
+    token["sub"] = str(user.pk)
+    token["org"], token["role"], token["seller_id"] = slug, role, seller_id
+    return str(token)
+
+
+_EMPTY = """
+    SET CONSTRAINTS ALL IMMEDIATE;
+    ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only; -- the tables' owner can
+    DELETE FROM recharge_recharge;
+    DELETE FROM credit_creditrequest;
+    DELETE FROM credit_entry;
+    DELETE FROM credit_account;
+    DELETE FROM credit_seller;
+    ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;
+    ALTER TABLE credit_seller ALTER COLUMN id RESTART;
+"""
+
+
+def wipe() -> None:
+    """Deletes all that tests leave: every row but the organizations acme and globex, and every other schema."""
+    connection.set_schema_to_public()
+    for organization in models.Organization.objects.all():
+        if organization.slug in ("acme", "globex"):
+            with tenant_context(organization), transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(_EMPTY)
+        else:
+            with connection.cursor() as cursor:
+                schema = sql.Identifier(organization.schema_name)
+                cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
+            organization.delete()
+    models.Organization.objects.update(status=models.Organization.Status.ACTIVE)
+    for model in (Session, RefreshFamily, Membership, SignInAttempts, User):
+        model.objects.all().delete()
+    routing.forget_routes()
