@@ -44,7 +44,7 @@ def provision_organization(
     if not 1 <= len(name) <= 200:
         raise InvalidRequest.of_field("name", "invalid", "A name has 1 to 200 characters.")
     try:
-        check_credentials(username=admin_username, password=admin_password)
+        check_credentials(username=admin_username, password=admin_password, email=admin_email)
     except InvalidRequest as error:
         errors = [fault | {"field": f"admin.{fault['field']}"} for fault in error.members["errors"]]
         raise InvalidRequest(error.detail, errors=errors) from None
