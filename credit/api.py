@@ -10,7 +10,6 @@ from rest_framework import serializers, status
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from credit import queries, services
 from credit.models import CreditRequest, Entry, Seller
@@ -27,6 +26,7 @@ from shared.permissions import IsOrganizationAdmin, IsSeller
 from shared.queries import seller_usernames, username_of
 from shared.realm import realm_of
 from shared.tokens import require_principal
+from shared.views import APIView
 from tenants.routing import organization_of
 
 # --- Sellers ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from shared import services
 from shared.errors import NotFound
@@ -16,6 +15,7 @@ from shared.parsers import body_of
 from shared.queries import username_of
 from shared.realm import realm_of
 from shared.tokens import ADMIN, PLATFORM_ADMIN, SELLER, require_principal
+from shared.views import APIView
 
 
 class CredentialsSerializer(StrictSerializer):
