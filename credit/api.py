@@ -25,6 +25,7 @@ from shared.parsers import body_of
 from shared.permissions import IsOrganizationAdmin, IsSeller
 from shared.queries import seller_usernames, username_of
 from shared.realm import realm_of
+from shared.requests import request_id_of
 from shared.tokens import require_principal
 from shared.views import APIView
 from tenants.routing import organization_of
@@ -169,7 +170,12 @@ class EntriesExportView(APIView):
         def rows(**after: Any) -> Any:
             return queries.entries(**filters).filter(**after)
 
-        return csv_response(filename="entries.csv", columns=ENTRY_COLUMNS, pages=pages_of(organization, rows))
+        return csv_response(
+            filename="entries.csv",
+            columns=ENTRY_COLUMNS,
+            pages=pages_of(organization, rows),
+            request_id=request_id_of(request._request),
+        )
 
 
 # --- Credit requests --------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from shared.pagination import PageQuery, Query, page_of, page_serializer
 from shared.parsers import body_of
 from shared.permissions import IsOrganizationAdmin, IsSeller
 from shared.phones import PhoneNumberField
+from shared.requests import request_id_of
 from shared.tokens import require_principal
 from shared.views import APIView
 from tenants.routing import organization_of
@@ -181,4 +182,9 @@ class RechargesExportView(APIView):
         def rows(**after: Any) -> Any:
             return queries.recharges(**filters).filter(**after)
 
-        return csv_response(filename="recharges.csv", columns=RECHARGE_COLUMNS, pages=pages_of(organization, rows))
+        return csv_response(
+            filename="recharges.csv",
+            columns=RECHARGE_COLUMNS,
+            pages=pages_of(organization, rows),
+            request_id=request_id_of(request._request),
+        )

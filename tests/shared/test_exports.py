@@ -3,7 +3,10 @@
 import csv
 import io
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import urllib3
@@ -14,6 +17,7 @@ from recharge.services import settle_recharge
 from shared.database import call_function
 from shared.exports import neutralize_formula
 from tests.http import Answer
+from tests.logs import ServerLog
 from tests.world import Organization, Person, give_credit
 
 RECHARGES_HEADER = "id,seller_id,phone_number,operator,amount,status,failure,balance_after,created_at,completed_at\r\n"
@@ -182,3 +186,47 @@ def test_a_failure_text_that_looks_like_a_formula_is_neutralised(funded: Organiz
 )
 def test_formulas_are_neutralised_and_numbers_are_not(text: object, safe: object) -> None:
     assert neutralize_formula(text) == safe
+
+
+@contextmanager
+def unreadable_sale(organization: Organization, key: str) -> Iterator[None]:
+    """While this lasts, reading the sale with this key is an error of the database that quotes its phone number."""
+    schema = organization.row.schema_name
+    columns = (
+        "id, seller_id, idempotency_key, phone_number, operator, status, failure, balance_after, created_at, "
+        "completed_at"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {schema}.recharge_recharge RENAME TO recharge_moved")
+        cursor.execute(
+            f"CREATE VIEW {schema}.recharge_recharge AS SELECT {columns}, CASE WHEN idempotency_key = %s "
+            f"THEN ('x' || phone_number)::bigint ELSE amount END AS amount FROM {schema}.recharge_moved",
+            [key],
+        )
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP VIEW {schema}.recharge_recharge")
+            cursor.execute(f"ALTER TABLE {schema}.recharge_moved RENAME TO recharge_recharge")
+
+
+def test_one_that_breaks_off_says_so_in_its_last_line_and_in_the_log(funded: Organization, log: Path) -> None:
+    sell_many(funded.member, 2500)
+    server_log = ServerLog(log)
+    with unreadable_sale(funded, "many-100"):  # an old one, and so on the second page
+        answer = funded.member.client.get("/recharges.csv?phone_number=09121234567")
+    request_id = answer.headers["X-Request-ID"]
+    *rows, last = answer.body.decode().splitlines()
+    assert len(rows) == 1 + 2000
+    assert last == f"This export broke off here: rows are missing. Request id: {request_id}"
+    logged = server_log.wait_for("export_broken_off", request_id)
+    assert "DataError" in logged["exception"]
+    assert "9121234567" not in server_log.text()
+
+
+def test_one_that_fails_at_once_is_a_problem_document(funded: Organization) -> None:
+    funded.member.sell(key="only")
+    with unreadable_sale(funded, "only"):
+        answer = funded.member.client.get("/recharges.csv")
+    assert (answer.status, answer.code) == (500, "internal_error")
