@@ -3,6 +3,8 @@
 admin."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import quote
@@ -150,6 +152,34 @@ def access_token(user: User, slug: str | None, role: str, seller_id: int | None)
     token["sub"] = str(user.pk)
     token["org"], token["role"], token["seller_id"] = slug, role, seller_id
     return str(token)
+
+
+@contextmanager
+def nothing_written() -> Iterator[None]:
+    """No row of any organization or of the platform is added, changed or removed in this block (but the count of tries
+    to sign in, which is there to change)."""
+    before = _contents()
+    yield
+    assert _contents() == before
+
+
+def _contents() -> list[tuple[str, int, str]]:
+    """Each table of every schema, its number of rows, and a digest of them."""
+    connection.set_schema_to_public()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT schemaname, tablename FROM pg_tables"
+            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> 'shared_signinattempts'"
+        )
+        count = sql.SQL(
+            "SELECT {name}, count(*), md5(coalesce(string_agg(one::text, chr(10) ORDER BY one::text), ''))"
+            " FROM {table} AS one"
+        )
+        counts = [
+            count.format(name=sql.Literal(".".join(table)), table=sql.Identifier(*table)) for table in cursor.fetchall()
+        ]
+        cursor.execute(sql.SQL(" UNION ALL ").join(counts) + sql.SQL(" ORDER BY 1"))
+        return cursor.fetchall()
 
 
 _EMPTY = """
