@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -172,9 +173,9 @@ class Demo:
             return sum((part.result() for part in parts), Counter()), seconds
 
     def _report(self, sellers: list[Seller]) -> bool:
-        table = Table(title="What the server says of every seller (Tomans)")
-        for column in ("", "seller", "before", "credited", "sold", "balance", "expected", "right"):
-            table.add_column(column, justify="left" if column in ("", "seller") else "right")
+        table = Table(title="What the server says of every seller (Tomans)", box=SIMPLE_HEAD)
+        for column in ("organization", "seller", "before", "credited", "sold", "balance", "expected", ""):
+            table.add_column(column, justify="left" if column in ("organization", "seller") else "right", no_wrap=True)
         right = True
         for seller in sellers:
             own = Api(self.address, seller.host, seller.token)
@@ -214,7 +215,7 @@ class Demo:
     def print_addresses(self) -> None:
         """Where to look and how to sign in."""
         port = self.address.rpartition(":")[2]
-        table = Table(title="Where to sign in")
+        table = Table(title="Where to sign in", box=SIMPLE_HEAD)
         for column in ("address", "username", "password"):
             table.add_column(column, overflow="fold")
         platform = self.accounts.password_of("platform")
