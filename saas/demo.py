@@ -173,9 +173,9 @@ class Demo:
             return sum((part.result() for part in parts), Counter()), seconds
 
     def _report(self, sellers: list[Seller]) -> bool:
-        table = Table(title="What the server says of every seller (Tomans)", box=SIMPLE_HEAD)
-        for column in ("organization", "seller", "before", "credited", "sold", "balance", "expected", ""):
-            table.add_column(column, justify="left" if column in ("organization", "seller") else "right", no_wrap=True)
+        table = Table(title="What the server says of every seller (Tomans)", box=SIMPLE_HEAD, padding=0)
+        for column in ("org", "seller", "before", "credited", "sold", "balance", "expected", ""):
+            table.add_column(column, justify="left" if column in ("org", "seller") else "right", no_wrap=True)
         right = True
         for seller in sellers:
             own = Api(self.address, seller.host, seller.token)
