@@ -54,8 +54,11 @@ DATABASES = {
         "HOST": _dsn.pop("host", ""),
         "PORT": _dsn.pop("port", ""),
         "OPTIONS": _dsn,
-        # A connection stays for the life of its thread. One that died is noticed by the statement that finds it dead.
+        # A connection stays for the life of its thread. Django asks it once a request whether it still lives, before
+        # the first query; the money functions don't wait for that: they are repeated if they find it dead
+        # (shared/database.py).
         "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
     }
 }
 DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]

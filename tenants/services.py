@@ -3,7 +3,7 @@
 import structlog
 from django.conf import settings
 from django.core.management import call_command
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from psycopg2 import sql
 
 from shared.errors import InvalidRequest, NotFound, Problem
@@ -72,13 +72,13 @@ def provision_organization(
 
 
 def _reserve(*, slug: str, name: str) -> None:
-    try:
-        with transaction.atomic():
-            organization = Organization.objects.create(slug=slug, name=name, schema_name=schema_name_of(slug))
-            Domain.objects.create(tenant=organization, domain=domain_of(slug))
-    except IntegrityError:
-        # Reserved before: by another call that is at work or done, or by one that was cut off. The row's lock tells.
-        pass
+    """Commits the row and the host, unless they are there: from a call that is at work, is done, or was cut off. Which
+    of them it is, the caller finds out under the row's lock."""
+    with transaction.atomic():
+        reserved = Organization(slug=slug, name=name, schema_name=schema_name_of(slug))
+        Organization.objects.bulk_create([reserved], ignore_conflicts=True)
+        organization = Organization.objects.get(slug=slug)
+        Domain.objects.bulk_create([Domain(tenant=organization, domain=domain_of(slug))], ignore_conflicts=True)
 
 
 def _build_schema(organization: Organization) -> None:

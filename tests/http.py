@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -126,8 +127,16 @@ def _check_success(kind: str, method: str, path: str, answer: Answer) -> None:
         jsonschema.validate(answer.json, {**document, **schema})
 
 
-@cache
+_documents = threading.Lock()  # drf-spectacular generates one at a time
+
+
 def _document(kind: str) -> dict[str, Any]:
+    with _documents:
+        return _generated(kind)
+
+
+@cache
+def _generated(kind: str) -> dict[str, Any]:
     generator = SchemaGenerator(urlconf=f"saas.urls_{kind}", api_version=None)
     document: dict[str, Any] = json.loads(json.dumps(generator.get_schema(request=None, public=True), default=str))
     return document
