@@ -47,8 +47,8 @@ class Account:
 # --- Making accounts --------------------------------------------------------------------------------------------------
 
 
-def check_credentials(*, username: str, password: str) -> str:
-    """Checks the form of a new account's name and password, and returns the name as it will be kept (NFKC).
+def check_credentials(*, username: str, password: str, email: str = "") -> str:
+    """Checks the form of what a new account is made from, and returns the name as it will be kept (NFKC).
 
     Raises:
         InvalidRequest: with an error for each field at fault.
@@ -69,6 +69,11 @@ def check_credentials(*, username: str, password: str) -> str:
             {"field": "password", "code": code, "detail": message}
             for code, message in zip(codes, error.messages, strict=True)
         ]
+    if email:
+        try:
+            User._meta.get_field("email").run_validators(email)
+        except ValidationError as error:
+            errors.append({"field": "email", "code": "invalid", "detail": error.messages[0]})
     if errors:
         raise InvalidRequest(f"{errors[0]['field']}: {errors[0]['detail']}", errors=errors)
     return username
@@ -78,10 +83,10 @@ def create_platform_admin(*, username: str, password: str, email: str = "") -> U
     """A user of the platform's own host who may do everything there.
 
     Raises:
-        InvalidRequest: the name or the password won't do.
+        InvalidRequest: the name, the password or the email address won't do.
         UsernameTaken: there is one of this name.
     """
-    username = check_credentials(username=username, password=password)
+    username = check_credentials(username=username, password=password, email=email)
     try:
         with transaction.atomic():
             return User.objects.create_superuser(username, password, email=email)
@@ -102,10 +107,10 @@ def create_member(
     """A user who signs in on one organization's host, as its admin or as one of its sellers.
 
     Raises:
-        InvalidRequest: the name or the password won't do.
+        InvalidRequest: the name, the password or the email address won't do.
         UsernameTaken: this organization has one of this name.
     """
-    username = check_credentials(username=username, password=password)
+    username = check_credentials(username=username, password=password, email=email)
     try:
         with transaction.atomic():
             user = User.objects.create_user(f"{slug}/{username}", password, email=email)

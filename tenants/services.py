@@ -2,6 +2,7 @@
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from psycopg2 import sql
@@ -34,7 +35,7 @@ def provision_organization(
 
     Raises:
         InvalidRequest: the slug, the name or the admin's credentials won't do; nothing was made.
-        OrganizationExists: the slug is taken.
+        OrganizationExists: the slug is taken, or its address is.
     """
     try:
         check_slug(slug)
@@ -44,14 +45,16 @@ def provision_organization(
     if not 1 <= len(name) <= 200:
         raise InvalidRequest.of_field("name", "invalid", "A name has 1 to 200 characters.")
     try:
-        check_credentials(username=admin_username, password=admin_password)
+        check_credentials(username=admin_username, password=admin_password, email=admin_email)
     except InvalidRequest as error:
         errors = [fault | {"field": f"admin.{fault['field']}"} for fault in error.members["errors"]]
         raise InvalidRequest(error.detail, errors=errors) from None
 
     _reserve(slug=slug, name=name)
     with transaction.atomic():
-        organization = Organization.objects.select_for_update().get(slug=slug)
+        organization = Organization.objects.select_for_update().filter(slug=slug).first()
+        if organization is None:
+            raise OrganizationExists(f"The address {domain_of(slug)} is another organization's.")
         if organization.status != Organization.Status.PROVISIONING:
             raise OrganizationExists(f"There is an organization {slug!r} already.")
         Organization.objects.filter(pk=organization.pk).update(name=name)
@@ -76,8 +79,9 @@ def _reserve(*, slug: str, name: str) -> None:
         with transaction.atomic():
             organization = Organization.objects.create(slug=slug, name=name, schema_name=schema_name_of(slug))
             Domain.objects.create(tenant=organization, domain=domain_of(slug))
-    except IntegrityError:
+    except (IntegrityError, ValidationError):
         # Reserved before: by another call that is at work or done, or by one that was cut off. The row's lock tells.
+        # (The ValidationError is django-tenants', which looks for the schema's name before the database does.)
         pass
 
 

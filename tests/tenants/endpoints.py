@@ -33,7 +33,7 @@ class Endpoint:
         """Calls it; ``ids`` fill the places of its path, by their names in the URL map."""
         path = "/" + self.route
         for name, value in ids.items():
-            for kind in ("bigint", "uuid", "str"):
+            for kind in ("bigint", "uuid", "slug"):
                 path = path.replace(f"<{kind}:{name}>", str(value))
         assert "<" not in path, path
         if self.has_key:
@@ -81,9 +81,9 @@ PLATFORM = [
     Endpoint("GET", "api/v1/me", PLATFORM_ADMIN),
     Endpoint("GET", "api/v1/organizations", PLATFORM_ADMIN),
     Endpoint("POST", "api/v1/organizations", PLATFORM_ADMIN, _NEW_ORGANIZATION),
-    Endpoint("GET", "api/v1/organizations/<str:slug>", PLATFORM_ADMIN),
-    Endpoint("POST", "api/v1/organizations/<str:slug>/suspend", PLATFORM_ADMIN),
-    Endpoint("POST", "api/v1/organizations/<str:slug>/activate", PLATFORM_ADMIN),
+    Endpoint("GET", "api/v1/organizations/<slug:slug>", PLATFORM_ADMIN),
+    Endpoint("POST", "api/v1/organizations/<slug:slug>/suspend", PLATFORM_ADMIN),
+    Endpoint("POST", "api/v1/organizations/<slug:slug>/activate", PLATFORM_ADMIN),
 ]
 
 
