@@ -1,7 +1,7 @@
 """Balances, statements and lists cost the same however much history there is.
 
-What PostgreSQL reads for a page is looked at in its plan (a count of pages of storage, not of milliseconds), with 100,000
-sales on the books of one seller.
+What PostgreSQL reads for a page is looked at in its plan (a count of pages of storage, not of milliseconds), with
+100,000 sales on the books of one seller.
 """
 
 import json
