@@ -6,7 +6,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from shared import services
 from shared.fields import PasswordField, StrictSerializer, StringField
@@ -14,6 +13,7 @@ from shared.lockout import client_address
 from shared.parsers import body_of
 from shared.realm import realm_of
 from shared.tokens import ADMIN, PLATFORM_ADMIN, SELLER, require_principal
+from shared.views import APIView
 
 
 class CredentialsSerializer(StrictSerializer):
