@@ -51,9 +51,7 @@ def provision_organization(
 
     _reserve(slug=slug, name=name)
     with transaction.atomic():
-        organization = Organization.objects.select_for_update().filter(slug=slug).first()
-        if organization is None:
-            raise OrganizationExists(f"The address {domain_of(slug)} is another organization's.")
+        organization = Organization.objects.select_for_update().get(slug=slug)
         if organization.status != Organization.Status.PROVISIONING:
             raise OrganizationExists(f"There is an organization {slug!r} already.")
         Organization.objects.filter(pk=organization.pk).update(name=name)
@@ -78,12 +76,18 @@ def _reserve(*, slug: str, name: str) -> None:
     was cut off. Which of them it is, the caller finds out under the row's lock.
 
     The schema belongs to the row: `migrate_schemas` goes through all rows, and stops at one without a schema.
+
+    Raises:
+        OrganizationExists: the host leads to another organization; nothing was made.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         reserved = Organization(slug=slug, name=name, schema_name=schema_name_of(slug))
         Organization.objects.bulk_create([reserved], ignore_conflicts=True)
         organization = Organization.objects.get(slug=slug)
-        Domain.objects.bulk_create([Domain(tenant=organization, domain=domain_of(slug))], ignore_conflicts=True)
+        domain = Domain(tenant=organization, domain=domain_of(slug))
+        Domain.objects.bulk_create([domain], ignore_conflicts=True)
+        if not organization.domains.filter(domain=domain.domain).exists():
+            raise OrganizationExists(f"{domain.domain} leads to another organization already.")
         cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(organization.schema_name)))
 
 
