@@ -2,18 +2,28 @@
 # Makes the virtual environment .venv and installs the pinned packages into it. Run again, it does only what is left.
 #
 #   deploy/setup.sh [--dev]      --dev: with the tools for checks and tests
+#
+# PYTHON names the Python to use, if it is not the first that is found.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 fail() { printf '\n%s\n' "$*" >&2; exit 1; }
+new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+works() { .venv/bin/python -m pip --version >/dev/null 2>&1; }
+as_root() { [ "$(id -u)" = 0 ] || printf 'sudo '; }
 
-python=
-for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
-    [ -n "$candidate" ] && command -v "$candidate" >/dev/null || continue
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$candidate; break; fi
-done
-[ -n "$python" ] || fail "Python 3.11 or newer is needed. On Debian 12 or Ubuntu 24.04:
-    apt-get update && apt-get install -y python3 python3-venv
+python=${PYTHON:-}
+if [ -n "$python" ]; then
+    new_enough "$python" || fail "PYTHON is $python, which is not a Python 3.11 or newer."
+elif works; then
+    python=.venv/bin/python
+else
+    for candidate in python3 python3.13 python3.12 python3.11; do
+        if command -v "$candidate" >/dev/null && new_enough "$candidate"; then python=$candidate; break; fi
+    done
+fi
+[ -n "$python" ] || fail "Python 3.11 or newer is needed. On Debian 12, Ubuntu 24.04 or newer:
+    $(as_root)apt-get update && $(as_root)apt-get install -y python3 python3-venv
 Or set PYTHON to the one to use."
 
 requirements=(-r requirements.txt)
@@ -24,16 +34,19 @@ for stamp in .venv/.installed .venv/.installed-dev; do
     [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && exit 0
 done
 
-if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-    rm -rf .venv
-    if ! "$python" -m venv .venv 2>.venv-error; then
-        reason=$(cat .venv-error); rm -f .venv-error
+[ -w . ] || fail "The packages are installed into $PWD/.venv, and you may not write there."
+if ! works || [ "$(.venv/bin/python -VV)" != "$("$python" -VV)" ]; then
+    if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
         version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-        fail "$reason
-The virtual environment could not be made: Python's venv module is missing. On Debian or Ubuntu:
-    apt-get update && apt-get install -y python3-venv      (or python$version-venv)"
+        fail "$python can't make a virtual environment. On Debian or Ubuntu that is a package of its own:
+    $(as_root)apt-get update && $(as_root)apt-get install -y python$version-venv
+Then run this again."
     fi
-    rm -f .venv-error
+    rm -rf .venv
+    if ! "$python" -m venv .venv; then
+        rm -rf .venv
+        fail "The virtual environment could not be made; see the message above."
+    fi
 fi
 echo "Installing the packages into .venv …"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input "${requirements[@]}" ||

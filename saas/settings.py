@@ -39,7 +39,9 @@ TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 
 DATABASE_URL = env.str("DATABASE_URL", default="")
 if not DATABASE_URL:
-    raise ImproperlyConfigured("Set DATABASE_URL, or run through manage.py, which starts the embedded database.")
+    raise ImproperlyConfigured(
+        "Set DATABASE_URL. (Where it is not set at all, manage.py starts the embedded database.)"
+    )
 try:
     # libpq's own parser: it knows every parameter and every way to write a host, a socket's directory included.
     _dsn = parse_dsn(DATABASE_URL)
@@ -54,8 +56,11 @@ DATABASES = {
         "HOST": _dsn.pop("host", ""),
         "PORT": _dsn.pop("port", ""),
         "OPTIONS": _dsn,
-        # A connection stays for the life of its thread. One that died is noticed by the statement that finds it dead.
+        # A connection stays for the life of its thread. Django asks it once a request whether it still lives, before
+        # the first query; the money functions don't wait for that: they are repeated if they find it dead
+        # (shared/database.py).
         "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
     }
 }
 DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]

@@ -3,7 +3,7 @@
 import structlog
 from django.conf import settings
 from django.core.management import call_command
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from psycopg2 import sql
 
 from shared.errors import InvalidRequest, NotFound, Problem
@@ -29,12 +29,12 @@ def provision_organization(
     """A new organization: its row and host, its schema with all tables, its first admin. Returns it active.
 
     Cut off at any point it can simply be called again: the row is committed first, as ``provisioning``, which reserves
-    the slug and answers nothing; all the rest is one database transaction, which happens whole or not at all. Of two
-    calls at once for one slug, the first wins and the other finds the slug taken.
+    the slug and answers nothing, with an empty schema; all the rest is one database transaction, which happens whole or
+    not at all. Of two calls at once for one slug, the first wins and the other finds the slug taken.
 
     Raises:
         InvalidRequest: the slug, the name or the admin's credentials won't do; nothing was made.
-        OrganizationExists: the slug is taken.
+        OrganizationExists: the slug is taken, or its address is.
     """
     try:
         check_slug(slug)
@@ -72,19 +72,26 @@ def provision_organization(
 
 
 def _reserve(*, slug: str, name: str) -> None:
-    try:
-        with transaction.atomic():
-            organization = Organization.objects.create(slug=slug, name=name, schema_name=schema_name_of(slug))
-            Domain.objects.create(tenant=organization, domain=domain_of(slug))
-    except IntegrityError:
-        # Reserved before: by another call that is at work or done, or by one that was cut off. The row's lock tells.
-        pass
+    """Commits the row, the host and the empty schema, unless they are there: from a call that is at work, is done, or
+    was cut off. Which of them it is, the caller finds out under the row's lock.
+
+    The schema belongs to the row: `migrate_schemas` goes through all rows, and stops at one without a schema.
+
+    Raises:
+        OrganizationExists: the host leads to another organization; nothing was made.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        reserved = Organization(slug=slug, name=name, schema_name=schema_name_of(slug))
+        Organization.objects.bulk_create([reserved], ignore_conflicts=True)
+        organization = Organization.objects.get(slug=slug)
+        domain = Domain(tenant=organization, domain=domain_of(slug))
+        Domain.objects.bulk_create([domain], ignore_conflicts=True)
+        if not organization.domains.filter(domain=domain.domain).exists():
+            raise OrganizationExists(f"{domain.domain} leads to another organization already.")
+        cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(organization.schema_name)))
 
 
 def _build_schema(organization: Organization) -> None:
-    with connection.cursor() as cursor:
-        statement = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(organization.schema_name))
-        cursor.execute(statement)
     try:
         call_command(
             "migrate_schemas",

@@ -1,9 +1,8 @@
 """A client for the tests: real HTTP to the running server, each answer checked against its OpenAPI document."""
 
-import http.client
 import json
 import re
-import socket
+import threading
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -83,26 +82,6 @@ class Client:
         check_contract(method, path, self.host, answer)
         return answer
 
-    def send_raw(self, method: str, path: str, headers: list[bytes], body: bytes = b"") -> Answer:
-        """Sends the bytes of these header lines and of this body as they are, which a proper client would refuse to.
-
-        What the HTTP parser of the server refuses by itself has no request id and is no problem document."""
-        lines = [f"{method} /api/v1{path} HTTP/1.1".encode(), f"Host: {self.host}".encode(), b"Connection: close"]
-        if self.token is not None:
-            lines.append(f"Authorization: Bearer {self.token}".encode())
-        address, port = self.address.split(":")
-        with socket.create_connection((address, int(port)), timeout=60) as connection:
-            connection.sendall(b"\r\n".join([*lines, *headers, b"", body]))
-            response = http.client.HTTPResponse(connection, method=method)
-            response.begin()
-            content = response.read()
-        answer_headers = urllib3.HTTPHeaderDict(response.headers.items())
-        is_json = answer_headers.get("Content-Type") in ("application/json", "application/problem+json")
-        answer = Answer(response.status, answer_headers, content, json.loads(content) if is_json else None)
-        if "X-Request-ID" in answer_headers:
-            check_contract(method, f"/api/v1{path}", self.host, answer)
-        return answer
-
 
 def _encode(value: Any) -> bytes:
     return json.dumps(value).encode()
@@ -148,8 +127,16 @@ def _check_success(kind: str, method: str, path: str, answer: Answer) -> None:
         jsonschema.validate(answer.json, {**document, **schema})
 
 
-@cache
+_documents = threading.Lock()  # drf-spectacular generates one at a time
+
+
 def _document(kind: str) -> dict[str, Any]:
+    with _documents:
+        return _generated(kind)
+
+
+@cache
+def _generated(kind: str) -> dict[str, Any]:
     generator = SchemaGenerator(urlconf=f"saas.urls_{kind}", api_version=None)
     document: dict[str, Any] = json.loads(json.dumps(generator.get_schema(request=None, public=True), default=str))
     return document

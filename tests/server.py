@@ -30,6 +30,20 @@ class Server:
         commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
         return [pid for pid, command in commands.items() if b"resource_tracker" not in command]
 
+    def wait_until_ready(self) -> None:
+        """Asks ``/readyz`` until it says yes."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise AssertionError(f"it ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
+            try:
+                if urllib3.request("GET", f"http://{self.address}/readyz", retries=False, timeout=5).status == 200:
+                    return
+            except urllib3.exceptions.HTTPError:
+                pass
+            time.sleep(0.05)  # between two looks at a process that is starting
+        raise AssertionError(f"it did not get ready:\n{self.log.read_text()[-3000:]}")
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -40,19 +54,24 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    log: Path, *, workers: int = 2, threads: int = 4, environment: dict[str, str] | None = None
+    log: Path, *, workers: int = 2, threads: int = 4, environment: dict[str, str] | None = None, wait: bool = True
 ) -> Iterator[Server]:
-    """Runs ``manage.py serve`` on the tests' database until the block ends; it must then stop cleanly."""
+    """Runs ``manage.py serve`` until the block ends; it must then stop cleanly.
+
+    It serves the tests' database, or what an ``environment`` of its own says; without ``wait`` it may not be ready yet.
+    """
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "manage.py", "serve", "--port", address.split(":")[1]]
     command += ["--workers", str(workers), "--threads", str(threads)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=os.environ | (environment or {})
+            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=environment or os.environ
         )
+    server = Server(address, process, log)
     try:
-        wait_until_ready(address, process, log)
-        yield Server(address, process, log)
+        if wait:
+            server.wait_until_ready()
+        yield server
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -62,17 +81,3 @@ def serving(
             process.wait()
             raise
     assert status == 0, log.read_text()[-2000:]
-
-
-def wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Asks ``/readyz`` until it says yes."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise AssertionError(f"the server ended with {process.returncode}:\n{log.read_text()[-3000:]}")
-        try:
-            if urllib3.request("GET", f"http://{address}/readyz", retries=False, timeout=5).status == 200:
-                return
-        except urllib3.exceptions.HTTPError:
-            time.sleep(0.05)  # between two looks at a process that is starting
-    raise AssertionError(f"the server did not get ready:\n{log.read_text()[-3000:]}")

@@ -3,8 +3,6 @@
 admin."""
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import quote
@@ -101,10 +99,13 @@ class World:
         user.save()
         token = access_token(user, None, "platform_admin", None)
         admin = Person("root", user, None, Client(address, host, token), None)
-        return cls(_organization("acme", address), _organization("globex", address), Client(address, host), admin)
+        return cls(
+            make_organization("acme", address), make_organization("globex", address), Client(address, host), admin
+        )
 
 
-def _organization(slug: str, address: str) -> Organization:
+def make_organization(slug: str, address: str) -> Organization:
+    """The people of an organization that is provisioned."""
     row = models.Organization.objects.get(slug=slug)
     host = f"{slug}.recharge.test"
     return Organization(
@@ -152,34 +153,6 @@ def access_token(user: User, slug: str | None, role: str, seller_id: int | None)
     token["sub"] = str(user.pk)
     token["org"], token["role"], token["seller_id"] = slug, role, seller_id
     return str(token)
-
-
-@contextmanager
-def nothing_written() -> Iterator[None]:
-    """No row of any organization or of the platform is added, changed or removed in this block (but the count of tries
-    to sign in, which is there to change)."""
-    before = _contents()
-    yield
-    assert _contents() == before
-
-
-def _contents() -> list[tuple[str, int, str]]:
-    """Each table of every schema, its number of rows, and a digest of them."""
-    connection.set_schema_to_public()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT schemaname, tablename FROM pg_tables"
-            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> 'shared_signinattempts'"
-        )
-        count = sql.SQL(
-            "SELECT {name}, count(*), md5(coalesce(string_agg(one::text, chr(10) ORDER BY one::text), ''))"
-            " FROM {table} AS one"
-        )
-        counts = [
-            count.format(name=sql.Literal(".".join(table)), table=sql.Identifier(*table)) for table in cursor.fetchall()
-        ]
-        cursor.execute(sql.SQL(" UNION ALL ").join(counts) + sql.SQL(" ORDER BY 1"))
-        return cursor.fetchall()
 
 
 _EMPTY = """

@@ -8,13 +8,13 @@ from tests.bad_input import (
     AMOUNTS,
     BODIES,
     CONTENT_TYPES,
-    SOME_BODIES,
-    SOME_CONTENT_TYPES,
     KEYS,
     MEBIBYTE,
     NO_SELLERS,
     NO_UUIDS,
     NOT_JSON,
+    SOME_BODIES,
+    SOME_CONTENT_TYPES,
     TOO_LARGE,
     UNPARSABLE_KEYS,
     UNREADABLE,
@@ -27,7 +27,9 @@ from tests.bad_input import (
     table,
 )
 from tests.http import Client
-from tests.world import PASSWORD, Organization, nothing_written
+from tests.raw import send_as
+from tests.tables import nothing_written
+from tests.world import PASSWORD, Organization
 
 GOOD = b'{"amount": 5000}'
 NOT_FOUND = Refusal(404, "not_found")
@@ -92,7 +94,7 @@ class TestAskingForCredit:
     def test_it_refuses_a_chunked_body_of_more_than_a_megabyte(self, seller: Client) -> None:
         headers, content = chunks(b'{"note": "%s"}' % (b"x" * MEBIBYTE))
         sent = [b"Content-Type: application/json", b"Idempotency-Key: k", headers]
-        TOO_LARGE.check(seller.send_raw("POST", "/credit-requests", sent, content))
+        TOO_LARGE.check(send_as(seller, "POST", "/credit-requests", sent, content))
 
     @pytest.mark.parametrize("content_type", CONTENT_TYPES)
     def test_it_refuses_the_content_type(self, seller: Client, content_type: str) -> None:
@@ -103,12 +105,12 @@ class TestAskingForCredit:
     def test_it_refuses_the_idempotency_key(self, seller: Client, key: bytes | None, refusal: Refusal) -> None:
         headers = [b"Content-Type: application/json", b"Content-Length: %d" % len(GOOD)]
         headers += [] if key is None else [b"Idempotency-Key: " + key]
-        refusal.check(seller.send_raw("POST", "/credit-requests", headers, GOOD))
+        refusal.check(send_as(seller, "POST", "/credit-requests", headers, GOOD))
 
     @pytest.mark.parametrize("key", UNPARSABLE_KEYS)
     def test_it_refuses_a_request_that_is_no_http(self, seller: Client, key: bytes) -> None:
         headers = [b"Content-Type: application/json", b"Content-Length: %d" % len(GOOD), b"Idempotency-Key: " + key]
-        assert seller.send_raw("POST", "/credit-requests", headers, GOOD).status == 400
+        assert send_as(seller, "POST", "/credit-requests", headers, GOOD).status == 400
 
 
 class TestDeciding:

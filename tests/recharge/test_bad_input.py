@@ -27,7 +27,9 @@ from tests.bad_input import (
     table,
 )
 from tests.http import Client
-from tests.world import Organization, give_credit, nothing_written
+from tests.raw import send_as
+from tests.tables import nothing_written
+from tests.world import Organization, give_credit
 
 GOOD = b'{"phone_number": "09121234567", "amount": 5000}'
 
@@ -195,16 +197,20 @@ def test_it_refuses_the_chunked_body(seller: Client, size: int, refusal: Refusal
     body = b'{"surprise": "%s"}' % (b"x" * (size - 16))
     assert len(body) == size
     headers, content = chunks(body)
-    answer = seller.send_raw(
-        "POST", "/recharges", [b"Content-Type: application/json", b"Idempotency-Key: k", headers], content
+    answer = send_as(
+        seller, "POST", "/recharges", [b"Content-Type: application/json", b"Idempotency-Key: k", headers], content
     )
     refusal.check(answer)
 
 
 def test_it_accepts_a_chunked_body(funded: Organization) -> None:
     headers, content = chunks(GOOD)
-    answer = funded.member.client.send_raw(
-        "POST", "/recharges", [b"Content-Type: application/json", b"Idempotency-Key: k", headers], content
+    answer = send_as(
+        funded.member.client,
+        "POST",
+        "/recharges",
+        [b"Content-Type: application/json", b"Idempotency-Key: k", headers],
+        content,
     )
     assert (answer.status, answer.json["balance_after"]) == (201, 995_000)
 
@@ -216,7 +222,7 @@ def test_it_refuses_the_content_type(seller: Client, content_type: str) -> None:
 
 
 def test_it_refuses_a_body_without_a_content_type(seller: Client) -> None:
-    answer = seller.send_raw("POST", "/recharges", [b"Idempotency-Key: k", b"Content-Length: %d" % len(GOOD)], GOOD)
+    answer = send_as(seller, "POST", "/recharges", [b"Idempotency-Key: k", b"Content-Length: %d" % len(GOOD)], GOOD)
     NOT_JSON.check(answer)
 
 
@@ -235,12 +241,12 @@ def headers_with(key: bytes | None) -> list[bytes]:
 
 @pytest.mark.parametrize(("key", "refusal"), KEYS)
 def test_it_refuses_the_idempotency_key(seller: Client, key: bytes | None, refusal: Refusal) -> None:
-    refusal.check(seller.send_raw("POST", "/recharges", headers_with(key), GOOD))
+    refusal.check(send_as(seller, "POST", "/recharges", headers_with(key), GOOD))
 
 
 @pytest.mark.parametrize("key", UNPARSABLE_KEYS)
 def test_it_refuses_a_request_that_is_no_http(seller: Client, key: bytes) -> None:
-    assert seller.send_raw("POST", "/recharges", headers_with(key), GOOD).status == 400
+    assert send_as(seller, "POST", "/recharges", headers_with(key), GOOD).status == 400
 
 
 @pytest.mark.parametrize(
@@ -253,7 +259,7 @@ def test_it_refuses_a_request_that_is_no_http(seller: Client, key: bytes) -> Non
     ),
 )
 def test_it_accepts_the_idempotency_key(funded: Organization, key: bytes) -> None:
-    assert funded.member.client.send_raw("POST", "/recharges", headers_with(key), GOOD).status == 201
+    assert send_as(funded.member.client, "POST", "/recharges", headers_with(key), GOOD).status == 201
     found = funded.member.client.get(f"/recharges?idempotency_key={quote(key)}").json["results"]
     assert len(found) == 1
 

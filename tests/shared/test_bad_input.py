@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bad_input import SOME_BODIES, SOME_CONTENT_TYPES, NOT_JSON, Refusal, invalid, table
+from tests.bad_input import NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, invalid, table
 from tests.http import Client
-from tests.world import PASSWORD, Organization, nothing_written
+from tests.raw import send_as
+from tests.tables import nothing_written
+from tests.world import PASSWORD, Organization
 
 PATHS = ["/auth/token", "/auth/token/refresh", "/auth/token/revoke"]
 TOKEN_INVALID = Refusal(401, "token_invalid")
@@ -116,7 +118,7 @@ def test_it_refuses_the_access_token(anyone: Client, token: str) -> None:
     header = b"Authorization: Bearer " + token.encode()
     # Granian hands no header on whose bytes are not ASCII: then there is no token at all.
     refusal = TOKEN_INVALID if token.isascii() else Refusal(401, "not_authenticated")
-    refusal.check(anyone.send_raw("GET", "/me", [header]))
+    refusal.check(send_as(anyone, "GET", "/me", [header]))
 
 
 @pytest.mark.parametrize(
@@ -130,8 +132,8 @@ def test_it_refuses_the_access_token(anyone: Client, token: str) -> None:
     ),
 )
 def test_it_needs_a_bearer_token(anyone: Client, header: list[bytes]) -> None:
-    Refusal(401, "not_authenticated").check(anyone.send_raw("GET", "/me", header))
+    Refusal(401, "not_authenticated").check(send_as(anyone, "GET", "/me", header))
 
 
 def test_a_scheme_without_a_token_is_refused(anyone: Client) -> None:
-    TOKEN_INVALID.check(anyone.send_raw("GET", "/me", [b"Authorization: Bearer"]))
+    TOKEN_INVALID.check(send_as(anyone, "GET", "/me", [b"Authorization: Bearer"]))

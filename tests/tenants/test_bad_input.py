@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bad_input import SOME_BODIES, SOME_CONTENT_TYPES, NOT_JSON, Refusal, cursor_of, invalid, table
+from tests.bad_input import NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, cursor_of, invalid, table
 from tests.http import Client
-from tests.world import PASSWORD, World, nothing_written
+from tests.tables import nothing_written
+from tests.world import PASSWORD, World
 
 ADMIN = {"username": "owner", "password": PASSWORD}
 GOOD = {"slug": "initech", "name": "Initech", "admin": ADMIN}

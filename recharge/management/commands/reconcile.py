@@ -1,6 +1,7 @@
 import json
 import sys
 from argparse import ArgumentParser
+from collections.abc import Sized
 from dataclasses import asdict
 from typing import Any
 
@@ -38,14 +39,18 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(report, ensure_ascii=False))
         else:
             for slug, faults in found.items():
-                self.stdout.write(f"{slug}: {'clean' if not faults else f'{len(faults)} faults'}")
+                self.stdout.write(f"{slug}: {'clean' if not faults else _count(faults, 'fault')}")
                 for fault in faults:
                     seller = "" if fault.seller_id is None else f", seller {fault.seller_id}"
                     self.stdout.write(
                         f"  {fault.fault} (invariant {fault.invariant}{seller}): {fault.row}: {fault.detail}"
                     )
             self.stdout.write(
-                f"{len(found)} organizations: " + ("the books are right." if clean else "THE BOOKS ARE WRONG.")
+                f"{_count(found, 'organization')}: {'the books are right.' if clean else 'THE BOOKS ARE WRONG.'}"
             )
         if not clean:
             sys.exit(1)
+
+
+def _count(things: Sized, noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"

@@ -3,6 +3,7 @@ import socket
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from granian.constants import Interfaces
 from granian.log import LogLevels
@@ -33,6 +34,11 @@ class Command(BaseCommand):
             raise CommandError("--workers and --threads must be at least 1.")
         check_port_is_free(options["host"], options["port"])
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
+        self.stdout.write(
+            f"Listening on {options['host']}:{options['port']} for {settings.BASE_DOMAIN} and its subdomains, with "
+            f"{options['workers']} processes of {options['threads']} threads. Ctrl-C stops."
+        )
+        self.stdout.flush()
         Server(
             "saas.wsgi:application",
             address=options["host"],

@@ -1,0 +1,229 @@
+"""The demo: two organizations, twenty sellers, 1,200 sales from several processes, and the proof of the books.
+
+Everything goes over HTTP, as a client's own program would do it. It can be run again on the same database: the sellers
+then get and sell the same once more, and what is expected of them grows by that.
+"""
+
+import json
+import multiprocessing
+import os
+import random
+import secrets
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from saas.demo_clients import Api, Job, sell, share_progress
+
+ORGANIZATIONS = {"acme": "Acme Top-ups", "globex": "Globex Mobile"}
+SELLERS = 10
+CREDIT = 1_000_000
+"""Tomans that each seller asks for."""
+SALES, AMOUNT = 60, 5_000
+"""Recharges that each seller sells, and Tomans of each."""
+SENT_TWICE = 6
+"""Of each seller's sales, how many are sent a second time with the same key."""
+OVERSPENDING = 3
+"""Attempts of each seller to sell for more than the seller has."""
+PROCESSES, THREADS = 4, 4
+
+
+class DemoError(Exception):
+    """The demo can't go on; the message says why."""
+
+
+@dataclass
+class Seller:
+    """One of the demo's sellers."""
+
+    host: str
+    organization: str
+    id: int
+    username: str
+    token: str
+    before: int
+    """Tomans; the balance when the demo began (0 the first time)."""
+
+    @property
+    def expected(self) -> int:
+        return self.before + CREDIT - SALES * AMOUNT
+
+
+class Accounts:
+    """The demo's passwords: generated, and kept in the data directory, so that it can be run again and signed in to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._passwords: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+
+    def password_of(self, account: str) -> str:
+        if account not in self._passwords:
+            self._passwords[account] = secrets.token_urlsafe(9)
+            with open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                json.dump(self._passwords, file, indent=1)
+        return self._passwords[account]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Runs against the server at ``address``; ``platform_admin`` must be able to sign in there."""
+
+    address: str
+    base_domain: str
+    accounts: Accounts
+    platform_admin: str
+    console: Console
+
+    def run(self) -> bool:
+        """All of it; whether every balance is exactly what it should be and nothing unexpected was answered."""
+        platform = self._signed_in(self.base_domain, self.platform_admin, self.accounts.password_of("platform"))
+        sellers: list[Seller] = []
+        for slug, name in ORGANIZATIONS.items():
+            with self.console.status(f"{slug}: provisioning, {SELLERS} sellers, credit asked for and approved …"):
+                admin = self._organization(platform, slug, name)
+                sellers += [self._seller(admin, slug, number) for number in range(1, SELLERS + 1)]
+            self.console.print(f"{slug}: {SELLERS} sellers, each credited with {CREDIT:,} Tomans")
+        outcomes, seconds = self._sell(sellers)
+        balanced = self._report(sellers)
+        return self._verdict(outcomes, seconds, len(sellers)) and balanced
+
+    def _host(self, slug: str) -> str:
+        return f"{slug}.{self.base_domain}"
+
+    def _signed_in(self, host: str, username: str, password: str) -> Api:
+        status, answer = Api(self.address, host).call(
+            "POST", "/auth/token", {"username": username, "password": password}
+        )
+        if status != 200:
+            raise DemoError(f"{username!r} can't sign in at {host}: {answer['detail']}")
+        return Api(self.address, host, answer["access"])
+
+    def _organization(self, platform: Api, slug: str, name: str) -> Api:
+        password = self.accounts.password_of(f"{slug}/admin")
+        admin = {"username": "admin", "password": password}
+        status, answer = platform.call("POST", "/organizations", {"slug": slug, "name": name, "admin": admin})
+        if status not in (201, 409):
+            raise DemoError(f"{slug} can't be provisioned: {answer['detail']}")
+        return self._signed_in(self._host(slug), "admin", password)
+
+    def _seller(self, admin: Api, slug: str, number: int) -> Seller:
+        username = f"seller{number}"
+        password = self.accounts.password_of(f"{slug}/{username}")
+        body = {"name": f"Seller {number}", "username": username, "password": password}
+        status, answer = admin.call("POST", "/sellers", body)
+        if status not in (201, 409):  # 409: from an earlier run
+            raise DemoError(f"{slug}'s {username} can't be added: {answer['detail']}")
+        own = self._signed_in(admin.host, username, password)
+        _, balance = own.call("GET", "/balance")
+        _, request = own.call(
+            "POST", "/credit-requests", {"amount": CREDIT, "note": "for the demo"}, key=secrets.token_hex(16)
+        )
+        status, answer = admin.call("POST", f"/credit-requests/{request['id']}/approve")
+        if status != 200:
+            raise DemoError(f"{slug}'s {username} can't be given credit: {answer['detail']}")
+        assert own.token
+        return Seller(admin.host, slug, balance["seller_id"], username, own.token, balance["balance"])
+
+    def _jobs(self, sellers: list[Seller]) -> list[Job]:
+        jobs = []
+        for seller in sellers:
+            for number in range(SALES):
+                phone_number = random.choice(("0912", "0935", "0921")) + f"{random.randrange(10**7):07}"  # noqa: S311
+                job = Job(seller.host, seller.token, secrets.token_hex(16), phone_number, AMOUNT)
+                jobs += [job] * (2 if number < SENT_TWICE else 1)
+            for _ in range(OVERSPENDING):
+                too_much = seller.before + CREDIT + 1
+                jobs.append(Job(seller.host, seller.token, secrets.token_hex(16), "09121234567", too_much))
+        random.shuffle(jobs)  # both organizations, all sellers, first tries and repetitions, all at once
+        return jobs
+
+    def _sell(self, sellers: list[Seller]) -> tuple[Counter[str], float]:
+        jobs = self._jobs(sellers)
+        # Spawned, not forked: a client process has nothing of this one, no connection and no lock.
+        context = multiprocessing.get_context("spawn")
+        answered = context.Value("i", 0)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        progress = Progress(*columns, console=self.console)
+        with (
+            progress,
+            ProcessPoolExecutor(
+                PROCESSES, mp_context=context, initializer=share_progress, initargs=(answered,)
+            ) as pool,
+        ):
+            task = progress.add_task(
+                f"{len(jobs)} requests, {PROCESSES} processes × {THREADS} threads", total=len(jobs)
+            )
+            started = time.monotonic()
+            parts = [pool.submit(sell, self.address, jobs[index::PROCESSES], THREADS) for index in range(PROCESSES)]
+            first_answer = started
+            while not all(part.done() for part in parts):
+                if answered.value == 0:
+                    first_answer = time.monotonic()  # the processes are still starting
+                progress.update(task, completed=answered.value)
+                time.sleep(0.02)
+            seconds = time.monotonic() - first_answer
+            progress.update(task, completed=answered.value)
+            return sum((part.result() for part in parts), Counter()), seconds
+
+    def _report(self, sellers: list[Seller]) -> bool:
+        table = Table(title="What the server says of every seller (Tomans)", box=SIMPLE_HEAD, padding=0)
+        for column in ("org", "seller", "before", "credited", "sold", "balance", "expected", ""):
+            table.add_column(column, justify="left" if column in ("org", "seller") else "right", no_wrap=True)
+        right = True
+        for seller in sellers:
+            own = Api(self.address, seller.host, seller.token)
+            _, answer = own.call("GET", "/balance")
+            sold = self._sold(own)
+            exact = answer["balance"] == seller.expected and sold == SALES * AMOUNT
+            right = right and exact
+            amounts = [f"{tomans:,}" for tomans in (seller.before, CREDIT, sold, answer["balance"], seller.expected)]
+            table.add_row(seller.organization, seller.username, *amounts, "[green]✓" if exact else "[red]✗")
+        self.console.print(table)
+        return right
+
+    def _sold(self, own: Api) -> int:
+        """Tomans sold in this run: the statement, read from its newest entry back to this run's credit."""
+        _, page = own.call("GET", "/entries?limit=200")
+        sold = 0
+        for entry in page["results"]:
+            if entry["kind"] == "credit":
+                break
+            sold -= entry["amount"]
+        return sold
+
+    def _verdict(self, outcomes: Counter[str], seconds: float, sellers: int) -> bool:
+        expected = Counter(
+            created=sellers * SALES, replayed=sellers * SENT_TWICE, insufficient_credit=sellers * OVERSPENDING
+        )
+        self.console.print(
+            f"{outcomes['created']:,} recharges sold, {outcomes['replayed']} repetitions answered with the first sale, "
+            f"{outcomes['insufficient_credit']} attempts to overspend refused"
+        )
+        total = sum(outcomes.values())
+        self.console.print(f"{total:,} requests in {seconds:.1f} s: {total / seconds:,.0f} a second")
+        for outcome in outcomes.keys() - expected.keys():
+            self.console.print(f"[red]not expected: {outcomes[outcome]} answers {outcome}")
+        return outcomes == expected
+
+    def print_addresses(self) -> None:
+        """Where to look and how to sign in."""
+        port = self.address.rpartition(":")[2]
+        table = Table(title="Where to sign in", box=SIMPLE_HEAD)
+        for column in ("address", "username", "password"):
+            table.add_column(column, overflow="fold")
+        platform = self.accounts.password_of("platform")
+        table.add_row(f"http://{self.base_domain}:{port}/admin/", self.platform_admin, platform)
+        table.add_row(f"http://{self.base_domain}:{port}/api/docs", self.platform_admin, platform)
+        for slug in ORGANIZATIONS:
+            address = f"http://{self._host(slug)}:{port}/api/docs"
+            for username in ("admin", "seller1"):
+                table.add_row(address, username, self.accounts.password_of(f"{slug}/{username}"))
+        self.console.print(table)
+        self.console.print(f"All passwords: {self.accounts.path}")

@@ -1,0 +1,210 @@
+"""Two or more at once: exactly what one after the other would have given."""
+
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+from django.db import connection
+
+from credit.errors import InsufficientCredit
+from credit.models import Entry
+from recharge.models import Recharge
+from recharge.services import AlreadySettled, sell_recharge, settle_recharge
+from tests.crowd import in_threads, together
+from tests.locks import advisory_locks, holding_lock, sell_pending, wait_until
+from tests.world import World, give_credit, make_person
+
+
+def test_of_many_spends_of_one_exactly_as_many_succeed_as_there_are_tomans(world: World) -> None:
+    member = world.acme.member
+    give_credit(world.acme.row, member.id, 37)
+    answers = in_threads([partial(member.sell, 1)] * 100, 32)
+    assert Counter((answer.status, answer.code) for answer in answers) == {
+        (201, None): 37,
+        (402, "insufficient_credit"): 63,
+    }
+    assert member.balance() == 0
+    assert sorted(answer.json["balance_after"] for answer in answers if answer.status == 201) == list(range(37))
+
+
+def test_of_many_spends_at_the_service_exactly_as_many_succeed_as_there_are_tomans(world: World) -> None:
+    row, seller_id = world.acme.row, world.acme.member.id
+    give_credit(row, seller_id, 50)
+    results = in_threads([lambda: _sell(row, seller_id, 1)] * 200, 16)
+    assert Counter(type(result) for result in results) == {InsufficientCredit: 150, _Sold: 50}
+    assert world.acme.member.balance() == 0
+
+
+def test_one_key_from_32_threads_is_one_sale_and_31_replays(world: World) -> None:
+    member = world.acme.member
+    give_credit(world.acme.row, member.id, 1_000_000)
+    answers = together([partial(member.sell, 5000, key="the-key")] * 32)
+    assert Counter(answer.status for answer in answers) == {201: 1, 200: 31}
+    assert {answer.json["id"] for answer in answers} == {answers[0].json["id"]}
+    assert {answer.headers.get("Idempotent-Replayed") for answer in answers if answer.status == 200} == {"true"}
+    assert member.balance() == 995_000
+
+
+def test_one_key_with_two_contents_at_once_sells_one_of_them(world: World) -> None:
+    member = world.acme.member
+    give_credit(world.acme.row, member.id, 1_000_000)
+    answers = together([partial(member.sell, amount, key="the-key") for amount in (5000, 7000)] * 8)
+    assert Counter(answer.status for answer in answers) == {201: 1, 200: 7, 422: 8}
+    sold = next(answer.json["amount"] for answer in answers if answer.status == 201)
+    assert member.balance() == 1_000_000 - sold
+
+
+def test_one_key_for_a_credit_request_from_16_threads_is_one_request(world: World) -> None:
+    client = world.acme.member.client
+    answers = together([partial(client.post, "/credit-requests", {"amount": 5}, key="k")] * 16)
+    assert Counter(answer.status for answer in answers) == {201: 1, 200: 15}
+    assert len(client.get("/credit-requests").json["results"]) == 1
+
+
+def test_two_admins_who_approve_at_once_give_one_credit(world: World) -> None:
+    second = make_person(world.acme.row, "second-owner", world.acme.owner.client.address)
+    for _ in range(5):
+        request = world.acme.member.client.post("/credit-requests", {"amount": 100}, key=uuid.uuid4().hex).json
+        admins = [world.acme.owner.client, second.client] * 4
+        answers = together([partial(admin.post, f"/credit-requests/{request['id']}/approve") for admin in admins])
+        assert [answer.status for answer in answers] == [200] * 8
+        assert Counter(answer.headers.get("Idempotent-Replayed") for answer in answers) == {None: 1, "true": 7}
+        assert len({answer.json["decided_by"] for answer in answers}) == 1
+    assert world.acme.member.balance() == 500
+
+
+def test_approving_and_rejecting_at_once_is_one_decision(world: World) -> None:
+    owner = world.acme.owner.client
+    for _ in range(5):
+        before = world.acme.member.balance()
+        request = world.acme.member.client.post("/credit-requests", {"amount": 100}, key=uuid.uuid4().hex).json
+        path = f"/credit-requests/{request['id']}"
+        answers = together(
+            [partial(owner.post, f"{path}/approve"), partial(owner.post, f"{path}/reject", {"reason": "no"})] * 4
+        )
+        assert Counter((answer.status, answer.code) for answer in answers) == {
+            (200, None): 4,
+            (409, "already_decided"): 4,
+        }
+        approved = owner.get(path).json["status"] == "approved"
+        assert world.acme.member.balance() - before == (100 if approved else 0)
+
+
+def test_failing_twice_at_once_refunds_once(world: World) -> None:
+    row, seller_id = world.acme.row, world.acme.member.id
+    give_credit(row, seller_id, 5000)
+    with world.acme.context:
+        recharge = sell_pending(row, seller_id)
+    fail = partial(settle_recharge, organization=row, recharge_id=recharge, status="failed", failure="no such number")
+    results = together([fail] * 8)
+    assert Counter(result.is_replay for result in results) == {False: 1, True: 7}
+    assert world.acme.member.balance() == 5000
+
+
+def test_failing_and_succeeding_at_once_is_one_outcome(world: World) -> None:
+    row, seller_id = world.acme.row, world.acme.member.id
+    give_credit(row, seller_id, 5000)
+    recharge = sell_pending(row, seller_id)
+    settle = partial(settle_recharge, organization=row, recharge_id=recharge)
+    results = together([partial(settle, status="failed", failure="no"), partial(settle, status="succeeded")] * 4)
+    assert sum(isinstance(result, AlreadySettled) for result in results) == 4
+    with world.acme.context:
+        status = Recharge.objects.get(pk=recharge).status
+    assert world.acme.member.balance() == (5000 if status == "failed" else 0)
+
+
+def test_credit_and_sales_of_one_seller_at_once_lose_nothing(world: World) -> None:
+    member, owner = world.acme.member, world.acme.owner.client
+    give_credit(world.acme.row, member.id, 100_000)
+    requests = [
+        member.client.post("/credit-requests", {"amount": 1000}, key=uuid.uuid4().hex).json["id"] for _ in range(20)
+    ]
+    calls = [partial(owner.post, f"/credit-requests/{request}/approve") for request in requests]
+    calls += [partial(member.sell, 500)] * 60
+    calls += [partial(member.client.get, "/balance")] * 20
+    answers = in_threads(calls, 16)
+    assert {answer.status for answer in answers} == {200, 201}
+    assert member.balance() == 100_000 + 20 * 1000 - 60 * 500
+    with world.acme.context:
+        numbers = Entry.objects.filter(seller=member.id).values_list("number", flat=True)
+        assert sorted(numbers) == list(range(1, 82))
+
+
+def test_two_organizations_sellers_of_one_id_share_nothing_under_load(world: World) -> None:
+    acme, globex = world.acme.member, world.globex.member
+    assert acme.id == globex.id
+    give_credit(world.acme.row, acme.id, 50 * 100)
+    give_credit(world.globex.row, globex.id, 50 * 200)
+    calls = []
+    for number in range(50):  # the same keys in both
+        calls += [partial(acme.sell, 100, key=f"k{number}"), partial(globex.sell, 200, key=f"k{number}")]
+    answers = in_threads(calls, 16)
+    assert [answer.status for answer in answers] == [201] * 100
+    assert (acme.balance(), globex.balance()) == (0, 0)
+    assert acme.sell(1).code == globex.sell(1).code == "insufficient_credit"
+
+
+@pytest.mark.parametrize("same_organization", [True, False])
+def test_the_lock_is_the_sellers_own(world: World, same_organization: bool) -> None:
+    """While acme's seller 1 is locked, acme's seller 1 waits, and globex's seller 1 does not."""
+    holder, other = world.acme, world.acme if same_organization else world.globex
+    give_credit(other.row, other.member.id, 5000)
+    with ThreadPoolExecutor(1) as pool:
+        with holding_lock(holder.row, holder.member.id):
+            sale = pool.submit(other.member.sell, 5000)
+            if same_organization:
+                waiting = (holder.row.pk, holder.member.id, False)
+                wait_until(lambda: waiting in advisory_locks(), "the sale waits for the seller's lock")
+                assert not sale.done()
+            else:
+                assert sale.result(10).status == 201
+                assert advisory_locks() == {(holder.row.pk, holder.member.id, True)}
+        assert sale.result(10).status == 201
+
+
+def test_balances_are_right_without_the_lock_too(world: World) -> None:
+    """The lock gives order and speed. What keeps the money right is the row, its CHECK and the unique constraints."""
+    row, member = world.acme.row, world.acme.member
+    give_credit(row, member.id, 50)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_get_functiondef('org_acme.seller_lock'::regproc)")
+        (definition,) = cursor.fetchone()
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION org_acme.seller_lock(p_organization_id bigint, p_seller_id bigint) "
+            "RETURNS void LANGUAGE sql BEGIN ATOMIC SELECT NULL; END"
+        )
+        try:
+            results = in_threads([lambda: _sell(row, member.id, 1)] * 200, 16)
+        finally:
+            cursor.execute(definition)
+    assert Counter(type(result) for result in results) == {InsufficientCredit: 150, _Sold: 50}
+    assert member.balance() == 0
+
+
+def test_a_seller_who_stays_locked_is_503_and_nothing_was_done(world: World) -> None:
+    member = world.acme.member
+    give_credit(world.acme.row, member.id, 5000)
+    with holding_lock(world.acme.row, member.id):
+        answer = member.sell(5000, key="k")
+    assert (answer.status, answer.code) == (503, "seller_busy")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert member.balance() == 5000
+    assert member.sell(5000, key="k").status == 201
+
+
+class _Sold:
+    pass
+
+
+def _sell(row, seller_id: int, amount: int) -> _Sold:
+    sell_recharge(
+        organization=row,
+        seller_id=seller_id,
+        idempotency_key=uuid.uuid4().hex,
+        phone_number="+989121234567",
+        operator="mci",
+        amount=amount,
+    )
+    return _Sold()

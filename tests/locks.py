@@ -1,0 +1,60 @@
+"""Holding a seller's lock from a test, and looking at who waits for it."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg2
+from django.db import connection
+from psycopg2 import sql
+
+from tenants.models import Organization
+from tests.world import database_url
+
+
+@contextmanager
+def holding_lock(organization: Organization, seller_id: int) -> Iterator[None]:
+    """Holds the seller's lock, on a connection of its own, as a transaction that takes long would."""
+    holder = psycopg2.connect(database_url())
+    try:
+        with holder.cursor() as cursor:
+            lock = sql.SQL("SELECT {}.seller_lock(%s, %s)").format(sql.Identifier(organization.schema_name))
+            cursor.execute(lock, [organization.pk, seller_id])
+        yield
+    finally:
+        holder.close()
+
+
+def advisory_locks() -> set[tuple[int, int, bool]]:
+    """All advisory locks of two keys, held or waited for: (organization, seller, granted)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT classid::bigint, objid::bigint, granted FROM pg_locks
+            WHERE locktype = 'advisory' AND objsubid = 2
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            """
+        )
+        return set(cursor.fetchall())
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Looks again and again, for at most 20 seconds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, f"did not happen: {what}"
+        time.sleep(0.01)
+
+
+def sell_pending(organization: Organization, seller_id: int, amount: int = 5000) -> uuid.UUID:
+    """A recharge that is accepted and not yet delivered, as a gateway that takes its time leaves it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL("SELECT (sold).id FROM {}.recharge_sell(%s, %s, %s, %s, %s, %s, false)").format(
+                sql.Identifier(organization.schema_name)
+            ),
+            [organization.pk, seller_id, uuid.uuid4().hex, "+989121234567", "mci", amount],
+        )
+        recharge_id: uuid.UUID = cursor.fetchone()[0]
+        return recharge_id

@@ -1,0 +1,217 @@
+"""Reconciliation finds each way in which books can be wrong, and says which row."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg2
+import pytest
+from django.db import connection, transaction
+from django_tenants.utils import tenant_context
+
+from recharge.models import Recharge
+from recharge.queries import find_faults
+from recharge.services import settle_recharge
+from tenants.models import Organization
+from tests.locks import sell_pending
+from tests.world import database_url, give_credit, make_seller
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Statements that wrong the books of a seller (id 1) with one credit of 10,000, a recharge of 1,000 that succeeded, one
+# of 2,000 that failed and was refunded, and one of 4,000 that is pending; and the faults that must be found.
+TAMPERINGS = {
+    "a balance raised": (
+        "UPDATE credit_account SET balance = balance + 1",
+        {"balance_differs_from_entries", "balance_differs_from_last_entry"},
+    ),
+    "a number skipped": ("UPDATE credit_account SET last_number = 9", {"last_number_differs"}),
+    "an account gone": ("DELETE FROM credit_account", {"account_missing", "entries_without_account"}),
+    "an entry changed": (
+        "UPDATE credit_entry SET amount = -999 WHERE number = 2",
+        {"balance_differs_from_entries", "entry_balance_after", "recharge_without_debit"},
+    ),
+    "the running balance changed": (
+        "UPDATE credit_entry SET balance_after = 1 WHERE number = 3",
+        {"entry_balance_after", "recharge_balance_after"},
+    ),
+    "the last entry gone": (
+        "DELETE FROM credit_entry WHERE number = 5",
+        {
+            "balance_differs_from_entries",
+            "balance_differs_from_last_entry",
+            "last_number_differs",
+            "recharge_without_debit",
+        },
+    ),
+    "an entry in the middle gone": (
+        "DELETE FROM credit_entry WHERE number = 2",
+        {"balance_differs_from_entries", "entry_number", "entry_balance_after", "recharge_without_debit"},
+    ),
+    "a recharge gone": ("DELETE FROM recharge_recharge WHERE status = 'succeeded'", {"debit_without_recharge"}),
+    "a recharge's amount changed": (
+        "UPDATE recharge_recharge SET amount = 1001 WHERE status = 'succeeded'",
+        {"recharge_without_debit"},
+    ),
+    "a recharge's balance changed": (
+        "UPDATE recharge_recharge SET balance_after = 1 WHERE status = 'succeeded'",
+        {"recharge_balance_after"},
+    ),
+    "a failure without a refund": (
+        "UPDATE recharge_recharge SET status = 'failed', failure = 'x' WHERE status = 'succeeded'",
+        {"failed_without_refund"},
+    ),
+    "a refund of what succeeded": (
+        "UPDATE recharge_recharge SET status = 'succeeded', failure = '' WHERE status = 'failed'",
+        {"refund_without_failure"},
+    ),
+    "a failed recharge gone": (
+        "DELETE FROM recharge_recharge WHERE status = 'failed'",
+        {"refund_without_failure", "debit_without_recharge"},
+    ),
+    "an approval taken back": (
+        "UPDATE credit_creditrequest SET status = 'rejected'",
+        {"credit_without_approval"},
+    ),
+    "a request gone": ("DELETE FROM credit_creditrequest", {"credit_without_approval"}),
+    "an approval of more than was credited": (
+        "UPDATE credit_creditrequest SET amount = amount + 1",
+        {"approval_without_credit"},
+    ),
+    "an approval without a posting": (
+        """
+        INSERT INTO credit_creditrequest (
+            id, seller_id, idempotency_key, amount, note, status, reason, created_at, decided_at, decided_by
+        ) VALUES (gen_random_uuid(), 1, 'x', 5, '', 'approved', '', now(), now(), '')
+        """,
+        {"approval_without_credit"},
+    ),
+    "the debit under another seller": (
+        """
+        INSERT INTO credit_seller (name, is_active, created_at) VALUES ('other', true, now());
+        INSERT INTO credit_account (seller_id, balance, last_number) VALUES (2, 0, 0);
+        UPDATE recharge_recharge SET seller_id = 2 WHERE status = 'succeeded'
+        """,
+        {"recharge_without_debit"},
+    ),
+    "a negative balance": (
+        """
+        ALTER TABLE credit_account DROP CONSTRAINT account_balance_not_negative;
+        UPDATE credit_account SET balance = -1
+        """,
+        {
+            "balance_negative",
+            "balance_differs_from_entries",
+            "balance_differs_from_last_entry",
+            "constraint_missing",
+        },
+    ),
+    "a reference posted twice": (
+        """
+        ALTER TABLE credit_entry DROP CONSTRAINT entry_reference;
+        INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at)
+        SELECT gen_random_uuid(), 1, 6, kind, amount, 2000, reference, now() FROM credit_entry WHERE number = 2;
+        UPDATE credit_account SET balance = 2000, last_number = 6
+        """,
+        {
+            "posted_twice",
+            "constraint_missing",
+            "entry_balance_after",
+            "balance_differs_from_entries",
+            "recharge_balance_after",
+        },
+    ),
+    "the trigger disabled": (
+        "ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only",
+        {"append_only_not_enforced"},
+    ),
+    "the trigger dropped": ("DROP TRIGGER credit_entry_append_only ON credit_entry", {"append_only_not_enforced"}),
+}
+
+
+@pytest.fixture
+def acme_row() -> Organization:
+    return Organization.objects.get(slug="acme")
+
+
+@pytest.fixture
+def seller_id(acme_row: Organization) -> int:
+    seller_id = make_seller(acme_row, "seller", 10_000).pk
+    for amount, status, failure in ((1000, "succeeded", ""), (2000, "failed", "barred"), (4000, None, "")):
+        recharge_id = sell_pending(acme_row, seller_id, amount)
+        if status:
+            settle_recharge(
+                organization=acme_row, recharge_id=recharge_id, status=Recharge.Status(status), failure=failure
+            )
+    return seller_id
+
+
+@pytest.mark.parametrize(("statements", "expected"), TAMPERINGS.values(), ids=TAMPERINGS.keys())
+def test_it_finds(acme_row: Organization, seller_id: int, statements: str, expected: set[str]) -> None:
+    with tenant_context(acme_row):
+        assert find_faults() == []
+        # In a transaction that is undone: what broke the books never was.
+        with transaction.atomic(), connection.cursor() as cursor:
+            if "TRIGGER" not in statements:
+                cursor.execute("ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only")
+            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+            cursor.execute(statements)
+            found = find_faults()
+            transaction.set_rollback(True)
+        faults = {fault.fault for fault in found}
+        if "TRIGGER" not in statements:
+            faults.remove("append_only_not_enforced")
+        assert faults == expected
+        assert all(fault.row and fault.detail and fault.invariant in {1, 2, 3, 4, 5} for fault in found)
+
+
+def test_it_is_silent_about_sales_that_go_on_meanwhile(acme_row: Organization, seller_id: int) -> None:
+    """The proof is one statement and so one snapshot; here it is taken beside an open sale."""
+    other = psycopg2.connect(database_url())
+    try:
+        other.cursor().execute(
+            "SELECT outcome FROM org_acme.recharge_sell(%s, %s, 'k', '+989121234567', 'mci', 100, true)",
+            [acme_row.pk, seller_id],
+        )
+        with tenant_context(acme_row):
+            assert find_faults() == []
+        other.commit()
+        with tenant_context(acme_row):
+            assert find_faults() == []
+    finally:
+        other.close()
+
+
+def reconcile(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "manage.py", "reconcile", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.breaks_the_books
+def test_the_command_says_which_rows_and_exits_with_1(acme_row: Organization, seller_id: int) -> None:
+    with tenant_context(acme_row), connection.cursor() as cursor:
+        cursor.execute("UPDATE credit_account SET balance = balance + 1")
+    result = reconcile()
+    assert result.returncode == 1
+    assert "balance_differs_from_entries" in result.stdout
+    assert f"seller {seller_id}" in result.stdout
+    assert "globex: clean" in result.stdout
+    assert "THE BOOKS ARE WRONG" in result.stdout
+
+    result = reconcile("--json", "--organization", "acme")
+    assert result.returncode == 1
+    report = json.loads(result.stdout)
+    assert report["clean"] is False
+    assert list(report["organizations"]) == ["acme"]
+    assert report["organizations"]["acme"][0]["seller_id"] == seller_id
+    assert reconcile("--organization", "globex").returncode == 0
+
+
+def test_the_command_proves_suspended_organizations_too(acme_row: Organization) -> None:
+    give_credit(acme_row, make_seller(acme_row, "seller").pk, 5)
+    Organization.objects.filter(pk=acme_row.pk).update(status="suspended")
+    result = reconcile("--json")
+    assert result.returncode == 0
+    assert json.loads(result.stdout) == {"clean": True, "organizations": {"acme": [], "globex": []}}
