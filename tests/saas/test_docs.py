@@ -1,0 +1,101 @@
+"""The OpenAPI document and Swagger UI: each kind of host describes its own paths, with assets of its own."""
+
+import json
+import re
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+import urllib3
+
+from tests.http import Client
+from tests.world import World
+
+SHARED = {"/api/v1/auth/token", "/api/v1/auth/token/refresh", "/api/v1/auth/token/revoke", "/api/v1/me"}
+PLATFORM = SHARED | {
+    "/api/v1/organizations",
+    "/api/v1/organizations/{slug}",
+    "/api/v1/organizations/{slug}/suspend",
+    "/api/v1/organizations/{slug}/activate",
+}
+ORGANIZATION = SHARED | {
+    "/api/v1/sellers",
+    "/api/v1/sellers/{seller_id}",
+    "/api/v1/sellers/{seller_id}/balance",
+    "/api/v1/balance",
+    "/api/v1/entries",
+    "/api/v1/entries.csv",
+    "/api/v1/credit-requests",
+    "/api/v1/credit-requests/{request_id}",
+    "/api/v1/credit-requests/{request_id}/approve",
+    "/api/v1/credit-requests/{request_id}/reject",
+    "/api/v1/recharges",
+    "/api/v1/recharges/{recharge_id}",
+    "/api/v1/recharges.csv",
+}
+
+
+def document_of(client: Client) -> dict[str, Any]:
+    answer = client.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"})
+    assert answer.status == 200
+    document: dict[str, Any] = json.loads(answer.body)
+    return document
+
+
+def test_each_kind_of_host_describes_its_own_paths(world: World) -> None:
+    assert set(document_of(world.platform)["paths"]) == PLATFORM
+    assert set(document_of(world.acme.anyone)["paths"]) == ORGANIZATION
+    assert document_of(world.globex.anyone) == document_of(world.acme.anyone)
+
+
+def test_the_document_says_what_the_contract_says(world: World) -> None:
+    document = document_of(world.acme.anyone)
+    assert document["openapi"] == "3.1.1"
+    sale = document["paths"]["/api/v1/recharges"]["post"]
+    (key,) = [parameter for parameter in sale["parameters"] if parameter["name"] == "Idempotency-Key"]
+    assert (key["in"], key["required"], key["schema"]["maxLength"]) == ("header", True, 255)
+    assert set(sale["responses"]) == {"200", "201", "default"}
+    amount = document["components"]["schemas"]["NewRechargeRequest"]["properties"]["amount"]
+    assert (amount["type"], amount["minimum"], amount["maximum"]) == ("integer", 1, 1_000_000_000_000)
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert "application/problem+json" in operation["responses"]["default"]["content"], (method, path)
+    filters = {parameter["name"] for parameter in document["paths"]["/api/v1/recharges"]["get"]["parameters"]}
+    assert filters == {
+        "status",
+        "operator",
+        "phone_number",
+        "idempotency_key",
+        "seller_id",
+        "created_from",
+        "created_to",
+        "limit",
+        "cursor",
+    }
+
+
+@pytest.mark.parametrize("accept", ["application/vnd.oai.openapi", "application/yaml", "*/*"])
+def test_the_document_is_yaml_unless_json_is_asked_for(world: World, accept: str) -> None:
+    answer = world.acme.anyone.get("/api/schema", headers={"Accept": accept})
+    assert answer.body.startswith(b"openapi: 3.1.1")
+
+
+@pytest.mark.parametrize("which", ["platform", "organization"])
+def test_the_documentation_takes_everything_from_its_own_host(world: World, which: str) -> None:
+    client = world.platform if which == "platform" else world.acme.anyone
+    page = client.get("/api/docs")
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    html = page.body.decode()
+    own = f"http://{client.host}/api/docs"
+    links = re.findall(r"""(?:href|src)\s*=\s*["']([^"']+)["']""", html)
+    absolute = re.findall(r"""["'(](?:https?:)?//[^"')]+""", html)
+    assert len(links) >= 4, html
+    assert [link for link in absolute if urlsplit(link[1:]).netloc != client.host] == []
+    for link in links:
+        target = urlsplit(urljoin(own, link))
+        assert target.netloc == client.host, link
+        headers = {"Host": client.host}
+        asset = urllib3.request("GET", f"http://{client.address}{target.path}", headers=headers, redirect=False)
+        assert asset.status == 200, link
+        assert len(asset.data) > 100
+    assert "/api/schema" in html
