@@ -10,7 +10,6 @@ from rest_framework import serializers, status
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from credit import queries, services
 from credit.models import CreditRequest, Entry, Seller
@@ -26,7 +25,9 @@ from shared.parsers import body_of
 from shared.permissions import IsOrganizationAdmin, IsSeller
 from shared.queries import seller_usernames, username_of
 from shared.realm import realm_of
+from shared.requests import request_id_of
 from shared.tokens import require_principal
+from shared.views import APIView
 from tenants.routing import organization_of
 
 # --- Sellers ----------------------------------------------------------------------------------------------------------
@@ -169,7 +170,12 @@ class EntriesExportView(APIView):
         def rows(**after: Any) -> Any:
             return queries.entries(**filters).filter(**after)
 
-        return csv_response(filename="entries.csv", columns=ENTRY_COLUMNS, pages=pages_of(organization, rows))
+        return csv_response(
+            filename="entries.csv",
+            columns=ENTRY_COLUMNS,
+            pages=pages_of(organization, rows),
+            request_id=request_id_of(request._request),
+        )
 
 
 # --- Credit requests --------------------------------------------------------------------------------------------------

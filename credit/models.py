@@ -65,7 +65,12 @@ class Entry(models.Model):
 
     class Meta:
         verbose_name_plural = "entries"
-        indexes = [models.Index(fields=["seller", "id"], name="entry_seller")]
+        indexes = [
+            models.Index(fields=["seller", "id"], name="entry_seller"),
+            # All but a few entries are recharges; the others are found among millions of them, and cost a sale nothing.
+            models.Index(fields=["kind", "id"], condition=~Q(kind="recharge"), name="entry_kind"),
+            models.Index(fields=["seller", "kind", "id"], condition=~Q(kind="recharge"), name="entry_seller_kind"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["seller", "number"], name="entry_number"),
             models.UniqueConstraint(fields=["kind", "reference"], name="entry_reference"),

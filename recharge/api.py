@@ -10,7 +10,6 @@ from rest_framework import serializers, status
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from credit.api import narrow_to_own
 from credit.permissions import IsActiveSeller, own_seller_id
@@ -26,7 +25,9 @@ from shared.pagination import PageQuery, Query, page_of, page_serializer
 from shared.parsers import body_of
 from shared.permissions import IsOrganizationAdmin, IsSeller
 from shared.phones import PhoneNumberField
+from shared.requests import request_id_of
 from shared.tokens import require_principal
+from shared.views import APIView
 from tenants.routing import organization_of
 
 # --- Balances: here and not in credit, since what is in flight is recharges -------------------------------------------
@@ -110,7 +111,9 @@ class RechargeFilters(Query):
     status = serializers.ChoiceField(Recharge.Status.choices, required=False)
     operator = serializers.ChoiceField(Operator.choices, required=False)
     phone_number = PhoneNumberField(required=False)
-    idempotency_key = serializers.RegexField(r"^[ -~]+$", required=False, max_length=LONGEST_KEY, trim_whitespace=False)
+    idempotency_key = serializers.RegexField(
+        r"^[ -~]+\Z", required=False, max_length=LONGEST_KEY, trim_whitespace=False
+    )
     seller_id = IdParameter(required=False, help_text="Admins only.")
     created_from = TimeParameter(required=False, help_text="This moment or later.")
     created_to = TimeParameter(required=False, help_text="Before this moment.")
@@ -179,4 +182,9 @@ class RechargesExportView(APIView):
         def rows(**after: Any) -> Any:
             return queries.recharges(**filters).filter(**after)
 
-        return csv_response(filename="recharges.csv", columns=RECHARGE_COLUMNS, pages=pages_of(organization, rows))
+        return csv_response(
+            filename="recharges.csv",
+            columns=RECHARGE_COLUMNS,
+            pages=pages_of(organization, rows),
+            request_id=request_id_of(request._request),
+        )

@@ -40,12 +40,11 @@ class Recharge(models.Model):
         indexes = [
             models.Index(fields=["seller", "id"], name="recharge_seller"),
             models.Index(fields=["phone_number", "id"], name="recharge_phone"),
-            # What a balance is asked for beside itself.
+            # Everything but the many that succeeded: what is in flight (a balance asks for it), and what failed.
+            models.Index(fields=["status", "id"], condition=~Q(status="succeeded"), name="recharge_status"),
             models.Index(
-                fields=["seller", "id"], condition=Q(status__in=["pending", "unknown"]), name="recharge_in_flight"
+                fields=["seller", "status", "id"], condition=~Q(status="succeeded"), name="recharge_seller_status"
             ),
-            # Everything but the many that succeeded: what is in flight, and what failed.
-            models.Index(fields=["status", "id"], condition=~Q(status="succeeded"), name="recharge_not_succeeded"),
         ]
         constraints = [
             # The key first: an admin looks for one without knowing whose it is.
@@ -56,7 +55,7 @@ class Recharge(models.Model):
                 condition=Q(status__in=["pending", "unknown"], completed_at__isnull=True, failure="")
                 | Q(status="succeeded", completed_at__gte=F("created_at"), failure="")
                 | (Q(status="failed", completed_at__gte=F("created_at")) & ~Q(failure="")),
-                name="recharge_status",
+                name="recharge_state",
             ),
         ]
 

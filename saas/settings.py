@@ -39,7 +39,9 @@ TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 
 DATABASE_URL = env.str("DATABASE_URL", default="")
 if not DATABASE_URL:
-    raise ImproperlyConfigured("Set DATABASE_URL. (Where it is not set at all, manage.py starts the embedded database.)")
+    raise ImproperlyConfigured(
+        "Set DATABASE_URL. (Where it is not set at all, manage.py starts the embedded database.)"
+    )
 try:
     # libpq's own parser: it knows every parameter and every way to write a host, a socket's directory included.
     _dsn = parse_dsn(DATABASE_URL)

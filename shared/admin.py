@@ -48,7 +48,7 @@ class PlatformUserAdmin(UserAdmin):
     filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("username", "password", "email")}),
-        ("What this user may do", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("What this user may do", {"fields": ("is_active", "is_superuser")}),
         ("When", {"fields": ("last_login", "date_joined")}),
     )
     inlines = (MembershipInline,)

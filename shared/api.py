@@ -6,16 +6,14 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from shared import services
-from shared.errors import NotFound
 from shared.fields import PasswordField, StrictSerializer, StringField
 from shared.lockout import client_address
 from shared.parsers import body_of
-from shared.queries import username_of
 from shared.realm import realm_of
 from shared.tokens import ADMIN, PLATFORM_ADMIN, SELLER, require_principal
+from shared.views import APIView
 
 
 class CredentialsSerializer(StrictSerializer):
@@ -88,13 +86,11 @@ class MeView(APIView):
     def get(self, request: Request) -> Response:
         """Who this token speaks for."""
         principal, realm = require_principal(request), realm_of(request._request)
-        username = username_of(principal, realm)
-        if username is None:
-            raise NotFound("This account is no longer here.")
+        account = services.account_of(realm=realm, user_id=principal.user_id)
         return Response(
             MeSerializer(
                 {
-                    "username": username,
+                    "username": account.username,
                     "role": principal.role,
                     "organization": realm.slug,
                     "seller_id": principal.seller_id,

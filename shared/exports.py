@@ -4,8 +4,10 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
+import structlog
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django_tenants.utils import tenant_context
@@ -15,6 +17,8 @@ ROWS_AT_A_TIME = 2000
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?[0-9]+")
+
+_log = structlog.get_logger("recharge.exports")
 
 
 class CSVRenderer(BaseRenderer):
@@ -55,15 +59,25 @@ def pages_of(organization: Any, rows: Callable[..., QuerySet[Any]]) -> Iterator[
 
 
 def csv_response(
-    *, filename: str, columns: Sequence[str], pages: Iterator[Iterable[Mapping[str, Any]]]
+    *, filename: str, columns: Sequence[str], pages: Iterator[Iterable[Mapping[str, Any]]], request_id: str
 ) -> StreamingHttpResponse:
-    """A download of all rows of all pages, a line each, below a line of the columns' names."""
+    """A download of all rows of all pages, a line each, below a line of the columns' names.
+
+    The first page is read before anything is sent, so that what fails at once is a problem document. What fails later
+    ends the file with a line that says so: the server closes a stream that broke off as if it were whole.
+    """
+    first = next(pages)
 
     def lines() -> Iterator[str]:
         writer = csv.writer(_Echo())
         yield writer.writerow(columns)
-        for page in pages:
-            yield "".join(writer.writerow([_cell(row[name]) for name in columns]) for row in page)
+        try:
+            for page in chain([first], pages):
+                yield "".join(writer.writerow([_cell(row[name]) for name in columns]) for row in page)
+        except Exception:  # noqa: BLE001 - whatever it is, the file must not look complete
+            # The request's log line has been written, and what bound its id to the log is gone.
+            _log.exception("export_broken_off", request_id=request_id, filename=filename)
+            yield writer.writerow([f"This export broke off here: rows are missing. Request id: {request_id}"])
 
     return StreamingHttpResponse(
         lines(),

@@ -3,12 +3,16 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from rest_framework import serializers
 
 LARGEST_ID = 2**63 - 1
 """The largest ``bigint``."""
+
+MOST_UNKNOWN_FIELDS = 20
+"""Unknown fields that an answer names; a body of a megabyte has room for a hundred thousand."""
 
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 
@@ -18,7 +22,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
-            unknown = [str(name) for name in data if name not in self.fields]
+            unknown = list(islice((str(name) for name in data if name not in self.fields), MOST_UNKNOWN_FIELDS))
             if unknown:
                 detail = "There is no such field. Known: " + (", ".join(self.fields) or "none") + "."
                 error = serializers.ErrorDetail(detail, code="unknown_field")

@@ -7,15 +7,22 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-# The middle digits go; what is left tells two numbers apart and names nobody.
-_PHONE_NUMBER = re.compile(r"((?:\+|00)?98|0)(9\d{2})\d{4}(\d{3})")
+# The middle digits go; what is left tells two numbers apart and names nobody. The first alternative is an id, which
+# stays as it is: one request id in 800 has digits that look like a number, and would not be found in the log.
+_PHONE_NUMBER = re.compile(
+    r"(?P<id>\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b)|((?:\+|00)?98|0)(9\d{2})\d{4}(\d{3})"
+)
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 
 
 def _mask(value: Any) -> Any:
     if isinstance(value, str):
-        return _TOKEN.sub("(token)", _PHONE_NUMBER.sub(r"\1\2****\3", value))
+        return _TOKEN.sub("(token)", _PHONE_NUMBER.sub(_mask_digits, value))
     return value
+
+
+def _mask_digits(found: re.Match[str]) -> str:
+    return found["id"] or f"{found[2]}{found[3]}****{found[4]}"
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

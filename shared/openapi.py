@@ -36,6 +36,9 @@ class ContractSchema(AutoSchema):
         words = [word for word in path.replace("{", "").replace("}", "").replace(".", "/").split("/") if word]
         return "_".join([self.method.lower(), *(word.replace("-", "_") for word in words)])
 
+    def get_summary(self) -> str:
+        return self.get_description().partition("\n")[0]
+
     def get_tags(self) -> list[str]:
         return [self.path.removeprefix("/api/v1/").split("/")[0].split(".")[0]]
 

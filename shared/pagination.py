@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from shared.fields import LARGEST_ID
 M = TypeVar("M", bound=Model)
 
 DEFAULT_LIMIT, LARGEST_LIMIT = 50, 200
+
+_POSITION = re.compile(r"(\w+)([<>])(.+)")  # what a cursor holds: whose list it is of, older or newer, than which row
 
 
 class LimitParameter(serializers.Field[int, str, int, Any]):
@@ -99,13 +102,14 @@ def page_of(
     return Response(
         {
             "results": serializer(found, many=True, context=context(found)).data,
-            "next": _link(request, f"<{found[-1].pk}") if found and more_older else None,
-            "previous": _link(request, f">{found[0].pk}") if found and more_newer else None,
+            "next": _link(request, "<", found[-1]) if found and more_older else None,
+            "previous": _link(request, ">", found[0]) if found and more_newer else None,
         }
     )
 
 
-def _link(request: Request, position: str) -> str:
+def _link(request: Request, direction: str, row: Model) -> str:
+    position = f"{row._meta.model_name}{direction}{row.pk}"
     cursor = base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
     return replace_query_param(request.build_absolute_uri(), "cursor", cursor)
 
@@ -113,7 +117,10 @@ def _link(request: Request, position: str) -> str:
 def _read_cursor(cursor: str, model: type[Model]) -> tuple[Any, Any]:
     try:
         position = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-        direction, key = position[:1], position[1:]
+        written = _POSITION.fullmatch(position)
+        if written is None or written[1] != model._meta.model_name:
+            raise ValueError(position)
+        direction, key = written[2], written[3]
         pk: Any
         if model._meta.pk.get_internal_type() == "UUIDField":
             pk = uuid.UUID(key)
@@ -122,7 +129,7 @@ def _read_cursor(cursor: str, model: type[Model]) -> tuple[Any, Any]:
             if not 0 < pk <= LARGEST_ID:
                 raise ValueError(key)
         return {">": (pk, None), "<": (None, pk)}[direction]
-    except (binascii.Error, ValueError, KeyError):
+    except (binascii.Error, ValueError):
         raise InvalidRequest.of_field("cursor", "invalid", "This is no cursor of this list.") from None
 
 

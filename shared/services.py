@@ -47,8 +47,8 @@ class Account:
 # --- Making accounts --------------------------------------------------------------------------------------------------
 
 
-def check_credentials(*, username: str, password: str) -> str:
-    """Checks the form of a new account's name and password, and returns the name as it will be kept (NFKC).
+def check_credentials(*, username: str, password: str, email: str = "") -> str:
+    """Checks the form of what a new account is made from, and returns the name as it will be kept (NFKC).
 
     Raises:
         InvalidRequest: with an error for each field at fault.
@@ -69,6 +69,11 @@ def check_credentials(*, username: str, password: str) -> str:
             {"field": "password", "code": code, "detail": message}
             for code, message in zip(codes, error.messages, strict=True)
         ]
+    if email:
+        try:
+            User._meta.get_field("email").run_validators(email)
+        except ValidationError as error:
+            errors.append({"field": "email", "code": "invalid", "detail": error.messages[0]})
     if errors:
         raise InvalidRequest(f"{errors[0]['field']}: {errors[0]['detail']}", errors=errors)
     return username
@@ -78,10 +83,10 @@ def create_platform_admin(*, username: str, password: str, email: str = "") -> U
     """A user of the platform's own host who may do everything there.
 
     Raises:
-        InvalidRequest: the name or the password won't do.
+        InvalidRequest: the name, the password or the email address won't do.
         UsernameTaken: there is one of this name.
     """
-    username = check_credentials(username=username, password=password)
+    username = check_credentials(username=username, password=password, email=email)
     try:
         with transaction.atomic():
             return User.objects.create_superuser(username, password, email=email)
@@ -102,10 +107,10 @@ def create_member(
     """A user who signs in on one organization's host, as its admin or as one of its sellers.
 
     Raises:
-        InvalidRequest: the name or the password won't do.
+        InvalidRequest: the name, the password or the email address won't do.
         UsernameTaken: this organization has one of this name.
     """
-    username = check_credentials(username=username, password=password)
+    username = check_credentials(username=username, password=password, email=email)
     try:
         with transaction.atomic():
             user = User.objects.create_user(f"{slug}/{username}", password, email=email)
@@ -174,6 +179,27 @@ def _account(user: User, membership: Membership | None) -> Account:
     return Account(user, membership.username, membership.role, membership.seller_id)
 
 
+def account_of(*, realm: Realm, user_id: int) -> Account:
+    """What a user is in this realm now, whatever a token says that was issued before.
+
+    Raises:
+        SellerInactive, PermissionDenied: the account was switched off, or is gone.
+    """
+    if realm.is_platform:
+        user = User.objects.filter(pk=user_id).first()
+        membership = None
+    else:
+        membership = (
+            Membership.objects.select_related("user")
+            .filter(organization_id=realm.require_organization_id(), user_id=user_id)
+            .first()
+        )
+        user = membership.user if membership else None
+    if user is None:
+        raise PermissionDenied("This account is no longer here.")
+    return _account(user, membership)
+
+
 def sign_in(*, realm: Realm, username: str, password: str, address: str) -> TokenPair:
     """Begins a new family of refresh tokens. Raises what :func:`authenticate` raises."""
     account = authenticate(realm=realm, username=username, password=password, address=address)
@@ -194,8 +220,9 @@ def refresh(*, realm: Realm, raw_token: str) -> TokenPair:
     """A new pair for a refresh token, which is spent by that. What the account may do is looked up anew.
 
     Raises:
-        TokenInvalid: not a refresh token of this realm, or its family was revoked, or it was used before (which
-            revokes its family: either its owner or a thief holds the newer one, and nobody can tell which).
+        TokenInvalid: not a refresh token of this realm, or its family was revoked, or the password was changed since,
+            or it was used before (which revokes its family: either its owner or a thief holds the newer one, and
+            nobody can tell which).
         TokenExpired, TokenWrongOrganization: as their names say.
         SellerInactive, PermissionDenied: the account was switched off since.
     """
@@ -211,18 +238,18 @@ def refresh(*, realm: Realm, raw_token: str) -> TokenPair:
         )
         if family is None:
             raise TokenInvalid("The refresh token is not valid here.")
-        account = _account_of(family, realm)
-        spent = family.current_jti != token["jti"]
         if family.revoked_at is None:
-            if spent:
-                family.revoked_at = timezone.now()
-            else:
+            is_current = family.current_jti == token["jti"]
+            if is_current and token.get("password") == family.user.get_session_auth_hash():
+                account = account_of(realm=realm, user_id=family.user_id)
                 family.current_jti = renewed["jti"]
                 family.expires_at = timezone.now() + RefreshToken.lifetime
-            family.save(update_fields=["revoked_at", "current_jti", "expires_at"])
-            if not spent:
+                family.save(update_fields=["current_jti", "expires_at"])
                 return _pair(realm, account, family.pk, renewed)
+            family.revoked_at = timezone.now()
+            family.save(update_fields=["revoked_at"])
     # Outside of the transaction: the revocation must be committed although the answer is an error.
+    account_of(realm=realm, user_id=family.user_id)  # where that is why, say so
     raise TokenInvalid("The refresh token was used before or was revoked; sign in again.")
 
 
@@ -243,19 +270,11 @@ def _family_id(token: Token) -> int:
     return family if isinstance(family, int) else 0
 
 
-def _account_of(family: RefreshFamily, realm: Realm) -> Account:
-    if realm.is_platform:
-        return _account(family.user, None)
-    membership = Membership.objects.filter(user=family.user, organization_id=realm.require_organization_id()).first()
-    if membership is None:
-        raise TokenInvalid("The account is no longer a member here.")
-    return _account(family.user, membership)
-
-
 def _pair(realm: Realm, account: Account, family_id: int, refresh: RefreshToken) -> TokenPair:
     refresh["sub"] = str(account.user.pk)
     refresh["org"] = realm.slug
     refresh["family"] = family_id
+    refresh["password"] = account.user.get_session_auth_hash()
     access = AccessToken()
     access["sub"] = str(account.user.pk)
     access["org"] = realm.slug

@@ -40,7 +40,8 @@ class AccessToken(tokens.AccessToken):
 
 
 class RefreshToken(tokens.Token):
-    """Good for one refresh within its family (see services.refresh). Further claims: org, family."""
+    """Good for one refresh within its family (see services.refresh). Further claims: org, family, and in password a
+    keyed hash of the password's hash: when the password is changed, what was signed in with the old one ends."""
 
     token_type = "refresh"  # noqa: S105 - a claim's value
     lifetime = settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]

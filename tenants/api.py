@@ -6,12 +6,12 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from shared.fields import PasswordField, StrictSerializer, StringField
 from shared.pagination import PageQuery, page_of, page_serializer
 from shared.parsers import body_of
 from shared.permissions import IsPlatformAdmin
+from shared.views import APIView
 from tenants import queries, services
 from tenants.models import Organization
 
@@ -19,7 +19,7 @@ from tenants.models import Organization
 class FirstAdminSerializer(StrictSerializer):
     username = StringField(max_length=150)
     password = PasswordField()
-    email = serializers.EmailField(required=False)
+    email = serializers.EmailField(max_length=254, required=False)
 
 
 class NewOrganizationSerializer(StrictSerializer):

@@ -34,7 +34,7 @@ def provision_organization(
 
     Raises:
         InvalidRequest: the slug, the name or the admin's credentials won't do; nothing was made.
-        OrganizationExists: the slug is taken.
+        OrganizationExists: the slug is taken, or its address is.
     """
     try:
         check_slug(slug)
@@ -44,14 +44,16 @@ def provision_organization(
     if not 1 <= len(name) <= 200:
         raise InvalidRequest.of_field("name", "invalid", "A name has 1 to 200 characters.")
     try:
-        check_credentials(username=admin_username, password=admin_password)
+        check_credentials(username=admin_username, password=admin_password, email=admin_email)
     except InvalidRequest as error:
         errors = [fault | {"field": f"admin.{fault['field']}"} for fault in error.members["errors"]]
         raise InvalidRequest(error.detail, errors=errors) from None
 
     _reserve(slug=slug, name=name)
     with transaction.atomic():
-        organization = Organization.objects.select_for_update().get(slug=slug)
+        organization = Organization.objects.select_for_update().filter(slug=slug).first()
+        if organization is None:
+            raise OrganizationExists(f"The address {domain_of(slug)} is another organization's.")
         if organization.status != Organization.Status.PROVISIONING:
             raise OrganizationExists(f"There is an organization {slug!r} already.")
         Organization.objects.filter(pk=organization.pk).update(name=name)

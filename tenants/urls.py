@@ -4,7 +4,7 @@ from tenants import api
 
 urlpatterns = [
     path("organizations", api.OrganizationsView.as_view()),
-    path("organizations/<str:slug>", api.OrganizationView.as_view()),
-    path("organizations/<str:slug>/suspend", api.SuspendView.as_view()),
-    path("organizations/<str:slug>/activate", api.ActivateView.as_view()),
+    path("organizations/<slug:slug>", api.OrganizationView.as_view()),
+    path("organizations/<slug:slug>/suspend", api.SuspendView.as_view()),
+    path("organizations/<slug:slug>/activate", api.ActivateView.as_view()),
 ]

@@ -99,10 +99,13 @@ class World:
         user.save()
         token = access_token(user, None, "platform_admin", None)
         admin = Person("root", user, None, Client(address, host, token), None)
-        return cls(_organization("acme", address), _organization("globex", address), Client(address, host), admin)
+        return cls(
+            make_organization("acme", address), make_organization("globex", address), Client(address, host), admin
+        )
 
 
-def _organization(slug: str, address: str) -> Organization:
+def make_organization(slug: str, address: str) -> Organization:
+    """The people of an organization that is provisioned."""
     row = models.Organization.objects.get(slug=slug)
     host = f"{slug}.recharge.test"
     return Organization(

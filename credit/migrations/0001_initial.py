@@ -144,6 +144,20 @@ class Migration(migrations.Migration):
             model_name="entry",
             index=models.Index(fields=["seller", "id"], name="entry_seller"),
         ),
+        migrations.AddIndex(
+            model_name="entry",
+            index=models.Index(
+                condition=models.Q(("kind", "recharge"), _negated=True), fields=["kind", "id"], name="entry_kind"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="entry",
+            index=models.Index(
+                condition=models.Q(("kind", "recharge"), _negated=True),
+                fields=["seller", "kind", "id"],
+                name="entry_seller_kind",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="entry",
             constraint=models.UniqueConstraint(fields=("seller", "number"), name="entry_number"),

@@ -48,14 +48,14 @@ class Migration(migrations.Migration):
                     models.Index(fields=["seller", "id"], name="recharge_seller"),
                     models.Index(fields=["phone_number", "id"], name="recharge_phone"),
                     models.Index(
-                        condition=models.Q(("status__in", ["pending", "unknown"])),
-                        fields=["seller", "id"],
-                        name="recharge_in_flight",
+                        condition=models.Q(("status", "succeeded"), _negated=True),
+                        fields=["status", "id"],
+                        name="recharge_status",
                     ),
                     models.Index(
                         condition=models.Q(("status", "succeeded"), _negated=True),
-                        fields=["status", "id"],
-                        name="recharge_not_succeeded",
+                        fields=["seller", "status", "id"],
+                        name="recharge_seller_status",
                     ),
                 ],
                 "constraints": [
@@ -81,7 +81,7 @@ class Migration(migrations.Migration):
                             ),
                             _connector="OR",
                         ),
-                        name="recharge_status",
+                        name="recharge_state",
                     ),
                 ],
             },

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+from django.db import connection
 
 from credit.errors import InsufficientCredit
 from credit.models import Entry
@@ -161,6 +162,25 @@ def test_the_lock_is_the_sellers_own(world: World, same_organization: bool) -> N
                 assert sale.result(10).status == 201
                 assert advisory_locks() == {(holder.row.pk, holder.member.id, True)}
         assert sale.result(10).status == 201
+
+
+def test_balances_are_right_without_the_lock_too(world: World) -> None:
+    """The lock gives order and speed. What keeps the money right is the row, its CHECK and the unique constraints."""
+    row, member = world.acme.row, world.acme.member
+    give_credit(row, member.id, 50)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_get_functiondef('org_acme.seller_lock'::regproc)")
+        (definition,) = cursor.fetchone()
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION org_acme.seller_lock(p_organization_id bigint, p_seller_id bigint) "
+            "RETURNS void LANGUAGE sql BEGIN ATOMIC SELECT NULL; END"
+        )
+        try:
+            results = in_threads([lambda: _sell(row, member.id, 1)] * 200, 16)
+        finally:
+            cursor.execute(definition)
+    assert Counter(type(result) for result in results) == {InsufficientCredit: 150, _Sold: 50}
+    assert member.balance() == 0
 
 
 def test_a_seller_who_stays_locked_is_503_and_nothing_was_done(world: World) -> None:

@@ -1,0 +1,125 @@
+"""Balances, statements and lists cost the same however much history there is.
+
+What PostgreSQL reads for a page is looked at in its plan (a count of pages of storage, not of milliseconds), with
+100,000 sales on the books of one seller.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import QuerySet
+
+from credit.queries import entries
+from recharge import queries
+from recharge.queries import recharges
+from tests.world import World, give_credit
+
+SALES = 100_000
+LARGEST_COST = 120
+"""Pages of 8 KiB that a page of 50 rows may touch: its rows may lie on 50 of them, and the way through the indexes."""
+
+# As 100,000 calls of recharge_sell would have written it, one sale a second; every 20,000th failed and was refunded.
+FILL = """
+    CREATE TEMPORARY TABLE sale AS
+    SELECT
+        n,
+        uuid7_at(moment) AS id,
+        moment,
+        moment + interval '0.5 second' AS completed,
+        n % 20000 = 0 AS failed,
+        (n - 1) / 20000 AS refunds_before,
+        n / 20000 AS refunds
+    FROM (SELECT n, timestamptz '2025-01-01' + n * interval '1 second' AS moment FROM generate_series(1, {sales}) AS n)
+    AS moments;
+    INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at)
+    SELECT
+        uuid7_at(moment), {seller}, 1 + n + refunds_before, 'recharge', -1, {sales} - n + refunds_before, id, moment
+    FROM sale
+    UNION ALL
+    SELECT uuid7_at(completed), {seller}, 1 + n + refunds, 'refund', 1, {sales} - n + refunds, id, completed
+    FROM sale WHERE failed;
+    INSERT INTO recharge_recharge (
+        id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
+        completed_at
+    )
+    SELECT
+        id, {seller}, 'key-' || n, '+98912' || lpad(n::text, 7, '0'), 'mci', 1,
+        CASE WHEN failed THEN 'failed' ELSE 'succeeded' END, CASE WHEN failed THEN 'barred' ELSE '' END,
+        {sales} - n + refunds_before, moment, completed
+    FROM sale;
+    UPDATE credit_account SET balance = {sales} / 20000, last_number = 1 + {sales} + {sales} / 20000
+    WHERE seller_id = {seller};
+    ANALYZE;
+"""
+
+
+@pytest.fixture
+def history(world: World) -> Iterator[World]:
+    """acme's member, after 100,000 sales; the neighbour has sold nothing."""
+    member = world.acme.member
+    give_credit(world.acme.row, member.id, SALES)
+    with world.acme.context, connection.cursor() as cursor:
+        cursor.execute(FILL.format(sales=SALES, seller=member.id))
+        yield world
+        cursor.execute("DROP TABLE sale")
+
+
+MIDDLE = datetime.fromisoformat("2025-01-01T14:00:00Z")  # about half of the history is before this
+LATER = MIDDLE + timedelta(minutes=5)
+
+
+def pages_read(sql: str, parameters: Any) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", parameters)
+        plan = cursor.fetchone()[0]
+    plan = json.loads(plan) if isinstance(plan, str) else plan
+    buffers: dict[str, int] = plan[0]["Plan"]
+    return buffers["Shared Hit Blocks"] + buffers["Shared Read Blocks"]
+
+
+def first_page(rows: QuerySet[Any]) -> int:
+    return pages_read(*rows.order_by("-pk")[:51].query.sql_with_params())
+
+
+def test_every_page_of_every_list_reads_a_bounded_part_of_the_tables(history: World) -> None:
+    member, neighbour = history.acme.member.id, history.acme.neighbour.id
+    deep = recharges().order_by("pk")[SALES // 2].pk
+    deep_entry = entries().order_by("pk")[SALES // 2].pk
+    costs = {
+        "statement": first_page(entries(seller_id=member)),
+        "statement, deep": first_page(entries(seller_id=member).filter(pk__lt=deep_entry)),
+        "statement of a seller with none": first_page(entries(seller_id=neighbour)),
+        "all entries": first_page(entries()),
+        "refunds": first_page(entries(kind="refund")),
+        "refunds of a seller": first_page(entries(seller_id=member, kind="refund")),
+        "adjustments, of which there are none": first_page(entries(kind="adjustment")),
+        "entries of five minutes in the middle": first_page(entries(created_from=MIDDLE, created_to=LATER)),
+        "entries up to the middle": first_page(entries(seller_id=member, created_to=MIDDLE)),
+        "recharges": first_page(recharges()),
+        "recharges, deep": first_page(recharges().filter(pk__lt=deep)),
+        "recharges of a seller": first_page(recharges(seller_id=member)),
+        "recharges of a seller with none": first_page(recharges(seller_id=neighbour)),
+        "failed": first_page(recharges(status="failed")),
+        "failed, of a seller": first_page(recharges(seller_id=member, status="failed")),
+        "unknown, of which there are none": first_page(recharges(status="unknown")),
+        "of a number": first_page(recharges(phone_number="+989120000005")),
+        "of a key": first_page(recharges(idempotency_key="key-77")),
+        "of a key and a seller": first_page(recharges(idempotency_key="key-77", seller_id=member)),
+        "of five minutes in the middle": first_page(recharges(created_from=MIDDLE, created_to=LATER)),
+        "up to the middle": first_page(recharges(created_to=MIDDLE)),
+        "the balance": pages_read(queries._BALANCE, [member]),
+    }
+    assert {name: cost for name, cost in costs.items() if cost > LARGEST_COST} == {}
+    assert costs["the balance"] <= 10
+
+
+def test_such_a_history_is_right_and_can_be_sold_on(history: World) -> None:
+    member = history.acme.member
+    assert member.balance() == 5
+    assert member.sell(6).code == "insufficient_credit"
+    assert member.sell(5).status == 201
+    assert member.client.get("/balance").json["last_entry"] == SALES + 7

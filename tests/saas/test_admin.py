@@ -1,0 +1,228 @@
+"""Django's admin site: for platform admins, on the platform's host, and nowhere else for nobody else."""
+
+import re
+import uuid
+from urllib.parse import urlencode
+
+import pytest
+
+from shared.lockout import ATTEMPTS_FROM_ONE_ADDRESS, count_attempt
+from shared.models import Membership, User
+from shared.realm import PLATFORM
+from tenants.models import Organization as OrganizationRow
+from tenants.services import provision_organization
+from tests.http import Answer, Client
+from tests.world import PASSWORD, Organization, World
+
+
+class Browser:
+    """Keeps cookies, and sends a form back with the token that its page holds."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.cookies: dict[str, str] = {}
+
+    def _headers(self, **more: str) -> dict[str, str]:
+        return {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()), **more}
+
+    def _keep(self, answer: Answer) -> Answer:
+        for cookie in answer.headers.getlist("Set-Cookie"):
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return answer
+
+    def get(self, path: str) -> Answer:
+        return self._keep(self.client.get(path, headers=self._headers()))
+
+    def submit(self, path: str, fields: dict[str, str | list[str]]) -> Answer:
+        """Loads the page of a form and sends the form."""
+        page = self.get(path)
+        assert page.status == 200, page
+        (token, *_) = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.body.decode())
+        return self.post(path, {"csrfmiddlewaretoken": token, **fields})
+
+    def post(self, path: str, fields: dict[str, str | list[str]]) -> Answer:
+        headers = self._headers(**{"Content-Type": "application/x-www-form-urlencoded"})
+        body = urlencode(fields, doseq=True).encode()
+        return self._keep(self.client.request("POST", path, body=body, headers=headers))
+
+    def sign_in(self, username: str, password: str = PASSWORD) -> Answer:
+        return self.submit("/admin/login/", {"username": username, "password": password, "next": "/admin/"})
+
+
+@pytest.fixture
+def browser(world: World) -> Browser:
+    return Browser(world.platform)
+
+
+@pytest.fixture
+def root(browser: Browser) -> Browser:
+    """The browser of the platform admin, who has signed in."""
+    assert browser.sign_in("root").status == 302
+    return browser
+
+
+def test_a_platform_admin_signs_in_and_out(browser: Browser) -> None:
+    assert browser.get("/admin/").headers["Location"] == "/admin/login/?next=/admin/"
+    answer = browser.sign_in("root")
+    assert (answer.status, answer.headers["Location"]) == (302, "/admin/")
+    cookie = next(cookie for cookie in answer.headers.getlist("Set-Cookie") if cookie.startswith("sessionid="))
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Domain" not in cookie  # for this very host: no organization's host gets it
+    home = browser.get("/admin/")
+    assert home.status == 200
+    assert b"Recharge platform" in home.body
+    for model in (b"/admin/tenants/organization/", b"/admin/shared/user/"):
+        assert model in home.body
+
+    session = browser.cookies["sessionid"]
+    token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', home.body.decode())[0]
+    assert browser.post("/admin/logout/", {"csrfmiddlewaretoken": token}).status == 200
+    browser.cookies["sessionid"] = session
+    assert browser.get("/admin/").status == 302
+
+
+@pytest.mark.parametrize("who", ["owner", "acme/owner", "acme/member", "staff", "former", "nobody"])
+def test_nobody_else_signs_in(who: str, browser: Browser, acme: Organization) -> None:
+    User.objects.create_user("staff", PASSWORD, is_staff=True)
+    User.objects.create_user("former", PASSWORD, is_staff=True, is_superuser=True, is_active=False)
+    User.objects.filter(pk=acme.owner.user.pk).update(is_staff=True)
+    answer = browser.sign_in(who)
+    assert answer.status == 200
+    assert b"Please enter the correct" in answer.body
+    assert "sessionid" not in browser.cookies
+    assert browser.get("/admin/").status == 302
+
+
+def test_who_is_platform_admin_no_longer_is_shown_out_at_once(root: Browser) -> None:
+    assert root.get("/admin/").status == 200
+    User.objects.filter(username="root").update(is_superuser=False)
+    assert root.get("/admin/").status == 302
+    User.objects.filter(username="root").update(is_superuser=True, is_active=False)
+    assert root.get("/admin/").status == 302
+
+
+def test_a_form_without_its_token_is_refused(browser: Browser) -> None:
+    answer = browser.post("/admin/login/", {"username": "root", "password": PASSWORD})
+    assert (answer.status, answer.code) == (403, "permission_denied")
+
+
+def test_guessing_is_locked_out_and_counted_with_the_apis(browser: Browser, world: World) -> None:
+    for _ in range(ATTEMPTS_FROM_ONE_ADDRESS - 1):
+        count_attempt(realm=PLATFORM, username="root", address="127.0.0.1")
+    assert browser.sign_in("root", "wrong").status == 200
+    answer = browser.sign_in("root")
+    assert answer.status == 200
+    assert "sessionid" not in browser.cookies
+    assert world.platform.post("/auth/token", {"username": "root", "password": PASSWORD}).code == "throttled"
+
+
+def test_it_is_not_there_on_an_organizations_host(root: Browser, acme: Organization) -> None:
+    at_acme = Browser(acme.anyone)
+    at_acme.cookies = dict(root.cookies)
+    for path in ("/admin/", "/admin/login/", "/admin/shared/user/", "/admin/jsi18n/"):
+        answer = at_acme.get(path)
+        assert (answer.status, answer.code) == (404, "not_found"), path
+
+
+def test_its_pages_open(root: Browser) -> None:
+    for path in (
+        "/admin/",
+        "/admin/tenants/organization/",
+        "/admin/tenants/organization/?q=acme&status__exact=active",
+        "/admin/shared/user/",
+        "/admin/shared/user/?q=owner&is_active__exact=1",
+        "/admin/shared/user/add/",
+        "/admin/password_change/",
+        "/admin/jsi18n/",
+    ):
+        assert root.get(path).status == 200, path
+
+
+def test_an_organization_is_looked_at_but_its_slug_and_status_are_not_typed(root: Browser, acme: Organization) -> None:
+    assert b"globex" in root.get("/admin/tenants/organization/").body
+    page = root.get(f"/admin/tenants/organization/{acme.row.pk}/change/")
+    assert page.status == 200
+    fields = set(re.findall(r'name="(\w+)"', page.body.decode()))
+    assert "name" in fields
+    assert not fields & {"slug", "schema_name", "status"}
+    assert root.get("/admin/tenants/organization/add/").status == 403
+    assert root.get(f"/admin/tenants/organization/{acme.row.pk}/delete/").status == 403
+
+
+def test_organizations_are_suspended_and_activated_by_an_action(root: Browser) -> None:
+    slug = f"third-{uuid.uuid4().hex[:12]}"
+    third = provision_organization(slug=slug, name="Third", admin_username="first", admin_password=PASSWORD)
+    half = OrganizationRow.objects.create(slug=f"{slug}-half", name="Half", schema_name="org_half_made")
+    for action, status in (("suspend", "suspended"), ("suspend", "suspended"), ("activate", "active")):
+        fields: dict[str, str | list[str]] = {"action": action, "_selected_action": [str(third.pk), str(half.pk)]}
+        assert root.submit("/admin/tenants/organization/", fields).status == 302
+        third.refresh_from_db()
+        half.refresh_from_db()
+        assert (third.status, half.status) == (status, "provisioning")
+
+
+NEW_USER: dict[str, str | list[str]] = {
+    "username": "second",
+    "usable_password": "true",
+    "password1": PASSWORD,
+    "password2": PASSWORD,
+}
+_NO_INLINES: dict[str, str | list[str]] = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+
+
+def test_a_platform_user_is_added_and_made_an_admin(root: Browser, world: World) -> None:
+    answer = root.submit("/admin/shared/user/add/", NEW_USER | _NO_INLINES)
+    assert answer.status == 302
+    second = User.objects.get(username="second")
+    assert not second.is_superuser
+    assert Browser(world.platform).sign_in("second").status == 200  # not yet an admin
+    path = f"/admin/shared/user/{second.pk}/change/"
+    fields: dict[str, str | list[str]] = {"username": "second", "is_active": "on", "is_superuser": "on"}
+    assert root.submit(path, fields | _NO_INLINES).status == 302
+    assert Browser(world.platform).sign_in("second").status == 302
+    assert world.platform.post("/auth/token", {"username": "second", "password": PASSWORD}).status == 200
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"username": "acme/second"}, {"username": "root"}, {"password2": "another"}, {"password1": "x", "password2": "x"}],
+    ids=["a member's name", "a taken name", "two passwords", "a weak password"],
+)
+def test_a_user_that_will_not_do_is_not_added(change: dict[str, str | list[str]], root: Browser) -> None:
+    before = User.objects.count()
+    answer = root.submit("/admin/shared/user/add/", NEW_USER | _NO_INLINES | change)
+    assert answer.status == 200
+    assert b"errorlist" in answer.body
+    assert User.objects.count() == before
+
+
+def test_a_member_is_switched_off_and_gets_a_new_password(root: Browser, acme: Organization) -> None:
+    credentials = {"username": "owner", "password": PASSWORD}
+    refresh = acme.anyone.post("/auth/token", credentials).json["refresh"]
+    user = acme.owner.user
+    changed = root.submit(
+        f"/admin/shared/user/{user.pk}/password/",
+        {"usable_password": "true", "password1": "a password of today", "password2": "a password of today"},
+    )
+    assert changed.status == 302
+    assert acme.anyone.post("/auth/token", credentials).code == "bad_credentials"
+    assert acme.anyone.post("/auth/token", credentials | {"password": "a password of today"}).status == 200
+    assert acme.anyone.post("/auth/token/refresh", {"refresh": refresh}).code == "token_invalid"
+
+    page = root.get(f"/admin/shared/user/{user.pk}/change/")
+    assert page.status == 200
+    membership = Membership.objects.get(user=user)
+    fields: dict[str, str | list[str]] = {"username": user.username}  # is_active is not ticked
+    assert root.submit(f"/admin/shared/user/{user.pk}/change/", fields | inline_of(membership)).status == 302
+    assert acme.owner.client.get("/sellers").code == "permission_denied"
+
+
+def inline_of(membership: Membership) -> dict[str, str | list[str]]:
+    return {
+        "memberships-TOTAL_FORMS": "1",
+        "memberships-INITIAL_FORMS": "1",
+        "memberships-0-id": str(membership.pk),
+        "memberships-0-user": str(membership.user_id),
+    }

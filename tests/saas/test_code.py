@@ -1,0 +1,66 @@
+"""What the code must not say, and what must follow from it."""
+
+import re
+from pathlib import Path
+
+from tests import commands
+from tests.server import ROOT
+
+APPS = ("saas", "tenants", "shared", "credit", "recharge", "tests")
+
+THREAD_UNSAFE = {
+    "a tenant as a context manager of its own": r"^\s*(?:async )?with\s+(?:[\w.\[\]()]+\s*,\s*)*"
+    r"(?:self\.)?(?:organization|tenant|row|third|acme\.row|globex\.row)(?:\s+as\s+\w+)?\s*[:,]",
+    "a decorator that keeps one context for all threads": r"@\s*(?:\w+\.)*(?:tenant_context|schema_context)\b",
+    "a context that is made once and used again": r"=\s*(?:\w+\.)*(?:tenant_context|schema_context)\(",
+}
+"""DESIGN.md section 5: django-tenants 4.0.1 keeps what these forms come back to on the class or on the one object,
+where two threads swap it."""
+
+
+def sources() -> list[Path]:
+    return [path for app in APPS for path in sorted((ROOT / app).rglob("*.py"))]
+
+
+def test_the_thread_unsafe_forms_of_a_tenant_context_are_nowhere() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {name}"
+        for path in sources()
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        for name, form in THREAD_UNSAFE.items()
+        if re.search(form, line)
+    ]
+    assert found == []
+
+
+def test_that_search_finds_what_it_looks_for() -> None:
+    bad = [
+        "    with organization:",
+        "with tenant as current:",
+        "with self.organization:",
+        "with transaction.atomic(), organization:",
+        "@tenant_" + "context(organization)",
+        "@ schema_" + "context('public')",
+        "@django_tenants.utils.schema_" + "context('public')",
+        "public = schema_" + "context('public')",
+    ]
+    good = [
+        "    with tenant_context(organization):",
+        "with schema_context('public'), transaction.atomic():",
+        "with tenant_context(self.row), connection.cursor() as cursor:",
+        "from django_tenants.utils import schema_context, tenant_context",
+        "with acme.context:",
+    ]
+    assert [line for line in bad if not any(re.search(form, line) for form in THREAD_UNSAFE.values())] == []
+    assert [line for line in good if any(re.search(form, line) for form in THREAD_UNSAFE.values())] == []
+    assert len(sources()) > 60
+
+
+def test_no_view_is_asynchronous() -> None:
+    """django-tenants keeps the tenant on the thread's connection (DESIGN.md section 5)."""
+    assert [str(path) for path in sources() if re.search(r"^\s*async def ", path.read_text(), re.MULTILINE)] == []
+
+
+def test_the_migrations_say_what_the_models_say() -> None:
+    done = commands.run("makemigrations", "--check", "--dry-run")
+    assert (done.returncode, done.stdout) == (0, "No changes detected\n"), done.stderr

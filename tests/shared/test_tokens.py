@@ -1,0 +1,86 @@
+"""Access tokens: how they are read from the header, and that reading them asks the database nothing."""
+
+from contextlib import suppress
+
+import pytest
+from django.db import connection
+from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
+from rest_framework.request import Request
+
+from shared.errors import TokenExpired, TokenInvalid, TokenWrongOrganization
+from shared.models import User
+from shared.realm import PLATFORM, Realm
+from shared.tokens import AccessToken, Principal, RealmJWTAuthentication, RefreshToken, read_token
+from tests.tenants.forgery import FORGERIES, claims_of, signed
+from tests.world import access_token
+
+ACME = Realm(1, "acme")
+
+
+@pytest.fixture
+def token() -> str:
+    return access_token(User(pk=7), "acme", "seller", 3)
+
+
+def authenticate(header: str, realm: Realm = ACME) -> Principal | None:
+    request = RequestFactory().get("/", headers={"Authorization": header})
+    request.realm = realm  # type: ignore[attr-defined]
+    found = RealmJWTAuthentication().authenticate(Request(request))
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_a_token_is_read_from_the_header_without_a_query(scheme: str, token: str) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert authenticate(f"{scheme} {token}") == Principal(7, "seller", 3)
+        assert authenticate(f"  {scheme}   {token}  ") == Principal(7, "seller", 3)
+    assert len(queries) == 0
+
+
+@pytest.mark.parametrize("header", ["", "Basic b3duZXI6cGFzc3dvcmQ=", "Token x", "Digest", "Bearers x"])
+def test_another_scheme_is_nobody(header: str) -> None:
+    assert authenticate(header) is None
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer x", "Bearer a b", "Bearer \x7f", "Bearer =.=.="])
+def test_a_bearer_header_without_a_good_token_is_an_error(header: str) -> None:
+    with pytest.raises(TokenInvalid):
+        authenticate(header)
+
+
+def test_a_forged_token_is_refused_for_its_reason(token: str) -> None:
+    for name, (forge, code) in FORGERIES.items():
+        with pytest.raises((TokenInvalid, TokenExpired, TokenWrongOrganization)) as refusal:
+            authenticate(f"Bearer {forge(token)}")
+        assert (name, refusal.value.code) == (name, code)
+        assert refusal.value.headers == {"WWW-Authenticate": "Bearer"}
+
+
+def test_a_token_is_good_in_its_realm_only(token: str) -> None:
+    platforms = access_token(User(pk=7), None, "platform_admin", None)
+    assert authenticate(f"Bearer {platforms}", PLATFORM) == Principal(7, "platform_admin", None)
+    for raw, realm in ((token, PLATFORM), (token, Realm(1, "globex")), (platforms, ACME)):
+        with pytest.raises(TokenWrongOrganization):
+            authenticate(f"Bearer {raw}", realm)
+
+
+def test_each_kind_of_token_is_good_for_its_own_purpose_only(token: str) -> None:
+    refresh = RefreshToken()
+    refresh["org"] = "acme"
+    assert read_token(RefreshToken, str(refresh), ACME)["token_type"] == "refresh"
+    with pytest.raises(TokenInvalid):
+        read_token(AccessToken, str(refresh), ACME)
+    with pytest.raises(TokenInvalid):
+        read_token(RefreshToken, token, ACME)
+
+
+@pytest.mark.parametrize(
+    "name", ["iat", "exp", "nbf", "jti", "sub", "org", "role", "seller_id", "iss", "token_type", "aud"]
+)
+def test_a_claim_of_any_type_is_an_error_or_a_token_but_nothing_else(name: str, token: str) -> None:
+    """Only who has our key can make these; a mistake of ours must still not be a 500."""
+    for value in (None, True, -1, 1.5, 10**400, "x", "\ud800", [], {}, [["x"]]):
+        raw = signed(claims_of(token) | {name: value})
+        with suppress(TokenInvalid, TokenExpired, TokenWrongOrganization):
+            assert isinstance(authenticate(f"Bearer {raw}"), Principal)

@@ -1,0 +1,109 @@
+"""Every endpoint there is, from the URL maps; and for each of them who may call it and with what.
+
+A new endpoint without a row here makes test_isolation.py fail.
+"""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import get_resolver
+from django.urls.resolvers import URLResolver
+
+from tests.http import Answer, Client
+
+ADMIN, SELLER, BOTH, PLATFORM_ADMIN, ANYONE = "admin", "seller", "admin or seller", "platform admin", "anyone"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A method on a path as the URL map writes it, who may call it, and the body that makes it succeed."""
+
+    method: str
+    route: str
+    who: str
+    body: dict[str, Any] | None = None
+    has_key: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route}"
+
+    def ask(self, client: Client, ids: dict[str, Any], **options: Any) -> Answer:
+        """Calls it; ``ids`` fill the places of its path, by their names in the URL map."""
+        path = "/" + self.route
+        for name, value in ids.items():
+            for kind in ("bigint", "uuid", "slug"):
+                path = path.replace(f"<{kind}:{name}>", str(value))
+        assert "<" not in path, path
+        if self.has_key:
+            options["key"] = uuid.uuid4().hex
+        return client.request(self.method, path, json=self.body, **options)
+
+
+PASSWORD = "an unusual password"
+_NEW_SELLER = {"name": "Sara", "username": "sara", "password": PASSWORD}
+_NEW_ORGANIZATION = {"slug": "initech", "name": "Initech", "admin": {"username": "owner", "password": PASSWORD}}
+_RECHARGE = {"phone_number": "09121234567", "amount": 5000}
+
+_AUTHENTICATION = [
+    Endpoint("POST", "api/v1/auth/token", ANYONE, {}),
+    Endpoint("POST", "api/v1/auth/token/refresh", ANYONE, {}),
+    Endpoint("POST", "api/v1/auth/token/revoke", ANYONE, {}),
+    Endpoint("GET", "api/schema", ANYONE),
+    Endpoint("GET", "api/docs", ANYONE),
+]
+
+ORGANIZATION = [
+    *_AUTHENTICATION,
+    Endpoint("GET", "api/v1/me", BOTH),
+    Endpoint("GET", "api/v1/sellers", ADMIN),
+    Endpoint("POST", "api/v1/sellers", ADMIN, _NEW_SELLER),
+    Endpoint("GET", "api/v1/sellers/<bigint:seller_id>", ADMIN),
+    Endpoint("PATCH", "api/v1/sellers/<bigint:seller_id>", ADMIN, {"name": "Renamed"}),
+    Endpoint("GET", "api/v1/sellers/<bigint:seller_id>/balance", ADMIN),
+    Endpoint("GET", "api/v1/balance", SELLER),
+    Endpoint("GET", "api/v1/entries", BOTH),
+    Endpoint("GET", "api/v1/entries.csv", BOTH),
+    Endpoint("GET", "api/v1/credit-requests", BOTH),
+    Endpoint("POST", "api/v1/credit-requests", SELLER, {"amount": 5000}, has_key=True),
+    Endpoint("GET", "api/v1/credit-requests/<uuid:request_id>", BOTH),
+    Endpoint("POST", "api/v1/credit-requests/<uuid:request_id>/approve", ADMIN),
+    Endpoint("POST", "api/v1/credit-requests/<uuid:request_id>/reject", ADMIN, {"reason": "No."}),
+    Endpoint("GET", "api/v1/recharges", BOTH),
+    Endpoint("POST", "api/v1/recharges", SELLER, _RECHARGE, has_key=True),
+    Endpoint("GET", "api/v1/recharges/<uuid:recharge_id>", BOTH),
+    Endpoint("GET", "api/v1/recharges.csv", BOTH),
+]
+
+PLATFORM = [
+    *_AUTHENTICATION,
+    Endpoint("GET", "api/v1/me", PLATFORM_ADMIN),
+    Endpoint("GET", "api/v1/organizations", PLATFORM_ADMIN),
+    Endpoint("POST", "api/v1/organizations", PLATFORM_ADMIN, _NEW_ORGANIZATION),
+    Endpoint("GET", "api/v1/organizations/<slug:slug>", PLATFORM_ADMIN),
+    Endpoint("POST", "api/v1/organizations/<slug:slug>/suspend", PLATFORM_ADMIN),
+    Endpoint("POST", "api/v1/organizations/<slug:slug>/activate", PLATFORM_ADMIN),
+]
+
+
+def closed(endpoints: list[Endpoint]) -> list[Endpoint]:
+    """Those that need a token."""
+    return [endpoint for endpoint in endpoints if endpoint.who != ANYONE]
+
+
+def published(urlconf: str) -> set[str]:
+    """``METHOD route`` of everything below ``api/`` in a URL map."""
+    return set(_published(get_resolver(urlconf), ""))
+
+
+def _published(resolver: URLResolver, prefix: str) -> Iterator[str]:
+    for pattern in resolver.url_patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _published(pattern, route)
+        elif route.startswith("api/"):
+            view = pattern.callback.cls
+            for method in view.http_method_names:
+                if method not in ("head", "options") and hasattr(view, method):
+                    yield f"{method.upper()} {route}"

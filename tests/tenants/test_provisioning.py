@@ -1,0 +1,482 @@
+"""Provisioning: whole or not at all, cut off at any point and run again, and one schema like the other."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
+from typing import Any
+
+import psycopg2
+import pytest
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django_tenants.utils import schema_context
+
+from shared.models import Membership, User
+from tenants.models import Domain
+from tenants.models import Organization as OrganizationRow
+from tenants.services import OrganizationExists, activate_organization, provision_organization, suspend_organization
+from tenants.slugs import LONGEST, RESERVED, InvalidSlug, check_slug, schema_name_of
+from tests import commands
+from tests.http import Answer, Client
+from tests.tables import contents
+from tests.waiting import wait_until
+from tests.world import PASSWORD, World, database_url
+
+ADMIN = {"username": "boss", "password": PASSWORD}
+
+
+def provision(platform: Client, slug: str, /, **change: Any) -> Answer:
+    body = {"slug": slug, "name": "Initech", "admin": ADMIN} | change
+    return platform.post("/organizations", body)
+
+
+@pytest.fixture
+def platform(world: World) -> Client:
+    """Speaks for the platform admin."""
+    return world.platform_admin.client
+
+
+def schemas() -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'org%'")
+        return {name for (name,) in cursor.fetchall()}
+
+
+def people_of(slug: str) -> list[str]:
+    return sorted(User.objects.filter(username__startswith=f"{slug}/").values_list("username", flat=True))
+
+
+# --- Over the API -----------------------------------------------------------------------------------------------------
+
+
+def test_it_makes_an_organization_that_works_at_once(platform: Client) -> None:
+    answer = provision(platform, "new-one", admin=ADMIN | {"email": "boss@example.com"})
+    assert answer.status == 201
+    assert set(answer.json) == {"slug", "name", "status", "domain", "created_at"}
+    assert answer.json["created_at"].endswith("Z")
+    assert (answer.json["slug"], answer.json["name"]) == ("new-one", "Initech")
+    assert (answer.json["status"], answer.json["domain"]) == ("active", "new-one.recharge.test")
+    assert User.objects.get(username="new-one/boss").email == "boss@example.com"
+
+    anyone = Client(platform.address, "new-one.recharge.test")
+    token = anyone.post("/auth/token", ADMIN).json["access"]
+    boss = Client(anyone.address, anyone.host, token)
+    assert boss.get("/me").json == {"username": "boss", "role": "admin", "organization": "new-one", "seller_id": None}
+    seller = boss.post("/sellers", {"name": "Sara", "username": "sara", "password": PASSWORD})
+    assert (seller.status, seller.json["id"]) == (201, 1)
+    sara = Client(anyone.address, anyone.host, anyone.post("/auth/token", {**ADMIN, "username": "sara"}).json["access"])
+    asked = sara.post("/credit-requests", {"amount": 10_000}, key="k").json["id"]
+    assert boss.post(f"/credit-requests/{asked}/approve").status == 200
+    assert sara.post("/recharges", {"phone_number": "09121234567", "amount": 4_000}, key="k").status == 201
+    assert sara.get("/balance").json["balance"] == 6_000
+
+
+def test_a_list_and_each_of_it_say_the_same(platform: Client) -> None:
+    listed = platform.get("/organizations").json["results"]
+    assert [row["slug"] for row in listed] == ["globex", "acme"]
+    for row in listed:
+        assert platform.get(f"/organizations/{row['slug']}").json == row
+        assert row["domain"] == f"{row['slug']}.recharge.test"
+    for slug in ("nosuch", "ACME", "acme%00", "acme'", "a" * 1000, "org_acme"):
+        answer = platform.get(f"/organizations/{slug}")
+        assert (answer.status, answer.code) == (404, "not_found"), slug
+
+
+def test_a_taken_slug_is_refused_and_changes_nothing(platform: Client) -> None:
+    before = contents()
+    answer = provision(platform, "acme")
+    assert (answer.status, answer.code) == (409, "organization_exists")
+    assert contents() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"admin": {"username": "a b", "password": PASSWORD}}, ("admin.username", "invalid")),
+        ({"admin": {"username": "a/b", "password": PASSWORD}}, ("admin.username", "invalid")),
+        ({"admin": {"username": "boss", "password": "short"}}, ("admin.password", "password_too_short")),
+        ({"admin": {"username": "boss", "password": "password123"}}, ("admin.password", "password_too_common")),
+        ({"admin": ADMIN | {"email": "nonsense"}}, ("admin.email", "invalid")),
+        (
+            {"admin": ADMIN | {"email": f"a@{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 60}.{'f' * 20}.com"}},
+            ("admin.email", "invalid"),
+        ),
+        ({"admin": ADMIN | {"role": "root"}}, ("admin.role", "unknown_field")),
+        ({"admin": None}, ("admin", "null")),
+        ({"name": ""}, ("name", "blank")),
+        ({"name": " "}, ("name", "blank")),
+        ({"name": "x" * 201}, ("name", "max_length")),
+        ({"schema_name": "public"}, ("schema_name", "unknown_field")),
+        ({"slug": "ACME"}, ("slug", "invalid_slug")),
+        ({"slug": "www"}, ("slug", "reserved_slug")),
+        ({"slug": 5}, ("slug", "invalid")),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_request_that_will_not_do_leaves_nothing(change: Any, fault: tuple[str, str], platform: Client) -> None:
+    before, schemas_before = contents(), schemas()
+    answer = provision(platform, "new-one", **change)
+    assert (answer.status, answer.code) == (400, "invalid_request")
+    assert fault in answer.faults
+    assert contents() == before
+    assert schemas() == schemas_before
+
+
+def test_an_address_that_another_organization_has_is_taken(platform: Client) -> None:
+    acme = OrganizationRow.objects.get(slug="acme")
+    domain = Domain.objects.create(tenant=acme, domain="acme-too.recharge.test", is_primary=False)
+    try:
+        answer = provision(platform, "acme-too")
+        assert (answer.status, answer.code) == (409, "organization_exists")
+        assert not OrganizationRow.objects.filter(slug="acme-too").exists()
+    finally:
+        domain.delete()
+
+
+def test_of_two_at_once_for_one_slug_one_wins(platform: Client) -> None:
+    barrier = Barrier(2)
+
+    def one(username: str) -> Answer:
+        barrier.wait(20)
+        return provision(platform, "contested", admin=ADMIN | {"username": username})
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = dict(zip(("left", "right"), pool.map(one, ("left", "right")), strict=True))
+    assert sorted(answer.status for answer in answers.values()) == [201, 409]
+    (winner,) = [name for name, answer in answers.items() if answer.status == 201]
+    (loser,) = [answer for answer in answers.values() if answer.status == 409]
+    assert loser.code == "organization_exists"
+    assert people_of("contested") == [f"contested/{winner}"]
+    assert Membership.objects.filter(username=winner, role="admin").count() == 1
+
+
+def test_suspending_and_activating_may_be_repeated(platform: Client) -> None:
+    assert provision(platform, "on-and-off").status == 201
+    for call, status in (("suspend", "suspended"), ("activate", "active")):
+        first = platform.post(f"/organizations/on-and-off/{call}")
+        again = platform.post(f"/organizations/on-and-off/{call}")
+        assert (first.status, again.status) == (200, 200)
+        assert first.json == again.json
+        assert first.json["status"] == status
+        assert platform.get("/organizations/on-and-off").json["status"] == status
+        answer = platform.post(f"/organizations/nosuch/{call}")
+        assert (answer.status, answer.code) == (404, "not_found")
+        assert platform.post(f"/organizations/on-and-off/{call}", {"why": "x"}).faults == {("why", "unknown_field")}
+
+
+def test_what_is_provisioning_is_neither_suspended_nor_activated(platform: Client) -> None:
+    half = OrganizationRow.objects.create(slug="half", name="Half", schema_name="org_half")
+    for call in ("suspend", "activate"):
+        answer = platform.post(f"/organizations/half/{call}")
+        assert (answer.status, answer.code) == (404, "not_found")
+    half.refresh_from_db()
+    assert half.status == "provisioning"
+    assert platform.get("/organizations/half").json["status"] == "provisioning"
+
+
+# --- Cut off ----------------------------------------------------------------------------------------------------------
+
+GATE = 20_260_724
+"""The advisory lock that a statement waits for in these tests."""
+
+_TRIGGER = """
+    CREATE FUNCTION {where}.wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_advisory_xact_lock({gate}); RETURN NEW; END';
+    CREATE TRIGGER gate BEFORE {event} ON {table} FOR EACH ROW {condition} EXECUTE FUNCTION {where}.wait_at_the_gate();
+"""
+
+POINTS = {
+    "before anything is written": ("public", "INSERT", "public.tenants_organization", ""),
+    "while the slug is reserved": ("public", "INSERT", "public.tenants_domain", ""),
+    "before the schema": ("public", "UPDATE", "public.tenants_organization", "WHEN (NEW.status = 'provisioning')"),
+    "between two apps' tables": ("{schema}", "INSERT", "{schema}.django_migrations", "WHEN (NEW.app = 'recharge')"),
+    "before the admin": ("public", "INSERT", "public.shared_user", ""),
+    "before the admin's membership": ("public", "INSERT", "public.shared_membership", ""),
+    "before it is active": ("public", "UPDATE", "public.tenants_organization", "WHEN (NEW.status = 'active')"),
+}
+
+
+BEFORE_THE_RESERVATION = ("before anything is written", "while the slug is reserved")
+
+
+@contextmanager
+def gate(point: str, schema: str) -> Iterator[None]:
+    """A statement of provisioning waits until the block ends."""
+    where, event, table, condition = (part.format(schema=schema) for part in POINTS[point])
+    holder = psycopg2.connect(database_url())
+    holder.autocommit = True
+    with holder.cursor() as cursor:
+        if where == schema:  # as if made by an earlier attempt: the schema is there, with its table of migrations
+            cursor.execute(f"CREATE SCHEMA {schema}")
+            with schema_context(schema):
+                MigrationRecorder(connection).ensure_schema()
+        cursor.execute(_TRIGGER.format(gate=GATE, where=where, event=event, table=table, condition=condition))
+        cursor.execute("SELECT pg_advisory_lock(%s)", [GATE])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock_all()")
+            cursor.execute(f"DROP TRIGGER gate ON {table}; DROP FUNCTION {where}.wait_at_the_gate()")
+    holder.close()
+
+
+def waiting_at_the_gate() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted", [GATE]
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def backends() -> int:
+    """Sessions of this database that are in a transaction, but for this one."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+            " AND backend_type = 'client backend'"
+        )
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_it_is_killed_at_any_point_and_run_again(point: str, platform: Client) -> None:
+    slug = f"cut-{uuid.uuid4().hex[:12]}"  # a new one each time: the running server remembers hosts for a while
+    schema = schema_name_of(slug)
+    anyone = Client(platform.address, f"{slug}.recharge.test")
+    arguments = ("create_organization", slug, "--name", "Cut", "--admin-username", "boss", "--admin-password", PASSWORD)
+    with gate(point, schema):
+        process = commands.start(*arguments)
+        try:
+            wait_until(waiting_at_the_gate)
+            assert anyone.get("/me").code == "not_found"  # nothing half made answers
+        finally:
+            process.kill()
+            process.communicate()
+    wait_until(lambda: backends() == 0)  # its session has noticed, and rolled back
+    assert anyone.post("/auth/token", ADMIN).code == "not_found"
+    assert people_of(slug) == []
+    rows = list(OrganizationRow.objects.filter(slug=slug).values_list("status", flat=True))
+    assert rows == ([] if point in BEFORE_THE_RESERVATION else ["provisioning"])
+    assert tables_of(schema) <= {"django_migrations"}
+
+    again = provision(platform, slug, name="Now whole", admin=ADMIN | {"username": "another"})
+    assert (again.status, again.json["status"], again.json["name"]) == (201, "active", "Now whole")
+    assert people_of(slug) == [f"{slug}/another"]
+    assert tables_of(schema) == tables_of("org_acme")
+    assert anyone.post("/auth/token", ADMIN | {"username": "another"}).status == 200
+    assert provision(platform, slug).code == "organization_exists"
+
+
+def test_the_command_finishes_what_was_cut_off(platform: Client) -> None:
+    slug = f"cut-{uuid.uuid4().hex[:12]}"
+    row = OrganizationRow.objects.create(slug=slug, name="Cut", schema_name=schema_name_of(slug))
+    Domain.objects.create(tenant=row, domain=f"{slug}.recharge.test")
+    arguments = ("create_organization", slug, "--name", "Whole", "--admin-username", "boss")
+    done = commands.run(*arguments, environment={"RECHARGE_ADMIN_PASSWORD": PASSWORD})
+    assert (done.returncode, done.stdout) == (0, f"Organization {slug} is active at {slug}.recharge.test.\n")
+    assert Client(platform.address, f"{slug}.recharge.test").post("/auth/token", ADMIN).status == 200
+
+
+def test_a_failure_within_leaves_nothing_but_the_reserved_slug() -> None:
+    User.objects.create(username="new-one/boss")  # in the way of its admin
+    with pytest.raises(Exception, match="already"):
+        provision_organization(slug="new-one", name="New", admin_username="boss", admin_password=PASSWORD)
+    assert "org_new_one" not in schemas()
+    assert connection.schema_name == "public"  # type: ignore[attr-defined]
+    assert OrganizationRow.objects.get(slug="new-one").status == "provisioning"
+    User.objects.all().delete()
+    assert (
+        provision_organization(slug="new-one", name="New", admin_username="boss", admin_password=PASSWORD).status
+        == "active"
+    )
+
+
+# --- Slugs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "slug", ["a", "0", "acme", "a-b", "a--b--c", "a1-2b", "9lives", "a" * LONGEST, "reserved", "x-n--a"]
+)
+def test_a_dns_label_is_a_slug(slug: str) -> None:
+    check_slug(slug)
+    assert re.fullmatch(r"org_[a-z0-9_]{1,50}", schema_name_of(slug))
+
+
+@pytest.mark.parametrize(
+    "slug",
+    [
+        "",
+        "-a",
+        "a-",
+        "-",
+        "a_b",
+        "a.b",
+        "a b",
+        " a",
+        "a\n",
+        "\na",
+        "a\x00",
+        "A",
+        "Acme",
+        "a/b",
+        "a:b",
+        "a'b",
+        'a"b',
+        "a;b",
+        "a%b",
+        "..",
+        "\u00e9",
+        "m\u00fcnchen",
+        "\u0441\u0430\u0440",  # Cyrillic letters that look like Latin ones
+        "\u0641\u0631\u0648\u0634",
+        "\u0661\u0662",  # digits, but not ASCII
+        "\uff41cme",
+        "\u212a",  # the Kelvin sign, which lower-cases to a k
+        "\u0130",
+        "xn--mnchen-3ya",
+        "xn--",
+        "ab--c",
+        "a" * (LONGEST + 1),
+        "a" * 10_000,
+    ],
+)
+def test_anything_else_is_none(slug: str) -> None:
+    with pytest.raises(InvalidSlug):
+        check_slug(slug)
+
+
+@pytest.mark.parametrize("slug", sorted(RESERVED))
+def test_a_reserved_name_is_none(slug: str) -> None:
+    with pytest.raises(InvalidSlug) as refusal:
+        check_slug(slug)
+    assert refusal.value.code == "reserved_slug"
+
+
+def test_the_names_of_the_contract_are_reserved() -> None:
+    assert {"www", "api", "admin", "public"} <= RESERVED  # DESIGN.md section 5
+
+
+def test_no_two_slugs_share_a_schema() -> None:
+    slugs = ["a-b", "a--b", "ab", "a-b-c", "org-a", "org"]
+    assert len({schema_name_of(slug) for slug in slugs}) == len(slugs)
+    assert schema_name_of("a-b") == "org_a_b"
+    assert max(len(schema_name_of("a" * LONGEST)), 0) <= 63  # a PostgreSQL identifier
+
+
+# --- The schemas ------------------------------------------------------------------------------------------------------
+
+
+def tables_of(schema: str) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema])
+        return {name for (name,) in cursor.fetchall()}
+
+
+def query(statement: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def test_a_schema_has_the_tenant_apps_tables_and_no_other() -> None:
+    for schema in ("org_acme", "org_globex"):
+        assert tables_of(schema) == {
+            "credit_account",
+            "credit_creditrequest",
+            "credit_entry",
+            "credit_seller",
+            "django_migrations",
+            "recharge_recharge",
+        }
+
+
+def test_the_public_schema_has_no_tenant_apps_tables() -> None:
+    assert not {name for name in tables_of("public") if name.startswith(("credit_", "recharge_"))}
+
+
+def test_two_schemas_are_alike() -> None:
+    """Columns, constraints, indexes, triggers and functions."""
+    for statement in (
+        "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns"
+        " WHERE table_schema = '{}'",
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = '{}'::regnamespace",
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = '{}'",
+        "SELECT tgname, pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
+        " WHERE relnamespace = '{}'::regnamespace AND NOT tgisinternal",
+        "SELECT proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = '{}'::regnamespace",
+    ):
+        acme, globex = (
+            sorted(str(row).replace(schema, "org") for row in query(statement.format(schema)))
+            for schema in ("org_acme", "org_globex")
+        )
+        assert acme == globex
+        assert acme
+
+
+def test_no_foreign_key_crosses_schemas() -> None:
+    crossing = """
+        SELECT conname, conrelid::regclass, confrelid::regclass
+        FROM pg_constraint
+        JOIN pg_class AS own ON own.oid = conrelid
+        JOIN pg_class AS other ON other.oid = confrelid
+        WHERE contype = 'f' AND own.relnamespace <> other.relnamespace
+    """
+    assert query(crossing) == []
+    within = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND connamespace = 'org_acme'::regnamespace"
+    assert query(within)[0][0] >= 4  # that there are any at all, or this shows nothing
+
+
+def test_every_table_has_a_primary_key() -> None:
+    without = """
+        SELECT oid::regclass::text FROM pg_class
+        WHERE relkind IN ('r', 'p')
+            AND relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')
+            AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = pg_class.oid AND contype = 'p')
+    """
+    assert query(without) == []
+
+
+def test_every_primary_key_that_counts_is_a_bigint() -> None:
+    narrow = """
+        SELECT table_schema, table_name FROM information_schema.columns
+        WHERE is_identity = 'YES' AND data_type <> 'bigint'
+            AND table_name NOT LIKE 'auth\\_%' AND table_name NOT LIKE 'django\\_%'
+    """
+    assert query(narrow) == []
+
+
+def test_every_function_that_is_called_pins_its_search_path() -> None:
+    loose = """
+        SELECT proname FROM pg_proc JOIN pg_language ON pg_language.oid = prolang
+        WHERE pronamespace = 'org_acme'::regnamespace AND lanname = 'plpgsql'
+            AND prorettype <> 'trigger'::regtype
+            AND NOT coalesce(array_to_string(proconfig, ' '), '') LIKE '%search_path=org_acme%'
+    """
+    assert query(loose) == []
+
+
+def test_migrating_again_changes_nothing() -> None:
+    before = contents()
+    assert commands.run("migrate_schemas").returncode == 0
+    assert contents() == before
+
+
+# --- Within this process ----------------------------------------------------------------------------------------------
+
+
+def test_provisioning_leaves_the_connection_on_public() -> None:
+    organization = provision_organization(
+        slug="new-one", name="  New  ", admin_username="boss", admin_password=PASSWORD
+    )
+    assert (organization.name, organization.status) == ("New", "active")
+    assert connection.schema_name == "public"  # type: ignore[attr-defined]
+    with pytest.raises(OrganizationExists):
+        provision_organization(slug="new-one", name="New", admin_username="boss", admin_password=PASSWORD)
+    assert connection.schema_name == "public"  # type: ignore[attr-defined]
+    assert suspend_organization(slug="new-one").status == "suspended"
+    assert activate_organization(slug="new-one").status == "active"

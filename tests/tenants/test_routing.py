@@ -1,0 +1,281 @@
+"""From the host of a request to its organization: whatever is written in a Host header, an organization is found by its
+own name or nothing is found, and the connection never stays on an organization's schema."""
+
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+
+from credit.models import Seller
+from tenants import routing
+from tenants.models import Domain
+from tenants.models import Organization as OrganizationRow
+from tenants.routing import RoutingMiddleware, normalize_host
+from tests.raw import send
+from tests.world import Organization, World
+
+SAME = [
+    "acme.recharge.test",
+    "ACME.recharge.TEST",
+    "acme.recharge.test:80",
+    "acme.recharge.test:65535",
+    "acme.recharge.test.",
+    "Acme.Recharge.Test.:8000",
+]
+"""Writings of acme's host (RFC 9110 section 4.2.3, RFC 1034 section 3.1)."""
+
+NOWHERE = {
+    "unknown": "nosuch.recharge.test",
+    "two levels": "a.acme.recharge.test",
+    "an organization below itself": "acme.acme.recharge.test",
+    "two organizations": "acme.globex.recharge.test",
+    "an empty label": ".recharge.test",
+    "an empty label within": "acme..recharge.test",
+    "two trailing dots": "acme.recharge.test..",
+    "a bare label": "acme",
+    "another domain below": "acme.recharge.test.evil.com",
+    "another domain that ends alike": "acme.evilrecharge.test",
+    "an IPv4 address": "127.0.0.1",
+    "an IPv6 address": "[::1]",
+    "a number": "2130706433",
+    "the server's own address": "localhost",
+    "userinfo": "owner@acme.recharge.test",
+    "userinfo with a password": "evil.com:80@acme.recharge.test",
+    "a path": "acme.recharge.test/globex.recharge.test",
+    "a query": "acme.recharge.test?globex.recharge.test",
+    "a backslash": "acme.recharge.test\\globex.recharge.test",
+    "a port that is no number": "acme.recharge.test:http",
+    "a schema's name": "org_acme.recharge.test",
+    "the public schema": "public.recharge.test",
+    "a percent": "acme%2erecharge.test",
+    "a pattern": "acm_.recharge.test",
+    "a wildcard": "*.recharge.test",
+    "SQL": "acme'--.recharge.test",
+    "a list": "acme.recharge.test, globex.recharge.test",
+    "a label of 64 characters": "a" * 64 + ".recharge.test",
+    "10,000 characters": "a" * 10_000 + ".recharge.test",
+    "characters beyond ASCII": "acm\u00e9.recharge.test",
+    "capitals beyond ASCII": "ACM\u0118.recharge.test",
+    "a full-width dot": "acme\uff0erecharge.test",
+    "a Kelvin sign": "\u212a.recharge.test",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("host", SAME)
+def test_a_host_may_be_written_in_any_usual_way(host: str, acme: Organization) -> None:
+    answer = send(acme.anyone.address, "GET /api/v1/me HTTP/1.1", f"Host: {host}", bearer(acme))
+    assert answer.status == 200
+    assert answer.json["organization"] == "acme"
+
+
+def bearer(organization: Organization) -> str:
+    return f"Authorization: Bearer {organization.member.client.token}"
+
+
+def anonymous(body: bytes, request_id: str) -> bytes:
+    return body.replace(request_id.encode(), b"")
+
+
+@pytest.mark.parametrize("name", NOWHERE)
+def test_it_finds_nothing_on_any_other_host_and_names_nothing(name: str, acme: Organization) -> None:
+    answer = send(acme.anyone.address, "GET /api/v1/me HTTP/1.1", f"Host: {NOWHERE[name]}", bearer(acme))
+    assert (answer.status, answer.code) == (404, "not_found")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    unknown = acme.anyone.get("/me", headers={"Host": "nosuch.recharge.test"})
+    assert anonymous(answer.body, answer.headers["X-Request-ID"]) == anonymous(
+        unknown.body, unknown.headers["X-Request-ID"]
+    )
+    for word in (b"acme", b"globex", b"recharge.test", b"tenant", b"schema", b"ALLOWED"):
+        assert word not in answer.body
+
+
+@pytest.mark.parametrize("path", ["/", "/admin/", "/api/v1/organizations", "/api/schema", "/static/admin/css/base.css"])
+def test_an_unknown_host_has_no_path_at_all(path: str, acme: Organization) -> None:
+    answer = send(acme.anyone.address, f"GET {path} HTTP/1.1", "Host: nosuch.recharge.test")
+    assert (answer.status, answer.code) == (404, "not_found")
+
+
+def test_an_organization_that_is_provisioning_is_an_unknown_host(acme: Organization) -> None:
+    half = OrganizationRow.objects.create(slug="half-made", name="Half", schema_name="org_half_made")
+    Domain.objects.create(tenant=half, domain="half-made.recharge.test")
+    for path in ("/me", "/api/schema", "/auth/token"):
+        there = acme.anyone.get(path, headers={"Host": "half-made.recharge.test", "X-Request-ID": "the-same"})
+        nowhere = acme.anyone.get(path, headers={"Host": "nosuch.recharge.test", "X-Request-ID": "the-same"})
+        assert there.status == 404
+        assert there.body == nowhere.body
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Host: acme.recharge.test", "Host: globex.recharge.test"),
+        ("Host: globex.recharge.test", "Host: acme.recharge.test"),
+        ("Host: acme.recharge.test", "Host: acme.recharge.test"),
+    ],
+    ids=["ours first", "ours last", "the same"],
+)
+def test_two_host_headers_are_no_host(headers: tuple[str, str], acme: Organization) -> None:
+    answer = send(acme.anyone.address, "GET /api/v1/me HTTP/1.1", *headers, bearer(acme))
+    assert (answer.status, answer.code) == (404, "not_found")
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_request_without_a_host_is_nowhere(version: str, acme: Organization) -> None:
+    answer = send(acme.anyone.address, f"GET /api/v1/me HTTP/{version}", bearer(acme))
+    assert (answer.status, answer.code) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "X-Forwarded-Host: globex.recharge.test",
+        "X-Forwarded-Server: globex.recharge.test",
+        "X-Original-Host: globex.recharge.test",
+        "Forwarded: host=globex.recharge.test",
+        "X_Forwarded_Host: globex.recharge.test",
+        "X-Host: globex.recharge.test",
+        "X-Forwarded-Prefix: /globex",
+        "X-Original-URL: http://globex.recharge.test/api/v1/me",
+    ],
+)
+def test_no_header_but_host_says_where_a_request_goes(header: str, acme: Organization, globex: Organization) -> None:
+    for organization, status in ((acme, 200), (globex, 401)):
+        answer = send(
+            acme.anyone.address, "GET /api/v1/me HTTP/1.1", "Host: acme.recharge.test", header, bearer(organization)
+        )
+        assert answer.status == status
+    assert answer.code == "token_wrong_organization"
+
+
+def test_an_absolute_target_leads_nowhere_else(acme: Organization, globex: Organization) -> None:
+    """Where the target names one organization and Host another, one of them is asked, and only by its own people."""
+    line, host = "GET http://globex.recharge.test/api/v1/me HTTP/1.1", "Host: acme.recharge.test"
+    answers = {
+        organization.row.slug: send(acme.anyone.address, line, host, bearer(organization))
+        for organization in (acme, globex)
+    }
+    accepted = [slug for slug, answer in answers.items() if answer.status == 200]
+    assert len(accepted) == 1
+    (asked,) = accepted
+    assert answers[asked].json["organization"] == asked
+    answers.pop(asked)
+    assert [(answer.status, answer.code) for answer in answers.values()] == [(401, "token_wrong_organization")]
+
+
+def test_the_paths_of_one_kind_of_host_are_not_on_the_other(world: World, acme: Organization) -> None:
+    for path in ("/organizations", "/organizations/acme"):
+        assert (acme.owner.client.get(path)).code == "not_found"
+    for path in ("/recharges", "/sellers", "/balance", "/entries.csv"):
+        assert (world.platform_admin.client.get(path)).code == "not_found"
+    for path in ("/admin/", "/admin/login/", "/admin/tenants/organization/"):
+        assert acme.owner.client.get(path).status == 404
+
+
+@pytest.mark.parametrize("host", ["acme.recharge.test", "nosuch.recharge.test", "127.0.0.1", "a b", ""])
+def test_health_is_answered_on_any_host(host: str, acme: Organization) -> None:
+    for path in ("/livez", "/readyz"):
+        assert send(acme.anyone.address, f"GET {path} HTTP/1.1", f"Host: {host}").json == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("acme.recharge.test", "acme.recharge.test"),
+        ("ACME.Recharge.Test", "acme.recharge.test"),
+        ("acme.recharge.test:8000", "acme.recharge.test"),
+        ("acme.recharge.test.", "acme.recharge.test"),
+        ("ACME.recharge.test.:443", "acme.recharge.test"),
+        ("[::1]:8000", "[::1]"),
+        ("", ""),
+    ],
+)
+def test_a_host_is_kept_in_one_writing(written: str, kept: str) -> None:
+    assert normalize_host(written) == kept
+
+
+# --- The connection, in this process ----------------------------------------------------------------------------------
+
+
+def request_to(organization: Organization) -> HttpRequest:
+    return RequestFactory().get("/", headers={"Host": organization.host})
+
+
+def schema() -> Any:
+    return connection.schema_name
+
+
+def test_the_connection_is_back_on_public_after_a_request(acme: Organization) -> None:
+    seen = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        seen.append((schema(), Seller.objects.count()))
+        return HttpResponse()
+
+    RoutingMiddleware(view)(request_to(acme))
+    assert seen == [("org_acme", 2)]
+    assert_on_public()
+
+
+@pytest.mark.parametrize("error", [ValueError, DatabaseError, KeyboardInterrupt, SystemExit])
+def test_the_connection_is_back_on_public_after_a_request_that_failed(
+    error: type[BaseException], acme: Organization
+) -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        assert Seller.objects.count() == 2
+        raise error
+
+    with pytest.raises(error):
+        RoutingMiddleware(view)(request_to(acme))
+    assert_on_public()
+
+
+def test_a_request_begins_on_public_whatever_was_left_behind(acme: Organization) -> None:
+    connection.set_tenant(acme.row)  # type: ignore[attr-defined]
+    seen = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        seen.append(schema())
+        return HttpResponse()
+
+    RoutingMiddleware(view)(RequestFactory().get("/", headers={"Host": "recharge.test"}))
+    assert seen == ["public"]
+    connection.set_tenant(acme.row)  # type: ignore[attr-defined]
+    assert RoutingMiddleware(view)(RequestFactory().get("/", headers={"Host": "nosuch.test"})).status_code == 404
+    assert_on_public()
+
+
+def assert_on_public() -> None:
+    assert schema() == "public"
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW search_path")
+        assert "org_" not in cursor.fetchone()[0]
+        cursor.execute("SELECT to_regclass('credit_seller')")
+        assert cursor.fetchone() == (None,)
+
+
+def test_what_a_process_remembers_of_hosts_is_young_and_bounded(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert routing.CACHE_SECONDS <= 5  # DESIGN.md section 5
+    for number in range(50):
+        assert routing.organization_at(f"made-up-{number}.recharge.test") is None
+    assert not routing._cache  # nothing that a stranger makes up is remembered
+    routing.organization_at(acme.host)
+    OrganizationRow.objects.filter(slug="acme").update(name="Renamed")
+    try:
+        found = routing.organization_at(acme.host)
+        assert found
+        assert found.name == "Acme"
+        now = routing.time.monotonic()
+        monkeypatch.setattr(routing.time, "monotonic", lambda: now + routing.CACHE_SECONDS + 0.01)
+        found = routing.organization_at(acme.host)
+        assert found
+        assert found.name == "Renamed"
+    finally:
+        OrganizationRow.objects.filter(slug="acme").update(name="Acme")
+    monkeypatch.setattr(routing, "CACHED_HOSTS", 1)
+    routing.organization_at("globex.recharge.test")
+    assert list(routing._cache) == ["globex.recharge.test"]
