@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
 import secrets
 import shutil
 import stat
@@ -73,7 +74,9 @@ def start(directory: Path | None = None) -> None:
             cluster = _Cluster(directory)
             cluster.ensure_running()
     except OSError as error:
-        raise EmbeddedDatabaseError(f"The embedded PostgreSQL can't use {directory}: {error}") from error
+        raise EmbeddedDatabaseError(
+            f"The embedded PostgreSQL can't use {directory}: {error}\nRECHARGE_DATA_DIR names another directory."
+        ) from error
     os.environ["DATABASE_URL"] = cluster.url(ROLE, DATABASE)
     os.environ["RECHARGE_EMBEDDED"] = "1"
     os.environ.setdefault("SECRET_KEY", secret_key)
@@ -113,9 +116,9 @@ class _Cluster:
         self.data = directory / "postgres"
         self.log = directory / "postgres.log"
         self.user = SYSTEM_USER if os.geteuid() == 0 else None
-        # A socket's path holds 107 bytes at most.
+        # A socket's path holds 107 bytes at most, and PostgreSQL's setting is a list with a syntax of its own.
         self.socket = self.data
-        if len(os.fsencode(self.socket / ".s.PGSQL.5432")) > 100:
+        if len(os.fsencode(self.socket / ".s.PGSQL.5432")) > 100 or re.search(r"""[\s,'"\\]""", str(self.socket)):
             name = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
             self.socket = Path(tempfile.gettempdir()) / f"recharge-pg-{os.geteuid()}-{name}"
 
@@ -124,7 +127,11 @@ class _Cluster:
 
     def ensure_running(self) -> None:
         if self.user:
-            self._prepare_for_system_user()
+            self._make_system_user()
+        if self.data.exists():
+            self._check_owner(self.data)
+        if self.user:
+            self._let_system_user_in()
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         if not self._is_running():
@@ -177,10 +184,14 @@ class _Cluster:
 
     def _make_private(self, path: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
-        uid, gid = self._owner()
-        if path.is_symlink() or path.stat().st_uid not in (os.geteuid(), uid):
-            raise EmbeddedDatabaseError(f"{path} belongs to somebody else.")
-        os.chown(path, uid, gid)
+        self._check_owner(path)
+        os.chown(path, *self._owner())
+
+    def _check_owner(self, path: Path) -> None:
+        if path.is_symlink() or path.stat().st_uid not in (os.geteuid(), self._owner()[0]):
+            raise EmbeddedDatabaseError(
+                f"{path} belongs to another user. Run this as that user, or set RECHARGE_DATA_DIR to another directory."
+            )
 
     def _owner(self) -> tuple[int, int]:
         if self.user is None:
@@ -188,8 +199,7 @@ class _Cluster:
         entry = pwd.getpwnam(self.user)
         return entry.pw_uid, entry.pw_gid
 
-    def _prepare_for_system_user(self) -> None:
-        """For root: makes the system user, and lets it pass (not list) the directories above what it needs."""
+    def _make_system_user(self) -> None:
         assert self.user
         try:
             pwd.getpwnam(self.user)
@@ -204,11 +214,20 @@ class _Cluster:
                 raise EmbeddedDatabaseError(
                     f"PostgreSQL can't run as root, and the system user {self.user} could not be made: {made.stderr}"
                 ) from None
+
+    def _let_system_user_in(self) -> None:
+        """Lets it read PostgreSQL's own files, pass (not list) the directories above them, and write the log."""
         for path in (self.binaries, self.data):
             for parent in path.parents:
                 mode = parent.stat().st_mode
                 if not mode & stat.S_IXOTH:
                     parent.chmod(mode | stat.S_IXOTH)
+        if not (self.binaries / "initdb").stat().st_mode & stat.S_IROTH:
+            # Installed under a umask that shuts others out.
+            package = self.binaries.parent.parent
+            for installed in (package.with_name(f"{package.name}.libs"), package):
+                for path in (installed, *installed.rglob("*")):
+                    _let_others_read(path)
         self.log.touch(mode=0o600)
         os.chown(self.log, *self._owner())
 
@@ -239,3 +258,10 @@ class _Cluster:
             if self.log.exists():
                 tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-10:])
             raise EmbeddedDatabaseError(f"{program} failed ({result.returncode}):\n{result.stdout}{tail}")
+
+
+def _let_others_read(path: Path) -> None:
+    """As `chmod o+rX` does."""
+    if not path.is_symlink():
+        mode = path.stat().st_mode
+        path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
