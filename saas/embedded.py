@@ -38,6 +38,9 @@ SYSTEM_USER = "pgserver"
 
 CONNECTIONS = 200
 
+NO_PROCESS = 2**22
+"""An id that Linux gives to no process."""
+
 _held: dict[Path, IO[str]] = {}
 
 
@@ -97,9 +100,15 @@ def _stop_if_last(directory: Path, pid: int) -> None:
 
 def _secret_key(directory: Path) -> str:
     path = directory / "secret_key"
-    if not path.exists():
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    if not path.exists() or not path.stat().st_size:
+        # Written aside and renamed, so that there is no moment at which it is half there.
+        building = directory / "secret_key.new"
+        building.unlink(missing_ok=True)
+        with open(os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(64))
+            file.flush()
+            os.fsync(file.fileno())
+        building.rename(path)
     return path.read_text().strip()
 
 
@@ -114,11 +123,12 @@ class _Cluster:
         self.binaries = Path(package.origin).parent / "pginstall18" / "bin"
         self.directory = directory
         self.data = directory / "postgres"
+        self.pid_file = self.data / "postmaster.pid"
         self.log = directory / "postgres.log"
         self.user = SYSTEM_USER if os.geteuid() == 0 else None
-        # A socket's path holds 107 bytes at most, and PostgreSQL's setting is a list with a syntax of its own.
+        # A socket's path holds 107 bytes at most, and goes through a shell and a list in PostgreSQL's settings.
         self.socket = self.data
-        if len(os.fsencode(self.socket / ".s.PGSQL.5432")) > 100 or re.search(r"""[\s,'"\\]""", str(self.socket)):
+        if len(os.fsencode(self.socket / ".s.PGSQL.5432")) > 100 or not re.fullmatch(r"[\w/.-]+", str(self.socket)):
             name = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
             self.socket = Path(tempfile.gettempdir()) / f"recharge-pg-{os.geteuid()}-{name}"
 
@@ -135,6 +145,7 @@ class _Cluster:
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         if not self._is_running():
+            self._disown_dead_server()
             self._make_private(self.socket)
             options = (
                 f"-c listen_addresses='' -c unix_socket_directories='{self.socket}' -c max_connections={CONNECTIONS}"
@@ -161,7 +172,10 @@ class _Cluster:
         import psycopg2
         from psycopg2 import sql
 
-        connection = psycopg2.connect(self.url("postgres", "postgres"))
+        try:
+            connection = psycopg2.connect(self.url("postgres", "postgres"))
+        except psycopg2.OperationalError as error:
+            raise EmbeddedDatabaseError(f"The embedded PostgreSQL does not answer: {error}") from None
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
@@ -178,9 +192,27 @@ class _Cluster:
             connection.close()
 
     def _is_running(self) -> bool:
-        if not (self.data / "postmaster.pid").exists():
+        if not self.pid_file.exists() or self._call("pg_ctl", "-D", str(self.data), "status").returncode:
             return False
-        return self._call("pg_ctl", "-D", str(self.data), "status").returncode == 0
+        # pg_ctl goes by the process id alone. After a power cut that may be anybody's, and in a container where nobody
+        # collects the dead it stays a dead server's.
+        if not Path("/proc/self/exe").exists():
+            return True
+        try:
+            program = os.readlink(f"/proc/{self.pid_file.read_text().split()[0]}/exe")
+        except (OSError, IndexError):
+            return False
+        return Path(program).name.startswith("postgres")
+
+    def _disown_dead_server(self) -> None:
+        """Lets PostgreSQL, too, see that the process named in its lock files is no server of this directory.
+
+        The files stay: the rest of postmaster.pid tells the new server whether children of the old one still work.
+        """
+        for path in (self.pid_file, self.socket / ".s.PGSQL.5432.lock"):
+            if path.exists():
+                _, newline, rest = path.read_text().partition("\n")
+                path.write_text(f"{NO_PROCESS}{newline}{rest}")
 
     def _make_private(self, path: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
