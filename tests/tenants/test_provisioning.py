@@ -356,7 +356,7 @@ def test_a_reserved_name_is_no_slug() -> None:
 
 
 def test_the_names_of_the_contract_are_reserved() -> None:
-    assert {"www", "api", "admin", "public"} <= RESERVED  # DESIGN.md section 5
+    assert {"www", "api", "admin", "public"} <= RESERVED
 
 
 def test_no_two_slugs_share_a_schema() -> None:

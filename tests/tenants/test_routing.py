@@ -252,7 +252,7 @@ def assert_on_public() -> None:
 def test_what_a_process_remembers_of_hosts_is_young_and_bounded(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert routing.CACHE_SECONDS <= 5  # DESIGN.md section 5
+    assert routing.CACHE_SECONDS <= 5
     for number in range(50):
         assert routing.organization_at(f"made-up-{number}.recharge.test") is None
     assert not routing._cache  # nothing that a stranger makes up is remembered
