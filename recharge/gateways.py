@@ -1,7 +1,7 @@
 """Operator gateways: how a recharge reaches the operator.
 
 A gateway answers :meth:`Gateway.submit` and, for what it left open, :meth:`Gateway.inquire`. A time-out is not a
-failure: what is not certain is ``UNKNOWN``, and only an inquiry settles it (DESIGN.md section 7).
+failure: what is not certain is ``UNKNOWN``, and only an inquiry settles it.
 """
 
 from dataclasses import dataclass

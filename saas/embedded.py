@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
 import secrets
 import shutil
 import stat
@@ -36,6 +37,9 @@ SYSTEM_USER = "pgserver"
 """PostgreSQL refuses to run as root; started by root, it runs as this system user."""
 
 CONNECTIONS = 200
+
+NO_PROCESS = 2**22
+"""An id that Linux gives to no process."""
 
 _held: dict[Path, IO[str]] = {}
 
@@ -73,7 +77,9 @@ def start(directory: Path | None = None) -> None:
             cluster = _Cluster(directory)
             cluster.ensure_running()
     except OSError as error:
-        raise EmbeddedDatabaseError(f"The embedded PostgreSQL can't use {directory}: {error}") from error
+        raise EmbeddedDatabaseError(
+            f"The embedded PostgreSQL can't use {directory}: {error}\nRECHARGE_DATA_DIR names another directory."
+        ) from error
     os.environ["DATABASE_URL"] = cluster.url(ROLE, DATABASE)
     os.environ["RECHARGE_EMBEDDED"] = "1"
     os.environ.setdefault("SECRET_KEY", secret_key)
@@ -94,9 +100,15 @@ def _stop_if_last(directory: Path, pid: int) -> None:
 
 def _secret_key(directory: Path) -> str:
     path = directory / "secret_key"
-    if not path.exists():
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    if not path.exists() or not path.stat().st_size:
+        # Written aside and renamed, so that there is no moment at which it is half there.
+        building = directory / "secret_key.new"
+        building.unlink(missing_ok=True)
+        with open(os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(64))
+            file.flush()
+            os.fsync(file.fileno())
+        building.rename(path)
     return path.read_text().strip()
 
 
@@ -111,11 +123,12 @@ class _Cluster:
         self.binaries = Path(package.origin).parent / "pginstall18" / "bin"
         self.directory = directory
         self.data = directory / "postgres"
+        self.pid_file = self.data / "postmaster.pid"
         self.log = directory / "postgres.log"
         self.user = SYSTEM_USER if os.geteuid() == 0 else None
-        # A socket's path holds 107 bytes at most.
+        # A socket's path holds 107 bytes at most, and goes through a shell and a list in PostgreSQL's settings.
         self.socket = self.data
-        if len(os.fsencode(self.socket / ".s.PGSQL.5432")) > 100:
+        if len(os.fsencode(self.socket / ".s.PGSQL.5432")) > 100 or not re.fullmatch(r"[\w/.-]+", str(self.socket)):
             name = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
             self.socket = Path(tempfile.gettempdir()) / f"recharge-pg-{os.geteuid()}-{name}"
 
@@ -124,10 +137,15 @@ class _Cluster:
 
     def ensure_running(self) -> None:
         if self.user:
-            self._prepare_for_system_user()
+            self._make_system_user()
+        if self.data.exists():
+            self._check_owner(self.data)
+        if self.user:
+            self._let_system_user_in()
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         if not self._is_running():
+            self._disown_dead_server()
             self._make_private(self.socket)
             options = (
                 f"-c listen_addresses='' -c unix_socket_directories='{self.socket}' -c max_connections={CONNECTIONS}"
@@ -154,7 +172,10 @@ class _Cluster:
         import psycopg2
         from psycopg2 import sql
 
-        connection = psycopg2.connect(self.url("postgres", "postgres"))
+        try:
+            connection = psycopg2.connect(self.url("postgres", "postgres"))
+        except psycopg2.OperationalError as error:
+            raise EmbeddedDatabaseError(f"The embedded PostgreSQL does not answer: {error}") from None
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
@@ -171,16 +192,38 @@ class _Cluster:
             connection.close()
 
     def _is_running(self) -> bool:
-        if not (self.data / "postmaster.pid").exists():
+        if not self.pid_file.exists() or self._call("pg_ctl", "-D", str(self.data), "status").returncode:
             return False
-        return self._call("pg_ctl", "-D", str(self.data), "status").returncode == 0
+        # pg_ctl goes by the process id alone. After a power cut that may be anybody's, and in a container where nobody
+        # collects the dead it stays a dead server's.
+        if not Path("/proc/self/exe").exists():
+            return True
+        try:
+            program = os.readlink(f"/proc/{self.pid_file.read_text().split()[0]}/exe")
+        except (OSError, IndexError):
+            return False
+        return Path(program).name.startswith("postgres")
+
+    def _disown_dead_server(self) -> None:
+        """Lets PostgreSQL, too, see that the process named in its lock files is no server of this directory.
+
+        The files stay: the rest of postmaster.pid tells the new server whether children of the old one still work.
+        """
+        for path in (self.pid_file, self.socket / ".s.PGSQL.5432.lock"):
+            if path.exists():
+                _, newline, rest = path.read_text().partition("\n")
+                path.write_text(f"{NO_PROCESS}{newline}{rest}")
 
     def _make_private(self, path: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
-        uid, gid = self._owner()
-        if path.is_symlink() or path.stat().st_uid not in (os.geteuid(), uid):
-            raise EmbeddedDatabaseError(f"{path} belongs to somebody else.")
-        os.chown(path, uid, gid)
+        self._check_owner(path)
+        os.chown(path, *self._owner())
+
+    def _check_owner(self, path: Path) -> None:
+        if path.is_symlink() or path.stat().st_uid not in (os.geteuid(), self._owner()[0]):
+            raise EmbeddedDatabaseError(
+                f"{path} belongs to another user. Run this as that user, or set RECHARGE_DATA_DIR to another directory."
+            )
 
     def _owner(self) -> tuple[int, int]:
         if self.user is None:
@@ -188,8 +231,7 @@ class _Cluster:
         entry = pwd.getpwnam(self.user)
         return entry.pw_uid, entry.pw_gid
 
-    def _prepare_for_system_user(self) -> None:
-        """For root: makes the system user, and lets it pass (not list) the directories above what it needs."""
+    def _make_system_user(self) -> None:
         assert self.user
         try:
             pwd.getpwnam(self.user)
@@ -204,11 +246,20 @@ class _Cluster:
                 raise EmbeddedDatabaseError(
                     f"PostgreSQL can't run as root, and the system user {self.user} could not be made: {made.stderr}"
                 ) from None
+
+    def _let_system_user_in(self) -> None:
+        """Lets it read PostgreSQL's own files, pass (not list) the directories above them, and write the log."""
         for path in (self.binaries, self.data):
             for parent in path.parents:
                 mode = parent.stat().st_mode
                 if not mode & stat.S_IXOTH:
                     parent.chmod(mode | stat.S_IXOTH)
+        if not (self.binaries / "initdb").stat().st_mode & stat.S_IROTH:
+            # Installed under a umask that shuts others out.
+            package = self.binaries.parent.parent
+            for installed in (package.with_name(f"{package.name}.libs"), package):
+                for path in (installed, *installed.rglob("*")):
+                    _let_others_read(path)
         self.log.touch(mode=0o600)
         os.chown(self.log, *self._owner())
 
@@ -239,3 +290,10 @@ class _Cluster:
             if self.log.exists():
                 tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-10:])
             raise EmbeddedDatabaseError(f"{program} failed ({result.returncode}):\n{result.stdout}{tail}")
+
+
+def _let_others_read(path: Path) -> None:
+    """As `chmod o+rX` does."""
+    if not path.is_symlink():
+        mode = path.stat().st_mode
+        path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))

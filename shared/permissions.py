@@ -1,4 +1,4 @@
-"""Who may call a view. Roles come from the token; what must hold at once is looked up (DESIGN.md section 6)."""
+"""Who may call a view. Roles come from the token; what must hold at once is looked up."""
 
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request

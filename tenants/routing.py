@@ -16,7 +16,7 @@ from django.db import connection as django_connection
 from django.http import HttpRequest, HttpResponseBase
 from django.http.request import split_domain_port
 
-from shared.errors import NotFound, PermissionDenied, Problem, problem_of, problem_response
+from shared.errors import NotFound, PermissionDenied, Problem, Unavailable, problem_response
 from shared.realm import PLATFORM, Realm
 from tenants.models import Domain, Organization
 
@@ -25,6 +25,9 @@ CACHE_SECONDS = 2.0
 
 CACHED_HOSTS = 10_000
 """Hosts that a process remembers at most."""
+
+
+_log = structlog.get_logger("recharge.tenants")
 
 
 class OrganizationSuspended(PermissionDenied):
@@ -49,11 +52,12 @@ class RoutingMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         try:
             route(request)
-        except (Problem, DatabaseError, InterfaceError) as error:
-            problem = problem_of(error)
-            if problem is None:
-                raise
+        except Problem as problem:
             return problem_response(request, problem)
+        except (DatabaseError, InterfaceError) as error:
+            # Also where the tables are not there yet: see /readyz.
+            _log.error("routing_failed", exc_info=error)
+            return problem_response(request, Unavailable())
         try:
             return self.get_response(request)
         finally:

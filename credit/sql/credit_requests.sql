@@ -100,7 +100,7 @@ BEGIN
     UPDATE credit_creditrequest
     SET status = p_status,
         reason = p_reason,
-        decided_at = clock_timestamp(),
+        decided_at = greatest(clock_timestamp(), created_at),  -- a clock may be set back
         decided_by = p_decided_by,
         decided_by_id = p_decided_by_id
     WHERE id = p_request_id

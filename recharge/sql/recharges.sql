@@ -120,7 +120,10 @@ BEGIN
     UPDATE recharge_recharge
     SET status = p_status,
         failure = p_failure,
-        completed_at = CASE WHEN p_status IN ('succeeded', 'failed') THEN clock_timestamp() END
+        -- A clock may be set back.
+        completed_at = CASE
+            WHEN p_status IN ('succeeded', 'failed') THEN greatest(clock_timestamp(), created_at)
+        END
     WHERE id = p_recharge_id
     RETURNING * INTO settled;
     outcome := 'settled';

@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from django.db import connection
 from django_tenants.utils import tenant_context
 
 from recharge.models import Recharge
@@ -87,3 +88,23 @@ def test_what_is_pending_or_unknown_is_in_flight_and_a_refund_brings_it_back(wor
     assert (shown["status"], shown["failure"], shown["balance_after"]) == ("failed", "barred", 13_000)
     refund = member.client.get("/entries?kind=refund").json["results"]
     assert [(entry["amount"], entry["reference"]) for entry in refund] == [(4000, str(failed))]
+
+
+def test_a_clock_that_was_set_back_stops_no_money(world: World) -> None:
+    """What was sold or asked for "in the future" is settled and decided all the same."""
+    row, member = world.acme.row, world.acme.member
+    give_credit(row, member.id, 5000)
+    recharge_id = sell_pending(row, member.id)
+    request = member.client.post("/credit-requests", {"amount": 70}, key="k").json
+    with world.acme.context, connection.cursor() as cursor:
+        cursor.execute("UPDATE recharge_recharge SET created_at = now() + interval '1 hour'")
+        cursor.execute(
+            "UPDATE credit_creditrequest SET created_at = now() + interval '1 hour' WHERE status = 'pending'"
+        )
+    failed = settle_recharge(
+        organization=row, recharge_id=recharge_id, status=Recharge.Status.FAILED, failure="barred"
+    ).row
+    assert failed.completed_at == failed.created_at
+    approved = world.acme.owner.client.post(f"/credit-requests/{request['id']}/approve")
+    assert approved.json["decided_at"] == approved.json["created_at"]
+    assert member.balance() == 5070

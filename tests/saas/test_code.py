@@ -14,7 +14,7 @@ THREAD_UNSAFE = {
     "a decorator that keeps one context for all threads": r"@\s*(?:\w+\.)*(?:tenant_context|schema_context)\b",
     "a context that is made once and used again": r"=\s*(?:\w+\.)*(?:tenant_context|schema_context)\(",
 }
-"""DESIGN.md section 5: django-tenants 4.0.1 keeps what these forms come back to on the class or on the one object,
+"""django-tenants 4.0.1 keeps what these forms come back to on the class or on the one object,
 where two threads swap it."""
 
 
@@ -57,7 +57,7 @@ def test_that_search_finds_what_it_looks_for() -> None:
 
 
 def test_no_view_is_asynchronous() -> None:
-    """django-tenants keeps the tenant on the thread's connection (DESIGN.md section 5)."""
+    """django-tenants keeps the tenant on the thread's connection."""
     assert [str(path) for path in sources() if re.search(r"^\s*async def ", path.read_text(), re.MULTILINE)] == []
 
 

@@ -42,10 +42,8 @@ def test_a_platform_admin_that_will_not_do_is_refused(world: World) -> None:
     command = ("create_platform_admin", "--username")
     assert_refused(run(*command, "root", environment=IN_THE_ENVIRONMENT), "root", "already")
     assert_refused(run(*command, "second", "--password", "short"), "password", "too short")
-    assert_refused(run(*command, "second", "--password", "password123"), "password", "too common")
     assert_refused(run(*command, "acme/owner", environment=IN_THE_ENVIRONMENT), "username")
     assert_refused(run(*command, "second", environment=WITHOUT_PASSWORD), "RECHARGE_ADMIN_PASSWORD")
-    assert_refused(run("create_platform_admin"), "--username", status=2)
     assert User.objects.count() == before
 
 
@@ -53,11 +51,7 @@ def test_a_platform_admin_that_will_not_do_is_refused(world: World) -> None:
     ("slug", "more", "words"),
     [
         ("acme", (), ("acme", "already")),
-        ("WWW", (), ("slug", "lower-case")),
-        ("admin", (), ("slug", "reserved")),
         ("m\u00fcnchen", (), ("slug", "lower-case")),
-        ("new-one", ("--name", ""), ("name", "1 to 200")),
-        ("new-one", ("--admin-username", "a/b"), ("username",)),
         ("new-one", ("--admin-password", "short"), ("password", "too short")),
         ("new-one", ("--admin-email", "nonsense"), ("email",)),
     ],
