@@ -69,12 +69,12 @@ SOME_BODIES = table(
     ("a name twice", b'{"amount": 1, "amount": 1}', UNREADABLE),
     ("an unknown field", b'{"surprise": 1}', invalid(("surprise", "unknown_field"))),
     ("invalid UTF-8", b'{"amount\xff": 1}', UNREADABLE),
-    ("half a surrogate pair", b'{"amount": "\\ud800"}', UNREADABLE),
     ("100,000 arrays deep", b"[" * 100_000, UNREADABLE),
-    ("NaN", b'{"amount": NaN}', UNREADABLE),
     ("a byte more than a megabyte", b'{"surprise": "%s"}' % (b"x" * (MEBIBYTE - 15)), TOO_LARGE),
 )
 BODIES = SOME_BODIES + table(
+    ("half a surrogate pair", b'{"amount": "\\ud800"}', UNREADABLE),
+    ("NaN", b'{"amount": NaN}', UNREADABLE),
     ("half of it", b'{"amount": 50', UNREADABLE),
     ("two of them", b"{} {}", UNREADABLE),
     ("white space", b" \n ", UNREADABLE),

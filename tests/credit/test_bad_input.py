@@ -1,13 +1,12 @@
 """What the endpoints of sellers and credit refuse: a clear 4xx each, and nothing is written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.bad_input import (
     AMOUNTS,
     BODIES,
-    CONTENT_TYPES,
     KEYS,
     MEBIBYTE,
     NO_SELLERS,
@@ -16,7 +15,6 @@ from tests.bad_input import (
     SOME_BODIES,
     SOME_CONTENT_TYPES,
     TOO_LARGE,
-    UNPARSABLE_KEYS,
     UNREADABLE,
     Refusal,
     chunks,
@@ -96,7 +94,7 @@ class TestAskingForCredit:
         sent = [b"Content-Type: application/json", b"Idempotency-Key: k", headers]
         TOO_LARGE.check(send_as(seller, "POST", "/credit-requests", sent, content))
 
-    @pytest.mark.parametrize("content_type", CONTENT_TYPES)
+    @pytest.mark.parametrize("content_type", SOME_CONTENT_TYPES)
     def test_it_refuses_the_content_type(self, seller: Client, content_type: str) -> None:
         headers = {"Content-Type": content_type}
         NOT_JSON.check(seller.request("POST", "/credit-requests", body=GOOD, key="k", headers=headers))
@@ -106,11 +104,6 @@ class TestAskingForCredit:
         headers = [b"Content-Type: application/json", b"Content-Length: %d" % len(GOOD)]
         headers += [] if key is None else [b"Idempotency-Key: " + key]
         refusal.check(send_as(seller, "POST", "/credit-requests", headers, GOOD))
-
-    @pytest.mark.parametrize("key", UNPARSABLE_KEYS)
-    def test_it_refuses_a_request_that_is_no_http(self, seller: Client, key: bytes) -> None:
-        headers = [b"Content-Type: application/json", b"Content-Length: %d" % len(GOOD), b"Idempotency-Key: " + key]
-        assert send_as(seller, "POST", "/credit-requests", headers, GOOD).status == 400
 
 
 class TestDeciding:
@@ -239,11 +232,9 @@ class TestChangingASeller:
         invalid(fault).check(admin.patch(f"/sellers/{acme.member.id}", body))
 
     @pytest.mark.parametrize("seller_id", NO_SELLERS)
-    @pytest.mark.parametrize(
-        "ask", [lambda *a: a[0].get(a[1]), lambda *a: a[0].patch(a[1], {"name": "x"})], ids=["GET", "PATCH"]
-    )
-    def test_no_seller_is_at_a_bad_address(self, admin: Client, seller_id: str, ask: Callable[..., object]) -> None:
-        NOT_FOUND.check(ask(admin, f"/sellers/{seller_id}"))
+    def test_no_seller_is_at_a_bad_address(self, admin: Client, seller_id: str) -> None:
+        NOT_FOUND.check(admin.get(f"/sellers/{seller_id}"))
+        NOT_FOUND.check(admin.patch(f"/sellers/{seller_id}", {"name": "x"}))
 
     @pytest.mark.parametrize(("body", "refusal"), SOME_BODIES)
     def test_it_refuses_the_body(self, acme: Organization, admin: Client, body: bytes, refusal: Refusal) -> None:

@@ -20,23 +20,25 @@ from tests.world import PASSWORD, Organization, World, database_url, give_credit
 UUID = "0199b7e2-0000-7000-8000-000000000000"
 
 
+UNKNOWN_PATHS = [
+    "/api/nonsense",
+    "/api/v1/",
+    "/api/v1/nonsense",
+    "/api/v1/me/",
+    "/api/v2/me",
+    "/api/v1/محصول",
+    "/api/v1/%00",
+    "/api/../etc",
+]
+
+
 @pytest.mark.parametrize("host", ["recharge.test", "acme.recharge.test", "nowhere.recharge.test", "elsewhere.example"])
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/api/nonsense",
-        "/api/v1/",
-        "/api/v1/nonsense",
-        "/api/v1/me/",
-        "/api/v2/me",
-        "/api/v1/محصول",
-        "/api/v1/%00",
-        "/api/../etc",
-    ],
-)
-def test_nothing_is_at_an_unknown_path(world: World, host: str, path: str) -> None:
-    answer = Client(world.acme.anyone.address, host).get(path)
-    assert (answer.status, answer.code) == (404, "not_found")
+def test_nothing_is_at_an_unknown_path(world: World, host: str) -> None:
+    client = Client(world.acme.anyone.address, host)
+    answers = {path: client.get(path) for path in UNKNOWN_PATHS}
+    assert {path: (answer.status, answer.code) for path, answer in answers.items()} == dict.fromkeys(
+        UNKNOWN_PATHS, (404, "not_found")
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,10 +68,10 @@ def test_a_method_that_is_not_there_is_refused_and_the_others_are_named(
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "application/problem+json", "nonsense"])
-@pytest.mark.parametrize("path", ["/recharges", "/balance", "/me"])
-def test_an_answer_that_is_not_acceptable_is_refused(acme: Organization, accept: str, path: str) -> None:
-    answer = acme.member.client.get(path, headers={"Accept": accept})
-    assert (answer.status, answer.code) == (406, "not_acceptable")
+def test_an_answer_that_is_not_acceptable_is_refused(acme: Organization, accept: str) -> None:
+    for path in ("/recharges", "/balance", "/me"):
+        answer = acme.member.client.get(path, headers={"Accept": accept})
+        assert (answer.status, answer.code) == (406, "not_acceptable")
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/*", "application/json", "text/html, */*;q=0.1"])
@@ -77,10 +79,9 @@ def test_json_is_acceptable_in_any_usual_way(acme: Organization, accept: str) ->
     assert acme.member.client.get("/me", headers={"Accept": accept}).status == 200
 
 
-@pytest.mark.parametrize("member", ["type", "title", "status", "code", "detail", "request_id"])
-def test_a_problem_document_has_its_members(acme: Organization, member: str) -> None:
+def test_a_problem_document_has_its_members(acme: Organization) -> None:
     for answer in (acme.anyone.get("/nonsense"), acme.anyone.get("/me"), acme.member.sell(1), acme.member.sell(0)):
-        assert answer.json[member]
+        assert {"type", "title", "status", "code", "detail", "request_id"} <= set(answer.json)
         assert answer.json["type"] == "about:blank"
 
 
@@ -165,10 +166,11 @@ def test_a_defect_in_signing_in_is_500_and_hides_the_password(acme: Organization
     assert PASSWORD not in server_log.text()
 
 
-def test_a_defect_on_the_way_to_an_organization_is_500(world: World, acme: Organization) -> None:
+def test_an_organization_that_cannot_be_looked_up_is_503(world: World, acme: Organization) -> None:
     client = Client(acme.anyone.address, f"{uuid.uuid4().hex}.recharge.test")
     with renamed("TABLE", "public", "tenants_domain"):
-        assert client.get("/me").code == "internal_error"
+        answer = client.get("/me")
+        assert (answer.status, answer.code, answer.headers["Retry-After"]) == (503, "unavailable", "1")
     assert client.get("/me").code == "not_found"
 
 

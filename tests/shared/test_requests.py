@@ -52,10 +52,10 @@ def test_it_makes_one_where_what_is_given_will_not_do(acme: Organization, given:
 
 
 @pytest.mark.parametrize("host", ["recharge.test", "acme.recharge.test", "nowhere.recharge.test"])
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/api/schema", "/api/docs", "/api/v1/me", "/nonsense"])
-def test_every_answer_has_one(world: World, host: str, path: str) -> None:
-    answer = Client(world.acme.anyone.address, host).get(path, headers={"X-Request-ID": "given"})
-    assert answer.headers["X-Request-ID"] == "given"
+def test_every_answer_has_one(world: World, host: str) -> None:
+    client = Client(world.acme.anyone.address, host)
+    for path in ("/livez", "/readyz", "/api/schema", "/api/docs", "/api/v1/me", "/nonsense"):
+        assert client.get(path, headers={"X-Request-ID": "given"}).headers["X-Request-ID"] == "given"
 
 
 @pytest.mark.parametrize(
