@@ -165,10 +165,11 @@ def test_a_defect_in_signing_in_is_500_and_hides_the_password(acme: Organization
     assert PASSWORD not in server_log.text()
 
 
-def test_a_defect_on_the_way_to_an_organization_is_500(world: World, acme: Organization) -> None:
+def test_a_database_that_is_not_migrated_is_503_on_an_organizations_host(world: World, acme: Organization) -> None:
     client = Client(acme.anyone.address, f"{uuid.uuid4().hex}.recharge.test")
     with renamed("TABLE", "public", "tenants_domain"):
-        assert client.get("/me").code == "internal_error"
+        answer = client.get("/me")
+        assert (answer.status, answer.code) == (503, "unavailable")
     assert client.get("/me").code == "not_found"
 
 
