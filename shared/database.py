@@ -21,7 +21,13 @@ class SellerBusy(Problem):
 
 
 def call_function(schema: str, function: str, columns: str, arguments: list[Any]) -> tuple[Any, ...]:
-    """Calls one of the SQL functions of an organization's schema and returns the one row that it answers.
+    """The one row that :func:`call_set_function` gives for a function that answers one."""
+    (row,) = call_set_function(schema, function, columns, arguments)
+    return row
+
+
+def call_set_function(schema: str, function: str, columns: str, arguments: list[Any]) -> list[tuple[Any, ...]]:
+    """Calls one of the SQL functions of an organization's schema and returns the rows that it answers.
 
     The name is schema-qualified and the function pins its own search path, so this goes to the driver's cursor beside
     django-tenants, which would spend a second round trip on ``SET search_path``.
@@ -52,10 +58,10 @@ def call_function(schema: str, function: str, columns: str, arguments: list[Any]
         return _execute(statement, arguments)
 
 
-def _execute(statement: sql.Composed, arguments: list[Any]) -> tuple[Any, ...]:
+def _execute(statement: sql.Composed, arguments: list[Any]) -> list[tuple[Any, ...]]:
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors, connection.connection.cursor() as cursor:
         cursor.execute(statement, arguments)
-        row: tuple[Any, ...] = cursor.fetchone()
-        return row
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
