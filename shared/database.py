@@ -1,5 +1,6 @@
 """Calling the money functions: one statement, one round trip, in autocommit."""
 
+from functools import lru_cache
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
@@ -40,13 +41,8 @@ def call_set_function(schema: str, function: str, columns: str, arguments: list[
         SellerBusy: the lock was not granted within the function's ``lock_timeout``.
         django.db.OperationalError: the database can't be reached.
     """
-    # `columns` is a constant of our own source.
-    statement = sql.SQL("SELECT {} FROM {}.{}({}) AS answer").format(
-        sql.SQL(columns),
-        sql.Identifier(schema),
-        sql.Identifier(function),
-        sql.SQL(", ").join([sql.Placeholder()] * len(arguments)),
-    )
+    connection.ensure_connection()
+    statement = _statement(schema, function, columns, len(arguments))
     try:
         return _execute(statement, arguments)
     except (OperationalError, InterfaceError) as error:
@@ -58,7 +54,19 @@ def call_set_function(schema: str, function: str, columns: str, arguments: list[
         return _execute(statement, arguments)
 
 
-def _execute(statement: sql.Composed, arguments: list[Any]) -> list[tuple[Any, ...]]:
+@lru_cache(maxsize=10_000)
+def _statement(schema: str, function: str, columns: str, arguments: int) -> str:
+    # `columns` is a constant of our own source.
+    composed = sql.SQL("SELECT {} FROM {}.{}({}) AS answer").format(
+        sql.SQL(columns),
+        sql.Identifier(schema),
+        sql.Identifier(function),
+        sql.SQL(", ").join([sql.Placeholder()] * arguments),
+    )
+    return composed.as_string(connection.connection)
+
+
+def _execute(statement: str, arguments: list[Any]) -> list[tuple[Any, ...]]:
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors, connection.connection.cursor() as cursor:
