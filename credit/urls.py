@@ -1,9 +1,7 @@
-from django.urls import path, register_converter
+from django.urls import path
 
 from credit import api
-from shared.converters import BigIntConverter
-
-register_converter(BigIntConverter, "bigint")
+from shared import converters  # noqa: F401 - for <bigint:…>
 
 urlpatterns = [
     path("sellers", api.SellersView.as_view()),

@@ -14,8 +14,10 @@ from rest_framework.response import Response
 from credit.api import narrow_to_own
 from credit.permissions import IsActiveSeller, own_seller_id
 from recharge import queries, services
+from recharge.intake import read_sale
 from recharge.models import Recharge
-from recharge.operators import Operator, operator_of
+from recharge.operators import Operator
+from recharge.rendering import rendered_recharge
 from shared.exports import CSVRenderer, csv_response, pages_of
 from shared.fields import IdParameter, StrictSerializer, TimeParameter
 from shared.idempotency import LONGEST_KEY, idempotency_key_of, replayed
@@ -78,21 +80,13 @@ RECHARGE_COLUMNS = (
 
 
 class NewRechargeSerializer(StrictSerializer):
+    """For the OpenAPI document; intake.read_sale is what reads one."""
+
     phone_number = PhoneNumberField()
     amount = TomansField()
     operator = serializers.ChoiceField(
         Operator.choices, required=False, help_text="For ported numbers; found from the number otherwise."
     )
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if "operator" not in attrs:
-            operator = operator_of(attrs["phone_number"])
-            if operator is None:
-                raise serializers.ValidationError(
-                    {"operator": "The operator of this number is not known; name it."}, code="unknown_operator"
-                )
-            attrs["operator"] = operator
-        return attrs
 
 
 class RechargeSerializer(serializers.ModelSerializer[Recharge]):
@@ -145,17 +139,18 @@ class RechargesView(APIView):
     def post(self, request: Request) -> Response:
         """Sell a recharge: debits its amount and records it, or refuses and does neither."""
         key = idempotency_key_of(request._request)
-        body = NewRechargeSerializer(data=body_of(request))
-        body.is_valid(raise_exception=True)
+        sale = read_sale(body_of(request))
         seller_id = require_principal(request).seller_id
         assert seller_id is not None
         sold = services.sell_recharge(
             organization=organization_of(request._request),
             seller_id=seller_id,
             idempotency_key=key,
-            **body.validated_data,
+            phone_number=sale.phone_number,
+            operator=sale.operator,
+            amount=sale.amount,
         )
-        data = RechargeSerializer(sold.row).data
+        data = rendered_recharge(sold.row)
         return replayed(Response(data)) if sold.is_replay else Response(data, status=status.HTTP_201_CREATED)
 
 

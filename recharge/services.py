@@ -1,13 +1,18 @@
 """Selling recharges, and settling what became of them."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from credit.errors import BalanceLimitExceeded, InsufficientCredit
+from credit.queries import seller_is_active
 from credit.services import Written
 from recharge.gateways import gateway_for
+from recharge.intake import Item
 from recharge.models import Recharge
-from shared.database import call_function
+from recharge.queries import balance_of
+from shared.database import call_function, call_set_function
 from shared.errors import NotFound, Problem, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
 from tenants.models import Organization
@@ -26,6 +31,7 @@ _FIELDS = (
     "completed_at",
 )
 _SOLD = "outcome, balance, " + ", ".join(f"(sold).{name}" for name in _FIELDS)
+_SOLD_IN_BULK = f"balance_after_call, {_SOLD}"
 _SETTLED = "outcome, " + ", ".join(f"(settled).{name}" for name in _FIELDS)
 
 
@@ -33,6 +39,15 @@ class AlreadySettled(Problem):
     """409: the recharge has succeeded or failed for good."""
 
     status, code, title = 409, "already_settled", "Already settled"
+
+
+class NotSold(Problem):
+    """424: nothing is wrong with this item of an atomic call, but with another one."""
+
+    status, code, title = 424, "not_sold", "Not sold"
+
+    def __init__(self) -> None:
+        super().__init__("Another item was refused, and all were to be sold or none.")
 
 
 def sell_recharge(
@@ -78,6 +93,72 @@ def sell_recharge(
         case "seller_inactive":
             raise SellerInactive
     raise AssertionError(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """What became of one item of a bulk call: the recharge it made or made before, or why it was refused."""
+
+    sold: Written[Recharge] | None
+    refusal: Problem | None
+
+
+@dataclass(frozen=True, slots=True)
+class BulkResult:
+    """A bulk call's results in the order of its items, and the seller's balance (Tomans) after it."""
+
+    results: list[ItemResult]
+    balance: int
+
+
+def sell_recharges(
+    *, organization: Organization, seller_id: int, items: Sequence[Item], atomic: bool, is_refused: bool = False
+) -> BulkResult:
+    """Sells 1 to 1,000 recharges of one seller, each decided in the order given, all in one transaction.
+
+    A refused item leaves nothing behind and does not keep the others from being sold, unless ``atomic``: then one
+    refusal refuses all, and nothing is written. ``is_refused`` says that the caller refuses all already, whatever these
+    items are: nothing is written then either.
+
+    Raises:
+        SellerInactive: the seller was switched off; nothing was written.
+        SellerBusy: too much else was going on for this seller; nothing was written.
+    """
+    if is_refused or not items:
+        if not seller_is_active(seller_id):
+            raise SellerInactive
+        return BulkResult([ItemResult(None, NotSold())] * len(items), balance_of(seller_id).balance)
+    rows = call_set_function(
+        organization.schema_name,
+        "recharge_sell_bulk",
+        _SOLD_IN_BULK,
+        [
+            organization.pk,
+            seller_id,
+            [item.idempotency_key for item in items],
+            [item.phone_number for item in items],
+            [item.operator for item in items],
+            [item.amount for item in items],
+            [gateway_for(item.operator).settles_in_sale for item in items],
+            atomic,
+        ],
+    )
+    if not rows:
+        raise SellerInactive
+    results = []
+    for item, (_, outcome, balance, *values) in zip(items, rows, strict=True):
+        match outcome:
+            case "created" | "replayed":
+                results.append(ItemResult(Written(_recharge(values), is_replay=outcome == "replayed"), None))
+            case "insufficient_credit":
+                results.append(ItemResult(None, InsufficientCredit(balance=balance, required=item.amount)))
+            case "key_reused":
+                results.append(ItemResult(None, IdempotencyKeyReused()))
+            case "not_sold":
+                results.append(ItemResult(None, NotSold()))
+            case _:
+                raise AssertionError(outcome)
+    return BulkResult(results, balance=rows[0][0])
 
 
 def settle_recharge(

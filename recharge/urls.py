@@ -1,11 +1,13 @@
 from django.urls import path
 
-from recharge import api
+from recharge import api, bulk_api, lean
+from shared import converters  # noqa: F401 - for <bigint:…>
 
 urlpatterns = [
+    path("recharges", lean.recharges),  # first: it is asked for most
     path("balance", api.OwnBalanceView.as_view()),
     path("sellers/<bigint:seller_id>/balance", api.SellerBalanceView.as_view()),
-    path("recharges", api.RechargesView.as_view()),
+    path("recharges/bulk", bulk_api.RechargesBulkView.as_view()),
     path("recharges.csv", api.RechargesExportView.as_view()),
     path("recharges/<uuid:recharge_id>", api.RechargeView.as_view()),
 ]

@@ -106,6 +106,13 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+# Below /api/ nobody has a session and nothing is a file: see saas/wsgi.py.
+API_MIDDLEWARE = [
+    "shared.requests.RequestMiddleware",
+    "tenants.routing.RoutingMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

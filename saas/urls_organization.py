@@ -5,9 +5,9 @@ from django.urls import include, path
 from saas.docs import documentation
 
 urlpatterns = [
-    path("api/v1/", include("shared.urls")),
-    path("api/v1/", include("credit.urls")),
     path("api/v1/", include("recharge.urls")),
+    path("api/v1/", include("credit.urls")),
+    path("api/v1/", include("shared.urls")),
     *documentation("saas.urls_organization"),
 ]
 

@@ -5,11 +5,25 @@ from collections.abc import Iterable
 from io import BytesIO
 from typing import Any, cast
 
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
 
-_django: Any = get_wsgi_application()
+_pages: Any = get_wsgi_application()
+
+
+def _with_middleware(middleware: list[str]) -> Any:
+    """Another handler of the same project; Django reads the list of middleware when it makes one."""
+    whole, settings.MIDDLEWARE = settings.MIDDLEWARE, middleware
+    try:
+        return WSGIHandler()
+    finally:
+        settings.MIDDLEWARE = whole
+
+
+_api: Any = _with_middleware(settings.API_MIDDLEWARE)
 
 LARGEST_BODY = 2 * 1024 * 1024
 """Bytes; the largest body any path takes (a bulk call)."""
@@ -25,7 +39,8 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
         body = environ["wsgi.input"].read(LARGEST_BODY + 1)
         environ["wsgi.input"] = BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
-    response: Any = _django(environ, start_response)
+    django = _api if environ.get("PATH_INFO", "").startswith("/api/") else _pages
+    response: Any = django(environ, start_response)
     if response.streaming:
         return cast(Iterable[bytes], response)
     try:

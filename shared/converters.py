@@ -1,4 +1,6 @@
-"""Path converters."""
+"""Path converters; importing this module registers them."""
+
+from django.urls import register_converter
 
 from shared.fields import LARGEST_ID
 
@@ -16,3 +18,6 @@ class BigIntConverter:
 
     def to_url(self, value: int) -> str:
         return str(value)
+
+
+register_converter(BigIntConverter, "bigint")

@@ -1,5 +1,6 @@
 """Calling the money functions: one statement, one round trip, in autocommit."""
 
+from functools import lru_cache
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
@@ -21,7 +22,13 @@ class SellerBusy(Problem):
 
 
 def call_function(schema: str, function: str, columns: str, arguments: list[Any]) -> tuple[Any, ...]:
-    """Calls one of the SQL functions of an organization's schema and returns the one row that it answers.
+    """The one row that :func:`call_set_function` gives for a function that answers one."""
+    (row,) = call_set_function(schema, function, columns, arguments)
+    return row
+
+
+def call_set_function(schema: str, function: str, columns: str, arguments: list[Any]) -> list[tuple[Any, ...]]:
+    """Calls one of the SQL functions of an organization's schema and returns the rows that it answers.
 
     The name is schema-qualified and the function pins its own search path, so this goes to the driver's cursor beside
     django-tenants, which would spend a second round trip on ``SET search_path``.
@@ -34,13 +41,8 @@ def call_function(schema: str, function: str, columns: str, arguments: list[Any]
         SellerBusy: the lock was not granted within the function's ``lock_timeout``.
         django.db.OperationalError: the database can't be reached.
     """
-    # `columns` is a constant of our own source.
-    statement = sql.SQL("SELECT {} FROM {}.{}({}) AS answer").format(
-        sql.SQL(columns),
-        sql.Identifier(schema),
-        sql.Identifier(function),
-        sql.SQL(", ").join([sql.Placeholder()] * len(arguments)),
-    )
+    connection.ensure_connection()
+    statement = _statement(schema, function, columns, len(arguments))
     try:
         return _execute(statement, arguments)
     except (OperationalError, InterfaceError) as error:
@@ -52,10 +54,22 @@ def call_function(schema: str, function: str, columns: str, arguments: list[Any]
         return _execute(statement, arguments)
 
 
-def _execute(statement: sql.Composed, arguments: list[Any]) -> tuple[Any, ...]:
+@lru_cache(maxsize=10_000)
+def _statement(schema: str, function: str, columns: str, arguments: int) -> str:
+    # `columns` is a constant of our own source.
+    composed = sql.SQL("SELECT {} FROM {}.{}({}) AS answer").format(
+        sql.SQL(columns),
+        sql.Identifier(schema),
+        sql.Identifier(function),
+        sql.SQL(", ").join([sql.Placeholder()] * arguments),
+    )
+    return composed.as_string(connection.connection)
+
+
+def _execute(statement: str, arguments: list[Any]) -> list[tuple[Any, ...]]:
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors, connection.connection.cursor() as cursor:
         cursor.execute(statement, arguments)
-        row: tuple[Any, ...] = cursor.fetchone()
-        return row
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows

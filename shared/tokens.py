@@ -5,6 +5,7 @@ Plain simplejwt tokens are good on every tenant (its issue 758, django-tenants' 
 Access tokens are verified without a database query.
 """
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,18 +66,48 @@ def read_token(kind: type[tokens.Token], raw: str | bytes, realm: Realm) -> toke
     return token
 
 
+MOST_REMEMBERED = 10_000
+"""Verified tokens that a process remembers; about 10 MB. One more, and it forgets all and begins anew."""
+
+_remembered: dict[str, tuple[int, str | None, Principal]] = {}
+
+
+def remembered_principal(authorization: str, realm: Realm) -> Principal | None:
+    """Whom an ``Authorization`` header speaks for, if this process has verified it before, it has not expired, and it
+    was issued for this realm; None otherwise, which says nothing about the token.
+
+    To verify a token takes 130 µs, and gives the same result each time: until it expires, nothing but the key decides.
+    """
+    remembered = _remembered.get(authorization)
+    if remembered is None or remembered[0] <= time.time() or remembered[1] != realm.slug:
+        return None
+    return remembered[2]
+
+
+def _remember(authorization: str, expires_at: int, realm: Realm, principal: Principal) -> None:
+    if len(_remembered) >= MOST_REMEMBERED:
+        _remembered.clear()
+    _remembered[authorization] = (expires_at, realm.slug, principal)
+
+
 class RealmJWTAuthentication(BaseAuthentication):
     """Authenticates ``Authorization: Bearer <access token>``, and only on the host the token was issued for."""
 
-    def authenticate(self, request: Request) -> tuple[Principal, tokens.Token] | None:
-        scheme, _, raw = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
-        if scheme.lower() != "bearer":  # RFC 9110 section 11.1: schemes are case-insensitive
-            return None
-        token = read_token(AccessToken, raw.strip(), realm_of(request._request))
-        try:
-            return Principal(int(token["sub"]), token["role"], token["seller_id"]), token
-        except (KeyError, ValueError):
-            raise TokenInvalid("The token lacks a claim.") from None
+    def authenticate(self, request: Request) -> tuple[Principal, None] | None:
+        authorization = request.META.get("HTTP_AUTHORIZATION", "")
+        realm = realm_of(request._request)
+        principal = remembered_principal(authorization, realm)
+        if principal is None:
+            scheme, _, raw = authorization.strip().partition(" ")
+            if scheme.lower() != "bearer":  # RFC 9110 section 11.1: schemes are case-insensitive
+                return None
+            token = read_token(AccessToken, raw.strip(), realm)
+            try:
+                principal = Principal(int(token["sub"]), token["role"], token["seller_id"])
+                _remember(authorization, int(token["exp"]), realm, principal)
+            except (KeyError, ValueError):
+                raise TokenInvalid("The token lacks a claim.") from None
+        return principal, None
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

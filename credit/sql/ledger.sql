@@ -1,5 +1,5 @@
--- The ledger of one organization. There is one way to change a balance: ledger_post. Every other money function calls it,
--- and nothing else does.
+-- The ledger of one organization. There is one way to change a balance: ledger_post, and its form for many at once,
+-- ledger_post_many. Every other money function calls one of them, and nothing else does.
 --
 -- The order of things, everywhere: first the seller's lock, then reading, then writing. The functions run as one statement
 -- of the application in autocommit mode; each carries the schema it belongs to (SET search_path FROM CURRENT) and the
@@ -63,6 +63,47 @@ BEGIN
         uuid7_at(v_now), p_seller_id, v_posting.number, p_kind, p_amount, v_posting.balance, p_reference, v_now
     );
     RETURN v_posting;
+END;
+$$;
+
+
+-- The same for several amounts of one kind, in their order: all are posted, or (the balance does not bear them) an error
+-- is raised; whoever calls this has looked at the balance under the seller's lock. The sum is taken from the balance at
+-- once, which is right because amounts of one kind have one sign: if the last balance is not negative, none was.
+CREATE FUNCTION ledger_post_many(
+    p_organization_id bigint,
+    p_seller_id bigint,
+    p_kind text,
+    p_amounts bigint[],
+    p_references uuid[]
+) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+SET lock_timeout = '3s'
+AS $$
+DECLARE
+    v_balance bigint;
+    v_number bigint;
+    v_now timestamptz;
+BEGIN
+    PERFORM seller_lock(p_organization_id, p_seller_id);
+
+    UPDATE credit_account AS account
+    SET balance = account.balance + total.amount, last_number = account.last_number + cardinality(p_amounts)
+    FROM (SELECT sum(amount)::bigint AS amount FROM unnest(p_amounts) AS amount) AS total
+    WHERE account.seller_id = p_seller_id
+        AND account.balance + total.amount BETWEEN 0 AND 9007199254740991
+    RETURNING account.balance - total.amount, account.last_number - cardinality(p_amounts)
+    INTO STRICT v_balance, v_number;
+
+    v_now := clock_timestamp();
+    INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at)
+    SELECT
+        uuid7_at(v_now + given.i * interval '1 microsecond'), p_seller_id, v_number + given.i, p_kind, given.amount,
+        v_balance + sum(given.amount) OVER (ORDER BY given.i)::bigint, given.reference,
+        v_now + given.i * interval '1 microsecond'
+    FROM unnest(p_amounts, p_references) WITH ORDINALITY AS given (amount, reference, i)
+    ORDER BY given.i;
 END;
 $$;
 

@@ -87,4 +87,5 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RunSQL((SQL / "recharges.sql").read_text()),
+        migrations.RunSQL((SQL / "bulk.sql").read_text()),
     ]

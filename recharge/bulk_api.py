@@ -1,0 +1,150 @@
+"""Selling many recharges with one request."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from credit.errors import InsufficientCredit
+from recharge.api import RechargeSerializer
+from recharge.intake import Item, read_item
+from recharge.operators import Operator
+from recharge.rendering import rendered_recharge
+from recharge.services import ItemResult, NotSold, sell_recharges
+from shared.errors import InvalidRequest, Problem
+from shared.fields import StrictBooleanField, StrictSerializer
+from shared.money import TomansField
+from shared.parsers import body_of
+from shared.permissions import IsSeller
+from shared.phones import PhoneNumberField
+from shared.tokens import require_principal
+from shared.views import APIView
+from tenants.routing import organization_of
+
+MOST_ITEMS = 1000
+
+
+class ItemSerializer(StrictSerializer):
+    """For the OpenAPI document; intake.read_item is what reads one."""
+
+    idempotency_key = serializers.CharField(max_length=255)
+    phone_number = PhoneNumberField()
+    amount = TomansField()
+    operator = serializers.ChoiceField(Operator.choices, required=False)
+
+
+class BulkSerializer(StrictSerializer):
+    items = serializers.ListField(child=ItemSerializer(), min_length=1, max_length=MOST_ITEMS)
+    atomic = StrictBooleanField(default=False, help_text="Sell all or none.")
+
+
+class ItemResultSerializer(serializers.Serializer[Any]):
+    index = serializers.IntegerField()
+    outcome = serializers.ChoiceField(["created", "replayed", "refused"])
+    recharge = RechargeSerializer(required=False)
+    problem = serializers.DictField(required=False, help_text="A problem document.")
+
+
+class BulkResultSerializer(serializers.Serializer[Any]):
+    results = ItemResultSerializer(many=True)
+    created = serializers.IntegerField()
+    replayed = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    balance = serializers.IntegerField(help_text="Tomans, after the call.")
+
+
+class BulkRefused(Problem):
+    """400 or 402: an item of an atomic call was refused; nothing was written."""
+
+    def __init__(self, problem: Problem, members: dict[str, Any]) -> None:
+        """Takes its status and code from ``problem``, the first that is the fault of an item itself."""
+        self.status, self.code, self.title = problem.status, problem.code, problem.title
+        if not isinstance(problem, InsufficientCredit):
+            self.status, self.code, self.title = 400, InvalidRequest.code, InvalidRequest.title
+        super().__init__(f"Nothing was sold: {problem.detail}", **problem.members | members)
+
+
+class RechargesBulkView(APIView):
+    permission_classes = (IsSeller,)
+    largest_body = 2 * 1024 * 1024
+
+    @extend_schema(request=BulkSerializer, responses=BulkResultSerializer)
+    def post(self, request: Request) -> Response:
+        """Sell 1 to 1,000 recharges, decided in their order.
+
+        A refused item does not keep the others from being sold, unless `atomic`: then all are sold or none is, and any
+        refusal answers 402 or 400, with the results.
+        """
+        given, atomic = _read(body_of(request))
+        read = [_item_or_problem(item) for item in given]
+        items = [item for item in read if isinstance(item, Item)]
+        seller_id = require_principal(request).seller_id
+        assert seller_id is not None
+        sold = sell_recharges(
+            organization=organization_of(request._request),
+            seller_id=seller_id,
+            items=items,
+            atomic=atomic,
+            is_refused=atomic and len(items) < len(read),
+        )
+        decided = iter(sold.results)
+        results = [ItemResult(None, item) if isinstance(item, Problem) else next(decided) for item in read]
+        outcomes = Counter(_outcome(result) for result in results)
+        answer = {
+            "results": [_rendered(index, result) for index, result in enumerate(results)],
+            **{outcome: outcomes[outcome] for outcome in ("created", "replayed", "refused")},
+            "balance": sold.balance,
+        }
+        if atomic and outcomes["refused"]:
+            problems = [result.refusal for result in results if result.refusal]
+            raise BulkRefused(min(problems, key=lambda problem: (isinstance(problem, NotSold), problem.status)), answer)
+        return Response(answer)
+
+
+def _read(body: Mapping[str, Any]) -> tuple[list[Any], bool]:
+    """The items, unread, and whether all or none are to be sold.
+
+    Raises:
+        InvalidRequest: the call as a whole is malformed.
+    """
+    for name in body:
+        if name not in ("items", "atomic"):
+            raise InvalidRequest.of_field(name, "unknown_field", "There is no such field. Known: items, atomic.")
+    atomic = body.get("atomic", False)
+    if not isinstance(atomic, bool):
+        raise InvalidRequest.of_field("atomic", "invalid", "Must be a valid boolean.")
+    if "items" not in body:
+        raise InvalidRequest.of_field("items", "required", "This field is required.")
+    items = body["items"]
+    if not isinstance(items, list):
+        raise InvalidRequest.of_field("items", "not_a_list", "This must be a list of objects.")
+    if not 1 <= len(items) <= MOST_ITEMS:
+        code = "too_many" if items else "empty"
+        raise InvalidRequest.of_field("items", code, f"A call has 1 to {MOST_ITEMS} items; this one has {len(items)}.")
+    return items, atomic
+
+
+def _item_or_problem(item: Any) -> Item | Problem:
+    try:
+        return read_item(item)
+    except InvalidRequest as problem:
+        return problem
+
+
+def _outcome(result: ItemResult) -> str:
+    if result.sold is None:
+        return "refused"
+    return "replayed" if result.sold.is_replay else "created"
+
+
+def _rendered(index: int, result: ItemResult) -> dict[str, Any]:
+    rendered: dict[str, Any] = {"index": index, "outcome": _outcome(result)}
+    if result.sold:
+        rendered["recharge"] = rendered_recharge(result.sold.row)
+    elif result.refusal:
+        rendered["problem"] = result.refusal.document()
+    return rendered

@@ -1,0 +1,171 @@
+"""The bench. One command, from the project's root:
+
+    .venv/bin/python -m tests.bench [--seconds S] [--rounds N] [TABLE …]
+
+It starts a PostgreSQL and a server of its own, warms up, lets the contenders of each table take turns round after
+round, prints the median of each with its ratio to the first, and proves the books after each table. Tables: sale,
+shapes, connections, bulk. Everything shares the machine's cores: only ratios mean anything, and only within one run.
+"""
+
+import argparse
+import atexit
+import shutil
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import load
+from tests.bench.load import Burst, burst
+from tests.bench.stage import Organization, Stage, lines_for, prove_the_books, provision, stage
+
+Contender = Callable[[float], Burst]
+"""Runs for so many seconds."""
+
+console = Console(width=120)
+
+
+def take_turns(title: str, contenders: dict[str, Contender], seconds: float, rounds: int) -> None:
+    """Measures the contenders one after the other, round after round; prints medians and their ratio to the first."""
+    for contender in contenders.values():
+        contender(1)  # warms up
+    bursts: dict[str, list[Burst]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, contender in contenders.items():
+            bursts[name].append(contender(seconds))
+    table = Table(title=f"{title} ({rounds} rounds of {seconds:g} s)", box=SIMPLE_HEAD)
+    for column in ("contender", "a second", "÷ first", "p50 ms", "p95 ms", "p99 ms", "p99 ÷ p50", "spread"):
+        table.add_column(column, justify="left" if column == "contender" else "right", no_wrap=True)
+    first = statistics.median(one.rate for one in next(iter(bursts.values())))
+    for name, runs in bursts.items():
+        rate, p50, p95, p99 = (
+            statistics.median(getattr(run, field) for run in runs) for field in ("rate", "p50", "p95", "p99")
+        )
+        spread = (max(run.rate for run in runs) - min(run.rate for run in runs)) / rate
+        latencies = [f"{p50:.1f}", f"{p95:.1f}", f"{p99:.1f}", f"{p99 / p50:.1f}"] if p50 else ["", "", "", ""]
+        table.add_row(name, f"{rate:,.0f}", f"{rate / first:.2f}", *latencies, f"{spread:.0%}")
+    console.print(table)
+    prove_the_books()
+
+
+class Bench:
+    """The organizations and sellers, and the tables."""
+
+    def __init__(self, here: Stage, seconds: float, rounds: int) -> None:
+        self.here, self.seconds, self.rounds = here, seconds, rounds
+        self.two = [provision("one", 10), provision("two", 10)]
+        self.wide = provision("wide", 1000)
+        self.hot = provision("hot", 1)
+        self.twenty = here.sellers_file("twenty", lines_for(self.two[0]) + lines_for(self.two[1]))
+        self.thousand = here.sellers_file("thousand", lines_for(self.wide))
+        self.one = here.sellers_file("one", lines_for(self.hot))
+
+    def http(self, sellers: Path, connections: int = 16, **options: object) -> Contender:
+        return lambda seconds: burst(
+            self.here.address,
+            sellers,
+            connections=connections,
+            seconds=seconds,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def function(self, organizations: list[Organization], connections: int = 16) -> Contender:
+        scripts = [load.sale_script(self.here.directory, one.slug, one.id, one.seller_ids) for one in organizations]
+
+        def run(seconds: float) -> Burst:
+            rate = load.money_function(self.here.database_url, scripts, connections=connections, seconds=seconds)
+            return Burst(rate, 0, 0, 0, 0, 0)
+
+        return run
+
+    def take_turns(self, title: str, contenders: dict[str, Contender]) -> None:
+        take_turns(title, contenders, self.seconds, self.rounds)
+
+    def sale(self) -> None:
+        self.take_turns(
+            "20 sellers in 2 organizations, 16 connections",
+            {
+                "(a) a sale over HTTP": self.http(self.twenty),
+                "(b) GET /me, which writes nothing": self.http(self.twenty, method="GET", path="/api/v1/me"),
+                "(b') GET /balance": self.http(self.twenty, method="GET", path="/api/v1/balance"),
+                "(c) the money function alone": self.function(self.two),
+                "(d) the textbook": self.http(self.twenty, path="/bench/recharges"),
+                "(a) refused: more than there is": self.http(self.poor()),
+            },
+        )
+
+    def poor(self) -> Path:
+        """Ten sellers who have nothing left."""
+        from django.db import connection
+        from django_tenants.utils import schema_context
+
+        from tests.bench.stage import CREDIT
+
+        poor = provision("poor", 10)
+        with schema_context("org_poor"), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(ledger_post(%s, id, 'adjustment', %s, gen_random_uuid())) FROM credit_seller",
+                [poor.id, -CREDIT],
+            )
+        return self.here.sellers_file("poor", lines_for(poor))
+
+    def shapes(self) -> None:
+        self.take_turns(
+            "Shapes, 16 connections",
+            {
+                "1,000 sellers": self.http(self.thousand),
+                "20 sellers": self.http(self.twenty),
+                "one hot seller": self.http(self.one),
+                "1,000 sellers, function alone": self.function([self.wide]),
+                "one hot seller, function alone": self.function([self.hot]),
+            },
+        )
+
+    def connections(self) -> None:
+        contenders = {f"{count} connections": self.http(self.twenty, count) for count in (16, 1, 8, 64)}
+        self.take_turns("Connections, 20 sellers", contenders)
+
+    def bulk(self) -> None:
+        def bulk_of(items: int) -> Contender:
+            send = self.http(self.twenty, 4, path="/api/v1/recharges/bulk", items=items)
+
+            def run(seconds: float) -> Burst:
+                found = send(seconds)
+                return Burst(found.rate * items, found.p50, found.p95, found.p99, found.ok, found.refused)
+
+            return run
+
+        contenders = {"(a) single sales, 16 connections": self.http(self.twenty)}
+        contenders |= {f"bulk of {items}, 4 connections": bulk_of(items) for items in (1, 10, 100, 1000)}
+        self.take_turns("Bulk: recharges a second", contenders)
+
+
+TABLES = ("sale", "shapes", "connections", "bulk")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="tests.bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=5, help="of each burst; default 5")
+    parser.add_argument("--rounds", type=int, default=5, help="default 5")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"default: {' '.join(TABLES)}")
+    options = parser.parse_args()
+    unknown = set(options.tables) - set(TABLES)
+    if unknown:
+        parser.error(f"no such table: {', '.join(unknown)}")
+    directory = Path(tempfile.mkdtemp(prefix="recharge-bench-"))
+    # Exit hooks run last in, first out: the directory goes after the database in it has stopped.
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    with stage(directory) as here:
+        bench = Bench(here, options.seconds, options.rounds)
+        for name in options.tables or TABLES:
+            getattr(bench, name)()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+-- wrk's side of a contender. The environment says what to send:
+--   BENCH_SELLERS  a file with a line for each seller: host, token
+--   BENCH_METHOD, BENCH_PATH
+--   BENCH_AMOUNT   Tomans of each sale
+--   BENCH_ITEMS    0: one sale a request; n: a bulk call of n
+local sellers, threads = {}, {}
+for line in io.lines(os.getenv("BENCH_SELLERS")) do
+    local host, token = line:match("(%S+)%s+(%S+)")
+    sellers[#sellers + 1] = {host = host, token = token}
+end
+local method, path = os.getenv("BENCH_METHOD"), os.getenv("BENCH_PATH")
+local amount, items = os.getenv("BENCH_AMOUNT"), tonumber(os.getenv("BENCH_ITEMS"))
+local body = '{"phone_number":"09121234567","amount":' .. amount .. "}"
+
+function setup(thread)
+    threads[#threads + 1] = thread
+    thread:set("number", #threads)
+end
+
+function init()
+    math.randomseed(os.time() + number * 7919)
+    prefix = string.format("%x-%x-", number, math.random(0, 2 ^ 31 - 1)) .. os.getenv("BENCH_RUN") .. "-"
+    count, ok, refused, other = 0, 0, 0, 0
+end
+
+function request()
+    count = count + 1
+    local seller = sellers[(count * 7 + number) % #sellers + 1]
+    local headers = {["Host"] = seller.host, ["Authorization"] = "Bearer " .. seller.token}
+    if method == "GET" then return wrk.format(method, path, headers) end
+    headers["Content-Type"] = "application/json"
+    if items > 0 then
+        local list = {}
+        for i = 1, items do
+            list[i] = '{"idempotency_key":"' .. prefix .. count .. "-" .. i .. '",' .. body:sub(2)
+        end
+        return wrk.format(method, path, headers, '{"items":[' .. table.concat(list, ",") .. "]}")
+    end
+    headers["Idempotency-Key"] = prefix .. count
+    return wrk.format(method, path, headers, body)
+end
+
+function response(status)
+    if status < 300 then ok = ok + 1 elseif status == 402 then refused = refused + 1 else other = status end
+end
+
+function done(summary, latency)
+    local ok, refused, other = 0, 0, 0
+    for _, thread in ipairs(threads) do
+        ok, refused = ok + thread:get("ok"), refused + thread:get("refused")
+        other = math.max(other, thread:get("other"))
+    end
+    io.write(string.format(
+        '\nBENCH {"requests":%d,"seconds":%.6f,"p50":%.3f,"p95":%.3f,"p99":%.3f,"errors":%d,"ok":%d,"refused":%d,"other":%d}\n',
+        summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(95) / 1e3,
+        latency:percentile(99) / 1e3, summary.errors.connect + summary.errors.read + summary.errors.write
+        + summary.errors.timeout, ok, refused, other))
+end

@@ -1,0 +1,155 @@
+"""Where a benchmark plays: a PostgreSQL of its own at default durability, the product's server, its organizations."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+
+ROOT = Path(__file__).resolve().parents[2]
+CREDIT = 10**15
+"""Tomans of every seller: more than any run spends."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The server's address and the database's, and the sellers that play."""
+
+    address: str
+    database_url: str
+    directory: Path
+
+    def sellers_file(self, name: str, lines: list[str]) -> Path:
+        path = self.directory / f"{name}.sellers"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+
+@contextmanager
+def stage(directory: Path) -> Iterator[Stage]:
+    """Starts the embedded database (in this process) and Django on it; the server comes with :func:`serving`."""
+    from saas import embedded
+
+    for name in ("DATABASE_URL", "SECRET_KEY", "BASE_DOMAIN", "LOG_LEVEL"):
+        os.environ.pop(name, None)
+    embedded.start(directory)
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "tests.bench.settings", "BASE_DOMAIN": "bench.test"}
+
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate_schemas", interactive=False, verbosity=0)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (directory / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "manage.py", "serve", "--port", str(port)], cwd=ROOT, stdout=log, stderr=log
+        )
+    try:
+        address = f"127.0.0.1:{port}"
+        _wait_until_ready(server, address)
+        yield Stage(address, os.environ["DATABASE_URL"], directory)
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait()
+
+
+def _wait_until_ready(server: "subprocess.Popen[bytes]", address: str) -> None:
+    for _ in range(600):
+        if server.poll() is not None:
+            break
+        try:
+            if urllib3.request("GET", f"http://{address}/readyz", retries=False, timeout=5).status == 200:
+                return
+        except urllib3.exceptions.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise SystemExit("The server did not start.")
+
+
+@dataclass(frozen=True)
+class Organization:
+    """One that was made for the bench, and its sellers."""
+
+    id: int
+    slug: str
+    user_ids: dict[int, int]
+    """By seller's id."""
+
+    @property
+    def seller_ids(self) -> list[int]:
+        return list(self.user_ids)
+
+
+def provision(slug: str, sellers: int) -> Organization:
+    """An organization with so many sellers, each with ``CREDIT`` Tomans."""
+    from django.db import connection
+    from django_tenants.utils import tenant_context
+
+    from credit.models import Account, Seller
+    from shared.models import Membership, User
+    from tenants.services import provision_organization
+
+    organization = provision_organization(
+        slug=slug, name=slug, admin_username="bench", admin_password="correct horse battery"
+    )
+    with tenant_context(organization):
+        made = Seller.objects.bulk_create([Seller(name=f"seller {number}") for number in range(sellers)])
+        Account.objects.bulk_create([Account(seller=seller) for seller in made])
+        with connection.cursor() as cursor:
+            # By the door, so that the books can be proved afterwards.
+            cursor.execute(
+                "SELECT count(ledger_post(%s, id, 'adjustment', %s, gen_random_uuid())) FROM credit_seller",
+                [organization.pk, CREDIT],
+            )
+    users = User.objects.bulk_create([User(username=f"{slug}/{seller.pk}", password="!") for seller in made])
+    Membership.objects.bulk_create(
+        [
+            Membership(
+                user=user, organization_id=organization.pk, username=str(seller.pk), role="seller", seller_id=seller.pk
+            )
+            for user, seller in zip(users, made, strict=True)
+        ]
+    )
+    user_ids = {seller.pk: user.pk for user, seller in zip(users, made, strict=True)}
+    return Organization(organization.pk, slug, user_ids)
+
+
+def lines_for(organization: Organization) -> list[str]:
+    """Lines of a sellers' file, the host, and a token that outlives the run."""
+    from datetime import timedelta
+
+    from shared.tokens import AccessToken
+
+    lines = []
+    for seller_id, user_id in organization.user_ids.items():
+        token = AccessToken()
+        token.set_exp(lifetime=timedelta(hours=6))
+        token["sub"], token["org"] = str(user_id), organization.slug
+        token["role"], token["seller_id"] = "seller", seller_id
+        lines.append(f"{organization.slug}.bench.test {token}")
+    return lines
+
+
+def prove_the_books() -> None:
+    """Raises unless every organization's books are right."""
+    from django_tenants.utils import tenant_context
+
+    from recharge.queries import find_faults
+    from tenants.queries import working_organizations
+
+    for organization in working_organizations():
+        with tenant_context(organization):
+            faults = find_faults()
+            if faults:
+                raise SystemExit(f"{organization}: THE BOOKS ARE WRONG: {faults[:5]}")

@@ -1,0 +1,256 @@
+"""``POST /recharges/bulk``: each item decided in its order, the rows written as sets, all of it or nothing of it."""
+
+import json
+import socket
+import uuid
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import pytest
+
+from credit.models import Entry
+from recharge.models import Recharge
+from tests.crowd import together
+from tests.http import Answer
+from tests.locks import sell_pending
+from tests.tables import nothing_written
+from tests.world import Organization, Person, give_credit
+
+
+@pytest.fixture
+def member(acme: Organization) -> Person:
+    """A seller with 10,000 Tomans."""
+    give_credit(acme.row, acme.member.id, 10_000)
+    return acme.member
+
+
+def item(key: str, amount: Any = 1000, phone_number: Any = "09121234567", **more: Any) -> dict[str, Any]:
+    return {"idempotency_key": key, "phone_number": phone_number, "amount": amount, **more}
+
+
+def bulk(member: Person, *items: Any, **more: Any) -> Answer:
+    return member.client.post("/recharges/bulk", {"items": list(items), **more})
+
+
+def outcomes(answer: Answer) -> list[str]:
+    """Of each item: created, replayed, or the code of its problem."""
+    assert [result["index"] for result in answer.json["results"]] == list(range(len(answer.json["results"])))
+    return [result.get("problem", {}).get("code", result["outcome"]) for result in answer.json["results"]]
+
+
+CREATED, REPLAYED, POOR, REUSED, WRONG, NOT_SOLD = (
+    "created",
+    "replayed",
+    "insufficient_credit",
+    "idempotency_key_reused",
+    "invalid_request",
+    "not_sold",
+)
+
+
+@pytest.mark.parametrize(
+    ("items", "expected", "balance"),
+    [
+        ([item("a")], [CREATED], 9000),
+        ([item("a"), item("b", 2000)], [CREATED, CREATED], 7000),
+        # In the order given: what does not fit is passed over, and what still fits is sold.
+        ([item("a", 9000), item("b", 2000), item("c", 1000), item("d", 1)], [CREATED, POOR, CREATED, POOR], 0),
+        # One key twice in one call.
+        ([item("a"), item("a")], [CREATED, REPLAYED], 9000),
+        ([item("a"), item("a", 2000)], [CREATED, REUSED], 9000),
+        ([item("a"), item("a", phone_number="09351234567")], [CREATED, REUSED], 9000),
+        ([item("a"), item("a", operator="irancell")], [CREATED, REUSED], 9000),
+        ([item("a"), item("a", operator="mci")], [CREATED, REPLAYED], 9000),
+        # A refusal stores nothing: the key is free for the next item.
+        ([item("a", 20_000), item("a", 1000)], [POOR, CREATED], 9000),
+        ([item("a", -1), item("a", 1000), item("a", 1000)], [WRONG, CREATED, REPLAYED], 9000),
+        # Keys of the sales "old" (1,000 for 09121234567) and "pending" from before.
+        ([item("old"), item("old", 2000), item("new")], [REPLAYED, REUSED, CREATED], 9000),
+        # Bad items in the middle.
+        ([item("a"), 5, item("b")], [CREATED, WRONG, CREATED], 8000),
+        ([item("a"), None, [], "x", {}], [CREATED, WRONG, WRONG, WRONG, WRONG], 9000),
+        ([item("a", 10**12)] * 2, [POOR, POOR], 10_000),
+        ([item(str(number), 10**12) for number in range(1000)], [POOR] * 1000, 10_000),
+        ([5], [WRONG], 10_000),
+    ],
+)
+def test_it_decides_item_after_item(
+    acme: Organization, member: Person, items: list[Any], expected: list[str], balance: int
+) -> None:
+    give_credit(acme.row, member.id, 1000)
+    assert member.sell(1000, key="old").status == 201
+    answer = bulk(member, *items)
+    assert answer.status == 200
+    assert outcomes(answer) == expected
+    counted = Counter(result["outcome"] for result in answer.json["results"])
+    assert {name: answer.json[name] for name in ("created", "replayed", "refused")} == {
+        name: counted[name] for name in ("created", "replayed", "refused")
+    }
+    assert answer.json["balance"] == balance == member.balance()
+
+
+@pytest.mark.parametrize(
+    ("items", "status", "code", "expected"),
+    [
+        ([item("a", 9000), item("b", 2000)], 402, POOR, [NOT_SOLD, POOR]),
+        ([item("a"), item("a", 2000)], 400, WRONG, [NOT_SOLD, REUSED]),
+        ([item("a"), item("b", "5")], 400, WRONG, [NOT_SOLD, WRONG]),
+        ([item("a", 20_000), 5], 400, WRONG, [NOT_SOLD, WRONG]),
+        ([5], 400, WRONG, [WRONG]),
+        ([item("old"), item("b", 20_000)], 402, POOR, [NOT_SOLD, POOR]),
+    ],
+)
+def test_an_atomic_call_that_is_refused_writes_nothing(
+    acme: Organization, member: Person, items: list[Any], status: int, code: str, expected: list[str]
+) -> None:
+    give_credit(acme.row, member.id, 1000)
+    member.sell(1000, key="old")
+    with nothing_written():
+        answer = bulk(member, *items, atomic=True)
+    assert (answer.status, answer.code) == (status, code)
+    assert outcomes(answer) == expected
+    assert (answer.json["created"], answer.json["replayed"], answer.json["refused"]) == (0, 0, len(items))
+    assert answer.json["balance"] == 10_000
+
+
+def test_an_atomic_call_that_fits_is_sold_whole_and_replayed_whole(member: Person) -> None:
+    items = [item(str(number), 1000) for number in range(10)]
+    first = bulk(member, *items, atomic=True)
+    assert outcomes(first) == [CREATED] * 10
+    again = bulk(member, *items, atomic=True)
+    assert outcomes(again) == [REPLAYED] * 10
+    assert [result["recharge"] for result in again.json["results"]] == [
+        result["recharge"] for result in first.json["results"]
+    ]
+    assert member.balance() == 0
+
+
+def test_an_item_is_the_recharge_that_a_single_sale_would_be(acme: Organization, member: Person) -> None:
+    answer = bulk(member, item("a", 300), item("b", 200, "۰۹۳۵ ۱۲۳ ۴۵۶۷"), item("c", 100, operator="rightel"))
+    made = [result["recharge"] for result in answer.json["results"]]
+    assert [member.client.get(f"/recharges/{recharge['id']}").json for recharge in made] == made
+    assert [recharge["balance_after"] for recharge in made] == [9700, 9500, 9400]
+    assert [recharge["operator"] for recharge in made] == ["mci", "irancell", "rightel"]
+    listed = member.client.get("/recharges").json["results"]
+    assert listed == made[::-1]
+    assert member.sell(300, key="a").headers["Idempotent-Replayed"] == "true"
+    entries = member.client.get("/entries?kind=recharge").json["results"]
+    assert [(entry["number"], entry["amount"], entry["balance_after"]) for entry in entries] == [
+        (4, -100, 9400),
+        (3, -200, 9500),
+        (2, -300, 9700),
+    ]
+
+
+def test_a_replay_shows_the_recharge_as_it_is_now(acme: Organization, member: Person) -> None:
+    recharge_id = sell_pending(acme.row, member.id, 1000)
+    with acme.context:
+        key = Recharge.objects.get(pk=recharge_id).idempotency_key
+    answer = bulk(member, item(key))
+    assert outcomes(answer) == [REPLAYED]
+    assert answer.json["results"][0]["recharge"]["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ({}, ("items", "required")),
+        ({"items": None}, ("items", "not_a_list")),
+        ({"items": {}}, ("items", "not_a_list")),
+        ({"items": []}, ("items", "empty")),
+        ({"items": [1] * 1001}, ("items", "too_many")),
+        ({"items": [1] * 100_000}, ("items", "too_many")),
+        ({"items": [item("a")], "atomic": 1}, ("atomic", "invalid")),
+        ({"items": [item("a")], "atomic": None}, ("atomic", "invalid")),
+        ({"items": [item("a")], "atomc": True}, ("atomc", "unknown_field")),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_call_that_is_malformed_as_a_whole_is_400(member: Person, body: Any, fault: tuple[str, str]) -> None:
+    with nothing_written():
+        answer = member.client.post("/recharges/bulk", body)
+    assert (answer.status, answer.code, answer.faults) == (400, "invalid_request", {fault})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fault"),
+    [
+        (item("a", 5000.0), ("amount", "not_an_integer")),
+        (item("a", True), ("amount", "not_an_integer")),
+        (item("a", None), ("amount", "null")),
+        (item("a", 2**63), ("amount", "too_large")),
+        (item("a", phone_number="02122334455"), ("phone_number", "not_a_mobile_number")),
+        (item("a", phone_number=9121234567), ("phone_number", "not_a_string")),
+        (item("a", operator="verizon"), ("operator", "invalid_choice")),
+        (item(""), ("idempotency_key", "invalid")),
+        (item("k" * 256), ("idempotency_key", "invalid")),
+        (item("كليد"), ("idempotency_key", "invalid")),
+        (item("a\n"), ("idempotency_key", "invalid")),
+        (item(5), ("idempotency_key", "invalid")),  # type: ignore[arg-type]
+        ({"phone_number": "09121234567", "amount": 5}, ("idempotency_key", "required")),
+        (item("a", extra=1), ("extra", "unknown_field")),
+        ("a", ("item", "not_an_object")),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_bad_item_is_told_in_its_place(member: Person, wrong: Any, fault: tuple[str, str]) -> None:
+    answer = bulk(member, item("first"), wrong, item("last"))
+    assert outcomes(answer) == [CREATED, WRONG, CREATED]
+    problem = answer.json["results"][1]["problem"]
+    assert {(error["field"], error["code"]) for error in problem["errors"]} == {fault}
+    assert problem["status"] == 400
+
+
+def test_two_megabytes_and_no_more(member: Person) -> None:
+    body = json.dumps({"items": [item(str(number)) for number in range(1000)]}).encode()
+    body += b" " * (2 * 1024 * 1024 - len(body))
+    assert member.client.request("POST", "/recharges/bulk", body=body).status == 200
+    with nothing_written():
+        answer = member.client.request("POST", "/recharges/bulk", body=body + b" ")
+    assert (answer.status, answer.code) == (413, "payload_too_large")
+
+
+def test_an_inactive_seller_sells_nothing(acme: Organization, member: Person) -> None:
+    acme.owner.client.patch(f"/sellers/{member.id}", {"is_active": False})
+    for items in ([item("a")], [5]):
+        with nothing_written():
+            answer = bulk(member, *items)
+        assert (answer.status, answer.code) == (403, "seller_inactive")
+
+
+def test_the_same_call_from_16_threads_is_sold_once(acme: Organization, member: Person) -> None:
+    items = [item(str(number), 10) for number in range(100)]
+    answers = together([partial(bulk, member, *items)] * 16)
+    assert Counter(answer.json["created"] for answer in answers) == {100: 1, 0: 15}
+    assert member.balance() == 9000
+
+
+def test_calls_and_single_sales_at_once_spend_exactly_what_there_is(acme: Organization, member: Person) -> None:
+    def one_call() -> int:
+        return bulk(member, *[item(uuid.uuid4().hex, 10) for _ in range(100)]).json["created"]
+
+    def one_sale() -> int:
+        return int(member.sell(10).status == 201)
+
+    sold = sum(together([one_call] * 8 + [one_sale] * 24 + [one_call] * 4))
+    assert sold == 1000
+    assert member.balance() == 0
+    with acme.context:
+        assert Entry.objects.filter(kind="recharge").count() == Recharge.objects.count() == 1000
+
+
+def test_a_client_that_hangs_up_finds_all_of_its_call_or_nothing(acme: Organization, member: Person) -> None:
+    host, port = member.client.address.split(":")
+    for number in range(5):
+        items = [item(f"{number}-{index}", 1) for index in range(500)]
+        body = json.dumps({"items": items}).encode()
+        head = (
+            f"POST /api/v1/recharges/bulk HTTP/1.1\r\nHost: {member.client.host}\r\nAuthorization: Bearer "
+            f"{member.client.token}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(head.encode() + body)
+        answer = bulk(member, *items)
+        assert (answer.json["created"], answer.json["replayed"]) in {(500, 0), (0, 500)}
+    assert member.balance() == 10_000 - 2500
