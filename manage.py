@@ -9,7 +9,9 @@ import sys
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
     # A terminated command still runs its exit hooks, so that the embedded database stops with its last user.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # So does one whose terminal was closed.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     if "DATABASE_URL" not in os.environ:
         from saas import embedded
 

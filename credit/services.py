@@ -8,7 +8,7 @@ from django.db import transaction
 
 from credit.errors import AlreadyDecided, BalanceLimitExceeded
 from credit.models import Account, CreditRequest, Seller
-from shared.database import call_function
+from shared.database import call_function, lock_seller
 from shared.errors import NotFound, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
 from shared.services import create_member, set_membership_active
@@ -71,9 +71,13 @@ def update_seller(
 
     Raises:
         NotFound: there is no such seller.
+        SellerBusy: too much else was going on for this seller; nothing was done.
     """
     with transaction.atomic():
-        seller = Seller.objects.select_for_update().filter(pk=seller_id).first()
+        # In line with the seller's sales: one that found the seller active must have committed before this does.
+        lock_seller(organization.pk, seller_id)
+        # Not FOR UPDATE: the key stays, and rows that refer to it need not wait.
+        seller = Seller.objects.select_for_update(no_key=True).filter(pk=seller_id).first()
         if seller is None:
             raise NotFound("There is no such seller.")
         if name is not None:

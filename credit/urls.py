@@ -1,7 +1,7 @@
 from django.urls import path
 
 from credit import api
-from shared import converters  # noqa: F401 - for <bigint:…>
+from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
 urlpatterns = [
     path("sellers", api.SellersView.as_view()),
@@ -9,7 +9,7 @@ urlpatterns = [
     path("entries", api.EntriesView.as_view()),
     path("entries.csv", api.EntriesExportView.as_view()),
     path("credit-requests", api.CreditRequestsView.as_view()),
-    path("credit-requests/<uuid:request_id>", api.CreditRequestView.as_view()),
-    path("credit-requests/<uuid:request_id>/approve", api.ApproveView.as_view()),
-    path("credit-requests/<uuid:request_id>/reject", api.RejectView.as_view()),
+    path("credit-requests/<any_uuid:request_id>", api.CreditRequestView.as_view()),
+    path("credit-requests/<any_uuid:request_id>/approve", api.ApproveView.as_view()),
+    path("credit-requests/<any_uuid:request_id>/reject", api.RejectView.as_view()),
 ]

@@ -91,6 +91,7 @@ class NewRechargeSerializer(StrictSerializer):
 
 class RechargeSerializer(serializers.ModelSerializer[Recharge]):
     seller_id = serializers.IntegerField()
+    phone_number = PhoneNumberField()
     failure = serializers.SerializerMethodField(help_text="Why it failed; null unless it did.")
 
     class Meta:

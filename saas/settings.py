@@ -8,21 +8,34 @@
 ``DEBUG``                          default off
 """
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 from psycopg2 import ProgrammingError
-from psycopg2.extensions import parse_dsn
+from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED, parse_dsn
 
 from shared.logs import configure_logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
-DEBUG = env.bool("DEBUG", default=False)
-EMBEDDED = env.bool("RECHARGE_EMBEDDED", default=False)
+
+def flag(name: str, default: bool) -> bool:
+    """A switch of the environment; a misspelt one is refused rather than off."""
+    value = env.str(name, default="").lower()
+    if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
+        return value in ("1", "true", "yes", "on") if value else default
+    raise ImproperlyConfigured(f"{name} is {value!r}; it must be on or off.")
+
+
+DEBUG = flag("DEBUG", default=False)
+EMBEDDED = flag("RECHARGE_EMBEDDED", default=False)
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+    raise ImproperlyConfigured(f"LOG_LEVEL is {LOG_LEVEL!r}; it must be DEBUG, INFO, WARNING, ERROR or CRITICAL.")
 
 SECRET_KEY = env.str("SECRET_KEY", default="")
 if len(SECRET_KEY) < 50:
@@ -32,7 +45,11 @@ if len(SECRET_KEY) < 50:
 # --- Hosts ------------------------------------------------------------------------------------------------------------
 
 BASE_DOMAIN = env.str("BASE_DOMAIN", default="localhost").lower().rstrip(".")
+if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", BASE_DOMAIN):
+    raise ImproperlyConfigured(f"BASE_DOMAIN is {BASE_DOMAIN!r}; it must be a host's name alone, without a port.")
 ALLOWED_HOSTS = [BASE_DOMAIN, f".{BASE_DOMAIN}"]
+if not re.fullmatch(r"[0-9]{1,2}", env.str("TRUSTED_PROXIES", default="0")):
+    raise ImproperlyConfigured("TRUSTED_PROXIES must be a number: how many reverse proxies stand in front.")
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 
 # --- Database and tenancy ---------------------------------------------------------------------------------------------
@@ -55,7 +72,8 @@ DATABASES = {
         "PASSWORD": _dsn.pop("password", ""),
         "HOST": _dsn.pop("host", ""),
         "PORT": _dsn.pop("port", ""),
-        "OPTIONS": _dsn,
+        # Whatever the database's default is: the money functions must see what was committed while they waited.
+        "OPTIONS": {"isolation_level": ISOLATION_LEVEL_READ_COMMITTED, **_dsn},
         # A connection stays for the life of its thread. Django asks it once a request whether it still lives, before
         # the first query; the money functions don't wait for that: they are repeated if they find it dead
         # (shared/database.py).
@@ -96,6 +114,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 WSGI_APPLICATION = "saas.wsgi.application"
 MIDDLEWARE = [
     "shared.requests.RequestMiddleware",
+    "shared.errors.ProblemMiddleware",
     "saas.health.HealthMiddleware",
     "tenants.routing.RoutingMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -133,7 +152,7 @@ WHITENOISE_AUTOREFRESH = False
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
-HTTPS = env.bool("HTTPS", default=not EMBEDDED)
+HTTPS = flag("HTTPS", default=not EMBEDDED)
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
@@ -192,7 +211,11 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "shared.openapi.problem_responses"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "shared.openapi.exact_bodies",
+        "shared.openapi.problem_responses",
+    ],
 }
 
 # --- The rest ---------------------------------------------------------------------------------------------------------
@@ -204,4 +227,4 @@ USE_TZ = True
 CSRF_FAILURE_VIEW = "shared.errors.csrf_failure"
 
 LOGGING_CONFIG = None
-configure_logging(level=env.str("LOG_LEVEL", default="INFO"))
+configure_logging(level=LOG_LEVEL)

@@ -1,6 +1,7 @@
 """Path converters; importing this module registers them."""
 
 from django.urls import register_converter
+from django.urls.converters import UUIDConverter
 
 from shared.fields import LARGEST_ID
 
@@ -20,4 +21,11 @@ class BigIntConverter:
         return str(value)
 
 
+class AnyCaseUUIDConverter(UUIDConverter):
+    """A UUID, in capitals too: RFC 9562 section 4 has both read."""
+
+    regex = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+
+
+register_converter(AnyCaseUUIDConverter, "any_uuid")
 register_converter(BigIntConverter, "bigint")

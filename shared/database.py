@@ -54,6 +54,23 @@ def call_set_function(schema: str, function: str, columns: str, arguments: list[
         return _execute(statement, arguments)
 
 
+def lock_seller(organization_id: int, seller_id: int) -> None:
+    """Takes the seller's lock until the transaction ends, on the organization's schema, as the money functions do.
+
+    Raises:
+        SellerBusy: it was not granted within three seconds.
+    """
+    assert connection.in_atomic_block
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '3s'")
+            cursor.execute("SELECT seller_lock(%s, %s)", [organization_id, seller_id])
+    except OperationalError as error:
+        if getattr(error.__cause__, "pgcode", None) == errorcodes.LOCK_NOT_AVAILABLE:
+            raise SellerBusy from None
+        raise
+
+
 @lru_cache(maxsize=10_000)
 def _statement(schema: str, function: str, columns: str, arguments: int) -> str:
     # `columns` is a constant of our own source.
@@ -63,7 +80,8 @@ def _statement(schema: str, function: str, columns: str, arguments: int) -> str:
         sql.Identifier(function),
         sql.SQL(", ").join([sql.Placeholder()] * arguments),
     )
-    return composed.as_string(connection.connection)
+    statement: str = composed.as_string(connection.connection)
+    return statement
 
 
 def _execute(statement: str, arguments: list[Any]) -> list[tuple[Any, ...]]:

@@ -5,7 +5,7 @@ A service raises a subclass of :class:`Problem` that names what went wrong in th
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +13,7 @@ import structlog
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import DatabaseError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from rest_framework import exceptions
 
 from shared.requests import request_id_of
@@ -196,7 +196,8 @@ def problem_of(error: BaseException) -> Problem | None:
         case exceptions.UnsupportedMediaType():
             return _FrameworkProblem(415, "unsupported_media_type", "Send the body as application/json.")
         case exceptions.ParseError():
-            return InvalidRequest(str(error.detail))
+            detail = str(error.detail)
+            return InvalidRequest(detail, errors=[{"field": "body", "code": "not_readable", "detail": detail}])
         case RequestDataTooBig():
             return PayloadTooLarge("The body is too large.")
         case BadRequest() | SuspiciousOperation():
@@ -222,6 +223,23 @@ def _field_errors(detail: Any, field: str = "") -> Iterator[dict[str, str]]:
             yield from _field_errors(inner, f"{field}.{index}" if nested and field else field)
     else:
         yield {"field": field or "body", "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
+
+
+class ProblemMiddleware:
+    """Makes a problem document of what Django refuses without a hook: a method that a page does not take."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if isinstance(response, HttpResponseNotAllowed):
+            refused = problem_response(
+                request, _FrameworkProblem(405, "method_not_allowed", f'Method "{request.method}" not allowed.')
+            )
+            refused["Allow"] = response["Allow"]
+            return refused
+        return response
 
 
 # Django's own hooks, named in the URL maps: what happens outside of the API's views is a problem document too.

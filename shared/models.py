@@ -97,6 +97,8 @@ class SignInAttempts(models.Model):
 
     key = models.CharField(max_length=64, primary_key=True)
     attempts = models.IntegerField()
+    failures = models.IntegerField()
+    """Of the attempts, those that are known to have been wrong; the others are being looked at."""
     window_ends_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:

@@ -1,5 +1,6 @@
 """The OpenAPI document: what drf-spectacular can't see for itself."""
 
+import re
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
@@ -111,6 +112,27 @@ PROBLEM = {
         },
     },
 }
+
+
+NOT_ALWAYS = {"ItemResult": {"recharge", "problem"}}
+"""Members of answers that are not always there, by component; all others are."""
+
+
+def exact_bodies(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """A drf-spectacular hook: a request's body has no fields but those named, an answer has all of them."""
+    schemas: dict[str, Any] = result.get("components", {}).get("schemas", {})
+    operations = [operation for path in result["paths"].values() for operation in path.values()]
+    asked = set(re.findall(r"#/components/schemas/(\w+)", str([one.get("requestBody") for one in operations])))
+    while inner := set(re.findall(r"#/components/schemas/(\w+)", str([schemas[name] for name in asked]))) - asked:
+        asked |= inner
+    for name, schema in schemas.items():
+        if "properties" in schema:
+            schema.pop("description", None)  # a serializer's docstring, which is for us
+            if name in asked:
+                schema["additionalProperties"] = False
+            else:
+                schema["required"] = sorted(schema["properties"].keys() - NOT_ALWAYS.get(name, set()))
+    return result
 
 
 def problem_responses(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def parse_json(body: bytes) -> Any:
         raise ParseError(str(error)) from None
     except json.JSONDecodeError as error:
         raise ParseError(
-            f"The body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+            f"The body is not valid JSON: {error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}."
         ) from None
     except ValueError:  # Python's limit on the digits of an integer
         raise ParseError("The body holds a number that is too long.") from None

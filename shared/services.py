@@ -149,8 +149,8 @@ def authenticate(*, realm: Realm, username: str, password: str, address: str) ->
     user, membership = _find(realm, username)
     if user is None:
         make_password(password)  # takes as long as looking at a password does, so that time tells nothing
-        raise BadCredentials("There is no account with this name and password here.")
-    if not user.check_password(password):
+    if user is None or not user.check_password(password):
+        lockout.count_failure(realm=realm, username=username, address=address)
         raise BadCredentials("There is no account with this name and password here.")
     lockout.forget_attempts(realm=realm, username=username, address=address)
     return _account(user, membership)

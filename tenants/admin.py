@@ -10,7 +10,12 @@ from tenants.models import Domain, Organization
 
 class DomainInline(admin.TabularInline):
     model = Domain
+    fields = readonly_fields = ("domain", "is_primary")
     extra = 0
+    can_delete = False
+
+    def has_add_permission(self, *args: object) -> bool:
+        return False
 
 
 @admin.register(Organization)

@@ -7,7 +7,6 @@ from django.db import connection, transaction
 from psycopg2 import sql
 
 from shared.errors import InvalidRequest, NotFound, Problem
-from shared.models import Membership
 from shared.services import check_credentials, create_member
 from shared.tokens import ADMIN
 from tenants.models import Domain, Organization
@@ -56,7 +55,6 @@ def provision_organization(
             raise OrganizationExists(f"There is an organization {slug!r} already.")
         Organization.objects.filter(pk=organization.pk).update(name=name)
         _build_schema(organization)
-        Membership.objects.filter(organization_id=organization.pk).delete()
         create_member(
             organization_id=organization.pk,
             slug=slug,

@@ -28,7 +28,7 @@ def invalid(*faults: tuple[str, str]) -> Refusal:
     return Refusal(400, "invalid_request", set(faults))
 
 
-UNREADABLE = invalid()  # the body as a whole is at fault, no field of it
+UNREADABLE = invalid(("body", "not_readable"))  # the body as a whole is at fault, no field of it
 NOT_JSON = Refusal(415, "unsupported_media_type")
 SURPRISED = invalid(("surprise", "unknown_field"))
 TOO_LARGE = Refusal(413, "payload_too_large")

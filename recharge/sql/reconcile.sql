@@ -143,7 +143,11 @@ WHERE NOT EXISTS (
 UNION ALL
 SELECT 1, 'constraint_missing', NULL, expected.name, format('the constraint %s is missing or not validated', expected.name)
 FROM (
-    VALUES ('account_balance_not_negative'), ('entry_number'), ('entry_reference'), ('recharge_key')
+    VALUES
+        ('account_balance_not_negative'), ('account_balance_bounded'), ('account_last_number_not_negative'),
+        ('entry_number'), ('entry_reference'), ('entry_number_positive'), ('entry_balance_not_negative'), ('entry_sign'),
+        ('credit_request_key'), ('credit_request_amount'), ('credit_request_decided'),
+        ('recharge_key'), ('recharge_amount'), ('recharge_balance_not_negative'), ('recharge_state')
 ) AS expected (name)
 WHERE NOT EXISTS (
     SELECT FROM pg_constraint AS found

@@ -17,6 +17,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
                 ("attempts", models.IntegerField()),
+                ("failures", models.IntegerField()),
                 ("window_ends_at", models.DateTimeField(db_index=True)),
             ],
         ),

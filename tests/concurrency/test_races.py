@@ -5,16 +5,19 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import psycopg2
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from psycopg2 import sql
 
 from credit.errors import InsufficientCredit
 from credit.models import Entry
+from credit.services import update_seller
 from recharge.models import Recharge
 from recharge.services import AlreadySettled, sell_recharge, settle_recharge
 from tests.crowd import in_threads, together
 from tests.locks import advisory_locks, holding_lock, sell_pending, wait_until
-from tests.world import World, give_credit, make_person
+from tests.world import World, database_url, give_credit, make_person
 
 
 def test_of_many_spends_of_one_exactly_as_many_succeed_as_there_are_tomans(world: World) -> None:
@@ -181,6 +184,76 @@ def test_balances_are_right_without_the_lock_too(world: World) -> None:
             cursor.execute(definition)
     assert Counter(type(result) for result in results) == {InsufficientCredit: 150, _Sold: 50}
     assert member.balance() == 0
+
+
+def test_switching_a_seller_off_waits_for_the_sale_that_found_the_seller_active(world: World) -> None:
+    """So that none commits after the switch-off has been answered."""
+    owner, member = world.acme.owner.client, world.acme.member
+    give_credit(world.acme.row, member.id, 10_000)
+    with ThreadPoolExecutor(1) as pool, psycopg2.connect(database_url()) as sale, sale.cursor() as cursor:
+        cursor.execute(
+            "SELECT outcome FROM org_acme.recharge_sell(%s, %s, 'k', '+989121234567', 'mci', 400, true)",
+            [world.acme.row.pk, member.id],
+        )
+        assert cursor.fetchone() == ("created",)
+        off = pool.submit(owner.patch, f"/sellers/{member.id}", {"is_active": False})
+        waiting = (world.acme.row.pk, member.id, False)
+        wait_until(lambda: waiting in advisory_locks(), "the switch-off waits for the sale")
+        sale.commit()
+        assert off.result(10).status == 200
+    sale.close()
+    assert member.balance() == 9600
+    assert member.sell(1).code == "seller_inactive"
+
+
+def test_a_sale_waits_for_a_switch_off_that_is_under_way_and_then_is_refused(world: World) -> None:
+    member = world.acme.member
+    give_credit(world.acme.row, member.id, 10_000)
+    with ThreadPoolExecutor(1) as pool:
+        with world.acme.context, transaction.atomic():
+            update_seller(organization=world.acme.row, seller_id=member.id, is_active=False)
+            sale = pool.submit(member.sell, 5000)
+            waiting = (world.acme.row.pk, member.id, False)
+            wait_until(lambda: waiting in advisory_locks(), "the sale waits for the switch-off")
+        assert sale.result(10).code == "seller_inactive"
+    assert member.balance() == 10_000
+
+
+@pytest.mark.parametrize("lock", ["FOR UPDATE", "FOR NO KEY UPDATE"])
+def test_a_sellers_row_that_stays_locked_is_503_within_the_limit_or_no_hindrance(world: World, lock: str) -> None:
+    """The foreign keys are looked at inside of the function, where its time limit holds, and not at COMMIT."""
+    member = world.acme.member
+    give_credit(world.acme.row, member.id, 10_000)
+    with psycopg2.connect(database_url()) as holder, holder.cursor() as cursor:
+        cursor.execute(f"SELECT FROM org_acme.credit_seller WHERE id = %s {lock}", [member.id])
+        answer = member.sell(5000)
+    holder.close()
+    assert (answer.status, answer.code) == ((503, "seller_busy") if lock == "FOR UPDATE" else (201, None))
+
+
+def test_a_database_with_another_isolation_level_by_default_changes_nothing(world: World) -> None:
+    """The functions must see what was committed while they waited for the lock."""
+    member = world.acme.member
+    give_credit(world.acme.row, member.id, 10_000)
+    with psycopg2.connect(database_url()) as other:
+        other.autocommit = True
+        with other.cursor() as cursor:
+            cursor.execute("SELECT current_database()")
+            database = sql.Identifier(cursor.fetchone()[0])
+            setting = sql.SQL("ALTER DATABASE {} SET default_transaction_isolation TO 'serializable'").format(database)
+            cursor.execute(setting)
+            try:
+                cursor.execute(
+                    "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), %s)",
+                    [connection.connection.info.backend_pid],
+                )
+                answers = together([partial(member.sell, 100, key=f"k{number % 8}") for number in range(32)])
+            finally:
+                cursor.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_isolation").format(database))
+    other.close()
+    assert Counter(answer.status for answer in answers) == {201: 8, 200: 24}
+    assert member.balance() == 9200
 
 
 def test_a_seller_who_stays_locked_is_503_and_nothing_was_done(world: World) -> None:

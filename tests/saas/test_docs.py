@@ -32,6 +32,7 @@ ORGANIZATION = SHARED | {
     "/api/v1/recharges",
     "/api/v1/recharges/{recharge_id}",
     "/api/v1/recharges.csv",
+    "/api/v1/recharges/bulk",
 }
 
 

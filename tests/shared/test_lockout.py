@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -14,7 +16,9 @@ from shared import lockout
 from shared.errors import Throttled
 from shared.models import SignInAttempts
 from shared.realm import PLATFORM, Realm
+from tests.crowd import together
 from tests.http import Answer, Client
+from tests.server import serving
 from tests.world import PASSWORD, Organization, World
 
 ALLOWED = lockout.ATTEMPTS_FROM_ONE_ADDRESS
@@ -178,3 +182,15 @@ def test_a_forged_address_frees_nobody(acme: Organization) -> None:
     for header in ("X-Forwarded-For", "X-Real-IP", "Forwarded"):
         body = {"username": "member", "password": PASSWORD}
         assert_throttled(acme.anyone.post("/auth/token", body, headers={header: "203.0.113.1"}))
+
+
+def test_many_right_sign_ins_at_once_are_at_worst_asked_to_come_again_in_a_second(world: World, tmp_path: Path) -> None:
+    """More of them than the limit, all in flight before the first is through; none of them was wrong."""
+    credentials = {"username": world.acme.member.username, "password": PASSWORD}
+    with serving(tmp_path / "log", workers=4, threads=4) as server:
+        client = Client(server.address, world.acme.host)
+        answers = together([partial(client.post, "/auth/token", credentials)] * 32)
+        waits = {answer.headers["Retry-After"] for answer in answers if answer.status == 429}
+        assert {answer.status for answer in answers} <= {200, 429}
+        assert waits <= {"1"}
+        assert client.post("/auth/token", credentials).status == 200

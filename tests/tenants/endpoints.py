@@ -33,7 +33,7 @@ class Endpoint:
         """Calls it; ``ids`` fill the places of its path, by their names in the URL map."""
         path = "/" + self.route
         for name, value in ids.items():
-            for kind in ("bigint", "uuid", "slug"):
+            for kind in ("bigint", "any_uuid", "slug"):
                 path = path.replace(f"<{kind}:{name}>", str(value))
         assert "<" not in path, path
         if self.has_key:
@@ -67,13 +67,14 @@ ORGANIZATION = [
     Endpoint("GET", "api/v1/entries.csv", BOTH),
     Endpoint("GET", "api/v1/credit-requests", BOTH),
     Endpoint("POST", "api/v1/credit-requests", SELLER, {"amount": 5000}, has_key=True),
-    Endpoint("GET", "api/v1/credit-requests/<uuid:request_id>", BOTH),
-    Endpoint("POST", "api/v1/credit-requests/<uuid:request_id>/approve", ADMIN),
-    Endpoint("POST", "api/v1/credit-requests/<uuid:request_id>/reject", ADMIN, {"reason": "No."}),
+    Endpoint("GET", "api/v1/credit-requests/<any_uuid:request_id>", BOTH),
+    Endpoint("POST", "api/v1/credit-requests/<any_uuid:request_id>/approve", ADMIN),
+    Endpoint("POST", "api/v1/credit-requests/<any_uuid:request_id>/reject", ADMIN, {"reason": "No."}),
     Endpoint("GET", "api/v1/recharges", BOTH),
     Endpoint("POST", "api/v1/recharges", SELLER, _RECHARGE, has_key=True),
-    Endpoint("GET", "api/v1/recharges/<uuid:recharge_id>", BOTH),
+    Endpoint("GET", "api/v1/recharges/<any_uuid:recharge_id>", BOTH),
     Endpoint("GET", "api/v1/recharges.csv", BOTH),
+    Endpoint("POST", "api/v1/recharges/bulk", SELLER, {"items": [_RECHARGE | {"idempotency_key": "k"}]}),
 ]
 
 PLATFORM = [

@@ -63,6 +63,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             console.print("\nStopping.")
         finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C while it stops
             server.send_signal(signal.SIGTERM)
             server.wait()
         if not held:
