@@ -68,7 +68,7 @@ def _read(body: Mapping[str, Any], known: frozenset[str]) -> tuple[list[tuple[st
     if not body.keys() <= known:
         unknown = islice((name for name in body if name not in known), MOST_UNKNOWN_FIELDS)
         detail = f"There is no such field. Known: {', '.join(sorted(known))}."
-        return [(name, "unknown_field", detail) for name in unknown], {}
+        return [(name or "body", "unknown_field", detail) for name in unknown], {}
     faults: list[tuple[str, str, str]] = []
     values: dict[str, Any] = {}
 

@@ -201,7 +201,7 @@ def problem_of(error: BaseException) -> Problem | None:
         case RequestDataTooBig():
             return PayloadTooLarge("The body is too large.")
         case BadRequest() | SuspiciousOperation():
-            return InvalidRequest("The request is malformed.")
+            return _malformed()
         case OperationalError() | InterfaceError():
             _log.error("database_unavailable", exc_info=error)
             return Unavailable()
@@ -209,6 +209,10 @@ def problem_of(error: BaseException) -> Problem | None:
             _log.error("database_unavailable", exc_info=error)
             return Unavailable()
     return None
+
+
+def _malformed() -> InvalidRequest:
+    return InvalidRequest.of_field("request", "malformed", "This can't be read.")
 
 
 def _field_errors(detail: Any, field: str = "") -> Iterator[dict[str, str]]:
@@ -247,7 +251,7 @@ class ProblemMiddleware:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler400."""
-    return problem_response(request, problem_of(exception) or InvalidRequest("The request is malformed."))
+    return problem_response(request, problem_of(exception) or _malformed())
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
