@@ -52,6 +52,7 @@ def _sell(request: HttpRequest) -> HttpResponse | None:
     headers = request.META
     principal = remembered_principal(headers.get("HTTP_AUTHORIZATION", ""), realm_of(request))
     key = headers.get("HTTP_IDEMPOTENCY_KEY", "")
+    length = headers.get("CONTENT_LENGTH", "")
     if (
         principal is None
         or principal.role != SELLER
@@ -60,7 +61,8 @@ def _sell(request: HttpRequest) -> HttpResponse | None:
         or headers.get("HTTP_ACCEPT", "*/*") not in _ACCEPTED
         or request.GET
         or not is_idempotency_key(key)
-        or int(headers.get("CONTENT_LENGTH") or 0) > LARGEST_BODY
+        or not length.isdigit()
+        or int(length) > LARGEST_BODY
     ):
         return None
     try:
