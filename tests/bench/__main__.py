@@ -4,7 +4,8 @@
 
 It starts a PostgreSQL and a server of its own, warms up, lets the contenders of each table take turns round after
 round, prints the median of each with its ratio to the first, and proves the books after each table. Tables: sale,
-shapes, connections, bulk. Everything shares the machine's cores: only ratios mean anything, and only within one run.
+shapes, connections, bulk; and, when named, history and width, which take minutes to set up. Everything shares the
+machine's cores: only ratios mean anything, and only within one run.
 """
 
 import argparse
@@ -21,7 +22,16 @@ from rich.table import Table
 
 from tests.bench import load
 from tests.bench.load import Burst, burst
-from tests.bench.stage import Organization, Stage, lines_for, prove_the_books, provision, stage
+from tests.bench.stage import (
+    Organization,
+    Stage,
+    fill_history,
+    lines_for,
+    memory_of_connections,
+    prove_the_books,
+    provision,
+    stage,
+)
 
 Contender = Callable[[float], Burst]
 """Runs for so many seconds."""
@@ -143,8 +153,35 @@ class Bench:
         contenders |= {f"bulk of {items}, 4 connections": bulk_of(items) for items in (1, 10, 100, 1000)}
         self.take_turns("Bulk: recharges a second", contenders)
 
+    def history(self) -> None:
+        """The same shape on books of different length. Takes minutes to fill."""
+        contenders = {}
+        for slug, name, entries in (("zero", "none", 0), ("million", "1 million", 10**6), ("ten", "10 million", 10**7)):
+            organization = provision(slug, 10)
+            if entries:
+                console.print(f"  filling in {name} entries …")
+                fill_history(organization, entries)
+            sellers = self.here.sellers_file(slug, lines_for(organization))
+            contenders[f"a sale, {name} before it"] = self.http(sellers)
+            contenders[f"a page of the statement, {name}"] = self.http(sellers, method="GET", path="/api/v1/entries")
+        self.take_turns("History, 10 sellers, 16 connections", contenders)
 
-TABLES = ("sale", "shapes", "connections", "bulk")
+    def width(self) -> None:
+        """The same load over more and more organizations. Takes minutes to provision them."""
+        lines: list[str] = []
+        contenders = {}
+        for count in (1, 100, 500):
+            console.print(f"  provisioning up to {count} organizations …")
+            while len(lines) < count:
+                lines += lines_for(provision(f"w{len(lines)}", 1))
+            contenders[f"over {count} organizations"] = self.http(self.here.sellers_file(f"width-{count}", lines))
+        # One connection for all its threads' requests sees all of them; how much of their catalogues does it keep?
+        self.take_turns("Width, 1 seller an organization, 16 connections", contenders)
+        connections, each = memory_of_connections(self.here)
+        console.print(f"  {connections} connections of the server hold {each} MiB each for themselves")
+
+
+TABLES = ("sale", "shapes", "connections", "bulk", "history", "width")
 
 
 def main() -> None:
@@ -153,7 +190,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=5, help="of each burst; default 5")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"default: {' '.join(TABLES)}")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"default: {' '.join(TABLES[:4])}")
     options = parser.parse_args()
     unknown = set(options.tables) - set(TABLES)
     if unknown:
@@ -163,7 +200,7 @@ def main() -> None:
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     with stage(directory) as here:
         bench = Bench(here, options.seconds, options.rounds)
-        for name in options.tables or TABLES:
+        for name in options.tables or TABLES[:4]:
             getattr(bench, name)()
 
 

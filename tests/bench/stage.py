@@ -1,6 +1,9 @@
 """Where a benchmark plays: a PostgreSQL of its own at default durability, the product's server, its organizations."""
 
+import contextlib
+import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -45,6 +48,7 @@ def stage(directory: Path) -> Iterator[Stage]:
     import django
 
     django.setup()
+    logging.getLogger().setLevel(logging.WARNING)  # of this process; the server logs as in production
     from django.core.management import call_command
 
     call_command("migrate_schemas", interactive=False, verbosity=0)
@@ -139,6 +143,62 @@ def lines_for(organization: Organization) -> list[str]:
         token["role"], token["seller_id"] = "seller", seller_id
         lines.append(f"{organization.slug}.bench.test {token}")
     return lines
+
+
+# One entry a second for years, dealt to the sellers in turn: as recharge_sell would have written them.
+_HISTORY = """
+    CREATE TEMPORARY TABLE sale AS
+    SELECT
+        seller.id AS seller_id,
+        n,
+        uuid7_at(moment) AS id,
+        moment,
+        account.balance - n AS balance_after,
+        account.last_number + n AS number
+    FROM credit_seller AS seller
+    INNER JOIN credit_account AS account ON account.seller_id = seller.id
+    CROSS JOIN generate_series(1, %(each)s) AS n
+    CROSS JOIN LATERAL (
+        SELECT timestamptz '2015-01-01' + (n * %(sellers)s + seller.id) * interval '1 second' AS moment
+    ) AS moments;
+    INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at)
+    SELECT uuid7_at(moment), seller_id, number, 'recharge', -1, balance_after, id, moment FROM sale;
+    INSERT INTO recharge_recharge (
+        id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
+        completed_at
+    )
+    SELECT
+        id, seller_id, 'history-' || n, '+98912' || lpad((n %% 10000000)::text, 7, '0'), 'mci', 1, 'succeeded', '',
+        balance_after, moment, moment
+    FROM sale;
+    UPDATE credit_account SET balance = balance - %(each)s, last_number = last_number + %(each)s;
+    DROP TABLE sale;
+"""
+
+
+def fill_history(organization: Organization, entries: int) -> None:
+    """So many sales on the books of an organization, and the tables as autovacuum would have left them."""
+    from django.db import connection
+    from django_tenants.utils import schema_context
+
+    sellers = len(organization.user_ids)
+    with schema_context(f"org_{organization.slug}"), connection.cursor() as cursor:
+        cursor.execute(_HISTORY, {"each": entries // sellers, "sellers": sellers})
+        cursor.execute("VACUUM (ANALYZE) credit_entry, recharge_recharge, credit_account")
+        cursor.execute("CHECKPOINT")
+
+
+def memory_of_connections(stage: Stage) -> tuple[int, int]:
+    """The server's connections to the database: how many, and MiB that each holds for itself on average."""
+    postmaster = (stage.directory / "postgres" / "postmaster.pid").read_text().split()[0]
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    sizes = []
+    for pid in children:
+        with contextlib.suppress(OSError):
+            if b"recharge" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+                sizes.append(sum(int(size) for size in re.findall(r"^Private_\w+:\s+(\d+) kB", rollup, re.M)))
+    return len(sizes), sum(sizes) // max(1, len(sizes)) // 1024
 
 
 def prove_the_books() -> None:
