@@ -31,7 +31,7 @@ BEGIN
     END IF;
 
     SELECT * INTO request FROM credit_creditrequest
-    WHERE idempotency_key = p_idempotency_key AND seller_id = p_seller_id;
+    WHERE idempotency_key = p_idempotency_key AND seller_id + 0 = p_seller_id;  -- by the key's index: see recharge_sell
     IF FOUND THEN
         IF (request.amount, request.note) = (p_amount, p_note) THEN
             outcome := 'replayed';

@@ -61,7 +61,8 @@ BEGIN
             WITH ORDINALITY AS given (idempotency_key, phone_number, operator, amount, item)
     ) AS asked
     LEFT JOIN recharge_recharge AS existing
-        ON existing.idempotency_key = asked.idempotency_key AND existing.seller_id = p_seller_id;
+        ON existing.idempotency_key = asked.idempotency_key
+        AND existing.seller_id + 0 = p_seller_id;  -- see recharge_sell
 
     v_now := clock_timestamp();
     FOR i IN 1 .. v_items LOOP

@@ -36,8 +36,11 @@ BEGIN
         RETURN;
     END IF;
 
+    -- "+ 0" leaves the planner one index, the key's. This is planned while an organization's tables are empty and looks
+    -- the same to it by the index of a seller's recharges, of which every sale would then read all, until the statistics
+    -- of the table are made a minute or two later. It doubled the rate of a new organization's hot sellers.
     SELECT * INTO sold FROM recharge_recharge
-    WHERE idempotency_key = p_idempotency_key AND seller_id = p_seller_id;
+    WHERE idempotency_key = p_idempotency_key AND seller_id + 0 = p_seller_id;
     IF FOUND THEN
         IF (sold.phone_number, sold.operator, sold.amount) = (p_phone_number, p_operator, p_amount) THEN
             outcome := 'replayed';

@@ -15,8 +15,11 @@ from django.db.models import QuerySet
 
 from credit.queries import entries
 from recharge import queries
+from recharge.intake import Item
 from recharge.queries import recharges
-from tests.world import World, give_credit
+from recharge.services import sell_recharge, sell_recharges
+from tenants.services import provision_organization
+from tests.world import PASSWORD, World, give_credit, make_seller
 
 SALES = 100_000
 LARGEST_COST = 120
@@ -124,3 +127,34 @@ def test_such_a_history_is_right_and_can_be_sold_on(history: World) -> None:
     assert member.sell(6).code == "insufficient_credit"
     assert member.sell(5).status == 201
     assert member.client.get("/balance").json["last_entry"] == SALES + 7
+
+
+def test_a_new_organizations_sales_do_not_read_the_sellers_history(world: World) -> None:
+    """What is planned while the tables are empty must be right when they no longer are: the statistics that would have
+    it planned again are made a minute or two later."""
+    row = provision_organization(slug="fresh", name="Fresh", admin_username="owner", admin_password=PASSWORD)
+    seller_id = make_seller(row, "seller", 1000).pk
+    items = [Item("+989121234567", "mci", 1, f"bulk-{number}") for number in range(20)]
+    for number in range(20):  # PostgreSQL settles on a plan after the fifth time
+        sell_recharge(
+            organization=row,
+            seller_id=seller_id,
+            idempotency_key=f"single-{number}",
+            phone_number="+989121234567",
+            operator="mci",
+            amount=1,
+        )
+        sell_recharges(organization=row, seller_id=seller_id, items=items, atomic=False)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute(
+            "SELECT indexrelname, idx_scan FROM pg_stat_user_indexes "
+            "WHERE schemaname = 'org_fresh' AND relname IN ('recharge_recharge', 'credit_entry')"
+        )
+        scans = dict(cursor.fetchall())
+        cursor.execute(
+            "SELECT seq_scan FROM pg_stat_user_tables WHERE schemaname = 'org_fresh' AND relname = 'credit_entry'"
+        )
+        sequential = cursor.fetchone()
+    assert scans["recharge_key"] >= 20
+    assert scans["recharge_seller"] == scans["recharge_seller_status"] == scans["entry_seller"] == 0
