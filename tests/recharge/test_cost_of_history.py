@@ -152,9 +152,5 @@ def test_a_new_organizations_sales_do_not_read_the_sellers_history(world: World)
             "WHERE schemaname = 'org_fresh' AND relname IN ('recharge_recharge', 'credit_entry')"
         )
         scans = dict(cursor.fetchall())
-        cursor.execute(
-            "SELECT seq_scan FROM pg_stat_user_tables WHERE schemaname = 'org_fresh' AND relname = 'credit_entry'"
-        )
-        sequential = cursor.fetchone()
     assert scans["recharge_key"] >= 20
     assert scans["recharge_seller"] == scans["recharge_seller_status"] == scans["entry_seller"] == 0
