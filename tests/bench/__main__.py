@@ -160,7 +160,7 @@ class Bench:
             organization = provision(slug, 10)
             if entries:
                 console.print(f"  filling in {name} entries …")
-                fill_history(organization, entries)
+                fill_history(self.here, organization, entries)
             sellers = self.here.sellers_file(slug, lines_for(organization))
             contenders[f"a sale, {name} before it"] = self.http(sellers)
             contenders[f"a page of the statement, {name}"] = self.http(sellers, method="GET", path="/api/v1/entries")

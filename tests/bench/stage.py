@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg2
 import urllib3
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,7 +160,9 @@ _HISTORY = """
     INNER JOIN credit_account AS account ON account.seller_id = seller.id
     CROSS JOIN generate_series(1, %(each)s) AS n
     CROSS JOIN LATERAL (
-        SELECT timestamptz '2015-01-01' + (n * %(sellers)s + seller.id) * interval '1 second' AS moment
+        SELECT
+            timestamptz '2015-01-01' + ((account.last_number + n) * %(sellers)s + seller.id) * interval '1 second'
+                AS moment
     ) AS moments;
     INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at)
     SELECT uuid7_at(moment), seller_id, number, 'recharge', -1, balance_after, id, moment FROM sale;
@@ -168,7 +171,7 @@ _HISTORY = """
         completed_at
     )
     SELECT
-        id, seller_id, 'history-' || n, '+98912' || lpad((n %% 10000000)::text, 7, '0'), 'mci', 1, 'succeeded', '',
+        id, seller_id, 'history-' || number, '+98912' || lpad((n %% 10000000)::text, 7, '0'), 'mci', 1, 'succeeded', '',
         balance_after, moment, moment
     FROM sale;
     UPDATE credit_account SET balance = balance - %(each)s, last_number = last_number + %(each)s;
@@ -176,16 +179,21 @@ _HISTORY = """
 """
 
 
-def fill_history(organization: Organization, entries: int) -> None:
+def fill_history(stage: Stage, organization: Organization, entries: int) -> None:
     """So many sales on the books of an organization, and the tables as autovacuum would have left them."""
     from django.db import connection
     from django_tenants.utils import schema_context
 
     sellers = len(organization.user_ids)
     with schema_context(f"org_{organization.slug}"), connection.cursor() as cursor:
-        cursor.execute(_HISTORY, {"each": entries // sellers, "sellers": sellers})
+        for _ in range(max(1, entries // 10**6)):
+            cursor.execute(_HISTORY, {"each": min(entries, 10**6) // sellers, "sellers": sellers})
         cursor.execute("VACUUM (ANALYZE) credit_entry, recharge_recharge, credit_account")
-        cursor.execute("CHECKPOINT")
+    # What was written must not be written out while others are measured.
+    superuser = psycopg2.connect(stage.database_url.replace("//recharge@", "//postgres@", 1))
+    superuser.autocommit = True
+    superuser.cursor().execute("CHECKPOINT")
+    superuser.close()
 
 
 def memory_of_connections(stage: Stage) -> tuple[int, int]:
