@@ -60,9 +60,13 @@ BEGIN
         FROM unnest(p_idempotency_keys, p_phone_numbers, p_operators, p_amounts)
             WITH ORDINALITY AS given (idempotency_key, phone_number, operator, amount, item)
     ) AS asked
-    LEFT JOIN recharge_recharge AS existing
-        ON existing.idempotency_key = asked.idempotency_key
-        AND existing.seller_id + 0 = p_seller_id;  -- see recharge_sell
+    -- One look-up an item, by the key's index ("+ 0": see recharge_sell). LIMIT keeps the planner from reading the whole
+    -- table into a hash instead, as it would when it plans this while the table is empty.
+    LEFT JOIN LATERAL (
+        SELECT * FROM recharge_recharge AS recharge
+        WHERE recharge.idempotency_key = asked.idempotency_key AND recharge.seller_id + 0 = p_seller_id
+        LIMIT 1
+    ) AS existing ON true;
 
     v_now := clock_timestamp();
     FOR i IN 1 .. v_items LOOP
@@ -138,9 +142,10 @@ BEGIN
         given.outcome,
         given.balance,
         v_balance,
-        CASE WHEN given.outcome IN ('created', 'replayed') THEN recharge END
+        CASE WHEN given.outcome IN ('created', 'replayed') THEN recharge::recharge_recharge END
     FROM unnest(v_outcomes, v_balances, v_ids) WITH ORDINALITY AS given (outcome, balance, id, i)
-    LEFT JOIN recharge_recharge AS recharge ON recharge.id = given.id
+    -- LIMIT: as above.
+    LEFT JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.id LIMIT 1) AS recharge ON true
     ORDER BY given.i;
 END;
 $$;
