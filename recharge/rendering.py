@@ -1,4 +1,4 @@
-"""A recharge as the API shows it, made by hand: as RechargeSerializer does (a test compares), in 3 µs instead of 60."""
+"""A recharge as the API shows it, made by hand: as RechargeSerializer does (a test compares), in 3 µs, not 198."""
 
 from datetime import datetime
 from typing import Any

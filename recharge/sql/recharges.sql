@@ -38,7 +38,8 @@ BEGIN
 
     -- "+ 0" leaves the planner one index, the key's. This is planned while an organization's tables are empty and looks
     -- the same to it by the index of a seller's recharges, of which every sale would then read all, until the statistics
-    -- of the table are made a minute or two later. It doubled the rate of a new organization's hot sellers.
+    -- of the table are made a minute or two later. (A hot seller's rate over HTTP ÷ that of 1,000 sellers, in new
+    -- organizations: 0.40 without, 0.80 with it; tests/bench, table "shapes".)
     SELECT * INTO sold FROM recharge_recharge
     WHERE idempotency_key = p_idempotency_key AND seller_id + 0 = p_seller_id;
     IF FOUND THEN
