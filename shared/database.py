@@ -1,5 +1,6 @@
 """Calling the money functions: one statement, one round trip, in autocommit."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -21,13 +22,13 @@ class SellerBusy(Problem):
         )
 
 
-def call_function(schema: str, function: str, columns: str, arguments: list[Any]) -> tuple[Any, ...]:
+def call_function(schema: str, function: str, columns: str, arguments: Sequence[Any]) -> tuple[Any, ...]:
     """The one row that :func:`call_set_function` gives for a function that answers one."""
     (row,) = call_set_function(schema, function, columns, arguments)
     return row
 
 
-def call_set_function(schema: str, function: str, columns: str, arguments: list[Any]) -> list[tuple[Any, ...]]:
+def call_set_function(schema: str, function: str, columns: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Calls one of the SQL functions of an organization's schema and returns the rows that it answers.
 
     The name is schema-qualified and the function pins its own search path, so this goes to the driver's cursor beside
@@ -41,8 +42,23 @@ def call_set_function(schema: str, function: str, columns: str, arguments: list[
         SellerBusy: the lock was not granted within the function's ``lock_timeout``.
         django.db.OperationalError: the database can't be reached.
     """
-    connection.ensure_connection()
-    statement = _statement(schema, function, columns, len(arguments))
+    return _call(_statement(schema, function, columns, len(arguments)), arguments)
+
+
+def call_for_each(
+    schema: str, function: str, columns: str, arguments: Sequence[Sequence[Any]]
+) -> list[tuple[Any, ...]]:
+    """Calls a function that answers one row as often as there are lists of arguments, in their order, in one statement.
+
+    Either all of it is done or none. For the rest see :func:`call_set_function`.
+    """
+    if len(arguments) == 1:
+        return call_set_function(schema, function, columns, arguments[0])
+    statement = _statement(schema, function, columns, len(arguments[0]), calls=len(arguments))
+    return _call(statement, [argument for call in arguments for argument in call])
+
+
+def _call(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
     try:
         return _execute(statement, arguments)
     except (OperationalError, InterfaceError) as error:
@@ -72,19 +88,25 @@ def lock_seller(organization_id: int, seller_id: int) -> None:
 
 
 @lru_cache(maxsize=10_000)
-def _statement(schema: str, function: str, columns: str, arguments: int) -> str:
+def _statement(schema: str, function: str, columns: str, arguments: int, calls: int = 1) -> str:
     # `columns` is a constant of our own source.
-    composed = sql.SQL("SELECT {} FROM {}.{}({}) AS answer").format(
-        sql.SQL(columns),
-        sql.Identifier(schema),
-        sql.Identifier(function),
-        sql.SQL(", ").join([sql.Placeholder()] * arguments),
-    )
+    selected, called = sql.SQL(columns), sql.Identifier(schema, function)
+    given = sql.SQL(", ").join([sql.Placeholder()] * arguments)
+    if calls == 1:
+        composed = sql.SQL("SELECT {} FROM {}({}) AS answer").format(selected, called, given)
+    else:
+        # A nested loop over the rows of VALUES, as they stand.
+        names = sql.SQL(", ").join(sql.Identifier(f"argument_{i}") for i in range(arguments))
+        rows = sql.SQL(", ").join([sql.SQL("({})").format(given)] * calls)
+        composed = sql.SQL("SELECT {} FROM (VALUES {}) AS given ({}), LATERAL {}({}) AS answer").format(
+            selected, rows, names, called, names
+        )
+    connection.ensure_connection()  # it knows how names are quoted
     statement: str = composed.as_string(connection.connection)
     return statement
 
 
-def _execute(statement: str, arguments: list[Any]) -> list[tuple[Any, ...]]:
+def _execute(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors, connection.connection.cursor() as cursor:

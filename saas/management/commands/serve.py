@@ -9,7 +9,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-THREADS = 4
+THREADS = 5
 """Per worker process. A thread mostly waits for PostgreSQL; more of them only take turns at the interpreter."""
 
 

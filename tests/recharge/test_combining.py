@@ -1,0 +1,211 @@
+"""Sales of one seller that meet in a process: sold together, each answered as if alone."""
+
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from django.db import IntegrityError, connection, transaction
+
+from credit.errors import InsufficientCredit
+from credit.models import Entry
+from recharge import services
+from recharge.combining import Combiner
+from recharge.models import Recharge
+from recharge.services import sell_recharge
+from shared.database import SellerBusy, lock_seller
+from shared.idempotency import IdempotencyKeyReused
+from tests.locks import advisory_locks, holding_lock, wait_until
+from tests.world import Organization, give_credit
+
+
+class Calls:
+    """What a combiner calls; the first call waits until it is told to go on."""
+
+    def __init__(self, fails: Callable[[list[Any]], Exception | None] = lambda orders: None, largest: int = 20) -> None:
+        self.made: list[tuple[Any, list[Any]]] = []
+        self.may_go_on = threading.Event()
+        self.combiner: Combiner[Any, Any, Any] = Combiner(self._call, largest)
+        self._fails = fails
+
+    def _call(self, key: Any, orders: list[Any]) -> list[Any]:
+        self.made.append((key, orders))
+        if len(self.made) == 1:
+            assert self.may_go_on.wait(30)
+        error = self._fails(orders)
+        if error is not None:
+            raise error
+        return [f"{key} {order}" for order in orders]
+
+    def gather(self, pool: ThreadPoolExecutor, key: Any, orders: list[Any]) -> list[Future[Any]]:
+        """Gives all the orders while the first of them is under way."""
+        futures = []
+        for count, order in enumerate(orders):
+            futures.append(pool.submit(self.combiner.carry_out, key, order))
+            wait_until_gathered(self.combiner, key, count)
+        return futures
+
+
+def wait_until_gathered(combiner: Combiner[Any, Any, Any], key: Any, count: int) -> None:
+    """Waits until a call is under way and so many wait for it to end."""
+    wait_until(lambda: len(combiner._gathered.get(key, [])) == count and key in combiner._gathered, f"{count} gathered")
+
+
+def test_what_comes_during_a_call_is_the_next_call_and_everyone_gets_their_own_result() -> None:
+    calls = Calls()
+    with ThreadPoolExecutor(6) as pool:
+        futures = calls.gather(pool, "seller", [0, 1, 2, 3, 4, 5])
+        calls.may_go_on.set()
+        assert [future.result(30) for future in futures] == [f"seller {order}" for order in range(6)]
+    assert calls.made == [("seller", [0]), ("seller", [1, 2, 3, 4, 5])]
+    assert not calls.combiner._gathered
+
+
+def test_a_call_takes_no_more_than_it_may() -> None:
+    calls = Calls(largest=2)
+    with ThreadPoolExecutor(6) as pool:
+        futures = calls.gather(pool, "seller", [0, 1, 2, 3, 4, 5])
+        calls.may_go_on.set()
+        assert [future.result(30) for future in futures] == [f"seller {order}" for order in range(6)]
+    assert [orders for _, orders in calls.made] == [[0], [1, 2], [3, 4], [5]]
+
+
+def test_another_sellers_sales_do_not_wait() -> None:
+    calls = Calls()
+    with ThreadPoolExecutor(2) as pool:
+        (first,) = calls.gather(pool, "one", [0])
+        assert calls.combiner.carry_out("two", 7) == "two 7"
+        calls.may_go_on.set()
+        assert first.result(30) == "one 0"
+
+
+def test_after_a_call_that_fails_the_gathered_are_carried_out() -> None:
+    calls = Calls(fails=lambda orders: ValueError("no") if orders == [0] else None)
+    with ThreadPoolExecutor(3) as pool:
+        first, *others = calls.gather(pool, "seller", [0, 1, 2])
+        calls.may_go_on.set()
+        assert isinstance(first.exception(30), ValueError)
+        assert [future.result(30) for future in others] == ["seller 1", "seller 2"]
+
+
+def test_one_bad_order_does_not_fail_the_others_of_its_call() -> None:
+    calls = Calls(fails=lambda orders: ValueError("no") if 2 in orders else None)
+    with ThreadPoolExecutor(4) as pool:
+        _, leader, bad, good = calls.gather(pool, "seller", [0, 1, 2, 3])
+        calls.may_go_on.set()
+        assert good.result(30) == "seller 3"
+        assert leader.result(30) == "seller 1"
+        assert isinstance(bad.exception(30), ValueError)
+
+
+def test_a_call_that_finds_the_seller_busy_is_not_made_again_for_each() -> None:
+    calls = Calls(fails=lambda orders: SellerBusy() if len(orders) > 1 else None)
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = calls.gather(pool, "seller", [0, 1, 2, 3])
+        calls.may_go_on.set()
+        assert first.result(30) == "seller 0"
+        assert all(isinstance(future.exception(30), SellerBusy) for future in others)
+    assert len(calls.made) == 2
+
+
+def _sell(acme: Organization, amount: int = 5000, key: str | None = None) -> Any:
+    try:
+        return sell_recharge(
+            organization=acme.row,
+            seller_id=acme.member.id,
+            idempotency_key=key or uuid.uuid4().hex,
+            phone_number="+989121234567",
+            operator="mci",
+            amount=amount,
+        )
+    except Exception as error:  # noqa: BLE001 - what it came to
+        return error
+    finally:
+        if threading.current_thread() is not threading.main_thread():
+            connection.close()
+
+
+def _together(acme: Organization, calls: list[dict[str, Any]]) -> list[Any]:
+    """What these sales (in this order) came to, made while an earlier one waits for the seller's lock."""
+    who = (acme.row.schema_name, acme.row.pk, acme.member.id)
+    with ThreadPoolExecutor(len(calls) + 1) as pool:
+        with holding_lock(acme.row, acme.member.id):
+            pool.submit(_sell, acme, 1)
+            futures = []
+            for count, call in enumerate(calls):
+                wait_until_gathered(services._combined, who, count)
+                futures.append(pool.submit(_sell, acme, **call))
+            wait_until_gathered(services._combined, who, len(calls))
+        return [future.result(30) for future in futures]
+
+
+def test_sales_that_meet_are_one_transaction(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 100_000)
+    sold = _together(acme, [{"amount": 1000 + i} for i in range(7)])
+    assert [one.row.amount for one in sold] == [1000 + i for i in range(7)]
+    assert acme.member.balance() == 100_000 - 1 - sum(1000 + i for i in range(7))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(DISTINCT xmin::text) FROM {acme.row.schema_name}.recharge_recharge")
+        assert cursor.fetchone()[0] == 2
+
+
+def test_each_of_those_that_meet_is_decided_for_itself_in_its_turn(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 10_001)
+    first, poor, replay, reused, last = _together(
+        acme,
+        [
+            {"amount": 6000, "key": "a"},
+            {"amount": 5000, "key": "b"},
+            {"amount": 6000, "key": "a"},
+            {"amount": 4000, "key": "a"},
+            {"amount": 4000, "key": "c"},
+        ],
+    )
+    assert (first.is_replay, first.row.balance_after) == (False, 4000)
+    assert isinstance(poor, InsufficientCredit)
+    assert poor.members == {"balance": 4000, "required": 5000}
+    assert (replay.is_replay, replay.row.id) == (True, first.row.id)
+    assert isinstance(reused, IdempotencyKeyReused)
+    assert last.row.balance_after == 0
+    assert acme.member.balance() == 0
+
+
+def test_an_impossible_sale_among_them_fails_alone(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 10_001)
+    leader, impossible, other = _together(acme, [{"amount": 1000}, {"amount": -5}, {"amount": 2000}])
+    assert (leader.row.amount, other.row.amount) == (1000, 2000)
+    assert isinstance(impossible, IntegrityError)
+    assert acme.member.balance() == 7000
+
+
+def test_a_sale_inside_a_transaction_is_that_transactions_alone(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 10_000)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL search_path = {acme.row.schema_name}")
+            lock_seller(acme.row.pk, acme.member.id)
+            other = pool.submit(_sell, acme, 1000)
+            wait_until(lambda: (acme.row.pk, acme.member.id, False) in advisory_locks(), "the other waits for the lock")
+            mine = _sell(acme, 2000)
+            transaction.set_rollback(True)
+        assert mine.row.balance_after == 8000
+        assert other.result(30).row.balance_after == 9000
+    assert acme.member.balance() == 9000
+
+
+def test_the_books_show_no_trace_of_meeting(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 10_000)
+    _together(acme, [{"amount": 1000}] * 5)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET search_path = {acme.row.schema_name}")
+    try:
+        entries = list(Entry.objects.order_by("number"))
+        recharges = {recharge.id: recharge for recharge in Recharge.objects.all()}
+    finally:
+        connection.set_schema_to_public()
+    assert [entry.number for entry in entries] == [1, 2, 3, 4, 5, 6, 7]
+    assert [entry.id for entry in entries] == sorted(entry.id for entry in entries)
+    for entry in entries[1:]:
+        assert entry.balance_after == recharges[entry.reference].balance_after
