@@ -39,10 +39,13 @@ Contender = Callable[[float], Burst]
 console = Console(width=120)
 
 
-def take_turns(title: str, contenders: dict[str, Contender], seconds: float, rounds: int) -> None:
-    """Measures the contenders one after the other, round after round; prints medians and their ratio to the first."""
+def take_turns(title: str, contenders: dict[str, Contender], seconds: float, rounds: int, warm_up: float = 1) -> None:
+    """Measures the contenders one after the other, round after round; prints medians and their ratio to the first.
+
+    All in seconds: how long each is measured in a round, and how long it runs before anything is measured.
+    """
     for contender in contenders.values():
-        contender(1)  # warms up
+        contender(warm_up)
     bursts: dict[str, list[Burst]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
@@ -56,7 +59,7 @@ def take_turns(title: str, contenders: dict[str, Contender], seconds: float, rou
             statistics.median(getattr(run, field) for run in runs) for field in ("rate", "p50", "p95", "p99")
         )
         spread = (max(run.rate for run in runs) - min(run.rate for run in runs)) / rate
-        latencies = [f"{p50:.1f}", f"{p95:.1f}", f"{p99:.1f}", f"{p99 / p50:.1f}"] if p50 else ["", "", "", ""]
+        latencies = (f"{p50:.1f}", f"{p95:.1f}", f"{p99:.1f}", f"{p99 / p50:.1f}")
         table.add_row(name, f"{rate:,.0f}", f"{rate / first:.2f}", *latencies, f"{spread:.0%}")
     console.print(table)
     prove_the_books()
@@ -87,13 +90,12 @@ class Bench:
         scripts = [load.sale_script(self.here.directory, one.slug, one.id, one.seller_ids) for one in organizations]
 
         def run(seconds: float) -> Burst:
-            rate = load.money_function(self.here.database_url, scripts, connections=connections, seconds=seconds)
-            return Burst(rate, 0, 0, 0, 0, 0)
+            return load.money_function(self.here.database_url, scripts, connections=connections, seconds=seconds)
 
         return run
 
-    def take_turns(self, title: str, contenders: dict[str, Contender]) -> None:
-        take_turns(title, contenders, self.seconds, self.rounds)
+    def take_turns(self, title: str, contenders: dict[str, Contender], warm_up: float = 1) -> None:
+        take_turns(title, contenders, self.seconds, self.rounds, warm_up)
 
     def sale(self) -> None:
         self.take_turns(
@@ -167,16 +169,15 @@ class Bench:
         self.take_turns("History, 10 sellers, 16 connections", contenders)
 
     def width(self) -> None:
-        """The same load over more and more organizations. Takes minutes to provision them."""
-        lines: list[str] = []
-        contenders = {}
+        """The same load, from as many sellers, over more and more organizations. Takes minutes to provision them."""
+        sellers, contenders = 500, {}
         for count in (1, 100, 500):
-            console.print(f"  provisioning up to {count} organizations …")
-            while len(lines) < count:
-                lines += lines_for(provision(f"w{len(lines)}", 1))
+            console.print(f"  provisioning {count} organizations …")
+            made = [provision(f"w{count}-{number}", sellers // count) for number in range(count)]
+            lines = [line for organization in made for line in lines_for(organization)]
             contenders[f"over {count} organizations"] = self.http(self.here.sellers_file(f"width-{count}", lines))
-        # One connection for all its threads' requests sees all of them; how much of their catalogues does it keep?
-        self.take_turns("Width, 1 seller an organization, 16 connections", contenders)
+        # Each of the server's connections makes its plans for each organization once, and then has them.
+        self.take_turns("Width, 500 sellers, 16 connections", contenders, warm_up=60)
         connections, each = memory_of_connections(self.here)
         console.print(f"  {connections} connections of the server hold {each} MiB each for themselves")
 

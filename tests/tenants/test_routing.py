@@ -1,6 +1,8 @@
 """From the host of a request to its organization: whatever is written in a Host header, an organization is found by its
 own name or nothing is found, and the connection never stays on an organization's schema."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -249,26 +251,91 @@ def assert_on_public() -> None:
         assert cursor.fetchone() == (None,)
 
 
-def test_what_a_process_remembers_of_hosts_is_young_and_bounded(
-    acme: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes everything that a process remembers of hosts too old."""
+
+    def pass_the_time() -> None:
+        now = routing.time.monotonic()
+        monkeypatch.setattr(routing.time, "monotonic", lambda: now + routing.CACHE_SECONDS + 0.01)
+
+    return pass_the_time
+
+
+def test_what_a_process_remembers_of_hosts_is_young(acme: Organization, later: Callable[[], None]) -> None:
     assert routing.CACHE_SECONDS <= 5
-    for number in range(50):
-        assert routing.organization_at(f"made-up-{number}.recharge.test") is None
-    assert not routing._cache  # nothing that a stranger makes up is remembered
     routing.organization_at(acme.host)
     OrganizationRow.objects.filter(slug="acme").update(name="Renamed")
     try:
-        found = routing.organization_at(acme.host)
-        assert found
-        assert found.name == "Acme"
-        now = routing.time.monotonic()
-        monkeypatch.setattr(routing.time, "monotonic", lambda: now + routing.CACHE_SECONDS + 0.01)
-        found = routing.organization_at(acme.host)
-        assert found
-        assert found.name == "Renamed"
+        assert name_at(acme.host) == "Acme"
+        later()
+        assert name_at(acme.host) == "Renamed"
     finally:
         OrganizationRow.objects.filter(slug="acme").update(name="Acme")
+
+
+def name_at(host: str) -> str:
+    found = routing.organization_at(host)
+    assert found
+    return found.name
+
+
+def test_a_host_that_is_taken_away_is_soon_nowhere(acme: Organization, later: Callable[[], None]) -> None:
+    extra = Domain.objects.create(tenant=acme.row, domain="extra.recharge.test")
+    assert name_at(extra.domain) == "Acme"
+    extra.delete()
+    later()
+    assert routing.organization_at("extra.recharge.test") is None
+
+
+def test_what_a_process_remembers_of_hosts_is_bounded(
+    acme: Organization, globex: Organization, later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(50):
+        assert routing.organization_at(f"made-up-{number}.recharge.test") is None
+    assert not routing._organizations  # nothing that a stranger makes up is remembered
     monkeypatch.setattr(routing, "CACHED_HOSTS", 1)
-    routing.organization_at("globex.recharge.test")
-    assert list(routing._cache) == ["globex.recharge.test"]
+    assert name_at(acme.host) == "Acme"
+    assert name_at(globex.host) == "Globex"
+    assert list(routing._organizations) == [acme.host]
+    later()
+    routing.organization_at("nosuch.recharge.test")
+    later()
+    routing.organization_at("nosuch.recharge.test")
+    assert not routing._organizations  # nobody asked for it in all that time
+
+
+def test_the_hosts_in_use_are_looked_up_together(
+    acme: Organization,
+    globex: Organization,
+    later: Callable[[], None],
+    django_assert_num_queries: Callable[[int], AbstractContextManager[Any]],
+) -> None:
+    for host in (acme.host, globex.host):
+        routing.organization_at(host)
+    later()
+    with django_assert_num_queries(1):
+        for host in (acme.host, globex.host) * 3:
+            assert routing.organization_at(host)
+
+
+def test_a_connection_that_has_seen_many_organizations_is_closed(
+    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What PostgreSQL keeps of each of them for the life of a connection must not grow for ever."""
+    backends = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            backends.append(cursor.fetchone()[0])
+        return HttpResponse()
+
+    middleware = RoutingMiddleware(view)
+    monkeypatch.setattr(routing, "ORGANIZATIONS_PER_CONNECTION", 1)
+    connection.close()
+    for organization in (acme, acme, acme, globex, acme, acme, globex):
+        middleware(request_to(organization))
+    first, second = backends[0], backends[-1]
+    assert first != second
+    assert backends == [first, first, first, first, second, second, second]
