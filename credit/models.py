@@ -4,6 +4,7 @@ Balances and entries are written by the SQL function ``ledger_post`` alone (sql/
 reading them. Amounts are whole Tomans.
 """
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -49,6 +50,10 @@ class Entry(models.Model):
         CREDIT = "credit"
         RECHARGE = "recharge"
         REFUND = "refund"
+        LATE_CHARGE = "late_charge"
+        """A recharge that had failed, and was refunded, turned out to have been delivered."""
+        REVERSAL = "reversal"
+        """A recharge that had succeeded was taken back by the operator."""
         ADJUSTMENT = "adjustment"
 
     id = models.UUIDField(primary_key=True, editable=False)
@@ -56,7 +61,7 @@ class Entry(models.Model):
     seller = models.ForeignKey(Account, on_delete=models.PROTECT, db_index=False)
     number = models.BigIntegerField()
     """1, 2, 3 … for each seller, without a gap."""
-    kind = models.CharField(max_length=10, choices=Kind)
+    kind = models.CharField(max_length=11, choices=Kind)
     amount = models.BigIntegerField()
     balance_after = models.BigIntegerField()
     reference = models.UUIDField()
@@ -77,8 +82,8 @@ class Entry(models.Model):
             models.CheckConstraint(condition=Q(number__gte=1), name="entry_number_positive"),
             models.CheckConstraint(condition=Q(balance_after__gte=0), name="entry_balance_not_negative"),
             models.CheckConstraint(
-                condition=Q(kind="recharge", amount__lt=0)
-                | Q(kind__in=["credit", "refund"], amount__gt=0)
+                condition=Q(kind__in=["recharge", "late_charge"], amount__lt=0)
+                | Q(kind__in=["credit", "refund", "reversal"], amount__gt=0)
                 | (Q(kind="adjustment") & ~Q(amount=0)),
                 name="entry_sign",
             ),
@@ -129,3 +134,95 @@ class CreditRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} Tomans, {self.status}"
+
+
+class WebhookEndpoint(models.Model):
+    """An address of a seller's own system, or of the organization's, that is told what happens."""
+
+    class Event(models.TextChoices):
+        RECHARGE_SUCCEEDED = "recharge.succeeded"
+        RECHARGE_FAILED = "recharge.failed"
+        RECHARGE_REVERSED = "recharge.reversed"
+        CREDIT_REQUEST_APPROVED = "credit_request.approved"
+        CREDIT_REQUEST_REJECTED = "credit_request.rejected"
+
+    class Disabled(models.TextChoices):
+        NO = ""
+        BY_HAND = "by_hand"
+        GONE = "gone"
+        """It answered 410."""
+        FAILING = "failing"
+        """Nothing has reached it for five days."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, null=True, db_index=False)
+    """Whose events it gets; null: those of all sellers, for the organization itself."""
+    url = models.CharField(max_length=2000)
+    events = ArrayField(models.CharField(max_length=30, choices=Event))
+    secret = models.TextField()
+    """Encrypted (shared/secrets.py); so is the next one."""
+    previous_secret = models.TextField(blank=True)
+    previous_secret_until = models.DateTimeField(null=True)
+    """Until then messages are signed with both."""
+    disabled = models.CharField(max_length=7, choices=Disabled, blank=True)
+    failing_since = models.DateTimeField(null=True)
+    """Of the first failure since the last message that arrived."""
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["seller", "id"], name="webhook_endpoint_seller")]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class WebhookMessage(models.Model):
+    """One event for one endpoint. It is written in the transaction of the change that it tells of, by webhook_emit."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        DELIVERED = "delivered"
+        FAILED = "failed"
+        """Given up after a day, or when its endpoint was disabled."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    """UUIDv7 of ``created_at``; with ``msg_`` before it, the ``webhook-id``, the same at each attempt."""
+    endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, db_index=False)
+    event = models.CharField(max_length=30, choices=WebhookEndpoint.Event)
+    data = models.JSONField()
+    status = models.CharField(max_length=9, choices=Status, default=Status.PENDING)
+    attempts = models.IntegerField(default=0)
+    due_at = models.DateTimeField(null=True)
+    """When it is to be tried (again); null: never by itself."""
+    created_at = models.DateTimeField()
+    delivered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["endpoint", "id"], name="webhook_message_endpoint"),
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="webhook_message_due"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status="pending") | Q(status__in=["delivered", "failed"]), name="webhook_message_status"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event}, {self.status}"
+
+
+class WebhookAttempt(models.Model):
+    """One attempt to hand a message over."""
+
+    message = models.ForeignKey(WebhookMessage, on_delete=models.CASCADE)
+    attempted_at = models.DateTimeField()
+    latency_ms = models.IntegerField()
+    status_code = models.IntegerField(null=True)
+    """Null: nothing was answered; ``error`` says why."""
+    error = models.CharField(max_length=300, blank=True)
+    answer = models.CharField(max_length=500, blank=True)
+    """The beginning of the answer's body."""
+
+    def __str__(self) -> str:
+        return f"{self.status_code or self.error}"

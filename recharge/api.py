@@ -19,7 +19,7 @@ from recharge.models import Recharge
 from recharge.operators import Operator
 from recharge.rendering import rendered_recharge
 from shared.exports import CSVRenderer, csv_response, pages_of
-from shared.fields import IdParameter, StrictSerializer, TimeParameter
+from shared.fields import IdParameter, StrictBooleanField, StrictSerializer, TimeParameter
 from shared.idempotency import LONGEST_KEY, idempotency_key_of, replayed
 from shared.money import TomansField
 from shared.openapi import IDEMPOTENCY_KEY, REPLAYED
@@ -87,6 +87,9 @@ class NewRechargeSerializer(StrictSerializer):
     operator = serializers.ChoiceField(
         Operator.choices, required=False, help_text="For ported numbers; found from the number otherwise."
     )
+    allow_duplicate = StrictBooleanField(
+        default=False, help_text="Sell it although the same was sold to this number a moment ago."
+    )
 
 
 class RechargeSerializer(serializers.ModelSerializer[Recharge]):
@@ -150,6 +153,7 @@ class RechargesView(APIView):
             phone_number=sale.phone_number,
             operator=sale.operator,
             amount=sale.amount,
+            allow_duplicate=sale.allow_duplicate,
         )
         data = rendered_recharge(sold.row)
         return replayed(Response(data)) if sold.is_replay else Response(data, status=status.HTTP_201_CREATED)

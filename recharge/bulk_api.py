@@ -35,6 +35,7 @@ class ItemSerializer(StrictSerializer):
     phone_number = PhoneNumberField()
     amount = TomansField()
     operator = serializers.ChoiceField(Operator.choices, required=False)
+    allow_duplicate = StrictBooleanField(default=False)
 
 
 class BulkSerializer(StrictSerializer):

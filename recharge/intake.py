@@ -6,7 +6,7 @@ other endpoints give; NewRechargeSerializer and ItemSerializer describe the same
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -17,7 +17,7 @@ from shared.idempotency import is_idempotency_key
 from shared.money import LARGEST_AMOUNT
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
 
-_SALE = frozenset(("phone_number", "amount", "operator"))
+_SALE = frozenset(("phone_number", "amount", "operator", "allow_duplicate"))
 _ITEM = frozenset((*_SALE, "idempotency_key"))
 _OPERATORS = {operator.value for operator in Operator}
 _REQUIRED = ("required", "This field is required.")
@@ -31,6 +31,8 @@ class Sale:
     phone_number: str
     operator: str
     amount: int
+    allow_duplicate: bool = field(default=False, kw_only=True)
+    """Whether it is meant, even if the same was sold a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,11 @@ def _read(body: Mapping[str, Any], known: frozenset[str]) -> tuple[list[tuple[st
             faults.append(("operator", "unknown_operator", "The operator of this number is not known; name it."))
         else:
             values["operator"] = found.value
+
+    if "allow_duplicate" in body:
+        values["allow_duplicate"] = body["allow_duplicate"]
+        if not isinstance(body["allow_duplicate"], bool):
+            faults.append(("allow_duplicate", "invalid", "Must be a valid boolean."))
     return faults, values
 
 

@@ -82,6 +82,7 @@ def _sell(request: HttpRequest) -> HttpResponse | None:
             phone_number=sale.phone_number,
             operator=sale.operator,
             amount=sale.amount,
+            allow_duplicate=sale.allow_duplicate,
         )
     except Problem as problem:
         return problem_response(request, problem)

@@ -1,9 +1,11 @@
 """What an organization's schema stores of the recharges it sold."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
 from credit.models import Seller
+from recharge.operators import Operator
 from shared.money import LARGEST_AMOUNT
 
 
@@ -19,6 +21,17 @@ class Recharge(models.Model):
         """Certainly not delivered, and refunded."""
         UNKNOWN = "unknown"
         """The gateway did not answer; debited until it is known."""
+
+    class Late(models.TextChoices):
+        """What came after its end, if anything did; for an admin to look at."""
+
+        NO = ""
+        CHARGED = "charged"
+        """It had failed and was refunded, then it was delivered after all: charged again."""
+        OWED = "owed"
+        """The same, but the balance did not bear the charge: the seller owes its amount."""
+        REVERSED = "reversed"
+        """It had succeeded, then the operator took it back: the seller has the amount again."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     """UUIDv7 of ``created_at``: sorts by time."""
@@ -36,6 +49,16 @@ class Recharge(models.Model):
     created_at = models.DateTimeField()
     completed_at = models.DateTimeField(null=True)
 
+    gateway = models.CharField(max_length=50)
+    """The name of the gateway that delivers it, as the settings were when it was sold."""
+    late = models.CharField(max_length=8, choices=Late, blank=True)
+    due_at = models.DateTimeField(null=True)
+    """When the delivery worker is to do something about it; null: nothing is to be done."""
+    submitted_at = models.DateTimeField(null=True)
+    """When a worker first took it to submit it; from then on its gateway may have it. Null: it certainly has not."""
+    attempts = models.IntegerField(default=0)
+    """How many there were; the number of the last."""
+
     class Meta:
         indexes = [
             models.Index(fields=["seller", "id"], name="recharge_seller"),
@@ -45,6 +68,9 @@ class Recharge(models.Model):
             models.Index(
                 fields=["seller", "status", "id"], condition=~Q(status="succeeded"), name="recharge_seller_status"
             ),
+            # The table is its own queue.
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="recharge_due"),
+            models.Index(fields=["late", "id"], condition=~Q(late=""), name="recharge_late"),
         ]
         constraints = [
             # The key first: an admin looks for one without knowing whose it is.
@@ -52,12 +78,119 @@ class Recharge(models.Model):
             models.CheckConstraint(condition=Q(amount__gte=1, amount__lte=LARGEST_AMOUNT), name="recharge_amount"),
             models.CheckConstraint(condition=Q(balance_after__gte=0), name="recharge_balance_not_negative"),
             models.CheckConstraint(
-                condition=Q(status__in=["pending", "unknown"], completed_at__isnull=True, failure="")
-                | Q(status="succeeded", completed_at__gte=F("created_at"), failure="")
-                | (Q(status="failed", completed_at__gte=F("created_at")) & ~Q(failure="")),
+                condition=Q(status__in=["pending", "unknown"], completed_at__isnull=True, failure="", late="")
+                | Q(status="succeeded", completed_at__gte=F("created_at"), failure="", late__in=["", "charged", "owed"])
+                | (Q(status="failed", completed_at__gte=F("created_at"), late__in=["", "reversed"]) & ~Q(failure="")),
                 name="recharge_state",
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.amount} Tomans, {self.status}"
+
+
+class Attempt(models.Model):
+    """One thing that was done to get a recharge delivered: written before its gateway is called, completed after."""
+
+    class Action(models.TextChoices):
+        SUBMIT = "submit"
+        INQUIRE = "inquire"
+        RESOLVE = "resolve"
+        """An admin settled it by hand."""
+
+    class Outcome(models.TextChoices):
+        OPEN = "open"
+        """Not answered yet, or the worker was killed before it could say."""
+        ACCEPTED = "accepted"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        UNKNOWN = "unknown"
+        UNSENT = "unsent"
+        """Certainly nothing was sent."""
+        MISSING = "missing"
+        """The gateway says that it never got it."""
+
+    recharge = models.ForeignKey(Recharge, on_delete=models.PROTECT, db_index=False)
+    number = models.IntegerField()
+    """1, 2, 3 … for each recharge."""
+    action = models.CharField(max_length=7, choices=Action)
+    gateway = models.CharField(max_length=50)
+    started_at = models.DateTimeField()
+    latency_ms = models.IntegerField(null=True)
+    outcome = models.CharField(max_length=9, choices=Outcome)
+    reason = models.CharField(max_length=200, blank=True)
+    operator_reference = models.CharField(max_length=100, blank=True)
+    answer = models.CharField(max_length=1000, blank=True)
+    """The beginning of the raw answer, free of secrets."""
+    by = models.CharField(max_length=150, blank=True)
+    """The username of the admin who resolved it."""
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["recharge", "number"], name="attempt_number")]
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.action}, {self.outcome}"
+
+
+class GatewaySettings(models.Model):
+    """A gateway as the organization has set it up."""
+
+    class Kind(models.TextChoices):
+        INSTANT = "instant"
+        SIMULATOR = "simulator"
+        HTTP = "http"
+
+    name = models.CharField(max_length=50, unique=True)
+    kind = models.CharField(max_length=9, choices=Kind)
+    url = models.CharField(max_length=2000, blank=True)
+    """Of an http gateway."""
+    key_id = models.CharField(max_length=100, blank=True)
+    """Tells the operator whose signature it is."""
+    secret = models.TextField(blank=True)
+    """Encrypted (shared/secrets.py)."""
+    connect_timeout_ms = models.IntegerField(default=3000)
+    read_timeout_ms = models.IntegerField(default=10000)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OperatorSettings(models.Model):
+    """What an organization has settled for one operator. Without a row: the instant gateway, any amount."""
+
+    operator = models.CharField(max_length=20, primary_key=True, choices=Operator)
+    gateway = models.ForeignKey(GatewaySettings, on_delete=models.PROTECT, null=True)
+    """Null: the instant one."""
+    amounts = ArrayField(models.BigIntegerField(), default=list, blank=True)
+    """The amounts that may be sold, in Tomans; empty: any from the least to the most."""
+    least_amount = models.BigIntegerField(default=1)
+    most_amount = models.BigIntegerField(default=LARGEST_AMOUNT)
+
+    def __str__(self) -> str:
+        return self.operator
+
+
+class Settings(models.Model):
+    """The one row (its id is 1) of what else an organization has settled. Without it: the defaults."""
+
+    duplicate_window = models.IntegerField(default=0)
+    """Seconds in which the same seller, number and amount is taken for a slip; 0: never."""
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="settings_one_row")]
+
+    def __str__(self) -> str:
+        return "settings"
+
+
+class Transition(models.Model):
+    """The changes of a recharge's status that there are; the database refuses any other."""
+
+    old = models.CharField(max_length=9)
+    new = models.CharField(max_length=9)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["old", "new"], name="transition_once")]
+
+    def __str__(self) -> str:
+        return f"{self.old} → {self.new}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -11,13 +12,13 @@ from credit.errors import BalanceLimitExceeded, InsufficientCredit
 from credit.queries import seller_is_active
 from credit.services import Written
 from recharge.combining import Combiner
-from recharge.gateways import gateway_for
 from recharge.intake import Item
 from recharge.models import Recharge
 from recharge.queries import balance_of
 from shared.database import call_for_each, call_function, call_set_function
 from shared.errors import NotFound, Problem, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
+from shared.wakeups import wake_workers
 from tenants.models import Organization
 
 _FIELDS = (
@@ -32,6 +33,11 @@ _FIELDS = (
     "balance_after",
     "created_at",
     "completed_at",
+    "gateway",
+    "late",
+    "due_at",
+    "submitted_at",
+    "attempts",
 )
 _SOLD = "outcome, balance, " + ", ".join(f"(sold).{name}" for name in _FIELDS)
 _SOLD_IN_BULK = f"balance_after_call, {_SOLD}"
@@ -42,6 +48,27 @@ class AlreadySettled(Problem):
     """409: the recharge has succeeded or failed for good."""
 
     status, code, title = 409, "already_settled", "Already settled"
+
+
+class AmountNotSold(Problem):
+    """409: the organization does not sell this amount of this operator; nothing was written."""
+
+    status, code, title = 409, "amount_not_sold", "Amount not sold"
+
+    def __init__(self, operator: str) -> None:
+        super().__init__(f"This amount is not sold for {operator}; GET /operators has those that are.")
+
+
+class PossibleDuplicate(Problem):
+    """409: the seller sold the same amount to the same number a moment ago; nothing was written."""
+
+    status, code, title = 409, "possible_duplicate", "Possible duplicate"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The same amount was sold to this number a moment ago. "
+            'If it is meant, send it again with "allow_duplicate": true.'
+        )
 
 
 class NotSold(Problem):
@@ -61,6 +88,7 @@ def sell_recharge(
     phone_number: str,
     operator: str,
     amount: int,
+    allow_duplicate: bool = False,
 ) -> Written[Recharge]:
     """Sells one recharge of ``amount`` Tomans: debits the seller and records it, both or neither; once per key.
 
@@ -70,24 +98,39 @@ def sell_recharge(
         InsufficientCredit: the balance does not bear it; nothing was written, and the key may be used again.
         SellerInactive: the seller was switched off.
         IdempotencyKeyReused: the key was used for another number, operator or amount.
+        AmountNotSold: the organization does not sell this amount of this operator.
+        PossibleDuplicate: the same was sold a moment ago, and ``allow_duplicate`` does not say that it is meant.
         SellerBusy: too much else was going on for this seller; nothing was written.
     """
     who = (organization.schema_name, organization.pk, seller_id)
-    item = Item(phone_number, operator, amount, idempotency_key)
+    item = Item(phone_number, operator, amount, idempotency_key, allow_duplicate=allow_duplicate)
     if connection.in_atomic_block:  # the caller's transaction, which no other thread's sale may become part of
         (answer,) = _sell(who, [item])
     else:
         answer = _combined.carry_out(who, item)
     outcome, balance, *values = answer
+    if outcome in ("created", "replayed"):
+        sold = Written(_recharge(values), is_replay=outcome == "replayed")
+        if sold.row.due_at is not None and not sold.is_replay:
+            wake_workers(organization.pk)
+        return sold
+    raise _refusal(outcome, balance, item)
+
+
+def _refusal(outcome: str, balance: int, item: Item) -> Problem:
     match outcome:
-        case "created" | "replayed":
-            return Written(_recharge(values), is_replay=outcome == "replayed")
         case "insufficient_credit":
-            raise InsufficientCredit(balance=balance, required=amount)
+            return InsufficientCredit(balance=balance, required=item.amount)
         case "key_reused":
-            raise IdempotencyKeyReused
+            return IdempotencyKeyReused()
+        case "amount_not_sold":
+            return AmountNotSold(item.operator)
+        case "possible_duplicate":
+            return PossibleDuplicate()
         case "seller_inactive":
-            raise SellerInactive
+            return SellerInactive()
+        case "not_sold":
+            return NotSold()
     raise AssertionError(outcome)
 
 
@@ -110,7 +153,7 @@ def _sell(who: _Who, items: Sequence[Item]) -> list[tuple[Any, ...]]:
             item.phone_number,
             item.operator,
             item.amount,
-            gateway_for(item.operator).settles_in_sale,
+            item.allow_duplicate,
         ]
         for item in items
     ]
@@ -164,7 +207,7 @@ def sell_recharges(
             [item.phone_number for item in items],
             [item.operator for item in items],
             [item.amount for item in items],
-            [gateway_for(item.operator).settles_in_sale for item in items],
+            [item.allow_duplicate for item in items],
             atomic,
         ],
     )
@@ -172,46 +215,71 @@ def sell_recharges(
         raise SellerInactive
     results = []
     for item, (_, outcome, balance, *values) in zip(items, rows, strict=True):
-        match outcome:
-            case "created" | "replayed":
-                results.append(ItemResult(Written(_recharge(values), is_replay=outcome == "replayed"), None))
-            case "insufficient_credit":
-                results.append(ItemResult(None, InsufficientCredit(balance=balance, required=item.amount)))
-            case "key_reused":
-                results.append(ItemResult(None, IdempotencyKeyReused()))
-            case "not_sold":
-                results.append(ItemResult(None, NotSold()))
-            case _:
-                raise AssertionError(outcome)
+        if outcome in ("created", "replayed"):
+            results.append(ItemResult(Written(_recharge(values), is_replay=outcome == "replayed"), None))
+        else:
+            results.append(ItemResult(None, _refusal(outcome, balance, item)))
+    if any(result.sold and result.sold.row.due_at for result in results):
+        wake_workers(organization.pk)
     return BulkResult(results, balance=rows[0][0])
+
+
+class Settlement(StrEnum):
+    """What telling the end of a recharge came to; see recharge_settle in sql/recharges.sql."""
+
+    SETTLED = "settled"
+    REPLAYED = "replayed"
+    CHARGED_LATE = "charged_late"
+    OWED = "owed"
+    REVERSED = "reversed"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A recharge, and what was done about it."""
+
+    row: Recharge
+    settlement: Settlement
 
 
 def settle_recharge(
     *, organization: Organization, recharge_id: UUID, status: Recharge.Status, failure: str = ""
-) -> Written[Recharge]:
+) -> Settled:
     """Records what became of a recharge.
 
-    ``FAILED`` (with its reason in ``failure``) refunds it in the same transaction, once; ``UNKNOWN`` does not.
+    ``FAILED`` (with its reason in ``failure``) refunds it in the same transaction, once; ``UNKNOWN`` does not. What is
+    told after the end, and otherwise, is booked as an entry of its own.
 
     Raises:
         NotFound: there is no such recharge.
-        AlreadySettled: it has succeeded or failed before, and not the same.
+        AlreadySettled: it has ended, and nothing that is told changes that.
         BalanceLimitExceeded: the refund would pass the largest balance.
         SellerBusy: too much else was going on for this seller; nothing was written.
     """
-    outcome, *values = call_function(
-        organization.schema_name, "recharge_settle", _SETTLED, [organization.pk, recharge_id, str(status), failure]
-    )
+    return _settled(organization, "recharge_settle", [organization.pk, recharge_id, str(status), failure])
+
+
+def resolve_recharge(
+    *, organization: Organization, recharge_id: UUID, status: Recharge.Status, reason: str, by: str
+) -> Settled:
+    """Settles by hand what an admin has cleared up with the operator, and keeps who (a username) did it and why.
+
+    Raises:
+        As :func:`settle_recharge`.
+    """
+    return _settled(organization, "recharge_resolve", [organization.pk, recharge_id, str(status), reason, by])
+
+
+def _settled(organization: Organization, function: str, arguments: list[Any]) -> Settled:
+    outcome, *values = call_function(organization.schema_name, function, _SETTLED, arguments)
     match outcome:
-        case "settled" | "replayed":
-            return Written(_recharge(values), is_replay=outcome == "replayed")
         case "already_settled":
-            raise AlreadySettled(f"This recharge has {_recharge(values).status} before.")
+            raise AlreadySettled(f"This recharge has {_recharge(values).status} for good.")
         case "over_limit":
             raise BalanceLimitExceeded("The balance would pass 9007199254740991 Tomans; nothing was done.")
         case "not_found":
             raise NotFound("There is no such recharge.")
-    raise AssertionError(outcome)
+    return Settled(_recharge(values), Settlement(outcome))
 
 
 def _recharge(values: list[Any]) -> Recharge:

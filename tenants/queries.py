@@ -22,3 +22,8 @@ def organization_by_slug(slug: str) -> Organization:
 def working_organizations() -> QuerySet[Organization]:
     """Those whose schema is complete: active and suspended ones, in the order they were made."""
     return Organization.objects.exclude(status=Organization.Status.PROVISIONING).order_by("pk")
+
+
+def active_organizations() -> QuerySet[Organization]:
+    """Those that may be worked for."""
+    return Organization.objects.filter(status=Organization.Status.ACTIVE).order_by("pk")

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 import psycopg2
 from django.db import connection
+from django_tenants.utils import tenant_context
 from psycopg2 import sql
 
+from recharge.models import GatewaySettings, OperatorSettings
 from tenants.models import Organization
 from tests.world import database_url
 
@@ -47,14 +49,22 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+def sell_through_sandbox(organization: Organization, operator: str = "telekish") -> None:
+    """Has this operator's recharges delivered by a simulator: pending until a worker takes them."""
+    with tenant_context(organization):
+        gateway, _ = GatewaySettings.objects.get_or_create(name="sandbox", kind="simulator")
+        OperatorSettings.objects.get_or_create(operator=operator, gateway=gateway)
+
+
 def sell_pending(organization: Organization, seller_id: int, amount: int = 5000) -> uuid.UUID:
-    """A recharge that is accepted and not yet delivered, as a gateway that takes its time leaves it."""
+    """A recharge that is accepted and not yet delivered: there is no worker that would."""
+    sell_through_sandbox(organization)
     with connection.cursor() as cursor:
         cursor.execute(
             sql.SQL("SELECT (sold).id FROM {}.recharge_sell(%s, %s, %s, %s, %s, %s, false)").format(
                 sql.Identifier(organization.schema_name)
             ),
-            [organization.pk, seller_id, uuid.uuid4().hex, "+989121234567", "mci", amount],
+            [organization.pk, seller_id, uuid.uuid4().hex, "+989121234567", "telekish", amount],
         )
         recharge_id: uuid.UUID = cursor.fetchone()[0]
         return recharge_id

@@ -158,7 +158,14 @@ def access_token(user: User, slug: str | None, role: str, seller_id: int | None)
 
 _EMPTY = """
     SET CONSTRAINTS ALL IMMEDIATE;
+    DELETE FROM recharge_attempt;
     DELETE FROM recharge_recharge;
+    DELETE FROM recharge_operatorsettings;
+    DELETE FROM recharge_gatewaysettings;
+    DELETE FROM recharge_settings;
+    DELETE FROM credit_webhookattempt;
+    DELETE FROM credit_webhookmessage;
+    DELETE FROM credit_webhookendpoint;
     DELETE FROM credit_creditrequest;
     DELETE FROM credit_account;
     DELETE FROM credit_seller;

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -64,6 +65,98 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="WebhookEndpoint",
+            fields=[
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ("url", models.CharField(max_length=2000)),
+                (
+                    "events",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            choices=[
+                                ("recharge.succeeded", "Recharge Succeeded"),
+                                ("recharge.failed", "Recharge Failed"),
+                                ("recharge.reversed", "Recharge Reversed"),
+                                ("credit_request.approved", "Credit Request Approved"),
+                                ("credit_request.rejected", "Credit Request Rejected"),
+                            ],
+                            max_length=30,
+                        ),
+                        size=None,
+                    ),
+                ),
+                ("secret", models.TextField()),
+                ("previous_secret", models.TextField(blank=True)),
+                ("previous_secret_until", models.DateTimeField(null=True)),
+                (
+                    "disabled",
+                    models.CharField(
+                        blank=True,
+                        choices=[("", "No"), ("by_hand", "By Hand"), ("gone", "Gone"), ("failing", "Failing")],
+                        max_length=7,
+                    ),
+                ),
+                ("failing_since", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "seller",
+                    models.ForeignKey(
+                        db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to="credit.seller"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="WebhookMessage",
+            fields=[
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                (
+                    "event",
+                    models.CharField(
+                        choices=[
+                            ("recharge.succeeded", "Recharge Succeeded"),
+                            ("recharge.failed", "Recharge Failed"),
+                            ("recharge.reversed", "Recharge Reversed"),
+                            ("credit_request.approved", "Credit Request Approved"),
+                            ("credit_request.rejected", "Credit Request Rejected"),
+                        ],
+                        max_length=30,
+                    ),
+                ),
+                ("data", models.JSONField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("pending", "Pending"), ("delivered", "Delivered"), ("failed", "Failed")],
+                        default="pending",
+                        max_length=9,
+                    ),
+                ),
+                ("attempts", models.IntegerField(default=0)),
+                ("due_at", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField()),
+                ("delivered_at", models.DateTimeField(null=True)),
+                (
+                    "endpoint",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.CASCADE, to="credit.webhookendpoint"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="WebhookAttempt",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("attempted_at", models.DateTimeField()),
+                ("latency_ms", models.IntegerField()),
+                ("status_code", models.IntegerField(null=True)),
+                ("error", models.CharField(blank=True, max_length=300)),
+                ("answer", models.CharField(blank=True, max_length=500)),
+                ("message", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="credit.webhookmessage")),
+            ],
+        ),
+        migrations.CreateModel(
             name="Entry",
             fields=[
                 ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
@@ -75,9 +168,11 @@ class Migration(migrations.Migration):
                             ("credit", "Credit"),
                             ("recharge", "Recharge"),
                             ("refund", "Refund"),
+                            ("late_charge", "Late Charge"),
+                            ("reversal", "Reversal"),
                             ("adjustment", "Adjustment"),
                         ],
-                        max_length=10,
+                        max_length=11,
                     ),
                 ),
                 ("amount", models.BigIntegerField()),
@@ -141,6 +236,27 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
+            model_name="webhookendpoint",
+            index=models.Index(fields=["seller", "id"], name="webhook_endpoint_seller"),
+        ),
+        migrations.AddIndex(
+            model_name="webhookmessage",
+            index=models.Index(fields=["endpoint", "id"], name="webhook_message_endpoint"),
+        ),
+        migrations.AddIndex(
+            model_name="webhookmessage",
+            index=models.Index(
+                condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="webhook_message_due"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="webhookmessage",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status", "pending"), ("status__in", ["delivered", "failed"]), _connector="OR"),
+                name="webhook_message_status",
+            ),
+        ),
+        migrations.AddIndex(
             model_name="entry",
             index=models.Index(fields=["seller", "id"], name="entry_seller"),
         ),
@@ -180,8 +296,8 @@ class Migration(migrations.Migration):
             model_name="entry",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    models.Q(("amount__lt", 0), ("kind", "recharge")),
-                    models.Q(("amount__gt", 0), ("kind__in", ["credit", "refund"])),
+                    models.Q(("amount__lt", 0), ("kind__in", ["recharge", "late_charge"])),
+                    models.Q(("amount__gt", 0), ("kind__in", ["credit", "refund", "reversal"])),
                     models.Q(("kind", "adjustment"), models.Q(("amount", 0), _negated=True)),
                     _connector="OR",
                 ),
@@ -190,5 +306,6 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL((SQL / "uuid7.sql").read_text()),
         migrations.RunSQL((SQL / "ledger.sql").read_text()),
+        migrations.RunSQL((SQL / "webhooks.sql").read_text()),
         migrations.RunSQL((SQL / "credit_requests.sql").read_text()),
     ]

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -14,6 +15,59 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.CreateModel(
+            name="GatewaySettings",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=50, unique=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("instant", "Instant"), ("simulator", "Simulator"), ("http", "Http")], max_length=9
+                    ),
+                ),
+                ("url", models.CharField(blank=True, max_length=2000)),
+                ("key_id", models.CharField(blank=True, max_length=100)),
+                ("secret", models.TextField(blank=True)),
+                ("connect_timeout_ms", models.IntegerField(default=3000)),
+                ("read_timeout_ms", models.IntegerField(default=10000)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="OperatorSettings",
+            fields=[
+                (
+                    "operator",
+                    models.CharField(
+                        choices=[
+                            ("mci", "Hamrah-e Aval (MCI)"),
+                            ("irancell", "Irancell (MTN)"),
+                            ("rightel", "RighTel"),
+                            ("aptel", "ApTel"),
+                            ("espadan", "Espadan (MTCE)"),
+                            ("telekish", "TeleKish"),
+                        ],
+                        max_length=20,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "amounts",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.BigIntegerField(), blank=True, default=list, size=None
+                    ),
+                ),
+                ("least_amount", models.BigIntegerField(default=1)),
+                ("most_amount", models.BigIntegerField(default=1000000000000)),
+                (
+                    "gateway",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to="recharge.gatewaysettings"
+                    ),
+                ),
+            ],
+        ),
         migrations.CreateModel(
             name="Recharge",
             fields=[
@@ -38,54 +92,168 @@ class Migration(migrations.Migration):
                 ("balance_after", models.BigIntegerField()),
                 ("created_at", models.DateTimeField()),
                 ("completed_at", models.DateTimeField(null=True)),
+                ("gateway", models.CharField(max_length=50)),
+                (
+                    "late",
+                    models.CharField(
+                        blank=True,
+                        choices=[("", "No"), ("charged", "Charged"), ("owed", "Owed"), ("reversed", "Reversed")],
+                        max_length=8,
+                    ),
+                ),
+                ("due_at", models.DateTimeField(null=True)),
+                ("submitted_at", models.DateTimeField(null=True)),
+                ("attempts", models.IntegerField(default=0)),
                 (
                     "seller",
                     models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to="credit.seller"),
                 ),
             ],
+        ),
+        migrations.CreateModel(
+            name="Attempt",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.IntegerField()),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[("submit", "Submit"), ("inquire", "Inquire"), ("resolve", "Resolve")], max_length=7
+                    ),
+                ),
+                ("gateway", models.CharField(max_length=50)),
+                ("started_at", models.DateTimeField()),
+                ("latency_ms", models.IntegerField(null=True)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("accepted", "Accepted"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("unknown", "Unknown"),
+                            ("unsent", "Unsent"),
+                            ("missing", "Missing"),
+                        ],
+                        max_length=9,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=200)),
+                ("operator_reference", models.CharField(blank=True, max_length=100)),
+                ("answer", models.CharField(blank=True, max_length=1000)),
+                ("by", models.CharField(blank=True, max_length=150)),
+                (
+                    "recharge",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="recharge.recharge"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Settings",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("duplicate_window", models.IntegerField(default=0)),
+            ],
             options={
-                "indexes": [
-                    models.Index(fields=["seller", "id"], name="recharge_seller"),
-                    models.Index(fields=["phone_number", "id"], name="recharge_phone"),
-                    models.Index(
-                        condition=models.Q(("status", "succeeded"), _negated=True),
-                        fields=["status", "id"],
-                        name="recharge_status",
-                    ),
-                    models.Index(
-                        condition=models.Q(("status", "succeeded"), _negated=True),
-                        fields=["seller", "status", "id"],
-                        name="recharge_seller_status",
-                    ),
-                ],
-                "constraints": [
-                    models.UniqueConstraint(fields=("idempotency_key", "seller"), name="recharge_key"),
-                    models.CheckConstraint(
-                        condition=models.Q(("amount__gte", 1), ("amount__lte", 1000000000000)), name="recharge_amount"
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("balance_after__gte", 0)), name="recharge_balance_not_negative"
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(
-                                ("completed_at__isnull", True), ("failure", ""), ("status__in", ["pending", "unknown"])
-                            ),
-                            models.Q(
-                                ("completed_at__gte", models.F("created_at")), ("failure", ""), ("status", "succeeded")
-                            ),
-                            models.Q(
-                                ("completed_at__gte", models.F("created_at")),
-                                ("status", "failed"),
-                                models.Q(("failure", ""), _negated=True),
-                            ),
-                            _connector="OR",
-                        ),
-                        name="recharge_state",
-                    ),
-                ],
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="settings_one_row")],
             },
+        ),
+        migrations.CreateModel(
+            name="Transition",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("old", models.CharField(max_length=9)),
+                ("new", models.CharField(max_length=9)),
+            ],
+            options={
+                "constraints": [models.UniqueConstraint(fields=("old", "new"), name="transition_once")],
+            },
+        ),
+        migrations.AddIndex(
+            model_name="recharge",
+            index=models.Index(fields=["seller", "id"], name="recharge_seller"),
+        ),
+        migrations.AddIndex(
+            model_name="recharge",
+            index=models.Index(fields=["phone_number", "id"], name="recharge_phone"),
+        ),
+        migrations.AddIndex(
+            model_name="recharge",
+            index=models.Index(
+                condition=models.Q(("status", "succeeded"), _negated=True),
+                fields=["status", "id"],
+                name="recharge_status",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="recharge",
+            index=models.Index(
+                condition=models.Q(("status", "succeeded"), _negated=True),
+                fields=["seller", "status", "id"],
+                name="recharge_seller_status",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="recharge",
+            index=models.Index(condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="recharge_due"),
+        ),
+        migrations.AddIndex(
+            model_name="recharge",
+            index=models.Index(
+                condition=models.Q(("late", ""), _negated=True), fields=["late", "id"], name="recharge_late"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="recharge",
+            constraint=models.UniqueConstraint(fields=("idempotency_key", "seller"), name="recharge_key"),
+        ),
+        migrations.AddConstraint(
+            model_name="recharge",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount__gte", 1), ("amount__lte", 1000000000000)), name="recharge_amount"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="recharge",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("balance_after__gte", 0)), name="recharge_balance_not_negative"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="recharge",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("completed_at__isnull", True),
+                        ("failure", ""),
+                        ("late", ""),
+                        ("status__in", ["pending", "unknown"]),
+                    ),
+                    models.Q(
+                        ("completed_at__gte", models.F("created_at")),
+                        ("failure", ""),
+                        ("late__in", ["", "charged", "owed"]),
+                        ("status", "succeeded"),
+                    ),
+                    models.Q(
+                        ("completed_at__gte", models.F("created_at")),
+                        ("late__in", ["", "reversed"]),
+                        ("status", "failed"),
+                        models.Q(("failure", ""), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="recharge_state",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="attempt",
+            constraint=models.UniqueConstraint(fields=("recharge", "number"), name="attempt_number"),
         ),
         migrations.RunSQL((SQL / "recharges.sql").read_text()),
         migrations.RunSQL((SQL / "bulk.sql").read_text()),
+        migrations.RunSQL((SQL / "delivery.sql").read_text()),
     ]

@@ -5,9 +5,8 @@
 -- each, for all items. Everything is under the seller's lock, so nothing changes in between.
 
 -- Sells the items, an index of the arrays each. With p_atomic all are sold or none is.
--- Answers one row an item, in their order; its outcome is one of recharge_sell's: created, replayed, key_reused,
--- insufficient_credit (with the balance that it met), or, in an atomic call that is refused, not_sold for those items that
--- would have been. A seller who was switched off gets no rows at all.
+-- Answers one row an item, in their order; its outcome is one of recharge_sell's, or, in an atomic call that is refused,
+-- not_sold for those items that would have been. A seller who was switched off gets no rows at all.
 CREATE FUNCTION recharge_sell_bulk(
     p_organization_id bigint,
     p_seller_id bigint,
@@ -15,7 +14,7 @@ CREATE FUNCTION recharge_sell_bulk(
     p_phone_numbers text[],
     p_operators text[],
     p_amounts bigint[],
-    p_delivered boolean[],
+    p_allow_duplicates boolean[],
     p_atomic boolean
 ) RETURNS TABLE (item integer, outcome text, balance bigint, balance_after_call bigint, sold recharge_recharge)
 LANGUAGE plpgsql VOLATILE
@@ -34,6 +33,13 @@ DECLARE
     v_outcomes text[] := array_fill(NULL::text, ARRAY[v_items]);
     v_balances bigint[] := array_fill(NULL::bigint, ARRAY[v_items]);
     v_ids uuid[] := array_fill(NULL::uuid, ARRAY[v_items]);
+    v_sold_amount boolean[];          -- by item: whether the organization sells such an amount of its operator
+    v_gateways text[];
+    v_delivered boolean[];
+    v_guarded boolean[];              -- by item: whether a duplicate of it would be refused
+    v_duplicate boolean[];            -- by item: whether it is one of an earlier call's
+    v_alike integer[];                -- by item: the first item of the call with its number and amount
+    v_sold_alike boolean[] := array_fill(false, ARRAY[v_items]);      -- by that item: whether one of them was sold
     v_refused boolean := false;
     v_earlier integer;
 BEGIN
@@ -53,13 +59,30 @@ BEGIN
             = (asked.phone_number, asked.operator, asked.amount)
             ORDER BY asked.item
         ),
-        array_agg(asked.first_item ORDER BY asked.item)
-    INTO v_existing, v_same, v_first
+        array_agg(asked.first_item ORDER BY asked.item),
+        array_agg(recharge_is_amount_sold(known.terms, asked.amount) ORDER BY asked.item),
+        array_agg((known.terms).gateway ORDER BY asked.item),
+        array_agg((known.terms).delivered ORDER BY asked.item),
+        array_agg((known.terms).duplicate_window > 0 AND NOT asked.allow_duplicate ORDER BY asked.item),
+        array_agg(
+            NOT asked.allow_duplicate
+            AND recharge_is_duplicate(known.terms, p_seller_id, asked.phone_number, asked.amount)
+            ORDER BY asked.item
+        ),
+        array_agg(asked.alike ORDER BY asked.item)
+    INTO v_existing, v_same, v_first, v_sold_amount, v_gateways, v_delivered, v_guarded, v_duplicate, v_alike
     FROM (
-        SELECT *, min(given.item) OVER (PARTITION BY given.idempotency_key)::integer AS first_item
-        FROM unnest(p_idempotency_keys, p_phone_numbers, p_operators, p_amounts)
-            WITH ORDINALITY AS given (idempotency_key, phone_number, operator, amount, item)
+        SELECT
+            *,
+            min(given.item) OVER (PARTITION BY given.idempotency_key)::integer AS first_item,
+            min(given.item) OVER (PARTITION BY given.phone_number, given.amount)::integer AS alike
+        FROM unnest(p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, p_allow_duplicates)
+            WITH ORDINALITY AS given (idempotency_key, phone_number, operator, amount, allow_duplicate, item)
     ) AS asked
+    INNER JOIN (
+        SELECT named.operator, recharge_terms_of(named.operator) AS terms
+        FROM (SELECT DISTINCT operator FROM unnest(p_operators) AS operator) AS named
+    ) AS known USING (operator)
     -- One look-up an item, by the key's index ("+ 0": see recharge_sell). LIMIT keeps the planner from reading the whole
     -- table into a hash instead, as it would when it plans this while the table is empty.
     LEFT JOIN LATERAL (
@@ -82,6 +105,10 @@ BEGIN
                     THEN 'replayed'
                 ELSE 'key_reused'
             END;
+        ELSIF NOT v_sold_amount[i] THEN
+            v_outcomes[i] := 'amount_not_sold';
+        ELSIF v_duplicate[i] OR (v_guarded[i] AND v_sold_alike[v_alike[i]]) THEN
+            v_outcomes[i] := 'possible_duplicate';
         ELSIF p_amounts[i] > v_balance THEN
             v_outcomes[i] := 'insufficient_credit';
         ELSE
@@ -89,10 +116,11 @@ BEGIN
             -- A microsecond apart, so that ids sort as the items were given.
             v_ids[i] := uuid7_at(v_now + i * interval '1 microsecond');
             v_winner[v_first[i]] := i;
+            v_sold_alike[v_alike[i]] := true;
             v_outcomes[i] := 'created';
         END IF;
         v_balances[i] := v_balance;
-        v_refused := v_refused OR v_outcomes[i] IN ('key_reused', 'insufficient_credit');
+        v_refused := v_refused OR v_outcomes[i] NOT IN ('created', 'replayed');
     END LOOP;
 
     IF p_atomic AND v_refused THEN
@@ -121,20 +149,30 @@ BEGIN
 
     INSERT INTO recharge_recharge (
         id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
-        completed_at
+        completed_at, gateway, late, due_at, attempts
     )
     SELECT
         given.id, p_seller_id, given.idempotency_key, given.phone_number, given.operator, given.amount,
         CASE WHEN given.delivered THEN 'succeeded' ELSE 'pending' END, '', given.balance,
         v_now + given.i * interval '1 microsecond',
-        CASE WHEN given.delivered THEN v_now + given.i * interval '1 microsecond' END
+        CASE WHEN given.delivered THEN v_now + given.i * interval '1 microsecond' END,
+        given.gateway, '', CASE WHEN NOT given.delivered THEN v_now END, 0
     FROM unnest(
-        v_ids, v_outcomes, v_balances, p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, p_delivered
+        v_ids, v_outcomes, v_balances, p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, v_gateways,
+        v_delivered
     ) WITH ORDINALITY AS given (
-        id, outcome, balance, idempotency_key, phone_number, operator, amount, delivered, i
+        id, outcome, balance, idempotency_key, phone_number, operator, amount, gateway, delivered, i
     )
     WHERE given.outcome = 'created'
     ORDER BY given.i;
+
+    IF webhook_is_wanted(p_seller_id) THEN
+        PERFORM webhook_emit('recharge.succeeded', p_seller_id, recharge_data(recharge))
+        FROM unnest(v_ids, v_outcomes, v_delivered) WITH ORDINALITY AS given (id, outcome, delivered, i)
+        INNER JOIN recharge_recharge AS recharge ON recharge.id = given.id
+        WHERE given.outcome = 'created' AND given.delivered
+        ORDER BY given.i;
+    END IF;
 
     RETURN QUERY
     SELECT

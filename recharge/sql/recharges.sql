@@ -1,9 +1,103 @@
 -- Recharges: sold once per idempotency key, paid for in the transaction that records them, refunded once if they fail.
 
--- Sells one recharge of p_amount Tomans. p_delivered: its gateway settles it in this very transaction.
+-- The changes of a recharge's status that there are. The last two are news after the end: see recharge_settle.
+INSERT INTO recharge_transition (old, new) VALUES
+    ('pending', 'unknown'),
+    ('pending', 'succeeded'),
+    ('pending', 'failed'),
+    ('unknown', 'succeeded'),
+    ('unknown', 'failed'),
+    ('failed', 'succeeded'),
+    ('succeeded', 'failed');
+
+CREATE FUNCTION recharge_refuse_transition() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM recharge_transition AS known WHERE known.old = OLD.status AND known.new = NEW.status
+    ) THEN
+        RAISE EXCEPTION 'a recharge does not go from % to %', OLD.status, NEW.status
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END;
+$$;
+
+CREATE TRIGGER recharge_transition
+BEFORE UPDATE OF status ON recharge_recharge
+FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION recharge_refuse_transition();
+
+
+-- A recharge as the API shows it.
+CREATE FUNCTION recharge_data(p_recharge recharge_recharge) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+RETURN jsonb_build_object(
+    'id', p_recharge.id,
+    'seller_id', p_recharge.seller_id,
+    'phone_number', p_recharge.phone_number,
+    'operator', p_recharge.operator,
+    'amount', p_recharge.amount,
+    'status', p_recharge.status,
+    'failure', nullif(p_recharge.failure, ''),
+    'balance_after', p_recharge.balance_after,
+    'created_at', rfc3339(p_recharge.created_at),
+    'completed_at', rfc3339(p_recharge.completed_at)
+);
+
+
+-- What the organization has settled for an operator, or the defaults. delivered: its gateway succeeds by itself and
+-- touches nothing outside, so that a sale is recorded as delivered in the very transaction that pays for it.
+CREATE TYPE recharge_terms AS (
+    gateway text, delivered boolean, amounts bigint[], least_amount bigint, most_amount bigint, duplicate_window integer
+);
+
+CREATE FUNCTION recharge_terms_of(p_operator text) RETURNS recharge_terms
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT
+        coalesce(gateway.name, 'instant'),
+        coalesce(gateway.kind, 'instant') = 'instant',
+        coalesce(operator.amounts, '{}'),
+        coalesce(operator.least_amount, 1),
+        coalesce(operator.most_amount, 9223372036854775807),
+        coalesce((SELECT settings.duplicate_window FROM recharge_settings AS settings), 0)
+    FROM (SELECT) AS always
+    LEFT JOIN recharge_operatorsettings AS operator ON operator.operator = p_operator
+    LEFT JOIN recharge_gatewaysettings AS gateway ON gateway.id = operator.gateway_id;
+END;
+
+CREATE FUNCTION recharge_is_amount_sold(p_terms recharge_terms, p_amount bigint) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN CASE
+    WHEN cardinality((p_terms).amounts) > 0 THEN p_amount = ANY ((p_terms).amounts)
+    ELSE p_amount BETWEEN (p_terms).least_amount AND (p_terms).most_amount
+END;
+
+
+-- Whether the seller has sold this amount to this number so lately that it may be a slip. What failed does not count.
+CREATE FUNCTION recharge_is_duplicate(
+    p_terms recharge_terms, p_seller_id bigint, p_phone_number text, p_amount bigint
+) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT (p_terms).duplicate_window > 0 AND EXISTS (
+        SELECT FROM recharge_recharge
+        WHERE phone_number = p_phone_number AND seller_id + 0 = p_seller_id AND amount = p_amount
+            AND status <> 'failed'
+            AND created_at > clock_timestamp() - (p_terms).duplicate_window * interval '1 second'
+    );
+END;
+
+
+-- Sells one recharge of p_amount Tomans.
 --   created              the row is new, and the seller is debited
 --   replayed             the key was used before with the same content; the row as it is now
 --   key_reused           the key was used before with other content
+--   amount_not_sold      the organization does not sell this amount of this operator
+--   possible_duplicate   the same was sold lately (and p_allow_duplicate does not say that it is meant)
 --   insufficient_credit  the balance (which is given) does not bear it
 --   seller_inactive      nothing was looked at
 -- The first two come with the row; the others wrote nothing, and the key may be used again.
@@ -14,7 +108,7 @@ CREATE FUNCTION recharge_sell(
     p_phone_number text,
     p_operator text,
     p_amount bigint,
-    p_delivered boolean,
+    p_allow_duplicate boolean,
     OUT outcome text,
     OUT balance bigint,
     OUT sold recharge_recharge
@@ -26,6 +120,7 @@ AS $$
 DECLARE
     v_now timestamptz;
     v_id uuid;
+    v_terms recharge_terms;
     v_posting ledger_posting;
 BEGIN
     -- Before anything is read: of two with one key at once, the second waits here and then finds the first.
@@ -52,6 +147,16 @@ BEGIN
         RETURN;
     END IF;
 
+    v_terms := recharge_terms_of(p_operator);
+    IF NOT recharge_is_amount_sold(v_terms, p_amount) THEN
+        outcome := 'amount_not_sold';
+        RETURN;
+    END IF;
+    IF NOT p_allow_duplicate AND recharge_is_duplicate(v_terms, p_seller_id, p_phone_number, p_amount) THEN
+        outcome := 'possible_duplicate';
+        RETURN;
+    END IF;
+
     v_now := clock_timestamp();
     v_id := uuid7_at(v_now);
     v_posting := ledger_post(p_organization_id, p_seller_id, 'recharge', -p_amount, v_id);
@@ -63,25 +168,35 @@ BEGIN
 
     INSERT INTO recharge_recharge (
         id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
-        completed_at
+        completed_at, gateway, late, due_at, attempts
     )
     VALUES (
         v_id, p_seller_id, p_idempotency_key, p_phone_number, p_operator, p_amount,
-        CASE WHEN p_delivered THEN 'succeeded' ELSE 'pending' END, '', v_posting.balance, v_now,
-        CASE WHEN p_delivered THEN v_now END
+        CASE WHEN v_terms.delivered THEN 'succeeded' ELSE 'pending' END, '', v_posting.balance, v_now,
+        CASE WHEN v_terms.delivered THEN v_now END, v_terms.gateway, '', CASE WHEN NOT v_terms.delivered THEN v_now END,
+        0
     )
     RETURNING * INTO sold;
+    IF v_terms.delivered AND webhook_is_wanted(p_seller_id) THEN
+        PERFORM webhook_emit('recharge.succeeded', p_seller_id, recharge_data(sold));
+    END IF;
     outcome := 'created';
 END;
 $$;
 
 
--- Records what became of a recharge: succeeded, failed (which refunds it) or unknown (which does not).
+-- Records what became of a recharge: succeeded, failed (which refunds it) or unknown (which does not). It may be told
+-- again, and it may be told otherwise after the end, since operators are late and change their minds: then the change is
+-- booked as an entry of its own, and the recharge says so (late) to an admin.
 --   settled          now
 --   replayed         that is what it was already; nothing was done
---   already_settled  it had succeeded or failed before; nothing was done
---   over_limit       the refund would pass the largest balance; nothing was done
+--   charged_late     it had failed, and was delivered after all: charged again
+--   owed             the same, but the balance does not bear the charge; told again, it is tried again
+--   reversed         it had succeeded, and was taken back: the seller has its amount again
+--   already_settled  it has ended, and is not unknown; or was reversed, after which nothing changes
+--   over_limit       the refund or the reversal would pass the largest balance; nothing was done
 --   not_found        there is no such recharge
+-- All but the last come with the row.
 CREATE FUNCTION recharge_settle(
     p_organization_id bigint,
     p_recharge_id uuid,
@@ -96,40 +211,83 @@ SET lock_timeout = '3s'
 AS $$
 DECLARE
     v_seller_id bigint;
+    v_status text;
+    v_locked boolean;
+    v_was text;
+    v_late text := '';
 BEGIN
-    -- Whose lock to take. The one thing that is read before the lock: a recharge never changes its seller.
-    SELECT seller_id INTO v_seller_id FROM recharge_recharge WHERE id = p_recharge_id;
+    -- Whose lock to take, and whether. A recharge never changes its seller.
+    SELECT seller_id, status INTO v_seller_id, v_status FROM recharge_recharge WHERE id = p_recharge_id;
     IF NOT FOUND THEN
         outcome := 'not_found';
         RETURN;
     END IF;
-    PERFORM seller_lock(p_organization_id, v_seller_id);
+    -- That a recharge in flight succeeded or is unknown moves no money, so that the seller's sales needn't wait for it.
+    v_locked := p_status = 'failed' OR v_status IN ('succeeded', 'failed');
+    IF v_locked THEN
+        PERFORM seller_lock(p_organization_id, v_seller_id);
+    END IF;
 
     SELECT * INTO settled FROM recharge_recharge WHERE id = p_recharge_id FOR UPDATE;
-    IF settled.status = p_status THEN
+    IF NOT v_locked AND settled.status IN ('succeeded', 'failed') THEN
+        -- It ended just now. The seller's lock comes before the row's, everywhere; so begin anew.
+        RAISE serialization_failure USING MESSAGE = 'the recharge was settled at the same time';
+    END IF;
+
+    IF settled.status = p_status AND settled.late <> 'owed' THEN
         outcome := 'replayed';
         RETURN;
     END IF;
-    IF settled.status IN ('succeeded', 'failed') THEN
+
+    outcome := 'settled';
+    v_was := settled.status;
+    IF settled.status IN ('succeeded', 'failed') AND (p_status = 'unknown' OR settled.late = 'reversed') THEN
         outcome := 'already_settled';
         RETURN;
-    END IF;
-
-    IF p_status = 'failed' THEN
+    ELSIF settled.status IN ('pending', 'unknown') AND p_status = 'failed' THEN
         IF NOT (ledger_post(p_organization_id, v_seller_id, 'refund', settled.amount, p_recharge_id)).posted THEN
             outcome := 'over_limit';
             RETURN;
         END IF;
+    ELSIF p_status = 'succeeded' AND (settled.status = 'failed' OR settled.late = 'owed') THEN
+        IF (ledger_post(p_organization_id, v_seller_id, 'late_charge', -settled.amount, p_recharge_id)).posted THEN
+            outcome := 'charged_late';
+            v_late := 'charged';
+        ELSE
+            outcome := 'owed';
+            v_late := 'owed';
+            IF settled.late = 'owed' THEN
+                RETURN;
+            END IF;
+        END IF;
+    ELSIF p_status = 'failed' AND settled.status = 'succeeded' THEN
+        outcome := 'reversed';
+        IF settled.late <> 'owed' THEN  -- what was never charged again is not given back
+            IF NOT (ledger_post(p_organization_id, v_seller_id, 'reversal', settled.amount, p_recharge_id)).posted THEN
+                outcome := 'over_limit';
+                RETURN;
+            END IF;
+            v_late := 'reversed';
+        END IF;
     END IF;
+
     UPDATE recharge_recharge
     SET status = p_status,
-        failure = p_failure,
+        failure = CASE WHEN p_status = 'failed' THEN p_failure ELSE '' END,
+        late = v_late,
+        due_at = CASE WHEN p_status = 'unknown' THEN due_at END,
         -- A clock may be set back.
         completed_at = CASE
             WHEN p_status IN ('succeeded', 'failed') THEN greatest(clock_timestamp(), created_at)
         END
     WHERE id = p_recharge_id
     RETURNING * INTO settled;
-    outcome := 'settled';
+    IF p_status NOT IN ('unknown', v_was) AND webhook_is_wanted(v_seller_id) THEN
+        PERFORM webhook_emit(
+            'recharge.' || CASE WHEN outcome = 'reversed' THEN 'reversed' ELSE p_status END,
+            v_seller_id,
+            recharge_data(settled)
+        );
+    END IF;
 END;
 $$;

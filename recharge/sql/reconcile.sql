@@ -99,13 +99,45 @@ FROM recharge_recharge AS recharge
 LEFT JOIN credit_entry AS refund
     ON refund.kind = 'refund' AND refund.reference = recharge.id
     AND refund.seller_id = recharge.seller_id AND refund.amount = recharge.amount
-WHERE recharge.status = 'failed' AND refund.id IS NULL
+WHERE (recharge.status = 'failed' AND recharge.late = '' OR recharge.late IN ('charged', 'owed'))
+    AND refund.id IS NULL
 
 UNION ALL
 SELECT 3, 'refund_without_failure', refund.seller_id, refund.id::text,
     format('entry %s refunds what is %s', refund.number, coalesce(recharge.status, 'not there'))
 FROM credit_entry AS refund LEFT JOIN recharge_recharge AS recharge ON recharge.id = refund.reference
 WHERE refund.kind = 'refund' AND recharge.status IS DISTINCT FROM 'failed'
+    AND coalesce(recharge.late, '') NOT IN ('charged', 'owed')
+
+UNION ALL
+-- What came after the end: all that was ever posted for a recharge comes to its price if it was delivered and charged,
+-- and to nothing otherwise.
+SELECT 3, 'recharge_entries_do_not_add_up', recharge.seller_id, recharge.id::text,
+    format('it is %s, %s, and its entries add up to %s', recharge.status, recharge.late, posted.amount)
+FROM recharge_recharge AS recharge
+INNER JOIN (
+    SELECT reference, sum(amount) AS amount FROM credit_entry
+    WHERE kind IN ('recharge', 'refund', 'late_charge', 'reversal') GROUP BY reference
+) AS posted ON posted.reference = recharge.id
+WHERE recharge.late <> '' AND posted.amount <> CASE
+    WHEN recharge.status = 'failed' OR recharge.late = 'owed' THEN 0 ELSE -recharge.amount
+END
+
+UNION ALL
+SELECT 3, 'late_without_entry', recharge.seller_id, recharge.id::text,
+    format('it is %s, and no entry says so', recharge.late)
+FROM recharge_recharge AS recharge
+LEFT JOIN credit_entry AS late
+    ON late.kind = CASE recharge.late WHEN 'charged' THEN 'late_charge' ELSE 'reversal' END
+    AND late.reference = recharge.id AND late.seller_id = recharge.seller_id AND abs(late.amount) = recharge.amount
+WHERE recharge.late IN ('charged', 'reversed') AND late.id IS NULL
+
+UNION ALL
+SELECT 3, 'entry_without_lateness', late.seller_id, late.id::text,
+    format('entry %s is a %s of what has none', late.number, late.kind)
+FROM credit_entry AS late LEFT JOIN recharge_recharge AS recharge ON recharge.id = late.reference
+WHERE late.kind = 'reversal' AND recharge.late IS DISTINCT FROM 'reversed'
+    OR late.kind = 'late_charge' AND coalesce(recharge.late, '') NOT IN ('charged', 'reversed')
 
 UNION ALL
 SELECT 3, 'approval_without_credit', request.seller_id, request.id::text,
@@ -133,7 +165,14 @@ SELECT 3, 'posted_twice', NULL, reference::text, format('%s entries of kind %s h
 FROM credit_entry GROUP BY kind, reference HAVING count(*) > 1
 
 UNION ALL
--- What keeps the rest true must be in force: the append-only trigger, and every CHECK and UNIQUE of these tables.
+-- What keeps the rest true must be in force: the triggers, and every CHECK and UNIQUE of these tables.
+SELECT 3, 'transitions_not_enforced', NULL, 'recharge_recharge', 'the trigger recharge_transition is missing or disabled'
+WHERE NOT EXISTS (
+    SELECT FROM pg_trigger
+    WHERE tgrelid = 'recharge_recharge'::regclass AND tgname = 'recharge_transition' AND tgenabled IN ('O', 'A')
+)
+
+UNION ALL
 SELECT 4, 'append_only_not_enforced', NULL, 'credit_entry', 'the trigger credit_entry_append_only is missing or disabled'
 WHERE NOT EXISTS (
     SELECT FROM pg_trigger

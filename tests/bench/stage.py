@@ -168,11 +168,11 @@ _HISTORY = """
     SELECT uuid7_at(moment), seller_id, number, 'recharge', -1, balance_after, id, moment FROM sale;
     INSERT INTO recharge_recharge (
         id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
-        completed_at
+        completed_at, gateway, late, attempts
     )
     SELECT
         id, seller_id, 'history-' || number, '+98912' || lpad((n %% 10000000)::text, 7, '0'), 'mci', 1, 'succeeded', '',
-        balance_after, moment, moment
+        balance_after, moment, moment, 'instant', '', 0
     FROM sale;
     UPDATE credit_account SET balance = balance - %(each)s, last_number = last_number + %(each)s;
     DROP TABLE sale;

@@ -147,7 +147,7 @@ def test_a_replay_shows_the_recharge_as_it_is_now(acme: Organization, member: Pe
     recharge_id = sell_pending(acme.row, member.id, 1000)
     with acme.context:
         key = Recharge.objects.get(pk=recharge_id).idempotency_key
-    answer = bulk(member, item(key))
+    answer = bulk(member, item(key, operator="telekish"))
     assert outcomes(answer) == [REPLAYED]
     assert answer.json["results"][0]["recharge"]["status"] == "pending"
 

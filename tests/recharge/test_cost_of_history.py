@@ -47,12 +47,12 @@ FILL = """
     FROM sale WHERE failed;
     INSERT INTO recharge_recharge (
         id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
-        completed_at
+        completed_at, gateway, late, attempts
     )
     SELECT
         id, {seller}, 'key-' || n, '+98912' || lpad(n::text, 7, '0'), 'mci', 1,
         CASE WHEN failed THEN 'failed' ELSE 'succeeded' END, CASE WHEN failed THEN 'barred' ELSE '' END,
-        {sales} - n + refunds_before, moment, completed
+        {sales} - n + refunds_before, moment, completed, 'instant', '', 0
     FROM sale;
     UPDATE credit_account SET balance = {sales} / 20000, last_number = 1 + {sales} + {sales} / 20000
     WHERE seller_id = {seller};

@@ -1,0 +1,196 @@
+"""Delivering recharges: which gateway, what its answer means, and when to ask again. (The worker's one kind of work;
+what may follow what is in sql/delivery.sql and sql/recharges.sql.)
+
+A time-out is not a failure. A recharge is refunded only when its gateway says for certain that it was not delivered, or
+when it was never sent at all and is too old to be sent now.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from django.db import connection
+from django.utils import timezone
+
+from recharge.gateways import Answer, Delivery, Gateway
+from recharge.gateways.factory import gateways_of
+from shared.database import call_set_function
+from tenants.models import Organization
+
+LEASE = timedelta(seconds=120)
+"""How long a worker has for what it claimed. Several times the longest call: see worker.MOST_HELD."""
+
+GIVE_UP_AFTER = timedelta(minutes=15)
+"""A recharge that could not even be sent for so long is refunded: its buyer has gone another way by now."""
+
+MOST_DOUBTS = 12
+"""Attempts after which a recharge that has ended is no longer asked about, although its gateway might change its mind."""
+
+SETTINGS_SECONDS = 5.0
+"""How old a worker's knowledge of an organization's gateways gets."""
+
+_log = structlog.get_logger("recharge.delivery")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A claimed recharge and what is to be done with it: ``submit`` or ``inquire``."""
+
+    id: UUID
+    seller_id: int
+    phone_number: str
+    operator: str
+    amount: int
+    status: str
+    gateway: str
+    action: str
+    number: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A gateway's answer, how long it took (milliseconds), and when to go on (seconds; None: it is settled)."""
+
+    answer: Answer
+    latency_ms: int
+    due_in: float | None
+
+
+class DeliveryWork:
+    """The recharges that are due (a ``Work`` of recharge/worker.py)."""
+
+    def __init__(self) -> None:
+        self._gateways: dict[int, tuple[float, dict[str, Gateway]]] = {}
+        self._breakers: dict[tuple[int, str], Breaker] = {}
+
+    def claim(self, organization: Organization, limit: int) -> list[Task]:
+        columns = "id, seller_id, phone_number, operator, amount, status, gateway, action, number, created_at"
+        rows = call_set_function(organization.schema_name, "recharge_claim", columns, [limit, LEASE])
+        known_at, _ = self._gateways.get(organization.pk, (float("-inf"), {}))
+        if rows and time.monotonic() > known_at + SETTINGS_SECONDS:
+            self._gateways[organization.pk] = (time.monotonic(), gateways_of(organization))
+        return [Task(*row) for row in rows]
+
+    def carry_out(self, organization: Organization, task: Task) -> Result:
+        started = time.perf_counter()
+        answer = self._ask(organization, task)
+        latency = time.perf_counter() - started
+        if answer.delivery == Delivery.UNSENT and task.created_at < timezone.now() - GIVE_UP_AFTER:
+            answer = Answer(Delivery.FAILED, reason="not_sent", raw=answer.raw)
+        return Result(answer, round(latency * 1000), _due_in(task, answer))
+
+    def _ask(self, organization: Organization, task: Task) -> Answer:
+        nothing_done = Delivery.UNSENT if task.action == "submit" else Delivery.UNKNOWN
+        gateway = self._gateways[organization.pk][1].get(task.gateway)
+        if gateway is None:
+            _log.error("gateway_not_configured", organization=organization.slug, gateway=task.gateway)
+            return Answer(nothing_done, raw="this gateway is not in the organization's settings")
+        breaker = self._breakers.setdefault((organization.pk, task.gateway), Breaker())
+        if not breaker.lets_through():
+            return Answer(nothing_done, raw="not asked: the gateway has not answered lately")
+        try:
+            call = gateway.submit if task.action == "submit" else gateway.inquire
+            answer = call(task.id, task.phone_number, task.operator, task.amount)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it may have been sent
+            _log.exception("gateway_error", organization=organization.slug, gateway=task.gateway)
+            answer = Answer(Delivery.UNKNOWN, raw=f"{type(error).__name__} in the gateway's own code")
+        breaker.note(answered=answer.delivery not in (Delivery.UNKNOWN, Delivery.UNSENT))
+        return answer
+
+    def record(self, organization: Organization, done: Sequence[tuple[Task, Result]]) -> None:
+        columns: list[list[object]] = [[], [], [], [], [], [], [], []]
+        for task, result in done:
+            answer = result.answer
+            row = (
+                task.id,
+                task.number,
+                str(answer.delivery),
+                _text(answer.reason or "no_reason_given", 200) if answer.delivery == Delivery.FAILED else "",
+                _text(answer.operator_reference, 100),
+                _text(answer.raw, 1000),
+                result.latency_ms,
+                None if result.due_in is None else timedelta(seconds=result.due_in),
+            )
+            for column, value in zip(columns, row, strict=True):
+                column.append(value)
+        settled = call_set_function(
+            organization.schema_name, "recharge_record_many", "recharge_id, outcome", [organization.pk, *columns]
+        )
+        for recharge_id, outcome in settled:
+            if outcome in ("charged_late", "owed", "reversed", "over_limit"):
+                _log.warning(
+                    "recharge_needs_a_look", organization=organization.slug, recharge=str(recharge_id), outcome=outcome
+                )
+
+    def seconds_until_due(self, organization: Organization) -> float | None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT extract(epoch FROM recharge_next_due() - clock_timestamp())::float")
+            seconds: float | None = cursor.fetchone()[0]
+            return seconds
+
+
+def _due_in(task: Task, answer: Answer) -> float | None:
+    """Seconds until something is to be done again; None: never."""
+    if answer.delivery in (Delivery.SUCCEEDED, Delivery.FAILED):
+        # Once more, if it was now that it ended and the gateway may change its mind.
+        return answer.ask_again_after if task.status in ("pending", "unknown") else None
+    if task.status not in ("pending", "unknown") and (answer.delivery == Delivery.MISSING or task.number > MOST_DOUBTS):
+        return None
+    if answer.ask_again_after is not None:
+        return answer.ask_again_after
+    longest = 60.0 if answer.delivery == Delivery.ACCEPTED else 900.0
+    if answer.delivery in (Delivery.UNSENT, Delivery.MISSING):
+        longest = 120.0
+    # Exponential backoff with jitter, so that what failed together is not tried again together.
+    return min(longest, 2.0 ** min(task.number, 20)) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _text(value: str, longest: int) -> str:
+    """What a column takes of an answer from outside: no NUL, no half of a surrogate pair, not too long."""
+    return value.replace("\x00", "").encode("utf-8", "replace").decode()[:longest]
+
+
+class Breaker:
+    """A circuit breaker: after some calls in a row that brought no answer, a gateway is left alone for a while.
+
+    Then one call is let through; if that is answered all are again, else the while doubles. For one worker process, and
+    used from several threads. (Nygard, "Release It!", 2007.)
+    """
+
+    IN_A_ROW = 5
+    SHORTEST, LONGEST = 5.0, 300.0
+    """Seconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._closed_at = 0.0
+        """The moment (of the monotonic clock) at which one call is let through; 0: all are."""
+        self._pause = self.SHORTEST
+
+    def lets_through(self) -> bool:
+        with self._lock:
+            if not self._closed_at:
+                return True
+            if time.monotonic() < self._closed_at:
+                return False
+            self._closed_at = time.monotonic() + self._pause  # the others wait for what becomes of this one
+            return True
+
+    def note(self, *, answered: bool) -> None:
+        with self._lock:
+            if answered:
+                self._failures, self._closed_at, self._pause = 0, 0.0, self.SHORTEST
+                return
+            self._failures += 1
+            if self._failures == self.IN_A_ROW:
+                self._closed_at = time.monotonic() + self._pause
+            elif self._failures > self.IN_A_ROW and self._closed_at:
+                self._pause = min(self.LONGEST, 2 * self._pause)
+                self._closed_at = time.monotonic() + self._pause

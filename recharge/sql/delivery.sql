@@ -1,0 +1,180 @@
+-- Delivery: the recharge table is its own queue. A worker claims what is due, calls gateways with no lock held, and
+-- records what they said. Any number of workers may run, and any may be killed anywhere:
+--
+-- Claiming is committed before a gateway is called, with a new time at which the recharge is due again: that is the lease.
+-- Whoever finds a recharge that was claimed to be submitted and not recorded does not know whether the gateway has it, and
+-- so inquires. It is submitted again only when the gateway says that it never got it, and under the same reference.
+
+-- Takes up to p_limit due recharges, each until p_lease has passed, and writes the attempt that is about to be made.
+CREATE FUNCTION recharge_claim(p_limit integer, p_lease interval)
+RETURNS TABLE (
+    id uuid, seller_id bigint, phone_number text, operator text, amount bigint, status text, gateway text, action text,
+    number integer, created_at timestamptz
+)
+LANGUAGE sql VOLATILE
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    WITH due AS (
+        SELECT recharge.id, recharge.submitted_at IS NULL AND recharge.status IN ('pending', 'unknown') AS to_submit
+        FROM recharge_recharge AS recharge
+        WHERE recharge.due_at <= clock_timestamp()
+        ORDER BY recharge.due_at
+        LIMIT p_limit
+        FOR UPDATE SKIP LOCKED
+    ),
+
+    claimed AS (
+        UPDATE recharge_recharge AS recharge
+        SET due_at = clock_timestamp() + p_lease,
+            submitted_at = CASE WHEN due.to_submit THEN clock_timestamp() ELSE recharge.submitted_at END,
+            attempts = recharge.attempts + 1
+        FROM due WHERE recharge.id = due.id
+        RETURNING recharge.*, CASE WHEN due.to_submit THEN 'submit' ELSE 'inquire' END AS action
+    ),
+
+    written AS (
+        INSERT INTO recharge_attempt (
+            recharge_id, number, action, gateway, started_at, outcome, reason, operator_reference, answer, by
+        )
+        SELECT claimed.id, claimed.attempts, claimed.action, claimed.gateway, clock_timestamp(), 'open', '', '', '', ''
+        FROM claimed
+    )
+
+    SELECT
+        claimed.id, claimed.seller_id, claimed.phone_number::text, claimed.operator::text, claimed.amount,
+        claimed.status::text, claimed.gateway::text, claimed.action, claimed.attempts, claimed.created_at
+    FROM claimed;
+END;
+
+
+-- Records what a gateway answered to an attempt. p_due_in: when to ask again; NULL: never.
+--   accepted   it has it, and will deliver it or not
+--   succeeded, failed (p_reason says why)  settled, see recharge_settle
+--   unknown    no answer, or none that says
+--   unsent     certainly nothing was sent: to be submitted as if never tried
+--   missing    it says that it never got it: to be submitted again, under the same reference
+-- Gives recharge_settle's outcome, or "noted". An answer to an attempt that another has followed meanwhile still settles,
+-- but does not change what is to be done next.
+CREATE FUNCTION recharge_record(
+    p_organization_id bigint,
+    p_recharge_id uuid,
+    p_number integer,
+    p_outcome text,
+    p_reason text,
+    p_operator_reference text,
+    p_answer text,
+    p_latency_ms integer,
+    p_due_in interval
+) RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+SET lock_timeout = '3s'
+AS $$
+DECLARE
+    v_outcome text := 'noted';
+BEGIN
+    IF p_outcome IN ('succeeded', 'failed', 'unknown') THEN
+        v_outcome := (recharge_settle(p_organization_id, p_recharge_id, p_outcome, p_reason)).outcome;
+    END IF;
+
+    UPDATE recharge_attempt
+    SET outcome = p_outcome, reason = p_reason, operator_reference = p_operator_reference, answer = p_answer,
+        latency_ms = p_latency_ms
+    WHERE recharge_id = p_recharge_id AND number = p_number;
+
+    UPDATE recharge_recharge
+    SET due_at = CASE
+            WHEN v_outcome = 'over_limit' THEN clock_timestamp() + coalesce(p_due_in, interval '1 hour')
+            WHEN p_due_in IS NOT NULL THEN clock_timestamp() + p_due_in
+        END,
+        submitted_at = CASE
+            WHEN p_outcome IN ('unsent', 'missing') AND status IN ('pending', 'unknown') THEN NULL
+            ELSE submitted_at
+        END
+    WHERE id = p_recharge_id AND attempts = p_number
+        AND (p_due_in IS NOT NULL OR due_at IS NOT NULL);
+    RETURN v_outcome;
+END;
+$$;
+
+
+-- The same for many recharges of an organization, in one transaction; sellers in ascending order, as their locks demand.
+CREATE FUNCTION recharge_record_many(
+    p_organization_id bigint,
+    p_recharge_ids uuid[],
+    p_numbers integer[],
+    p_outcomes text[],
+    p_reasons text[],
+    p_operator_references text[],
+    p_answers text[],
+    p_latencies_ms integer[],
+    p_due_in interval[]
+) RETURNS TABLE (recharge_id uuid, outcome text)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+SET lock_timeout = '3s'
+AS $$
+DECLARE
+    v_given record;
+BEGIN
+    FOR v_given IN
+        SELECT given.*
+        FROM unnest(
+            p_recharge_ids, p_numbers, p_outcomes, p_reasons, p_operator_references, p_answers, p_latencies_ms, p_due_in
+        ) AS given (id, number, outcome, reason, operator_reference, answer, latency_ms, due_in)
+        INNER JOIN recharge_recharge AS recharge ON recharge.id = given.id
+        ORDER BY recharge.seller_id, given.id
+    LOOP
+        recharge_id := v_given.id;
+        outcome := recharge_record(
+            p_organization_id, v_given.id, v_given.number, v_given.outcome, v_given.reason, v_given.operator_reference,
+            v_given.answer, v_given.latency_ms, v_given.due_in
+        );
+        RETURN NEXT;
+    END LOOP;
+END;
+$$;
+
+
+-- An admin's decision, after talking to the operator. Audited as an attempt; gives recharge_settle's answer.
+CREATE FUNCTION recharge_resolve(
+    p_organization_id bigint,
+    p_recharge_id uuid,
+    p_status text,
+    p_reason text,
+    p_by text,
+    OUT outcome text,
+    OUT settled recharge_recharge
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+SET lock_timeout = '3s'
+AS $$
+DECLARE
+    v_given record;
+BEGIN
+    v_given := recharge_settle(p_organization_id, p_recharge_id, p_status, p_reason);
+    outcome := v_given.outcome;
+    settled := v_given.settled;
+    IF outcome IN ('settled', 'charged_late', 'owed', 'reversed') THEN
+        UPDATE recharge_recharge SET attempts = attempts + 1, due_at = NULL WHERE id = p_recharge_id
+        RETURNING * INTO settled;
+        INSERT INTO recharge_attempt (
+            recharge_id, number, action, gateway, started_at, latency_ms, outcome, reason, operator_reference, answer, by
+        )
+        VALUES (
+            p_recharge_id, settled.attempts, 'resolve', settled.gateway, clock_timestamp(), 0, p_status, p_reason, '', '',
+            p_by
+        );
+    END IF;
+END;
+$$;
+
+
+-- When the next recharge is due; NULL: none is waiting.
+CREATE FUNCTION recharge_next_due() RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    SELECT min(due_at) FROM recharge_recharge WHERE due_at IS NOT NULL;
+END;

@@ -1,0 +1,247 @@
+"""The delivery worker: does what is due in the organizations' schemas, of several kinds, with many calls at once.
+
+A kind of work (recharge/delivery.py, credit/webhook_delivery.py) is claimed in batches, carried out in threads that
+hold no lock and no connection, and recorded in batches. The table is the queue; what a worker holds in memory is only
+what it has claimed, each for a limited time, so any number of workers may run and any may be killed at any moment.
+
+An organization is looked at when somebody rings (shared/wakeups.py), when something of it that was seen falls due, and
+otherwise once a minute: a thousand idle organizations cost a worker some 17 short queries a second.
+"""
+
+import queue
+import random
+import select
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import psycopg2
+import structlog
+from django.db import DatabaseError, InterfaceError, connection
+from django_tenants.utils import tenant_context
+from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+
+from shared.errors import Problem
+from shared.wakeups import CHANNEL, QUIET_SECONDS
+from tenants.models import Organization
+from tenants.queries import active_organizations
+
+SWEEP_SECONDS = 60.0
+"""How long an organization is left alone at most."""
+
+ORGANIZATIONS_SECONDS = 5.0
+"""How old the list of organizations gets: a new one is looked at, and a suspended one left alone, after this."""
+
+RETRY_SECONDS = 0.5
+"""After which what could not be claimed or recorded is tried again."""
+
+THREADS = 32
+"""Calls at once."""
+
+MOST_HELD = 128
+"""Tasks that a worker has claimed and not recorded. What waits for a thread waits well within a claim's time: four
+rounds of calls that all run into their time limits take less than a minute."""
+
+BATCH = 64
+"""Tasks claimed at once."""
+
+_log = structlog.get_logger("recharge.worker")
+
+
+class Work(Protocol):
+    """One kind of work. All but ``carry_out`` run in the worker's main thread, on the organization's schema."""
+
+    def claim(self, organization: Organization, limit: int) -> Sequence[Any]:
+        """Takes up to so many due tasks, each for a limited time; committed when it returns."""
+        ...
+
+    def carry_out(self, organization: Organization, task: Any) -> Any:
+        """What came of a task. Called in a thread; uses no database, and whatever happens it returns."""
+        ...
+
+    def record(self, organization: Organization, done: Sequence[tuple[Any, Any]]) -> None:
+        """Writes down what came of tasks, all of them or (with an error) none."""
+        ...
+
+    def seconds_until_due(self, organization: Organization) -> float | None:
+        """When the next task falls due; None: none is waiting."""
+        ...
+
+
+@dataclass(slots=True)
+class _Done:
+    work: Work
+    organization: Organization
+    task: Any
+    result: Any
+
+
+class Worker:
+    """Runs until it is stopped, or (:meth:`run_once`) until nothing is due."""
+
+    def __init__(self, works: Sequence[Work], *, threads: int = THREADS) -> None:
+        self._works = works
+        self._events: queue.SimpleQueue[_Done | int | None] = queue.SimpleQueue()
+        """What the main thread waits for: a result, an organization that was rung for, or None: stop."""
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
+        self._organizations: dict[int, Organization] = {}
+        self._listed_at = float("-inf")
+        self._look_at: dict[int, float] = {}
+        """By organization: the moment (of the monotonic clock) of the next look."""
+        self._look_twice: dict[int, float] = {}
+        """By organization that was rung for: the moment of a second look."""
+        self._done: list[_Done] = []
+        """Carried out, and not recorded."""
+        self._record_at = 0.0
+        self._held = 0
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Lets :meth:`run` end as soon as all that it has claimed is carried out and recorded. For signal handlers."""
+        self._stopping.set()
+        self._events.put(None)
+
+    def run(self) -> None:
+        """Works until :meth:`stop`."""
+        listener = threading.Thread(target=self._listen, daemon=True)
+        listener.start()
+        while not self._stopping.is_set():
+            self._wait(self._work())
+        self._finish()
+
+    def run_once(self) -> None:
+        """Does what is due now, and what falls due while it does, and returns."""
+        while not self._stopping.is_set():
+            pause = self._work()
+            if not self._held and min(self._look_at.values(), default=float("inf")) > time.monotonic():
+                break
+            self._wait(min(pause, 0.05))
+        self._finish()
+
+    def _finish(self) -> None:
+        while self._held:
+            self._wait(RETRY_SECONDS)
+            self._record()
+        self._pool.shutdown()
+
+    def _work(self) -> float:
+        """Records what is done, claims what is due, and gives how long nothing more is to be done, in seconds."""
+        self._record()
+        now = time.monotonic()
+        try:
+            self._list_organizations(now)
+            # Those that have waited longest first; and each at most one batch, so that none keeps the others waiting.
+            for organization_id in sorted(self._look_at, key=self._look_at.__getitem__):
+                if self._look_at[organization_id] > now or self._held >= MOST_HELD:
+                    break
+                self._look(self._organizations[organization_id])
+        except (DatabaseError, InterfaceError) as error:
+            _log.error("worker_lost_database", exc_info=error)
+            connection.close()
+            return RETRY_SECONDS
+        if self._held >= MOST_HELD:
+            return SWEEP_SECONDS
+        soonest = min(self._look_at.values(), default=float("inf"))
+        if self._done:
+            soonest = min(soonest, self._record_at)
+        return max(0.0, min(soonest, self._listed_at + ORGANIZATIONS_SECONDS) - time.monotonic())
+
+    def _list_organizations(self, now: float) -> None:
+        if now < self._listed_at + ORGANIZATIONS_SECONDS:
+            return
+        self._organizations = {organization.pk: organization for organization in active_organizations()}
+        self._listed_at = now
+        self._look_at = {pk: self._look_at.get(pk, now) for pk in self._organizations}
+
+    def _look(self, organization: Organization) -> None:
+        """Claims a batch of each kind of work, and decides when to look again."""
+        again = SWEEP_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 - so that not all are looked at at once
+        with tenant_context(organization):
+            for work in self._works:
+                room = min(BATCH, MOST_HELD - self._held)
+                tasks = work.claim(organization, room) if room else []
+                for task in tasks:
+                    self._held += 1
+                    self._pool.submit(self._carry_out, work, organization, task)
+                until = 0.0 if len(tasks) == room else work.seconds_until_due(organization)
+                if until is not None:
+                    again = min(again, max(0.0, until))
+        twice = self._look_twice.get(organization.pk)
+        if twice is not None and time.monotonic() >= twice:
+            del self._look_twice[organization.pk]
+            twice = None
+        self._look_at[organization.pk] = min(time.monotonic() + again, twice or float("inf"))
+
+    def _carry_out(self, work: Work, organization: Organization, task: Any) -> None:
+        self._events.put(_Done(work, organization, task, work.carry_out(organization, task)))
+
+    def _wait(self, seconds: float) -> None:
+        """Takes in what has happened, after waiting at most so long for something to."""
+        try:
+            event = self._events.get(timeout=seconds) if seconds > 0 else self._events.get_nowait()
+            while True:
+                self._take_in(event)
+                event = self._events.get_nowait()
+        except queue.Empty:
+            pass
+
+    def _take_in(self, event: _Done | int | None) -> None:
+        if isinstance(event, _Done):
+            self._done.append(event)
+        elif event is not None and event in self._look_at:
+            # And once more when the process that rang may ring again: what it sold meanwhile it did not ring for.
+            self._look_at[event] = time.monotonic()
+            self._look_twice[event] = time.monotonic() + 2 * QUIET_SECONDS
+
+    def _record(self) -> None:
+        """Records all that is done; what can't be recorded now stays."""
+        if time.monotonic() < self._record_at or not self._done:
+            return
+        groups: dict[tuple[int, int], list[_Done]] = defaultdict(list)
+        for done in self._done:
+            groups[id(done.work), done.organization.pk].append(done)
+        self._done = []
+        for group in groups.values():
+            self._record_group(group)
+
+    def _record_group(self, group: list[_Done]) -> None:
+        work, organization = group[0].work, group[0].organization
+        try:
+            with tenant_context(organization):
+                work.record(organization, [(done.task, done.result) for done in group])
+            self._held -= len(group)
+        except (DatabaseError, InterfaceError, Problem) as error:
+            _log.warning("worker_could_not_record", organization=organization.slug, tasks=len(group), error=str(error))
+            if len(group) > 1:  # a busy seller keeps the others of the batch from being recorded
+                for done in group:
+                    self._record_group([done])
+            else:
+                self._done += group
+                self._record_at = time.monotonic() + RETRY_SECONDS
+                if not connection.is_usable():
+                    connection.close()
+
+    def _listen(self) -> None:
+        """In a thread of its own: passes on who is rung for. Without it everything is still found, later."""
+        parameters = connection.get_connection_params()
+        parameters.pop("cursor_factory", None)
+        while not self._stopping.is_set():
+            try:
+                listening = psycopg2.connect(**parameters)
+                listening.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+                with listening.cursor() as cursor:
+                    cursor.execute(f"LISTEN {CHANNEL}")
+                while not self._stopping.is_set():
+                    if select.select([listening], [], [], 1.0)[0]:
+                        listening.poll()
+                    for payload in {notice.payload for notice in listening.notifies}:
+                        self._events.put(int(payload))
+                    listening.notifies.clear()
+                listening.close()
+            except psycopg2.Error as error:
+                _log.warning("worker_can_not_listen", error=str(error))
+                self._stopping.wait(RETRY_SECONDS)
