@@ -1,0 +1,211 @@
+"""The delivery worker: everything that is due is done, once, whoever dies and whatever the database does meanwhile."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection
+from django_tenants.utils import tenant_context
+
+from recharge.delivery import DeliveryWork
+from recharge.models import Attempt, Recharge
+from recharge.worker import Worker
+from shared.wakeups import wake_workers
+from tenants.models import Organization as Row
+from tenants.services import suspend_organization
+from tests.locks import holding_lock, sell_pending, wait_until
+from tests.world import World, give_credit
+
+
+@contextmanager
+def working(*works: Any) -> Iterator[Worker]:
+    """A worker in a thread of this process, until the block ends; it must then end by itself."""
+    worker = Worker(works or [DeliveryWork()])
+
+    def run() -> None:
+        try:
+            worker.run()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def statuses(row: Row) -> list[str]:
+    with tenant_context(row):
+        return list(Recharge.objects.order_by("id").values_list("status", flat=True))
+
+
+@pytest.fixture
+def pending(world: World) -> World:
+    """Some pending recharges in both organizations."""
+    for organization in (world.acme, world.globex):
+        give_credit(organization.row, organization.member.id, 100_000)
+        for _ in range(5):
+            sell_pending(organization.row, organization.member.id)
+    return world
+
+
+def test_it_delivers_what_is_due_in_every_organization(pending: World) -> None:
+    Worker([DeliveryWork()]).run_once()
+    for organization in (pending.acme, pending.globex):
+        assert statuses(organization.row) == ["succeeded"] * 5
+        assert organization.member.balance() == 75_000
+        with tenant_context(organization.row):
+            attempts = list(Attempt.objects.values_list("action", "number", "outcome", "gateway"))
+        assert attempts == [("submit", 1, "succeeded", "sandbox")] * 5
+
+
+def test_a_suspended_organization_is_left_alone(pending: World) -> None:
+    suspend_organization(slug="globex")
+    Worker([DeliveryWork()]).run_once()
+    assert statuses(pending.acme.row) == ["succeeded"] * 5
+    assert statuses(pending.globex.row) == ["pending"] * 5
+
+
+def test_it_hears_of_a_sale_at_once(world: World) -> None:
+    acme = world.acme
+    give_credit(acme.row, acme.member.id, 100_000)
+    sell_pending(acme.row, acme.member.id)
+    with working():
+        wait_until(lambda: statuses(acme.row) == ["succeeded"], "what was there is delivered")
+        answer = acme.member.client.post(
+            "/recharges",
+            {"phone_number": "09121234567", "amount": 1000, "operator": "telekish"},
+            headers={"Idempotency-Key": "k"},
+        )
+        assert (answer.status, answer.json["status"]) == (201, "pending")
+        # Far sooner than the minute after which it would have looked by itself.
+        wait_until(lambda: statuses(acme.row) == ["succeeded"] * 2, "what was sold just now is delivered")
+
+
+class Looks:
+    """A kind of work that has none, and counts who was looked at."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.at: list[str] = []
+        self.seconds = seconds
+
+    def claim(self, organization: Row, limit: int) -> Sequence[Any]:
+        self.at.append(organization.slug)
+        return []
+
+    def carry_out(self, organization: Row, task: Any) -> Any:
+        raise AssertionError
+
+    def record(self, organization: Row, done: Sequence[tuple[Any, Any]]) -> None:
+        raise AssertionError
+
+    def seconds_until_due(self, organization: Row) -> float | None:
+        return self.seconds
+
+
+def test_it_looks_into_an_organization_when_somebody_rings_and_into_no_other(world: World) -> None:
+    looks = Looks()
+    with working(looks):
+        wait_until(lambda: sorted(looks.at) == ["acme", "globex"], "everyone is looked at once")
+        wait_until(is_heard, "it listens")
+        wake_workers(world.acme.row.pk)
+        # Again a moment later, since a process does not ring twice within a moment.
+        wait_until(lambda: len(looks.at) == 4, "acme is looked at twice")
+        assert looks.at[2:] == ["acme", "acme"]
+
+
+def is_heard() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN %')")
+        found: bool = cursor.fetchone()[0]
+        return found
+
+
+def test_a_busy_seller_does_not_keep_the_others_from_being_recorded(pending: World) -> None:
+    acme = pending.acme
+    give_credit(acme.row, acme.neighbour.id, 10_000)
+    failing = sell_pending(acme.row, acme.neighbour.id)
+    work = FailingFor(failing)
+    with working(work), holding_lock(acme.row, acme.neighbour.id):
+        wait_until(lambda: statuses(acme.row).count("succeeded") == 5, "the others are recorded")
+        wait_until(lambda: statuses(pending.globex.row).count("succeeded") == 5, "the other organization's too")
+        assert statuses(acme.row).count("pending") == 1
+    assert statuses(acme.row).count("failed") == 1  # once the lock was free: nothing that was learnt is lost
+    assert acme.neighbour.balance() == 10_000
+
+
+class FailingFor(DeliveryWork):
+    """Its gateway refuses one recharge."""
+
+    def __init__(self, recharge_id: Any) -> None:
+        super().__init__()
+        self.recharge_id = recharge_id
+
+    def carry_out(self, organization: Row, task: Any) -> Any:
+        from recharge.delivery import Result
+        from recharge.gateways import Answer, Delivery
+
+        if task.id == self.recharge_id:
+            return Result(Answer(Delivery.FAILED, reason="barred"), 1, None)
+        return super().carry_out(organization, task)
+
+
+def test_it_goes_on_when_its_connections_were_cut(pending: World) -> None:
+    acme = pending.acme
+    with working():
+        wait_until(lambda: statuses(acme.row) == ["succeeded"] * 5, "it works")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        sell_pending(acme.row, acme.member.id)
+        wait_until(is_heard, "it listens again")
+        wake_workers(acme.row.pk)
+        wait_until(lambda: statuses(acme.row) == ["succeeded"] * 6, "it works again")
+
+
+def test_what_a_dead_worker_had_begun_is_asked_about_and_not_sent_again(pending: World) -> None:
+    acme = pending.acme
+    with tenant_context(acme.row):
+        claimed = DeliveryWork().claim(acme.row, 3)  # and its worker dies
+        assert [task.action for task in claimed] == ["submit"] * 3
+        Recharge.objects.filter(pk__in=[task.id for task in claimed]).update(due_at="2020-01-01T00:00:00Z")
+    Worker([DeliveryWork()]).run_once()
+    assert statuses(acme.row) == ["succeeded"] * 5
+    with tenant_context(acme.row):
+        attempts = Attempt.objects.filter(recharge_id__in=[task.id for task in claimed]).order_by(
+            "recharge_id", "number"
+        )
+        assert list(attempts.values_list("action", "outcome")) == [("submit", "open"), ("inquire", "succeeded")] * 3
+
+
+def test_two_workers_share_the_work(pending: World) -> None:
+    acme = pending.acme
+    seen: list[Any] = []
+    for_both = threading.Barrier(2)
+
+    class Claiming(DeliveryWork):
+        def claim(self, organization: Row, limit: int) -> Any:
+            claimed = super().claim(organization, min(limit, 2))
+            seen.extend(task.id for task in claimed)
+            return claimed
+
+    def run() -> None:
+        for_both.wait(30)
+        Worker([Claiming()]).run_once()
+        connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(seen) == len(set(seen)) == 10
+    assert statuses(acme.row) == ["succeeded"] * 5
