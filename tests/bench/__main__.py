@@ -25,6 +25,7 @@ from tests.bench.load import Burst, burst
 from tests.bench.stage import (
     Organization,
     Stage,
+    checkpoint,
     fill_history,
     lines_for,
     memory_of_connections,
@@ -39,13 +40,16 @@ Contender = Callable[[float], Burst]
 console = Console(width=120)
 
 
-def take_turns(title: str, contenders: dict[str, Contender], seconds: float, rounds: int, warm_up: float = 1) -> None:
+def take_turns(
+    here: Stage, title: str, contenders: dict[str, Contender], seconds: float, rounds: int, warm_up: float = 1
+) -> None:
     """Measures the contenders one after the other, round after round; prints medians and their ratio to the first.
 
     All in seconds: how long each is measured in a round, and how long it runs before anything is measured.
     """
     for contender in contenders.values():
         contender(warm_up)
+    checkpoint(here)
     bursts: dict[str, list[Burst]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
@@ -95,7 +99,7 @@ class Bench:
         return run
 
     def take_turns(self, title: str, contenders: dict[str, Contender], warm_up: float = 1) -> None:
-        take_turns(title, contenders, self.seconds, self.rounds, warm_up)
+        take_turns(self.here, title, contenders, self.seconds, self.rounds, warm_up)
 
     def sale(self) -> None:
         self.take_turns(
@@ -176,7 +180,9 @@ class Bench:
             made = [provision(f"w{count}-{number}", sellers // count) for number in range(count)]
             lines = [line for organization in made for line in lines_for(organization)]
             contenders[f"over {count} organizations"] = self.http(self.here.sellers_file(f"width-{count}", lines))
-        # Each of the server's connections makes its plans for each organization once, and then has them.
+        # Written out now: tens of thousands of new files. And each of the server's connections makes its plans for each
+        # organization once, and then has them.
+        checkpoint(self.here)
         self.take_turns("Width, 500 sellers, 16 connections", contenders, warm_up=60)
         connections, each = memory_of_connections(self.here)
         console.print(f"  {connections} connections of the server hold {each} MiB each for themselves")
