@@ -47,9 +47,10 @@ def take_turns(
 
     All in seconds: how long each is measured in a round, and how long it runs before anything is measured.
     """
+    # Before the warming up: the first change of a page after a checkpoint writes the whole page to the WAL.
+    checkpoint(here)
     for contender in contenders.values():
         contender(warm_up)
-    checkpoint(here)
     bursts: dict[str, list[Burst]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
@@ -166,7 +167,7 @@ class Bench:
             organization = provision(slug, 10)
             if entries:
                 console.print(f"  filling in {name} entries …")
-                fill_history(self.here, organization, entries)
+                fill_history(organization, entries)
             sellers = self.here.sellers_file(slug, lines_for(organization))
             contenders[f"a sale, {name} before it"] = self.http(sellers)
             contenders[f"a page of the statement, {name}"] = self.http(sellers, method="GET", path="/api/v1/entries")
@@ -180,9 +181,7 @@ class Bench:
             made = [provision(f"w{count}-{number}", sellers // count) for number in range(count)]
             lines = [line for organization in made for line in lines_for(organization)]
             contenders[f"over {count} organizations"] = self.http(self.here.sellers_file(f"width-{count}", lines))
-        # Written out now: tens of thousands of new files. And each of the server's connections makes its plans for each
-        # organization once, and then has them.
-        checkpoint(self.here)
+        # Each of the server's connections makes its plans for each organization once, and then has them.
         self.take_turns("Width, 500 sellers, 16 connections", contenders, warm_up=60)
         connections, each = memory_of_connections(self.here)
         console.print(f"  {connections} connections of the server hold {each} MiB each for themselves")

@@ -179,7 +179,7 @@ _HISTORY = """
 """
 
 
-def fill_history(stage: Stage, organization: Organization, entries: int) -> None:
+def fill_history(organization: Organization, entries: int) -> None:
     """So many sales on the books of an organization, and the tables as autovacuum would have left them."""
     from django.db import connection
     from django_tenants.utils import schema_context
@@ -189,7 +189,6 @@ def fill_history(stage: Stage, organization: Organization, entries: int) -> None
         for _ in range(max(1, entries // 10**6)):
             cursor.execute(_HISTORY, {"each": min(entries, 10**6) // sellers, "sellers": sellers})
         cursor.execute("VACUUM (ANALYZE) credit_entry, recharge_recharge, credit_account")
-    checkpoint(stage)
 
 
 def checkpoint(stage: Stage) -> None:
