@@ -179,7 +179,7 @@ _HISTORY = """
 """
 
 
-def fill_history(stage: Stage, organization: Organization, entries: int) -> None:
+def fill_history(organization: Organization, entries: int) -> None:
     """So many sales on the books of an organization, and the tables as autovacuum would have left them."""
     from django.db import connection
     from django_tenants.utils import schema_context
@@ -189,7 +189,10 @@ def fill_history(stage: Stage, organization: Organization, entries: int) -> None
         for _ in range(max(1, entries // 10**6)):
             cursor.execute(_HISTORY, {"each": min(entries, 10**6) // sellers, "sellers": sellers})
         cursor.execute("VACUUM (ANALYZE) credit_entry, recharge_recharge, credit_account")
-    # What was written must not be written out while others are measured.
+
+
+def checkpoint(stage: Stage) -> None:
+    """Has written out now what else would be written out while something is measured."""
     superuser = psycopg2.connect(stage.database_url.replace("//recharge@", "//postgres@", 1))
     superuser.autocommit = True
     superuser.cursor().execute("CHECKPOINT")

@@ -320,7 +320,7 @@ def test_the_hosts_in_use_are_looked_up_together(
 
 
 def test_a_connection_that_has_seen_many_organizations_is_closed(
-    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
+    acme: Organization, globex: Organization, settings: Any
 ) -> None:
     """What PostgreSQL keeps of each of them for the life of a connection must not grow for ever."""
     backends = []
@@ -332,7 +332,7 @@ def test_a_connection_that_has_seen_many_organizations_is_closed(
         return HttpResponse()
 
     middleware = RoutingMiddleware(view)
-    monkeypatch.setattr(routing, "ORGANIZATIONS_PER_CONNECTION", 1)
+    settings.ORGANIZATIONS_PER_CONNECTION = 1
     connection.close()
     for organization in (acme, acme, acme, globex, acme, acme, globex):
         middleware(request_to(organization))
