@@ -14,7 +14,7 @@ import select
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -36,7 +36,7 @@ SWEEP_SECONDS = 60.0
 ORGANIZATIONS_SECONDS = 5.0
 """How old the list of organizations gets: a new one is looked at, and a suspended one left alone, after this."""
 
-RETRY_SECONDS = 0.5
+RETRY_SECONDS = 1.0
 """After which what could not be claimed or recorded is tried again."""
 
 THREADS = 32
@@ -83,8 +83,12 @@ class _Done:
 class Worker:
     """Runs until it is stopped, or (:meth:`run_once`) until nothing is due."""
 
-    def __init__(self, works: Sequence[Work], *, threads: int = THREADS) -> None:
+    def __init__(
+        self, works: Sequence[Work], *, threads: int = THREADS, is_wanted: Callable[[], bool] = lambda: True
+    ) -> None:
+        """``is_wanted`` is asked once a second; it stops when that says no."""
         self._works = works
+        self._is_wanted = is_wanted
         self._events: queue.SimpleQueue[_Done | int | None] = queue.SimpleQueue()
         """What the main thread waits for: a result, an organization that was rung for, or None: stop."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
@@ -140,7 +144,7 @@ class Worker:
                     break
                 self._look(self._organizations[organization_id])
         except (DatabaseError, InterfaceError) as error:
-            _log.error("worker_lost_database", exc_info=error)
+            _log.error("worker_can_not_work", error=str(error).strip())
             connection.close()
             return RETRY_SECONDS
         if self._held >= MOST_HELD:
@@ -238,10 +242,14 @@ class Worker:
                 while not self._stopping.is_set():
                     if select.select([listening], [], [], 1.0)[0]:
                         listening.poll()
+                    if not self._is_wanted():
+                        self.stop()
                     for payload in {notice.payload for notice in listening.notifies}:
                         self._events.put(int(payload))
                     listening.notifies.clear()
                 listening.close()
             except psycopg2.Error as error:
                 _log.warning("worker_can_not_listen", error=str(error))
+                if not self._is_wanted():
+                    self.stop()
                 self._stopping.wait(RETRY_SECONDS)

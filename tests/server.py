@@ -26,9 +26,13 @@ class Server:
 
     def worker_pids(self) -> list[int]:
         """The processes that answer requests."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
-        return [pid for pid, command in commands.items() if b"resource_tracker" not in command]
+        others = (b"resource_tracker", b"saas.beside")
+        return [pid for pid, command in _children(self.process.pid) if not any(name in command for name in others)]
+
+    def delivery_pids(self) -> list[int]:
+        """The delivery worker beside it; none while another one is about to be started."""
+        beside = [pid for pid, command in _children(self.process.pid) if b"saas.beside" in command]
+        return [pid for keeper in beside for pid, command in _children(keeper) if b"deliver" in command]
 
     def wait_until_ready(self) -> None:
         """Asks ``/readyz`` until it says yes."""
@@ -45,6 +49,15 @@ class Server:
         raise AssertionError(f"it did not get ready:\n{self.log.read_text()[-3000:]}")
 
 
+def _children(pid: int) -> list[tuple[int, bytes]]:
+    """Ids and command lines."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [(int(child), Path(f"/proc/{child}/cmdline").read_bytes()) for child in children]
+    except FileNotFoundError:  # it ended between the two
+        return []
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -54,15 +67,23 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    log: Path, *, workers: int = 2, threads: int = 4, environment: dict[str, str] | None = None, wait: bool = True
+    log: Path,
+    *,
+    workers: int = 2,
+    threads: int = 4,
+    environment: dict[str, str] | None = None,
+    wait: bool = True,
+    delivery: bool = False,
 ) -> Iterator[Server]:
     """Runs ``manage.py serve`` until the block ends; it must then stop cleanly.
 
-    It serves the tests' database, or what an ``environment`` of its own says; without ``wait`` it may not be ready yet.
+    Without ``delivery`` no worker beside it takes what a test wants to see pending. It serves
+    the tests' database, or what an ``environment`` of its own says; without ``wait`` it may not be ready yet.
     """
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "manage.py", "serve", "--port", address.split(":")[1]]
     command += ["--workers", str(workers), "--threads", str(threads)]
+    command += [] if delivery else ["--no-delivery"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=environment or os.environ

@@ -4,7 +4,7 @@
 
 It starts a PostgreSQL and a server of its own, warms up, lets the contenders of each table take turns round after
 round, prints the median of each with its ratio to the first, and proves the books after each table. Tables: sale,
-shapes, connections, bulk; and, when named, history and width, which take minutes to set up. Everything shares the
+shapes, connections, bulk, delivery; and, when named, history and width, which take minutes to set up. Everything shares the
 machine's cores: only ratios mean anything, and only within one run.
 """
 
@@ -26,12 +26,16 @@ from tests.bench.stage import (
     Organization,
     Stage,
     checkpoint,
+    deliver,
+    deliver_through_simulator,
     fill_history,
     lines_for,
     memory_of_connections,
     prove_the_books,
     provision,
+    sell_pending,
     stage,
+    worker,
 )
 
 Contender = Callable[[float], Burst]
@@ -186,8 +190,38 @@ class Bench:
         connections, each = memory_of_connections(self.here)
         console.print(f"  {connections} connections of the server hold {each} MiB each for themselves")
 
+    def delivery(self) -> None:
+        """A worker's rate against the simulator with no delay, and what a worker beside them costs the sales."""
+        sandbox = [provision("sand", 10), provision("box", 10)]
+        for organization in sandbox:
+            deliver_through_simulator(organization)
+        sellers = self.here.sellers_file("sandbox", [line for one in sandbox for line in lines_for(one)])
+        rates = []
+        for _ in range(self.rounds):
+            sell_pending(sandbox, 10_000)
+            rates.append(deliver(sandbox))
+        console.print(f"  a worker delivers {statistics.median(rates):,.0f} recharges a second (median of {rates})")
 
-TABLES = ("sale", "shapes", "connections", "bulk", "history", "width")
+        without = self.http(sellers)
+
+        def alone(seconds: float) -> Burst:
+            found = without(seconds)
+            deliver(sandbox)  # what waits now must not be the next contender's
+            return found
+
+        def beside(seconds: float) -> Burst:
+            with worker():
+                found = without(seconds)
+            deliver(sandbox)
+            return found
+
+        self.take_turns(
+            "Delivery, 20 sellers, 16 connections",
+            {"a sale, delivered later": alone, "a sale, a worker delivering": beside},
+        )
+
+
+TABLES = ("sale", "shapes", "connections", "bulk", "delivery", "history", "width")
 
 
 def main() -> None:
@@ -196,7 +230,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=5, help="of each burst; default 5")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"default: {' '.join(TABLES[:4])}")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"default: {' '.join(TABLES[:5])}")
     options = parser.parse_args()
     unknown = set(options.tables) - set(TABLES)
     if unknown:
@@ -206,7 +240,7 @@ def main() -> None:
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     with stage(directory) as here:
         bench = Bench(here, options.seconds, options.rounds)
-        for name in options.tables or TABLES[:4]:
+        for name in options.tables or TABLES[:5]:
             getattr(bench, name)()
 
 

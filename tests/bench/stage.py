@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import urllib3
@@ -58,7 +59,10 @@ def stage(directory: Path) -> Iterator[Stage]:
         port = probe.getsockname()[1]
     with (directory / "server.log").open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--port", str(port)], cwd=ROOT, stdout=log, stderr=log
+            [sys.executable, "manage.py", "serve", "--port", str(port), "--no-delivery"],
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
         )
     try:
         address = f"127.0.0.1:{port}"
@@ -210,6 +214,72 @@ def memory_of_connections(stage: Stage) -> tuple[int, int]:
                 rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
                 sizes.append(sum(int(size) for size in re.findall(r"^Private_\w+:\s+(\d+) kB", rollup, re.M)))
     return len(sizes), sum(sizes) // max(1, len(sizes)) // 1024
+
+
+def deliver_through_simulator(organization: Organization) -> None:
+    """From now on its sales are delivered by a worker."""
+    from django_tenants.utils import schema_context
+
+    from recharge.models import GatewaySettings, OperatorSettings
+
+    with schema_context(f"org_{organization.slug}"):
+        gateway = GatewaySettings.objects.create(name="sandbox", kind="simulator")
+        OperatorSettings.objects.create(operator="mci", gateway=gateway)
+
+
+def sell_pending(organizations: list[Organization], count: int) -> None:
+    """So many recharges that wait for delivery, dealt to all the sellers."""
+    from django.db import connection
+
+    sellers = sum(len(one.user_ids) for one in organizations)
+    with connection.cursor() as cursor:
+        for organization in organizations:
+            cursor.execute(
+                f"SELECT count(org_{organization.slug}.recharge_sell(%s, seller, gen_random_uuid()::text, "
+                "'+989121234567', 'mci', 5000, true)) FROM unnest(%s::bigint[]) AS seller, generate_series(1, %s)",
+                [organization.id, organization.seller_ids, count // sellers],
+            )
+
+
+def deliver(organizations: list[Organization]) -> float:
+    """Has a worker process deliver all that waits; recharges a second, from the first that it delivered to the last."""
+    from django.db import connection
+
+    pending = "SELECT count(*) FROM org_{0}.recharge_recharge WHERE status <> 'succeeded'"
+    ended = (
+        "SELECT count(*), min(completed_at), max(completed_at) FROM org_{0}.recharge_recharge WHERE completed_at > %s"
+    )
+
+    def rows(query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                " UNION ALL ".join(query.format(one.slug) for one in organizations), arguments * len(organizations)
+            )
+            return list(cursor.fetchall())
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (started,) = cursor.fetchone()
+    subprocess.run([sys.executable, "manage.py", "deliver", "--once"], cwd=ROOT, check=True)
+    waiting = sum(count for (count,) in rows(pending))
+    if waiting:
+        raise SystemExit(f"{waiting} recharges were not delivered.")
+    found = [row for row in rows(ended, started) if row[0]]
+    if not found:
+        return 0.0
+    seconds = (max(last for _, _, last in found) - min(first for _, first, _ in found)).total_seconds()
+    return float(round(sum(count for count, _, _ in found) / max(seconds, 0.001)))
+
+
+@contextmanager
+def worker() -> Iterator[None]:
+    """A delivery worker as a process, until the block ends."""
+    process = subprocess.Popen([sys.executable, "manage.py", "deliver"], cwd=ROOT)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
 
 
 def prove_the_books() -> None:

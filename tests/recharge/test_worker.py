@@ -1,8 +1,13 @@
 """The delivery worker: everything that is due is done, once, whoever dies and whatever the database does meanwhile."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +21,7 @@ from shared.wakeups import wake_workers
 from tenants.models import Organization as Row
 from tenants.services import suspend_organization
 from tests.locks import holding_lock, sell_pending, wait_until
+from tests.server import ROOT, serving
 from tests.world import World, give_credit
 
 
@@ -209,3 +215,56 @@ def test_two_workers_share_the_work(pending: World) -> None:
         thread.join(60)
     assert len(seen) == len(set(seen)) == 10
     assert statuses(acme.row) == ["succeeded"] * 5
+
+
+def test_serve_keeps_a_worker_beside_it_and_takes_it_along(pending: World, tmp_path: Path) -> None:
+    row = pending.acme.row
+    with serving(tmp_path / "log", workers=1, delivery=True) as server:
+        wait_until(lambda: statuses(row) == ["succeeded"] * 5, "it delivers")
+        wait_until(lambda: len(server.delivery_pids()) == 1, "it has one worker")
+        (first,) = server.delivery_pids()
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: server.delivery_pids() not in ([], [first]), "another one is started")
+        wait_until(is_heard, "it listens")
+        sell_pending(row, pending.acme.member.id)
+        wake_workers(row.pk)
+        wait_until(lambda: statuses(row) == ["succeeded"] * 6, "it delivers too")
+        (second,) = server.delivery_pids()
+    wait_until(lambda: not Path(f"/proc/{second}").exists(), "it is gone with the server")
+
+
+def test_a_worker_beside_a_server_that_was_killed_ends_too(pending: World) -> None:
+    # Of a process that stands for it, so that nothing else is left behind.
+    parent = subprocess.Popen(
+        ["sh", "-c", f"{sys.executable} manage.py deliver --beside $$ & echo $!; wait"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    assert parent.stdout
+    worker = int(parent.stdout.readline())
+    wait_until(lambda: statuses(pending.acme.row) == ["succeeded"] * 5, "it delivers")
+    assert Path(f"/proc/{worker}").exists()
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), "it has ended")
+
+
+def test_a_worker_that_is_told_to_stop_finishes_what_it_holds(pending: World) -> None:
+    """All that it claimed is recorded, and nothing that it did not claim is begun."""
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    class Slow(DeliveryWork):
+        def carry_out(self, organization: Row, task: Any) -> Any:
+            begun.set()
+            assert may_go_on.wait(30)
+            return super().carry_out(organization, task)
+
+    with working(Slow()) as worker:
+        assert begun.wait(30)
+        worker.stop()
+        sell_pending(pending.acme.row, pending.acme.member.id)
+        may_go_on.set()
+    assert sorted(statuses(pending.acme.row)) == ["pending"] + ["succeeded"] * 5
+    with tenant_context(pending.acme.row):
+        assert not Attempt.objects.filter(outcome="open").exists()

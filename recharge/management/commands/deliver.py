@@ -1,8 +1,9 @@
+import os
 import signal
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from recharge.delivery import DeliveryWork
 from recharge.worker import THREADS, Worker
@@ -18,10 +19,20 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="do what is due now, and end")
         parser.add_argument("--threads", type=int, default=THREADS, help=f"calls at once; default: {THREADS}")
 
+        parser.add_argument("--beside", type=int, help="stop when this process, the parent, is gone")
+
     def handle(self, *args: Any, **options: Any) -> None:
-        worker = Worker([DeliveryWork()], threads=options["threads"])
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: worker.stop())
+        if options["threads"] < 1:
+            raise CommandError("--threads must be at least 1.")
+        parent = options["beside"]
+        worker = Worker(
+            [DeliveryWork()],
+            threads=options["threads"],
+            is_wanted=lambda: parent is None or os.getppid() == parent,
+        )
+        signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+        # Ctrl-C reaches a parent in the same terminal too, which then stops this in its own time.
+        signal.signal(signal.SIGINT, signal.SIG_IGN if parent else lambda *_: worker.stop())
         if options["once"]:
             worker.run_once()
         else:

@@ -9,6 +9,8 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
+from saas.beside import start_worker, stop_worker
+
 THREADS = 5
 """Per worker process. A thread mostly waits for PostgreSQL; more of them only take turns at the interpreter."""
 
@@ -26,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--no-delivery",
             action="store_true",
-            help="no delivery worker beside it (there is none yet: the instant gateway settles in the sale itself)",
+            help="no delivery worker beside it: recharges wait until a `manage.py deliver` runs somewhere",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,9 +38,18 @@ class Command(BaseCommand):
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
         self.stdout.write(
             f"Listening on {options['host']}:{options['port']} for {settings.BASE_DOMAIN} and its subdomains, with "
-            f"{options['workers']} processes of {options['threads']} threads. Ctrl-C stops."
+            f"{options['workers']} processes of {options['threads']} threads"
+            f"{'' if options['no_delivery'] else ' and a delivery worker'}. Ctrl-C stops."
         )
         self.stdout.flush()
+        worker = None if options["no_delivery"] else start_worker()
+        try:
+            self._serve(options)
+        finally:
+            if worker:
+                stop_worker(worker)
+
+    def _serve(self, options: dict[str, Any]) -> None:
         Server(
             "saas.wsgi:application",
             address=options["host"],
