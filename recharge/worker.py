@@ -49,6 +49,11 @@ rounds of calls that all run into their time limits take less than a minute."""
 BATCH = 64
 """Tasks claimed at once."""
 
+LINGER_SECONDS = 0.1
+"""Seconds between two looks at an organization, unless the first found a whole batch: a claim of many costs little more
+than a claim of one. (The rate of sales beside a worker ÷ without: 0.70 with no such pause, 0.80 with it; tests/bench,
+table "delivery".)"""
+
 _log = structlog.get_logger("recharge.worker")
 
 
@@ -173,7 +178,7 @@ class Worker:
                     self._pool.submit(self._carry_out, work, organization, task)
                 until = 0.0 if len(tasks) == room else work.seconds_until_due(organization)
                 if until is not None:
-                    again = min(again, max(0.0, until))
+                    again = min(again, 0.0 if len(tasks) == room else max(LINGER_SECONDS, until))
         twice = self._look_twice.get(organization.pk)
         if twice is not None and time.monotonic() >= twice:
             del self._look_twice[organization.pk]

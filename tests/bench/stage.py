@@ -273,9 +273,17 @@ def deliver(organizations: list[Organization]) -> float:
 
 @contextmanager
 def worker() -> Iterator[None]:
-    """A delivery worker as a process, until the block ends."""
+    """A delivery worker as a process, from when it is ready until the block ends."""
+    from django.db import connection
+
     process = subprocess.Popen([sys.executable, "manage.py", "deliver"], cwd=ROOT)
     try:
+        with connection.cursor() as cursor:
+            ready = False
+            while not ready:
+                time.sleep(0.1)
+                cursor.execute("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN %')")
+                (ready,) = cursor.fetchone()
         yield
     finally:
         process.send_signal(signal.SIGTERM)
