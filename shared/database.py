@@ -62,11 +62,15 @@ def _call(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
     try:
         return _execute(statement, arguments)
     except (OperationalError, InterfaceError) as error:
-        if getattr(error.__cause__, "pgcode", None) == errorcodes.LOCK_NOT_AVAILABLE:
+        code = getattr(error.__cause__, "pgcode", None)
+        if code == errorcodes.LOCK_NOT_AVAILABLE:
             raise SellerBusy from None
-        if connection.in_atomic_block or connection.is_usable():
+        if connection.in_atomic_block:
             raise
-        connection.close()
+        if code != errorcodes.SERIALIZATION_FAILURE:  # which asks to begin anew: see recharge_settle
+            if connection.is_usable():
+                raise
+            connection.close()
         return _execute(statement, arguments)
 
 

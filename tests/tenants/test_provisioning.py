@@ -389,8 +389,16 @@ def test_a_schema_has_the_tenant_apps_tables_and_no_other() -> None:
             "credit_creditrequest",
             "credit_entry",
             "credit_seller",
+            "credit_webhookattempt",
+            "credit_webhookendpoint",
+            "credit_webhookmessage",
             "django_migrations",
+            "recharge_attempt",
+            "recharge_gatewaysettings",
+            "recharge_operatorsettings",
             "recharge_recharge",
+            "recharge_settings",
+            "recharge_transition",
         }
 
 
