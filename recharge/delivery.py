@@ -29,7 +29,7 @@ GIVE_UP_AFTER = timedelta(minutes=15)
 """A recharge that could not even be sent for so long is refunded: its buyer has gone another way by now."""
 
 MOST_DOUBTS = 12
-"""Attempts after which a recharge that has ended is no longer asked about, although its gateway might change its mind."""
+"""Attempts after which a recharge that has ended is no longer asked about, though its gateway might change its mind."""
 
 SETTINGS_SECONDS = 5.0
 """How old a worker's knowledge of an organization's gateways gets."""
