@@ -121,7 +121,7 @@ def test_it_is_changed_one_thing_at_a_time(acme: Organization) -> None:
     made = create(acme, **HTTP).json
     owner = acme.owner.client
     changes: list[dict[str, Any]] = [
-        {"url": "https://[2001:db8::7]:8443/x?y=z"},
+        {"url": "https://[2001:db8::7]:8443/x/y"},
         {"key_id": "k"},
         {"connect_timeout_ms": 100},
         {"read_timeout_ms": 30_000},
@@ -198,6 +198,9 @@ REFUSED = table(
     ("a user and a password", {"url": "https://user:word@bank.example/"}, ("url", "invalid_url")),
     ("no user", {"url": "https://@bank.example/"}, ("url", "invalid_url")),
     ("a fragment", {"url": "https://bank.example/#top"}, ("url", "invalid_url")),
+    ("a query", {"url": "https://bank.example/?key=7"}, ("url", "invalid_url")),
+    ("an empty query", {"url": "https://bank.example/?"}, ("url", "invalid_url")),
+    ("a backslash", {"url": "https://bank.example\\evil.example/"}, ("url", "invalid_url")),
     ("an empty fragment", {"url": "https://bank.example/#"}, ("url", "invalid_url")),
     ("a port that is none", {"url": "https://bank.example:x/"}, ("url", "invalid_url")),
     ("a port too high", {"url": "https://bank.example:65536/"}, ("url", "invalid_url")),
