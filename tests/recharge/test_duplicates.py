@@ -196,6 +196,7 @@ def test_a_duplicate_is_told_before_the_credit_is_looked_at(guarded: Organizatio
             [item("a"), item("b"), item("b", phone_number=OTHER)],
             [CREATED, DUPLICATE, CREATED],
         ),
+        ("a refused key used again", [item("a", 200_000), item("a"), item("b")], [POOR, CREATED, DUPLICATE]),
         ("of a sale before", [item("a", 7000)], [DUPLICATE]),
         ("of a sale before, meant", [item("a", 7000, allow_duplicate=True), item("b", 7000)], [CREATED, DUPLICATE]),
     ),

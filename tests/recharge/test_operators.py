@@ -1,12 +1,16 @@
 """``/operators``: what an organization sells of each, and through which gateway."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
+from recharge.models import OperatorSettings
 from tests.bad_input import AMOUNTS, invalid, table
 from tests.crowd import together
 from tests.http import Answer
+from tests.locks import wait_until
 from tests.tables import nothing_written
 from tests.world import Organization, give_credit
 
@@ -141,6 +145,25 @@ def test_what_is_sold_goes_through_the_gateway_from_the_next_sale_on(acme: Organ
 
 
 def test_of_changes_at_once_each_is_made(acme: Organization) -> None:
+    change(acme, {"gateway": None})
+    with ThreadPoolExecutor(1) as pool:
+        with acme.context, transaction.atomic():
+            OperatorSettings.objects.filter(operator="mci").update(least_amount=1000)
+            other = pool.submit(change, acme, {"most_amount": 5000})
+            wait_until(somebody_waits_for_a_row, "the other change waits for this one")
+        assert other.result(10).json["least_amount"] == 1000
+    shown = acme.owner.client.get("/operators/mci").json
+    assert (shown["least_amount"], shown["most_amount"]) == (1000, 5000)
+
+
+def somebody_waits_for_a_row() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted)")
+        waits: bool = cursor.fetchone()[0]
+        return waits
+
+
+def test_the_first_changes_of_an_operator_at_once_are_made(acme: Organization) -> None:
     bodies = [{"least_amount": 1000}, {"most_amount": 5000}] * 4
     answers = together([lambda body=body: change(acme, body) for body in bodies])
     assert {answer.status for answer in answers} == {200}
