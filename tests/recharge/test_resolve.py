@@ -1,6 +1,7 @@
 """``POST /recharges/{id}/resolve``, and what an admin sees of a recharge's delivery."""
 
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.bad_input import NO_UUIDS, NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES,
 from tests.crowd import together
 from tests.http import Answer
 from tests.locks import holding_lock, sell_pending
+from tests.logs import ServerLog
 from tests.tables import nothing_written
 from tests.world import Organization, give_credit, make_person
 
@@ -146,6 +148,14 @@ def test_it_corrects_itself_and_keeps_both(acme: Organization, pending: str) -> 
         (S, "they say yes", "second-owner"),
     ]
     assert (corrected["late"], corrected["failure"]) == ("charged", None)
+
+
+def test_the_log_says_who_did_what(acme: Organization, pending: str, log: Path) -> None:
+    server_log = ServerLog(log)
+    answer = resolve(acme, pending, F)
+    line = server_log.wait_for("recharge_resolved", answer.headers["X-Request-ID"])
+    assert (line["organization"], line["by"], line["recharge"]) == ("acme", "owner", pending)
+    assert (line["status"], line["settlement"]) == (F, "settled")
 
 
 def test_of_many_at_once_one_refunds(acme: Organization, pending: str) -> None:
