@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, status
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -15,11 +15,12 @@ from credit.api import narrow_to_own
 from credit.permissions import IsActiveSeller, own_seller_id
 from recharge import queries, services
 from recharge.intake import read_sale
-from recharge.models import Recharge
+from recharge.models import Attempt, Recharge
 from recharge.operators import Operator
+from recharge.queries import ANY_LATE
 from recharge.rendering import rendered_recharge
 from shared.exports import CSVRenderer, csv_response, pages_of
-from shared.fields import IdParameter, StrictBooleanField, StrictSerializer, TimeParameter
+from shared.fields import IdParameter, StrictBooleanField, StrictSerializer, StringField, TimeParameter
 from shared.idempotency import LONGEST_KEY, idempotency_key_of, replayed
 from shared.money import TomansField
 from shared.openapi import IDEMPOTENCY_KEY, REPLAYED
@@ -27,6 +28,8 @@ from shared.pagination import PageQuery, Query, page_of, page_serializer
 from shared.parsers import body_of
 from shared.permissions import IsOrganizationAdmin, IsSeller
 from shared.phones import PhoneNumberField
+from shared.queries import username_of
+from shared.realm import realm_of
 from shared.requests import request_id_of
 from shared.tokens import require_principal
 from shared.views import APIView
@@ -65,6 +68,8 @@ class SellerBalanceView(APIView):
 
 # --- Recharges --------------------------------------------------------------------------------------------------------
 
+_LATE = [late.value for late in Recharge.Late if late]
+
 RECHARGE_COLUMNS = (
     "id",
     "seller_id",
@@ -76,6 +81,7 @@ RECHARGE_COLUMNS = (
     "balance_after",
     "created_at",
     "completed_at",
+    "late",
 )
 
 
@@ -92,10 +98,26 @@ class NewRechargeSerializer(StrictSerializer):
     )
 
 
+class ProspectSerializer(serializers.Serializer[Any]):
+    phone_number = PhoneNumberField()
+    operator = serializers.ChoiceField(Operator.choices)
+    amount = serializers.IntegerField(help_text="Tomans.")
+    amount_is_sold = serializers.BooleanField(help_text="Whether such an amount of this operator is sold.")
+    balance = serializers.IntegerField(help_text="Tomans.")
+    suffices = serializers.BooleanField(help_text="Whether the balance bears the amount.")
+    possible_duplicate = serializers.BooleanField(help_text="Whether the same was sold to this number a moment ago.")
+    would_be_sold = serializers.BooleanField()
+
+
 class RechargeSerializer(serializers.ModelSerializer[Recharge]):
     seller_id = serializers.IntegerField()
     phone_number = PhoneNumberField()
     failure = serializers.SerializerMethodField(help_text="Why it failed; null unless it did.")
+    late = serializers.SerializerMethodField(
+        help_text="What came after its end. charged: it had failed, was delivered after all and is paid again; "
+        "owed: the same, but the balance did not bear it; reversed: it had succeeded, was taken back and is refunded. "
+        "Null: nothing."
+    )
 
     class Meta:
         model = Recharge
@@ -104,6 +126,45 @@ class RechargeSerializer(serializers.ModelSerializer[Recharge]):
     def get_failure(self, recharge: Recharge) -> str | None:
         return recharge.failure or None
 
+    @extend_schema_field(serializers.ChoiceField(_LATE, allow_null=True))
+    def get_late(self, recharge: Recharge) -> str | None:
+        return recharge.late or None
+
+
+class AttemptSerializer(serializers.ModelSerializer[Attempt]):
+    class Meta:
+        model = Attempt
+        fields = (
+            "number",
+            "action",
+            "gateway",
+            "started_at",
+            "latency_ms",
+            "outcome",
+            "reason",
+            "operator_reference",
+            "answer",
+            "by",
+        )
+
+
+class RechargeDetailSerializer(RechargeSerializer):
+    attempts = serializers.SerializerMethodField(help_text="The last 100; for admins only.")
+
+    class Meta:
+        model = Recharge
+        fields = (*RECHARGE_COLUMNS, "gateway", "attempts")
+        extra_kwargs = {"gateway": {"help_text": "The name of the gateway that delivers it; for admins only."}}
+
+    @extend_schema_field(AttemptSerializer(many=True))
+    def get_attempts(self, recharge: Recharge) -> Any:
+        return AttemptSerializer(queries.attempts_of(recharge.pk), many=True).data
+
+
+class ResolutionSerializer(StrictSerializer):
+    status = serializers.ChoiceField([Recharge.Status.SUCCEEDED.value, Recharge.Status.FAILED.value])
+    reason = StringField(max_length=200, help_text="Of a failure, the seller is shown it.")
+
 
 class RechargeFilters(Query):
     status = serializers.ChoiceField(Recharge.Status.choices, required=False)
@@ -111,6 +172,9 @@ class RechargeFilters(Query):
     phone_number = PhoneNumberField(required=False)
     idempotency_key = serializers.RegexField(
         r"^[ -~]+\Z", required=False, max_length=LONGEST_KEY, trim_whitespace=False
+    )
+    late = serializers.ChoiceField(
+        [*_LATE, ANY_LATE], required=False, help_text="any: all to which something came after their end."
     )
     seller_id = IdParameter(required=False, help_text="Admins only.")
     created_from = TimeParameter(required=False, help_text="This moment or later.")
@@ -162,11 +226,69 @@ class RechargesView(APIView):
 class RechargeView(APIView):
     permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
 
-    @extend_schema(responses=RechargeSerializer)
+    @extend_schema(responses=RechargeDetailSerializer)
     def get(self, request: Request, recharge_id: UUID) -> Response:
-        """One recharge."""
-        row = queries.recharge_by_id(recharge_id, seller_id=own_seller_id(request))
-        return Response(RechargeSerializer(row).data)
+        """One recharge; for an admin, with what was done to get it delivered."""
+        seller_id = own_seller_id(request)
+        row = queries.recharge_by_id(recharge_id, seller_id=seller_id)
+        serializer = RechargeDetailSerializer if seller_id is None else RechargeSerializer
+        return Response(serializer(row).data)
+
+
+class ValidateView(APIView):
+    permission_classes = (IsActiveSeller,)
+
+    @extend_schema(request=NewRechargeSerializer, responses=ProspectSerializer)
+    def post(self, request: Request) -> Response:
+        """Ask what would become of a sale, without making it: takes what a sale takes, and writes nothing."""
+        sale = read_sale(body_of(request))
+        seller_id = require_principal(request).seller_id
+        assert seller_id is not None
+        prospect = queries.prospect_of(
+            seller_id=seller_id, phone_number=sale.phone_number, operator=sale.operator, amount=sale.amount
+        )
+        suffices = sale.amount <= prospect.balance
+        is_refused_as_duplicate = prospect.possible_duplicate and not sale.allow_duplicate
+        return Response(
+            {
+                "phone_number": sale.phone_number,
+                "operator": sale.operator,
+                "amount": sale.amount,
+                "amount_is_sold": prospect.amount_is_sold,
+                "balance": prospect.balance,
+                "suffices": suffices,
+                "possible_duplicate": prospect.possible_duplicate,
+                "would_be_sold": prospect.amount_is_sold and suffices and not is_refused_as_duplicate,
+            }
+        )
+
+
+class ResolveView(APIView):
+    permission_classes = (IsOrganizationAdmin,)
+
+    @extend_schema(parameters=[REPLAYED], request=ResolutionSerializer, responses=RechargeDetailSerializer)
+    def post(self, request: Request, recharge_id: UUID) -> Response:
+        """Settle by hand what was cleared up with the operator: what failed is refunded.
+
+        It also corrects what ended otherwise: then the recharge says under `late` what was booked. The same again
+        changes nothing, unless the seller still owes the amount: then it is charged if the balance bears it by now.
+        """
+        body = ResolutionSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        settled = services.resolve_recharge(
+            organization=organization_of(request._request),
+            recharge_id=recharge_id,
+            status=Recharge.Status(body.validated_data["status"]),
+            reason=body.validated_data["reason"],
+            by=acting_username(request),
+        )
+        response = Response(RechargeDetailSerializer(settled.row).data)
+        return replayed(response) if settled.settlement == services.Settlement.REPLAYED else response
+
+
+def acting_username(request: Request) -> str:
+    """The username of whoever asks, for the records."""
+    return username_of(require_principal(request), realm_of(request._request)) or ""
 
 
 class RechargesExportView(APIView):

@@ -8,6 +8,12 @@ from credit.models import Seller
 from recharge.operators import Operator
 from shared.money import LARGEST_AMOUNT
 
+BUILT_IN_GATEWAY = "instant"
+"""The name of the gateway that every organization has without setting it up."""
+
+LONGEST_WINDOW = 24 * 60 * 60
+"""Seconds; the longest time in which a repetition may be taken for a slip."""
+
 
 class Recharge(models.Model):
     """A recharge that a seller sold. It is written by the SQL functions in sql/recharges.sql, together with the entry
@@ -151,6 +157,12 @@ class GatewaySettings(models.Model):
     connect_timeout_ms = models.IntegerField(default=3000)
     read_timeout_ms = models.IntegerField(default=10000)
 
+    class Meta:
+        constraints = [
+            # The built-in gateway's name: see recharge_terms_of in sql/recharges.sql.
+            models.CheckConstraint(condition=~Q(name=BUILT_IN_GATEWAY), name="gateway_name"),
+        ]
+
     def __str__(self) -> str:
         return self.name
 
@@ -166,6 +178,14 @@ class OperatorSettings(models.Model):
     least_amount = models.BigIntegerField(default=1)
     most_amount = models.BigIntegerField(default=LARGEST_AMOUNT)
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(least_amount__gte=1, least_amount__lte=F("most_amount"), most_amount__lte=LARGEST_AMOUNT),
+                name="operator_range",
+            ),
+        ]
+
     def __str__(self) -> str:
         return self.operator
 
@@ -177,7 +197,12 @@ class Settings(models.Model):
     """Seconds in which the same seller, number and amount is taken for a slip; 0: never."""
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=Q(id=1), name="settings_one_row")]
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="settings_one_row"),
+            models.CheckConstraint(
+                condition=Q(duplicate_window__gte=0, duplicate_window__lte=LONGEST_WINDOW), name="settings_window"
+            ),
+        ]
 
     def __str__(self) -> str:
         return "settings"

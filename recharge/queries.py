@@ -9,10 +9,26 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from credit.queries import filtered
-from recharge.models import Recharge
+from recharge.models import BUILT_IN_GATEWAY, Attempt, GatewaySettings, OperatorSettings, Recharge, Settings
+from recharge.operators import Operator
 from shared.errors import NotFound
 
+ANY_LATE = "any"
+
+MOST_ATTEMPTS = 100
+"""Attempts of one recharge that are shown; what nobody can say the end of is inquired about day after day."""
+
 _RECONCILE = (Path(__file__).parent / "sql" / "reconcile.sql").read_text()
+
+# What recharge_sell would decide by, without deciding.
+_PROSPECT = """
+    SELECT
+        account.balance,
+        recharge_is_amount_sold(terms, %(amount)s),
+        recharge_is_duplicate(terms, account.seller_id, %(phone_number)s, %(amount)s)
+    FROM credit_account AS account, recharge_terms_of(%(operator)s) AS terms
+    WHERE account.seller_id = %(seller_id)s
+"""
 
 # One statement, and so one snapshot: the balance and what is in flight belong together.
 _BALANCE = """
@@ -46,6 +62,28 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a sale would meet with if it were made now. ``balance`` is in Tomans."""
+
+    balance: int
+    amount_is_sold: bool
+    possible_duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTerms:
+    """What an organization has settled for an operator: the name of the gateway that delivers, and the amounts that are
+    sold, in Tomans: those of a list, or (``amounts`` is None) those from the least to the most."""
+
+    operator: Operator
+    name: str
+    gateway: str
+    amounts: list[int] | None
+    least_amount: int
+    most_amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """A row that breaks one of the invariants of the books."""
 
@@ -73,12 +111,19 @@ def recharges(
     operator: str | None = None,
     phone_number: str | None = None,
     idempotency_key: str | None = None,
+    late: str | None = None,
     created_from: datetime | None = None,
     created_to: datetime | None = None,
 ) -> QuerySet[Recharge]:
-    """Recharges of one seller or of all; ``created_from`` ≤ time < ``created_to``; ``phone_number`` is E.164."""
+    """Recharges of one seller or of all; ``created_from`` ≤ time < ``created_to``; ``phone_number`` is E.164.
+
+    ``late`` is one of ``Recharge.Late``, or :data:`ANY_LATE` for all to which something came after their end.
+    """
+    rows = Recharge.objects.all()
+    if late == ANY_LATE:
+        rows, late = rows.exclude(late=Recharge.Late.NO), None
     return filtered(
-        Recharge.objects.all(),
+        rows,
         created_from,
         created_to,
         seller_id=seller_id,
@@ -86,6 +131,7 @@ def recharges(
         operator=operator,
         phone_number=phone_number,
         idempotency_key=idempotency_key,
+        late=late,
     )
 
 
@@ -99,6 +145,73 @@ def recharge_by_id(recharge_id: UUID, *, seller_id: int | None) -> Recharge:
     if recharge is None:
         raise NotFound("There is no such recharge.")
     return recharge
+
+
+def attempts_of(recharge_id: UUID) -> list[Attempt]:
+    """What was done last to get a recharge delivered, in order."""
+    return list(Attempt.objects.filter(recharge_id=recharge_id).order_by("-number")[:MOST_ATTEMPTS])[::-1]
+
+
+def prospect_of(*, seller_id: int, phone_number: str, operator: str, amount: int) -> Prospect:
+    """Looks at what a sale would be decided by. The next moment it may be otherwise.
+
+    Raises:
+        NotFound: there is no such seller.
+    """
+    sale: dict[str, int | str] = {
+        "seller_id": seller_id,
+        "phone_number": phone_number,
+        "operator": operator,
+        "amount": amount,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_PROSPECT, sale)
+        row = cursor.fetchone()
+    if row is None:
+        raise NotFound("There is no such seller.")
+    return Prospect(*row)
+
+
+def settings() -> Settings:
+    """What is settled for the whole organization, or the defaults."""
+    return Settings.objects.first() or Settings()
+
+
+def gateways() -> QuerySet[GatewaySettings]:
+    """All gateways that were set up; the built-in one is not among them."""
+    return GatewaySettings.objects.all()
+
+
+def gateway_by_name(name: str) -> GatewaySettings:
+    """Raises :class:`NotFound` where there is none."""
+    gateway = GatewaySettings.objects.filter(name=name).first()
+    if gateway is None:
+        raise NotFound("There is no such gateway.")
+    return gateway
+
+
+def terms_of_operators() -> list[OperatorTerms]:
+    """What is settled for each operator there is, or the defaults."""
+    rows = {row.operator: row for row in OperatorSettings.objects.select_related("gateway")}
+    return [_terms(operator, rows.get(operator)) for operator in Operator]
+
+
+def terms_of_operator(operator: Operator) -> OperatorTerms:
+    """What is settled for one operator, or the defaults."""
+    row = OperatorSettings.objects.select_related("gateway").filter(operator=operator).first()
+    return _terms(operator, row)
+
+
+def _terms(operator: Operator, row: OperatorSettings | None) -> OperatorTerms:
+    row = row or OperatorSettings(operator=operator)
+    return OperatorTerms(
+        operator=operator,
+        name=str(operator.label),
+        gateway=row.gateway.name if row.gateway else BUILT_IN_GATEWAY,
+        amounts=row.amounts or None,
+        least_amount=min(row.amounts, default=row.least_amount),
+        most_amount=max(row.amounts, default=row.most_amount),
+    )
 
 
 def find_faults() -> list[Fault]:

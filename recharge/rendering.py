@@ -19,6 +19,7 @@ def rendered_recharge(recharge: Recharge) -> dict[str, Any]:
         "balance_after": recharge.balance_after,
         "created_at": _time(recharge.created_at),
         "completed_at": _time(recharge.completed_at),
+        "late": recharge.late or None,
     }
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import connection
 
 from credit.errors import BalanceLimitExceeded, InsufficientCredit
@@ -42,6 +43,9 @@ _FIELDS = (
 _SOLD = "outcome, balance, " + ", ".join(f"(sold).{name}" for name in _FIELDS)
 _SOLD_IN_BULK = f"balance_after_call, {_SOLD}"
 _SETTLED = "outcome, " + ", ".join(f"(settled).{name}" for name in _FIELDS)
+
+
+_log = structlog.get_logger("recharge.services")
 
 
 class AlreadySettled(Problem):
@@ -267,7 +271,16 @@ def resolve_recharge(
     Raises:
         As :func:`settle_recharge`.
     """
-    return _settled(organization, "recharge_resolve", [organization.pk, recharge_id, str(status), reason, by])
+    settled = _settled(organization, "recharge_resolve", [organization.pk, recharge_id, str(status), reason, by])
+    _log.info(
+        "recharge_resolved",
+        organization=organization.slug,
+        by=by,
+        recharge=str(recharge_id),
+        status=str(status),
+        settlement=str(settled.settlement),
+    )
+    return settled
 
 
 def _settled(organization: Organization, function: str, arguments: list[Any]) -> Settled:

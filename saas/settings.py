@@ -214,6 +214,14 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": [],
     "SERVE_AUTHENTICATION": [],
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {  # of fields that share a name
+        "EntryKind": "credit.models.Entry.Kind",
+        "GatewayKind": "recharge.models.GatewaySettings.Kind",
+        "CreditRequestStatus": "credit.models.CreditRequest.Status",
+        "RechargeStatus": "recharge.models.Recharge.Status",
+        "Resolution": [("succeeded", "succeeded"), ("failed", "failed")],
+        "OrganizationStatus": "tenants.models.Organization.Status",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "POSTPROCESSING_HOOKS": [

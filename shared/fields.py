@@ -55,6 +55,30 @@ class PasswordField(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class WholeNumberField(serializers.IntegerField):
+    """A JSON integer of a range; not ``5.0``, not ``"5"``, not ``true``."""
+
+    default_error_messages = {
+        "not_an_integer": "This must be a whole number, written as a JSON integer.",
+        "too_small": "This must be at least {least}.",
+        "too_large": "This must be at most {most}.",
+    }
+
+    def __init__(self, *, least: int, most: int, **options: Any) -> None:
+        super().__init__(min_value=least, max_value=most, **options)
+        self.least, self.most = least, most
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:  # bool is an int, and 5.0 == 5
+            self.fail("not_an_integer")
+        if data < self.least:
+            self.fail("too_small", least=self.least)
+        if data > self.most:
+            self.fail("too_large", most=self.most)
+        number: int = data
+        return number
+
+
 class StrictBooleanField(serializers.BooleanField):
     """``true`` or ``false``; not ``"yes"``, not ``1``."""
 

@@ -114,7 +114,11 @@ PROBLEM = {
 }
 
 
-NOT_ALWAYS = {"ItemResult": {"recharge", "problem"}}
+NOT_ALWAYS = {
+    "ItemResult": {"recharge", "problem"},
+    "RechargeDetail": {"gateway", "attempts"},
+    "Operator": {"gateway"},
+}
 """Members of answers that are not always there, by component; all others are."""
 
 

@@ -51,7 +51,7 @@ class Query(serializers.Serializer[Any]):
         errors = {}
         for name, values in request.query_params.lists():
             if name not in query.fields:
-                detail = f"There is no such parameter. Known: {', '.join(query.fields)}."
+                detail = f"There is no such parameter. Known: {', '.join(query.fields) or 'none'}."
                 errors[name] = [serializers.ErrorDetail(detail, code="unknown_parameter")]
             elif len(values) > 1:
                 errors[name] = [serializers.ErrorDetail("This is given more than once.", code="repeated_parameter")]

@@ -32,6 +32,11 @@ class Migration(migrations.Migration):
                 ("connect_timeout_ms", models.IntegerField(default=3000)),
                 ("read_timeout_ms", models.IntegerField(default=10000)),
             ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("name", "instant"), _negated=True), name="gateway_name"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="OperatorSettings",
@@ -67,6 +72,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("least_amount__gte", 1),
+                            ("least_amount__lte", models.F("most_amount")),
+                            ("most_amount__lte", 1000000000000),
+                        ),
+                        name="operator_range",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Recharge",
@@ -158,7 +175,13 @@ class Migration(migrations.Migration):
                 ("duplicate_window", models.IntegerField(default=0)),
             ],
             options={
-                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="settings_one_row")],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("id", 1)), name="settings_one_row"),
+                    models.CheckConstraint(
+                        condition=models.Q(("duplicate_window__gte", 0), ("duplicate_window__lte", 86400)),
+                        name="settings_window",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(

@@ -44,7 +44,8 @@ RETURN jsonb_build_object(
     'failure', nullif(p_recharge.failure, ''),
     'balance_after', p_recharge.balance_after,
     'created_at', rfc3339(p_recharge.created_at),
-    'completed_at', rfc3339(p_recharge.completed_at)
+    'completed_at', rfc3339(p_recharge.completed_at),
+    'late', nullif(p_recharge.late, '')
 );
 
 

@@ -277,6 +277,8 @@ QUERIES = queries(
     ("an empty status", "status=", ("status", "invalid_choice")),
     ("a status with NUL", "status=%00", ("status", "invalid_choice")),
     ("a status twice", "status=pending&status=failed", ("status", "repeated_parameter")),
+    ("an unknown lateness", "late=yes", ("late", "invalid_choice")),
+    ("no lateness, which is no filter", "late=", ("late", "invalid_choice")),
     ("an unknown operator", "operator=verizon", ("operator", "invalid_choice")),
     ("a landline", "phone_number=02122334455", ("phone_number", "not_a_mobile_number")),
     ("a foreign number", "phone_number=%2B12025550123", ("phone_number", "foreign_phone_number")),

@@ -72,6 +72,61 @@ def test_recharges_are_found_by_each_filter(
     assert found_by(acme.member.client) == {sold[name] for name in names - {"neighbours"}}
 
 
+@pytest.fixture
+def told_late(acme: Organization, sold: dict[str, str]) -> dict[str, str]:
+    """Recharges of acme to which something came after their end, by what it was: their ids. One is the neighbour's."""
+    stories = {"charged": ("failed", "succeeded"), "owed": ("failed", "succeeded"), "reversed": ("succeeded", "failed")}
+    made = {}
+    for late, story in stories.items():
+        seller = acme.neighbour if late == "reversed" else acme.member
+        recharge_id = sell_pending(acme.row, seller.id, 300)
+        for told in story:
+            if late == "owed" and told == "succeeded":
+                assert acme.member.sell(acme.member.balance()).status == 201
+            settle_recharge(
+                organization=acme.row,
+                recharge_id=recharge_id,
+                status=Recharge.Status(told),
+                failure="refused" if told == "failed" else "",
+            )
+        made[late] = str(recharge_id)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    table(
+        ("charged again", "late=charged", {"charged"}),
+        ("owed", "late=owed", {"owed"}),
+        ("taken back", "late=reversed", {"reversed"}),
+        ("anything", "late=any", {"charged", "owed", "reversed"}),
+        ("anything that succeeded", "late=any&status=succeeded", {"charged", "owed"}),
+        ("anything that failed", "late=any&status=failed", {"reversed"}),
+        ("anything in the past", "late=any&created_to=2020-01-01T00:00:00Z", set()),
+    ),
+)
+def test_recharges_are_found_by_what_came_late(
+    acme: Organization, told_late: dict[str, str], query: str, names: set[str]
+) -> None:
+    def found_by(client: Client) -> set[str]:
+        exported = {line.partition(",")[0] for line in client.get(f"/recharges.csv?{query}").body.decode().split()[1:]}
+        listed = client.get(f"/recharges?{query}").json["results"]
+        assert exported == {row["id"] for row in listed}
+        assert all(row["id"] == told_late[row["late"]] for row in listed)
+        return {row["late"] for row in listed}
+
+    assert found_by(acme.owner.client) == names
+    assert found_by(acme.member.client) == names - {"reversed"}
+
+
+def test_what_came_late_is_in_the_statement(acme: Organization, told_late: dict[str, str]) -> None:
+    for kind, late, amount in (("late_charge", "charged", -300), ("reversal", "reversed", 300)):
+        (entry,) = acme.owner.client.get(f"/entries?kind={kind}").json["results"]
+        assert (entry["kind"], entry["amount"], entry["reference"]) == (kind, amount, told_late[late])
+        (line,) = acme.owner.client.get(f"/entries.csv?kind={kind}").body.decode().splitlines()[1:]
+        assert line.split(",")[2:4] == [kind, str(amount)]
+
+
 def test_recharges_and_entries_are_found_by_the_seller(acme: Organization, sold: dict[str, str]) -> None:
     rows = acme.owner.client.get(f"/recharges?seller_id={acme.neighbour.id}").json["results"]
     assert [row["id"] for row in rows] == [sold["neighbours"]]

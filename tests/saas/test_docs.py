@@ -33,6 +33,13 @@ ORGANIZATION = SHARED | {
     "/api/v1/recharges/{recharge_id}",
     "/api/v1/recharges.csv",
     "/api/v1/recharges/bulk",
+    "/api/v1/recharges/validate",
+    "/api/v1/recharges/{recharge_id}/resolve",
+    "/api/v1/operators",
+    "/api/v1/operators/{operator}",
+    "/api/v1/settings",
+    "/api/v1/gateways",
+    "/api/v1/gateways/{name}",
 }
 
 
@@ -67,6 +74,7 @@ def test_the_document_says_what_the_contract_says(world: World) -> None:
         "operator",
         "phone_number",
         "idempotency_key",
+        "late",
         "seller_id",
         "created_from",
         "created_to",

@@ -20,7 +20,9 @@ from tests.http import Answer
 from tests.logs import ServerLog
 from tests.world import Organization, Person, give_credit
 
-RECHARGES_HEADER = "id,seller_id,phone_number,operator,amount,status,failure,balance_after,created_at,completed_at\r\n"
+RECHARGES_HEADER = (
+    "id,seller_id,phone_number,operator,amount,status,failure,balance_after,created_at,completed_at,late\r\n"
+)
 ENTRIES_HEADER = "seller_id,number,kind,amount,balance_after,reference,created_at\r\n"
 
 

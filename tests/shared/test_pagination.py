@@ -22,12 +22,18 @@ def add_seller(acme: Organization, number: int) -> None:
     make_seller(acme.row, f"seller {number:04}")
 
 
+def add_gateway(acme: Organization, number: int) -> None:
+    body = {"name": f"gateway-{number:04}", "kind": "simulator"}
+    assert acme.owner.client.post("/gateways", body).status == 201
+
+
 # A list, what writes the nth row of it, and what shows which row that is.
 LISTS = table(
     ("recharges", "/recharges", sell, lambda row: row["amount"]),
     ("credit requests", "/credit-requests", ask_for_credit, lambda row: row["amount"]),
     ("statement", "/entries?kind=recharge", sell, lambda row: -row["amount"]),
     ("sellers", "/sellers", add_seller, lambda row: int(row["name"].removeprefix("seller "))),
+    ("gateways", "/gateways", add_gateway, lambda row: int(row["name"].removeprefix("gateway-"))),
 )
 Write = Callable[[Organization, int], None]
 Number = Callable[[dict[str, object]], int]

@@ -74,6 +74,18 @@ ORGANIZATION = [
     Endpoint("POST", "api/v1/recharges", SELLER, _RECHARGE, has_key=True),
     Endpoint("GET", "api/v1/recharges/<any_uuid:recharge_id>", BOTH),
     Endpoint("GET", "api/v1/recharges.csv", BOTH),
+    Endpoint("POST", "api/v1/recharges/validate", SELLER, _RECHARGE),
+    Endpoint("POST", "api/v1/recharges/<any_uuid:recharge_id>/resolve", ADMIN, {"status": "failed", "reason": "No."}),
+    Endpoint("GET", "api/v1/operators", BOTH),
+    Endpoint("GET", "api/v1/operators/<slug:operator>", BOTH),
+    Endpoint("PATCH", "api/v1/operators/<slug:operator>", ADMIN, {"least_amount": 1000}),
+    Endpoint("GET", "api/v1/settings", ADMIN),
+    Endpoint("PATCH", "api/v1/settings", ADMIN, {"duplicate_window": 60}),
+    Endpoint("GET", "api/v1/gateways", ADMIN),
+    Endpoint("POST", "api/v1/gateways", ADMIN, {"name": "second", "kind": "simulator"}),
+    Endpoint("GET", "api/v1/gateways/<slug:name>", ADMIN),
+    Endpoint("PATCH", "api/v1/gateways/<slug:name>", ADMIN, {"read_timeout_ms": 5000}),
+    Endpoint("DELETE", "api/v1/gateways/<slug:name>", ADMIN),
     Endpoint("POST", "api/v1/recharges/bulk", SELLER, {"items": [_RECHARGE | {"idempotency_key": "k"}]}),
 ]
 

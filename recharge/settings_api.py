@@ -1,0 +1,236 @@
+"""What an organization's admins settle about delivery and amounts, and what of it sellers see, over HTTP."""
+
+from typing import Any
+
+from django.core.validators import RegexValidator
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from credit.permissions import IsActiveSeller, own_seller_id
+from recharge import queries, settings_services
+from recharge.api import acting_username
+from recharge.models import BUILT_IN_GATEWAY, LONGEST_WINDOW, GatewaySettings, Settings
+from recharge.operators import Operator
+from shared.errors import NotFound
+from shared.fields import PasswordField, StrictSerializer, StringField, WholeNumberField
+from shared.money import TomansField
+from shared.pagination import PageQuery, Query, page_of, page_serializer
+from shared.parsers import body_of
+from shared.permissions import IsOrganizationAdmin
+from shared.views import APIView
+from tenants.routing import organization_of
+
+MOST_AMOUNTS = 100
+"""Amounts in an operator's list."""
+
+
+class SettingsSerializer(serializers.Serializer[Settings]):
+    duplicate_window = serializers.IntegerField(
+        help_text="Seconds in which the same seller, number and amount is taken for a slip; 0: never."
+    )
+
+
+class SettingsChangeSerializer(StrictSerializer):
+    duplicate_window = WholeNumberField(least=0, most=LONGEST_WINDOW, required=False)
+
+
+class SettingsView(APIView):
+    permission_classes = (IsOrganizationAdmin,)
+
+    @extend_schema(responses=SettingsSerializer)
+    def get(self, request: Request) -> Response:
+        """What is settled for the whole organization."""
+        return Response(SettingsSerializer(queries.settings()).data)
+
+    @extend_schema(request=SettingsChangeSerializer, responses=SettingsSerializer)
+    def patch(self, request: Request) -> Response:
+        """Change it, from the next sale on."""
+        body = SettingsChangeSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        return Response(
+            SettingsSerializer(settings_services.change_settings(**_acting(request), **body.validated_data)).data
+        )
+
+
+# --- Gateways ---------------------------------------------------------------------------------------------------------
+
+
+class _GatewayOptionsSerializer(StrictSerializer):
+    """What may be changed of a gateway."""
+
+    url = StringField(max_length=2000, required=False, help_text="An https address; of an http gateway.")
+    key_id = StringField(
+        max_length=100,
+        required=False,
+        allow_blank=True,
+        validators=[RegexValidator(r"^[!-~]*\Z", "This must be printable ASCII without blanks.")],
+        help_text="Tells the operator whose signature it is.",
+    )
+    secret = PasswordField(required=False, help_text="What requests are signed with; it is never shown.")
+    connect_timeout_ms = WholeNumberField(least=100, most=30_000, required=False)
+    read_timeout_ms = WholeNumberField(least=100, most=30_000, required=False)
+
+
+class NewGatewaySerializer(_GatewayOptionsSerializer):
+    name = StringField(
+        max_length=50,
+        validators=[
+            RegexValidator(r"^[a-z0-9][a-z0-9_-]*\Z", "A name is of lower-case letters, digits, hyphens, underscores.")
+        ],
+    )
+    kind = serializers.ChoiceField(GatewaySettings.Kind.choices)
+
+
+class GatewayChangeSerializer(_GatewayOptionsSerializer):
+    pass
+
+
+class GatewaySerializer(serializers.Serializer[GatewaySettings]):
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(GatewaySettings.Kind.choices)
+    url = serializers.SerializerMethodField(help_text="Null unless it is an http gateway.")
+    key_id = serializers.SerializerMethodField()
+    has_secret = serializers.SerializerMethodField()
+    connect_timeout_ms = serializers.IntegerField()
+    read_timeout_ms = serializers.IntegerField()
+
+    def get_url(self, gateway: GatewaySettings) -> str | None:
+        return gateway.url or None
+
+    def get_key_id(self, gateway: GatewaySettings) -> str | None:
+        return gateway.key_id or None
+
+    def get_has_secret(self, gateway: GatewaySettings) -> bool:
+        return bool(gateway.secret)
+
+
+class GatewaysView(APIView):
+    permission_classes = (IsOrganizationAdmin,)
+
+    @extend_schema(parameters=[PageQuery], responses=page_serializer(GatewaySerializer))
+    def get(self, request: Request) -> Response:
+        """The gateways that were set up, newest first; beside them there is always the one named `instant`."""
+        return page_of(request, queries.gateways(), PageQuery.read(request), GatewaySerializer)
+
+    @extend_schema(request=NewGatewaySerializer, responses={201: GatewaySerializer})
+    def post(self, request: Request) -> Response:
+        """Set up a gateway. Nothing goes through it until an operator is given to it."""
+        body = NewGatewaySerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        gateway = settings_services.create_gateway(**_acting(request), **body.validated_data)
+        return Response(GatewaySerializer(gateway).data, status=status.HTTP_201_CREATED)
+
+
+class GatewayView(APIView):
+    permission_classes = (IsOrganizationAdmin,)
+
+    @extend_schema(responses=GatewaySerializer)
+    def get(self, request: Request, name: str) -> Response:
+        """One gateway."""
+        return Response(GatewaySerializer(queries.gateway_by_name(name)).data)
+
+    @extend_schema(request=GatewayChangeSerializer, responses=GatewaySerializer)
+    def patch(self, request: Request, name: str) -> Response:
+        """Change a gateway, within seconds also for what is under way through it. Its name and kind stay."""
+        body = GatewayChangeSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        gateway = settings_services.change_gateway(**_acting(request), name=name, **body.validated_data)
+        return Response(GatewaySerializer(gateway).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, name: str) -> Response:
+        """Delete a gateway that no operator has, and through which nothing is under way."""
+        settings_services.delete_gateway(**_acting(request), name=name)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+# --- Operators --------------------------------------------------------------------------------------------------------
+
+
+class OperatorChangeSerializer(StrictSerializer):
+    gateway = StringField(
+        max_length=50,
+        required=False,
+        allow_null=True,
+        help_text="A gateway's name; null: the one that is always there, `instant`.",
+    )
+    amounts = serializers.ListField(
+        child=TomansField(),
+        required=False,
+        allow_null=True,
+        allow_empty=False,
+        max_length=MOST_AMOUNTS,
+        help_text="The only amounts that are sold; takes the place of a range. Null: any amount of the range.",
+    )
+    least_amount = TomansField(required=False, help_text="Begins a range, which takes the place of a list.")
+    most_amount = TomansField(required=False, help_text="Ends it.")
+
+
+class OperatorSerializer(serializers.Serializer[queries.OperatorTerms]):
+    operator = serializers.ChoiceField(Operator.choices)
+    name = serializers.CharField()
+    amounts = serializers.ListField(
+        child=serializers.IntegerField(), allow_null=True, help_text="All that are sold, ascending; null: a range."
+    )
+    least_amount = serializers.IntegerField(help_text="Tomans; of the list, if there is one.")
+    most_amount = serializers.IntegerField(help_text="Tomans; of the list, if there is one.")
+    gateway = serializers.CharField(help_text="The name of the gateway that delivers; for admins only.")
+
+
+class OperatorsSerializer(serializers.Serializer[Any]):
+    results = OperatorSerializer(many=True)
+
+
+class OperatorsView(APIView):
+    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+
+    @extend_schema(responses=OperatorsSerializer)
+    def get(self, request: Request) -> Response:
+        """All operators, and which amounts of them are sold."""
+        Query.read(request)
+        return Response({"results": [_rendered(request, terms) for terms in queries.terms_of_operators()]})
+
+
+class OperatorView(APIView):
+    def get_permissions(self) -> list[Any]:
+        allowed = IsOrganizationAdmin if self.request.method == "PATCH" else IsOrganizationAdmin | IsActiveSeller
+        return [allowed()]
+
+    @extend_schema(responses=OperatorSerializer)
+    def get(self, request: Request, operator: str) -> Response:
+        """One operator, and which amounts of it are sold."""
+        return Response(_rendered(request, queries.terms_of_operator(_operator(operator))))
+
+    @extend_schema(request=OperatorChangeSerializer, responses=OperatorSerializer)
+    def patch(self, request: Request, operator: str) -> Response:
+        """Change its gateway and the amounts that are sold (a list or a range), from the next sale on."""
+        known = _operator(operator)
+        body = OperatorChangeSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        changes = dict(body.validated_data)
+        if changes.get("gateway", "") is None:
+            changes["gateway"] = BUILT_IN_GATEWAY
+        if changes.get("amounts", ()) is None:
+            changes["amounts"] = []
+        terms = settings_services.change_operator(**_acting(request), operator=known, **changes)
+        return Response(_rendered(request, terms))
+
+
+def _operator(name: str) -> Operator:
+    try:
+        return Operator(name)
+    except ValueError:
+        raise NotFound("There is no such operator.") from None
+
+
+def _rendered(request: Request, terms: queries.OperatorTerms) -> dict[str, Any]:
+    data = dict(OperatorSerializer(terms).data)
+    if own_seller_id(request) is not None:
+        del data["gateway"]
+    return data
+
+
+def _acting(request: Request) -> dict[str, Any]:
+    return {"organization": organization_of(request._request), "by": acting_username(request)}

@@ -1,0 +1,233 @@
+"""What an organization's admins settle: gateways, what is sold of each operator, the guard against slips.
+
+A sale reads the settings in its own transaction, so that a change holds from the next sale on. Workers know of it
+within five seconds (delivery.SETTINGS_SECONDS); what they do not know yet they try again.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models import Q
+from psycopg2 import errorcodes
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
+
+from recharge.models import BUILT_IN_GATEWAY, GatewaySettings, OperatorSettings, Recharge, Settings
+from recharge.operators import Operator
+from recharge.queries import OperatorTerms, terms_of_operator
+from shared.errors import InvalidRequest, NotFound, Problem, Unavailable
+from shared.money import LARGEST_AMOUNT
+from shared.secrets import encrypt
+from tenants.models import Organization
+
+_log = structlog.get_logger("recharge.settings")
+
+
+class GatewayExists(Problem):
+    """409: the organization has a gateway of this name."""
+
+    status, code, title = 409, "gateway_exists", "Gateway exists"
+
+
+class GatewayInUse(Problem):
+    """409: an operator's recharges go through this gateway, or some that did are still under way."""
+
+    status, code, title = 409, "gateway_in_use", "Gateway in use"
+
+
+def change_settings(*, organization: Organization, by: str, duplicate_window: int | None = None) -> Settings:
+    """Changes what is settled for the whole organization. What is None stays; ``by`` is the admin's username."""
+    changes = {} if duplicate_window is None else {"duplicate_window": duplicate_window}
+    settings, _ = Settings.objects.update_or_create(pk=1, defaults=changes)
+    _log.info("settings_changed", organization=organization.slug, by=by, **changes)
+    return settings
+
+
+# --- Gateways ---------------------------------------------------------------------------------------------------------
+
+
+def create_gateway(
+    *, organization: Organization, by: str, name: str, kind: str, secret: str = "", **options: Any
+) -> GatewaySettings:
+    """Sets up a gateway; nothing goes through it until an operator is given to it. ``options``: see the model.
+
+    Raises:
+        InvalidRequest: the name is the built-in gateway's, or something is missing that its kind needs.
+        GatewayExists: there is one of this name.
+    """
+    if name == BUILT_IN_GATEWAY:
+        raise InvalidRequest.of_field("name", "reserved", "This is the name of the gateway that is always there.")
+    row = GatewaySettings(name=name, kind=kind, secret=encrypt(secret) if secret else "", **options)
+    _check_gateway(row)
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError:
+        raise GatewayExists(f"There is a gateway {name!r} already.") from None
+    _log.info("gateway_created", organization=organization.slug, by=by, gateway=name, kind=kind)
+    return row
+
+
+def change_gateway(
+    *, organization: Organization, by: str, name: str, secret: str | None = None, **options: Any
+) -> GatewaySettings:
+    """Changes a gateway, also for what is under way through it. Its name and kind stay for good, since recharges refer
+    to it by its name and are asked about where they were sent.
+
+    Raises:
+        NotFound: there is no such gateway.
+        InvalidRequest: its kind can't have that.
+    """
+    with transaction.atomic():
+        row = _locked_gateway(name)
+        for field, value in options.items():
+            setattr(row, field, value)
+        if secret is not None:
+            row.secret = encrypt(secret)
+        _check_gateway(row)
+        row.save()
+    changed = sorted([*options, *(["secret"] if secret is not None else [])])
+    _log.info("gateway_changed", organization=organization.slug, by=by, gateway=name, changed=changed)
+    return row
+
+
+def delete_gateway(*, organization: Organization, by: str, name: str) -> None:
+    """Deletes a gateway that nothing needs any longer.
+
+    Raises:
+        NotFound: there is no such gateway.
+        GatewayInUse: an operator has it, or recharges that went through it are not at their end.
+        Unavailable: sales or exports kept this from looking; nothing was done.
+    """
+    with transaction.atomic():
+        with _no_sales():
+            row = _locked_gateway(name)
+        operators = OperatorSettings.objects.filter(gateway=row).order_by("operator")
+        if operators:
+            raise GatewayInUse(f"It delivers for {', '.join(one.operator for one in operators)}.")
+        not_at_their_end = Q(status__in=[Recharge.Status.PENDING, Recharge.Status.UNKNOWN]) | Q(due_at__isnull=False)
+        if Recharge.objects.filter(not_at_their_end, gateway=name).exists():
+            raise GatewayInUse("Recharges are under way through it.")
+        row.delete()
+    _log.info("gateway_deleted", organization=organization.slug, by=by, gateway=name)
+
+
+@contextmanager
+def _no_sales() -> Iterator[None]:
+    """Lets the organization's sales that have begun come to their end, and keeps others from beginning until this
+    transaction ends: a sale that has read its operator's gateway, and not yet written its recharge, can be seen in no
+    other way. All of them have read the recharges before (for their key).
+
+    Raises:
+        Unavailable: some did not come to their end within a second.
+    """
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+            cursor.execute("LOCK TABLE recharge_recharge IN ACCESS EXCLUSIVE MODE")
+        yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "pgcode", None) == errorcodes.LOCK_NOT_AVAILABLE:
+            raise Unavailable("Too much was going on to see what is under way; nothing was done, try again.") from None
+        raise
+
+
+def _locked_gateway(name: str) -> GatewaySettings:
+    row = GatewaySettings.objects.select_for_update().filter(name=name).first()
+    if row is None:
+        raise NotFound("There is no such gateway.")
+    return row
+
+
+def _check_gateway(row: GatewaySettings) -> None:
+    if row.kind == GatewaySettings.Kind.HTTP:
+        for field in ("url", "secret"):
+            if not getattr(row, field):
+                raise InvalidRequest.of_field(field, "required", "A gateway of kind http needs this.")
+        _check_url(row.url)
+        return
+    for field in ("url", "key_id", "secret"):
+        if getattr(row, field):
+            raise InvalidRequest.of_field(field, "not_of_this_kind", f"A gateway of kind {row.kind} has none.")
+
+
+def _check_url(url: str) -> None:
+    try:
+        parsed = parse_url(url)
+    except LocationParseError:
+        parsed = Url()
+    is_plain = url.isascii() and url.isprintable() and not re.search(r"[ @?#\\]", url)  # parse_url would correct it
+    if parsed.scheme != "https" or not parsed.host or parsed.port == 0 or not is_plain:
+        detail = "This must be an https:// address without a user, a password, a query or a fragment."
+        raise InvalidRequest.of_field("url", "invalid_url", detail)
+
+
+# --- Operators --------------------------------------------------------------------------------------------------------
+
+
+def change_operator(
+    *,
+    organization: Organization,
+    by: str,
+    operator: Operator,
+    gateway: str | None = None,
+    amounts: Sequence[int] | None = None,
+    least_amount: int | None = None,
+    most_amount: int | None = None,
+) -> OperatorTerms:
+    """Changes which gateway delivers an operator's recharges, and which amounts (Tomans) are sold of it: those of a
+    list, or those of a range. Each takes the place of the other; what is None stays. Empty ``amounts`` drop the list.
+
+    Raises:
+        InvalidRequest: there is no such gateway, or the amounts contradict each other.
+    """
+    is_range = least_amount is not None or most_amount is not None
+    if amounts and is_range:
+        raise InvalidRequest.of_field("amounts", "amounts_and_range", "Give a list of amounts or a range, not both.")
+    if amounts and len(set(amounts)) < len(amounts):
+        raise InvalidRequest.of_field("amounts", "repeated", "An amount is named twice.")
+    with transaction.atomic():
+        # Before the operator's row, as whoever deletes the gateway: it stays until this is committed.
+        delivering = _gateway_to_deliver(gateway)
+        OperatorSettings.objects.get_or_create(operator=operator)
+        row = OperatorSettings.objects.select_for_update(of=("self",)).get(operator=operator)
+        if gateway is not None:
+            row.gateway = delivering
+        if amounts is not None or is_range:
+            row.amounts = sorted(amounts or [])
+        if amounts:
+            row.least_amount, row.most_amount = 1, LARGEST_AMOUNT
+        if least_amount is not None:
+            row.least_amount = least_amount
+        if most_amount is not None:
+            row.most_amount = most_amount
+        if row.least_amount > row.most_amount:
+            field = "most_amount" if least_amount is None else "least_amount"
+            detail = f"The least amount would be {row.least_amount} Tomans, the most {row.most_amount}."
+            raise InvalidRequest.of_field(field, "least_above_most", detail)
+        row.save()
+        terms = terms_of_operator(operator)
+    _log.info(
+        "operator_changed",
+        organization=organization.slug,
+        by=by,
+        operator=str(operator),
+        gateway=terms.gateway,
+        amounts=terms.amounts,
+        least_amount=terms.least_amount,
+        most_amount=terms.most_amount,
+    )
+    return terms
+
+
+def _gateway_to_deliver(name: str | None) -> GatewaySettings | None:
+    if name is None or name == BUILT_IN_GATEWAY:
+        return None
+    try:
+        return _locked_gateway(name)
+    except NotFound:
+        raise InvalidRequest.of_field("gateway", "unknown_gateway", "There is no such gateway.") from None
