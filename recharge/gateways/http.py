@@ -38,7 +38,7 @@ Every request is signed::
     Recharge-Key-Id:     the key's id
     Recharge-Timestamp:  Unix time in seconds; refuse what is more than 5 minutes off
     Recharge-Nonce:      32 hexadecimal digits, random; refuse one that has come before
-    Recharge-Signature:  v1=… the HMAC-SHA256 under the secret, in hexadecimal, of these six lines (no newline at the end):
+    Recharge-Signature:  v1=… the HMAC-SHA256 under the secret, in hexadecimal, of these six lines, joined by newlines:
                              v1
                              POST
                              the path of the request, as sent
@@ -282,8 +282,8 @@ def _context(trusted: str | None) -> ssl.SSLContext:
 
 
 def _connect(place: _Place, timeout: float, trusted: str | None) -> HTTPConnection:
-    """A connection on which nothing has been sent, TLS being agreed on. urllib3's own pools connect and send in one, and
-    of what goes wrong they don't tell on which side of the sending it was; and here that is the question.
+    """A connection on which nothing has been sent, TLS being agreed on. urllib3's own pools connect and send in one,
+    and of what goes wrong they don't tell on which side of the sending it was; and here that is the question.
 
     Raises:
         AddressNotPublic, OSError: there is none.
