@@ -8,9 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from recharge.delivery import DeliveryWork
 from recharge.gateways import Answer, simulator
 from recharge.gateways.simulator import ENDINGS, LATE, TIME_OUT, VERY_LATE, SimulatorGateway
+from recharge.models import GatewaySettings, OperatorSettings, Recharge
+from recharge.worker import Worker
 from shared.times import moment_of
+from tests.waiting import wait_until
+from tests.world import Organization, give_credit
 
 GATEWAY = SimulatorGateway()
 
@@ -139,3 +144,45 @@ def test_the_age_is_in_the_reference() -> None:
     moment = datetime(2026, 3, 21, 12, 30, 0, 123000, tzinfo=UTC)
     assert moment_of(uuid.UUID(int=int(moment.timestamp() * 1000) << 80)) == moment
     assert abs(moment_of(reference_aged(60)) + timedelta(seconds=60) - timezone.now()) < timedelta(seconds=5)
+
+
+# ending: (the recharge's status in the end, its late, whether its amount is back)
+ENDS = {
+    "00": ("succeeded", "", False),
+    "12": ("failed", "", True),
+    "20": ("succeeded", "", False),
+    "21": ("failed", "", True),
+    "30": ("succeeded", "", False),
+    "31": ("failed", "", True),
+    "32": ("succeeded", "", False),
+    "33": ("succeeded", "", False),
+    "34": ("unknown", "", False),
+    "40": ("succeeded", "", False),
+    "41": ("pending", "", False),
+    "50": ("succeeded", "charged", False),
+    "51": ("failed", "reversed", True),
+    "60": ("succeeded", "", False),
+    "61": ("succeeded", "", False),
+}
+
+
+def test_what_comes_of_them_in_the_books(acme: Organization) -> None:
+    """Each ending sold once and delivered by workers, all at the real pace of the sandbox: some four seconds."""
+    give_credit(acme.row, acme.member.id, 100_000)
+    with acme.context:
+        sandbox = GatewaySettings.objects.create(name="sandbox", kind="simulator")
+        OperatorSettings.objects.create(operator="mci", gateway=sandbox)
+    for ending in ENDS:
+        answer = acme.member.sell(1000, phone_number=f"091212345{ending}")
+        assert (answer.status, answer.json["status"]) == (201, "pending")
+
+    def delivered() -> bool:
+        Worker([DeliveryWork()]).run_once()
+        with acme.context:
+            rows = {row.phone_number[-2:]: (row.status, row.late) for row in Recharge.objects.all()}
+            once_more = Recharge.objects.filter(due_at__isnull=False).exclude(status__in=["unknown", "pending"])
+            return rows == {ending: (status, late) for ending, (status, late, _) in ENDS.items()} and not once_more
+
+    wait_until(delivered, seconds=60)
+    kept = sum(not back for *_, back in ENDS.values())
+    assert acme.member.balance() == 100_000 - 1000 * kept
