@@ -144,15 +144,16 @@ class HttpGateway:
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
             connection.close()
             return Answer(Delivery.UNKNOWN, raw=f"no answer ({type(error).__name__})")
-        if reusable:
-            _idle.give(pool_key, connection)
-        else:
-            connection.close()
-
         raw = f"HTTP {status}: {answered.decode(errors='replace')}"
         for known in (self.secret, headers["Recharge-Signature"].removeprefix("v1=")):
             raw = raw.replace(known, "…")
-        return _read(status, answered, raw[:1000], reference, nothing_sent)
+        answer = _read(status, answered, raw[:1000], reference, nothing_sent)
+        # Not after an answer that was not to this request: the next one would not be either.
+        if reusable and answer is not None:
+            _idle.give(pool_key, connection)
+        else:
+            connection.close()
+        return answer or Answer(Delivery.UNKNOWN, raw=raw[:1000])
 
     def _headers(self, path: str, body: bytes) -> dict[str, str]:
         timestamp, nonce = str(int(time.time())), secrets.token_hex(16)
@@ -170,17 +171,16 @@ class HttpGateway:
         }
 
 
-def _read(status: int, body: bytes, raw: str, reference: UUID, nothing_sent: Delivery) -> Answer:
-    """What an answer says."""
-    unclear = Answer(Delivery.UNKNOWN, raw=raw)
+def _read(status: int, body: bytes, raw: str, reference: UUID, nothing_sent: Delivery) -> Answer | None:
+    """What an answer says; None if that is not clear."""
     if not (200 <= status < 300 or 400 <= status < 500) or len(body) > LARGEST_ANSWER:
-        return unclear
+        return None
     try:
         said = parse_json(body)
     except ParseError:
-        return unclear
+        return None
     if not isinstance(said, dict) or said.get("reference") != str(reference):
-        return unclear
+        return None
     is_inquiry = nothing_sent == Delivery.UNKNOWN
     match said.get("status"):
         case "refused":
@@ -190,7 +190,7 @@ def _read(status: int, body: bytes, raw: str, reference: UUID, nothing_sent: Del
         case "accepted" | "succeeded" | "failed" | "unknown" as word:
             delivery = Delivery(word)
         case _:
-            return unclear
+            return None
     return Answer(
         delivery,
         reason=_snake_case(said.get("reason")) if delivery == Delivery.FAILED else "",
