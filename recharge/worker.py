@@ -222,7 +222,12 @@ class Worker:
         try:
             with tenant_context(organization):
                 work.record(organization, [(done.task, done.result) for done in group])
+                until = work.seconds_until_due(organization)
             self._held -= len(group)
+            if until is not None and organization.pk in self._look_at:
+                # When it was last looked at, these were claimed, and not to be due again before their lease is over.
+                soonest = time.monotonic() + max(0.0, until)
+                self._look_at[organization.pk] = min(self._look_at[organization.pk], soonest)
         except (DatabaseError, InterfaceError, Problem) as error:
             _log.warning("worker_could_not_record", organization=organization.slug, tasks=len(group), error=str(error))
             if len(group) > 1:  # a busy seller keeps the others of the batch from being recorded

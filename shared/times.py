@@ -21,5 +21,10 @@ def until_moment(moment: datetime) -> dict[str, Any]:
     return {"created_at__lt": moment, "id__lt": UUID(int=_milliseconds(moment) + 1 << 80)}
 
 
+def moment_of(row_id: UUID) -> datetime:
+    """When the row with this UUIDv7 was created, to the millisecond."""
+    return _EPOCH + timedelta(milliseconds=row_id.int >> 80)
+
+
 def _milliseconds(moment: datetime) -> int:
     return max(0, (moment - _EPOCH) // timedelta(milliseconds=1))

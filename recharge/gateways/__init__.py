@@ -43,6 +43,10 @@ class Answer:
     FAILED: the gateway may yet change its mind, so inquire once more then."""
 
 
+class GatewayMisconfigured(Exception):
+    """The settings of a gateway are not such that it could be used; the message says why, to an admin."""
+
+
 class Gateway(Protocol):
     """One way to an operator. ``reference`` is the recharge's id: a gateway does the same thing once per reference.
 

@@ -1,22 +1,55 @@
 """The gateways of an organization, as its settings say."""
 
-from recharge.gateways import Gateway
+import structlog
+
+from recharge.gateways import Gateway, GatewayMisconfigured
+from recharge.gateways.http import HttpGateway
 from recharge.gateways.instant import InstantGateway
 from recharge.gateways.simulator import SimulatorGateway
 from recharge.models import GatewaySettings
+from shared.secrets import SecretUnreadable, decrypt
 from tenants.models import Organization
+
+_log = structlog.get_logger("recharge.gateways")
 
 
 def gateways_of(organization: Organization) -> dict[str, Gateway]:
     """By name. Runs on the organization's schema; what cannot be made is left out, and logged."""
-    return {"instant": InstantGateway()} | {row.name: make_gateway(row) for row in GatewaySettings.objects.all()}
+    gateways: dict[str, Gateway] = {"instant": InstantGateway()}
+    for row in GatewaySettings.objects.all():
+        try:
+            gateways[row.name] = make_gateway(organization, row)
+        except GatewayMisconfigured as error:
+            _log.error("gateway_misconfigured", organization=organization.slug, gateway=row.name, error=str(error))
+    return gateways
 
 
-def make_gateway(row: GatewaySettings) -> Gateway:
-    """The gateway that a row of the settings describes."""
+def make_gateway(organization: Organization, row: GatewaySettings) -> Gateway:
+    """The gateway that a row of the settings describes.
+
+    Raises:
+        GatewayMisconfigured: it describes none that could be used.
+    """
     match row.kind:
         case GatewaySettings.Kind.INSTANT:
             return InstantGateway()
         case GatewaySettings.Kind.SIMULATOR:
             return SimulatorGateway()
-    raise AssertionError(row.kind)
+        case GatewaySettings.Kind.HTTP:
+            return _http_gateway(organization, row)
+    raise GatewayMisconfigured(f"There is no kind of gateway called {row.kind!r}.")
+
+
+def _http_gateway(organization: Organization, row: GatewaySettings) -> HttpGateway:
+    try:
+        secret = decrypt(row.secret)
+    except SecretUnreadable as error:
+        raise GatewayMisconfigured(f"The secret can't be read. {error}") from None
+    return HttpGateway(
+        organization_id=organization.pk,
+        url=row.url,
+        key_id=row.key_id,
+        secret=secret,
+        connect_timeout=row.connect_timeout_ms / 1000,
+        read_timeout=row.read_timeout_ms / 1000,
+    )
