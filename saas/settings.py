@@ -4,6 +4,8 @@
 ``BASE_DOMAIN``                    the platform's host; organizations are its subdomains (default ``localhost``)
 ``HTTPS``                          cookies go over TLS only (default: yes, except in the embedded mode)
 ``TRUSTED_PROXIES``                how many reverse proxies stand in front, for the client's address (default 0)
+``SECRET_KEY_FALLBACKS``           former secret keys, with commas between: what they encrypted stays readable
+``ALLOW_PRIVATE_ADDRESSES``        gateways and webhooks at private addresses and over plain http, in development (off)
 ``LOG_LEVEL``                      default ``INFO``
 ``DEBUG``                          default off
 """
@@ -41,6 +43,10 @@ SECRET_KEY = env.str("SECRET_KEY", default="")
 if len(SECRET_KEY) < 50:
     # It signs tokens with HMAC-SHA256 (RFC 7518 section 3.2 wants 256 bits); Django's own check asks for 50 characters.
     raise ImproperlyConfigured("Set SECRET_KEY to a random string of at least 50 characters.")
+
+# What they signed and encrypted stays good, in Django's own sessions and in shared/secrets.py.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+ALLOW_PRIVATE_ADDRESSES = flag("ALLOW_PRIVATE_ADDRESSES", default=False)
 
 # --- Hosts ------------------------------------------------------------------------------------------------------------
 
@@ -211,6 +217,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {"WebhookEventEnum": "credit.models.WebhookEndpoint.Event"},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "shared.openapi.exact_bodies",

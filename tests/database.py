@@ -12,7 +12,17 @@ from pathlib import Path
 
 from saas import embedded
 
-for name in ("DATABASE_URL", "SECRET_KEY", "BASE_DOMAIN", "HTTPS", "TRUSTED_PROXIES", "LOG_LEVEL", "DEBUG"):
+for name in (
+    "DATABASE_URL",
+    "SECRET_KEY",
+    "SECRET_KEY_FALLBACKS",
+    "BASE_DOMAIN",
+    "HTTPS",
+    "TRUSTED_PROXIES",
+    "ALLOW_PRIVATE_ADDRESSES",
+    "LOG_LEVEL",
+    "DEBUG",
+):
     os.environ.pop(name, None)
 
 if url := os.environ.get("TEST_DATABASE_URL"):

@@ -33,6 +33,11 @@ ORGANIZATION = SHARED | {
     "/api/v1/recharges/{recharge_id}",
     "/api/v1/recharges.csv",
     "/api/v1/recharges/bulk",
+    "/api/v1/webhooks",
+    "/api/v1/webhooks/{webhook_id}",
+    "/api/v1/webhooks/{webhook_id}/rotate-secret",
+    "/api/v1/webhooks/{webhook_id}/deliveries",
+    "/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend",
 }
 
 

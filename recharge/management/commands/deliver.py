@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from credit.webhook_delivery import WebhookWork
 from recharge.delivery import DeliveryWork
 from recharge.worker import THREADS, Worker
 
@@ -19,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--threads", type=int, default=THREADS, help=f"calls at once; default: {THREADS}")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        worker = Worker([DeliveryWork()], threads=options["threads"])
+        worker = Worker([DeliveryWork(), WebhookWork()], threads=options["threads"])
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: worker.stop())
         if options["once"]:
