@@ -247,9 +247,11 @@ def _call(address: Address, numbers: list[str], body: str, headers: dict[str, st
             client.request("POST", address.target, body.encode(), sent)
             response = client.getresponse()
         except (OSError, http.client.HTTPException):
-            if time.monotonic() >= deadline:
-                raise TimeoutError from None  # the connection was ended on our side
-            raise
+            if time.monotonic() < deadline:
+                raise
+            raise TimeoutError from None
+        if time.monotonic() >= deadline:
+            raise TimeoutError  # what has come was cut short on our side
         with response:
             return Answer(response.status, _beginning(response))
 
