@@ -12,7 +12,7 @@ from credit import webhooks
 from credit.api import narrow_to_own
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
 from credit.permissions import IsActiveSeller, own_seller_id
-from shared.addresses import LONGEST_URL, AddressRefused, parse_url
+from credit.webhook_urls import LONGEST_URL, UrlRefused, parse_url
 from shared.fields import IdParameter, StrictBooleanField, StrictSerializer, StringField
 from shared.pagination import PageQuery, page_of, page_serializer
 from shared.parsers import body_of
@@ -31,7 +31,7 @@ class CallableUrlField(StringField):
         url = super().run_validation(data)
         try:
             parse_url(url)
-        except AddressRefused as error:
+        except UrlRefused as error:
             raise serializers.ValidationError(str(error), code=error.code) from None
         return url
 

@@ -19,12 +19,14 @@ from functools import lru_cache
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 from standardwebhooks import Webhook
 
+from credit.webhook_urls import Url, UrlRefused, parse_url
 from credit.webhooks import TRIED_FOR
-from shared.addresses import Address, AddressRefused, look_up, parse_url
+from shared.addresses import AddressNotPublic, connect_to
 from shared.breaker import Breaker
 from shared.database import call_set_function
 from shared.secrets import SecretUnreadable, decrypt
@@ -37,10 +39,8 @@ MOST_AT_ONCE = 16
 """Messages that one worker holds: half as many as it has threads, so that slow receivers keep no recharge waiting."""
 
 CONNECT_SECONDS, READ_SECONDS, CALL_SECONDS = 3.0, 10.0, 15.0
-"""How long a call waits for a connection, then for each piece of the answer; and how long it takes in all."""
-
-MOST_ADDRESSES = 3
-"""Addresses of one host that are tried."""
+"""How long a call waits for a connection, then for each piece of the answer; and how long it takes in all, unless
+looking up the host's name alone takes longer."""
 
 LONGEST_ANSWER = 4096
 """Bytes of an answer that are read; its first 500 characters are kept."""
@@ -164,13 +164,14 @@ class WebhookWork:
 def send(task: Task) -> Answer:
     """Hands one message over, once. Whatever goes wrong is an answer."""
     try:
-        address = parse_url(task.url)
-        body = body_of(task)
-        return _call(address, look_up(address), body, headers_of(task, body))
+        url, body = parse_url(task.url), body_of(task)
+        return _call(url, body, headers_of(task, body))
     except SecretUnreadable:
         return Answer(error="The secret can't be read here; make a new one.")
-    except AddressRefused as error:
+    except UrlRefused as error:
         return Answer(error=str(error))
+    except AddressNotPublic:
+        return Answer(error="The host's address is not a public one.")
     except socket.gaierror:
         return Answer(error="The host's name leads nowhere.")
     except ssl.SSLCertVerificationError as error:
@@ -226,16 +227,15 @@ def _has_arrived(answer: Answer) -> bool:
 # connections by itself: each of these would lead somewhere else than to the address that was checked.
 
 
-def _call(address: Address, numbers: list[str], body: str, headers: dict[str, str]) -> Answer:
+def _call(url: Url, body: str, headers: dict[str, str]) -> Answer:
     deadline = time.monotonic() + CALL_SECONDS
-    connected = _connect(address, numbers)
-    with connected, _ended_at(deadline, connected):
+    with _connection_to(url) as connected, _ended_at(deadline, connected):
         if isinstance(connected, ssl.SSLSocket):
             connected.do_handshake()
         connected.settimeout(READ_SECONDS)
-        client = http.client.HTTPConnection(address.host, address.port)
+        client = http.client.HTTPConnection(url.host, url.port)
         client.sock = connected
-        if address.is_tls:
+        if url.is_tls:
             client.default_port = http.client.HTTPS_PORT  # the header Host names any other
         sent = {
             "Content-Type": "application/json",
@@ -244,7 +244,7 @@ def _call(address: Address, numbers: list[str], body: str, headers: dict[str, st
             **headers,
         }
         try:
-            client.request("POST", address.target, body.encode(), sent)
+            client.request("POST", url.target, body.encode(), sent)
             response = client.getresponse()
         except (OSError, http.client.HTTPException):
             if time.monotonic() < deadline:
@@ -256,25 +256,24 @@ def _call(address: Address, numbers: list[str], body: str, headers: dict[str, st
             return Answer(response.status, _beginning(response))
 
 
-def _connect(address: Address, numbers: list[str]) -> socket.socket:
-    """A connection to the first of these IP addresses that takes one; for TLS, the handshake is to follow."""
-    for number in numbers[:MOST_ADDRESSES]:
-        try:
-            connected = socket.create_connection((number, address.port), timeout=CONNECT_SECONDS)
-            break
-        except OSError as error:
-            refused = error
-    else:
-        raise refused
-    if not address.is_tls:
-        return connected
-    # The certificate must be the host's, whichever address it is at.
-    return _tls().wrap_socket(connected, server_hostname=address.host, do_handshake_on_connect=False)
-
-
 @lru_cache(maxsize=1)
 def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
+
+
+def _connection_to(url: Url) -> socket.socket:
+    """A connection to one of the host's addresses; for TLS, the handshake is to follow."""
+    connected = connect_to(
+        url.host,
+        url.port,
+        deadline=time.monotonic() + CONNECT_SECONDS,
+        private_too=settings.ALLOW_PRIVATE_ADDRESSES,
+    )
+    connected.settimeout(CONNECT_SECONDS)
+    if not url.is_tls:
+        return connected
+    # The certificate must be the host's, whichever address it is at.
+    return _tls().wrap_socket(connected, server_hostname=url.host, do_handshake_on_connect=False)
 
 
 @contextmanager

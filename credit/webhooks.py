@@ -87,7 +87,7 @@ def create_webhook(
 ) -> tuple[WebhookEndpoint, str]:
     """An endpoint of a seller, or (without ``seller_id``) of the organization; and its secret, which is told this once.
 
-    ``url`` has been through ``shared.addresses.parse_url``.
+    ``url`` has been through ``webhook_urls.parse_url``.
 
     Raises:
         TooManyWebhooks: there are 10 already.

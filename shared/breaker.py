@@ -21,6 +21,8 @@ class Breaker:
         self._closed_at = 0.0
         """The moment (of the monotonic clock) at which one call is let through; 0: all are."""
         self._pause = self.SHORTEST
+        self._trying = False
+        """Whether the one call is under way."""
 
     def lets_through(self) -> bool:
         with self._lock:
@@ -29,16 +31,18 @@ class Breaker:
             if time.monotonic() < self._closed_at:
                 return False
             self._closed_at = time.monotonic() + self._pause  # the others wait for what becomes of this one
+            self._trying = True
             return True
 
     def note(self, *, answered: bool) -> None:
         with self._lock:
             if answered:
-                self._failures, self._closed_at, self._pause = 0, 0.0, self.SHORTEST
+                self._failures, self._closed_at, self._pause, self._trying = 0, 0.0, self.SHORTEST, False
                 return
             self._failures += 1
             if self._failures == self.IN_A_ROW:
                 self._closed_at = time.monotonic() + self._pause
-            elif self._failures > self.IN_A_ROW and self._closed_at:
+            elif self._trying:  # and not one of those that were under way with the first: they fail together
+                self._trying = False
                 self._pause = min(self.LONGEST, 2 * self._pause)
                 self._closed_at = time.monotonic() + self._pause

@@ -194,8 +194,10 @@ def test_an_endpoint_hears_of_its_own_seller_and_its_own_events_only(row: Row, s
         listen(row, failures, seller_id, ["recharge.failed"])
         sales = [sell(row, seller_id), sell(row, other_id)]
         work()
-        heard = [[got.json["data"]["id"] for got in one.received] for one in (own, others, all_of_them, failures)]
-    assert heard == [[str(sales[0])], [str(sales[1])], [str(sale) for sale in sales], []]
+        heard = [{got.json["data"]["id"] for got in one.received} for one in (own, others, all_of_them, failures)]
+        assert [len(one.received) for one in (own, others, all_of_them, failures)] == [1, 1, 2, 0]
+    first, second = map(str, sales)
+    assert heard == [{first}, {second}, {first, second}, set()]
 
 
 def test_the_other_organization_hears_nothing(row: Row, receiver: Receiver, seller_id: int) -> None:
@@ -653,11 +655,11 @@ def connections_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that something tries to connect to; nobody answers."""
     tried: list[str] = []
 
-    def connect(place: tuple[str, int], *rest: Any, **options: Any) -> socket.socket:
+    def connect(self: socket.socket, place: tuple[Any, ...]) -> None:
         tried.append(place[0])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(socket.socket, "connect", connect)
     return tried
 
 
@@ -682,7 +684,6 @@ PRIVATE = table(
     ("protocol assignments", "192.0.0.1"),
     ("documentation", "203.0.113.7"),
     ("benchmarks", "198.18.0.1"),
-    ("6to4 relay", "192.88.99.1"),
     ("multicast", "224.0.0.1"),
     ("multicast, global", "233.252.0.1"),
     ("reserved", "240.0.0.1"),
