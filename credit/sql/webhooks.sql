@@ -85,8 +85,8 @@ END;
 --   failed     it has not, and is given up
 --   gone       it has not, and its endpoint wants none any more
 --   postponed  nothing was tried; to be tried after p_due_in
--- What has arrived is delivered, whatever else happened to it meanwhile. Of the others, one whose due_at is no longer what
--- its claim made it (p_claimed_until) has been claimed or resent since, or given up, and is left as it is.
+-- What has arrived is delivered, whatever else happened to it meanwhile. Of the others, one whose due_at is no longer
+-- what its claim made it (p_claimed_until) has been claimed or resent since, or given up, and is left as it is.
 CREATE FUNCTION webhook_record(
     p_message_ids uuid[],
     p_claimed_until timestamptz[],
@@ -104,10 +104,12 @@ SET lock_timeout = '3s'
 AS $$
 #variable_conflict use_column
 BEGIN
-    -- First the endpoints, in their order, and then their messages: everything that changes both keeps to this. With its
-    -- endpoint held, a message can't be deleted; one that was deleted before is passed over.
+    -- First the endpoints, in their order, and then their messages: everything that changes both keeps to this. With
+    -- its endpoint held, a message can't be deleted; one that was deleted before is passed over.
     PERFORM FROM credit_webhookendpoint
-    WHERE id IN (SELECT message.endpoint_id FROM credit_webhookmessage AS message WHERE message.id = ANY (p_message_ids))
+    WHERE id IN (
+        SELECT message.endpoint_id FROM credit_webhookmessage AS message WHERE message.id = ANY (p_message_ids)
+    )
     ORDER BY id
     FOR NO KEY UPDATE;
 

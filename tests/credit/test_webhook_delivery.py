@@ -22,8 +22,10 @@ from credit.webhook_delivery import PAUSES, WebhookWork
 from recharge.models import Recharge
 from recharge.services import resolve_recharge, sell_recharge, settle_recharge
 from recharge.worker import Worker
+from shared import wakeups
 from shared.secrets import encrypt
 from tenants.models import Organization as Row
+from tests import commands
 from tests.bad_input import table
 from tests.locks import sell_pending, wait_until
 from tests.receiver import CUT, DRIP, ENDLESS, GARBAGE, HANG, Receiver, make_certificate, receiving
@@ -573,6 +575,43 @@ def test_nothing_is_due_where_nothing_waits(row: Row, receiver: Receiver, seller
         due_in = WebhookWork().seconds_until_due(row)
     assert due_in is not None
     assert due_in <= 0
+
+
+def test_the_command_sends_what_is_due(row: Row, receiver: Receiver, seller_id: int) -> None:
+    listen(row, receiver, seller_id)
+    sell(row, seller_id)
+    done = commands.run("deliver", "--once", environment={"ALLOW_PRIVATE_ADDRESSES": "on"})
+    assert done.returncode == 0, done.stderr
+    assert [got.verified_by for got in receiver.received] == [receiver.secrets]
+    assert the_message(row).status == "delivered"
+
+
+def test_an_approval_wakes_the_workers(row: Row, receiver: Receiver, seller_id: int) -> None:
+    listen(row, receiver, seller_id)
+    worker = Worker([WebhookWork()])
+
+    def run() -> None:
+        worker.run()
+        connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        wait_until(is_listened, "the worker listens")
+        wakeups._given.clear()  # or the seller's first credit, of a moment ago, was the hint for this one too
+        give_credit(row, seller_id, 5)
+        wait_until(lambda: bool(receiver.received), "it is told")  # long before a worker looks by itself
+    finally:
+        worker.stop()
+        thread.join()
+    assert [got.json["type"] for got in receiver.received] == ["credit_request.approved"]
+
+
+def is_listened() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN %')")
+        found: bool = cursor.fetchone()[0]
+        return found
 
 
 # --- Deleting while sales go on ---------------------------------------------------------------------------------------
