@@ -153,6 +153,8 @@ class WebhookEndpoint(models.Model):
         """It answered 410."""
         FAILING = "failing"
         """Nothing has reached it for five days."""
+        DELETED = "deleted"
+        """Its rows are about to go; for whoever looks, it is gone already."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     seller = models.ForeignKey(Seller, on_delete=models.PROTECT, null=True, db_index=False)
@@ -160,7 +162,7 @@ class WebhookEndpoint(models.Model):
     url = models.CharField(max_length=2000)
     events = ArrayField(models.CharField(max_length=30, choices=Event))
     secret = models.TextField()
-    """Encrypted (shared/secrets.py); so is the next one."""
+    """Encrypted (shared/secrets.py); so is the one before it."""
     previous_secret = models.TextField(blank=True)
     previous_secret_until = models.DateTimeField(null=True)
     """Until then messages are signed with both."""
@@ -192,10 +194,13 @@ class WebhookMessage(models.Model):
     data = models.JSONField()
     status = models.CharField(max_length=9, choices=Status, default=Status.PENDING)
     attempts = models.IntegerField(default=0)
+    """Since it was written, or last resent by hand."""
     due_at = models.DateTimeField(null=True)
-    """When it is to be tried (again); null: never by itself."""
+    """When it is to be tried (again), or may be by another worker; null: never by itself."""
+    give_up_at = models.DateTimeField()
     created_at = models.DateTimeField()
     delivered_at = models.DateTimeField(null=True)
+    """The last time that it arrived; a resent one may do so twice."""
 
     class Meta:
         indexes = [
@@ -204,12 +209,20 @@ class WebhookMessage(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(status="pending") | Q(status__in=["delivered", "failed"]), name="webhook_message_status"
+                condition=Q(status="pending", due_at__isnull=False)
+                | Q(status="delivered", due_at__isnull=True, delivered_at__isnull=False)
+                | Q(status="failed", due_at__isnull=True),
+                name="webhook_message_status",
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.event}, {self.status}"
+
+    @property
+    def message_id(self) -> str:
+        """The header ``webhook-id``."""
+        return f"msg_{self.pk}"
 
 
 class WebhookAttempt(models.Model):

@@ -13,6 +13,7 @@ from shared.errors import NotFound, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
 from shared.services import create_member, set_membership_active
 from shared.tokens import SELLER
+from shared.wakeups import wake_workers
 from tenants.models import Organization
 
 T = TypeVar("T")
@@ -156,6 +157,8 @@ def _decide(
     )
     match outcome:
         case "decided" | "replayed":
+            if outcome == "decided":
+                wake_workers(organization.pk)  # there may be webhooks to call
             return Written(request, is_replay=outcome == "replayed")
         case "already_decided":
             raise AlreadyDecided(f"This request was {request.status} on {request.decided_at:%Y-%m-%d}.")

@@ -92,7 +92,13 @@ class Migration(migrations.Migration):
                     "disabled",
                     models.CharField(
                         blank=True,
-                        choices=[("", "No"), ("by_hand", "By Hand"), ("gone", "Gone"), ("failing", "Failing")],
+                        choices=[
+                            ("", "No"),
+                            ("by_hand", "By Hand"),
+                            ("gone", "Gone"),
+                            ("failing", "Failing"),
+                            ("deleted", "Deleted"),
+                        ],
                         max_length=7,
                     ),
                 ),
@@ -134,6 +140,7 @@ class Migration(migrations.Migration):
                 ),
                 ("attempts", models.IntegerField(default=0)),
                 ("due_at", models.DateTimeField(null=True)),
+                ("give_up_at", models.DateTimeField()),
                 ("created_at", models.DateTimeField()),
                 ("delivered_at", models.DateTimeField(null=True)),
                 (
@@ -252,7 +259,12 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="webhookmessage",
             constraint=models.CheckConstraint(
-                condition=models.Q(("status", "pending"), ("status__in", ["delivered", "failed"]), _connector="OR"),
+                condition=models.Q(
+                    models.Q(("due_at__isnull", False), ("status", "pending")),
+                    models.Q(("delivered_at__isnull", False), ("due_at__isnull", True), ("status", "delivered")),
+                    models.Q(("due_at__isnull", True), ("status", "failed")),
+                    _connector="OR",
+                ),
                 name="webhook_message_status",
             ),
         ),

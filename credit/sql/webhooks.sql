@@ -18,6 +18,7 @@ END;
 
 
 -- Writes one message for each endpoint that wants this event of this seller. p_data is what the API would show of it.
+-- An endpoint that is being deleted (the only thing that takes its row FOR UPDATE) neither gets one nor is waited for.
 CREATE FUNCTION webhook_emit(p_event text, p_seller_id bigint, p_data jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -25,12 +26,168 @@ AS $$
 DECLARE
     v_now constant timestamptz := clock_timestamp();
 BEGIN
-    INSERT INTO credit_webhookmessage (id, endpoint_id, event, data, status, attempts, due_at, created_at)
-    SELECT uuid7_at(v_now), endpoint.id, p_event, p_data, 'pending', 0, v_now, v_now
+    INSERT INTO credit_webhookmessage (
+        id, endpoint_id, event, data, status, attempts, due_at, give_up_at, created_at
+    )
+    SELECT uuid7_at(v_now), endpoint.id, p_event, p_data, 'pending', 0, v_now, v_now + interval '1 day', v_now
     FROM credit_webhookendpoint AS endpoint
     WHERE endpoint.disabled = ''
         AND (endpoint.seller_id IS NULL OR endpoint.seller_id = p_seller_id)
-        AND p_event = ANY (endpoint.events);
+        AND p_event = ANY (endpoint.events)
+    FOR KEY SHARE OF endpoint SKIP LOCKED;
+END;
+$$;
+
+
+-- Takes up to p_limit due messages, each until p_lease has passed; whoever is given one sends it. What is due to an
+-- endpoint that has been disabled is given up instead.
+CREATE FUNCTION webhook_claim(p_limit integer, p_lease interval)
+RETURNS TABLE (
+    id uuid, endpoint_id uuid, url text, secret text, previous_secret text, event text, data text, attempts integer,
+    created_at timestamptz, give_up_at timestamptz, claimed_until timestamptz
+)
+LANGUAGE sql VOLATILE
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    WITH due AS (
+        SELECT message.id
+        FROM credit_webhookmessage AS message
+        WHERE message.due_at <= statement_timestamp()
+        ORDER BY message.due_at
+        LIMIT p_limit
+        FOR UPDATE SKIP LOCKED
+    ),
+
+    claimed AS (
+        UPDATE credit_webhookmessage AS message
+        SET status = CASE WHEN endpoint.disabled = '' THEN 'pending' ELSE 'failed' END,
+            due_at = CASE WHEN endpoint.disabled = '' THEN clock_timestamp() + p_lease END
+        FROM due, credit_webhookendpoint AS endpoint
+        WHERE message.id = due.id AND endpoint.id = message.endpoint_id
+        RETURNING
+            message.*, endpoint.url, endpoint.secret,
+            CASE WHEN endpoint.previous_secret_until > clock_timestamp() THEN endpoint.previous_secret ELSE '' END
+                AS previous_secret
+    )
+
+    SELECT
+        claimed.id, claimed.endpoint_id, claimed.url::text, claimed.secret, claimed.previous_secret,
+        claimed.event::text, claimed.data::text, claimed.attempts, claimed.created_at, claimed.give_up_at,
+        claimed.due_at
+    FROM claimed
+    WHERE claimed.due_at IS NOT NULL;
+END;
+
+
+-- Records what came of messages that were claimed, and gives the endpoints that this disabled.
+--   delivered  it has arrived
+--   retry      it has not; to be tried again after p_due_in
+--   failed     it has not, and is given up
+--   gone       it has not, and its endpoint wants none any more
+--   postponed  nothing was tried; to be tried after p_due_in
+-- What has arrived is delivered, whatever else happened to it meanwhile. Of the others, one whose due_at is no longer
+-- what its claim made it (p_claimed_until) has been claimed or resent since, or given up, and is left as it is.
+CREATE FUNCTION webhook_record(
+    p_message_ids uuid[],
+    p_claimed_until timestamptz[],
+    p_outcomes text[],
+    p_due_in interval[],
+    p_attempted_at timestamptz[],
+    p_latencies_ms integer[],
+    p_status_codes integer[],
+    p_errors text[],
+    p_answers text[]
+) RETURNS TABLE (endpoint_id uuid, reason text)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+SET lock_timeout = '3s'
+AS $$
+#variable_conflict use_column
+BEGIN
+    -- First the endpoints, in their order, and then their messages: everything that changes both keeps to this. With
+    -- its endpoint held, a message can't be deleted; one that was deleted before is passed over.
+    PERFORM FROM credit_webhookendpoint
+    WHERE id IN (
+        SELECT message.endpoint_id FROM credit_webhookmessage AS message WHERE message.id = ANY (p_message_ids)
+    )
+    ORDER BY id
+    FOR NO KEY UPDATE;
+
+    INSERT INTO credit_webhookattempt (message_id, attempted_at, latency_ms, status_code, error, answer)
+    SELECT message.id, done.attempted_at, done.latency_ms, done.status_code, done.error, done.answer
+    FROM unnest(p_message_ids, p_outcomes, p_attempted_at, p_latencies_ms, p_status_codes, p_errors, p_answers)
+        AS done (id, outcome, attempted_at, latency_ms, status_code, error, answer)
+    JOIN credit_webhookmessage AS message ON message.id = done.id
+    WHERE done.outcome <> 'postponed';
+
+    -- The API shows the last 20 attempts of a message; a day has about ten, so there are more only if it was resent.
+    DELETE FROM credit_webhookattempt
+    WHERE id IN (
+        SELECT attempt.id
+        FROM unnest(p_message_ids) AS done (id)
+        CROSS JOIN LATERAL (
+            SELECT id FROM credit_webhookattempt WHERE message_id = done.id ORDER BY id DESC OFFSET 20
+        ) AS attempt
+    );
+
+    UPDATE credit_webhookmessage AS message
+    SET status = CASE
+            WHEN done.outcome = 'delivered' THEN 'delivered'
+            WHEN done.due_in IS NULL THEN 'failed'
+            ELSE 'pending'
+        END,
+        attempts = message.attempts + CASE WHEN done.outcome = 'postponed' THEN 0 ELSE 1 END,
+        due_at = clock_timestamp() + done.due_in,
+        delivered_at = CASE WHEN done.outcome = 'delivered' THEN done.attempted_at ELSE message.delivered_at END
+    FROM unnest(p_message_ids, p_claimed_until, p_outcomes, p_due_in, p_attempted_at)
+        AS done (id, claimed_until, outcome, due_in, attempted_at)
+    WHERE message.id = done.id AND (done.outcome = 'delivered' OR message.due_at = done.claimed_until);
+
+    -- An endpoint is failing when for five days nothing has arrived, and then a message has had its whole day in vain.
+    RETURN QUERY
+    WITH seen AS (
+        SELECT
+            message.endpoint_id AS id,
+            bool_or(done.outcome = 'delivered') AS is_reached,
+            bool_or(done.outcome = 'gone') AS is_gone,
+            bool_or(done.outcome = 'failed') AS has_given_up
+        FROM unnest(p_message_ids, p_outcomes) AS done (id, outcome)
+        JOIN credit_webhookmessage AS message ON message.id = done.id
+        WHERE done.outcome <> 'postponed'
+        GROUP BY message.endpoint_id
+    ),
+
+    next AS (
+        SELECT
+            endpoint.id,
+            CASE WHEN NOT seen.is_reached THEN coalesce(endpoint.failing_since, clock_timestamp()) END AS failing_since,
+            CASE
+                WHEN endpoint.disabled <> '' THEN endpoint.disabled
+                WHEN seen.is_gone THEN 'gone'
+                WHEN seen.has_given_up AND NOT seen.is_reached
+                    AND endpoint.failing_since < clock_timestamp() - interval '5 days' THEN 'failing'
+                ELSE ''
+            END AS disabled
+        FROM credit_webhookendpoint AS endpoint JOIN seen ON endpoint.id = seen.id
+    ),
+
+    changed AS (
+        UPDATE credit_webhookendpoint AS endpoint
+        SET failing_since = next.failing_since, disabled = next.disabled
+        FROM next
+        WHERE endpoint.id = next.id
+            AND (endpoint.failing_since, endpoint.disabled) IS DISTINCT FROM (next.failing_since, next.disabled)
+        RETURNING endpoint.id, endpoint.disabled
+    ),
+
+    given_up AS (
+        UPDATE credit_webhookmessage AS message
+        SET status = 'failed', due_at = NULL
+        FROM changed
+        WHERE message.endpoint_id = changed.id AND changed.disabled <> '' AND message.due_at IS NOT NULL
+    )
+
+    SELECT changed.id, changed.disabled::text FROM changed WHERE changed.disabled <> '';
 END;
 $$;
 
@@ -50,3 +207,22 @@ RETURN jsonb_build_object(
     'decided_at', rfc3339(p_request.decided_at),
     'decided_by', p_request.decided_by
 );
+
+
+-- Removes the rows of endpoints that are marked as deleted; also what an earlier deletion left that was cut off.
+CREATE FUNCTION webhook_purge() RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    -- Waits for the sales that have just written messages for it. No new ones do.
+    v_ids constant uuid[] := ARRAY(
+        SELECT id FROM credit_webhookendpoint WHERE disabled = 'deleted' ORDER BY id FOR UPDATE
+    );
+BEGIN
+    DELETE FROM credit_webhookattempt AS attempt USING credit_webhookmessage AS message
+    WHERE attempt.message_id = message.id AND message.endpoint_id = ANY (v_ids);
+    DELETE FROM credit_webhookmessage WHERE endpoint_id = ANY (v_ids);
+    DELETE FROM credit_webhookendpoint WHERE id = ANY (v_ids);
+END;
+$$;

@@ -40,6 +40,11 @@ ORGANIZATION = SHARED | {
     "/api/v1/settings",
     "/api/v1/gateways",
     "/api/v1/gateways/{name}",
+    "/api/v1/webhooks",
+    "/api/v1/webhooks/{webhook_id}",
+    "/api/v1/webhooks/{webhook_id}/rotate-secret",
+    "/api/v1/webhooks/{webhook_id}/deliveries",
+    "/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend",
 }
 
 

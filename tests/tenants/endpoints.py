@@ -44,6 +44,7 @@ class Endpoint:
 PASSWORD = "an unusual password"
 _NEW_SELLER = {"name": "Sara", "username": "sara", "password": PASSWORD}
 _NEW_ORGANIZATION = {"slug": "initech", "name": "Initech", "admin": {"username": "owner", "password": PASSWORD}}
+_WEBHOOK = {"url": "https://hooks.example.com/recharges", "events": ["recharge.succeeded"]}
 _RECHARGE = {"phone_number": "09121234567", "amount": 5000}
 
 _AUTHENTICATION = [
@@ -70,6 +71,15 @@ ORGANIZATION = [
     Endpoint("GET", "api/v1/credit-requests/<any_uuid:request_id>", BOTH),
     Endpoint("POST", "api/v1/credit-requests/<any_uuid:request_id>/approve", ADMIN),
     Endpoint("POST", "api/v1/credit-requests/<any_uuid:request_id>/reject", ADMIN, {"reason": "No."}),
+    Endpoint("GET", "api/v1/webhooks", BOTH),
+    Endpoint("POST", "api/v1/webhooks", BOTH, _WEBHOOK),
+    Endpoint("GET", "api/v1/webhooks/<any_uuid:webhook_id>", BOTH),
+    # The member's own, which an admin may see and not change.
+    Endpoint("PATCH", "api/v1/webhooks/<any_uuid:webhook_id>", SELLER, {"is_active": True}),
+    Endpoint("DELETE", "api/v1/webhooks/<any_uuid:webhook_id>", SELLER),
+    Endpoint("POST", "api/v1/webhooks/<any_uuid:webhook_id>/rotate-secret", SELLER),
+    Endpoint("GET", "api/v1/webhooks/<any_uuid:webhook_id>/deliveries", BOTH),
+    Endpoint("POST", "api/v1/webhooks/<any_uuid:webhook_id>/deliveries/<any_uuid:delivery_id>/resend", SELLER),
     Endpoint("GET", "api/v1/recharges", BOTH),
     Endpoint("POST", "api/v1/recharges", SELLER, _RECHARGE, has_key=True),
     Endpoint("GET", "api/v1/recharges/<any_uuid:recharge_id>", BOTH),

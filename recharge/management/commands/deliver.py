@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from credit.webhook_delivery import WebhookWork
 from recharge.delivery import DeliveryWork
 from recharge.worker import THREADS, Worker
 
@@ -26,7 +27,7 @@ class Command(BaseCommand):
             raise CommandError("--threads must be at least 1.")
         parent = options["beside"]
         worker = Worker(
-            [DeliveryWork()],
+            [DeliveryWork(), WebhookWork()],
             threads=options["threads"],
             is_wanted=lambda: parent is None or os.getppid() == parent,
         )
