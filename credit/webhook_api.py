@@ -97,7 +97,7 @@ class NewSecretSerializer(serializers.Serializer[Any]):
     )
 
 
-class AttemptSerializer(serializers.ModelSerializer[WebhookAttempt]):
+class DeliveryAttemptSerializer(serializers.ModelSerializer[WebhookAttempt]):
     class Meta:
         model = WebhookAttempt
         fields = ("attempted_at", "latency_ms", "status_code", "error", "answer")
@@ -107,7 +107,7 @@ class DeliverySerializer(serializers.ModelSerializer[WebhookMessage]):
     message_id = serializers.SerializerMethodField(help_text="The header webhook-id, the same at every attempt.")
     event = serializers.ChoiceField(WebhookEndpoint.Event.choices)
     next_attempt_at = serializers.DateTimeField(source="due_at", allow_null=True)
-    attempts = AttemptSerializer(source="shown_attempts", many=True, help_text="The last 20, newest first.")
+    attempts = DeliveryAttemptSerializer(source="shown_attempts", many=True, help_text="The last 20, newest first.")
 
     class Meta:
         model = WebhookMessage

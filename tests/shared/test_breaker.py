@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from recharge import delivery
-from recharge.delivery import Breaker
+from shared import breaker
+from shared.breaker import Breaker
 
 
 class Clock:
