@@ -65,13 +65,14 @@ class Result:
 class DeliveryWork:
     """The recharges that are due (a ``Work`` of recharge/worker.py)."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: timedelta = LEASE) -> None:
+        self._lease = lease
         self._gateways: dict[int, tuple[float, dict[str, Gateway]]] = {}
         self._breakers: dict[tuple[int, str], Breaker] = {}
 
     def claim(self, organization: Organization, limit: int) -> list[Task]:
         columns = "id, seller_id, phone_number, operator, amount, status, gateway, action, number, created_at"
-        rows = call_set_function(organization.schema_name, "recharge_claim", columns, [limit, LEASE])
+        rows = call_set_function(organization.schema_name, "recharge_claim", columns, [limit, self._lease])
         known_at, _ = self._gateways.get(organization.pk, (float("-inf"), {}))
         if rows and time.monotonic() > known_at + SETTINGS_SECONDS:
             self._gateways[organization.pk] = (time.monotonic(), gateways_of(organization))

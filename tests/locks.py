@@ -41,9 +41,9 @@ def advisory_locks() -> set[tuple[int, int, bool]]:
         return set(cursor.fetchall())
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Looks again and again, for at most 20 seconds."""
-    deadline = time.monotonic() + 20
+def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 20) -> None:
+    """Looks again and again, for at most so long."""
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"did not happen: {what}"
         time.sleep(0.01)

@@ -1,12 +1,13 @@
 import os
 import signal
 from argparse import ArgumentParser
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from credit.webhook_delivery import WebhookWork
-from recharge.delivery import DeliveryWork
+from recharge.delivery import LEASE, DeliveryWork
 from recharge.worker import THREADS, Worker
 
 
@@ -19,15 +20,23 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="do what is due now, and end")
         parser.add_argument("--threads", type=int, default=THREADS, help=f"calls at once; default: {THREADS}")
-
+        parser.add_argument(
+            "--lease",
+            type=float,
+            default=LEASE.total_seconds(),
+            help="seconds that it has for a recharge that it claimed, before another worker asks what became of it; "
+            f"default: {LEASE.total_seconds():.0f}",
+        )
         parser.add_argument("--beside", type=int, help="stop when this process, the parent, is gone")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["threads"] < 1:
             raise CommandError("--threads must be at least 1.")
+        if not 1 <= options["lease"] <= 3600:
+            raise CommandError("--lease must be 1 to 3600 seconds.")
         parent = options["beside"]
         worker = Worker(
-            [DeliveryWork(), WebhookWork()],
+            [DeliveryWork(timedelta(seconds=options["lease"])), WebhookWork()],
             threads=options["threads"],
             is_wanted=lambda: parent is None or os.getppid() == parent,
         )
