@@ -5,7 +5,7 @@
 ``HTTPS``                          cookies go over TLS only (default: yes, except in the embedded mode)
 ``TRUSTED_PROXIES``                how many reverse proxies stand in front, for the client's address (default 0)
 ``SECRET_KEY_FALLBACKS``           former secret keys, with commas between: what they encrypted stays readable
-``ALLOW_PRIVATE_ADDRESSES``        for development: gateways may be inside a network, over plain http too (default off)
+``ALLOW_PRIVATE_ADDRESSES``        gateways and webhooks at private addresses and over plain http, in development (off)
 ``LOG_LEVEL``                      default ``INFO``
 ``DEBUG``                          default off
 """

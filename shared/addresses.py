@@ -25,6 +25,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             ip = inner
+    if isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local:  # given up by RFC 3879, and still routed inside
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 

@@ -1,11 +1,11 @@
-"""The circuit breaker of a gateway: when it is left alone, for how long, and who finds out that it is back."""
+"""The circuit breaker: when a gateway or a webhook is left alone, for how long, and who finds out that it is back."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from recharge import delivery
-from recharge.delivery import Breaker
+from shared import breaker as module
+from shared.breaker import Breaker
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(delivery.time, "monotonic", clock)
+    monkeypatch.setattr(module.time, "monotonic", clock)
     return clock
 
 
