@@ -1,10 +1,10 @@
-"""The circuit breaker: when a gateway or a webhook is left alone, for how long, and who finds out that it is back."""
+"""The circuit breaker of a gateway: when it is left alone, for how long, and who finds out that it is back."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared import breaker as module
+from shared import breaker
 from shared.breaker import Breaker
 
 
@@ -21,7 +21,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(module.time, "monotonic", clock)
+    monkeypatch.setattr(breaker.time, "monotonic", clock)
     return clock
 
 
