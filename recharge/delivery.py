@@ -8,7 +8,7 @@ when it was never sent at all and is too old to be sent now.
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -51,6 +51,8 @@ class Task:
     action: str
     number: int
     created_at: datetime
+    claimed_at: float = field(default_factory=time.monotonic)
+    """The moment, of the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,16 @@ class DeliveryWork:
             _log.error("gateway_not_configured", organization=organization.slug, gateway=task.gateway)
             return Answer(nothing_done, raw="this gateway is not in the organization's settings")
         breaker = self._breakers.setdefault((organization.pk, task.gateway), Breaker())
+        if time.monotonic() > task.claimed_at + 0.8 * self._lease.total_seconds():
+            # It has waited for a thread for so long that another worker may be about to take it.
+            return Answer(nothing_done, raw="not asked in time", ask_again_after=0.0)
         if not breaker.lets_through():
-            return Answer(nothing_done, raw="not asked: the gateway has not answered lately")
+            # No fault of this recharge, which so waits no longer than the gateway is left alone.
+            return Answer(
+                nothing_done,
+                raw="not asked: the gateway has not answered lately",
+                ask_again_after=breaker.seconds_left() + random.uniform(0.1, 1.0),  # noqa: S311
+            )
         try:
             call = gateway.submit if task.action == "submit" else gateway.inquire
             answer = call(task.id, task.phone_number, task.operator, task.amount)

@@ -34,6 +34,11 @@ class Breaker:
             self._trying = True
             return True
 
+    def seconds_left(self) -> float:
+        """Until the next call is let through."""
+        with self._lock:
+            return max(0.0, self._closed_at - time.monotonic()) if self._closed_at else 0.0
+
     def note(self, *, answered: bool) -> None:
         with self._lock:
             if answered:

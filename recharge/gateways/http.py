@@ -57,6 +57,7 @@ import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -144,16 +145,22 @@ class HttpGateway:
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
             connection.close()
             return Answer(Delivery.UNKNOWN, raw=f"no answer ({type(error).__name__})")
-        raw = f"HTTP {status}: {answered.decode(errors='replace')}"
-        for known in (self.secret, headers["Recharge-Signature"].removeprefix("v1=")):
-            raw = raw.replace(known, "…")
-        answer = _read(status, answered, raw[:1000], reference, nothing_sent)
+
+        def clean(text: str) -> str:
+            # As it is, and as JSON writes it.
+            signature = headers["Recharge-Signature"].removeprefix("v1=")
+            for known in (self.secret, json.dumps(self.secret)[1:-1], signature):
+                text = text.replace(known, "…")
+            return text
+
+        raw = clean(f"HTTP {status}: {answered.decode(errors='replace')}")[:1000]
+        answer = _read(status, answered, raw, reference, nothing_sent, clean)
         # Not after an answer that was not to this request: the next one would not be either.
         if reusable and answer is not None:
             _idle.give(pool_key, connection)
         else:
             connection.close()
-        return answer or Answer(Delivery.UNKNOWN, raw=raw[:1000])
+        return answer or Answer(Delivery.UNKNOWN, raw=raw)
 
     def _headers(self, path: str, body: bytes) -> dict[str, str]:
         timestamp, nonce = str(int(time.time())), secrets.token_hex(16)
@@ -171,8 +178,10 @@ class HttpGateway:
         }
 
 
-def _read(status: int, body: bytes, raw: str, reference: UUID, nothing_sent: Delivery) -> Answer | None:
-    """What an answer says; None if that is not clear."""
+def _read(
+    status: int, body: bytes, raw: str, reference: UUID, nothing_sent: Delivery, clean: Callable[[str], str]
+) -> Answer | None:
+    """What an answer says; None if that is not clear. ``clean`` takes the secrets out of a text."""
     if not (200 <= status < 300 or 400 <= status < 500) or len(body) > LARGEST_ANSWER:
         return None
     try:
@@ -193,8 +202,8 @@ def _read(status: int, body: bytes, raw: str, reference: UUID, nothing_sent: Del
             return None
     return Answer(
         delivery,
-        reason=_snake_case(said.get("reason")) if delivery == Delivery.FAILED else "",
-        operator_reference=_string(said.get("operator_reference"))[:100],
+        reason=_snake_case(clean(_string(said.get("reason")))) if delivery == Delivery.FAILED else "",
+        operator_reference=clean(_string(said.get("operator_reference")))[:100],
         raw=raw,
         ask_again_after=_pause(said.get("ask_again_after")),
     )
@@ -204,8 +213,8 @@ def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _snake_case(value: Any) -> str:
-    words = "".join(letter if letter.isalnum() else " " for letter in _string(value).lower()).split()
+def _snake_case(text: str) -> str:
+    words = "".join(letter if letter.isalnum() else " " for letter in text.lower()).split()
     return "_".join(words)[:200]
 
 

@@ -1,4 +1,4 @@
-"""The whole of delivery at once: a web server, two workers that are killed again and again, an operator that misbehaves,
+"""All of delivery at once: a web server, two workers that are killed again and again, an operator that misbehaves,
 and a system that wants to be told. Whatever happens: each recharge ends, the operator topped up exactly those that say
 that they succeeded, and once; the money of the others is back, once; everybody was told, with a right signature."""
 

@@ -1,6 +1,7 @@
 """The http gateway against an operator that misbehaves: what each thing that can go wrong is taken for, and what never
 happens because of it."""
 
+import json
 import socket
 import ssl
 import threading
@@ -202,6 +203,17 @@ def test_secrets_that_come_back_are_not_kept(operator: MisbehavingOperator, gate
     assert SECRET not in answer.raw
     assert '"Recharge-Signature": "v1=…"' in answer.raw
     assert SECRET not in repr(gateway)
+
+
+def test_nor_are_they_where_something_else_belongs() -> None:
+    secret = 'an odd "secret" of رمز'
+    with answering(
+        said(f'"status": "failed", "reason": {json.dumps(secret)}, "operator_reference": "{SECRET}"')
+    ) as url:
+        assert submit(gateway_to(url, None), REFERENCE).operator_reference == "…"
+        answer = submit(gateway_to(url, None, secret=secret), REFERENCE)
+    assert answer.reason == ""
+    assert "odd" not in answer.raw
 
 
 @pytest.mark.parametrize("change", [{"secret": "another"}, {"key_id": "nobody"}])
