@@ -159,7 +159,7 @@ def _due_in(task: Task, answer: Answer) -> float | None:
     if answer.delivery in (Delivery.UNSENT, Delivery.MISSING):
         longest = 120.0
     # Exponential backoff with jitter, so that what failed together is not tried again together.
-    return min(longest, 2.0 ** min(task.number, 20)) * random.uniform(0.5, 1.0)  # noqa: S311
+    return min(longest, 1.6 ** min(task.number, 20)) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def _text(value: str, longest: int) -> str:
