@@ -1,7 +1,9 @@
 """The demo: two organizations, twenty sellers, 1,200 sales from several processes, and the proof of the books.
 
-Everything goes over HTTP, as a client's own program would do it. It can be run again on the same database: the sellers
-then get and sell the same once more, and what is expected of them grows by that.
+Everything goes over HTTP, as a client's own program would do it, and through the simulator (recharge/gateways/), where
+the number decides what becomes of a recharge: besides the 60 of each seller that are delivered, some fail and are
+refunded. It can be run again on the same database: the sellers then get and sell the same once more, and what is
+expected of them grows by that.
 """
 
 import json
@@ -28,11 +30,23 @@ CREDIT = 1_000_000
 """Tomans that each seller asks for."""
 SALES, AMOUNT = 60, 5_000
 """Recharges that each seller sells, and Tomans of each."""
+FAILING = ("10", "12", "21", "31")
+"""Endings of the numbers of further sales of each seller that the simulator fails: at once, later, after a time-out."""
+SLOW = ("20", "30", "32")
+"""Endings of some of the 60 numbers, which take their time, and succeed."""
 SENT_TWICE = 6
 """Of each seller's sales, how many are sent a second time with the same key."""
 OVERSPENDING = 3
 """Attempts of each seller to sell for more than the seller has."""
 PROCESSES, THREADS = 4, 4
+
+
+DELIVERY_SECONDS = 120
+"""How long the demo waits for the last recharge to end."""
+
+
+def _number_that_ends(ending: str) -> str:
+    return random.choice(("0912", "0935", "0921")) + f"{random.randrange(10**5):05}" + ending  # noqa: S311
 
 
 class DemoError(Exception):
@@ -91,6 +105,7 @@ class Demo:
                 sellers += [self._seller(admin, slug, number) for number in range(1, SELLERS + 1)]
             self.console.print(f"{slug}: {SELLERS} sellers, each credited with {CREDIT:,} Tomans")
         outcomes, seconds = self._sell(sellers)
+        self._wait_for_delivery(sellers)
         balanced = self._report(sellers)
         return self._verdict(outcomes, seconds, len(sellers)) and balanced
 
@@ -111,7 +126,13 @@ class Demo:
         status, answer = platform.call("POST", "/organizations", {"slug": slug, "name": name, "admin": admin})
         if status not in (201, 409):
             raise DemoError(f"{slug} can't be provisioned: {answer['detail']}")
-        return self._signed_in(self._host(slug), "admin", password)
+        admin_api = self._signed_in(self._host(slug), "admin", password)
+        admin_api.call("POST", "/gateways", {"name": "sandbox", "kind": "simulator"})  # 409: from an earlier run
+        for operator in ("mci", "irancell", "rightel"):
+            status, answer = admin_api.call("PATCH", f"/operators/{operator}", {"gateway": "sandbox"})
+            if status != 200:
+                raise DemoError(f"{slug}'s {operator} can't be sent to the simulator: {answer['detail']}")
+        return admin_api
 
     def _seller(self, admin: Api, slug: str, number: int) -> Seller:
         username = f"seller{number}"
@@ -135,9 +156,12 @@ class Demo:
         jobs = []
         for seller in sellers:
             for number in range(SALES):
-                phone_number = random.choice(("0912", "0935", "0921")) + f"{random.randrange(10**7):07}"  # noqa: S311
+                ending = SLOW[number] if number < len(SLOW) else f"{random.randrange(70, 100)}"  # noqa: S311
+                phone_number = _number_that_ends(ending)
                 job = Job(seller.host, seller.token, secrets.token_hex(16), phone_number, AMOUNT)
                 jobs += [job] * (2 if number < SENT_TWICE else 1)
+            for ending in FAILING:
+                jobs.append(Job(seller.host, seller.token, secrets.token_hex(16), _number_that_ends(ending), AMOUNT))
             for _ in range(OVERSPENDING):
                 too_much = seller.before + CREDIT + 1
                 jobs.append(Job(seller.host, seller.token, secrets.token_hex(16), "09121234567", too_much))
@@ -172,35 +196,67 @@ class Demo:
             progress.update(task, completed=answered.value)
             return sum((part.result() for part in parts), Counter()), seconds
 
+    def _wait_for_delivery(self, sellers: list[Seller]) -> None:
+        """Until nothing is in flight any more; and shows what the operator's failures brought back."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        waiting = [Api(self.address, seller.host, seller.token) for seller in sellers]
+        with Progress(*columns, console=self.console) as progress:
+            task = progress.add_task("sellers whose recharges are all delivered or refunded", total=len(sellers))
+            deadline = time.monotonic() + DELIVERY_SECONDS
+            while waiting:
+                waiting = [own for own in waiting if own.call("GET", "/balance")[1]["in_flight"]]
+                progress.update(task, completed=len(sellers) - len(waiting))
+                if time.monotonic() > deadline:
+                    raise DemoError("Some recharges are still in flight; is a delivery worker running?")
+                time.sleep(0.2)
+        own = Api(self.address, sellers[0].host, sellers[0].token)
+        _, page = own.call("GET", f"/recharges?status=failed&limit={len(FAILING)}")
+        table = Table(title=f"What failed of {sellers[0].username} of {sellers[0].organization}", box=SIMPLE_HEAD)
+        for column in ("number", "Tomans", "why", "refunded by entry"):
+            table.add_column(column, justify="right" if column == "Tomans" else "left")
+        _, refunds = own.call("GET", "/entries?kind=refund&limit=200")
+        numbers = {entry["reference"]: str(entry["number"]) for entry in refunds["results"]}
+        for recharge in page["results"]:
+            number, amount = recharge["phone_number"], f"{recharge['amount']:,}"
+            table.add_row(number, amount, recharge["failure"], numbers.get(recharge["id"], "[red]none"))
+        self.console.print(table)
+
     def _report(self, sellers: list[Seller]) -> bool:
         table = Table(title="What the server says of every seller (Tomans)", box=SIMPLE_HEAD, padding=0)
-        for column in ("org", "seller", "before", "credited", "sold", "balance", "expected", ""):
+        for column in ("org", "seller", "before", "credited", "sold", "refunded", "balance", "expected", ""):
             table.add_column(column, justify="left" if column in ("org", "seller") else "right", no_wrap=True)
         right = True
         for seller in sellers:
             own = Api(self.address, seller.host, seller.token)
             _, answer = own.call("GET", "/balance")
-            sold = self._sold(own)
-            exact = answer["balance"] == seller.expected and sold == SALES * AMOUNT
+            sold, refunded = self._sold(own)
+            exact = (
+                answer["balance"] == seller.expected
+                and sold == (SALES + len(FAILING)) * AMOUNT
+                and refunded == len(FAILING) * AMOUNT
+            )
             right = right and exact
-            amounts = [f"{tomans:,}" for tomans in (seller.before, CREDIT, sold, answer["balance"], seller.expected)]
+            given = (seller.before, CREDIT, sold, refunded, answer["balance"], seller.expected)
+            amounts = [f"{tomans:,}" for tomans in given]
             table.add_row(seller.organization, seller.username, *amounts, "[green]✓" if exact else "[red]✗")
         self.console.print(table)
         return right
 
-    def _sold(self, own: Api) -> int:
-        """Tomans sold in this run: the statement, read from its newest entry back to this run's credit."""
+    def _sold(self, own: Api) -> tuple[int, int]:
+        """Tomans sold and refunded in this run: the statement, read from its newest entry back to this run's credit."""
         _, page = own.call("GET", "/entries?limit=200")
-        sold = 0
+        amounts: Counter[str] = Counter()
         for entry in page["results"]:
             if entry["kind"] == "credit":
                 break
-            sold -= entry["amount"]
-        return sold
+            amounts[entry["kind"]] += entry["amount"]
+        return -amounts["recharge"], amounts["refund"]
 
     def _verdict(self, outcomes: Counter[str], seconds: float, sellers: int) -> bool:
         expected = Counter(
-            created=sellers * SALES, replayed=sellers * SENT_TWICE, insufficient_credit=sellers * OVERSPENDING
+            created=sellers * (SALES + len(FAILING)),
+            replayed=sellers * SENT_TWICE,
+            insufficient_credit=sellers * OVERSPENDING,
         )
         self.console.print(
             f"{outcomes['created']:,} recharges sold, {outcomes['replayed']} repetitions answered with the first sale, "
