@@ -64,9 +64,16 @@ class BulkRefused(Problem):
     def __init__(self, problem: Problem, members: dict[str, Any]) -> None:
         """Takes its status and code from ``problem``, the first that is the fault of an item itself."""
         self.status, self.code, self.title = problem.status, problem.code, problem.title
-        if not isinstance(problem, InsufficientCredit):
+        detail = problem.detail
+        if isinstance(problem, InsufficientCredit):
+            # Of the call as a whole: what the items up to this one come to.
+            balance = members["balance"]
+            required = balance - problem.members["balance"] + problem.members["required"]
+            members = members | {"required": required}
+            detail = f"the items up to the first that is refused come to {required} Tomans; the balance is {balance}."
+        else:
             self.status, self.code, self.title = 400, InvalidRequest.code, InvalidRequest.title
-        super().__init__(f"Nothing was sold: {problem.detail}", **problem.members | members)
+        super().__init__(f"Nothing was sold: {detail}", **problem.members | members)
 
 
 class RechargesBulkView(APIView):

@@ -35,8 +35,9 @@ class Combiner(Generic[Key, Order, Result]):
     def carry_out(self, key: Key, order: Order) -> Result:
         """The order's result, or the error of the call that it was part of.
 
-        A call that fails because the seller is busy fails for everyone in it: all have waited. One that fails in
-        another way may do so because of one order: then each of them is carried out alone.
+        A call that finds the seller busy fails for everyone in it and for everyone who waits for it: nobody waits for
+        longer than alone. One that fails in another way may do so because of one order: then each of them is carried
+        out alone.
         """
         with self._lock:
             gathered = self._gathered.get(key)
@@ -47,11 +48,15 @@ class Combiner(Generic[Key, Order, Result]):
                 gathered.append(mine)
         if gathered is None:
             return self._lead(key, order, [])
-        mine.woken.acquire()
+        try:
+            mine.woken.acquire()
+        except BaseException:  # an interrupt: nobody must wait for one who has gone
+            self._leave(key, mine)
+            raise
         if mine.leads is not None:
             return self._lead(key, order, mine.leads)
-        if mine.busy is not None:
-            raise mine.busy
+        if mine.is_busy:
+            raise SellerBusy
         return self._call(key, [order])[0] if mine.result is None else mine.result
 
     def _lead(self, key: Key, order: Order, others: "list[_Gathered[Order, Result]]") -> Result:
@@ -60,9 +65,12 @@ class Combiner(Generic[Key, Order, Result]):
             for other, result in zip(others, results[1:], strict=True):
                 other.result = result
             return results[0]
-        except SellerBusy as busy:
+        except SellerBusy:
+            with self._lock:
+                others = others + self._gathered[key]
+                self._gathered[key] = []
             for other in others:
-                other.busy = busy
+                other.is_busy = True
             raise
         except Exception:
             if not others:
@@ -81,21 +89,32 @@ class Combiner(Generic[Key, Order, Result]):
                 del self._gathered[key]
                 return
             self._gathered[key] = gathered[self._largest :]
-        leader, *others = gathered[: self._largest]
-        leader.leads = others
+            leader, *others = gathered[: self._largest]
+            leader.leads = others
         leader.woken.release()
+
+    def _leave(self, key: Key, mine: "_Gathered[Order, Result]") -> None:
+        with self._lock:
+            if mine in self._gathered.get(key, []):
+                self._gathered[key].remove(mine)
+                return
+            leads = mine.leads
+        if leads is not None:  # it was to lead; so let the next one
+            with self._lock:
+                self._gathered[key] = leads + self._gathered[key]
+            self._hand_over(key)
 
 
 class _Gathered(Generic[Order, Result]):
     """An order that came while another was carried out, and what its thread finds when it is woken."""
 
-    __slots__ = ("busy", "leads", "order", "result", "woken")
+    __slots__ = ("is_busy", "leads", "order", "result", "woken")
 
     def __init__(self, order: Order) -> None:
         self.order = order
         self.leads: list[_Gathered[Order, Result]] | None = None
         """These are its to carry out, after its own in the same call; else:"""
-        self.busy: SellerBusy | None = None
+        self.is_busy = False
         self.result: Result | None = None
         """None: the call failed, and nothing was done."""
         self.woken = threading.Lock()

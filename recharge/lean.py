@@ -63,7 +63,7 @@ def _sell(request: HttpRequest) -> HttpResponse | None:
         or headers.get("HTTP_ACCEPT", "*/*") not in _ACCEPTED
         or request.GET
         or not is_idempotency_key(key)
-        or not length.isdigit()
+        or not (length.isascii() and length.isdecimal())
         or int(length) > LARGEST_BODY
     ):
         return None

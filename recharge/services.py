@@ -115,7 +115,7 @@ def sell_recharge(
     outcome, balance, *values = answer
     if outcome in ("created", "replayed"):
         sold = Written(_recharge(values), is_replay=outcome == "replayed")
-        if sold.row.due_at is not None and not sold.is_replay:
+        if sold.row.due_at is not None:
             wake_workers(organization.pk)
         return sold
     raise _refusal(outcome, balance, item)

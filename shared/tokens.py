@@ -67,7 +67,10 @@ def read_token(kind: type[tokens.Token], raw: str | bytes, realm: Realm) -> toke
 
 
 MOST_REMEMBERED = 10_000
-"""Verified tokens that a process remembers; under 10 MB. One more, and it forgets all and begins anew."""
+"""Verified tokens that a process remembers; one more, and it forgets all and begins anew."""
+
+LONGEST_REMEMBERED = 1000
+"""Characters of a header that is remembered, several times those of our tokens; so all together are under 20 MB."""
 
 _remembered: dict[str, tuple[int, str | None, Principal]] = {}
 
@@ -85,6 +88,8 @@ def remembered_principal(authorization: str, realm: Realm) -> Principal | None:
 
 
 def _remember(authorization: str, expires_at: int, realm: Realm, principal: Principal) -> None:
+    if len(authorization) > LONGEST_REMEMBERED:  # blanks may stand around a token, as many as one likes
+        return
     if len(_remembered) >= MOST_REMEMBERED:
         _remembered.clear()
     _remembered[authorization] = (expires_at, realm.slug, principal)

@@ -7,7 +7,9 @@ transactions that notify would commit one after the other.
 
 import time
 
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
+
+from shared.database import SellerBusy, call_function
 
 CHANNEL = "recharge_work"
 """Its payloads are organizations' ids."""
@@ -23,9 +25,9 @@ def wake_workers(organization_id: int) -> None:
     now = time.monotonic()
     if _given.get(organization_id, float("-inf")) > now - QUIET_SECONDS or connection.in_atomic_block:
         return
-    _given[organization_id] = now
     try:
-        with connection.connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(organization_id)])
-    except Exception:  # noqa: BLE001, S110 - what was sold is sold, whatever becomes of the hint
-        pass
+        # On Django's own connection: this thread's may not be open, or have died, when another thread sold for it.
+        call_function("pg_catalog", "pg_notify", "true", [CHANNEL, str(organization_id)])
+    except (DatabaseError, InterfaceError, SellerBusy):
+        return  # what was sold is sold, whatever becomes of the hint
+    _given[organization_id] = now

@@ -7,6 +7,7 @@ leaves the connection on the tenant's schema when the request is over.
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -39,11 +40,17 @@ class OrganizationSuspended(PermissionDenied):
 
 connection: Any = django_connection  # django-tenants' own, with set_tenant and set_schema_to_public
 
-_organizations: dict[str, Organization] = {}
-"""By host: what was asked for since, or in, the two seconds before the last look."""
-_asked: set[str] = set()
-"""The hosts that were asked for since the last look."""
-_looked_at = float("-inf")
+
+@dataclass
+class _Look:
+    """What was found at one moment (of the monotonic clock), and the hosts that were asked for since."""
+
+    moment: float
+    found: dict[str, Organization]
+    asked: set[str]
+
+
+_look = _Look(float("-inf"), {}, set())
 _looking = threading.Lock()
 _thread = threading.local()
 
@@ -112,23 +119,30 @@ def organization_at(host: str) -> Organization | None:
     The hosts that are in use are looked up anew all together, so that a thousand organizations cost a process no more
     queries than one. Only what was found is remembered: a made-up host costs one look-up in an index, and no memory.
     """
-    if time.monotonic() >= _looked_at + CACHE_SECONDS:
+    look = _look
+    if time.monotonic() >= look.moment + CACHE_SECONDS:
         with _looking:
-            if time.monotonic() >= _looked_at + CACHE_SECONDS:
-                _look_again()
-    organization = _organizations.get(host) or _look_up([host]).get(host)
-    if organization is not None and len(_asked) < CACHED_HOSTS:
-        _organizations[host] = organization
-        _asked.add(host)
+            look = _look
+            if time.monotonic() >= look.moment + CACHE_SECONDS:
+                look = _look_again(look)
+    organization = look.found.get(host)
+    if organization is None:
+        organization = _look_up([host]).get(host)
+        if organization is None or len(look.found) >= CACHED_HOSTS:
+            return organization
+        # Into what was current before it was looked up: so it gets no older there than the rest.
+        look.found[host] = organization
+    look.asked.add(host)
     return organization
 
 
-def _look_again() -> None:
-    global _organizations, _asked, _looked_at
+def _look_again(before: _Look) -> _Look:
+    global _look
     moment = time.monotonic()
-    hosts, _asked = _asked, set()
-    _organizations = _look_up(hosts) if hosts else {}
-    _looked_at = moment
+    look = _Look(moment, _look_up(set(before.asked)) if before.asked else {}, set())
+    if _look is before:  # and nobody has called forget_routes meanwhile
+        _look = look
+    return look
 
 
 def _look_up(hosts: Iterable[str]) -> dict[str, Organization]:
@@ -140,8 +154,8 @@ def _look_up(hosts: Iterable[str]) -> dict[str, Organization]:
 
 def forget_routes() -> None:
     """Makes this process look every host up again; others do within ``CACHE_SECONDS``."""
-    global _organizations, _asked, _looked_at
-    _organizations, _asked, _looked_at = {}, set(), float("-inf")
+    global _look
+    _look = _Look(float("-inf"), {}, set())
 
 
 def _bound_memory(request: HttpRequest) -> None:

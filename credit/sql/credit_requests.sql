@@ -105,7 +105,7 @@ BEGIN
         decided_by_id = p_decided_by_id
     WHERE id = p_request_id
     RETURNING * INTO request;
-    IF webhook_is_wanted(v_seller_id) THEN
+    IF EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN
         PERFORM webhook_emit('credit_request.' || p_status, v_seller_id, credit_request_data(request));
     END IF;
     outcome := 'decided';

@@ -127,11 +127,16 @@ BEGIN
         RETURN QUERY
         SELECT
             given.i::integer,
-            CASE WHEN given.outcome IN ('created', 'replayed') THEN 'not_sold' ELSE given.outcome END,
+            -- What another call has sold before is sold, whatever becomes of this one.
+            CASE
+                WHEN given.outcome = 'created' OR given.outcome = 'replayed' AND given.existing IS NULL THEN 'not_sold'
+                ELSE given.outcome
+            END,
             given.balance,
             v_before,
-            NULL::recharge_recharge
-        FROM unnest(v_outcomes, v_balances) WITH ORDINALITY AS given (outcome, balance, i)
+            CASE WHEN given.outcome = 'replayed' THEN recharge::recharge_recharge END
+        FROM unnest(v_outcomes, v_balances, v_existing) WITH ORDINALITY AS given (outcome, balance, existing, i)
+        LEFT JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.existing LIMIT 1) AS recharge ON true
         ORDER BY given.i;
         RETURN;
     END IF;
@@ -166,10 +171,10 @@ BEGIN
     WHERE given.outcome = 'created'
     ORDER BY given.i;
 
-    IF webhook_is_wanted(p_seller_id) THEN
+    IF EXISTS (SELECT FROM webhook_listeners(p_seller_id)) THEN
         PERFORM webhook_emit('recharge.succeeded', p_seller_id, recharge_data(recharge))
         FROM unnest(v_ids, v_outcomes, v_delivered) WITH ORDINALITY AS given (id, outcome, delivered, i)
-        INNER JOIN recharge_recharge AS recharge ON recharge.id = given.id
+        CROSS JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.id LIMIT 1) AS recharge
         WHERE given.outcome = 'created' AND given.delivered
         ORDER BY given.i;
     END IF;

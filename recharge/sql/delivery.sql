@@ -5,6 +5,9 @@
 -- Whoever finds a recharge that was claimed to be submitted and not recorded does not know whether the gateway has it, and
 -- so inquires. It is submitted again only when the gateway says that it never got it, and under the same reference.
 
+-- The plans of these functions are made while an organization's tables are empty, too; without the SETs of enable_… they
+-- would read all of the table later on, until its statistics are made.
+
 -- Takes up to p_limit due recharges, each until p_lease has passed, and writes the attempt that is about to be made.
 CREATE FUNCTION recharge_claim(p_limit integer, p_lease interval)
 RETURNS TABLE (
@@ -13,6 +16,9 @@ RETURNS TABLE (
 )
 LANGUAGE sql VOLATILE
 SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 BEGIN ATOMIC
     WITH due AS (
         SELECT recharge.id, recharge.submitted_at IS NULL AND recharge.status IN ('pending', 'unknown') AS to_submit
@@ -112,6 +118,9 @@ CREATE FUNCTION recharge_record_many(
 ) RETURNS TABLE (recharge_id uuid, outcome text)
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 SET lock_timeout = '3s'
 AS $$
 DECLARE
@@ -175,6 +184,9 @@ $$;
 CREATE FUNCTION recharge_next_due() RETURNS timestamptz
 LANGUAGE sql STABLE
 SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 BEGIN ATOMIC
     SELECT min(due_at) FROM recharge_recharge WHERE due_at IS NOT NULL;
 END;

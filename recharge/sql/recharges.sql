@@ -55,7 +55,8 @@ CREATE TYPE recharge_terms AS (
     gateway text, delivered boolean, amounts bigint[], least_amount bigint, most_amount bigint, duplicate_window integer
 );
 
-CREATE FUNCTION recharge_terms_of(p_operator text) RETURNS recharge_terms
+-- One row. A set, since so it becomes a part of the statement that asks (see webhook_listeners).
+CREATE FUNCTION recharge_terms_of(p_operator text) RETURNS SETOF recharge_terms
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT
@@ -148,12 +149,14 @@ BEGIN
         RETURN;
     END IF;
 
-    v_terms := recharge_terms_of(p_operator);
+    SELECT * INTO v_terms FROM recharge_terms_of(p_operator);
     IF NOT recharge_is_amount_sold(v_terms, p_amount) THEN
         outcome := 'amount_not_sold';
         RETURN;
     END IF;
-    IF NOT p_allow_duplicate AND recharge_is_duplicate(v_terms, p_seller_id, p_phone_number, p_amount) THEN
+    IF v_terms.duplicate_window > 0 AND NOT p_allow_duplicate
+        AND recharge_is_duplicate(v_terms, p_seller_id, p_phone_number, p_amount)
+    THEN
         outcome := 'possible_duplicate';
         RETURN;
     END IF;
@@ -178,7 +181,7 @@ BEGIN
         0
     )
     RETURNING * INTO sold;
-    IF v_terms.delivered AND webhook_is_wanted(p_seller_id) THEN
+    IF v_terms.delivered AND EXISTS (SELECT FROM webhook_listeners(p_seller_id)) THEN
         PERFORM webhook_emit('recharge.succeeded', p_seller_id, recharge_data(sold));
     END IF;
     outcome := 'created';
@@ -283,7 +286,7 @@ BEGIN
         END
     WHERE id = p_recharge_id
     RETURNING * INTO settled;
-    IF p_status NOT IN ('unknown', v_was) AND webhook_is_wanted(v_seller_id) THEN
+    IF p_status NOT IN ('unknown', v_was) AND EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN
         PERFORM webhook_emit(
             'recharge.' || CASE WHEN outcome = 'reversed' THEN 'reversed' ELSE p_status END,
             v_seller_id,

@@ -98,7 +98,7 @@ def test_it_decides_item_after_item(
         ([item("a"), item("b", "5")], 400, WRONG, [NOT_SOLD, WRONG]),
         ([item("a", 20_000), 5], 400, WRONG, [NOT_SOLD, WRONG]),
         ([5], 400, WRONG, [WRONG]),
-        ([item("old"), item("b", 20_000)], 402, POOR, [NOT_SOLD, POOR]),
+        ([item("old"), item("b", 20_000)], 402, POOR, [REPLAYED, POOR]),
     ],
 )
 def test_an_atomic_call_that_is_refused_writes_nothing(
@@ -141,6 +141,13 @@ def test_an_item_is_the_recharge_that_a_single_sale_would_be(acme: Organization,
         (3, -200, 9500),
         (2, -300, 9700),
     ]
+
+
+def test_an_atomic_call_that_is_refused_says_what_all_of_it_needs(member: Person, acme: Organization) -> None:
+    give_credit(acme.row, member.id, 9000)
+    answer = bulk(member, item("a", 8000), item("b", 2000), atomic=True)
+    assert (answer.status, answer.json["balance"], answer.json["required"]) == (402, 9000, 10_000)
+    assert "10000 Tomans; the balance is 9000" in answer.json["detail"]
 
 
 def test_a_replay_shows_the_recharge_as_it_is_now(acme: Organization, member: Person) -> None:

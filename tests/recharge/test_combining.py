@@ -6,18 +6,22 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import psycopg2
+import pytest
 from django.db import DataError, connection, transaction
+from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from credit.errors import InsufficientCredit
 from credit.models import Entry
-from recharge import services
+from recharge import combining, services
 from recharge.combining import Combiner
 from recharge.models import Recharge
 from recharge.services import sell_recharge
+from shared import wakeups
 from shared.database import SellerBusy, lock_seller
 from shared.idempotency import IdempotencyKeyReused
-from tests.locks import advisory_locks, holding_lock, wait_until
-from tests.world import Organization, give_credit
+from tests.locks import advisory_locks, holding_lock, sell_through_sandbox, wait_until
+from tests.world import Organization, database_url, give_credit
 
 
 class Calls:
@@ -107,6 +111,73 @@ def test_a_call_that_finds_the_seller_busy_is_not_made_again_for_each() -> None:
         assert first.result(30) == "seller 0"
         assert all(isinstance(future.exception(30), SellerBusy) for future in others)
     assert len(calls.made) == 2
+
+
+def test_nobody_waits_for_a_busy_seller_twice() -> None:
+    calls = Calls(fails=lambda orders: SellerBusy())
+    with ThreadPoolExecutor(4) as pool:
+        futures = calls.gather(pool, "seller", [0, 1, 2, 3])
+        calls.may_go_on.set()
+        assert all(isinstance(future.exception(30), SellerBusy) for future in futures)
+    assert [orders for _, orders in calls.made] == [[0]]
+    assert not calls.combiner._gathered
+
+
+@pytest.mark.parametrize("named_leader", [False, True])
+def test_one_who_leaves_while_waiting_keeps_nobody_waiting(named_leader: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an interrupt does, before or after it was named to carry out the others' orders."""
+    calls = Calls()
+    with ThreadPoolExecutor(4) as pool:
+        first = calls.gather(pool, "seller", [0])[0]
+
+        class Interrupted:
+            """A lock that is interrupted while it waits."""
+
+            def __init__(self) -> None:
+                self.lock = threading.Lock()
+
+            def acquire(self) -> None:
+                if not self.lock.locked():  # when it is made
+                    self.lock.acquire()
+                    return
+                if named_leader:
+                    later.append(pool.submit(calls.combiner.carry_out, "seller", 2))
+                    wait_until_gathered(calls.combiner, "seller", 2)
+                    calls.may_go_on.set()
+                    first.result(30)
+                raise KeyboardInterrupt
+
+            def release(self) -> None:
+                self.lock.release()
+
+        later: list[Future[Any]] = []
+        real = combining._Gathered
+
+        class Gathered(real):  # type: ignore[misc, valid-type]
+            def __init__(self, order: Any) -> None:
+                super().__init__(order)
+                if order == 1:
+                    self.woken = Interrupted()
+                    self.woken.acquire()
+
+        monkeypatch.setattr(combining, "_Gathered", _Subscriptable(Gathered))
+        with pytest.raises(KeyboardInterrupt):
+            calls.combiner.carry_out("seller", 1)
+        calls.may_go_on.set()
+        assert first.result(30) == "seller 0"
+        assert [future.result(30) for future in later] == (["seller 2"] if named_leader else [])
+        assert calls.combiner.carry_out("seller", 3) == "seller 3"
+    assert not calls.combiner._gathered
+
+
+class _Subscriptable:
+    """A class whose type arguments don't matter."""
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+
+    def __getitem__(self, _: Any) -> Any:
+        return self.of
 
 
 def _sell(acme: Organization, amount: int = 5000, key: str | None = None, phone: str = "+989121234567") -> Any:
@@ -209,3 +280,29 @@ def test_the_books_show_no_trace_of_meeting(acme: Organization) -> None:
     assert [entry.id for entry in entries] == sorted(entry.id for entry in entries)
     for entry in entries[1:]:
         assert entry.balance_after == recharges[entry.reference].balance_after
+
+
+def test_workers_are_woken_for_whoever_was_sold_for_by_another_thread(acme: Organization) -> None:
+    """Whose own connection to the database may not be open at all."""
+    sell_through_sandbox(acme.row, "mci")
+    give_credit(acme.row, acme.member.id, 10_000)
+    wakeups._given.clear()
+    listening = psycopg2.connect(database_url())
+    listening.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+    try:
+        listening.cursor().execute(f"LISTEN {wakeups.CHANNEL}")
+
+        def call(key: Any, items: Any) -> Any:
+            rows = services._sell(key, items)
+            connection.close()
+            return rows
+
+        original, services._combined = services._combined, Combiner(call, 20)
+        try:
+            assert _sell(acme, 1000).row.status == "pending"
+        finally:
+            services._combined = original
+        listening.poll()
+        assert [notice.payload for notice in listening.notifies] == [str(acme.row.pk)]
+    finally:
+        listening.close()

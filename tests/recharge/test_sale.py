@@ -58,6 +58,20 @@ def remember(person: Person) -> None:
     assert {person.sell(1).status for _ in range(30)} == {201}
 
 
+def test_an_ordinary_sale_is_answered_without_rest_framework(funded: Organization) -> None:
+    """Which would say in a header what the address allows."""
+    remember(funded.member)
+    assert {funded.member.sell(1).headers.get("Allow") for _ in range(10)} == {None}
+    unusual = funded.member.client.request(
+        "POST",
+        "/recharges",
+        body=b'{"amount": 1, "phone_number": "09121234567"}',
+        key="k",
+        headers={"Accept": "*/*;q=1"},
+    )
+    assert unusual.headers["Allow"]
+
+
 def test_a_token_that_is_remembered_still_expires(funded: Organization) -> None:
     token = AccessToken()
     token.set_exp(lifetime=timedelta(seconds=2))

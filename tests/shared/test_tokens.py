@@ -8,6 +8,7 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from rest_framework.request import Request
 
+from shared import tokens
 from shared.errors import TokenExpired, TokenInvalid, TokenWrongOrganization
 from shared.models import User
 from shared.realm import PLATFORM, Realm
@@ -84,3 +85,14 @@ def test_a_claim_of_any_type_is_an_error_or_a_token_but_nothing_else(name: str, 
         raw = signed(claims_of(token) | {name: value})
         with suppress(TokenInvalid, TokenExpired, TokenWrongOrganization):
             assert isinstance(authenticate(f"Bearer {raw}"), Principal)
+
+
+def test_what_is_remembered_of_tokens_is_bounded(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_remembered", {})
+    for blanks in (1, 2, 5_000, 300_000):
+        assert authenticate("Bearer" + " " * blanks + token)
+    assert len(tokens._remembered) == 2  # and not what is mostly blanks
+    monkeypatch.setattr(tokens, "MOST_REMEMBERED", 3)
+    for user in range(10):
+        assert authenticate(f"Bearer {access_token(User(pk=user), 'acme', 'seller', 3)}")
+        assert len(tokens._remembered) <= 3

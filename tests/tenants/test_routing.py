@@ -293,16 +293,16 @@ def test_what_a_process_remembers_of_hosts_is_bounded(
 ) -> None:
     for number in range(50):
         assert routing.organization_at(f"made-up-{number}.recharge.test") is None
-    assert not routing._organizations  # nothing that a stranger makes up is remembered
+    assert not routing._look.found  # nothing that a stranger makes up is remembered
     monkeypatch.setattr(routing, "CACHED_HOSTS", 1)
     assert name_at(acme.host) == "Acme"
     assert name_at(globex.host) == "Globex"
-    assert list(routing._organizations) == [acme.host]
+    assert list(routing._look.found) == [acme.host]
     later()
     routing.organization_at("nosuch.recharge.test")
     later()
     routing.organization_at("nosuch.recharge.test")
-    assert not routing._organizations  # nobody asked for it in all that time
+    assert not routing._look.found  # nobody asked for it in all that time
 
 
 def test_the_hosts_in_use_are_looked_up_together(
@@ -317,6 +317,29 @@ def test_the_hosts_in_use_are_looked_up_together(
     with django_assert_num_queries(1):
         for host in (acme.host, globex.host) * 3:
             assert routing.organization_at(host)
+
+
+def test_what_is_forgotten_while_hosts_are_looked_up_stays_forgotten(
+    acme: Organization, later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suspension in this very process is not undone by another thread that had looked before it."""
+    routing.organization_at(acme.host)
+    later()
+    look_up = routing._look_up
+
+    def look_up_and_be_overtaken(hosts: Any) -> Any:
+        found = look_up(hosts)
+        monkeypatch.setattr(routing, "_look_up", look_up)
+        OrganizationRow.objects.filter(slug="acme").update(name="Renamed")
+        routing.forget_routes()
+        return found
+
+    monkeypatch.setattr(routing, "_look_up", look_up_and_be_overtaken)
+    try:
+        routing.organization_at(acme.host)
+        assert name_at(acme.host) == "Renamed"
+    finally:
+        OrganizationRow.objects.filter(slug="acme").update(name="Acme")
 
 
 def test_a_connection_that_has_seen_many_organizations_is_closed(
