@@ -31,6 +31,9 @@ GIVE_UP_AFTER = timedelta(minutes=15)
 MOST_DOUBTS = 12
 """Attempts after which a recharge that has ended is no longer asked about, though its gateway might change its mind."""
 
+LONGEST_PAUSE = 900.0
+"""Seconds between two questions about a recharge that remains unknown."""
+
 SETTINGS_SECONDS = 5.0
 """How old a worker's knowledge of an organization's gateways gets."""
 
@@ -62,6 +65,8 @@ class Result:
     answer: Answer
     latency_ms: int
     due_in: float | None
+    gives_up: bool = False
+    """It was not sent, and is too old to be."""
 
 
 class DeliveryWork:
@@ -84,9 +89,8 @@ class DeliveryWork:
         started = time.perf_counter()
         answer = self._ask(organization, task)
         latency = time.perf_counter() - started
-        if answer.delivery == Delivery.UNSENT and task.created_at < timezone.now() - GIVE_UP_AFTER:
-            answer = Answer(Delivery.FAILED, reason="not_sent", raw=answer.raw)
-        return Result(answer, round(latency * 1000), _due_in(task, answer))
+        gives_up = answer.delivery == Delivery.UNSENT and task.created_at < timezone.now() - GIVE_UP_AFTER
+        return Result(answer, round(latency * 1000), _due_in(task, answer), gives_up)
 
     def _ask(self, organization: Organization, task: Task) -> Answer:
         nothing_done = Delivery.UNSENT if task.action == "submit" else Delivery.UNKNOWN
@@ -95,23 +99,22 @@ class DeliveryWork:
             _log.error("gateway_not_configured", organization=organization.slug, gateway=task.gateway)
             return Answer(nothing_done, raw="this gateway is not in the organization's settings")
         breaker = self._breakers.setdefault((organization.pk, task.gateway), Breaker())
-        if time.monotonic() > task.claimed_at + 0.8 * self._lease.total_seconds():
-            # It has waited for a thread for so long that another worker may be about to take it.
+        if time.monotonic() > task.claimed_at + self._lease.total_seconds() / 2:
+            # It has waited for a thread for so long that, when it is answered, another worker may have taken it.
             return Answer(nothing_done, raw="not asked in time", ask_again_after=0.0)
         if not breaker.lets_through():
-            # No fault of this recharge, which so waits no longer than the gateway is left alone.
-            return Answer(
-                nothing_done,
-                raw="not asked: the gateway has not answered lately",
-                ask_again_after=breaker.seconds_left() + random.uniform(0.1, 1.0),  # noqa: S311
-            )
+            # No fault of this recharge: it waits until the gateway is asked again, and not for longer if it is new.
+            wait = breaker.seconds_left() + random.uniform(0.1, 1.0)  # noqa: S311
+            if task.action == "inquire":
+                wait = max(wait, _backoff(task, LONGEST_PAUSE))
+            return Answer(nothing_done, raw="not asked: the gateway has not answered lately", ask_again_after=wait)
         try:
             call = gateway.submit if task.action == "submit" else gateway.inquire
             answer = call(task.id, task.phone_number, task.operator, task.amount)
         except Exception as error:  # noqa: BLE001 - whatever it is, it may have been sent
             _log.exception("gateway_error", organization=organization.slug, gateway=task.gateway)
-            answer = Answer(Delivery.UNKNOWN, raw=f"{type(error).__name__} in the gateway's own code")
-        breaker.note(answered=answer.delivery not in (Delivery.UNKNOWN, Delivery.UNSENT))
+            answer = Answer(Delivery.UNKNOWN, raw=f"{type(error).__name__} in the gateway's own code", is_answer=False)
+        breaker.note(answered=answer.is_answer)
         return answer
 
     def record(self, organization: Organization, done: Sequence[tuple[Task, Result]]) -> None:
@@ -121,8 +124,8 @@ class DeliveryWork:
             row = (
                 task.id,
                 task.number,
-                str(answer.delivery),
-                _text(answer.reason or "no_reason_given", 200) if answer.delivery == Delivery.FAILED else "",
+                "given_up" if result.gives_up else str(answer.delivery),
+                _reason(result),
                 _text(answer.operator_reference, 100),
                 _text(answer.raw, 1000),
                 result.latency_ms,
@@ -134,7 +137,7 @@ class DeliveryWork:
             organization.schema_name, "recharge_record_many", "recharge_id, outcome", [organization.pk, *columns]
         )
         for recharge_id, outcome in settled:
-            if outcome in ("charged_late", "owed", "reversed", "over_limit"):
+            if outcome in ("charged_late", "owed", "reversed", "over_limit", "already_settled", "doubted"):
                 _log.warning(
                     "recharge_needs_a_look", organization=organization.slug, recharge=str(recharge_id), outcome=outcome
                 )
@@ -155,11 +158,21 @@ def _due_in(task: Task, answer: Answer) -> float | None:
         return None
     if answer.ask_again_after is not None:
         return answer.ask_again_after
-    longest = 60.0 if answer.delivery == Delivery.ACCEPTED else 900.0
-    if answer.delivery in (Delivery.UNSENT, Delivery.MISSING):
-        longest = 120.0
-    # Exponential backoff with jitter, so that what failed together is not tried again together.
+    longest = {Delivery.ACCEPTED: 60.0, Delivery.UNSENT: 120.0, Delivery.MISSING: 120.0}.get(
+        answer.delivery, LONGEST_PAUSE
+    )
+    return _backoff(task, longest)
+
+
+def _backoff(task: Task, longest: float) -> float:
+    """Seconds: exponential, with jitter, so that what failed together is not tried again together."""
     return min(longest, 1.6 ** min(task.number, 20)) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _reason(result: Result) -> str:
+    if result.gives_up:
+        return "not_sent"
+    return _text(result.answer.reason or "no_reason_given", 200) if result.answer.delivery == Delivery.FAILED else ""
 
 
 def _text(value: str, longest: int) -> str:

@@ -40,7 +40,7 @@ _FIELDS = (
     "submitted_at",
     "attempts",
 )
-_SOLD = "outcome, balance, " + ", ".join(f"(sold).{name}" for name in _FIELDS)
+_SOLD = "outcome, balance, is_due, " + ", ".join(f"(sold).{name}" for name in _FIELDS)
 _SOLD_IN_BULK = f"balance_after_call, {_SOLD}"
 _SETTLED = "outcome, " + ", ".join(f"(settled).{name}" for name in _FIELDS)
 
@@ -112,10 +112,10 @@ def sell_recharge(
         (answer,) = _sell(who, [item])
     else:
         answer = _combined.carry_out(who, item)
-    outcome, balance, *values = answer
+    outcome, balance, is_due, *values = answer
     if outcome in ("created", "replayed"):
         sold = Written(_recharge(values), is_replay=outcome == "replayed")
-        if sold.row.due_at is not None:
+        if is_due:
             wake_workers(organization.pk)
         return sold
     raise _refusal(outcome, balance, item)
@@ -218,12 +218,12 @@ def sell_recharges(
     if not rows:
         raise SellerInactive
     results = []
-    for item, (_, outcome, balance, *values) in zip(items, rows, strict=True):
+    for item, (_, outcome, balance, _, *values) in zip(items, rows, strict=True):
         if outcome in ("created", "replayed"):
             results.append(ItemResult(Written(_recharge(values), is_replay=outcome == "replayed"), None))
         else:
             results.append(ItemResult(None, _refusal(outcome, balance, item)))
-    if any(result.sold and result.sold.row.due_at for result in results):
+    if any(is_due for _, _, _, is_due, *_ in rows):
         wake_workers(organization.pk)
     return BulkResult(results, balance=rows[0][0])
 
@@ -272,6 +272,7 @@ def resolve_recharge(
         As :func:`settle_recharge`.
     """
     settled = _settled(organization, "recharge_resolve", [organization.pk, recharge_id, str(status), reason, by])
+    wake_workers(organization.pk)  # of a message for a webhook, if there is one
     _log.info(
         "recharge_resolved",
         organization=organization.slug,

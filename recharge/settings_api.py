@@ -69,8 +69,8 @@ class _GatewayOptionsSerializer(StrictSerializer):
         help_text="Tells the operator whose signature it is.",
     )
     secret = PasswordField(required=False, help_text="What requests are signed with; it is never shown.")
-    connect_timeout_ms = WholeNumberField(least=100, most=30_000, required=False)
-    read_timeout_ms = WholeNumberField(least=100, most=30_000, required=False)
+    connect_timeout_ms = WholeNumberField(least=100, most=15_000, required=False)
+    read_timeout_ms = WholeNumberField(least=100, most=15_000, required=False)
 
 
 class NewGatewaySerializer(_GatewayOptionsSerializer):

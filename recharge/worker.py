@@ -13,10 +13,10 @@ import random
 import select
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import psycopg2
@@ -39,15 +39,22 @@ ORGANIZATIONS_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 """After which what could not be claimed or recorded is tried again."""
 
+BROKEN_SECONDS = 5.0
+"""After which an organization is looked at again whose schema did not answer as it should."""
+
 THREADS = 32
 """Calls at once."""
 
-MOST_HELD = 128
-"""Tasks that a worker has claimed and not recorded. What waits for a thread waits well within a claim's time: four
-rounds of calls that all run into their time limits take less than a minute."""
+MOST_HELD = 256
+"""Tasks that a worker has claimed and not recorded."""
 
 BATCH = 64
-"""Tasks claimed at once."""
+"""Tasks of one kind and organization that are claimed and not recorded. What waits for a thread waits well within a
+claim's time: four rounds of calls that all run into the usual time limits take less than a minute."""
+
+SHARE = 0.5
+"""The part of the threads that calls of one kind and organization may take up: a slow operator of one organization does
+not keep the others' waiting."""
 
 LINGER_SECONDS = 0.1
 """Seconds between two looks at an organization, unless the first found a whole batch: a claim of many costs little more
@@ -85,6 +92,17 @@ class _Done:
     result: Any
 
 
+@dataclass(slots=True)
+class _Lane:
+    """The tasks of one kind and organization."""
+
+    held: int = 0
+    """Claimed and not recorded."""
+    begun: int = 0
+    """Being carried out."""
+    waiting: deque[tuple[Work, Organization, Any]] = field(default_factory=deque)
+
+
 class Worker:
     """Runs until it is stopped, or (:meth:`run_once`) until nothing is due."""
 
@@ -103,6 +121,9 @@ class Worker:
         """By organization: the moment (of the monotonic clock) of the next look."""
         self._look_twice: dict[int, float] = {}
         """By organization that was rung for: the moment of a second look."""
+        self._lanes: dict[tuple[int, int], _Lane] = defaultdict(_Lane)
+        """By kind of work and organization."""
+        self._most_begun = max(1, int(threads * SHARE))
         self._done: list[_Done] = []
         """Carried out, and not recorded."""
         self._record_at = 0.0
@@ -126,7 +147,7 @@ class Worker:
         """Does what is due now, and what falls due while it does, and returns."""
         while not self._stopping.is_set():
             pause = self._work()
-            if not self._held and min(self._look_at.values(), default=float("inf")) > time.monotonic():
+            if not self._held and min(self._look_at.values(), default=float("inf")) > time.monotonic() + LINGER_SECONDS:
                 break
             self._wait(min(pause, 0.05))
         self._finish()
@@ -147,9 +168,18 @@ class Worker:
             for organization_id in sorted(self._look_at, key=self._look_at.__getitem__):
                 if self._look_at[organization_id] > now or self._held >= MOST_HELD:
                     break
-                self._look(self._organizations[organization_id])
-        except (DatabaseError, InterfaceError) as error:
+                organization = self._organizations[organization_id]
+                try:
+                    self._look(organization)
+                except (DatabaseError, InterfaceError, Problem) as error:
+                    # One whose schema is not as it should be (it may be migrating) does not keep the others waiting.
+                    self._look_at[organization_id] = now + BROKEN_SECONDS
+                    _log.error("worker_can_not_look", organization=organization.slug, error=str(error).strip())
+                    if not connection.is_usable():
+                        raise
+        except (DatabaseError, InterfaceError, Problem) as error:
             _log.error("worker_can_not_work", error=str(error).strip())
+            self._look_at = dict.fromkeys(self._look_at, now)
             connection.close()
             return RETRY_SECONDS
         if self._held >= MOST_HELD:
@@ -171,19 +201,31 @@ class Worker:
         again = SWEEP_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 - so that not all are looked at at once
         with tenant_context(organization):
             for work in self._works:
-                room = min(BATCH, MOST_HELD - self._held)
-                tasks = work.claim(organization, room) if room else []
-                for task in tasks:
-                    self._held += 1
-                    self._pool.submit(self._carry_out, work, organization, task)
-                until = 0.0 if len(tasks) == room else work.seconds_until_due(organization)
+                lane = self._lanes[id(work), organization.pk]
+                room = min(BATCH - lane.held, MOST_HELD - self._held)
+                if room <= 0:
+                    continue  # it is looked at again when something of it is recorded
+                tasks = work.claim(organization, room)
+                self._held += len(tasks)
+                lane.held += len(tasks)
+                lane.waiting.extend((work, organization, task) for task in tasks)
+                self._begin(lane)
+                if len(tasks) == room:
+                    again = 0.0
+                    continue
+                until = work.seconds_until_due(organization)
                 if until is not None:
-                    again = min(again, 0.0 if len(tasks) == room else max(LINGER_SECONDS, until))
+                    again = min(again, max(LINGER_SECONDS, until))
         twice = self._look_twice.get(organization.pk)
         if twice is not None and time.monotonic() >= twice:
             del self._look_twice[organization.pk]
             twice = None
         self._look_at[organization.pk] = min(time.monotonic() + again, twice or float("inf"))
+
+    def _begin(self, lane: "_Lane") -> None:
+        while lane.waiting and lane.begun < self._most_begun:
+            lane.begun += 1
+            self._pool.submit(self._carry_out, *lane.waiting.popleft())
 
     def _carry_out(self, work: Work, organization: Organization, task: Any) -> None:
         self._events.put(_Done(work, organization, task, work.carry_out(organization, task)))
@@ -201,6 +243,9 @@ class Worker:
     def _take_in(self, event: _Done | int | None) -> None:
         if isinstance(event, _Done):
             self._done.append(event)
+            lane = self._lanes[id(event.work), event.organization.pk]
+            lane.begun -= 1
+            self._begin(lane)
         elif event is not None and event in self._look_at:
             # And once more when the process that rang may ring again: what it sold meanwhile it did not ring for.
             self._look_at[event] = time.monotonic()
@@ -222,12 +267,13 @@ class Worker:
         try:
             with tenant_context(organization):
                 work.record(organization, [(done.task, done.result) for done in group])
-                until = work.seconds_until_due(organization)
             self._held -= len(group)
-            if until is not None and organization.pk in self._look_at:
-                # When it was last looked at, these were claimed, and not to be due again before their lease is over.
-                soonest = time.monotonic() + max(0.0, until)
-                self._look_at[organization.pk] = min(self._look_at[organization.pk], soonest)
+            self._lanes[id(work), organization.pk].held -= len(group)
+            # What was claimed is not due before its lease is over, as far as the last look knows; and there may be room
+            # again, and messages for webhooks.
+            if organization.pk in self._look_at:
+                soon = time.monotonic() + LINGER_SECONDS
+                self._look_at[organization.pk] = min(self._look_at[organization.pk], soon)
         except (DatabaseError, InterfaceError, Problem) as error:
             _log.warning("worker_could_not_record", organization=organization.slug, tasks=len(group), error=str(error))
             if len(group) > 1:  # a busy seller keeps the others of the batch from being recorded
@@ -255,7 +301,8 @@ class Worker:
                     if not self._is_wanted():
                         self.stop()
                     for payload in {notice.payload for notice in listening.notifies}:
-                        self._events.put(int(payload))
+                        if payload.isascii() and payload.isdecimal():  # anybody on the database can notify
+                            self._events.put(int(payload))
                     listening.notifies.clear()
                 listening.close()
             except psycopg2.Error as error:

@@ -20,3 +20,11 @@ RETURN encode(
     ),
     'hex'
 )::uuid;
+
+
+-- The least UUIDv7 of a moment, to the millisecond: whatever was made at it or later is not less.
+CREATE FUNCTION uuid7_floor(p_moment timestamptz) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (
+    lpad(to_hex(floor(extract(epoch FROM p_moment) * 1000)::bigint), 12, '0') || '7000' || '8000000000000000'
+)::uuid;

@@ -38,6 +38,8 @@ class Answer:
     """The operator's own number for it; at most 100 characters."""
     raw: str = ""
     """The beginning of what was answered, free of secrets; at most 1,000 characters."""
+    is_answer: bool = True
+    """Whether the gateway answered at all, be it that it does not know. One that does not is left alone for a while."""
     ask_again_after: float | None = None
     """Seconds. After ACCEPTED and UNKNOWN: when to inquire, instead of the worker's own choice. After SUCCEEDED and
     FAILED: the gateway may yet change its mind, so inquire once more then."""

@@ -132,19 +132,19 @@ class HttpGateway:
         try:
             connection = connection or _connect(place, self.connect_timeout, self.trusted)
         except AddressNotPublic:
-            return Answer(nothing_sent, raw="not sent: the address is not a public one")
+            return Answer(nothing_sent, raw="not sent: the address is not a public one", is_answer=False)
         except OSError as error:  # TLS and look-ups of names too
-            return Answer(nothing_sent, raw=f"not sent: no connection ({type(error).__name__})")
+            return Answer(nothing_sent, raw=f"not sent: no connection ({type(error).__name__})", is_answer=False)
 
         # From here on it may have got there, whatever is seen of it.
         try:
             status, answered, reusable = _exchange(connection, place.path + path, body, headers, self.read_timeout)
         except TimeoutError:
             connection.close()
-            return Answer(Delivery.UNKNOWN, raw="no answer in time")
+            return Answer(Delivery.UNKNOWN, raw="no answer in time", is_answer=False)
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
             connection.close()
-            return Answer(Delivery.UNKNOWN, raw=f"no answer ({type(error).__name__})")
+            return Answer(Delivery.UNKNOWN, raw=f"no answer ({type(error).__name__})", is_answer=False)
 
         def clean(text: str) -> str:
             # As it is, and as JSON writes it.
@@ -160,7 +160,7 @@ class HttpGateway:
             _idle.give(pool_key, connection)
         else:
             connection.close()
-        return answer or Answer(Delivery.UNKNOWN, raw=raw)
+        return answer or Answer(Delivery.UNKNOWN, raw=raw, is_answer=False)
 
     def _headers(self, path: str, body: bytes) -> dict[str, str]:
         timestamp, nonce = str(int(time.time())), secrets.token_hex(16)

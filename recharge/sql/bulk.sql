@@ -16,7 +16,9 @@ CREATE FUNCTION recharge_sell_bulk(
     p_amounts bigint[],
     p_allow_duplicates boolean[],
     p_atomic boolean
-) RETURNS TABLE (item integer, outcome text, balance bigint, balance_after_call bigint, sold recharge_recharge)
+) RETURNS TABLE (
+    item integer, outcome text, balance bigint, balance_after_call bigint, is_due boolean, sold recharge_recharge
+)
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
@@ -41,6 +43,7 @@ DECLARE
     v_alike integer[];                -- by item: the first item of the call with its number and amount
     v_sold_alike boolean[] := array_fill(false, ARRAY[v_items]);      -- by that item: whether one of them was sold
     v_refused boolean := false;
+    v_listened boolean;
     v_earlier integer;
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
@@ -134,6 +137,7 @@ BEGIN
             END,
             given.balance,
             v_before,
+            false,
             CASE WHEN given.outcome = 'replayed' THEN recharge::recharge_recharge END
         FROM unnest(v_outcomes, v_balances, v_existing) WITH ORDINALITY AS given (outcome, balance, existing, i)
         LEFT JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.existing LIMIT 1) AS recharge ON true
@@ -171,7 +175,8 @@ BEGIN
     WHERE given.outcome = 'created'
     ORDER BY given.i;
 
-    IF EXISTS (SELECT FROM webhook_listeners(p_seller_id)) THEN
+    v_listened := EXISTS (SELECT FROM webhook_listeners(p_seller_id));
+    IF v_listened THEN
         PERFORM webhook_emit('recharge.succeeded', p_seller_id, recharge_data(recharge))
         FROM unnest(v_ids, v_outcomes, v_delivered) WITH ORDINALITY AS given (id, outcome, delivered, i)
         CROSS JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.id LIMIT 1) AS recharge
@@ -185,8 +190,11 @@ BEGIN
         given.outcome,
         given.balance,
         v_balance,
+        given.outcome = 'created' AND (v_listened OR NOT given.delivered),
         CASE WHEN given.outcome IN ('created', 'replayed') THEN recharge::recharge_recharge END
-    FROM unnest(v_outcomes, v_balances, v_ids) WITH ORDINALITY AS given (outcome, balance, id, i)
+    FROM unnest(v_outcomes, v_balances, v_ids, v_delivered) WITH ORDINALITY AS given (
+        outcome, balance, id, delivered, i
+    )
     -- LIMIT: as above.
     LEFT JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.id LIMIT 1) AS recharge ON true
     ORDER BY given.i;

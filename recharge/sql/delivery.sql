@@ -23,7 +23,7 @@ BEGIN ATOMIC
     WITH due AS (
         SELECT recharge.id, recharge.submitted_at IS NULL AND recharge.status IN ('pending', 'unknown') AS to_submit
         FROM recharge_recharge AS recharge
-        WHERE recharge.due_at <= clock_timestamp()
+        WHERE recharge.due_at <= statement_timestamp()  -- stable, and so a bound of the index
         ORDER BY recharge.due_at
         LIMIT p_limit
         FOR UPDATE SKIP LOCKED
@@ -58,9 +58,10 @@ END;
 --   succeeded, failed (p_reason says why)  settled, see recharge_settle
 --   unknown    no answer, or none that says
 --   unsent     certainly nothing was sent: to be submitted as if never tried
+--   given_up   the same, and it is too late to: fails and is refunded, unless another attempt has followed
 --   missing    it says that it never got it: to be submitted again, under the same reference
--- Gives recharge_settle's outcome, or "noted". An answer to an attempt that another has followed meanwhile still settles,
--- but does not change what is to be done next.
+-- Gives recharge_settle's outcome, or "noted", or "doubted": an answer to an attempt that others have followed, and that
+-- says the opposite of what came of those. Which of the two is newer the gateway alone knows; so it is asked once more.
 CREATE FUNCTION recharge_record(
     p_organization_id bigint,
     p_recharge_id uuid,
@@ -78,13 +79,31 @@ SET lock_timeout = '3s'
 AS $$
 DECLARE
     v_outcome text := 'noted';
+    v_seller_id bigint;
+    v_status text;
+    v_attempts integer;
 BEGIN
-    IF p_outcome IN ('succeeded', 'failed', 'unknown') THEN
+    SELECT seller_id, status, attempts INTO v_seller_id, v_status, v_attempts
+    FROM recharge_recharge WHERE id = p_recharge_id;
+
+    IF p_outcome = 'given_up' THEN
+        -- With the row locked nobody claims it meanwhile, and so nobody sends it.
+        PERFORM seller_lock(p_organization_id, v_seller_id);
+        SELECT status, attempts INTO v_status, v_attempts FROM recharge_recharge WHERE id = p_recharge_id FOR UPDATE;
+        IF v_attempts = p_number AND v_status IN ('pending', 'unknown') THEN
+            v_outcome := (recharge_settle(p_organization_id, p_recharge_id, 'failed', p_reason)).outcome;
+        END IF;
+    ELSIF p_outcome IN ('succeeded', 'failed') AND v_attempts > p_number
+        AND v_status IN ('succeeded', 'failed') AND v_status <> p_outcome
+    THEN
+        v_outcome := 'doubted';
+        UPDATE recharge_recharge SET due_at = clock_timestamp() WHERE id = p_recharge_id AND due_at IS NULL;
+    ELSIF p_outcome IN ('succeeded', 'failed', 'unknown') THEN
         v_outcome := (recharge_settle(p_organization_id, p_recharge_id, p_outcome, p_reason)).outcome;
     END IF;
 
     UPDATE recharge_attempt
-    SET outcome = p_outcome, reason = p_reason, operator_reference = p_operator_reference, answer = p_answer,
+    SET outcome = replace(p_outcome, 'given_up', 'unsent'), reason = p_reason, operator_reference = p_operator_reference, answer = p_answer,
         latency_ms = p_latency_ms
     WHERE recharge_id = p_recharge_id AND number = p_number;
 
@@ -94,7 +113,7 @@ BEGIN
             WHEN p_due_in IS NOT NULL THEN clock_timestamp() + p_due_in
         END,
         submitted_at = CASE
-            WHEN p_outcome IN ('unsent', 'missing') AND status IN ('pending', 'unknown') THEN NULL
+            WHEN p_outcome IN ('unsent', 'given_up', 'missing') AND status IN ('pending', 'unknown') THEN NULL
             ELSE submitted_at
         END
     WHERE id = p_recharge_id AND attempts = p_number
@@ -126,6 +145,16 @@ AS $$
 DECLARE
     v_given record;
 BEGIN
+    -- The locks of all sellers whose money may move, before any row is touched: a seller's lock comes before the rows.
+    PERFORM seller_lock(p_organization_id, moving.seller_id)
+    FROM (
+        SELECT DISTINCT recharge.seller_id
+        FROM unnest(p_recharge_ids, p_outcomes) AS given (id, outcome)
+        INNER JOIN recharge_recharge AS recharge ON recharge.id = given.id
+        WHERE given.outcome IN ('failed', 'given_up') OR recharge.status IN ('succeeded', 'failed')
+        ORDER BY recharge.seller_id
+    ) AS moving;
+
     FOR v_given IN
         SELECT given.*
         FROM unnest(

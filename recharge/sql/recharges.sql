@@ -90,6 +90,8 @@ BEGIN ATOMIC
         WHERE phone_number = p_phone_number AND seller_id + 0 = p_seller_id AND amount = p_amount
             AND status <> 'failed'
             AND created_at > clock_timestamp() - (p_terms).duplicate_window * interval '1 second'
+            -- The same by the index: a number may have a long history.
+            AND id >= uuid7_floor(clock_timestamp() - (p_terms).duplicate_window * interval '1 second')
     );
 END;
 
@@ -113,6 +115,7 @@ CREATE FUNCTION recharge_sell(
     p_allow_duplicate boolean,
     OUT outcome text,
     OUT balance bigint,
+    OUT is_due boolean,  -- whether there is something for a worker to do now
     OUT sold recharge_recharge
 )
 LANGUAGE plpgsql VOLATILE
@@ -181,7 +184,8 @@ BEGIN
         0
     )
     RETURNING * INTO sold;
-    IF v_terms.delivered AND EXISTS (SELECT FROM webhook_listeners(p_seller_id)) THEN
+    is_due := NOT v_terms.delivered OR EXISTS (SELECT FROM webhook_listeners(p_seller_id));
+    IF v_terms.delivered AND is_due THEN
         PERFORM webhook_emit('recharge.succeeded', p_seller_id, recharge_data(sold));
     END IF;
     outcome := 'created';

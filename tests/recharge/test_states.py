@@ -34,7 +34,7 @@ class Expected:
     amount: int
     status: str = "pending"
     late: str = ""
-    submissions: int = 0
+    attempts: int = 0
 
     @property
     def is_paid(self) -> bool:
@@ -83,9 +83,10 @@ class Story(RuleBasedStateMachine):
         for task in claimed:
             expected = self.expected[task.id]
             assert task.status == expected.status
+            expected.attempts += 1
+            assert task.number == expected.attempts
             if task.action == "submit":
                 assert expected.status not in FINAL
-                expected.submissions += 1
         return claimed
 
     @rule()
@@ -98,18 +99,27 @@ class Story(RuleBasedStateMachine):
         tasks=tasks,
         delivery=st.sampled_from(Delivery),
         again=st.none() | st.just(5.0),
+        gives_up=st.booleans(),
     )
-    def answer(self, tasks: list[Task], delivery: Delivery, again: float | None) -> None:
+    def answer(self, tasks: list[Task], delivery: Delivery, again: float | None, gives_up: bool) -> None:
         """Also of a claim that has long run out, and more than once."""
         done = []
         for task in tasks:
             if delivery == (Delivery.MISSING if task.action == "submit" else Delivery.UNSENT):
                 continue  # a gateway can't say so
-            done.append((task, Result(Answer(delivery, reason="barred", ask_again_after=again), 7, again or 3.0)))
+            answer = Answer(delivery, reason="barred", ask_again_after=again)
+            done.append((task, Result(answer, 7, again or 3.0, gives_up and delivery == Delivery.UNSENT)))
         with tenant_context(self.row):
             self.work.record(self.row, done)
         for task, _ in sorted(done, key=lambda one: one[0].id):
-            if delivery in (Delivery.SUCCEEDED, Delivery.FAILED, Delivery.UNKNOWN):
+            expected = self.expected[task.id]
+            says_otherwise = expected.status in FINAL and delivery in FINAL and delivery != expected.status
+            if says_otherwise and task.number < expected.attempts:
+                continue  # which of the two is newer is asked once more
+            if gives_up and delivery == Delivery.UNSENT:
+                if task.number == expected.attempts and expected.status not in FINAL:
+                    self._settle(task.id, "failed")
+            elif delivery in (Delivery.SUCCEEDED, Delivery.FAILED, Delivery.UNKNOWN):
                 self._settle(task.id, str(delivery))
 
     @rule(tasks=consumes(tasks))
@@ -132,6 +142,9 @@ class Story(RuleBasedStateMachine):
         except AlreadySettled:
             assert self.expected[recharge_id].late == "reversed"
         else:
+            before = self.expected[recharge_id]
+            is_news = before.status != status or (before.late == "owed" and before.amount <= self.balance)
+            before.attempts += is_news
             self._settle(recharge_id, status)
 
     @rule(amount=AMOUNTS)

@@ -7,17 +7,21 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
+from django.utils import timezone
 from django_tenants.utils import tenant_context
 
-from recharge.delivery import DeliveryWork
+from recharge.delivery import GIVE_UP_AFTER, LEASE, DeliveryWork, Result
+from recharge.gateways import Answer, Delivery
 from recharge.models import Attempt, Recharge
 from recharge.worker import Worker
-from shared.wakeups import wake_workers
+from shared.wakeups import CHANNEL, wake_workers
 from tenants.models import Organization as Row
 from tenants.services import suspend_organization
 from tests.locks import holding_lock, sell_pending, wait_until
@@ -44,6 +48,7 @@ def working(*works: Any) -> Iterator[Worker]:
         worker.stop()
         thread.join(30)
         assert not thread.is_alive()
+        wait_until(lambda: not is_heard(), "it listens no more, and is not taken for the next one")
 
 
 def statuses(row: Row) -> list[str]:
@@ -154,9 +159,6 @@ class FailingFor(DeliveryWork):
         self.recharge_id = recharge_id
 
     def carry_out(self, organization: Row, task: Any) -> Any:
-        from recharge.delivery import Result
-        from recharge.gateways import Answer, Delivery
-
         if task.id == self.recharge_id:
             return Result(Answer(Delivery.FAILED, reason="barred"), 1, None)
         return super().carry_out(organization, task)
@@ -268,3 +270,156 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_holds(pending: World) ->
     assert sorted(statuses(pending.acme.row)) == ["pending"] + ["succeeded"] * 5
     with tenant_context(pending.acme.row):
         assert not Attempt.objects.filter(outcome="open").exists()
+
+
+def old(row: Row) -> None:
+    """All recharges were sold a quarter of an hour and more ago."""
+    with tenant_context(row):
+        Recharge.objects.update(created_at=F("created_at") - GIVE_UP_AFTER, due_at="2020-01-01T00:00:00Z")
+
+
+class Answering(DeliveryWork):
+    """Its gateway gives this answer to everything."""
+
+    def __init__(self, answer: Answer, lease: timedelta = LEASE) -> None:
+        super().__init__(lease)
+        self.answer = answer
+
+    def claim(self, organization: Row, limit: int) -> Any:
+        claimed = super().claim(organization, limit)
+        answer = self.answer
+
+        class Gateway:
+            def submit(self, *_: Any) -> Answer:
+                return answer
+
+            inquire = submit
+
+        self._gateways[organization.pk] = (float("inf"), {"sandbox": Gateway()})
+        return claimed
+
+
+def step(row: Row, work: DeliveryWork) -> list[Any]:
+    """Claims all that is due and carries it out; what came of it is not recorded."""
+    with tenant_context(row):
+        return [(task, work.carry_out(row, task)) for task in work.claim(row, 100)]
+
+
+def record(row: Row, work: DeliveryWork, done: list[Any]) -> None:
+    with tenant_context(row):
+        work.record(row, done)
+
+
+UNSENT = Answer(Delivery.UNSENT)
+
+
+def test_what_could_not_be_sent_for_a_quarter_of_an_hour_is_refunded(pending: World) -> None:
+    row = pending.acme.row
+    record(row, Answering(UNSENT), step(row, Answering(UNSENT)))
+    assert statuses(row) == ["pending"] * 5
+    old(row)
+    record(row, Answering(UNSENT), step(row, Answering(UNSENT)))
+    assert statuses(row) == ["failed"] * 5
+    with tenant_context(row):
+        assert set(Recharge.objects.values_list("failure", flat=True)) == {"not_sent"}
+    assert pending.acme.member.balance() == 100_000
+
+
+def test_what_another_worker_has_delivered_is_not_refunded_by_one_that_could_not_send_it(pending: World) -> None:
+    row = pending.acme.row
+    old(row)
+    late = step(row, Answering(UNSENT))
+    old(row)  # its time has run out
+    missing, good = Answering(Answer(Delivery.MISSING)), Answering(Answer(Delivery.SUCCEEDED))
+    record(row, missing, step(row, missing))
+    old(row)
+    record(row, good, step(row, good))
+    record(row, good, late)
+    assert statuses(row) == ["succeeded"] * 5
+    assert pending.acme.member.balance() == 75_000
+
+
+def test_of_two_answers_that_contradict_each_other_the_gateway_is_asked_which_it_is(pending: World) -> None:
+    row = pending.acme.row
+    bad, good = Answering(Answer(Delivery.FAILED, reason="barred")), Answering(Answer(Delivery.SUCCEEDED))
+    late = step(row, bad)
+    old(row)
+    record(row, good, step(row, good))
+    record(row, bad, late)
+    assert statuses(row) == ["succeeded"] * 5
+    with tenant_context(row):
+        assert Recharge.objects.filter(due_at__lte=timezone.now(), late="").count() == 5
+    record(row, good, step(row, good))
+    assert pending.acme.member.balance() == 75_000
+
+
+def test_what_waited_too_long_for_a_thread_is_not_sent_any_more(pending: World) -> None:
+    row = pending.acme.row
+    late = Answering(Answer(Delivery.SUCCEEDED), lease=timedelta(0))
+    done = step(row, late)
+    assert {result.answer.delivery for _, result in done} == {Delivery.UNSENT}
+    record(row, late, done)
+    assert statuses(row) == ["pending"] * 5
+
+
+def test_an_organization_whose_schema_is_broken_does_not_keep_the_others_waiting(pending: World) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER FUNCTION org_acme.recharge_claim(integer, interval) RENAME TO moved")
+    try:
+        with working():
+            wait_until(lambda: statuses(pending.globex.row) == ["succeeded"] * 5, "globex' are delivered")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER FUNCTION org_acme.moved(integer, interval) RENAME TO recharge_claim")
+    assert statuses(pending.acme.row) == ["pending"] * 5
+
+
+def test_a_slow_gateway_of_one_organization_does_not_keep_the_others_waiting(world: World) -> None:
+    may_go_on = threading.Event()
+
+    class Slow(DeliveryWork):
+        def carry_out(self, organization: Row, task: Any) -> Any:
+            if organization.slug == "acme":
+                assert may_go_on.wait(60)
+            return super().carry_out(organization, task)
+
+    acme, globex = world.acme, world.globex
+    for organization in (acme, globex):
+        give_credit(organization.row, organization.member.id, 1_000_000)
+    for _ in range(100):
+        sell_pending(acme.row, acme.member.id)
+    with working(Slow()):
+        wait_until(lambda: "open" in outcomes(acme.row), "acme's are under way")
+        sell_pending(globex.row, globex.member.id)
+        wake_workers(globex.row.pk)
+        wait_until(lambda: statuses(globex.row) == ["succeeded"], "globex' is delivered")
+        may_go_on.set()
+        wait_until(lambda: statuses(acme.row) == ["succeeded"] * 100, "acme's too")
+
+
+def outcomes(row: Row) -> set[str]:
+    with tenant_context(row):
+        return set(Attempt.objects.values_list("outcome", flat=True))
+
+
+def test_what_a_gateway_does_not_know_is_no_reason_to_leave_it_alone(pending: World) -> None:
+    row = pending.acme.row
+    unknown, good = Answering(Answer(Delivery.UNKNOWN)), Answer(Delivery.SUCCEEDED)
+    for _ in range(3):
+        record(row, unknown, step(row, unknown))
+        with tenant_context(row):
+            Recharge.objects.update(due_at="2020-01-01T00:00:00Z")
+    unknown.answer = good
+    record(row, unknown, step(row, unknown))
+    assert statuses(row) == ["succeeded"] * 5
+
+
+def test_a_notification_that_is_none_of_ours_does_no_harm(pending: World) -> None:
+    with working():
+        wait_until(lambda: statuses(pending.acme.row) == ["succeeded"] * 5, "it works")
+        wait_until(is_heard, "it listens")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, 'abc'), pg_notify(%s, '')", [CHANNEL, CHANNEL])
+        sell_pending(pending.acme.row, pending.acme.member.id)
+        wake_workers(pending.acme.row.pk)
+        wait_until(lambda: statuses(pending.acme.row) == ["succeeded"] * 6, "it still listens")
