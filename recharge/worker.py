@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import psycopg2
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django_tenants.utils import tenant_context
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
@@ -128,6 +129,8 @@ class Worker:
         """Carried out, and not recorded."""
         self._record_at = 0.0
         self._held = 0
+        self._seen: set[int] = set()
+        """The organizations that this connection to the database has seen."""
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -216,6 +219,10 @@ class Worker:
                 until = work.seconds_until_due(organization)
                 if until is not None:
                     again = min(again, max(LINGER_SECONDS, until))
+        self._seen.add(organization.pk)
+        if len(self._seen) > settings.ORGANIZATIONS_PER_CONNECTION:  # see tenants/routing.py
+            connection.close()
+            self._seen.clear()
         twice = self._look_twice.get(organization.pk)
         if twice is not None and time.monotonic() >= twice:
             del self._look_twice[organization.pk]

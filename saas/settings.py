@@ -90,9 +90,9 @@ DATABASES = {
 DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 
 # How many organizations' catalogues and plans a connection may gather before it is closed: see tenants/routing.py.
-if not re.fullmatch(r"[1-9][0-9]{0,5}", env.str("ORGANIZATIONS_PER_CONNECTION", default="1000")):
+if not re.fullmatch(r"[1-9][0-9]{0,5}", env.str("ORGANIZATIONS_PER_CONNECTION", default="512")):
     raise ImproperlyConfigured("ORGANIZATIONS_PER_CONNECTION must be a number from 1 on.")
-ORGANIZATIONS_PER_CONNECTION = env.int("ORGANIZATIONS_PER_CONNECTION", default=1000)
+ORGANIZATIONS_PER_CONNECTION = env.int("ORGANIZATIONS_PER_CONNECTION", default=512)
 
 TENANT_MODEL = "tenants.Organization"
 TENANT_DOMAIN_MODEL = "tenants.Domain"

@@ -9,6 +9,8 @@ import socket
 import time
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NOBODYS = [ipaddress.ip_network(network) for network in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")]
+"""Special-purpose networks (IANA's registries) that older Pythons take for global."""
 
 
 class AddressNotPublic(Exception):
@@ -26,6 +28,8 @@ def is_public(address: str) -> bool:
         if inner is not None:
             ip = inner
     if isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local:  # given up by RFC 3879, and still routed inside
+        return False
+    if any(ip in network for network in _NOBODYS):
         return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 

@@ -14,6 +14,7 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -33,6 +34,7 @@ from tests.bench.stage import (
     memory_of_connections,
     prove_the_books,
     provision,
+    sales_posted,
     sell_pending,
     stage,
     worker,
@@ -55,10 +57,15 @@ def take_turns(
     checkpoint(here)
     for contender in contenders.values():
         contender(warm_up)
+    posted = sales_posted()
     bursts: dict[str, list[Burst]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
-            bursts[name].append(contender(seconds))
+            found = contender(seconds)
+            before, posted = posted, sales_posted()
+            if not 0 <= posted - before - found.sold <= found.unheard:
+                raise SystemExit(f"{name}: told of {found.sold} sales, and {posted - before} are on the books")
+            bursts[name].append(found)
     table = Table(title=f"{title} ({rounds} rounds of {seconds:g} s)", box=SIMPLE_HEAD)
     for column in ("contender", "a second", "÷ first", "p50 ms", "p95 ms", "p99 ms", "p99 ÷ p50", "spread"):
         table.add_column(column, justify="left" if column == "contender" else "right", no_wrap=True)
@@ -114,8 +121,8 @@ class Bench:
                 "(b) GET /me, which writes nothing": self.http(self.twenty, method="GET", path="/api/v1/me"),
                 "(b') GET /balance": self.http(self.twenty, method="GET", path="/api/v1/balance"),
                 "(c) the money function alone": self.function(self.two),
-                "(d) the textbook": self.http(self.twenty, path="/bench/recharges"),
-                "(a) refused: more than there is": self.http(self.poor()),
+                "(d) the textbook": self.http(self.twenty, path="/api/bench/recharges"),
+                "(a) refused: more than there is": self.http(self.poor(), refused=True),
             },
         )
 
@@ -156,7 +163,7 @@ class Bench:
 
             def run(seconds: float) -> Burst:
                 found = send(seconds)
-                return Burst(found.rate * items, found.p50, found.p95, found.p99, found.ok, found.refused)
+                return replace(found, rate=found.rate * items)
 
             return run
 
@@ -179,12 +186,18 @@ class Bench:
 
     def width(self) -> None:
         """The same load, from as many sellers, over more and more organizations. Takes minutes to provision them."""
-        sellers, contenders = 500, {}
-        for count in (1, 100, 500):
-            console.print(f"  provisioning {count} organizations …")
-            made = [provision(f"w{count}-{number}", sellers // count) for number in range(count)]
-            lines = [line for organization in made for line in lines_for(organization)]
-            contenders[f"over {count} organizations"] = self.http(self.here.sellers_file(f"width-{count}", lines))
+        console.print("  provisioning 500 organizations …")
+        made = [lines_for(provision(f"w{number}", 5)) for number in range(500)]
+        one = lines_for(provision("w", 500))
+        lines = {
+            1: one,
+            100: [line for organization in made[:100] for line in organization],
+            500: [organization[0] for organization in made],
+        }
+        contenders = {
+            f"over {count} organizations": self.http(self.here.sellers_file(f"width-{count}", of))
+            for count, of in lines.items()
+        }
         # Each of the server's connections makes its plans for each organization once, and then has them.
         self.take_turns("Width, 500 sellers, 16 connections", contenders, warm_up=60)
         connections, each = memory_of_connections(self.here)

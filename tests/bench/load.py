@@ -30,6 +30,10 @@ class Burst:
     p99: float
     ok: int
     refused: int
+    sold: int
+    """How many recharges it was told that it sold."""
+    unheard: int = 0
+    """How many more it may have sold at most: those whose answers came after its end."""
 
 
 def burst(
@@ -42,11 +46,12 @@ def burst(
     path: str = "/api/v1/recharges",
     amount: int = 5000,
     items: int = 0,
+    refused: bool = False,
 ) -> Burst:
     """Sends requests from so many connections for so long.
 
     Raises:
-        SystemExit: anything was answered that was neither success nor 402.
+        SystemExit: anything was answered that is no success, or (``refused``) that is no 402.
     """
     environment = os.environ | {
         "BENCH_SELLERS": str(sellers),
@@ -62,10 +67,17 @@ def burst(
         if wrk
         else _python(address, connections, seconds, environment)
     )
-    if found["errors"] or found["other"]:
+    if found["errors"] or found["other"] or found["ok" if refused else "refused"]:
         raise SystemExit(f"{method} {path}: unexpected answers: {found}")
     return Burst(
-        found["requests"] / found["seconds"], found["p50"], found["p95"], found["p99"], found["ok"], found["refused"]
+        found["requests"] / found["seconds"],
+        found["p50"],
+        found["p95"],
+        found["p99"],
+        found["ok"],
+        found["refused"],
+        found["sold"],
+        unheard=0 if method == "GET" or refused else connections * max(1, items),
     )
 
 
@@ -90,7 +102,16 @@ def _python(address: str, connections: int, seconds: float, environment: dict[st
     latencies: list[float] = []
     statuses: list[int] = []
 
+    sold: list[int] = []
+    errors: list[Exception] = []
+
     def run(number: int) -> None:
+        try:
+            send(number)
+        except Exception as error:  # noqa: BLE001 - it is counted, and the burst fails
+            errors.append(error)
+
+    def send(number: int) -> None:
         connection = http.client.HTTPConnection(address, timeout=30)
         for count in itertools.count(number):
             started = time.monotonic()
@@ -105,7 +126,9 @@ def _python(address: str, connections: int, seconds: float, environment: dict[st
             sent = None if environment["BENCH_METHOD"] == "GET" else json.dumps(body)
             connection.request(environment["BENCH_METHOD"], environment["BENCH_PATH"], sent, headers)
             answer = connection.getresponse()
-            answer.read()
+            said = json.loads(answer.read())
+            if answer.status < 300 and sent:
+                sold.append(said["created"] if items else 1)
             latencies.append(time.monotonic() - started)
             statuses.append(answer.status)
 
@@ -125,9 +148,10 @@ def _python(address: str, connections: int, seconds: float, environment: dict[st
         "p50": percentile(latencies, 0.5) * 1000,
         "p95": percentile(latencies, 0.95) * 1000,
         "p99": percentile(latencies, 0.99) * 1000,
-        "errors": 0,
+        "errors": len(errors),
         "ok": sum(status < 300 for status in statuses),
         "refused": statuses.count(402),
+        "sold": sum(sold),
         "other": max((status for status in statuses if status >= 300 and status != 402), default=0),
     }
 
@@ -151,7 +175,7 @@ def money_function(database_url: str, scripts: list[Path], *, connections: int, 
     if rate is None or "number of failed transactions: 0 " not in output:
         raise SystemExit(f"pgbench: {output}")
     p50, p95, p99 = (percentile(latencies, of) for of in (0.5, 0.95, 0.99))
-    return Burst(float(rate[1]), p50, p95, p99, len(latencies), 0)
+    return Burst(float(rate[1]), p50, p95, p99, len(latencies), 0, sold=len(latencies))
 
 
 def percentile(latencies: list[float], of: float) -> float:

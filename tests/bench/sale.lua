@@ -20,7 +20,7 @@ end
 function init()
     math.randomseed(os.time() + number * 7919)
     prefix = string.format("%x-%x-", number, math.random(0, 2 ^ 31 - 1)) .. os.getenv("BENCH_RUN") .. "-"
-    count, ok, refused, other = 0, 0, 0, 0
+    count, ok, refused, other, sold = 0, 0, 0, 0, 0
 end
 
 function request()
@@ -40,19 +40,22 @@ function request()
     return wrk.format(method, path, headers, body)
 end
 
-function response(status)
+function response(status, _, body)
+    if status < 300 and method == "POST" then
+        sold = sold + (items > 0 and tonumber(body:match('"created":(%d+)')) or 1)
+    end
     if status < 300 then ok = ok + 1 elseif status == 402 then refused = refused + 1 else other = status end
 end
 
 function done(summary, latency)
-    local ok, refused, other = 0, 0, 0
+    local ok, refused, other, sold = 0, 0, 0, 0
     for _, thread in ipairs(threads) do
         ok, refused = ok + thread:get("ok"), refused + thread:get("refused")
-        other = math.max(other, thread:get("other"))
+        other, sold = math.max(other, thread:get("other")), sold + thread:get("sold")
     end
     io.write(string.format(
-        '\nBENCH {"requests":%d,"seconds":%.6f,"p50":%.3f,"p95":%.3f,"p99":%.3f,"errors":%d,"ok":%d,"refused":%d,"other":%d}\n',
+        '\nBENCH {"requests":%d,"seconds":%.6f,"p50":%.3f,"p95":%.3f,"p99":%.3f,"errors":%d,"ok":%d,"refused":%d,"other":%d,"sold":%d}\n',
         summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(95) / 1e3,
         latency:percentile(99) / 1e3, summary.errors.connect + summary.errors.read + summary.errors.write
-        + summary.errors.timeout, ok, refused, other))
+        + summary.errors.timeout, ok, refused, other, sold))
 end

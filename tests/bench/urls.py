@@ -4,4 +4,5 @@ from saas.urls_organization import *  # noqa: F403
 from saas.urls_organization import urlpatterns as product
 from tests.bench.textbook import TextbookView
 
-urlpatterns = [*product, path("bench/recharges", TextbookView.as_view())]
+# Below /api/, where the middleware is the short list's, as the product's own sale has it.
+urlpatterns = [*product, path("api/bench/recharges", TextbookView.as_view())]
