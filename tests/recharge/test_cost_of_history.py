@@ -67,7 +67,7 @@ def history(world: World) -> Iterator[World]:
     with world.acme.context, connection.cursor() as cursor:
         cursor.execute(FILL.format(sales=SALES, seller=member.id))
         # What other tests deleted is no history of this one.
-        cursor.execute("VACUUM (ANALYZE) credit_entry, recharge_recharge, credit_account")
+        cursor.execute("VACUUM (ANALYZE, INDEX_CLEANUP ON) credit_entry, recharge_recharge, credit_account")
         yield world
         cursor.execute("DROP TABLE sale")
 

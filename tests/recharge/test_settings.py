@@ -103,7 +103,7 @@ def test_a_gateway_is_set_up_and_its_secret_is_never_shown(acme: Organization) -
         "key_id": "acme-7",
         "has_secret": True,
         "connect_timeout_ms": 3000,
-        "read_timeout_ms": 15_000,
+        "read_timeout_ms": 12_000,
     }
     assert acme.owner.client.get("/gateways/bank").json == made.json
     assert acme.owner.client.get("/gateways").json["results"] == [made.json]
