@@ -40,7 +40,10 @@ _FIELDS = (
     "submitted_at",
     "attempts",
 )
-_SOLD = "outcome, balance, is_due, " + ", ".join(f"(sold).{name}" for name in _FIELDS)
+# Of what was sold, only what its seller does not know already: every column costs a sale its part in planning and
+# reading the answer.
+_NEWS = ("id", "status", "failure", "balance_after", "created_at", "completed_at", "late")
+_SOLD = "outcome, balance, is_due, " + ", ".join(f"(sold).{name}" for name in _NEWS)
 _SOLD_IN_BULK = f"balance_after_call, {_SOLD}"
 _SETTLED = "outcome, " + ", ".join(f"(settled).{name}" for name in _FIELDS)
 
@@ -114,7 +117,7 @@ def sell_recharge(
         answer = _combined.carry_out(who, item)
     outcome, balance, is_due, *values = answer
     if outcome in ("created", "replayed"):
-        sold = Written(_recharge(values), is_replay=outcome == "replayed")
+        sold = Written(_sold(seller_id, item, values), is_replay=outcome == "replayed")
         if is_due:
             wake_workers(organization.pk)
         return sold
@@ -220,7 +223,8 @@ def sell_recharges(
     results = []
     for item, (_, outcome, balance, _, *values) in zip(items, rows, strict=True):
         if outcome in ("created", "replayed"):
-            results.append(ItemResult(Written(_recharge(values), is_replay=outcome == "replayed"), None))
+            sold = Written(_sold(seller_id, item, values), is_replay=outcome == "replayed")
+            results.append(ItemResult(sold, None))
         else:
             results.append(ItemResult(None, _refusal(outcome, balance, item)))
     if any(is_due for _, _, _, is_due, *_ in rows):
@@ -294,6 +298,18 @@ def _settled(organization: Organization, function: str, arguments: list[Any]) ->
         case "not_found":
             raise NotFound("There is no such recharge.")
     return Settled(_recharge(values), Settlement(outcome))
+
+
+def _sold(seller_id: int, item: Item, values: list[Any]) -> Recharge:
+    """What the API shows of a recharge; its gateway and the like are not read. A replay has the item's content."""
+    return Recharge(
+        seller_id=seller_id,
+        idempotency_key=item.idempotency_key,
+        phone_number=item.phone_number,
+        operator=item.operator,
+        amount=item.amount,
+        **dict(zip(_NEWS, values, strict=True)),
+    )
 
 
 def _recharge(values: list[Any]) -> Recharge:

@@ -122,6 +122,7 @@ class Bench:
                 "(b') GET /balance": self.http(self.twenty, method="GET", path="/api/v1/balance"),
                 "(c) the money function alone": self.function(self.two),
                 "(d) the textbook": self.http(self.twenty, path="/api/bench/recharges"),
+                "(d') the same, our authentication": self.http(self.twenty, path="/api/bench/quick-recharges"),
                 "(a) refused: more than there is": self.http(self.poor(), refused=True),
             },
         )
