@@ -1,5 +1,5 @@
-"""Delivering recharges: which gateway, what its answer means, and when to ask again. (The worker's one kind of work;
-what may follow what is in sql/delivery.sql and sql/recharges.sql.)
+"""Delivering recharges: which gateway, what its answer means, and when to ask again. (One of the worker's kinds of
+work; what may follow what is in sql/delivery.sql and sql/recharges.sql.)
 
 A time-out is not a failure. A recharge is refunded only when its gateway says for certain that it was not delivered, or
 when it was never sent at all and is too old to be sent now.
@@ -23,7 +23,7 @@ from shared.database import call_set_function
 from tenants.models import Organization
 
 LEASE = timedelta(seconds=120)
-"""How long a worker has for what it claimed. Several times the longest call: see worker.MOST_HELD."""
+"""How long a worker has for what it claimed. Several times the longest call: see worker.BATCH."""
 
 GIVE_UP_AFTER = timedelta(minutes=15)
 """A recharge that could not even be sent for so long is refunded: its buyer has gone another way by now."""
@@ -89,6 +89,7 @@ class DeliveryWork:
         started = time.perf_counter()
         answer = self._ask(organization, task)
         latency = time.perf_counter() - started
+        # Its due_in stays: it is asked about once more, whether it got there after all.
         gives_up = answer.delivery == Delivery.UNSENT and task.created_at < timezone.now() - GIVE_UP_AFTER
         return Result(answer, round(latency * 1000), _due_in(task, answer), gives_up)
 

@@ -5,7 +5,7 @@ hold no lock and no connection, and recorded in batches. The table is the queue;
 what it has claimed, each for a limited time, so any number of workers may run and any may be killed at any moment.
 
 An organization is looked at when somebody rings (shared/wakeups.py), when something of it that was seen falls due, and
-otherwise once a minute: a thousand idle organizations cost a worker some 17 short queries a second.
+otherwise once a minute: a thousand idle organizations cost a worker some 17 looks a second, of four short queries each.
 """
 
 import queue

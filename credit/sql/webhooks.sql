@@ -32,8 +32,7 @@ BEGIN
     )
     SELECT uuid7_at(v_now), endpoint.id, p_event, p_data, 'pending', 0, v_now, v_now + interval '1 day', v_now
     FROM credit_webhookendpoint AS endpoint
-    WHERE endpoint.disabled = ''
-        AND (endpoint.seller_id IS NULL OR endpoint.seller_id = p_seller_id)
+    WHERE endpoint.id IN (SELECT listener.id FROM webhook_listeners(p_seller_id) AS listener)
         AND p_event = ANY (endpoint.events)
     FOR KEY SHARE OF endpoint SKIP LOCKED;
 END;

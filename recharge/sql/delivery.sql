@@ -82,14 +82,21 @@ DECLARE
     v_seller_id bigint;
     v_status text;
     v_attempts integer;
+    v_locked boolean;
 BEGIN
-    SELECT seller_id, status, attempts INTO v_seller_id, v_status, v_attempts
-    FROM recharge_recharge WHERE id = p_recharge_id;
+    -- Whether the seller's money may move; if so, first the lock (recharge_settle does likewise).
+    SELECT seller_id, status INTO v_seller_id, v_status FROM recharge_recharge WHERE id = p_recharge_id;
+    v_locked := p_outcome IN ('failed', 'given_up') OR v_status IN ('succeeded', 'failed');
+    IF v_locked THEN
+        PERFORM seller_lock(p_organization_id, v_seller_id);
+    END IF;
+    -- With the row locked nobody claims it meanwhile, and so nobody sends it.
+    SELECT status, attempts INTO v_status, v_attempts FROM recharge_recharge WHERE id = p_recharge_id FOR UPDATE;
+    IF NOT v_locked AND v_status IN ('succeeded', 'failed') THEN
+        RAISE serialization_failure USING MESSAGE = 'the recharge was settled at the same time';
+    END IF;
 
     IF p_outcome = 'given_up' THEN
-        -- With the row locked nobody claims it meanwhile, and so nobody sends it.
-        PERFORM seller_lock(p_organization_id, v_seller_id);
-        SELECT status, attempts INTO v_status, v_attempts FROM recharge_recharge WHERE id = p_recharge_id FOR UPDATE;
         IF v_attempts = p_number AND v_status IN ('pending', 'unknown') THEN
             v_outcome := (recharge_settle(p_organization_id, p_recharge_id, 'failed', p_reason)).outcome;
         END IF;
@@ -103,8 +110,8 @@ BEGIN
     END IF;
 
     UPDATE recharge_attempt
-    SET outcome = replace(p_outcome, 'given_up', 'unsent'), reason = p_reason, operator_reference = p_operator_reference, answer = p_answer,
-        latency_ms = p_latency_ms
+    SET outcome = replace(p_outcome, 'given_up', 'unsent'), reason = p_reason,
+        operator_reference = p_operator_reference, answer = p_answer, latency_ms = p_latency_ms
     WHERE recharge_id = p_recharge_id AND number = p_number;
 
     UPDATE recharge_recharge
@@ -214,8 +221,6 @@ CREATE FUNCTION recharge_next_due() RETURNS timestamptz
 LANGUAGE sql STABLE
 SET search_path FROM CURRENT
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 BEGIN ATOMIC
     SELECT min(due_at) FROM recharge_recharge WHERE due_at IS NOT NULL;
 END;

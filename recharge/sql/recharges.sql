@@ -145,6 +145,7 @@ BEGIN
     IF FOUND THEN
         IF (sold.phone_number, sold.operator, sold.amount) = (p_phone_number, p_operator, p_amount) THEN
             outcome := 'replayed';
+            is_due := coalesce(sold.due_at <= clock_timestamp(), false);
         ELSE
             outcome := 'key_reused';
             sold := NULL;
