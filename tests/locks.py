@@ -1,8 +1,7 @@
 """Holding a seller's lock from a test, and looking at who waits for it."""
 
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg2
@@ -39,14 +38,6 @@ def advisory_locks() -> set[tuple[int, int, bool]]:
             """
         )
         return set(cursor.fetchall())
-
-
-def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 20) -> None:
-    """Looks again and again, for at most so long."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"did not happen: {what}"
-        time.sleep(0.01)
 
 
 def sell_through_sandbox(organization: Organization, operator: str = "telekish") -> None:

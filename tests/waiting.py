@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
-    """Returns as soon as the condition holds; fails if it doesn't by the deadline."""
+def wait_until(condition: Callable[[], bool], what: str = "", *, seconds: float = 20) -> None:
+    """Returns as soon as the condition holds; fails with ``what`` did not happen if it doesn't by the deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"still not so after {seconds} seconds"
-        time.sleep(0.02)  # between two looks
+        assert time.monotonic() < deadline, f"still not so after {seconds} seconds: {what or 'the condition'}"
+        time.sleep(0.01)  # between two looks

@@ -16,7 +16,8 @@ from credit.services import update_seller
 from recharge.models import Recharge
 from recharge.services import AlreadySettled, Settled, Settlement, sell_recharge, settle_recharge
 from tests.crowd import in_threads, together
-from tests.locks import advisory_locks, holding_lock, sell_pending, wait_until
+from tests.locks import advisory_locks, holding_lock, sell_pending
+from tests.waiting import wait_until
 from tests.world import World, database_url, give_credit, make_person
 
 

@@ -21,8 +21,8 @@ from django.db import connection
 from credit.models import Entry
 from recharge.models import Recharge
 from saas.demo_clients import Api
-from tests.locks import wait_until
 from tests.server import ROOT, Server, serving
+from tests.waiting import wait_until
 from tests.world import PASSWORD, Organization, World, database_url, give_credit
 
 

@@ -22,10 +22,10 @@ from credit.webhooks import create_webhook
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
 from recharge.queries import find_faults
 from shared.secrets import encrypt
-from tests.locks import wait_until
 from tests.operator import KEY_ID, SECRET, MisbehavingOperator, operating
 from tests.receiver import Receiver, receiving
 from tests.server import ROOT
+from tests.waiting import wait_until
 from tests.world import Organization, Person, World, give_credit, make_person
 
 SALES, AMOUNT, CREDIT = 100, 5_000, 1_000_000

@@ -20,7 +20,8 @@ from recharge.services import sell_recharge
 from shared import wakeups
 from shared.database import SellerBusy, lock_seller
 from shared.idempotency import IdempotencyKeyReused
-from tests.locks import advisory_locks, holding_lock, sell_through_sandbox, wait_until
+from tests.locks import advisory_locks, holding_lock, sell_through_sandbox
+from tests.waiting import wait_until
 from tests.world import Organization, database_url, give_credit
 
 
@@ -302,7 +303,12 @@ def test_workers_are_woken_for_whoever_was_sold_for_by_another_thread(acme: Orga
             assert _sell(acme, 1000).row.status == "pending"
         finally:
             services._combined = original
-        listening.poll()
+
+        def heard() -> bool:
+            listening.poll()
+            return bool(listening.notifies)
+
+        wait_until(heard, "a worker hears of it")
         assert [notice.payload for notice in listening.notifies] == [str(acme.row.pk)]
     finally:
         listening.close()

@@ -121,6 +121,19 @@ def test_every_page_of_every_list_reads_a_bounded_part_of_the_tables(history: Wo
     assert costs["the balance"] <= 10
 
 
+def test_a_worker_does_not_read_what_is_not_due_yet(history: World) -> None:
+    """Also where ten thousand recharges wait, as after an outage."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE recharge_recharge SET due_at = now() + interval '1 hour' "
+            "WHERE id IN (SELECT id FROM recharge_recharge ORDER BY id LIMIT 10000)"
+        )
+        cursor.execute("VACUUM (ANALYZE, INDEX_CLEANUP ON) recharge_recharge")
+    for statement in ("SELECT * FROM recharge_claim(10, interval '1 minute')", "SELECT recharge_next_due()"):
+        pages_read(statement, [])  # plans it
+        assert pages_read(statement, []) <= 20
+
+
 def test_such_a_history_is_right_and_can_be_sold_on(history: World) -> None:
     member = history.acme.member
     assert member.balance() == 5

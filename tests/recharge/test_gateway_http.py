@@ -24,7 +24,8 @@ from recharge.gateways.simulator import SimulatorGateway
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
 from shared.secrets import encrypt
 from tests import commands
-from tests.operator import KEY_ID, SECRET, MisbehavingOperator, make_certificate, operating
+from tests.certificates import make_certificate
+from tests.operator import KEY_ID, SECRET, MisbehavingOperator, operating
 from tests.waiting import wait_until
 from tests.world import Organization, give_credit
 

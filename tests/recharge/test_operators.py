@@ -10,8 +10,8 @@ from recharge.models import OperatorSettings
 from tests.bad_input import AMOUNTS, invalid, table
 from tests.crowd import together
 from tests.http import Answer
-from tests.locks import wait_until
 from tests.tables import nothing_written
+from tests.waiting import wait_until
 from tests.world import Organization, give_credit
 
 LARGEST = 1_000_000_000_000

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from shared.tokens import AccessToken
-from tests.locks import wait_until
+from tests.waiting import wait_until
 from tests.world import Organization, Person, give_credit
 
 

@@ -6,13 +6,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 from django_tenants.utils import tenant_context
@@ -25,9 +28,10 @@ from shared import wakeups
 from shared.wakeups import CHANNEL, wake_workers
 from tenants.models import Organization as Row
 from tenants.services import suspend_organization
-from tests.locks import holding_lock, sell_pending, wait_until
+from tests.locks import advisory_locks, holding_lock, sell_pending
 from tests.server import ROOT, serving
-from tests.world import World, give_credit
+from tests.waiting import wait_until
+from tests.world import World, database_url, give_credit
 
 
 @contextmanager
@@ -427,3 +431,44 @@ def test_a_notification_that_is_none_of_ours_does_no_harm(pending: World) -> Non
         sell_pending(pending.acme.row, pending.acme.member.id)
         wake_workers(pending.acme.row.pk)
         wait_until(lambda: statuses(pending.acme.row) == ["succeeded"] * 6, "it still listens")
+
+
+def test_what_one_worker_is_claiming_no_other_waits_for_nor_gets(pending: World) -> None:
+    row = pending.acme.row
+    with psycopg2.connect(database_url()) as other, other.cursor() as cursor:
+        cursor.execute("SELECT id FROM org_acme.recharge_claim(3, interval '1 minute')")  # and has not committed
+        theirs = {id_ for (id_,) in cursor.fetchall()}
+        with tenant_context(row), connection.cursor() as mine:
+            mine.execute("SET lock_timeout = '2s'")
+            try:
+                ours = {str(task.id) for task in DeliveryWork().claim(row, 10)}
+            finally:
+                mine.execute("RESET lock_timeout")
+        other.rollback()
+    assert len(ours) == 2
+    assert not ours & theirs
+
+
+def test_a_batch_takes_the_sellers_locks_before_it_touches_a_row(pending: World) -> None:
+    """Or whoever holds a seller's lock and wants a row of the batch, as an admin who resolves does, would wait for the
+    batch, and the batch for it."""
+    acme = pending.acme
+    work = Answering(Answer(Delivery.SUCCEEDED))
+    (good, _), (bad, result), *_ = step(acme.row, work)
+    failed = replace(result, answer=Answer(Delivery.FAILED, reason="barred"))
+
+    def run() -> None:
+        try:
+            record(acme.row, work, [(good, result), (bad, failed)])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with holding_lock(acme.row, acme.member.id):
+            recording = pool.submit(run)
+            wait_until(lambda: (acme.row.pk, acme.member.id, False) in advisory_locks(), "the batch waits for the lock")
+            with tenant_context(acme.row), transaction.atomic():
+                rows = Recharge.objects.select_for_update(nowait=True).filter(pk__in=[good.id, bad.id])
+                assert len(rows) == 2
+        recording.result(30)
+    assert sorted(statuses(acme.row)) == ["failed", *["pending"] * 3, "succeeded"]
