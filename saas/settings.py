@@ -6,6 +6,7 @@
 ``TRUSTED_PROXIES``                how many reverse proxies stand in front, for the client's address (default 0)
 ``SECRET_KEY_FALLBACKS``           former secret keys, with commas between: what they encrypted stays readable
 ``ALLOW_PRIVATE_ADDRESSES``        gateways and webhooks at private addresses and over plain http, in development (off)
+``ORGANIZATIONS_PER_CONNECTION``   how many organizations' plans a database connection gathers (default 512)
 ``LOG_LEVEL``                      default ``INFO``
 ``DEBUG``                          default off
 """
