@@ -7,15 +7,19 @@
 ``SECRET_KEY_FALLBACKS``           former secret keys, with commas between: what they encrypted stays readable
 ``ALLOW_PRIVATE_ADDRESSES``        gateways and webhooks at private addresses and over plain http, in development (off)
 ``ORGANIZATIONS_PER_CONNECTION``   how many organizations' plans a database connection gathers (default 512)
+``EMAIL_URL``                      the mail server for password resets (default: written to the console)
+``EMAIL_FROM``                     the sender's address (default ``noreply@`` the base domain)
 ``LOG_LEVEL``                      default ``INFO``
 ``DEBUG``                          default off
 """
 
 import re
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import environ
+from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED, parse_dsn
@@ -112,6 +116,7 @@ SHARED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django_htmx",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -134,6 +139,8 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "shared.sessions.RealmAuthenticationMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "shared.preferences.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -153,16 +160,50 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "saas.navigation.console",
             ]
         },
     }
 ]
+# Messages of a page that was left by a redirect go with the session: a cookie of their own would outlive it.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 STATIC_URL = "static/"
+
+
+def _files_of(package: str, folder: str) -> str:
+    """A folder of files that an installed package carries, without importing it."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise ImproperlyConfigured(f"The package {package} is not installed: pip install -r requirements.txt")
+    return str(Path(found.origin).parent.joinpath(folder))
+
+
+STATICFILES_DIRS = [
+    ("bootstrap", _files_of("bootstrap_wrapper", "../bootstrap")),
+    ("vazir", _files_of("admin_persian", "static/admin_persian/fonts/vazir")),
+]
 # The files come out of the installed packages, found once when a process starts: no collectstatic to forget.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+# Everything comes from here, and nothing is written into the pages themselves. (Bootstrap's style sheet has pictures of
+# its own as data: addresses.)
+CONTENT_SECURITY_POLICY = {
+    "EXCLUDE_URL_PREFIXES": ["/api/"],
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    },
+}
 
 HTTPS = flag("HTTPS", default=not EMBEDDED)
 SESSION_COOKIE_SECURE = HTTPS
@@ -188,7 +229,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "sign_in"
+PASSWORD_RESET_TIMEOUT = 60 * 60
 
 SIMPLE_JWT = {
     "ALGORITHM": "HS256",
@@ -241,9 +283,16 @@ SPECTACULAR_SETTINGS = {
 
 # --- The rest ---------------------------------------------------------------------------------------------------------
 
-LANGUAGE_CODE = "en-us"
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("fa", "فارسی")]
+LOCALE_PATHS = [BASE_DIR / "saas" / "locale"]
+LANGUAGE_COOKIE_NAME = "language"
 TIME_ZONE = "UTC"
+PAGES_TIME_ZONE = "Asia/Tehran"  # for who is not signed in; an account has its own
 USE_TZ = True
+
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default=f"noreply@{BASE_DOMAIN}")
 
 CSRF_FAILURE_VIEW = "shared.errors.csrf_failure"
 

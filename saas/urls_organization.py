@@ -8,6 +8,9 @@ urlpatterns = [
     path("api/v1/", include("recharge.urls")),
     path("api/v1/", include("credit.urls")),
     path("api/v1/", include("shared.urls")),
+    path("", include("shared.page_urls")),
+    path("", include("credit.page_urls")),
+    path("", include("recharge.page_urls")),
     *documentation("saas.urls_organization"),
 ]
 

@@ -8,6 +8,8 @@ from saas.docs import documentation
 urlpatterns = [
     path("api/v1/", include("shared.urls")),
     path("api/v1/", include("tenants.urls")),
+    path("", include("shared.page_urls")),
+    path("", include("saas.page_urls")),
     *documentation("saas.urls_platform"),
     path("admin/", admin.site.urls),
 ]

@@ -14,8 +14,12 @@ from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOper
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.translation import get_language_from_request
 from rest_framework import exceptions
 
+from shared.messages import message_for
 from shared.requests import request_id_of
 
 _log = structlog.get_logger("recharge.errors")
@@ -156,15 +160,25 @@ class _FrameworkProblem(Problem):
 
 
 def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
-    """The HTTP response for a problem."""
-    response = HttpResponse(
-        json.dumps(problem.document(request_id_of(request)), ensure_ascii=False),
-        status=problem.status,
-        content_type="application/problem+json",
-    )
+    """The HTTP response for a problem: a problem document, or a page where a browser asks for one."""
+    if wants_page(request):
+        # Without the request: what is wrong may be that it can't be told who asks.
+        with translation.override(getattr(request, "LANGUAGE_CODE", None) or get_language_from_request(request)):
+            context = {"problem": problem, "message": message_for(problem), "request_id": request_id_of(request)}
+            content: str = render_to_string("shared/problem.html", context)
+        content_type = "text/html; charset=utf-8"
+    else:
+        content = json.dumps(problem.document(request_id_of(request)), ensure_ascii=False)
+        content_type = "application/problem+json"
+    response = HttpResponse(content, status=problem.status, content_type=content_type)
     for name, value in problem.headers.items():
         response[name] = value
     return response
+
+
+def wants_page(request: HttpRequest) -> bool:
+    """Whether this is a browser's request for a page of a console, and not a program's for the API."""
+    return not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", "")
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
@@ -244,6 +258,10 @@ class ProblemMiddleware:
             refused["Allow"] = response["Allow"]
             return refused
         return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """What a page's view raises of ours; the rest is Django's to handle (see below)."""
+        return problem_response(request, exception) if isinstance(exception, Problem) else None
 
 
 # Django's own hooks, named in the URL maps: what happens outside of the API's views is a problem document too.

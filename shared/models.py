@@ -31,6 +31,10 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     username = models.CharField(max_length=220, unique=True)
     email = models.EmailField(blank=True)
+    language = models.CharField(max_length=5, blank=True)
+    """Of the pages; empty: as the browser asks for."""
+    time_zone = models.CharField(max_length=40, default="Asia/Tehran")
+    """In which times are shown: a name of the IANA time zone database."""
     is_staff = models.BooleanField("may use the admin site", default=False)
     is_active = models.BooleanField(default=True)
     date_joined = models.DateTimeField(auto_now_add=True)

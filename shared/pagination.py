@@ -5,7 +5,8 @@ import binascii
 import re
 import uuid
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from django.db.models import Model, QuerySet
 from rest_framework import serializers
@@ -68,23 +69,24 @@ class PageQuery(Query):
     cursor = serializers.CharField(required=False, help_text="From `next` or `previous` of another page.")
 
 
-def page_of(
-    request: Request,
-    rows: QuerySet[M],
-    query: dict[str, Any],
-    serializer: type[serializers.BaseSerializer[Any]],
-    *,
-    context: Callable[[list[M]], dict[str, Any]] = lambda rows: {},
-) -> Response:
+@dataclass(frozen=True, slots=True)
+class Page(Generic[M]):
+    """Some rows of a list, newest first, and the cursors of the pages beside it; None where there is none."""
+
+    rows: list[M]
+    older: str | None
+    newer: str | None
+
+
+def page_of_rows(rows: QuerySet[M], *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[M]:
     """One page of ``rows`` by descending primary key (UUIDv7 or a sequence, so newest first).
 
     Raises:
         InvalidRequest: the cursor is not one of ours.
     """
-    limit = query.get("limit", DEFAULT_LIMIT)
     newer_than = older_than = None
-    if "cursor" in query:
-        newer_than, older_than = _read_cursor(query["cursor"], rows.model)
+    if cursor is not None:
+        newer_than, older_than = _read_cursor(cursor, rows.model)
 
     found: list[M] = []
     more_newer = older_than is not None
@@ -99,19 +101,39 @@ def page_of(
         found = list(rows.order_by("-pk")[: limit + 1])
         more_older = len(found) > limit
         found = found[:limit]
+    return Page(
+        found,
+        older=_cursor("<", found[-1]) if found and more_older else None,
+        newer=_cursor(">", found[0]) if found and more_newer else None,
+    )
+
+
+def page_of(
+    request: Request,
+    rows: QuerySet[M],
+    query: dict[str, Any],
+    serializer: type[serializers.BaseSerializer[Any]],
+    *,
+    context: Callable[[list[M]], dict[str, Any]] = lambda rows: {},
+) -> Response:
+    """The API's answer with one page of ``rows``: see :func:`page_of_rows`."""
+    page = page_of_rows(rows, limit=query.get("limit", DEFAULT_LIMIT), cursor=query.get("cursor"))
     return Response(
         {
-            "results": serializer(found, many=True, context=context(found)).data,
-            "next": _link(request, "<", found[-1]) if found and more_older else None,
-            "previous": _link(request, ">", found[0]) if found and more_newer else None,
+            "results": serializer(page.rows, many=True, context=context(page.rows)).data,
+            "next": _link(request, page.older),
+            "previous": _link(request, page.newer),
         }
     )
 
 
-def _link(request: Request, direction: str, row: Model) -> str:
+def _link(request: Request, cursor: str | None) -> str | None:
+    return replace_query_param(request.build_absolute_uri(), "cursor", cursor) if cursor else None
+
+
+def _cursor(direction: str, row: Model) -> str:
     position = f"{row._meta.model_name}{direction}{row.pk}"
-    cursor = base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
-    return replace_query_param(request.build_absolute_uri(), "cursor", cursor)
+    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
 def _read_cursor(cursor: str, model: type[Model]) -> tuple[Any, Any]:

@@ -16,6 +16,7 @@ from shared.errors import (
     BadCredentials,
     InvalidRequest,
     PermissionDenied,
+    Problem,
     SellerInactive,
     TokenInvalid,
     UsernameTaken,
@@ -281,3 +282,54 @@ def _pair(realm: Realm, account: Account, family_id: int, refresh: RefreshToken)
     access["role"] = account.role
     access["seller_id"] = account.seller_id
     return TokenPair(str(access), str(refresh), int(AccessToken.lifetime.total_seconds()))
+
+
+# --- One's own account ------------------------------------------------------------------------------------------------
+
+
+def change_password(*, user: User, old: str, new: str) -> None:
+    """A new password; every session and refresh token that was begun with the old one ends by that.
+
+    Raises:
+        InvalidRequest: the old one is another, or the new one won't do.
+    """
+    if not user.check_password(old):
+        raise InvalidRequest.of_field("old", "wrong_password", "This is not the password that you have now.")
+    set_password(user=user, new=new)
+
+
+def set_password(*, user: User, new: str) -> None:
+    """A new password without asking for the old one: after a reset, or by an admin of the organization.
+
+    Raises:
+        InvalidRequest: it won't do.
+    """
+    try:
+        password_validation.validate_password(new, user)
+    except ValidationError as error:
+        first = error.error_list[0]
+        raise InvalidRequest.of_field("new", first.code or "invalid", error.messages[0]) from None
+    user.set_password(new)
+    user.save(update_fields=["password"])
+
+
+def set_preferences(*, user: User, language: str, time_zone: str, email: str) -> None:
+    """How an account's pages are shown, and where a reset of its password is sent to; checked by the form."""
+    user.language, user.time_zone, user.email = language, time_zone, email
+    user.save(update_fields=["language", "time_zone", "email"])
+
+
+def user_to_reset(*, realm: Realm, username: str) -> User | None:
+    """Whom a forgotten password belongs to here: an account that may sign in, and has an email address."""
+    user, membership = _find(realm, AbstractBaseUser.normalize_username(username))
+    if user is None or not user.email or not user.is_active or (membership and not membership.is_active):
+        return None
+    return user
+
+
+def user_of_realm(*, realm: Realm, user_id: int) -> User | None:
+    """An account of this realm that may sign in; None for another realm's."""
+    try:
+        return account_of(realm=realm, user_id=user_id).user
+    except Problem:
+        return None

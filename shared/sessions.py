@@ -1,22 +1,24 @@
 """Browser sessions that belong to one host: a cookie replayed on another organization's host, or on the platform's, is
-nobody there."""
+nobody there. And what an account may do is looked up at each request: a membership that was withdrawn ends at once."""
 
 from typing import Any
 
-from django.contrib.auth import get_user
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
 
+from shared import services
 from shared.errors import Problem
 from shared.lockout import client_address
 from shared.models import User
 from shared.realm import realm_of
-from shared.services import authenticate
+from shared.services import Account
 
 _REALM = "realm"  # the slug, or "" for the platform
 
@@ -30,7 +32,7 @@ class RealmBackend(ModelBackend):
         if request is None or username is None or password is None:
             return None
         try:
-            account = authenticate(
+            account = services.authenticate(
                 realm=realm_of(request), username=username, password=password, address=client_address(request)
             )
         except Problem:
@@ -39,16 +41,45 @@ class RealmBackend(ModelBackend):
 
 
 class RealmAuthenticationMiddleware(AuthenticationMiddleware):
-    """``request.user`` from the session, if the session was begun in this realm."""
+    """``request.user`` from the session: see :func:`account_of`."""
 
     def process_request(self, request: HttpRequest) -> None:
         request.user = SimpleLazyObject(lambda: _user_of(request))  # type: ignore[assignment]
 
 
 def _user_of(request: HttpRequest) -> Any:
-    if request.session.get(_REALM) != (realm_of(request).slug or ""):
-        return AnonymousUser()
-    return get_user(request)
+    account = account_of(request)
+    return account.user if account else AnonymousUser()
+
+
+def account_of(request: HttpRequest) -> Account | None:
+    """Whose session this is, as what they are now; None for nobody's. At most two queries, once a request.
+
+    A session is nobody's where it was begun on another host, with a password that was changed since, or by an account
+    that was switched off.
+    """
+    if not hasattr(request, "_account"):
+        request._account = _account_of(request)  # type: ignore[attr-defined]
+    account: Account | None = request._account  # type: ignore[attr-defined]
+    return account
+
+
+def _account_of(request: HttpRequest) -> Account | None:
+    session = getattr(request, "session", None)
+    if session is None:  # on a host that nothing answers on
+        return None
+    realm = realm_of(request)
+    if session.get(_REALM) != (realm.slug or "") or not str(session.get(SESSION_KEY)).isdigit():
+        return None
+    try:
+        account = services.account_of(realm=realm, user_id=int(session[SESSION_KEY]))
+    except Problem:
+        return None
+    user = account.user
+    began_with = session.get(HASH_SESSION_KEY, "")
+    # The fallbacks: a session outlives a change of SECRET_KEY as long as the former one is kept.
+    hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    return account if any(constant_time_compare(began_with, one) for one in hashes) else None
 
 
 @receiver(user_logged_in)

@@ -21,6 +21,8 @@ for name in (
     "TRUSTED_PROXIES",
     "ALLOW_PRIVATE_ADDRESSES",
     "LOG_LEVEL",
+    "EMAIL_URL",
+    "EMAIL_FROM",
     "DEBUG",
 ):
     os.environ.pop(name, None)

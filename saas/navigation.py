@@ -1,0 +1,80 @@
+"""What each console has in its menu: the table of contents of the pages, by the role of who is signed in."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise, SimpleLazyObject
+from django.utils.translation import gettext_lazy as _
+
+from recharge import queries
+from shared.realm import realm_of
+from shared.services import Account
+from shared.sessions import account_of
+from shared.tokens import ADMIN, PLATFORM_ADMIN, SELLER
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of a menu: the name of its page's URL, and the beginning of the addresses that belong to it."""
+
+    url_name: str
+    label: Promise
+
+
+MENUS: dict[str, tuple[Item, ...]] = {
+    PLATFORM_ADMIN: (
+        Item("organizations", _("Organizations")),
+        Item("provision", _("Provision")),
+        Item("audit", _("Audit log")),
+        Item("admin:index", _("Admin site")),
+    ),
+    ADMIN: (
+        Item("home", _("Today")),
+        Item("credit_requests", _("Credit requests")),
+        Item("sellers", _("Sellers")),
+        Item("recharges", _("Recharges")),
+        Item("entries", _("Ledger")),
+        Item("reports", _("Reports")),
+        Item("webhooks", _("Webhooks")),
+        Item("settings", _("Settings")),
+    ),
+    SELLER: (
+        Item("sell", _("Sell")),
+        Item("bulk", _("Sell many")),
+        Item("recharges", _("History")),
+        Item("entries", _("Statement")),
+        Item("credit_requests", _("Credit requests")),
+        Item("webhooks", _("Webhooks")),
+        Item("api_access", _("API access")),
+    ),
+}
+
+
+def console(request: HttpRequest) -> dict[str, Any]:
+    """A context processor: the menu, who is signed in, and (of a seller) the balance."""
+    account = account_of(request)
+    organization = getattr(request, "tenant", None)
+    return {
+        "account": account,
+        "organization": organization,
+        "is_platform": realm_of(request).is_platform,
+        "menu": _menu(request, account),
+        "languages": settings.LANGUAGES,
+        "balance_now": SimpleLazyObject(lambda: _balance(account)),
+    }
+
+
+def _menu(request: HttpRequest, account: Account | None) -> list[dict[str, Any]]:
+    lines = []
+    for item in MENUS[account.role] if account else ():
+        address = reverse(item.url_name)
+        is_here = request.path == address or request.path.startswith(address + "/")
+        lines.append({"address": address, "label": item.label, "is_here": is_here})
+    return lines
+
+
+def _balance(account: Account | None) -> queries.Balance | None:
+    return queries.balance_of(account.seller_id) if account and account.seller_id is not None else None

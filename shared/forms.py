@@ -1,0 +1,124 @@
+"""Forms: fields that read what people write (Persian digits, grouped amounts, Jalali dates), and how they look."""
+
+from datetime import date
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from shared.formats import latin_digits, read_day
+from shared.messages import FIELD_MESSAGES
+from shared.money import LARGEST_AMOUNT
+from shared.phones import InvalidPhoneNumber, normalize_phone_number
+
+_GROUPING = str.maketrans("", "", " ,٬،_\u00a0\u202f\u200e\u200f")
+
+
+class Form(forms.Form):
+    """Bootstrap's looks; each field's errors and help belong to it for screen readers too (Django sees to that)."""
+
+    template_name = "shared/form.html"
+    use_required_attribute = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.error_messages.setdefault("required", str(FIELD_MESSAGES["required"]))
+            widget = field.widget
+            if isinstance(widget, forms.CheckboxInput | forms.CheckboxSelectMultiple | forms.RadioSelect):
+                looks = "form-check-input"
+            elif isinstance(widget, forms.Select):
+                looks = "form-select"
+            else:
+                looks = "form-control"
+            widget.attrs["class"] = f"{widget.attrs.get('class', '')} {looks}".strip()
+
+
+class TextField(forms.CharField):
+    """One line of text, without what PostgreSQL can't keep (Django refuses NUL itself)."""
+
+    def to_python(self, value: Any) -> str:
+        text = str(super().to_python(value))
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise forms.ValidationError(_("This has characters that can't be kept. Write it anew."), code="invalid")
+        return text
+
+
+class TomansFormField(forms.Field):
+    """An amount of 1 to 1,000,000,000,000 Tomans, with any digits and grouping that people use."""
+
+    default_error_messages = {
+        "required": _("Write an amount in Tomans."),
+        "invalid": _("Write an amount in whole Tomans, in digits alone."),
+        "too_small": _("This must be at least 1 Toman."),
+        "too_large": _("This is more than can be sold or credited at once."),
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("label", _("Amount (Tomans)"))
+        kwargs.setdefault(
+            "widget",
+            forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "dir": "ltr", "maxlength": 30}),
+        )
+        super().__init__(**kwargs)
+
+    def to_python(self, value: Any) -> int | None:
+        if value in self.empty_values:
+            return None
+        written = latin_digits(str(value)).translate(_GROUPING)
+        if not (written.isascii() and written.isdigit() and len(written) <= 20):
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        amount = int(written)
+        if amount < 1:
+            raise forms.ValidationError(self.error_messages["too_small"], code="too_small")
+        if amount > LARGEST_AMOUNT:
+            raise forms.ValidationError(self.error_messages["too_large"], code="too_large")
+        return amount
+
+
+class PhoneNumberFormField(forms.Field):
+    """An Iranian mobile number in any usual writing; E.164 comes out."""
+
+    default_error_messages = {"required": _("Write the number to recharge.")}
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("label", _("Phone number"))
+        kwargs.setdefault(
+            "widget", forms.TextInput(attrs={"inputmode": "tel", "autocomplete": "off", "dir": "ltr", "maxlength": 40})
+        )
+        super().__init__(**kwargs)
+
+    def to_python(self, value: Any) -> str | None:
+        if value in self.empty_values:
+            return None
+        try:
+            return normalize_phone_number(str(value))
+        except InvalidPhoneNumber as error:
+            raise forms.ValidationError(str(FIELD_MESSAGES[error.code]), code=error.code) from None
+
+
+class DayField(forms.Field):
+    """A day: 2026-11-25, or Jalali ۱۴۰۵/۰۹/۰۴."""
+
+    default_error_messages = {"invalid": _("Write a day like 2026-11-25 or 1405/09/04.")}
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("widget", forms.TextInput(attrs={"dir": "ltr", "autocomplete": "off", "maxlength": 10}))
+        super().__init__(**kwargs)
+
+    def to_python(self, value: Any) -> date | None:
+        if value in self.empty_values:
+            return None
+        try:
+            return read_day(str(value))
+        except ValueError:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+
+class PasswordFormField(forms.CharField):
+    """A new or an old password."""
+
+    def __init__(self, *, autocomplete: str, **kwargs: Any) -> None:
+        widget = forms.PasswordInput(attrs={"autocomplete": autocomplete, "dir": "ltr"})
+        super().__init__(strip=False, max_length=1000, widget=widget, **kwargs)

@@ -1,0 +1,237 @@
+"""Signing in and out, one's own password and preferences: the pages that every console has, on both kinds of host."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth.tokens import default_token_generator
+from django.core.mail import send_mail
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import url_has_allowed_host_and_scheme, urlsafe_base64_decode, urlsafe_base64_encode
+from django.utils.translation import gettext_lazy as _
+
+from shared import lockout, services
+from shared.consoles import FORM, add_problem, done, page, show, signed_in, status_of_form
+from shared.errors import NotFound, Problem
+from shared.forms import Form, PasswordFormField, TextField
+from shared.lockout import client_address
+from shared.models import User
+from shared.preferences import LANGUAGE_COOKIE, is_language, zone_names
+from shared.realm import realm_of
+from shared.sessions import account_of
+from shared.tokens import ADMIN, PLATFORM_ADMIN, SELLER
+
+EVERY_ROLE = (PLATFORM_ADMIN, ADMIN, SELLER)
+
+
+class SignInForm(Form):
+    username = TextField(
+        label=_("Username"),
+        max_length=150,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false", "dir": "ltr"}
+        ),
+    )
+    password = PasswordFormField(label=_("Password"), autocomplete="current-password")
+
+
+@page(methods=FORM)
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """For accounts of this host alone; of others nothing is told, not even that they are others'."""
+    if account_of(request) and request.method != "POST":
+        return redirect(_next(request))
+    form = SignInForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            account = services.authenticate(
+                realm=realm_of(request), address=client_address(request), **form.cleaned_data
+            )
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            # Whoever was signed in here before leaves nothing behind for the next.
+            request.session.flush()
+            login(request, account.user, backend=settings.AUTHENTICATION_BACKENDS[0])
+            return redirect(_next(request))
+    context = {"form": form, "next": request.GET.get("next") or request.POST.get("next", "")}
+    return show(request, "shared/sign_in.html", context, status=status_of_form(form))
+
+
+def _next(request: HttpRequest) -> str:
+    """The page that was asked for before signing in, if it is one of this host."""
+    wanted = request.POST.get("next") or request.GET.get("next") or "/"
+    if not url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) or not wanted.startswith("/"):
+        return "/"
+    return wanted
+
+
+@page(methods=("POST",))
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """Ends the session."""
+    logout(request)
+    return done(request, _("You are signed out."), "sign_in")
+
+
+@page(methods=("POST",))
+def set_language(request: HttpRequest) -> HttpResponse:
+    """Switches the language: of the account, or of this browser for who is not signed in. Back to the same page."""
+    language = request.POST.get("language", "")
+    if not is_language(language):
+        raise NotFound("There is no such language.")
+    account = account_of(request)
+    if account:
+        user = account.user
+        services.set_preferences(user=user, language=language, time_zone=user.time_zone, email=user.email)
+    response = redirect(_back(request))
+    response.set_cookie(
+        LANGUAGE_COOKIE, language, max_age=365 * 24 * 60 * 60, secure=settings.HTTPS, httponly=True, samesite="Lax"
+    )
+    return response
+
+
+def _back(request: HttpRequest) -> str:
+    """The page that the form was on."""
+    referer = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(referer, allowed_hosts={request.get_host()}):
+        return "/"
+    came_from = urlsplit(referer)
+    return came_from.path + (f"?{came_from.query}" if came_from.query else "")
+
+
+class PreferencesForm(Form):
+    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
+    time_zone = forms.ChoiceField(label=_("Time zone"), choices=[])
+    email = forms.EmailField(
+        label=_("Email address"),
+        required=False,
+        help_text=_("Where to send what resets a forgotten password."),
+        widget=forms.EmailInput(attrs={"dir": "ltr", "autocomplete": "email"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [(name, name.replace("_", " ")) for name in zone_names()]
+        self.fields["time_zone"].choices = choices  # type: ignore[attr-defined]
+
+
+@page(*EVERY_ROLE, methods=FORM)
+def preferences(request: HttpRequest) -> HttpResponse:
+    """Language, time zone and email address."""
+    user = signed_in(request).user
+    initial = {"language": user.language or request.LANGUAGE_CODE, "time_zone": user.time_zone, "email": user.email}
+    form = PreferencesForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        services.set_preferences(user=user, **form.cleaned_data)
+        return done(request, _("Saved."), "preferences")
+    return show(request, "shared/preferences.html", {"form": form}, status=status_of_form(form))
+
+
+class PasswordForm(Form):
+    old = PasswordFormField(label=_("Password now"), autocomplete="current-password")
+    new = PasswordFormField(
+        label=_("New password"), autocomplete="new-password", help_text=_("At least 8 characters, not a common one.")
+    )
+    again = PasswordFormField(label=_("New password again"), autocomplete="new-password")
+
+    def clean_again(self) -> str:
+        again: str = self.cleaned_data["again"]
+        if "new" in self.cleaned_data and self.cleaned_data["new"] != again:
+            raise forms.ValidationError(_("The two are not the same. Write the new password again."))
+        return again
+
+
+class NewPasswordForm(PasswordForm):
+    old = None  # type: ignore[assignment]
+
+
+@page(*EVERY_ROLE, methods=FORM)
+def password(request: HttpRequest) -> HttpResponse:
+    """Change one's own password; all other sessions end."""
+    account = signed_in(request)
+    form = PasswordForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        # Who sits at an open session must not guess on.
+        realm, address = realm_of(request), client_address(request)
+        try:
+            lockout.count_attempt(realm=realm, username=account.username, address=address)
+            services.change_password(user=account.user, old=form.cleaned_data["old"], new=form.cleaned_data["new"])
+        except Problem as problem:
+            if "errors" in problem.members and problem.members["errors"][0]["field"] == "old":
+                lockout.count_failure(realm=realm, username=account.username, address=address)
+            add_problem(form, problem)
+        else:
+            lockout.forget_attempts(realm=realm, username=account.username, address=address)
+            update_session_auth_hash(request, account.user)
+            request.session["realm"] = realm.slug or ""
+            return done(request, _("Your password is changed; other sessions have ended."), "password")
+    return show(request, "shared/password.html", {"form": form}, status=status_of_form(form))
+
+
+class ResetForm(Form):
+    username = TextField(
+        label=_("Username"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "username", "dir": "ltr"})
+    )
+
+
+@page(methods=FORM)
+def password_reset(request: HttpRequest) -> HttpResponse:
+    """Sends a link to the account's email address, if it has one; whether it has is not told."""
+    form = ResetForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        realm, username = realm_of(request), form.cleaned_data["username"]
+        try:
+            # Nobody's mailbox is to be filled by strangers.
+            lockout.count_attempt(realm=realm, username=f"reset/{username}", address=client_address(request))
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            user = services.user_to_reset(realm=realm, username=username)
+            if user:
+                _send_reset(request, user)
+            return show(request, "shared/password_reset_sent.html")
+    return show(request, "shared/password_reset.html", {"form": form}, status=status_of_form(form))
+
+
+def _send_reset(request: HttpRequest, user: User) -> None:
+    uid, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
+    link = request.build_absolute_uri(reverse("password_reset_confirm", args=[uid, token]))
+    context = {"link": link, "host": request.get_host()}
+    send_mail(
+        subject=str(_("Reset your password")),
+        message=render_to_string("shared/password_reset_mail.txt", context),
+        from_email=None,
+        recipient_list=[user.email],
+    )
+
+
+@page(methods=FORM)
+def password_reset_confirm(request: HttpRequest, uid: str, token: str) -> HttpResponse:
+    """A new password for whoever follows the link that was sent."""
+    user = _user_of_link(request, uid)
+    if user is None or not default_token_generator.check_token(user, token):
+        return show(request, "shared/password_reset_expired.html", status=404)
+    form = NewPasswordForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.set_password(user=user, new=form.cleaned_data["new"])
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            return done(request, _("Your password is changed. Sign in with it now."), "sign_in")
+    return show(request, "shared/password_reset_confirm.html", {"form": form}, status=status_of_form(form))
+
+
+def _user_of_link(request: HttpRequest, uid: str) -> User | None:
+    try:
+        user_id = int(urlsafe_base64_decode(uid).decode("ascii"))
+    except (ValueError, OverflowError):
+        return None
+    if not 0 < user_id < 2**63:
+        return None
+    return services.user_of_realm(realm=realm_of(request), user_id=user_id)

@@ -1,0 +1,71 @@
+"""Filters that write amounts, numbers and moments for the reader: see shared/formats.py."""
+
+from datetime import date, datetime
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from shared import formats
+
+register = template.Library()
+
+
+@register.filter
+def number(value: int | None) -> str:
+    """A grouped number."""
+    return "" if value is None else formats.format_number(value)
+
+
+@register.filter
+def tomans(value: int | None) -> str:
+    """An amount with its unit."""
+    return "" if value is None else _("%(amount)s Tomans") % {"amount": formats.format_number(value)}
+
+
+@register.filter
+def signed(value: int) -> str:
+    """An amount with its sign: what is added has a plus."""
+    return f"\u200e+{formats.format_number(value)}" if value > 0 else formats.format_number(value)
+
+
+@register.filter
+def digits(value: Any) -> str:
+    """Text with the reader's digits."""
+    return formats.in_digits(str(value))
+
+
+@register.filter
+def moment(value: datetime | None) -> str | SafeString:
+    """Day and time in the reader's zone, machine-readable beside it."""
+    if value is None:
+        return ""
+    return format_html(
+        '<time datetime="{}" title="{}" dir="ltr">{}</time>',
+        value.isoformat(),
+        formats.format_moment(value, seconds=True),
+        formats.format_moment(value),
+    )
+
+
+@register.filter
+def day(value: date | None) -> str:
+    return "" if value is None else formats.format_day(value)
+
+
+@register.filter
+def phone(value: str) -> SafeString:
+    """An E.164 number as people here write it (0912 123 4567), left to right in any text."""
+    national = "0" + value.removeprefix("+98")
+    written = f"{national[:4]} {national[4:7]} {national[7:]}"
+    return format_html('<bdi dir="ltr" class="text-nowrap">{}</bdi>', formats.in_digits(written))
+
+
+@register.filter
+def percent(part: int, whole: int) -> str:
+    """A share: 12.5 %; a dash where there is no whole."""
+    if not whole:
+        return "–"
+    return formats.in_digits(f"{100 * part / whole:.1f}".replace(".", "٫" if formats.is_persian() else ".")) + "\u00a0%"

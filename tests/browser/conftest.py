@@ -1,0 +1,100 @@
+"""A real Chromium: Debian's, driven by playwright. ``deploy/test.sh`` installs it where it is missing."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.people import Guest
+from tests.server import Server, serving
+
+# Chromium must not look for anything outside of this machine; and every host of the tests is the server.
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP *.recharge.test 127.0.0.1, MAP recharge.test 127.0.0.1, MAP * ~NOTFOUND",
+]
+
+
+def chromium_path() -> str:
+    """Where Chromium is."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not found:
+        raise RuntimeError(
+            "Chromium is needed for the browser tests: apt-get install chromium, or name it in CHROMIUM."
+        )
+    return found
+
+
+@pytest.fixture(scope="session")
+def chromium(django_db_setup: None) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # Django refuses queries on a thread with a running event loop, which playwright's is: the tests' own are quick
+        # and wait for nothing but the database.
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture(scope="session")
+def delivering(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a delivery worker beside it, as production has it."""
+    with serving(tmp_path_factory.mktemp("delivering") / "log", delivery=True) as running:
+        yield running
+
+
+@pytest.fixture
+def open_window(chromium: Browser) -> Iterator[Callable[..., Guest]]:
+    """Opens a window of a browser of its own (no cookies yet)."""
+    contexts: list[BrowserContext] = []
+
+    def opened(server: Server, *, language: str = "en", width: int = 1280, height: int = 900) -> Guest:
+        context = chromium.new_context(
+            locale={"en": "en-GB", "fa": "fa-IR"}[language], viewport={"width": width, "height": height}
+        )
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        return Guest(context.new_page(), server.address.split(":")[1], language)
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> Axe:
+    return Axe()
+
+
+@pytest.fixture
+def accessible(axe: Axe) -> Callable[[Page], None]:
+    """Asserts that a page as it is now has no serious or critical violation of WCAG 2.2 A or AA."""
+
+    def check(page: Page) -> None:
+        options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+        found = axe.run(page, options=options).response["violations"]
+        grave = [
+            (fault["id"], fault["help"], [node["html"][:200] for node in fault["nodes"]])
+            for fault in found
+            if fault["impact"] in ("serious", "critical")
+        ]
+        assert grave == [], page.url
+
+    return check
+
+
+@pytest.fixture
+def downloads(tmp_path: Path) -> Path:
+    return tmp_path

@@ -1,0 +1,54 @@
+"""What people do in the consoles, in words: the journeys are written with it."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from playwright.sync_api import Page
+
+from tests.visitor import session_of
+from tests.world import PASSWORD, Person
+
+
+@dataclass
+class Guest:
+    """Somebody at a window. Problems of the page itself (script errors, refused by the policy) fail the test."""
+
+    page: Page
+    port: str
+    language: str
+
+    def __post_init__(self) -> None:
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on(
+            "console",
+            lambda message: self.complaints.append(message.text) if "Security Policy" in message.text else None,
+        )
+
+    def url(self, slug: str | None, path: str = "/") -> str:
+        """An address on the host of an organization, or (None) of the platform."""
+        host = f"{slug}.{settings.BASE_DOMAIN}" if slug else settings.BASE_DOMAIN
+        return f"http://{host}:{self.port}{path}"
+
+    def go(self, slug: str | None, path: str = "/") -> "Guest":
+        self.page.goto(self.url(slug, path))
+        assert self.complaints == []
+        return self
+
+    def sign_in(self, slug: str | None, username: str, password: str = PASSWORD) -> "Guest":
+        """By the form, as people do."""
+        self.go(slug, "/sign-in")
+        self.page.fill("#id_username", username)
+        self.page.fill("#id_password", password)
+        self.page.click("form[data-once] button")
+        self.page.wait_for_url(lambda url: "/sign-in" not in url)
+        assert self.complaints == []
+        return self
+
+    def become(self, person: Person) -> "Guest":
+        """Signed in without the form, where signing in is not what is tested."""
+        slug = person.row.slug if person.row else None
+        self.page.context.add_cookies(
+            [{"name": settings.SESSION_COOKIE_NAME, "value": session_of(person), "url": self.url(slug)}]
+        )
+        return self

@@ -1,0 +1,106 @@
+"""Screenshots of the consoles' pages, in both languages, for a desk and for a phone. One command, from the root:
+
+    .venv/bin/python -m tests.browser.pictures [--only REGEX] [--languages en,fa] [--widths 1280,360] [--out DIR]
+
+It starts a PostgreSQL and a server of its own with some days of business in it, signs in as whoever each page is for,
+and writes DIR/<page>.<language>.<width>.png (DIR is var/pictures unless given; it is not kept in the repository).
+"""
+
+import argparse
+import atexit
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.browser import scenery
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A page: its name, for whom (the username in acme; root: on the platform; None: nobody), and where. ``{…}`` in a
+    path is filled in from the scenery's ids."""
+
+    name: str
+    who: str | None
+    path: str
+
+
+PICTURES = [
+    Picture("sign-in", None, "/sign-in"),
+    Picture("password-reset", None, "/password-reset"),
+    Picture("nothing-there", None, "/nothing-there"),
+    Picture("preferences", "member", "/account/preferences"),
+    Picture("password", "member", "/account/password"),
+    # The seller's.
+    Picture("seller-sell", "member", "/sell"),
+    Picture("seller-bulk", "member", "/bulk"),
+    Picture("seller-recharges", "member", "/recharges"),
+    Picture("seller-statement", "member", "/ledger"),
+    Picture("seller-credit-requests", "member", "/credit-requests"),
+    Picture("seller-webhooks", "member", "/webhooks"),
+    Picture("seller-api-access", "member", "/api-access"),
+    # The admin's.
+    Picture("admin-home", "owner", "/today"),
+    Picture("admin-credit-requests", "owner", "/credit-requests"),
+    Picture("admin-sellers", "owner", "/sellers"),
+    Picture("admin-recharges", "owner", "/recharges"),
+    Picture("admin-ledger", "owner", "/ledger"),
+    Picture("admin-reports", "owner", "/reports"),
+    Picture("admin-webhooks", "owner", "/webhooks"),
+    Picture("admin-settings", "owner", "/settings"),
+    # The platform's.
+    Picture("platform-organizations", "root", "/organizations"),
+    Picture("platform-provision", "root", "/provision"),
+    Picture("platform-audit", "root", "/audit"),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="tests.browser.pictures", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", default="", help="a regular expression that the page's name must match")
+    parser.add_argument("--languages", default="en,fa")
+    parser.add_argument("--widths", default="1280,360")
+    parser.add_argument("--out", type=Path, default=Path("var/pictures"))
+    options = parser.parse_args()
+    chosen = [picture for picture in PICTURES if re.search(options.only, picture.name)]
+    options.out.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="recharge-pictures-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    scenery.prepare(directory)
+
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.conftest import CHROMIUM_ARGUMENTS, chromium_path
+    from tests.browser.people import Guest
+    from tests.server import serving
+
+    with serving(directory / "log", environment=dict(os.environ)) as server:
+        people, ids = scenery.set_up(server.address)
+        with sync_playwright() as playwright:
+            # The tests' own queries are quick; Django would refuse them beside playwright's event loop.
+            os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+            browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
+            for language in options.languages.split(","):
+                for width in (int(width) for width in options.widths.split(",")):
+                    for picture in chosen:
+                        locale = {"en": "en-GB", "fa": "fa-IR"}[language]
+                        context = browser.new_context(locale=locale, viewport={"width": width, "height": 800})
+                        guest = Guest(context.new_page(), server.address.split(":")[1], language)
+                        if picture.who:
+                            guest.become(people[picture.who])
+                        guest.go(None if picture.who == "root" else "acme", picture.path.format(**ids))
+                        file = options.out / f"{picture.name}.{language}.{width}.png"
+                        guest.page.screenshot(path=file, full_page=True)
+                        wide = guest.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+                        print(file, "IS WIDER THAN THE SCREEN" if wide else "", *guest.complaints)
+                        context.close()
+            browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Some days of business in one organization, for whoever wants to see the pages with something on them."""
+
+import os
+import random
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+NAMES = ["Tehran Kiosk", "Maryam Ahmadi", "فروشگاه بهار", "Kaveh Mobile", "Shiraz Telecom", "نگین همراه"]
+
+
+def prepare(directory: Path) -> None:
+    """An embedded database of its own, and Django on it."""
+    from saas import embedded
+
+    for name in ("DATABASE_URL", "SECRET_KEY", "BASE_DOMAIN", "LOG_LEVEL", "HTTPS"):
+        os.environ.pop(name, None)
+    embedded.start(directory)
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "saas.settings", "BASE_DOMAIN": "recharge.test", "LOG_LEVEL": "WARNING"}
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate_schemas", interactive=False, verbosity=0)
+
+
+def set_up(address: str):
+    """People by username, and the ids that paths are filled in with."""
+    from django_tenants.utils import tenant_context
+
+    from credit.services import create_credit_request
+    from recharge.models import GatewaySettings, OperatorSettings, Recharge
+    from recharge.services import sell_recharge
+    from tenants.services import provision_organization
+    from tests.world import World, give_credit, make_seller
+
+    rng = random.Random(7)
+    for slug, name in (("acme", "Acme Top-ups"), ("globex", "Globex Mobile")):
+        provision_organization(slug=slug, name=name, admin_username="first", admin_password="correct horse battery")
+    world = World.build(address)
+    acme = world.acme.row
+    sellers = [world.acme.member.id, world.acme.neighbour.id] + [make_seller(acme, name).pk for name in NAMES]
+    with tenant_context(acme):
+        gateway = GatewaySettings.objects.create(name="sandbox", kind="simulator")
+        for operator in ("mci", "irancell"):
+            OperatorSettings.objects.create(operator=operator, gateway=gateway)
+        OperatorSettings.objects.create(operator="rightel", amounts=[10_000, 20_000, 50_000, 100_000])
+    for seller_id in sellers:
+        give_credit(acme, seller_id, 5_000_000)
+    endings = ["00", "01", "02", "03", "04", "05", "10", "20", "12", "40"]
+    with tenant_context(acme):
+        for seller_id in sellers:
+            for _ in range(30 if seller_id == sellers[0] else 8):
+                prefix, operator = rng.choice([("+98912", "mci"), ("+98935", "irancell"), ("+98921", "rightel")])
+                sell_recharge(
+                    organization=acme,
+                    seller_id=seller_id,
+                    idempotency_key=uuid.uuid4().hex,
+                    phone_number=f"{prefix}{rng.randrange(10**5):05}{rng.choice(endings)}",
+                    operator=operator,
+                    amount=rng.choice([10_000, 20_000, 50_000]),
+                )
+    subprocess.run([sys.executable, "manage.py", "deliver", "--once"], cwd=ROOT, check=True, capture_output=True)
+    with tenant_context(acme):
+        requests = [
+            create_credit_request(
+                organization=acme, seller_id=seller_id, idempotency_key=uuid.uuid4().hex, amount=amount, note=note
+            ).row
+            for seller_id, amount, note in (
+                (sellers[0], 2_000_000, "for the weekend"),
+                (sellers[1], 750_000, ""),
+                (sellers[4], 10_000_000, "برای عید"),
+            )
+        ]
+        ids = {
+            "request": requests[0].pk,
+            "seller": sellers[0],
+            "recharge": Recharge.objects.filter(seller_id=sellers[0], status="succeeded").latest("pk").pk,
+            "failed": Recharge.objects.filter(status="failed").latest("pk").pk,
+        }
+    people = {
+        "owner": world.acme.owner,
+        "member": world.acme.member,
+        "neighbour": world.acme.neighbour,
+        "root": world.platform_admin,
+    }
+    return people, ids

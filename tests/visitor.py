@@ -1,0 +1,72 @@
+"""Somebody at a browser, without the browser: keeps cookies, asks for pages, sends forms. For what needs no script."""
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+
+from tests.http import Answer, Client
+from tests.world import PASSWORD, Person
+
+
+class Visitor:
+    """Speaks to the host of ``client``."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.cookies: dict[str, str] = {}
+
+    @classmethod
+    def signed_in(cls, person: Person) -> "Visitor":
+        """As somebody who has signed in on their host; without the time that a password takes."""
+        visitor = cls(person.client)
+        visitor.cookies[settings.SESSION_COOKIE_NAME] = session_of(person)
+        return visitor
+
+    def _headers(self, more: dict[str, str]) -> dict[str, str]:
+        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return {"Cookie": cookies, "Accept": "text/html,application/xhtml+xml", **more}
+
+    def _keep(self, answer: Answer) -> Answer:
+        for cookie in answer.headers.getlist("Set-Cookie"):
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return answer
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """Headers are named with underscores for their dashes."""
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._keep(self.client.get(path, headers=self._headers(more), is_page=True))
+
+    def submit(self, path: str, fields: dict[str, str | list[str]], to: str | None = None) -> Answer:
+        """Loads the page of a form and sends the form (``to`` another address, if that is where it goes)."""
+        page = self.get(path)
+        assert page.status == 200, page
+        (token, *_) = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.body.decode())
+        return self.post(to or path, {"csrfmiddlewaretoken": token, **fields})
+
+    def post(self, path: str, fields: dict[str, Any]) -> Answer:
+        headers = self._headers({"Content-Type": "application/x-www-form-urlencoded"})
+        body = urlencode(fields, doseq=True).encode()
+        return self._keep(self.client.request("POST", path, body=body, headers=headers, is_page=True))
+
+    def sign_in(self, username: str, password: str = PASSWORD) -> Answer:
+        return self.submit("/sign-in", {"username": username, "password": password})
+
+    def sign_in_to_admin(self, username: str, password: str = PASSWORD) -> Answer:
+        return self.submit("/admin/login/", {"username": username, "password": password, "next": "/admin/"})
+
+
+def session_of(person: Person) -> str:
+    """The key of a new session of this person, as a sign-in makes it."""
+    session = SessionStore()
+    session["realm"] = person.row.slug if person.row else ""
+    session[SESSION_KEY] = str(person.user.pk)
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    session[HASH_SESSION_KEY] = person.user.get_session_auth_hash()
+    session.create()
+    key: str = session.session_key
+    return key
