@@ -467,18 +467,19 @@ def test_a_session_of_the_platform_is_nobody_in_an_organization(world: World, ac
 
 @pytest.mark.parametrize("made_in", ["acme", "globex", "", None])
 @pytest.mark.parametrize("replayed_in", ["acme", "globex", ""])
-def test_a_session_is_somebody_only_where_it_was_made(
-    made_in: str | None, replayed_in: str, acme: Organization, globex: Organization
-) -> None:
-    realms = {"acme": realm_of(acme), "globex": realm_of(globex), "": PLATFORM_REALM}
-    request: HttpRequest = RequestFactory().get("/")
-    request.realm = realms[replayed_in]  # type: ignore[attr-defined]
-    key = session_of(acme.owner.user, made_in)["Cookie"].removeprefix("sessionid=")
-    request.session = SessionStore(key)  # type: ignore[assignment]
-    RealmAuthenticationMiddleware(lambda _: None).process_request(request)  # type: ignore[arg-type,return-value]
-    assert request.user.is_authenticated == (made_in == replayed_in)
-    if made_in == replayed_in:
-        assert request.user == acme.owner.user
+def test_a_session_is_somebody_only_where_it_was_made(made_in: str | None, replayed_in: str, world: World) -> None:
+    realms = {"acme": realm_of(world.acme), "globex": realm_of(world.globex), "": PLATFORM_REALM}
+    people = {"acme": world.acme.owner, "globex": world.globex.owner, "": world.platform_admin}
+    for realm, person in people.items():
+        request: HttpRequest = RequestFactory().get("/")
+        request.realm = realms[replayed_in]  # type: ignore[attr-defined]
+        key = session_of(person.user, made_in)["Cookie"].removeprefix("sessionid=")
+        request.session = SessionStore(key)  # type: ignore[assignment]
+        RealmAuthenticationMiddleware(lambda _: None).process_request(request)  # type: ignore[arg-type,return-value]
+        # A session that says another realm than its user is of is nobody's, too.
+        assert request.user.is_authenticated == (made_in == replayed_in == realm), realm
+        if request.user.is_authenticated:
+            assert request.user == person.user
 
 
 # --- The connection ---------------------------------------------------------------------------------------------------
