@@ -4,7 +4,7 @@
 
 It starts a PostgreSQL and a server of its own, warms up, lets the contenders of each table take turns round after
 round, prints the median of each with its ratio to the first, and proves the books after each table. Tables: sale,
-shapes, connections, bulk, delivery; and, when named, history and width, which take minutes to set up. Everything shares
+shapes, connections, bulk, delivery; and, when named, history, pages and width, which take minutes to set up. Everything shares
 the machine's cores: only ratios mean anything, and only within one run.
 """
 
@@ -36,6 +36,7 @@ from tests.bench.stage import (
     provision,
     sales_posted,
     sell_pending,
+    session_lines_for,
     stage,
     worker,
 )
@@ -186,6 +187,27 @@ class Bench:
             contenders[f"a page of the statement, {name}"] = self.http(sellers, method="GET", path="/api/v1/entries")
         self.take_turns("History, 10 sellers, 16 connections", contenders)
 
+    def pages(self) -> None:
+        """Pages beside the API's answers with the same rows, on books of a million entries; one request at a time, so
+        that the median is the time to the answer."""
+        organization = provision("paged", 10)
+        console.print("  filling in 1 million entries …")
+        fill_history(organization, 10**6)
+        tokens = self.here.sellers_file("paged-tokens", lines_for(organization))
+        sessions = self.here.sellers_file("paged-sessions", session_lines_for(organization))
+        for name, path, page in (
+            ("the statement", "/api/v1/entries?limit=25", "/ledger"),
+            ("the recharges", "/api/v1/recharges?limit=25", "/recharges"),
+            ("the balance", "/api/v1/balance", "/sell/balance"),
+        ):
+            self.take_turns(
+                f"Pages: {name}, 1 connection",
+                {
+                    f"API: {path}": self.http(tokens, 1, method="GET", path=path),
+                    f"page: {page}": self.http(sessions, 1, method="GET", path=page),
+                },
+            )
+
     def width(self) -> None:
         """The same load, from as many sellers, over more and more organizations. Takes minutes to provision them."""
         console.print("  provisioning 500 organizations …")
@@ -236,7 +258,7 @@ class Bench:
         )
 
 
-TABLES = ("sale", "shapes", "connections", "bulk", "delivery", "history", "width")
+TABLES = ("sale", "shapes", "connections", "bulk", "delivery", "history", "pages", "width")
 
 
 def main() -> None:

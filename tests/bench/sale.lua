@@ -1,5 +1,5 @@
 -- wrk's side of a contender. The environment says what to send:
---   BENCH_SELLERS  a file with a line for each seller: host, token
+--   BENCH_SELLERS  a file with a line for each seller: host, token (or cookie: and the key of a session, for pages)
 --   BENCH_METHOD, BENCH_PATH
 --   BENCH_AMOUNT   Tomans of each sale
 --   BENCH_ITEMS    0: one sale a request; n: a bulk call of n
@@ -26,7 +26,10 @@ end
 function request()
     count = count + 1
     local seller = sellers[(count * 7 + number) % #sellers + 1]
-    local headers = {["Host"] = seller.host, ["Authorization"] = "Bearer " .. seller.token}
+    local headers = {["Host"] = seller.host, ["Accept"] = "*/*"}
+    local session = seller.token:match("^cookie:(.+)")
+    if session then headers["Cookie"], headers["Accept"] = "sessionid=" .. session, "text/html"
+    else headers["Authorization"] = "Bearer " .. seller.token end
     if method == "GET" then return wrk.format(method, path, headers) end
     headers["Content-Type"] = "application/json"
     if items > 0 then

@@ -150,6 +150,24 @@ def lines_for(organization: Organization) -> list[str]:
     return lines
 
 
+def session_lines_for(organization: Organization) -> list[str]:
+    """The same for pages: sessions, as a sign-in makes them."""
+    from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+    from django.contrib.sessions.backends.db import SessionStore
+
+    from shared.models import User
+
+    users = User.objects.in_bulk(organization.user_ids.values())
+    lines = []
+    for user_id in organization.user_ids.values():
+        session = SessionStore()
+        session["realm"], session[SESSION_KEY] = organization.slug, str(user_id)
+        session[HASH_SESSION_KEY] = users[user_id].get_session_auth_hash()
+        session.create()
+        lines.append(f"{organization.slug}.bench.test cookie:{session.session_key}")
+    return lines
+
+
 # One entry a second for years, dealt to the sellers in turn: as recharge_sell would have written them.
 _HISTORY = """
     CREATE TEMPORARY TABLE sale AS
