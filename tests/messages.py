@@ -113,7 +113,9 @@ def main() -> None:
     buffer = io.BytesIO()
     write_po(buffer, written, width=120, sort_output=True, omit_header=False)
     # Without the moments of writing, which would change each time.
-    lines = [line for line in buffer.getvalue().splitlines() if not line.startswith((b'"POT-Creation', b'"PO-Revision'))]
+    lines = [
+        line for line in buffer.getvalue().splitlines() if not line.startswith((b'"POT-Creation', b'"PO-Revision'))
+    ]
     PO.write_bytes(b"\n".join(lines) + b"\n")
     with MO.open("wb") as file:
         write_mo(file, written)

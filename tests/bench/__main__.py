@@ -4,8 +4,8 @@
 
 It starts a PostgreSQL and a server of its own, warms up, lets the contenders of each table take turns round after
 round, prints the median of each with its ratio to the first, and proves the books after each table. Tables: sale,
-shapes, connections, bulk, delivery; and, when named, history, pages and width, which take minutes to set up. Everything shares
-the machine's cores: only ratios mean anything, and only within one run.
+shapes, connections, bulk, delivery; and, when named, history, pages and width, which take minutes to set up. Everything
+shares the machine's cores: only ratios mean anything, and only within one run.
 """
 
 import argparse

@@ -1,10 +1,13 @@
 """The pages that every console has: signing in and out, passwords, preferences; and whose a session is."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.tokens import default_token_generator
+from django.contrib.sessions.models import Session
+from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
@@ -12,7 +15,7 @@ from shared.lockout import ATTEMPTS_FROM_ONE_ADDRESS
 from shared.models import Membership, User
 from tenants.services import activate_organization, suspend_organization
 from tests.queries import queries_of
-from tests.visitor import Visitor
+from tests.visitor import Visitor, session_of
 from tests.waiting import wait_until
 from tests.world import PASSWORD, Organization, World
 
@@ -204,3 +207,10 @@ def test_a_page_costs_few_queries(acme: Organization) -> None:
     # The session, the account, the seller's balance.
     assert len(queries_of(acme.member, "/account/preferences")) == 3
     assert len(queries_of(acme.owner, "/account/preferences")) == 2
+
+
+def test_signing_in_takes_expired_sessions_away(acme: Organization) -> None:
+    old = session_of(acme.neighbour)
+    Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+    Visitor(acme.anyone).sign_in("member")
+    assert not Session.objects.filter(pk=old).exists()
