@@ -291,8 +291,11 @@ TIME_ZONE = "UTC"
 PAGES_TIME_ZONE = "Asia/Tehran"  # for who is not signed in; an account has its own
 USE_TZ = True
 
-vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
-DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default=f"noreply@{BASE_DOMAIN}")
+try:
+    vars().update(env.email_url_config(env.str("EMAIL_URL", default="") or "consolemail://"))
+except (KeyError, ValueError) as error:
+    raise ImproperlyConfigured("EMAIL_URL must be like smtp+tls://user:password@host:587.") from error
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="") or f"noreply@{BASE_DOMAIN}"
 
 CSRF_FAILURE_VIEW = "shared.errors.csrf_failure"
 
