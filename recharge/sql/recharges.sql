@@ -10,6 +10,11 @@ INSERT INTO recharge_transition (old, new) VALUES
     ('failed', 'succeeded'),
     ('succeeded', 'failed');
 
+-- As of the ledger's tables: see credit/sql/ledger.sql.
+ALTER TABLE recharge_recharge SET (
+    autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = 5000, autovacuum_analyze_threshold = 5000
+);
+
 CREATE FUNCTION recharge_refuse_transition() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
