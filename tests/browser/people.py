@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext
 from playwright.sync_api import Page
 
 from tests.visitor import session_of
@@ -24,6 +26,11 @@ class Guest:
             "console",
             lambda message: self.complaints.append(message.text) if "Security Policy" in message.text else None,
         )
+
+    def t(self, text: str, **parts: object) -> str:
+        """A text of the pages in this person's language."""
+        with translation.override(self.language):
+            return gettext(text) % parts if parts else gettext(text)
 
     def url(self, slug: str | None, path: str = "/") -> str:
         """An address on the host of an organization, or (None) of the platform."""

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from tests.browser import scenery
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -57,6 +59,33 @@ PICTURES = [
     Picture("platform-audit", "root", "/audit"),
 ]
 
+README = {
+    "seller": [("seller-outcome", "en", 1280), ("seller-sell", "fa", 360)],
+    "admin": [("admin-home", "en", 1280), ("admin-reports", "fa", 1280)],
+    "platform": [("platform-organizations", "en", 1280)],
+}
+"""What the README shows of each console: screenshots beside each other."""
+
+
+def compose_for_readme(pictures: Path, into: Path) -> None:
+    """Small compressed images for the README, of screenshots that were taken before."""
+    from PIL import Image
+
+    height = 560
+    into.mkdir(parents=True, exist_ok=True)
+    for name, shown in README.items():
+        parts = []
+        for picture, language, width in shown:
+            with Image.open(pictures / f"{picture}.{language}.{width}.png") as image:
+                part = image.convert("RGB").crop((0, 0, image.width, min(image.height, 800)))
+            parts.append(part.resize((part.width * height // part.height, height), Image.Resampling.LANCZOS))
+        whole = Image.new("RGB", (sum(part.width for part in parts) + 16 * (len(parts) - 1), height), "white")
+        left = 0
+        for part in parts:
+            whole.paste(part, (left, 0))
+            left += part.width + 16
+        whole.save(into / f"{name}.webp", quality=72, method=6)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -66,6 +95,7 @@ def main() -> None:
     parser.add_argument("--languages", default="en,fa")
     parser.add_argument("--widths", default="1280,360")
     parser.add_argument("--out", type=Path, default=Path("var/pictures"))
+    parser.add_argument("--readme", action="store_true", help="also make the README's images, in deploy/pictures")
     options = parser.parse_args()
     chosen = [picture for picture in PICTURES if re.search(options.only, picture.name)]
     options.out.mkdir(parents=True, exist_ok=True)
@@ -100,6 +130,8 @@ def main() -> None:
                         print(file, "IS WIDER THAN THE SCREEN" if wide else "", *guest.complaints)
                         context.close()
             browser.close()
+    if options.readme:
+        compose_for_readme(options.out, ROOT / "deploy" / "pictures")
 
 
 if __name__ == "__main__":
