@@ -1,12 +1,13 @@
 """Selling many recharges at once, as pages: rows are pasted or uploaded, looked at, and sold a slice at a time.
 
 The batch's key is made when the first form is shown, and each row's idempotency key is made of it and of the row's
-line. So whatever is sent again (a slice whose answer was lost, the preview after a reload) goes on where it stopped, and
-sells nothing twice.
+line. So whatever is sent again (a slice whose answer was lost, the preview after a reload) goes on where it stopped,
+and sells nothing twice.
 """
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +18,17 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from recharge import queries, wording
-from recharge.bulk_rows import LARGEST_TEXT, Row, Unreadable, key_of, read_items, read_rows, text_of, write_items
+from recharge.bulk_rows import (
+    LARGEST_TEXT,
+    MOST_ROWS,
+    Row,
+    Unreadable,
+    key_of,
+    read_items,
+    read_rows,
+    text_of,
+    write_items,
+)
 from recharge.intake import Item
 from recharge.models import Recharge
 from recharge.sell_pages import is_key, new_key
@@ -68,7 +79,7 @@ class RowsForm(Form):
         Raises:
             Unreadable: there is none, or it can't be read.
         """
-        file: UploadedFile | None = self.cleaned_data["file"]
+        file: UploadedFile[bytes] | None = self.cleaned_data["file"]
         if file:
             return text_of(file.read(LARGEST_TEXT + 1))
         text: str = self.cleaned_data["text"]
@@ -158,6 +169,8 @@ class Progress:
     created: int = 0
     replayed: int = 0
     refused: int = 0
+    in_flight: str = ""
+    """The lines whose recharges had not ended, each with its state: see :func:`states`."""
     balance: int | None = None
     problem: str = ""
     results: list[Result] = field(default_factory=list)
@@ -175,6 +188,7 @@ def sell(request: HttpRequest) -> HttpResponse:
     if is_fragment(request):
         for name in ("start", "created", "replayed", "refused"):
             setattr(progress, name, _count(request, name))
+        progress.in_flight = request.POST.get("in_flight", "")
     while not progress.is_done and not progress.problem:
         _sell_slice(request, items[progress.start : progress.start + SLICE], progress)
         if is_fragment(request):
@@ -184,7 +198,8 @@ def sell(request: HttpRequest) -> HttpResponse:
         "batch": batch,
         "items": request.POST["items"],
         "allow_duplicate": allow_duplicate,
-        "in_flight": _in_flight(progress.results),
+        "in_flight": progress.in_flight,
+        "waiting": len(progress.in_flight.split()),
         "seconds": _OFTEN,
         "round": 0,
         "is_update": False,
@@ -226,6 +241,7 @@ def _sell_slice(request: HttpRequest, part: Sequence[tuple[int, Item]], progress
     for (line, item), result in zip(part, sold.results, strict=True):
         if result.sold:
             progress.results.append(Result(line, item, result.sold.row, is_replay=result.sold.is_replay))
+            progress.in_flight = f"{progress.in_flight} {_mark(line, result.sold.row)}".strip()
         elif result.refusal:
             progress.results.append(Result(line, item, None, refusal=result.refusal.code))
     progress.start += len(part)
@@ -235,38 +251,41 @@ def _sell_slice(request: HttpRequest, part: Sequence[tuple[int, Item]], progress
     progress.balance = sold.balance
 
 
-def _in_flight(results: Sequence[Result]) -> str:
-    return " ".join(str(result.line) for result in results if result.recharge and result.recharge.completed_at is None)
+def _mark(line: int, recharge: Recharge) -> str:
+    return "" if recharge.completed_at else f"{line}:{recharge.status}"
 
 
 @page(SELLER, methods=("POST",))
 def states(request: HttpRequest) -> HttpResponse:
-    """What became by now of the rows that were in flight, for the part of the page that asks again and again."""
+    """What became by now of the rows that were in flight, for the part of the page that asks again and again.
+
+    It tells what it knows: ``12:pending 17:unknown``. Only what is otherwise by now is sent.
+    """
     batch = request.POST.get("batch", "")
-    lines = [line for line in " ".join(request.POST.getlist("in_flight")).split() if _is_line(line)][:1000]
-    if not is_key(batch):
-        lines = []
-    sold = queries.recharges_by_key(seller_id=own_seller(request), keys=[key_of(batch, int(line)) for line in lines])
-    rows = {int(line): sold[key] for line in lines if (key := key_of(batch, int(line))) in sold}
-    ended = {line: recharge for line, recharge in rows.items() if recharge.completed_at}
+    known = _known_states(request.POST.get("in_flight", "")) if is_key(batch) else {}
+    keys = {key_of(batch, line): line for line in known}
+    sold = queries.recharges_by_key(seller_id=own_seller(request), keys=list(keys))
+    rows = {keys[key]: recharge for key, recharge in sold.items()}
+    in_flight = [_mark(line, recharge) for line, recharge in rows.items() if not recharge.completed_at]
     times = _count(request, "round") + 1
     context = {
         "batch": batch,
-        "changed": rows,
-        "in_flight": " ".join(str(line) for line in rows if line not in ended),
-        "count": len(rows) - len(ended),
+        "changed": {line: recharge for line, recharge in rows.items() if recharge.status != known[line]},
+        "in_flight": " ".join(in_flight),
+        "waiting": len(in_flight),
         "round": times,
         "seconds": _OFTEN if times < _OFTEN_TIMES else _SELDOM,
         "is_update": True,
     }
     response = show(request, "recharge/bulk_states.html", context)
-    if ended:
+    if len(in_flight) < len(rows):
         response["HX-Trigger"] = "balance-changed"
     return response
 
 
-def _is_line(written: str) -> bool:
-    return written.isascii() and written.isdigit() and len(written) <= 7
+def _known_states(written: str) -> dict[int, str]:
+    found = re.findall(r"(?:^| )([1-9][0-9]{0,6}):(pending|unknown)(?= |$)", written)
+    return {int(line): status for line, status in found[:MOST_ROWS]}
 
 
 @page(SELLER, methods=("POST",))

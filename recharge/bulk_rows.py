@@ -85,9 +85,9 @@ def read_rows(text: str, batch: str) -> list[Row]:
     """
     if len(text.encode(errors="replace")) > LARGEST_TEXT:
         raise Unreadable(_("This is more than 1 MiB. Send it in parts."))
-    rows = []
-    for line, cells in _lines(text.removeprefix("\ufeff")):
-        if not rows and not _DIGIT.search(latin_digits("".join(cells))):
+    rows: list[Row] = []
+    for index, (line, cells) in enumerate(_lines(text.removeprefix("\ufeff"))):
+        if index == 0 and not _DIGIT.search(latin_digits("".join(cells))):
             continue  # the columns' names
         if len(rows) == MOST_ROWS:
             raise Unreadable(_("These are more than 1,000 rows. Send them in parts."))
@@ -100,6 +100,8 @@ def read_rows(text: str, batch: str) -> list[Row]:
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
+        if not line or line.isspace():
+            continue
         # Of what may stand between cells, the one that amounts are grouped with comes last.
         delimiter = next((mark for mark in "\t;" if mark in line), ",")
         try:
@@ -137,7 +139,7 @@ def _read_row(line: int, cells: Sequence[str], batch: str) -> Row:
 
 
 def _shown(cell: str) -> str:
-    cell = "".join(character if character.isprintable() else "\ufffd" for character in cell)
+    cell = "".join(character for character in cell if character.isprintable())
     return cell if len(cell) <= _LONGEST_SHOWN else cell[:_LONGEST_SHOWN] + "…"
 
 

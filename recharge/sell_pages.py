@@ -52,7 +52,11 @@ class SeeOther(HttpResponseRedirect):
 class SaleForm(Form):
     """What to sell; ``sale`` is it, once it is valid."""
 
-    phone_number = PhoneNumberFormField()
+    phone_number = PhoneNumberFormField(
+        widget=forms.TextInput(
+            attrs={"inputmode": "tel", "autocomplete": "off", "dir": "ltr", "maxlength": 40, "autofocus": True}
+        )
+    )
     operator = forms.ChoiceField(
         label=_("Operator"),
         required=False,
