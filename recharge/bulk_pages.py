@@ -1,11 +1,325 @@
-"""Selling many recharges at once, as pages."""
+"""Selling many recharges at once, as pages: rows are pasted or uploaded, looked at, and sold a slice at a time.
 
+The batch's key is made when the first form is shown, and each row's idempotency key is made of it and of the row's
+line. So whatever is sent again (a slice whose answer was lost, the preview after a reload) goes on where it stopped,
+and sells nothing twice.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
-from shared.consoles import page, show
+from recharge import queries, wording
+from recharge.bulk_rows import (
+    LARGEST_TEXT,
+    MOST_ROWS,
+    Row,
+    Unreadable,
+    key_of,
+    read_items,
+    read_rows,
+    text_of,
+    write_items,
+)
+from recharge.intake import Item
+from recharge.models import Recharge
+from recharge.sell_pages import is_key, new_key
+from recharge.services import AmountNotSold, sell_recharges
+from shared.consoles import FORM, is_fragment, own_seller, page, show, status_of_form
+from shared.errors import InvalidRequest, Problem
+from shared.exports import neutralize_formula
+from shared.forms import Form
+from shared.messages import MESSAGES, message_for
 from shared.tokens import SELLER
+from tenants.routing import organization_of
+
+SLICE = 100
+"""Rows that are sold in one transaction: others who sell for the same seller wait for no more than that."""
+
+_OFTEN, _SELDOM = 2, 15  # seconds between two looks at what is in flight: the first ones, and later
+_OFTEN_TIMES = 30
 
 
-@page(SELLER)
+class RowsForm(Form):
+    """Rows, pasted or in a file."""
+
+    text = forms.CharField(
+        label=_("Rows"),
+        required=False,
+        strip=False,
+        widget=forms.Textarea(
+            attrs={
+                "rows": 8,
+                "dir": "ltr",
+                "spellcheck": "false",
+                "placeholder": "09121234567,50000\n09351234567,20000,mci",
+            }
+        ),
+        help_text=_("One sale a line: number, amount in Tomans and, for a ported number, its operator. At most 1,000."),
+    )
+    file = forms.FileField(
+        label=_("Or a CSV file"),
+        required=False,
+        allow_empty_file=True,
+        widget=forms.FileInput(attrs={"accept": ".csv,.txt,text/csv,text/plain"}),
+        help_text=_("UTF-8, with commas, semicolons or tabs between the columns. At most 1 MiB."),
+    )
+
+    def written(self) -> str:
+        """The text of what was sent.
+
+        Raises:
+            Unreadable: there is none, or it can't be read.
+        """
+        file: UploadedFile[bytes] | None = self.cleaned_data["file"]
+        if file:
+            return text_of(file.read(LARGEST_TEXT + 1))
+        text: str = self.cleaned_data["text"]
+        return text
+
+
+@page(SELLER, methods=FORM)
 def bulk(request: HttpRequest) -> HttpResponse:
-    return show(request, "shared/page.html")
+    """The form for rows, and what they come to."""
+    form = RowsForm(request.POST, request.FILES) if request.method == "POST" else RowsForm()
+    batch = request.POST.get("batch", "")
+    batch = batch if is_key(batch) else new_key()
+    if form.is_bound and form.is_valid():
+        try:
+            text = form.written()
+            rows = read_rows(text, batch)
+        except Unreadable as error:
+            form.add_error("file" if form.cleaned_data["file"] else "text", str(error.message))
+        else:
+            return _preview(request, text, rows, batch)
+    return show(request, "recharge/bulk.html", {"form": form, "batch": batch}, status=status_of_form(form))
+
+
+def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str) -> HttpResponse:
+    seller_id = own_seller(request)
+    terms = {one.operator.value: one for one in queries.terms_of_operators()}
+    for row in rows:
+        if row.item and not terms[row.item.operator].sells(row.item.amount):
+            row.problems.append(message_for(AmountNotSold(row.item.operator)))
+            row.item = None
+    good = [row for row in rows if row.item]
+    sold = queries.recharges_by_key(seller_id=seller_id, keys=[key_of(batch, row.line) for row in good])
+    is_sold = {row.line for row in good if key_of(batch, row.line) in sold}
+    left = [row.item for row in good if row.item and row.line not in is_sold]
+    total = sum(item.amount for item in left)
+    balance = queries.balance_of(seller_id).balance
+    context = {
+        "rows": rows,
+        "batch": batch,
+        "items": write_items(rows),
+        "text": text,
+        "left": len(left),
+        "sold": is_sold,
+        "wrong": len(rows) - len(good),
+        "repeated": sum(row.same_as is not None for row in rows),
+        "total": total,
+        "balance": balance,
+        "balance_after": balance - total,
+        "borne": _borne(left, balance),
+    }
+    return show(request, "recharge/bulk_preview.html", context)
+
+
+def _borne(items: Sequence[Item], balance: int) -> int:
+    """How many of the items a balance bears, in their order; one that it does not bear is passed over."""
+    count = 0
+    for item in items:
+        if item.amount <= balance:
+            balance -= item.amount
+            count += 1
+    return count
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of one row."""
+
+    line: int
+    item: Item
+    recharge: Recharge | None
+    is_replay: bool = False
+    refusal: str = ""
+    """The code of why it was not sold."""
+
+    @property
+    def message(self) -> str:
+        return _refusal(self.refusal)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a batch has come."""
+
+    total: int
+    start: int = 0
+    """How many rows were dealt with."""
+    created: int = 0
+    replayed: int = 0
+    refused: int = 0
+    in_flight: str = ""
+    """The lines whose recharges had not ended, each with its state: see :func:`states`."""
+    balance: int | None = None
+    problem: str = ""
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        return self.start >= self.total
+
+
+@page(SELLER, methods=("POST",))
+def sell(request: HttpRequest) -> HttpResponse:
+    """Sells what was looked at: for htmx a slice, which asks for the next one; without script all of it."""
+    batch, items, allow_duplicate = _read_batch(request)
+    progress = Progress(total=len(items))
+    if is_fragment(request):
+        for name in ("start", "created", "replayed", "refused"):
+            setattr(progress, name, _count(request, name))
+        progress.in_flight = request.POST.get("in_flight", "")
+    while not progress.is_done and not progress.problem:
+        _sell_slice(request, items[progress.start : progress.start + SLICE], progress)
+        if is_fragment(request):
+            break
+    context = {
+        "progress": progress,
+        "batch": batch,
+        "items": request.POST["items"],
+        "allow_duplicate": allow_duplicate,
+        "in_flight": progress.in_flight,
+        "waiting": len(progress.in_flight.split()),
+        "seconds": _OFTEN,
+        "round": 0,
+        "is_update": False,
+    }
+    if not is_fragment(request):
+        return show(request, "recharge/bulk_results.html", context)
+    is_begun = request.headers.get("HX-Target") == "bulk-progress"
+    response = show(request, "recharge/bulk_slice.html" if is_begun else "recharge/bulk_selling.html", context)
+    response["HX-Trigger"] = "balance-changed"
+    return response
+
+
+def _read_batch(request: HttpRequest) -> tuple[str, list[tuple[int, Item]], bool]:
+    batch, allow_duplicate = request.POST.get("batch", ""), request.POST.get("allow_duplicate") == "on"
+    try:
+        if not is_key(batch):
+            raise Unreadable(_("This form was not complete. Paste the rows once more."))
+        return batch, read_items(request.POST.get("items", ""), batch, allow_duplicate=allow_duplicate), allow_duplicate
+    except Unreadable as error:
+        raise InvalidRequest.of_field("items", "invalid", str(error.message)) from None
+
+
+def _count(request: HttpRequest, name: str) -> int:
+    written = request.POST.get(name, "0")
+    return int(written) if written.isascii() and written.isdigit() and len(written) <= 4 else 0
+
+
+def _sell_slice(request: HttpRequest, part: Sequence[tuple[int, Item]], progress: Progress) -> None:
+    try:
+        sold = sell_recharges(
+            organization=organization_of(request),
+            seller_id=own_seller(request),
+            items=[item for _line, item in part],
+            atomic=False,
+        )
+    except Problem as problem:
+        progress.problem = message_for(problem)
+        return
+    for (line, item), result in zip(part, sold.results, strict=True):
+        if result.sold:
+            progress.results.append(Result(line, item, result.sold.row, is_replay=result.sold.is_replay))
+            progress.in_flight = f"{progress.in_flight} {_mark(line, result.sold.row)}".strip()
+        elif result.refusal:
+            progress.results.append(Result(line, item, None, refusal=result.refusal.code))
+    progress.start += len(part)
+    progress.created += sum(result.sold is not None and not result.sold.is_replay for result in sold.results)
+    progress.replayed += sum(result.sold is not None and result.sold.is_replay for result in sold.results)
+    progress.refused += sum(result.sold is None for result in sold.results)
+    progress.balance = sold.balance
+
+
+def _mark(line: int, recharge: Recharge) -> str:
+    return "" if recharge.completed_at else f"{line}:{recharge.status}"
+
+
+@page(SELLER, methods=("POST",))
+def states(request: HttpRequest) -> HttpResponse:
+    """What became by now of the rows that were in flight, for the part of the page that asks again and again.
+
+    It tells what it knows: ``12:pending 17:unknown``. Only what is otherwise by now is sent.
+    """
+    batch = request.POST.get("batch", "")
+    known = _known_states(request.POST.get("in_flight", "")) if is_key(batch) else {}
+    keys = {key_of(batch, line): line for line in known}
+    sold = queries.recharges_by_key(seller_id=own_seller(request), keys=list(keys))
+    rows = {keys[key]: recharge for key, recharge in sold.items()}
+    in_flight = [_mark(line, recharge) for line, recharge in rows.items() if not recharge.completed_at]
+    times = _count(request, "round") + 1
+    context = {
+        "batch": batch,
+        "changed": {line: recharge for line, recharge in rows.items() if recharge.status != known[line]},
+        "in_flight": " ".join(in_flight),
+        "waiting": len(in_flight),
+        "round": times,
+        "seconds": _OFTEN if times < _OFTEN_TIMES else _SELDOM,
+        "is_update": True,
+    }
+    response = show(request, "recharge/bulk_states.html", context)
+    if len(in_flight) < len(rows):
+        response["HX-Trigger"] = "balance-changed"
+    return response
+
+
+def _known_states(written: str) -> dict[int, str]:
+    found = re.findall(r"(?:^| )([1-9][0-9]{0,6}):(pending|unknown)(?= |$)", written)
+    return {int(line): status for line, status in found[:MOST_ROWS]}
+
+
+@page(SELLER, methods=("POST",))
+def results(request: HttpRequest) -> HttpResponse:
+    """The results as they are now, as a file for spreadsheets."""
+    _batch, items, _allow_duplicate = _read_batch(request)
+    sold = queries.recharges_by_key(seller_id=own_seller(request), keys=[item.idempotency_key for _line, item in items])
+    refused = dict(written.partition(":")[::2] for written in request.POST.getlist("refused"))
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(["row", "phone_number", "operator", "amount", "status", "reason", "id"])
+    for line, item in items:
+        recharge = sold.get(item.idempotency_key)
+        if recharge:
+            outcome = [recharge.status, wording.failure_of(recharge.failure), recharge.pk]
+        else:
+            outcome = ["not_sold", _refusal(refused.get(str(line), "")), ""]
+        cells = [line, item.phone_number, item.operator, item.amount, *outcome]
+        writer.writerow([neutralize_formula(cell) for cell in cells])
+    # The mark at the beginning is what Excel knows UTF-8 by.
+    return HttpResponse(
+        "\ufeff" + file.getvalue(),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="sales.csv"'},
+    )
+
+
+REFUSALS: dict[str, str | Promise] = {
+    "insufficient_credit": _("Your credit did not suffice. Ask for credit, and send the rows again."),
+    "possible_duplicate": _("The same amount was sold to this number a moment ago."),
+    "idempotency_key_reused": _("This row was sold with other content before. Paste the rows into a new form."),
+}
+
+
+def _refusal(code: str) -> str:
+    """Why a row was not sold; nothing for a code that is none."""
+    return str(REFUSALS.get(code) or MESSAGES.get(code, ""))

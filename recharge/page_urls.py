@@ -1,14 +1,22 @@
 from django.urls import path
 
 from recharge import bulk_pages, home_pages, pages, report_pages, sell_pages, settings_pages
+from shared import converters  # noqa: F401 - for <any_uuid:…>
 
 urlpatterns = [
     path("", home_pages.start, name="start"),
     path("today", home_pages.home, name="home"),
     path("sell", sell_pages.sell, name="sell"),
+    path("sell/number", sell_pages.number, name="sell_number"),
+    path("sell/confirm", sell_pages.confirm, name="sell_confirm"),
+    path("recharges/<any_uuid:recharge_id>/outcome", sell_pages.outcome, name="recharge_outcome"),
+    path("recharges/<any_uuid:recharge_id>/receipt", sell_pages.receipt, name="recharge_receipt"),
     path("sell/balance", sell_pages.balance_now, name="balance_now"),
     path("api-access", sell_pages.api_access, name="api_access"),
     path("bulk", bulk_pages.bulk, name="bulk"),
+    path("bulk/sell", bulk_pages.sell, name="bulk_sell"),
+    path("bulk/states", bulk_pages.states, name="bulk_states"),
+    path("bulk/results.csv", bulk_pages.results, name="bulk_results"),
     path("recharges", pages.recharges, name="recharges"),
     path("reports", report_pages.reports, name="reports"),
     path("settings", settings_pages.settings, name="settings"),

@@ -82,6 +82,10 @@ class OperatorTerms:
     least_amount: int
     most_amount: int
 
+    def sells(self, amount: int) -> bool:
+        """As recharge_is_amount_sold (sql/recharges.sql) has it, for what is shown before a sale."""
+        return amount in self.amounts if self.amounts else self.least_amount <= amount <= self.most_amount
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -145,6 +149,12 @@ def recharge_by_id(recharge_id: UUID, *, seller_id: int | None) -> Recharge:
     if recharge is None:
         raise NotFound("There is no such recharge.")
     return recharge
+
+
+def recharges_by_key(*, seller_id: int, keys: list[str]) -> dict[str, Recharge]:
+    """What a seller has sold with any of these idempotency keys, by key."""
+    rows = Recharge.objects.filter(idempotency_key__in=keys, seller_id=seller_id)
+    return {row.idempotency_key: row for row in rows}
 
 
 def attempts_of(recharge_id: UUID) -> list[Attempt]:

@@ -1,22 +1,303 @@
-"""Selling one recharge, as pages."""
+"""Selling one recharge, as pages: what to sell, a look at what it comes to, the sale, its outcome, its receipt.
 
-from django.http import HttpRequest, HttpResponse
+A sale's key is made when its form is shown, and stays the same while it is looked at, sent, and sent again. So neither
+a double click nor a reload, the Back button or a lost connection sells twice: all of them lead to the same outcome.
+"""
 
-from shared.consoles import page, show
-from shared.tokens import SELLER
+import json
+import re
+import shlex
+import uuid
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django import forms
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from recharge import queries
+from recharge.intake import Sale, read_sale
+from recharge.models import Recharge
+from recharge.operators import Operator, operator_of
+from recharge.queries import OperatorTerms
+from recharge.services import AmountNotSold, sell_recharge
+from shared.consoles import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
+from shared.errors import InvalidRequest, Problem
+from shared.forms import Form, PhoneNumberFormField, TomansFormField
+from shared.idempotency import IdempotencyKeyReused
+from shared.messages import FIELD_MESSAGES, MESSAGES, message_for
+from shared.phones import InvalidPhoneNumber, normalize_phone_number
+from shared.tokens import ADMIN, SELLER
+from tenants.routing import organization_of
+
+USUAL_AMOUNTS = (10_000, 20_000, 50_000, 100_000, 200_000)
+"""Tomans; the amounts that are offered where the organization has no list of its own."""
+
+_KEY = re.compile(r"[0-9a-f]{32}")
+
+# Seconds between two looks at a recharge that has not ended: soon after its sale, and later.
+_OFTEN, _SELDOM, _SOON = 1, 10, 60
+
+
+class SeeOther(HttpResponseRedirect):
+    """303: done, and this is what there is to see; to be fetched with GET (RFC 9110 section 15.4.4)."""
+
+    status_code = 303
+
+
+class SaleForm(Form):
+    """What to sell; ``sale`` is it, once it is valid."""
+
+    phone_number = PhoneNumberFormField(
+        widget=forms.TextInput(
+            attrs={"inputmode": "tel", "autocomplete": "off", "dir": "ltr", "maxlength": 40, "autofocus": True}
+        )
+    )
+    operator = forms.ChoiceField(
+        label=_("Operator"),
+        required=False,
+        choices=[("", _("The number's own")), *Operator.choices],
+        help_text=_("Choose one only if the number was taken to another operator."),
+    )
+    amount = TomansFormField()
+    sale: Sale
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if not self.errors:
+            try:
+                self.sale = read_sale({name: value for name, value in cleaned.items() if value})
+            except InvalidRequest as problem:
+                add_problem(self, problem)
+        return cleaned
+
+
+def new_key() -> str:
+    """For one form, which does what it does once."""
+    return uuid.uuid4().hex
+
+
+def is_key(key: str) -> bool:
+    """Whether ``new_key`` may have made it."""
+    return _KEY.fullmatch(key) is not None
+
+
+def stored_key(key: str) -> str:
+    """The idempotency key that a form's key becomes."""
+    return f"page-{key}"
 
 
 @page(SELLER)
 def sell(request: HttpRequest) -> HttpResponse:
-    return show(request, "shared/page.html")
+    """The form; a number, operator and amount in the address fill it in."""
+    given = {name: request.GET[name] for name in SaleForm.base_fields if name in request.GET}
+    return _show_form(request, SaleForm(initial=given), new_key(), given.get("phone_number", ""))
+
+
+def _show_form(
+    request: HttpRequest,
+    form: SaleForm,
+    key: str,
+    number: str,
+    *,
+    sold_before: Recharge | None = None,
+) -> HttpResponse:
+    given = form.data.get("operator", "") if form.is_bound else form.initial.get("operator", "")
+    context = {"form": form, "key": key, "hint": _hint(number, given), "sold_before": sold_before}
+    return show(request, "recharge/sell.html", context, status=422 if form.is_bound else 200)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What can be said of a number while it is typed."""
+
+    phone_number: str
+    operator: Operator | None
+    is_chosen: bool
+    """Whether the operator is not the number's own, but was chosen."""
+    problem: str
+    amounts: list[int]
+    terms: OperatorTerms | None
 
 
 @page(SELLER)
-def api_access(request: HttpRequest) -> HttpResponse:
-    return show(request, "shared/page.html")
+def number(request: HttpRequest) -> HttpResponse:
+    """What is to be said of the number that is being typed, and the amounts of its operator."""
+    hint = _hint(request.GET.get("phone_number", ""), request.GET.get("operator", ""))
+    return show(request, "recharge/number_hint.html", {"hint": hint, "is_update": True})
+
+
+def _hint(written: str, chosen: str) -> Hint:
+    operator = Operator(chosen) if chosen in Operator else None
+    is_chosen, phone_number, problem = operator is not None, "", ""
+    if written.strip():
+        try:
+            phone_number = normalize_phone_number(written)
+            operator = operator or operator_of(phone_number)
+        except InvalidPhoneNumber as error:
+            problem = str(FIELD_MESSAGES[error.code])
+    terms = queries.terms_of_operator(operator) if operator else None
+    return Hint(phone_number, operator, is_chosen, problem, _usual_amounts(terms), terms)
+
+
+def _usual_amounts(terms: OperatorTerms | None) -> list[int]:
+    if terms and terms.amounts:
+        return terms.amounts
+    return [amount for amount in USUAL_AMOUNTS if terms is None or terms.sells(amount)]
+
+
+@page(SELLER, methods=FORM)
+def confirm(request: HttpRequest) -> HttpResponse:
+    """What a sale would come to, and the sale itself."""
+    given: QueryDict = request.POST if request.method == "POST" else request.GET
+    form, key, written = SaleForm(given), given.get("key", ""), given.get("phone_number", "")
+    if not is_key(key):
+        form.add_error(None, _("This form was not complete. Check it and send it again."))
+        key = new_key()
+    if not form.is_valid():
+        return _show_form(request, form, key, written)
+
+    sale, allow_duplicate = form.sale, given.get("allow_duplicate") == "on"
+    problem: Problem | None = None
+    if request.method == "POST":
+        try:
+            sold = sell_recharge(
+                organization=organization_of(request),
+                seller_id=own_seller(request),
+                idempotency_key=stored_key(key),
+                phone_number=sale.phone_number,
+                operator=sale.operator,
+                amount=sale.amount,
+                allow_duplicate=allow_duplicate,
+            )
+        except IdempotencyKeyReused:
+            pass  # what it was used for is looked up below
+        except Problem as refused:
+            problem = refused
+        else:
+            return _see(request, reverse("recharge_outcome", args=[sold.row.pk]))
+
+    sold_before = queries.recharges_by_key(seller_id=own_seller(request), keys=[stored_key(key)]).get(stored_key(key))
+    if sold_before and _is_of(sold_before, sale):
+        return show(request, "recharge/sold_already.html", {"recharge": sold_before})
+    if sold_before:
+        form.add_error(
+            None, _("The form you sent had sold something else before. Nothing was sold now: continue here.")
+        )
+        return _show_form(request, form, new_key(), written, sold_before=sold_before)
+
+    prospect = queries.prospect_of(
+        seller_id=own_seller(request), phone_number=sale.phone_number, operator=sale.operator, amount=sale.amount
+    )
+    if not prospect.amount_is_sold:
+        form.add_error("amount", message_for(AmountNotSold(sale.operator)))
+        return _show_form(request, form, key, written)
+    context = {
+        "sale": sale,
+        "is_ported": operator_of(sale.phone_number) != sale.operator,
+        "key": key,
+        "change": urlencode({"phone_number": sale.phone_number, "operator": sale.operator, "amount": sale.amount}),
+        "balance": prospect.balance,
+        "balance_after": prospect.balance - sale.amount,
+        "is_duplicate": prospect.possible_duplicate,
+        "problem": message_for(problem)
+        if problem and problem.code not in ("possible_duplicate", "insufficient_credit")
+        else "",
+    }
+    return show(request, "recharge/confirm.html", context, status=422 if problem else 200)
+
+
+def _is_of(recharge: Recharge, sale: Sale) -> bool:
+    return (recharge.phone_number, recharge.operator, recharge.amount) == (
+        sale.phone_number,
+        sale.operator,
+        sale.amount,
+    )
+
+
+def _see(request: HttpRequest, address: str) -> HttpResponse:
+    if is_fragment(request):
+        return HttpResponse(status=204, headers={"HX-Redirect": address})
+    return SeeOther(address)
+
+
+@page(SELLER)
+def outcome(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
+    """What became of a sale; the part that may change asks for itself until the recharge has ended."""
+    recharge = queries.recharge_by_id(recharge_id, seller_id=own_seller(request))
+    context = {"recharge": recharge, "seconds": _seconds_to_next_look(recharge)}
+    if not is_fragment(request):
+        return show(request, "recharge/outcome.html", context)
+    response = show(request, "recharge/outcome_now.html", context)
+    if recharge.completed_at:
+        response["HX-Trigger"] = "balance-changed"
+    return response
+
+
+def _seconds_to_next_look(recharge: Recharge) -> int | None:
+    if recharge.completed_at:
+        return None
+    age = (timezone.now() - recharge.created_at).total_seconds()
+    return _OFTEN if age < _SOON else _SELDOM
+
+
+@page(SELLER, ADMIN)
+def receipt(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
+    """What a customer is given."""
+    recharge = queries.recharge_by_id(recharge_id, seller_id=signed_in(request).seller_id)
+    return show(request, "recharge/receipt.html", {"recharge": recharge})
 
 
 @page(SELLER)
 def balance_now(request: HttpRequest) -> HttpResponse:
     """The balance above every page of a seller, asked for again and again."""
     return show(request, "recharge/balance_now.html")
+
+
+SANDBOX = (
+    ("10", _("fails: the number is barred")),
+    ("11", _("fails: there is no such number")),
+    ("12", _("fails: the number is with another operator")),
+    ("13", _("fails: the operator does not take this amount")),
+    ("14", _("fails: the organization's credit with the operator is used up")),
+    ("15", _("fails: the operator can't be reached")),
+    ("20, 22", _("is accepted, and succeeds after 3 seconds, after 30")),
+    ("21", _("is accepted, and fails after 3 seconds")),
+    ("30, 31, 32", _("no answer; asked again, it has succeeded, has failed, succeeds soon")),
+    ("33, 40", _("never got there, and is sent again; succeeds")),
+    ("34", _("never answers: it is not known until an admin settles it")),
+    ("41", _("can't be sent: fails after a quarter of an hour")),
+    ("50", _("fails and is refunded; 3 seconds later it was delivered after all, and is charged again")),
+    ("51", _("succeeds; 3 seconds later the operator takes it back, and its amount is refunded")),
+    ("60, 61", _("succeeds, and the operator says so twice")),
+    (_("others"), _("succeeds at once")),
+)
+"""What the numbers of the sandbox do, by their last two digits: see gateways/simulator.py."""
+
+
+@page(SELLER)
+def api_access(request: HttpRequest) -> HttpResponse:
+    """How a program of the seller's own sells."""
+    base = f"{request.scheme}://{request.get_host()}/api/v1"
+    body = json.dumps({"username": signed_in(request).username, "password": "…"}, ensure_ascii=False)
+    context = {"base": base, "credentials": shlex.quote(body), "sandbox": SANDBOX}
+    return show(request, "recharge/api_access.html", context)
+
+
+MESSAGES.update(
+    {
+        "amount_not_sold": _("This amount is not sold for this operator. Choose one that is offered."),
+        "idempotency_key_reused": _("This was sent before with other content. Begin anew."),
+        "insufficient_credit": _(
+            "Your credit does not suffice: this needs %(required)s Tomans, and you have %(balance)s. "
+            "Ask for credit, or sell less."
+        ),
+        "possible_duplicate": _("The same amount was sold to this number a moment ago. If it is meant, sell it again."),
+        "seller_busy": _("Other sales of yours are still being made, and nothing was done. Try again in a moment."),
+    }
+)
+FIELD_MESSAGES["unknown_operator"] = _("It is not known which operator this number belongs to. Choose it.")

@@ -38,6 +38,13 @@ PICTURES = [
     Picture("password", "member", "/account/password"),
     # The seller's.
     Picture("seller-sell", "member", "/sell"),
+    Picture("seller-sell-number", "member", "/sell?phone_number=09211234567&amount=50000"),
+    Picture("seller-sell-wrong", "member", "/sell/confirm?phone_number=123&amount=&key={key}"),
+    Picture("seller-confirm", "member", "/sell/confirm?phone_number=09121234567&amount=50000&key={key}"),
+    Picture("seller-confirm-too-much", "member", "/sell/confirm?phone_number=09121234567&amount=50000000&key={key}"),
+    Picture("seller-outcome", "member", "/recharges/{recharge}/outcome"),
+    Picture("seller-outcome-failed", "member", "/recharges/{own_failed}/outcome"),
+    Picture("seller-receipt", "member", "/recharges/{recharge}/receipt"),
     Picture("seller-bulk", "member", "/bulk"),
     Picture("seller-recharges", "member", "/recharges"),
     Picture("seller-statement", "member", "/ledger"),

@@ -80,6 +80,8 @@ def set_up(address: str):
             "request": requests[0].pk,
             "seller": sellers[0],
             "recharge": Recharge.objects.filter(seller_id=sellers[0], status="succeeded").latest("pk").pk,
+            "own_failed": Recharge.objects.filter(seller_id=sellers[0], status="failed").latest("pk").pk,
+            "key": uuid.uuid4().hex,
             "failed": Recharge.objects.filter(status="failed").latest("pk").pk,
         }
     people = {

@@ -16,6 +16,17 @@ window.addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
   document.querySelectorAll("form[data-sent]").forEach((form) => { delete form.dataset.sent; setButtons(form, false); });
 });
+// The same for a form that htmx sends; and when no answer came, or one that is no new page, it may be sent again.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.target.matches("form[data-once]")) setButtons(event.target, true);
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+  const form = event.target, xhr = event.detail.xhr;
+  if (!form.matches || !form.matches("form[data-once]") || (xhr && xhr.getResponseHeader("HX-Redirect"))) return;
+  setButtons(form, false);
+  const button = form.querySelector("button");
+  if (button) button.focus();
+});
 function setButtons(form, off) {
   form.querySelectorAll("button, input[type=submit]").forEach((button) => { button.disabled = off; });
   form.setAttribute("aria-busy", String(off));
@@ -39,11 +50,29 @@ document.addEventListener("click", (event) => {
   if (button.hasAttribute("data-prints")) window.print();
 });
 
-function announce(text) { document.getElementById("announcer").textContent = text; }
-// A part of a page that has changed may have something to say to who does not see it.
+// Each on a line of its own: two that come together are both read.
+function announce(text) {
+  const line = document.createElement("div");
+  line.textContent = text;
+  document.getElementById("announcer").append(line);
+  setTimeout(() => line.remove(), 5000);
+}
+// A part of a page that was swapped may have something to say to who does not see it: data-announce, on itself or in it.
+// It is said when it is new, and not at each of many looks at the same.
+const saidLast = new Map();
+function sayingOf(id) {
+  const part = id && document.getElementById(id);
+  const saying = part && (part.matches("[data-announce]") ? part : part.querySelector("[data-announce]"));
+  return saying ? saying.dataset.announce.trim() : "";
+}
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const id = event.detail.target.id;
+  if (id) saidLast.set(id, sayingOf(id));
+});
 document.addEventListener("htmx:afterSwap", (event) => {
-  const saying = event.detail.target.parentElement && document.querySelector(`#${CSS.escape(event.detail.target.id)} [data-announce], #${CSS.escape(event.detail.target.id)}[data-announce]`);
-  if (saying) announce(saying.dataset.announce);
+  const id = event.detail.target.id, saying = sayingOf(id);
+  if (saying && saying !== saidLast.get(id)) announce(saying);
+  saidLast.set(id, saying);
 });
 
 function alertWith(text) {
@@ -53,7 +82,8 @@ function alertWith(text) {
   box.textContent = text;
   place.replaceChildren(box);
 }
-function isPolling(event) { return event.detail.elt && event.detail.elt.id === "balance-now"; }
+// What asks by itself (data-polls) asks again soon, so nobody need be told that it got no answer.
+function isPolling(event) { return event.detail.elt && event.detail.elt.closest("[data-polls]") !== null; }
 ["htmx:sendError", "htmx:timeout"].forEach((name) => document.addEventListener(name, (event) => {
   if (!isPolling(event)) alertWith(document.body.dataset.connectionLost);
 }));
@@ -63,5 +93,5 @@ document.addEventListener("htmx:responseError", (event) => {
 // A form that htmx sent and that was refused comes back with its errors: show them.
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.status === 422) { event.detail.shouldSwap = true; event.detail.isError = false; }
-  document.getElementById("alerts").replaceChildren();
+  if (!isPolling({ detail: { elt: event.detail.requestConfig.elt } })) document.getElementById("alerts").replaceChildren();
 });

@@ -1,0 +1,191 @@
+"""Reads the rows that a seller pastes or uploads: a number, an amount and, if it was ported, its operator."""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from recharge.intake import Item, read_item
+from recharge.operators import Operator
+from shared.errors import InvalidRequest
+from shared.formats import latin_digits
+from shared.forms import TomansFormField
+from shared.messages import field_message_for
+
+MOST_ROWS = 1000
+LARGEST_TEXT = 1024 * 1024
+"""Bytes of a file, or of what was pasted."""
+
+_LONGEST_SHOWN = 40
+_DIGIT = re.compile("[0-9]")
+_WRITTEN = re.compile(r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z]{1,20})")
+_AMOUNT = TomansFormField()
+
+_LETTERS = str.maketrans({"ي": "ی", "ك": "ک", "\u200c": " "})
+_OPERATORS: dict[str, str] = {
+    **{operator.value: operator.value for operator in Operator},
+    **{str(operator.label).casefold(): operator.value for operator in Operator},
+    **{name.casefold(): Operator[name].value for name in Operator.names},
+    "همراه اول": Operator.MCI,
+    "ایرانسل": Operator.IRANCELL,
+    "رایتل": Operator.RIGHTEL,
+    "آپتل": Operator.APTEL,
+    "اسپادان": Operator.ESPADAN,
+    "تله کیش": Operator.TELEKISH,
+}
+
+
+class Unreadable(ValueError):
+    """What was sent can't be read as rows at all; ``message`` says why, and what to do."""
+
+    def __init__(self, message: str | Promise) -> None:
+        super().__init__(str(message))
+        self.message = message
+
+
+@dataclass(slots=True)
+class Row:
+    """One row: what was written, and the item that it is, or what is wrong with it."""
+
+    line: int
+    """Where it was, from 1."""
+    phone_number: str
+    amount: str
+    operator: str
+    item: Item | None = None
+    problems: list[str] = field(default_factory=list)
+    same_as: int | None = None
+    """An earlier row with the same number and amount."""
+
+
+def text_of(file: bytes) -> str:
+    """The text of a file.
+
+    Raises:
+        Unreadable: it is too large, or no UTF-8.
+    """
+    if len(file) > LARGEST_TEXT:
+        raise Unreadable(_("This is more than 1 MiB. Send it in parts."))
+    try:
+        return file.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unreadable(_("This file is no UTF-8 text. Save it as “CSV UTF-8” and try again.")) from None
+
+
+def read_rows(text: str, batch: str) -> list[Row]:
+    """The rows of a text, each with the idempotency key of its batch and line. Lines without anything are none, and
+    neither is a first line of names.
+
+    Raises:
+        Unreadable: there are none, or too many.
+    """
+    if len(text.encode(errors="replace")) > LARGEST_TEXT:
+        raise Unreadable(_("This is more than 1 MiB. Send it in parts."))
+    rows: list[Row] = []
+    for index, (line, cells) in enumerate(_lines(text.removeprefix("\ufeff"))):
+        if index == 0 and not _DIGIT.search(latin_digits("".join(cells))):
+            continue  # the columns' names
+        if len(rows) == MOST_ROWS:
+            raise Unreadable(_("These are more than 1,000 rows. Send them in parts."))
+        rows.append(_read_row(line, cells, batch))
+    if not rows:
+        raise Unreadable(_("There are no rows in this. Write one line for each sale: number, amount."))
+    _mark_repeated(rows)
+    return rows
+
+
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
+        if not line or line.isspace():
+            continue
+        # Of what may stand between cells, the one that amounts are grouped with comes last.
+        delimiter = next((mark for mark in "\t;" if mark in line), ",")
+        try:
+            cells = next(csv.reader([line], delimiter=delimiter), [])
+        except csv.Error:
+            cells = [line]
+        cells = [cell.strip() for cell in cells]
+        while cells and not cells[-1]:
+            cells.pop()
+        if cells:
+            yield number, cells
+
+
+def _read_row(line: int, cells: Sequence[str], batch: str) -> Row:
+    phone_number, amount, operator = [*cells, "", ""][:3]
+    row = Row(line, _shown(phone_number), _shown(amount), _shown(operator))
+    if len(cells) > 3:
+        row.problems.append(str(_("There are more than three columns. Write amounts without commas, or in quotes.")))
+        return row
+    written: dict[str, object] = {"idempotency_key": key_of(batch, line), "phone_number": phone_number}
+    try:
+        written["amount"] = _AMOUNT.clean(amount)
+    except ValidationError as error:
+        row.problems.extend(error.messages)
+        written["amount"] = 1  # so that what else is wrong is told, too
+    if operator:
+        written["operator"] = _OPERATORS.get(operator.casefold().translate(_LETTERS), operator)
+    try:
+        item = read_item(written)
+    except InvalidRequest as problem:
+        row.problems.extend(field_message_for(error) for error in problem.members["errors"])
+    else:
+        row.item = None if row.problems else item
+    return row
+
+
+def _shown(cell: str) -> str:
+    cell = "".join(character for character in cell if character.isprintable())
+    return cell if len(cell) <= _LONGEST_SHOWN else cell[:_LONGEST_SHOWN] + "…"
+
+
+def _mark_repeated(rows: Sequence[Row]) -> None:
+    first: dict[tuple[str, int], int] = {}
+    for row in rows:
+        if row.item:
+            sale = row.item.phone_number, row.item.amount
+            row.same_as = first.setdefault(sale, row.line)
+            if row.same_as == row.line:
+                row.same_as = None
+
+
+def key_of(batch: str, line: int) -> str:
+    """The idempotency key of one row of a batch."""
+    return f"page-{batch}-{line}"
+
+
+def write_items(rows: Sequence[Row]) -> str:
+    """Rows that can be sold, for a form that is sent back: see :func:`read_items`."""
+    return " ".join(
+        f"{row.line}:{row.item.phone_number}:{row.item.amount}:{row.item.operator}" for row in rows if row.item
+    )
+
+
+def read_items(written: str, batch: str, *, allow_duplicate: bool) -> list[tuple[int, Item]]:
+    """What :func:`write_items` has written, each with its line.
+
+    Raises:
+        Unreadable: it was not written by that.
+    """
+    items = []
+    parts = written.split(" ")
+    found = [_WRITTEN.fullmatch(part) for part in parts[: MOST_ROWS + 1]]
+    if len(found) > MOST_ROWS:
+        raise Unreadable(_("These are more than 1,000 rows. Send them in parts."))
+    for one in found:
+        if one is None:
+            raise Unreadable(_("This form was not complete. Paste the rows once more."))
+        line = int(one[1])
+        sale = {"phone_number": one[2], "amount": int(one[3]), "operator": one[4]}
+        try:
+            item = read_item({**sale, "idempotency_key": key_of(batch, line), "allow_duplicate": allow_duplicate})
+        except InvalidRequest:
+            raise Unreadable(_("This form was not complete. Paste the rows once more.")) from None
+        items.append((line, item))
+    if len({line for line, _item in items}) < len(items):
+        raise Unreadable(_("This form was not complete. Paste the rows once more."))
+    return items
