@@ -1,6 +1,7 @@
 from django.urls import path
 
-from recharge import bulk_pages, home_pages, pages, report_pages, sell_pages, settings_pages
+from recharge import bulk_pages, home_pages, pages, report_pages, sell_pages, seller_pages, settings_pages
+from shared import converters  # noqa: F401 - for <bigint:…>
 
 urlpatterns = [
     path("", home_pages.start, name="start"),
@@ -9,6 +10,7 @@ urlpatterns = [
     path("sell/balance", sell_pages.balance_now, name="balance_now"),
     path("api-access", sell_pages.api_access, name="api_access"),
     path("bulk", bulk_pages.bulk, name="bulk"),
+    path("sellers/<bigint:seller_id>", seller_pages.seller, name="seller"),
     path("recharges", pages.recharges, name="recharges"),
     path("reports", report_pages.reports, name="reports"),
     path("settings", settings_pages.settings, name="settings"),
