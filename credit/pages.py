@@ -63,7 +63,7 @@ def credit_requests(request: HttpRequest) -> HttpResponse:
     rows = queries.credit_requests(**filters).select_related("seller__account")
     shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
     version = _version(shown.rows)
-    if is_fragment(request) and request.GET.get("known") == version:
+    if is_fragment(request) and request.headers.get("Known-Version") == version:
         return HttpResponse(status=204)  # nothing has changed, and nothing moves under who reads or types
     context = {
         "page": shown,
