@@ -8,9 +8,12 @@ from credit.models import CreditRequest, Entry
 KINDS: dict[str, Promise] = {
     Entry.Kind.CREDIT: _("Credit"),
     Entry.Kind.RECHARGE: _("Recharge"),
-    Entry.Kind.REFUND: _("Refund of a failed recharge"),
-    Entry.Kind.LATE_CHARGE: _("Charge of a recharge delivered late"),
-    Entry.Kind.REVERSAL: _("Return of a recharge taken back"),
+    # Of a recharge that failed.
+    Entry.Kind.REFUND: _("Refund"),
+    # Of one that had been refunded, and was delivered after all.
+    Entry.Kind.LATE_CHARGE: _("Late charge"),
+    # Of one that the operator has taken back.
+    Entry.Kind.REVERSAL: _("Return"),
     Entry.Kind.ADJUSTMENT: _("Adjustment"),
 }
 

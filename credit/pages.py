@@ -270,7 +270,7 @@ def entries_xlsx(request: HttpRequest) -> HttpResponseBase:
     columns = [
         Column("number", _("Number"), 10),
         Column("created_at", _("Time"), 20),
-        Column("kind", _("Kind"), 36, kind_name),
+        Column("kind", _("Kind"), 16, kind_name),
         Column("amount", _("Amount (Tomans)"), 20),
         Column("balance_after", _("Balance after (Tomans)"), 22),
         Column("reference", _("Reference"), 38),
