@@ -1,19 +1,95 @@
 """Reads of sellers, entries and credit requests. They run on the organization's schema (``tenant_context``)."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db import connection
+from django.db.models import Q, QuerySet
 
-from credit.models import CreditRequest, Entry, Seller
+from credit.models import Account, CreditRequest, Entry, Seller
 from shared.errors import NotFound
 from shared.times import from_moment, until_moment
+
+# What was sold is what the balance lacks of what it was and was given: by the running balance, two entries and the few
+# that are credit say it, however many were sold. One statement, and so one snapshot.
+_SOLD_SINCE = """
+    SELECT
+        coalesce(
+            (
+                SELECT entry.balance_after FROM credit_entry AS entry
+                WHERE entry.seller_id = account.seller_id AND entry.id < uuid7_floor(since)
+                ORDER BY entry.id DESC LIMIT 1
+            ),
+            0
+        ) + coalesce(
+            (
+                SELECT sum(entry.amount)::bigint FROM credit_entry AS entry
+                WHERE entry.seller_id = account.seller_id AND entry.kind IN ('credit', 'adjustment')
+                    AND entry.id >= uuid7_floor(since)
+            ),
+            0
+        ) - account.balance
+    FROM credit_account AS account, unnest(%(moments)s::timestamptz[]) WITH ORDINALITY AS moment (since, number)
+    WHERE account.seller_id = %(seller_id)s
+    ORDER BY moment.number
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What an admin looks at before deciding on a seller's credit. Amounts in Tomans."""
+
+    seller: Seller
+    balance: int
+    sold: list[int]
+    """Since each of the moments that were asked for; without what was refunded."""
+    requests: list[CreditRequest]
+    entries: list[Entry]
 
 
 def sellers() -> QuerySet[Seller]:
     """All sellers."""
     return Seller.objects.all()
+
+
+def sellers_to_choose(chosen: int | None, *, limit: int) -> list[Seller]:
+    """The newest sellers by name, and with them the chosen one."""
+    newest = sellers().order_by("-pk").values("pk")[:limit]
+    rows = sellers().filter(Q(pk__in=newest) | Q(pk=chosen)) if chosen else sellers().filter(pk__in=newest)
+    return list(rows.order_by("name", "pk"))
+
+
+def sellers_found(search: str, *, ids: Sequence[int]) -> QuerySet[Seller]:
+    """Sellers with this in their name, and those with these ids (whose username has it; that is in another schema)."""
+    return sellers().filter(Q(name__icontains=search) | Q(pk__in=ids))
+
+
+def sold_since(seller_id: int, moments: Sequence[datetime]) -> list[int]:
+    """For how many Tomans the seller has sold since each of these moments, without what was refunded."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SOLD_SINCE, {"seller_id": seller_id, "moments": list(moments)})
+        return [sold for (sold,) in cursor.fetchall()]
+
+
+def history_of(seller_id: int, *, sold_since_moments: Sequence[datetime], limit: int) -> History:
+    """The balance, what was sold, and the last credit requests and entries of a seller; four queries.
+
+    Raises:
+        NotFound: there is no such seller.
+    """
+    account = Account.objects.select_related("seller").filter(pk=seller_id).first()
+    if account is None:
+        raise NotFound("There is no such seller.")
+    return History(
+        seller=account.seller,
+        balance=account.balance,
+        sold=sold_since(seller_id, sold_since_moments),
+        requests=list(credit_requests(seller_id=seller_id).order_by("-pk")[:limit]),
+        entries=list(entries(seller_id=seller_id).order_by("-pk")[:limit]),
+    )
 
 
 def seller_by_id(seller_id: int) -> Seller:
@@ -22,6 +98,11 @@ def seller_by_id(seller_id: int) -> Seller:
     if seller is None:
         raise NotFound("There is no such seller.")
     return seller
+
+
+def names_of_sellers(seller_ids: Iterable[int]) -> dict[int, str]:
+    """The names of these sellers, by id."""
+    return dict(sellers().filter(pk__in=set(seller_ids)).values_list("pk", "name"))
 
 
 def seller_is_active(seller_id: int) -> bool:
@@ -43,6 +124,11 @@ def entries(
 def credit_requests(*, seller_id: int | None = None, status: str | None = None) -> QuerySet[CreditRequest]:
     """Credit requests of one seller or of all."""
     return filtered(CreditRequest.objects.all(), None, None, seller_id=seller_id, status=status)
+
+
+def credit_requests_to_decide() -> QuerySet[CreditRequest]:
+    """Credit requests that wait for an admin, the longest waiting first."""
+    return credit_requests(status=CreditRequest.Status.PENDING).order_by("pk")
 
 
 def credit_request_by_id(request_id: UUID, *, seller_id: int | None) -> CreditRequest:

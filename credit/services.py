@@ -11,7 +11,7 @@ from credit.models import Account, CreditRequest, Seller
 from shared.database import call_function, lock_seller
 from shared.errors import NotFound, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
-from shared.services import create_member, set_membership_active
+from shared.services import create_member, reset_member_password, set_membership_active
 from shared.tokens import SELLER
 from shared.wakeups import wake_workers
 from tenants.models import Organization
@@ -42,11 +42,11 @@ class Written(Generic[T]):
     is_replay: bool
 
 
-def create_seller(*, organization: Organization, name: str, username: str, password: str) -> Seller:
+def create_seller(*, organization: Organization, name: str, username: str, password: str, email: str = "") -> Seller:
     """A seller with an empty account, and the user who signs in as this seller.
 
     Raises:
-        InvalidRequest: the name, the username or the password won't do.
+        InvalidRequest: the name, the username, the password or the email address won't do.
         UsernameTaken: the organization has a user of this name.
     """
     with transaction.atomic():
@@ -58,9 +58,24 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
             role=SELLER,
             username=username,
             password=password,
+            email=email,
             seller_id=seller.pk,
         )
     return seller
+
+
+def reset_seller_password(*, organization: Organization, seller_id: int, password: str, state: str) -> None:
+    """A new password for the user who signs in as this seller, whose sessions and refresh tokens all end by that.
+
+    ``state`` is what :func:`shared.services.password_state` said when the admin was asked for it. The same again
+    changes nothing.
+
+    Raises:
+        NotFound: there is no such seller.
+        PasswordChanged: it was changed meanwhile, to something else; nothing was done.
+        InvalidRequest: the password won't do.
+    """
+    reset_member_password(organization_id=organization.pk, seller_id=seller_id, password=password, state=state)
 
 
 def update_seller(

@@ -1,7 +1,8 @@
 from django.urls import path
 
-from recharge import bulk_pages, home_pages, pages, report_pages, sell_pages, settings_pages
-from shared import converters  # noqa: F401 - for <any_uuid:…>
+from recharge import bulk_pages, home_pages, pages, report_pages, sell_pages, seller_pages, settings_pages
+from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
+
 
 urlpatterns = [
     path("", home_pages.start, name="start"),
@@ -17,6 +18,7 @@ urlpatterns = [
     path("bulk/sell", bulk_pages.sell, name="bulk_sell"),
     path("bulk/states", bulk_pages.states, name="bulk_states"),
     path("bulk/results.csv", bulk_pages.results, name="bulk_results"),
+    path("sellers/<bigint:seller_id>", seller_pages.seller, name="seller"),
     path("recharges", pages.recharges, name="recharges"),
     path("reports", report_pages.reports, name="reports"),
     path("settings", settings_pages.settings, name="settings"),

@@ -6,9 +6,10 @@ from pathlib import Path
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet, Sum
 
-from credit.queries import filtered
+from credit.models import Entry
+from credit.queries import entries, filtered
 from recharge.models import BUILT_IN_GATEWAY, Attempt, GatewaySettings, OperatorSettings, Recharge, Settings
 from recharge.operators import Operator
 from shared.errors import NotFound
@@ -59,6 +60,19 @@ class Balance:
     last_entry: int
     in_flight: int
     as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What became of the recharges that were sold in some time: how many there are of each, and for how many Tomans.
+    ``credited`` is what sellers were given, in Tomans."""
+
+    sold: int
+    sold_amount: int
+    failed: int
+    unknown: int
+    pending: int
+    credited: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +151,40 @@ def recharges(
         idempotency_key=idempotency_key,
         late=late,
     )
+
+
+def totals(*, created_from: datetime) -> Totals:
+    """What was sold and credited from this moment on; two queries, each over the ids of that time alone.
+
+    What failed does not count as sold; what is pending or unknown does until it has failed.
+    """
+    failed = Q(status=Recharge.Status.FAILED)
+    sold = recharges(created_from=created_from).aggregate(
+        sold=Count("pk", filter=~failed),
+        sold_amount=Sum("amount", filter=~failed, default=0),
+        failed=Count("pk", filter=failed),
+        unknown=Count("pk", filter=Q(status=Recharge.Status.UNKNOWN)),
+        pending=Count("pk", filter=Q(status=Recharge.Status.PENDING)),
+    )
+    credits = entries(kind=Entry.Kind.CREDIT, created_from=created_from)
+    credited = credits.aggregate(credited=Sum("amount", default=0))
+    return Totals(**{name: int(value) for name, value in (sold | credited).items()})
+
+
+def unknown_recharges(*, limit: int) -> list[Recharge]:
+    """Recharges that no gateway can tell the end of, the oldest first."""
+    return list(recharges(status=Recharge.Status.UNKNOWN).order_by("pk")[:limit])
+
+
+def late_recharges(*, since: datetime, limit: int) -> list[Recharge]:
+    """Recharges to which something came after their end, the newest first: those of this time, and whatever is owed."""
+    owed = recharges(late=Recharge.Late.OWED).order_by("-pk")[:limit]
+    # One index range for each: of both in one condition the planner might make a walk through all recharges.
+    others = [
+        recharges(late=late, created_from=since).order_by("-pk")[:limit]
+        for late in (Recharge.Late.CHARGED, Recharge.Late.REVERSED)
+    ]
+    return list(owed.union(*others, all=True).order_by("-id")[:limit])
 
 
 def recharge_by_id(recharge_id: UUID, *, seller_id: int | None) -> Recharge:

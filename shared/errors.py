@@ -133,6 +133,12 @@ class UsernameTaken(Problem):
     status, code, title = 409, "username_taken", "Username taken"
 
 
+class PasswordChanged(Problem):
+    """409: the password that was to be replaced has been replaced already."""
+
+    status, code, title = 409, "password_changed", "Password changed"
+
+
 class Throttled(Problem):
     """429: too many attempts; ``Retry-After`` (seconds) says when to try again."""
 

@@ -76,6 +76,11 @@ def start_of_day(day: date) -> datetime:
     return datetime.combine(day, time(), timezone.get_current_timezone()).astimezone(UTC)
 
 
+def end_of_day(day: date) -> datetime | None:
+    """The moment at which the day after this one begins; None where the calendar ends."""
+    return None if day == date.max else start_of_day(day + timedelta(days=1))
+
+
 def today() -> date:
     """The day that it is in the reader's time zone."""
     return timezone.localdate()

@@ -23,8 +23,12 @@ MESSAGES: dict[str, str | Promise] = {
     "method_not_allowed": _("This address can't be opened like this. Start from the home page."),
     "not_found": _("There is nothing at this address, or it is not yours to see."),
     "organization_suspended": _("This organization is suspended. Ask the operator of the platform."),
+    "password_changed": _(
+        "The password was changed meanwhile, and stays as it is. Reset it again if it must be another."
+    ),
     "payload_too_large": _("This is too large to be sent at once. Send it in parts."),
     "permission_denied": _("Your account may not do that, or the page has expired. Load it again and try once more."),
+    "seller_busy": _("Too much is going on for this seller at once, and nothing was done. Try again in a moment."),
     "seller_inactive": _("This account was switched off. Ask an admin of your organization."),
     "throttled": _("Too many attempts to sign in. Wait a while and try again."),
     "unavailable": _("This is temporarily unavailable, and nothing was done. Try again in a moment."),

@@ -2,7 +2,7 @@
 
 from shared.models import Membership, User
 from shared.realm import Realm
-from shared.tokens import Principal
+from shared.tokens import SELLER, Principal
 
 
 def username_of(principal: Principal, realm: Realm) -> str | None:
@@ -22,3 +22,13 @@ def seller_usernames(*, organization_id: int, seller_ids: list[int]) -> dict[int
         "seller_id", "username"
     )
     return {seller_id: username for seller_id, username in pairs if seller_id is not None}
+
+
+def seller_ids_by_username(*, organization_id: int, search: str, limit: int) -> list[int]:
+    """The newest sellers of an organization with this in the name that they sign in with."""
+    rows = Membership.objects.filter(organization_id=organization_id, role=SELLER, username__icontains=search)
+    return [
+        seller_id
+        for seller_id in rows.order_by("-seller_id").values_list("seller_id", flat=True)[:limit]
+        if seller_id is not None
+    ]

@@ -9,12 +9,15 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
 from rest_framework_simplejwt.tokens import Token
 
 from shared import lockout
 from shared.errors import (
     BadCredentials,
     InvalidRequest,
+    NotFound,
+    PasswordChanged,
     PermissionDenied,
     Problem,
     SellerInactive,
@@ -311,6 +314,43 @@ def set_password(*, user: User, new: str) -> None:
         raise InvalidRequest.of_field("new", first.code or "invalid", error.messages[0]) from None
     user.set_password(new)
     user.save(update_fields=["password"])
+
+
+def suggest_password() -> str:
+    """A password that nobody guesses (59 bits) and that can be read out: no letters or digits that look alike."""
+    characters = get_random_string(12, "abcdefghjkmnpqrstuvwxyz23456789")
+    return "-".join((characters[:4], characters[4:8], characters[8:]))
+
+
+def member_of_seller(*, organization_id: int, seller_id: int) -> Membership:
+    """What the user who signs in as this seller is, with the user.
+
+    Raises:
+        NotFound: nobody does.
+    """
+    membership = (
+        Membership.objects.select_related("user").filter(organization_id=organization_id, seller_id=seller_id).first()
+    )
+    if membership is None:
+        raise NotFound("There is no such seller.")
+    return membership
+
+
+def password_state(user: User) -> str:
+    """Says whether the password is still the same, and nothing else about it."""
+    return salted_hmac("shared.services.password_state", user.password, algorithm="sha256").hexdigest()[:32]
+
+
+def reset_member_password(*, organization_id: int, seller_id: int, password: str, state: str) -> None:
+    """A new password for the user who signs in as this seller: see ``credit.services.reset_seller_password``."""
+    user_id = member_of_seller(organization_id=organization_id, seller_id=seller_id).user_id
+    with transaction.atomic():
+        # Of two at once, the second finds what the first has set.
+        user = User.objects.select_for_update(no_key=True).get(pk=user_id)
+        if constant_time_compare(password_state(user), state):
+            set_password(user=user, new=password)
+        elif not user.check_password(password):
+            raise PasswordChanged("The password was changed meanwhile.")
 
 
 def set_preferences(*, user: User, language: str, time_zone: str, email: str) -> None:

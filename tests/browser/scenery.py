@@ -32,7 +32,7 @@ def set_up(address: str):
     """People by username, and the ids that paths are filled in with."""
     from django_tenants.utils import tenant_context
 
-    from credit.services import create_credit_request
+    from credit.services import create_credit_request, reject_credit_request, update_seller
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
     from recharge.services import sell_recharge
     from tenants.services import provision_organization
@@ -76,8 +76,20 @@ def set_up(address: str):
                 (sellers[4], 10_000_000, "برای عید"),
             )
         ]
+        rejected = create_credit_request(
+            organization=acme, seller_id=sellers[0], idempotency_key=uuid.uuid4().hex, amount=9_000_000, note="loan"
+        ).row
+        reject_credit_request(
+            organization=acme,
+            request_id=rejected.pk,
+            reason="Pay the last one first",
+            decided_by="owner",
+            decided_by_id=1,
+        )
+        update_seller(organization=acme, seller_id=sellers[-1], is_active=False)
         ids = {
             "request": requests[0].pk,
+            "rejected": rejected.pk,
             "seller": sellers[0],
             "recharge": Recharge.objects.filter(seller_id=sellers[0], status="succeeded").latest("pk").pk,
             "own_failed": Recharge.objects.filter(seller_id=sellers[0], status="failed").latest("pk").pk,

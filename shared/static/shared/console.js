@@ -35,7 +35,11 @@ function setButtons(form, off) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-opens], [data-closes], [data-fills], [data-copies], [data-prints]");
   if (!button) return;
-  if (button.dataset.opens) document.querySelector(button.dataset.opens).showModal();
+  if (button.dataset.opens) {
+    // A link leads, without script, to a page that asks the same as the dialog.
+    if (button.matches("a")) event.preventDefault();
+    document.querySelector(button.dataset.opens).showModal();
+  }
   if (button.hasAttribute("data-closes")) button.closest("dialog").close();
   if (button.dataset.fills) {
     const field = document.querySelector(button.dataset.fills);
