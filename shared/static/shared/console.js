@@ -53,7 +53,7 @@ function alertWith(text) {
   box.textContent = text;
   place.replaceChildren(box);
 }
-function isPolling(event) { return event.detail.elt && event.detail.elt.id === "balance-now"; }
+function isPolling(event) { return event.detail.elt && event.detail.elt.matches("#balance-now, [data-polls]"); }
 ["htmx:sendError", "htmx:timeout"].forEach((name) => document.addEventListener(name, (event) => {
   if (!isPolling(event)) alertWith(document.body.dataset.connectionLost);
 }));
