@@ -1,5 +1,6 @@
 """Charts drawn by pygal: SVG without script, without anything from elsewhere, in the reader's digits and direction."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,9 @@ import pygal
 from pygal.style import Style
 
 from shared.formats import format_number, is_persian
+
+# pygal has a finder of its plug-ins asked at every later import, of a kind that Python takes with a warning alone.
+sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
 
 Point = tuple[str, int]
 """A label and its value."""

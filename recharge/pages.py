@@ -118,7 +118,7 @@ def recharges(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "is_filtered": bool(filters),
-        "page": page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor")),
+        "page": page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor") or None),
         "query": _query_without_cursor(request),
     }
     return show(request, "recharge/recharges.html", context)

@@ -84,7 +84,7 @@ def _show_settings(request: HttpRequest, form: WindowForm, *, status: int = 200)
     context = {
         "operators": queries.terms_of_operators(),
         "largest": LARGEST_AMOUNT,
-        "page": page_of_rows(queries.gateways(), limit=GATEWAYS_SHOWN, cursor=request.GET.get("cursor")),
+        "page": page_of_rows(queries.gateways(), limit=GATEWAYS_SHOWN, cursor=request.GET.get("cursor") or None),
         "built_in": BUILT_IN_GATEWAY,
         "form": form,
     }
