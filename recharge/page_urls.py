@@ -3,7 +3,6 @@ from django.urls import path
 from recharge import bulk_pages, home_pages, pages, report_pages, sell_pages, seller_pages, settings_pages
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
-
 urlpatterns = [
     path("", home_pages.start, name="start"),
     path("today", home_pages.home, name="home"),
@@ -20,6 +19,16 @@ urlpatterns = [
     path("bulk/results.csv", bulk_pages.results, name="bulk_results"),
     path("sellers/<bigint:seller_id>", seller_pages.seller, name="seller"),
     path("recharges", pages.recharges, name="recharges"),
+    path("recharges.csv", pages.recharges_csv, name="recharges_csv"),
+    path("recharges/<any_uuid:recharge_id>", pages.recharge, name="recharge"),
+    path("recharges/<any_uuid:recharge_id>/resolve", pages.resolve, name="resolve"),
     path("reports", report_pages.reports, name="reports"),
+    path("reports.csv", report_pages.reports_csv, name="reports_csv"),
+    path("reports/chart.svg", report_pages.chart, name="report_chart"),
     path("settings", settings_pages.settings, name="settings"),
+    path("settings/duplicate-window", settings_pages.duplicate_window, name="duplicate_window"),
+    path("settings/new-gateway", settings_pages.new_gateway, name="new_gateway"),
+    path("settings/gateways/<str:name>", settings_pages.gateway, name="gateway"),
+    path("settings/gateways/<str:name>/delete", settings_pages.delete_gateway, name="delete_gateway"),
+    path("settings/operators/<str:operator>", settings_pages.operator, name="operator"),
 ]

@@ -1,11 +1,268 @@
-"""Recharges that were sold, as pages."""
+"""Recharges that were sold, as pages: the list with filters and exports, and one recharge with all there is of it."""
 
-from django.http import HttpRequest, HttpResponse
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
 
-from shared.consoles import page, show
+from django import forms
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from credit.models import Seller
+from recharge import queries, services, words
+from recharge.api import RECHARGE_COLUMNS
+from recharge.models import Recharge
+from recharge.queries import ANY_LATE
+from shared.consoles import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
+from shared.errors import InvalidRequest, NotFound, Problem
+from shared.exports import csv_response, pages_of
+from shared.formats import latin_digits, start_of_day
+from shared.forms import DayField, Form, PhoneNumberFormField, TextField
+from shared.idempotency import LONGEST_KEY
+from shared.messages import MESSAGES
+from shared.pagination import page_of_rows
+from shared.requests import request_id_of
 from shared.tokens import ADMIN, SELLER
+from tenants.routing import organization_of
+
+ROWS = 25
+
+_ANY: list[tuple[str, Any]] = [("", _("Any"))]
+
+
+class FilterForm(Form):
+    """The filters of the list and of its exports."""
+
+    status = forms.ChoiceField(label=_("State"), required=False, choices=[*_ANY, *words.STATUSES.items()])
+    operator = forms.ChoiceField(label=_("Operator"), required=False, choices=[*_ANY, *words.OPERATORS.items()])
+    phone_number = PhoneNumberFormField(required=False)
+    late = forms.ChoiceField(
+        label=_("Came late"),
+        required=False,
+        choices=[("", _("Either")), (ANY_LATE, _("Anything late")), *words.LATE.items()],
+    )
+    from_day = DayField(label=_("From day"), required=False)
+    to_day = DayField(label=_("To day"), required=False)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        first, last = cleaned.get("from_day"), cleaned.get("to_day")
+        if first and last and first > last:
+            self.add_error("to_day", _("This day is before the first one. Choose a later one."))
+        return cleaned
+
+    def filters(self) -> dict[str, Any]:
+        """What the query takes."""
+        given = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+        first, last = given.pop("from_day", None), given.pop("to_day", None)
+        if first:
+            given["created_from"] = start_of_day(first)
+        if last and last < date.max:
+            given["created_to"] = start_of_day(last + timedelta(days=1))
+        return given
+
+
+class AdminFilterForm(FilterForm):
+    """Of all sellers' recharges."""
+
+    seller = TextField(label=_("Seller (name or id)"), required=False, max_length=200)
+    idempotency_key = TextField(
+        label=_("Idempotency key"),
+        required=False,
+        max_length=LONGEST_KEY,
+        strip=False,
+        widget=forms.TextInput(attrs={"dir": "ltr", "autocomplete": "off"}),
+    )
+
+    def clean_seller(self) -> Seller | None:
+        written = latin_digits(self.cleaned_data["seller"])
+        if not written:
+            return None
+        found = queries.sellers_like(written)
+        if not found:
+            raise forms.ValidationError(_("There is no such seller. Write a part of the name, or the id."))
+        if len(found) > 1:
+            names = ", ".join(f"{seller.name} ({seller.pk})" for seller in found)
+            raise forms.ValidationError(
+                _("Several sellers are called so: %(names)s. Write the id of one."), params={"names": names}
+            )
+        return found[0]
+
+    def filters(self) -> dict[str, Any]:
+        given = super().filters()
+        seller = given.pop("seller", None)
+        return given | ({"seller_id": seller.pk} if seller else {})
+
+
+def _filter_form(request: HttpRequest) -> FilterForm:
+    """Bound to the address."""
+    return (AdminFilterForm if signed_in(request).role == ADMIN else FilterForm)(request.GET)
+
+
+def _narrowed(request: HttpRequest, filters: dict[str, Any]) -> dict[str, Any]:
+    """A seller sees the own ones, whatever the address says."""
+    own = signed_in(request).seller_id
+    return filters if own is None else filters | {"seller_id": own}
 
 
 @page(ADMIN, SELLER)
 def recharges(request: HttpRequest) -> HttpResponse:
-    return show(request, "shared/page.html")
+    """All recharges for an admin; a seller's own history."""
+    form = _filter_form(request)
+    filters = form.filters() if form.is_valid() else {}
+    rows = queries.recharges(**_narrowed(request, filters))
+    if signed_in(request).role == ADMIN:
+        rows = rows.select_related("seller")
+    context = {
+        "form": form,
+        "is_filtered": bool(filters),
+        "page": page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor") or None),
+        "query": _query_without_cursor(request),
+    }
+    return show(request, "recharge/recharges.html", context)
+
+
+def _query_without_cursor(request: HttpRequest) -> str:
+    """The filters as they stand in the address, for the exports' links."""
+    query = request.GET.copy()
+    query.pop("cursor", None)
+    return query.urlencode()
+
+
+@page(ADMIN, SELLER)
+def recharges_csv(request: HttpRequest) -> HttpResponseBase:
+    """The list with the same filters, all of it."""
+    return csv_response(
+        filename="recharges.csv",
+        columns=RECHARGE_COLUMNS,
+        pages=pages_of(organization_of(request), _rows_to_export(request)),
+        request_id=request_id_of(request),
+    )
+
+
+def _rows_to_export(request: HttpRequest) -> Any:
+    form = _filter_form(request)
+    if not form.is_valid():
+        raise InvalidRequest("A filter is wrong.")
+    filters = _narrowed(request, form.filters())
+
+    def rows(**after: Any) -> Any:
+        return queries.recharges(**filters).filter(**after)
+
+    return rows
+
+
+# --- One recharge -----------------------------------------------------------------------------------------------------
+
+_YOUNG = timedelta(minutes=2)
+
+
+class ResolutionForm(Form):
+    """Why an admin settles a recharge by hand, and what was known of it when the form was shown."""
+
+    status = forms.ChoiceField(
+        choices=[(Recharge.Status.SUCCEEDED.value, ""), (Recharge.Status.FAILED.value, "")], widget=forms.HiddenInput
+    )
+    seen = TextField(max_length=50, required=False, widget=forms.HiddenInput)
+    reason = TextField(
+        label=_("Reason"),
+        max_length=200,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text=_("What the operator said, and who said it. Of a failure, the seller is shown it."),
+    )
+
+
+@page(ADMIN, SELLER)
+def recharge(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
+    """All fields of one recharge, its entries and (for an admin) what was done to get it delivered.
+
+    Until it has ended, the page asks for this part of itself again and again: 204 while nothing has changed, so that
+    nothing moves under the reader's eyes.
+    """
+    account = signed_in(request)
+    row = queries.recharge_by_id(recharge_id, seller_id=account.seller_id)
+    attempts = queries.attempts_of(row.pk) if account.role == ADMIN else []
+    version = _version(row) + (f".{len(attempts)}.{attempts[-1].outcome}" if attempts else "")
+    if is_fragment(request) and request.GET.get("seen") == version:
+        return HttpResponse(status=204)
+    is_open = row.status in (Recharge.Status.PENDING, Recharge.Status.UNKNOWN)
+    context = {
+        "recharge": row,
+        "attempts": attempts,
+        "entries": queries.entries_of_recharge(row.pk),
+        "version": version,
+        "has_changed": is_fragment(request),
+        # What stays open for long is not asked about every two seconds for hours.
+        "seconds": (2 if timezone.now() - row.created_at < _YOUNG else 15) if is_open else None,
+    }
+    if is_fragment(request):
+        return show(request, "recharge/recharge_now.html", context)
+    if account.role == ADMIN:
+        context["seller"] = queries.seller_of(row)
+        context["resolutions"] = [
+            (one, ResolutionForm(initial={"status": one.status, "seen": _version(row)}, auto_id=f"id_{one.status}_%s"))
+            for one in words.resolutions_of(row)
+        ]
+    return show(request, "recharge/recharge.html", context)
+
+
+def _version(row: Recharge) -> str:
+    return f"{row.status}.{row.late}"
+
+
+@page(ADMIN, methods=FORM)
+def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
+    """Settles a recharge by hand, after it was said what that means for the money."""
+    row = queries.recharge_by_id(recharge_id, seller_id=None)
+    status = request.POST.get("status") or request.GET.get("status")
+    resolution = next((one for one in words.resolutions_of(row) if one.status == status), None)
+    if request.method != "POST":
+        if resolution is None:
+            raise NotFound("There is nothing to be resolved so.")
+        form = ResolutionForm(initial={"status": status, "seen": _version(row)})
+        return show(request, "recharge/resolve.html", {"recharge": row, "resolution": resolution, "form": form})
+    form = ResolutionForm(request.POST)
+    if not form.is_valid():
+        if resolution is None:
+            return redirect("recharge", recharge_id)
+        context = {"recharge": row, "resolution": resolution, "form": form}
+        return show(request, "recharge/resolve.html", context, status=status_of_form(form))
+    status = Recharge.Status(form.cleaned_data["status"])
+    # Who agreed to "no money moves" has not agreed to what it means by now. The same again is none: it changes nothing.
+    if form.cleaned_data["seen"] != _version(row) and (row.status != status or row.late == Recharge.Late.OWED):
+        return not_done(request, Changed(), "recharge", recharge_id)
+    try:
+        settled = services.resolve_recharge(
+            organization=organization_of(request),
+            recharge_id=recharge_id,
+            status=status,
+            reason=form.cleaned_data["reason"],
+            by=signed_in(request).username,
+        )
+    except Problem as problem:
+        if resolution is None:
+            return not_done(request, problem, "recharge", recharge_id)
+        add_problem(form, problem)
+        context = {"recharge": row, "resolution": resolution, "form": form}
+        return show(request, "recharge/resolve.html", context, status=status_of_form(form))
+    return done(request, words.SETTLEMENTS[settled.settlement], "recharge", recharge_id)
+
+
+class Changed(Problem):
+    """409: a recharge is no longer as it was when its form was shown."""
+
+    status, code, title = 409, "recharge_changed", "Recharge changed"
+
+
+MESSAGES.update(
+    {
+        "already_settled": _("This recharge has ended for good; nothing was done. Look at how it ended."),
+        "balance_limit_exceeded": _(
+            "The seller's balance would pass the largest there is; nothing was done. Let the seller spend some of it."
+        ),
+        "recharge_changed": _("This recharge has changed meanwhile; nothing was done. Look at it, and decide anew."),
+        "seller_busy": _("Too much is going on for this seller just now; nothing was done. Try again in a moment."),
+    }
+)

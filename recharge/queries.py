@@ -8,16 +8,19 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
 
-from credit.models import Entry
-from credit.queries import entries, filtered
+from credit.models import Entry, Seller
+from credit.queries import entries, filtered, seller_by_id
 from recharge.models import BUILT_IN_GATEWAY, Attempt, GatewaySettings, OperatorSettings, Recharge, Settings
 from recharge.operators import Operator
 from shared.errors import NotFound
+from shared.fields import LARGEST_ID
 
 ANY_LATE = "any"
 
 MOST_ATTEMPTS = 100
 """Attempts of one recharge that are shown; what nobody can say the end of is inquired about day after day."""
+
+_ENTRY_KINDS = (Entry.Kind.RECHARGE, Entry.Kind.REFUND, Entry.Kind.LATE_CHARGE, Entry.Kind.REVERSAL)
 
 _RECONCILE = (Path(__file__).parent / "sql" / "reconcile.sql").read_text()
 
@@ -210,6 +213,24 @@ def attempts_of(recharge_id: UUID) -> list[Attempt]:
     return list(Attempt.objects.filter(recharge_id=recharge_id).order_by("-number")[:MOST_ATTEMPTS])[::-1]
 
 
+def entries_of_recharge(recharge_id: UUID) -> list[Entry]:
+    """What was posted for a recharge, in order: four entries at most."""
+    return list(Entry.objects.filter(kind__in=_ENTRY_KINDS, reference=recharge_id).order_by("number"))
+
+
+def seller_of(recharge: Recharge) -> Seller:
+    """The one who sold it."""
+    return seller_by_id(recharge.seller_id)
+
+
+def sellers_like(written: str, *, most: int = 5) -> list[Seller]:
+    """The seller with this id, or a few whose name has this in it; only those of just this name, if there are any."""
+    if written.isascii() and written.isdigit():
+        return list(Seller.objects.filter(pk=int(written))) if int(written) <= LARGEST_ID else []
+    found = list(Seller.objects.filter(name__icontains=written).order_by("pk")[:most])
+    return [seller for seller in found if seller.name == written] or found
+
+
 def prospect_of(*, seller_id: int, phone_number: str, operator: str, amount: int) -> Prospect:
     """Looks at what a sale would be decided by. The next moment it may be otherwise.
 
@@ -238,6 +259,11 @@ def settings() -> Settings:
 def gateways() -> QuerySet[GatewaySettings]:
     """All gateways that were set up; the built-in one is not among them."""
     return GatewaySettings.objects.all()
+
+
+def gateway_names(*, most: int) -> list[str]:
+    """Names of gateways that were set up, the newest ones if there are more than ``most``."""
+    return list(GatewaySettings.objects.order_by("-pk").values_list("name", flat=True)[:most])
 
 
 def gateway_by_name(name: str) -> GatewaySettings:

@@ -13,6 +13,13 @@ from recharge import queries, settings_services
 from recharge.api import acting_username
 from recharge.models import BUILT_IN_GATEWAY, LONGEST_WINDOW, GatewaySettings, Settings
 from recharge.operators import Operator
+from recharge.settings_services import (
+    GATEWAY_NAME,
+    KEY_ID,
+    LONGEST_TIMEOUT_MS,
+    MOST_AMOUNTS,
+    SHORTEST_TIMEOUT_MS,
+)
 from shared.errors import NotFound
 from shared.fields import PasswordField, StrictSerializer, StringField, WholeNumberField
 from shared.money import TomansField
@@ -21,9 +28,6 @@ from shared.parsers import body_of
 from shared.permissions import IsOrganizationAdmin
 from shared.views import APIView
 from tenants.routing import organization_of
-
-MOST_AMOUNTS = 100
-"""Amounts in an operator's list."""
 
 
 class SettingsSerializer(serializers.Serializer[Settings]):
@@ -65,20 +69,18 @@ class _GatewayOptionsSerializer(StrictSerializer):
         max_length=100,
         required=False,
         allow_blank=True,
-        validators=[RegexValidator(r"^[!-~]*\Z", "This must be printable ASCII without blanks.")],
+        validators=[RegexValidator(KEY_ID, "This must be printable ASCII without blanks.")],
         help_text="Tells the operator whose signature it is.",
     )
     secret = PasswordField(required=False, help_text="What requests are signed with; it is never shown.")
-    connect_timeout_ms = WholeNumberField(least=100, most=15_000, required=False)
-    read_timeout_ms = WholeNumberField(least=100, most=15_000, required=False)
+    connect_timeout_ms = WholeNumberField(least=SHORTEST_TIMEOUT_MS, most=LONGEST_TIMEOUT_MS, required=False)
+    read_timeout_ms = WholeNumberField(least=SHORTEST_TIMEOUT_MS, most=LONGEST_TIMEOUT_MS, required=False)
 
 
 class NewGatewaySerializer(_GatewayOptionsSerializer):
     name = StringField(
         max_length=50,
-        validators=[
-            RegexValidator(r"^[a-z0-9][a-z0-9_-]*\Z", "A name is of lower-case letters, digits, hyphens, underscores.")
-        ],
+        validators=[RegexValidator(GATEWAY_NAME, "A name is of lower-case letters, digits, hyphens, underscores.")],
     )
     kind = serializers.ChoiceField(GatewaySettings.Kind.choices)
 

@@ -1,11 +1,313 @@
-"""What an organization settles, as pages."""
+"""What an organization settles, as pages: operators and their amounts, gateways, the guard against slips."""
 
+from typing import Any
+
+from django import forms
+from django.core.validators import RegexValidator
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 
-from shared.consoles import page, show
+from recharge import queries, settings_services, words
+from recharge.models import BUILT_IN_GATEWAY, LONGEST_WINDOW, GatewaySettings
+from recharge.operators import Operator
+from recharge.settings_services import (
+    GATEWAY_NAME,
+    KEY_ID,
+    LONGEST_TIMEOUT_MS,
+    MOST_AMOUNTS,
+    SHORTEST_TIMEOUT_MS,
+)
+from shared.consoles import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
+from shared.errors import NotFound, Problem
+from shared.formats import format_number, latin_digits
+from shared.forms import Form, TextField, TomansFormField
+from shared.messages import FIELD_MESSAGES, MESSAGES
+from shared.money import LARGEST_AMOUNT
+from shared.pagination import page_of_rows
 from shared.tokens import ADMIN
+from tenants.routing import organization_of
+
+GATEWAYS_SHOWN = 25
+GATEWAYS_TO_CHOOSE_FROM = 200
+
+
+def _acting(request: HttpRequest) -> dict[str, Any]:
+    return {"organization": organization_of(request), "by": signed_in(request).username}
+
+
+class WholeNumberFormField(forms.IntegerField):
+    """A whole number of a range, in any digits."""
+
+    def __init__(self, *, least: int, most: int, **kwargs: Any) -> None:
+        widget = forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "dir": "ltr", "maxlength": 10})
+        super().__init__(min_value=least, max_value=most, widget=widget, **kwargs)
+        said = _("Write a whole number from %(least)s to %(most)s.")
+        self._said = said
+        self._least, self._most = least, most
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return super().clean(latin_digits(str(value or "")))
+        except forms.ValidationError as error:
+            if error.code == "required":
+                raise
+            numbers = {"least": format_number(self._least), "most": format_number(self._most)}
+            raise forms.ValidationError(self._said, code="invalid", params=numbers) from None
+
+
+class WindowForm(Form):
+    duplicate_window = WholeNumberFormField(
+        label=_("Seconds"),
+        least=0,
+        most=LONGEST_WINDOW,
+        help_text=_("From 0 (nothing is held back) to 86,400 (a day). Two or three minutes are usual: 120 to 180."),
+    )
 
 
 @page(ADMIN)
 def settings(request: HttpRequest) -> HttpResponse:
-    return show(request, "shared/page.html")
+    """All that is settled, each with the way to change it."""
+    return _show_settings(request, WindowForm(initial={"duplicate_window": queries.settings().duplicate_window}))
+
+
+@page(ADMIN, methods=FORM)
+def duplicate_window(request: HttpRequest) -> HttpResponse:
+    """Changes the guard against slips."""
+    form = WindowForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        settings_services.change_settings(**_acting(request), **form.cleaned_data)
+        return done(request, _("Saved. It holds from the next sale on."), "settings")
+    return _show_settings(request, form, status=status_of_form(form))
+
+
+def _show_settings(request: HttpRequest, form: WindowForm, *, status: int = 200) -> HttpResponse:
+    context = {
+        "operators": queries.terms_of_operators(),
+        "largest": LARGEST_AMOUNT,
+        "page": page_of_rows(queries.gateways(), limit=GATEWAYS_SHOWN, cursor=request.GET.get("cursor") or None),
+        "built_in": BUILT_IN_GATEWAY,
+        "form": form,
+    }
+    return show(request, "recharge/settings.html", context, status=status)
+
+
+# --- Gateways ---------------------------------------------------------------------------------------------------------
+
+
+class HttpGatewayForm(Form):
+    """What an http gateway has; the service checks the address."""
+
+    url = TextField(
+        label=_("Address"),
+        max_length=2000,
+        widget=forms.TextInput(attrs={"dir": "ltr", "inputmode": "url", "autocomplete": "off"}),
+        help_text=_("It begins with https:// and has no user, password, query or fragment in it."),
+    )
+    key_id = TextField(
+        label=_("Key id"),
+        max_length=100,
+        required=False,
+        validators=[RegexValidator(KEY_ID, _("Use letters, digits and signs of ASCII, without blanks."))],
+        widget=forms.TextInput(attrs={"dir": "ltr", "autocomplete": "off"}),
+        help_text=_("Sent with each request, so that the operator knows whose signature it is."),
+    )
+    secret = forms.CharField(
+        label=_("Secret"),
+        max_length=1024,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "dir": "ltr"}),
+        help_text=_("What requests are signed with. It is kept encrypted and never shown again."),
+    )
+    connect_timeout_ms = WholeNumberFormField(
+        label=_("Time to connect (ms)"), least=SHORTEST_TIMEOUT_MS, most=LONGEST_TIMEOUT_MS, initial=3000
+    )
+    read_timeout_ms = WholeNumberFormField(
+        label=_("Time to answer (ms)"),
+        least=SHORTEST_TIMEOUT_MS,
+        most=LONGEST_TIMEOUT_MS,
+        initial=10_000,
+        help_text=_("After that it is not known whether the recharge was delivered, and the gateway is asked later."),
+    )
+
+
+_NAME = TextField(
+    label=_("Name"),
+    max_length=50,
+    validators=[RegexValidator(GATEWAY_NAME, _("Use lower-case letters, digits, hyphens and underscores alone."))],
+    widget=forms.TextInput(attrs={"dir": "ltr", "autocomplete": "off", "autocapitalize": "none"}),
+    help_text=_("It stays for good, since recharges refer to it. For example: mci-direct"),
+)
+
+
+class NewGatewayForm(Form):
+    name = _NAME
+
+
+class NewHttpGatewayForm(HttpGatewayForm):
+    name = _NAME
+    field_order = ("name",)
+
+
+@page(ADMIN, methods=FORM)
+def new_gateway(request: HttpRequest) -> HttpResponse:
+    """Sets up a gateway; what it needs goes by its kind, which the address says."""
+    kind = request.GET.get("kind", GatewaySettings.Kind.HTTP.value)
+    if kind not in words.KINDS:
+        raise NotFound("There is no such kind of gateway.")
+    form_class = NewHttpGatewayForm if kind == GatewaySettings.Kind.HTTP else NewGatewayForm
+    form = form_class(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            settings_services.create_gateway(**_acting(request), kind=kind, **form.cleaned_data)
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            message = _("The gateway is set up. Nothing goes through it until an operator is given to it.")
+            return done(request, message, "settings")
+    context = {"form": form, "kind": kind, "kinds": list(words.KINDS)}
+    return show(request, "recharge/new_gateway.html", context, status=status_of_form(form))
+
+
+@page(ADMIN, methods=FORM)
+def gateway(request: HttpRequest, name: str) -> HttpResponse:
+    """One gateway: what may be changed of it, and its end."""
+    row = queries.gateway_by_name(name)
+    context: dict[str, Any] = {"gateway": row}
+    if row.kind != GatewaySettings.Kind.HTTP:
+        return show(request, "recharge/gateway.html", context)
+    kept = {"url": row.url, "key_id": row.key_id}
+    times = {"connect_timeout_ms": row.connect_timeout_ms, "read_timeout_ms": row.read_timeout_ms}
+    form = HttpGatewayForm(request.POST or None, initial=kept | times)
+    secret = form.fields["secret"]
+    secret.required = False
+    secret.help_text = str(_("Leave it empty to keep the one that is there, which is never shown."))
+    if request.method == "POST" and form.is_valid():
+        changes = dict(form.cleaned_data)
+        changes["secret"] = changes["secret"] or None
+        try:
+            settings_services.change_gateway(**_acting(request), name=name, **changes)
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            return done(request, _("Saved. Within seconds it holds for what is under way, too."), "gateway", name)
+    return show(request, "recharge/gateway.html", context | {"form": form}, status=status_of_form(form))
+
+
+@page(ADMIN, methods=FORM)
+def delete_gateway(request: HttpRequest, name: str) -> HttpResponse:
+    """Deletes a gateway that nothing needs any longer; asked for, it asks whether that is meant."""
+    if request.method != "POST":
+        return show(request, "recharge/delete_gateway.html", {"gateway": queries.gateway_by_name(name)})
+    try:
+        settings_services.delete_gateway(**_acting(request), name=name)
+    except NotFound:
+        pass  # gone: that is what was asked for
+    except Problem as problem:
+        return not_done(request, problem, "gateway", name)
+    return done(request, _("The gateway is deleted."), "settings")
+
+
+# --- Operators --------------------------------------------------------------------------------------------------------
+
+
+class AmountsField(forms.Field):
+    """Amounts of Tomans, one a line, in any digits and grouping."""
+
+    widget = forms.Textarea(attrs={"rows": 6, "dir": "ltr", "inputmode": "text", "autocomplete": "off"})
+
+    def to_python(self, value: Any) -> list[int]:
+        lines = [line for line in str(value or "")[:10_000].splitlines() if line.strip()]
+        if len(lines) > MOST_AMOUNTS:
+            raise forms.ValidationError(_("These are more than 100 amounts. Write fewer."), code="max_length")
+        one = TomansFormField()
+        return [one.clean(line) for line in lines]
+
+
+class OperatorForm(Form):
+    """Through which gateway, and which amounts."""
+
+    ANY, LIST = "range", "list"
+
+    gateway = forms.ChoiceField(label=_("Delivered through"))
+    sold = forms.ChoiceField(
+        label=_("What is sold"),
+        choices=[(ANY, _("Any amount between two")), (LIST, _("Only certain amounts"))],
+        widget=forms.RadioSelect,
+    )
+    least_amount = TomansFormField(label=_("Least amount (Tomans)"), required=False)
+    most_amount = TomansFormField(label=_("Most amount (Tomans)"), required=False)
+    amounts = AmountsField(
+        label=_("Certain amounts (Tomans)"), required=False, help_text=_("One a line; at most 100 of them.")
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("sold") == self.LIST and "amounts" in cleaned and not cleaned["amounts"]:
+            self.add_error("amounts", _("Write the amounts that are sold, one a line."))
+        return cleaned
+
+    def changes(self) -> dict[str, Any]:
+        """What the service takes. An end of the range that is left empty is open."""
+        cleaned = self.cleaned_data
+        if cleaned["sold"] == self.LIST:
+            return {"gateway": cleaned["gateway"], "amounts": cleaned["amounts"]}
+        return {
+            "gateway": cleaned["gateway"],
+            "least_amount": cleaned["least_amount"] or 1,
+            "most_amount": cleaned["most_amount"] or LARGEST_AMOUNT,
+        }
+
+
+@page(ADMIN, methods=FORM)
+def operator(request: HttpRequest, operator: str) -> HttpResponse:
+    """What is settled for one operator."""
+    try:
+        known = Operator(operator)
+    except ValueError:
+        raise NotFound("There is no such operator.") from None
+    terms = queries.terms_of_operator(known)
+    names = {BUILT_IN_GATEWAY, terms.gateway, *queries.gateway_names(most=GATEWAYS_TO_CHOOSE_FROM)}
+    form = OperatorForm(request.POST or None, initial=_initial(terms))
+    form.fields["gateway"].choices = [(name, name) for name in sorted(names)]  # type: ignore[attr-defined]
+    if request.method == "POST" and form.is_valid():
+        try:
+            settings_services.change_operator(**_acting(request), operator=known, **form.changes())
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            return done(request, _("Saved. It holds from the next sale on."), "settings")
+    return show(request, "recharge/operator.html", {"form": form, "terms": terms}, status=status_of_form(form))
+
+
+def _initial(terms: queries.OperatorTerms) -> dict[str, Any]:
+    if terms.amounts:
+        written = "\n".join(format_number(amount) for amount in terms.amounts)
+        return {"gateway": terms.gateway, "sold": OperatorForm.LIST, "amounts": written}
+    return {
+        "gateway": terms.gateway,
+        "sold": OperatorForm.ANY,
+        "least_amount": format_number(terms.least_amount) if terms.least_amount > 1 else "",
+        "most_amount": format_number(terms.most_amount) if terms.most_amount < LARGEST_AMOUNT else "",
+    }
+
+
+MESSAGES.update(
+    {
+        "gateway_exists": _("There is a gateway of this name already. Choose another name."),
+        "gateway_in_use": _(
+            "This gateway is still needed: an operator has it, or recharges are under way through it. Give its "
+            "operators another gateway, wait until nothing is under way, and try again."
+        ),
+    }
+)
+FIELD_MESSAGES.update(
+    {
+        "amounts_and_range": _("Choose certain amounts or a range, not both."),
+        "invalid_url": _("Write an https:// address without a user, a password, a query or a fragment."),
+        "least_above_most": _("The least amount is above the most. Make it smaller, or the most larger."),
+        "not_of_this_kind": _("A gateway of this kind has none. Leave it empty."),
+        "repeated": _("An amount is there twice. Remove one of them."),
+        "reserved": _("This is the name of the gateway that is always there. Choose another name."),
+        "unknown_gateway": _("This gateway is gone. Choose another one."),
+    }
+)

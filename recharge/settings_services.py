@@ -25,6 +25,14 @@ from tenants.models import Organization
 
 _log = structlog.get_logger("recharge.settings")
 
+# What is checked of a form's fields and of a body's before they come here.
+GATEWAY_NAME = r"^[a-z0-9][a-z0-9_-]*\Z"
+KEY_ID = r"^[!-~]*\Z"
+"""Printable ASCII without blanks: it is sent in a header."""
+SHORTEST_TIMEOUT_MS, LONGEST_TIMEOUT_MS = 100, 15_000
+MOST_AMOUNTS = 100
+"""Amounts in an operator's list."""
+
 
 class GatewayExists(Problem):
     """409: the organization has a gateway of this name."""

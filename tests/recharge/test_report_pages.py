@@ -1,0 +1,334 @@
+"""Reports as pages: what is summed up, of which days, and how it is drawn."""
+
+import csv
+import io
+import re
+import uuid
+from base64 import b64encode
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from psycopg2 import sql
+
+from credit.models import Seller
+from recharge.models import Recharge
+from recharge.reports import Sums, report
+from recharge.services import settle_recharge
+from shared.models import User
+from tests.http import Answer
+from tests.locks import sell_pending
+from tests.queries import queries_of
+from tests.visitor import Visitor
+from tests.world import Organization, give_credit, make_seller
+
+MARKUP = '"><script>alert(1)</script><img src=x>'
+
+
+@pytest.fixture
+def funded(acme: Organization) -> Organization:
+    """acme, whose two sellers have 100,000 Tomans each."""
+    give_credit(acme.row, acme.member.id, 100_000)
+    give_credit(acme.row, acme.neighbour.id, 100_000)
+    return acme
+
+
+def tables_of(answer: Answer) -> list[list[list[str]]]:
+    """The rows of each table, a list of cells each."""
+    assert answer.status == 200, answer
+    return [
+        [
+            [re.sub(r"<[^>]*>", "", cell).strip() for cell in re.findall(r"(?s)<t[hd][^>]*>(.*?)</t[hd]>", row)]
+            for row in re.findall(r"(?s)<tr[^>]*>(.*?)</tr>", table)
+        ]
+        for table in re.findall(r"(?s)<table[^>]*>(.*?)</table>", answer.body.decode())
+    ]
+
+
+def write_recharge(organization: Organization, moment: datetime, status: str = "succeeded", amount: int = 1000) -> None:
+    """A recharge of some other time, with the entries that belong to it; posted at that time as a sale is now."""
+    recharge_id = sell_pending(organization.row, organization.member.id, amount)
+    if status != "pending":
+        settle_recharge(
+            organization=organization.row,
+            recharge_id=recharge_id,
+            status=Recharge.Status(status),
+            failure="no" if status == "failed" else "",
+        )
+    moved = uuid.UUID(int=(int(moment.timestamp() * 1000) << 80) | (recharge_id.int & (1 << 80) - 1))
+    with connection.cursor() as cursor:
+        schema = sql.Identifier(organization.row.schema_name)
+        cursor.execute(sql.SQL("ALTER TABLE {}.credit_entry DISABLE TRIGGER credit_entry_append_only").format(schema))
+        cursor.execute(
+            sql.SQL("UPDATE {}.credit_entry SET reference = %s WHERE reference = %s").format(schema),
+            [str(moved), str(recharge_id)],
+        )
+        cursor.execute(sql.SQL("ALTER TABLE {}.credit_entry ENABLE TRIGGER credit_entry_append_only").format(schema))
+        cursor.execute(
+            sql.SQL("UPDATE {}.recharge_recharge SET id = %s, created_at = %s WHERE id = %s").format(schema),
+            [str(moved), moment, str(recharge_id)],
+        )
+
+
+def at(day: int, hour: int, minute: int = 0) -> datetime:
+    """A moment of March 2026, UTC."""
+    return datetime(2026, 3, day, hour, minute, tzinfo=UTC)
+
+
+def test_it_sums_up_by_day_by_operator_and_by_seller(funded: Organization) -> None:
+    assert funded.neighbour.sell(7000, phone_number="09351234567").status == 201
+    write_recharge(funded, timezone.now() - timedelta(seconds=1), "succeeded", 1000)
+    write_recharge(funded, timezone.now() - timedelta(seconds=1), "failed", 2000)
+    write_recharge(funded, timezone.now() - timedelta(seconds=1), "unknown", 3000)
+    write_recharge(funded, timezone.now() - timedelta(seconds=1), "pending", 4000)
+    days, operators, sellers = tables_of(Visitor.signed_in(funded.owner).get("/reports"))
+    # Today's and yesterday's may be one row or two around midnight; the total is sure.
+    assert days[-1] == ["Total", "2", "8,000", "1", "33.3\u00a0%", "2"]
+    assert len(days) == 1 + 7 + 1
+    assert operators[1:] == [
+        ["Irancell (MTN)", "1", "7,000", "0", "0.0\u00a0%", "0"],
+        ["TeleKish", "1", "1,000", "1", "50.0\u00a0%", "2"],
+        days[-1],
+    ]
+    assert sellers[1:] == [
+        ["neighbour", "1", "7,000", "0", "0.0\u00a0%", "0"],
+        ["member", "1", "1,000", "1", "50.0\u00a0%", "2"],
+        days[-1],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        ("UTC", {1: 1, 2: 2, 3: 1}),
+        ("Asia/Tehran", {1: 1, 2: 1, 3: 2}),  # +03:30
+        ("America/Los_Angeles", {1: 2, 2: 2}),  # -08:00
+    ],
+)
+def test_days_are_days_of_the_readers_zone(funded: Organization, zone: str, expected: dict[int, int]) -> None:
+    for moment in (at(1, 12), at(2, 7, 59), at(2, 20, 30), at(3, 7, 59)):
+        write_recharge(funded, moment)
+    User.objects.filter(pk=funded.owner.user.pk).update(time_zone=zone)
+    days, *_ = tables_of(Visitor.signed_in(funded.owner).get("/reports?from_day=2026-03-01&to_day=2026-03-04"))
+    sold = {int(row[0][-2:]): int(row[1]) for row in days[1:-1]}
+    assert sold == {day: expected.get(day, 0) for day in (1, 2, 3, 4)}
+
+
+def test_the_edges_of_the_range_are_sharp(funded: Organization) -> None:
+    first, last = at(2, 0), at(4, 0)
+    for moment in (
+        first - timedelta(microseconds=1),
+        first,
+        last - timedelta(microseconds=1),
+        last,
+    ):
+        write_recharge(funded, moment)
+    with funded.context, timezone.override("UTC"):
+        found = report(first=date(2026, 3, 2), last=date(2026, 3, 3), most_sellers=10)
+    assert found.total == Sums(sold=2, amount=2000)
+    assert found.days == {date(2026, 3, 2): Sums(1, 1000), date(2026, 3, 3): Sums(1, 1000)}
+
+
+def test_a_day_of_23_hours_is_one_day(funded: Organization) -> None:
+    """In Berlin the clocks went forward on 29 March 2026, at 01:00 UTC."""
+    write_recharge(funded, at(28, 22, 59))
+    write_recharge(funded, at(28, 23))
+    write_recharge(funded, at(29, 21, 59))
+    write_recharge(funded, at(29, 22))
+    with funded.context, timezone.override("Europe/Berlin"):
+        found = report(first=date(2026, 3, 28), last=date(2026, 3, 30), most_sellers=10)
+    assert [sums.sold for sums in found.days.values()] == [1, 2, 1]
+
+
+def test_without_sales_each_day_is_zero_and_the_page_says_what_to_do(acme: Organization) -> None:
+    answer = Visitor.signed_in(acme.owner).get("/reports?from_day=2026-03-01&to_day=2026-03-03")
+    (days,) = tables_of(answer)
+    assert days[1:] == [[day, "0", "0", "0", "–", "0"] for day in ("2026-03-01", "2026-03-02", "2026-03-03", "Total")]
+    assert answer.body.decode().count("Nothing was sold on these days") == 2
+
+
+def test_wrong_days_are_said_beside_their_field(acme: Organization) -> None:
+    visitor = Visitor.signed_in(acme.owner)
+    for query, said in (
+        ("from_day=nonsense", "Write a day like"),
+        ("from_day=%00&to_day=2026-03-01", "Write a day like"),
+        ("to_day=2026-02-30", "Write a day like"),
+        ("from_day=2026-03-02&to_day=2026-03-01", "not before the first"),
+        ("from_day=2026-03-01&to_day=2026-06-01", "more than 92 days"),
+        ("from_day=1900-01-01", "no days to report"),
+        ("to_day=9999-12-31", "no days to report"),
+        ("from_day=9999-12-31", "no days to report"),
+        ("to_day=0001-01-01", "no days to report"),
+    ):
+        answer = visitor.get(f"/reports?{query}")
+        assert answer.status == 200
+        assert said in answer.body.decode(), query
+        assert len(tables_of(answer)[0]) == 1 + 7 + 1
+        assert visitor.get(f"/reports.csv?{query}").status == 400
+        assert visitor.get(f"/reports/chart.svg?{query}").status == 400
+    assert len(tables_of(visitor.get("/reports?from_day=2026-03-01&to_day=2026-05-31"))[0]) == 1 + 92 + 1
+    assert len(tables_of(visitor.get("/reports?from_day=1404/12/10&to_day=۱۴۰۴/۱۲/۱۱"))[0]) == 1 + 2 + 1
+
+
+def test_of_many_sellers_those_that_sold_most(funded: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    third = make_seller(funded.row, "Third", 10_000)
+    sell_pending(funded.row, third.pk, 9000)
+    funded.member.sell(1000)
+    funded.neighbour.sell(2000)
+    today = timezone.localdate()
+    with funded.context:
+        found = report(first=today - timedelta(days=1), last=today + timedelta(days=1), most_sellers=2)
+    assert [name for _, name, _ in found.sellers] == ["neighbour", "member"]
+    assert found.total == Sums(2, 3000, 0, 1)
+    rows = csv.DictReader(io.StringIO(Visitor.signed_in(funded.owner).get("/reports.csv?by=seller").body.decode()))
+    assert [(row["seller"], row["succeeded"], row["amount"], row["open"]) for row in rows] == [
+        ("neighbour", "1", "2000", "0"),
+        ("member", "1", "1000", "0"),
+        ("Third", "0", "0", "1"),
+    ]
+
+
+def test_each_table_can_be_exported(funded: Organization) -> None:
+    write_recharge(funded, at(2, 8))
+    visitor = Visitor.signed_in(funded.owner)
+    query = "from_day=2026-03-01&to_day=2026-03-02"
+    assert visitor.get(f"/reports.csv?by=day&{query}").body.decode().splitlines() == [
+        "day,succeeded,amount,failed,open",
+        "2026-03-01,0,0,0,0",
+        "2026-03-02,1,1000,0,0",
+    ]
+    assert visitor.get(f"/reports.csv?by=operator&{query}").body.decode().splitlines() == [
+        "operator,succeeded,amount,failed,open",
+        "telekish,1,1000,0,0",
+    ]
+    assert visitor.get(f"/reports.csv?by=seller&{query}").body.decode().splitlines() == [
+        "seller_id,seller,succeeded,amount,failed,open",
+        f"{funded.member.id},member,1,1000,0,0",
+    ]
+    page = visitor.get(f"/reports?{query}").body.decode()
+    assert f'href="/reports.csv?by=seller&amp;{query.replace("&", "&amp;")}"' in page
+
+
+@pytest.mark.parametrize("by", ["day", "operator", "seller"])
+@pytest.mark.parametrize("language", ["en", "fa"])
+@pytest.mark.parametrize("days", [1, 92])
+def test_a_chart_is_svg_with_nothing_in_it_that_acts(funded: Organization, by: str, language: str, days: int) -> None:
+    with funded.context:
+        Seller.objects.filter(pk=funded.member.id).update(name=MARKUP)
+    write_recharge(funded, at(2, 8), amount=12_000)
+    User.objects.filter(pk=funded.owner.user.pk).update(language=language)
+    last = date(2026, 3, 2) + timedelta(days=days - 1)
+    answer = Visitor.signed_in(funded.owner).get(f"/reports/chart.svg?by={by}&from_day=2026-03-02&to_day={last}")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "image/svg+xml")
+    assert "no-store" in answer.headers["Cache-Control"]
+    root = ElementTree.fromstring(answer.body)
+    # The page's policy lets its looks in, by their hash, and no other.
+    sheets = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}style") if element.text]
+    hashes = [b64encode(sha256(sheet.encode()).digest()).decode() for sheet in sheets]
+    allowed = re.findall(r"style-src ([^;]*)", answer.headers["Content-Security-Policy"])
+    assert allowed == [" ".join(["'self'", *(f"'sha256-{one}'" for one in hashes)])]
+    assert len(hashes) == 1
+    assert b" style=" not in answer.body
+    kinds = {element.tag.rpartition("}")[2] for element in root.iter()}
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert {"rect", "text", "style"} <= kinds
+    assert kinds.isdisjoint({"script", "a", "image", "foreignObject", "use", "animate"})
+    for element in root.iter():
+        assert not [name for name in element.attrib if name.lower().startswith("on") or name.endswith("href")]
+    assert "@import" not in answer.body.decode()
+    assert "url(" not in answer.body.decode()
+    text = " ".join(root.itertext())
+    # Where the reader writes Persian, there is no Latin digit in what is drawn.
+    drawn = " ".join(element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text"))
+    if language == "fa":
+        assert re.search("[۰-۹]", drawn)
+        assert not re.search("[0-9]", drawn.replace("alert(1)", ""))
+    else:
+        assert "12,000" in text
+    if by == "seller":
+        assert "<script>" in text
+
+
+def test_days_are_drawn_in_the_order_in_which_they_are_read(funded: Organization) -> None:
+    write_recharge(funded, at(1, 8))
+    first = {}
+    for language in ("en", "fa"):
+        User.objects.filter(pk=funded.owner.user.pk).update(language=language)
+        path = "/reports/chart.svg?by=day&from_day=2026-03-01&to_day=2026-03-02"
+        root = ElementTree.fromstring(Visitor.signed_in(funded.owner).get(path).body)
+        bars = [one for one in root.iter("{http://www.w3.org/2000/svg}rect") if "rect" in one.get("class", "").split()]
+        tall = max(bars, key=lambda bar: float(bar.get("height", "0")))
+        first[language] = float(tall.get("x", "0"))
+    assert first["en"] < first["fa"]
+
+
+def test_the_page_shows_each_chart_with_words_beside_it(funded: Organization) -> None:
+    write_recharge(funded, at(2, 8))
+    visitor = Visitor.signed_in(funded.owner)
+    page = visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-02").body.decode()
+    images = re.findall(r'<img src="(/reports/chart\.svg[^"]*)"[^>]*alt="([^"]+)"', page)
+    assert [re.findall(r"by=(\w+)", address)[0] for address, _ in images] == ["day", "operator", "seller"]
+    for address, _ in images:
+        assert visitor.get(address.replace("&amp;", "&")).status == 200
+
+
+@pytest.mark.parametrize("by", ["", "nonsense", "%00", "Day"])
+def test_there_are_three_ways_to_sum_up(acme: Organization, by: str) -> None:
+    visitor = Visitor.signed_in(acme.owner)
+    assert visitor.get(f"/reports.csv?by={by}").status == 400
+    assert visitor.get(f"/reports/chart.svg?by={by}").status == 400
+
+
+def test_stored_markup_is_text(funded: Organization) -> None:
+    with funded.context:
+        Seller.objects.filter(pk=funded.member.id).update(name=MARKUP)
+    funded.member.sell(1000)
+    page = Visitor.signed_in(funded.owner).get("/reports").body.decode()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    page = Visitor.signed_in(funded.owner).get(f"/reports?from_day={quote(MARKUP)}").body.decode()
+    assert "<script>alert" not in page
+
+
+def test_reports_are_for_the_organizations_admins(funded: Organization, globex: Organization) -> None:
+    funded.member.sell(1000)
+    for path in ("/reports", "/reports.csv", "/reports/chart.svg"):
+        assert Visitor.signed_in(funded.member).get(path).status == 404
+        assert Visitor(funded.anyone).get(path).status == 302
+    assert "member" not in Visitor.signed_in(globex.owner).get("/reports.csv?by=seller").body.decode()
+
+
+def test_a_report_costs_one_query(funded: Organization) -> None:
+    for _ in range(3):
+        funded.member.sell(1000)
+        funded.neighbour.sell(1000, phone_number="09351234567")
+    # The session, the account, the sums of all three tables.
+    for path in ("/reports", "/reports?from_day=2026-10-01&to_day=2026-11-30", "/reports.csv", "/reports/chart.svg"):
+        assert len(queries_of(funded.owner, path)) == 3, path
+
+
+def test_a_report_reads_the_rows_of_its_days_alone(funded: Organization) -> None:
+    for day in range(1, 5):
+        for _ in range(25):
+            write_recharge(funded, at(day, 8), amount=10)
+    with funded.context, connection.cursor() as cursor, timezone.override("UTC"):
+        cursor.execute("ANALYZE recharge_recharge")
+        cursor.execute("SET enable_seqscan = off")
+        statements = []
+
+        def remember(execute, statement, parameters, many, context):
+            statements.append((statement, parameters))
+            return execute(statement, parameters, many, context)
+
+        with connection.execute_wrapper(remember):
+            report(first=date(2026, 3, 2), last=date(2026, 3, 2), most_sellers=10)
+        ((statement, parameters),) = statements
+        cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) {statement}", parameters)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("RESET enable_seqscan")
+    assert re.search(r"Index Cond: \(\(id >= '[0-9a-f-]+'::uuid\) AND \(id < ", plan), plan
+    assert re.search(r"recharge_recharge.*actual rows=25[. ]", plan), plan
