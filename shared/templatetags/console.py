@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.utils.html import format_html
@@ -69,3 +70,9 @@ def percent(part: int, whole: int) -> str:
     if not whole:
         return "–"
     return formats.in_digits(f"{100 * part / whole:.1f}".replace(".", "٫" if formats.is_persian() else ".")) + "\u00a0%"
+
+
+@register.simple_tag
+def querystring_of(**values: Any) -> SafeString:
+    """Parameters for a link to another page: slug=acme&name=Acme. (Django's ``querystring`` adds to this page's own.)"""
+    return format_html("{}", urlencode(values))
