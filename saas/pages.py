@@ -63,15 +63,12 @@ def organizations(request: HttpRequest) -> HttpResponse:
     """All of them, newest first, with today's figures."""
     form = SearchForm(request.GET or None)
     search = form.cleaned_data["search"] if form.is_valid() else ""
-    found = page_of_rows(
-        queries.organizations(search=search), limit=ON_A_PAGE, cursor=request.GET.get("cursor")
-    )
+    found = page_of_rows(queries.organizations(search=search), limit=ON_A_PAGE, cursor=request.GET.get("cursor"))
     figures = figures_of([row for row in found.rows if _is_working(row)], since=start_of_day(today()))
     unfinished = [row.slug for row in found.rows if not _is_working(row)]
     at_work = queries.being_provisioned(unfinished) if unfinished else set()
     rows = [
-        Row(row, figures.get(row.pk), is_cut_off=not _is_working(row) and row.slug not in at_work)
-        for row in found.rows
+        Row(row, figures.get(row.pk), is_cut_off=not _is_working(row) and row.slug not in at_work) for row in found.rows
     ]
     return show(request, "saas/organizations.html", {"page": found, "rows": rows, "form": form, "search": search})
 
@@ -300,9 +297,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     """What was done to organizations, newest first."""
     form = AuditForm(request.GET or None)
     slug = form.cleaned_data["organization"] if form.is_valid() else ""
-    found = page_of_rows(
-        queries.audit_records(organization=slug), limit=ON_A_PAGE, cursor=request.GET.get("cursor")
-    )
+    found = page_of_rows(queries.audit_records(organization=slug), limit=ON_A_PAGE, cursor=request.GET.get("cursor"))
     return show(request, "saas/audit.html", {"page": found, "form": form, "slug": slug})
 
 

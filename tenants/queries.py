@@ -10,7 +10,6 @@ from shared.models import Membership
 from shared.tokens import ADMIN
 from tenants.models import AuditRecord, Organization
 
-
 MOST_ADMINS = 20
 """Admins of an organization that are shown."""
 

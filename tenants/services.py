@@ -129,9 +129,7 @@ def activate_organization(*, slug: str, by: Actor = COMMAND) -> Organization:
     return _set_status(slug, Organization.Status.ACTIVE, by, AuditRecord.Action.ACTIVATED)
 
 
-def _set_status(
-    slug: str, status: Organization.Status, by: Actor, action: AuditRecord.Action
-) -> Organization:
+def _set_status(slug: str, status: Organization.Status, by: Actor, action: AuditRecord.Action) -> Organization:
     with transaction.atomic():
         organization = (
             Organization.objects.select_for_update()
@@ -161,6 +159,4 @@ def record_reconciliation(*, organization: Organization, faults: int, by: Actor 
             reconciled_at=organization.reconciled_at, reconciliation_faults=faults
         )
         if by != COMMAND or faults:
-            audit.record(
-                by=by, action=AuditRecord.Action.RECONCILED, organization=organization.slug, faults=faults
-            )
+            audit.record(by=by, action=AuditRecord.Action.RECONCILED, organization=organization.slug, faults=faults)

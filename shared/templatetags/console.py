@@ -1,5 +1,6 @@
 """Filters that write amounts, numbers and moments for the reader: see shared/formats.py."""
 
+import json
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -74,5 +75,11 @@ def percent(part: int, whole: int) -> str:
 
 @register.simple_tag
 def querystring_of(**values: Any) -> SafeString:
-    """Parameters for a link to another page: slug=acme&name=Acme. (Django's ``querystring`` adds to this page's own.)"""
+    """Parameters for a link to another page, as slug=acme&name=Acme; Django's ``querystring`` adds to this page's."""
     return format_html("{}", urlencode(values))
+
+
+@register.filter
+def indented_json(value: Any) -> str:
+    """A JSON document, one member a line."""
+    return json.dumps(value, ensure_ascii=False, indent=2)

@@ -41,6 +41,8 @@ PICTURES = [
     Picture("seller-statement", "member", "/ledger"),
     Picture("seller-credit-requests", "member", "/credit-requests"),
     Picture("seller-webhooks", "member", "/webhooks"),
+    Picture("seller-webhook", "member", "/webhooks/{webhook}"),
+    Picture("seller-webhook-new", "member", "/webhooks/new"),
     Picture("seller-api-access", "member", "/api-access"),
     # The admin's.
     Picture("admin-home", "owner", "/today"),
@@ -53,6 +55,7 @@ PICTURES = [
     Picture("admin-settings", "owner", "/settings"),
     # The platform's.
     Picture("platform-organizations", "root", "/organizations"),
+    Picture("platform-organization", "root", "/organizations/acme"),
     Picture("platform-provision", "root", "/provision"),
     Picture("platform-audit", "root", "/audit"),
 ]

@@ -12,6 +12,13 @@ def root(world: World) -> Visitor:
 
 
 def test_pages_open(root: Visitor) -> None:
-    for path in ("/organizations", "/organizations/acme", "/provision", "/audit", "/provision/slug?slug=x", "/provision/progress?slug=x"):
+    for path in (
+        "/organizations",
+        "/organizations/acme",
+        "/provision",
+        "/audit",
+        "/provision/slug?slug=x",
+        "/provision/progress?slug=x",
+    ):
         answer = root.get(path)
         assert answer.status == 200, answer.body.decode()
