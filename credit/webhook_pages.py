@@ -54,7 +54,7 @@ class WebhookForm(Form):
         try:
             parse_url(url)
         except UrlRefused as error:
-            raise ValidationError(_URL_MESSAGES[error.code], code=error.code) from None
+            raise ValidationError(str(_URL_MESSAGES[error.code]), code=error.code) from None
         return url
 
 

@@ -46,7 +46,7 @@ def start(request: HttpRequest) -> HttpResponse:
 
 
 class SearchForm(Form):
-    search = TextField(label=_("Search"), max_length=200, required=False, help_text=_("A part of the name or address."))
+    search = TextField(label=_("A part of the name or address"), max_length=200, required=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,10 +284,9 @@ def _times_at_rest(request: HttpRequest) -> int:
 
 class AuditForm(Form):
     organization = TextField(
-        label=_("Organization"),
+        label=_("Organization: the first part of its address"),
         max_length=LONGEST,
         required=False,
-        help_text=_("The first part of its address."),
         widget=forms.TextInput(attrs={"dir": "ltr", "autocomplete": "off", "autocapitalize": "none"}),
     )
 

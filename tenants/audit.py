@@ -36,10 +36,12 @@ def actor_of(request: HttpRequest, user_id: int | None) -> Actor:
 
 def record(*, by: Actor, action: AuditRecord.Action, organization: str, faults: int | None = None) -> None:
     """Appends a line: the organization's slug, and (of a reconciliation) how many faults it found."""
-    username = User.objects.filter(pk=by.user_id).values_list("username", flat=True).first() or ""
+    username = None
+    if by.user_id is not None:
+        username = User.objects.filter(pk=by.user_id).values_list("username", flat=True).first()
     AuditRecord.objects.create(
         user_id=by.user_id,
-        username=username,
+        username=username or "",
         action=action,
         organization=organization,
         faults=faults,
