@@ -1,5 +1,6 @@
 """Reads of recharges and of what they leave of a seller's credit. They run on the organization's schema."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -7,6 +8,7 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
+from psycopg2 import sql
 
 from credit.models import Entry, Seller
 from credit.queries import entries, filtered, seller_by_id
@@ -14,6 +16,8 @@ from recharge.models import BUILT_IN_GATEWAY, Attempt, GatewaySettings, Operator
 from recharge.operators import Operator
 from shared.errors import NotFound
 from shared.fields import LARGEST_ID
+from shared.times import from_moment
+from tenants.models import Organization
 
 ANY_LATE = "any"
 
@@ -47,6 +51,19 @@ _BALANCE = """
         statement_timestamp()
     FROM credit_account AS account
     WHERE account.seller_id = %s
+"""
+
+# A recharge's id begins with its time (credit/sql/uuid7.sql): what was sold before is not looked at.
+_FIGURES = """
+    SELECT
+        {organization_id},
+        (SELECT count(*) FROM {schema}.credit_seller WHERE is_active),
+        count(*),
+        count(*) FILTER (WHERE status = 'failed'),
+        count(*) FILTER (WHERE status = 'unknown'),
+        coalesce(sum(amount) FILTER (WHERE status <> 'failed'), 0)::bigint
+    FROM {schema}.recharge_recharge
+    WHERE id >= {first_id} AND created_at >= {since}
 """
 
 
@@ -102,6 +119,26 @@ class OperatorTerms:
     def sells(self, amount: int) -> bool:
         """As recharge_is_amount_sold (sql/recharges.sql) has it, for what is shown before a sale."""
         return amount in self.amounts if self.amounts else self.least_amount <= amount <= self.most_amount
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """An organization's sellers who are switched on, and what was sold since some moment.
+
+    ``recharges`` are all that were accepted; ``amount`` is in Tomans and without those that failed, which came back to
+    their sellers.
+    """
+
+    sellers: int
+    recharges: int
+    failed: int
+    unknown: int
+    amount: int
+
+    @property
+    def sales(self) -> int:
+        """Recharges that did not fail."""
+        return self.recharges - self.failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,3 +340,23 @@ def find_faults() -> list[Fault]:
     with connection.cursor() as cursor:
         cursor.execute(_RECONCILE)
         return [Fault(*row) for row in cursor.fetchall()]
+
+
+def figures_of(organizations: Iterable[Organization], *, since: datetime) -> dict[int, Figures]:
+    """What each of these organizations (whose schemas are complete) sold since a moment, by organization's id: one
+    query for all of them. It does not matter which schema is the current one."""
+    first = from_moment(since)
+    parts = [
+        sql.SQL(_FIGURES).format(
+            organization_id=sql.Literal(organization.pk),
+            schema=sql.Identifier(organization.schema_name),
+            first_id=sql.Literal(str(first["id__gte"])),
+            since=sql.Literal(since),
+        )
+        for organization in organizations
+    ]
+    if not parts:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("UNION ALL").join(parts))
+        return {row[0]: Figures(*row[1:]) for row in cursor.fetchall()}

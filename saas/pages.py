@@ -1,27 +1,316 @@
-"""The platform's console."""
+"""The platform's console: organizations and their figures, provisioning, the audit log."""
 
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
 from django.http import HttpRequest, HttpResponse
+from django.http.request import split_domain_port
 from django.shortcuts import redirect
+from django.urls import reverse, reverse_lazy
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django_htmx.http import HttpResponseClientRedirect
+from django_tenants.utils import tenant_context
 
-from shared.consoles import page, show
+from recharge.queries import Fault, Figures, figures_of, find_faults
+from shared.consoles import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
+from shared.errors import NotFound, Problem
+from shared.formats import days_before, start_of_day, today
+from shared.forms import Form, PasswordFormField, TextField
+from shared.messages import FIELD_MESSAGES, MESSAGES
+from shared.pagination import page_of_rows
 from shared.tokens import PLATFORM_ADMIN
+from tenants import queries, services
+from tenants.audit import Actor, actor_of
+from tenants.models import Organization
+from tenants.slugs import LONGEST, InvalidSlug, check_slug
 
+ON_A_PAGE = 25
+"""Rows of a list."""
 
-@page(PLATFORM_ADMIN)
-def organizations(request: HttpRequest) -> HttpResponse:
-    return show(request, "shared/page.html")
+SHOWN_FAULTS = 100
+"""Faults of a reconciliation that are shown; all of them are printed by ``manage.py reconcile``."""
 
-
-@page(PLATFORM_ADMIN)
-def provision(request: HttpRequest) -> HttpResponse:
-    return show(request, "shared/page.html")
-
-
-@page(PLATFORM_ADMIN)
-def audit(request: HttpRequest) -> HttpResponse:
-    return show(request, "shared/page.html")
+RECENT = 10
+"""Lines of the audit log on an organization's page."""
 
 
 @page(PLATFORM_ADMIN)
 def start(request: HttpRequest) -> HttpResponse:
+    """The platform's address alone."""
     return redirect("organizations")
+
+
+# --- Organizations ----------------------------------------------------------------------------------------------------
+
+
+class SearchForm(Form):
+    search = TextField(label=_("A part of the name or address"), max_length=200, required=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the list: an organization, and what it sold today (None while it is not provisioned)."""
+
+    organization: Organization
+    figures: Figures | None
+    is_cut_off: bool
+
+
+@page(PLATFORM_ADMIN)
+def organizations(request: HttpRequest) -> HttpResponse:
+    """All of them, newest first, with today's figures."""
+    form = SearchForm(request.GET or None)
+    search = form.cleaned_data["search"] if form.is_valid() else ""
+    found = page_of_rows(queries.organizations(search=search), limit=ON_A_PAGE, cursor=request.GET.get("cursor"))
+    figures = figures_of([row for row in found.rows if _is_working(row)], since=start_of_day(today()))
+    unfinished = [row.slug for row in found.rows if not _is_working(row)]
+    at_work = queries.being_provisioned(unfinished) if unfinished else set()
+    rows = [
+        Row(row, figures.get(row.pk), is_cut_off=not _is_working(row) and row.slug not in at_work) for row in found.rows
+    ]
+    return show(request, "saas/organizations.html", {"page": found, "rows": rows, "form": form, "search": search})
+
+
+@page(PLATFORM_ADMIN)
+def organization(request: HttpRequest, slug: str) -> HttpResponse:
+    """One organization's figures, address, admins, books and history."""
+    return show(request, "saas/organization.html", _details(request, queries.organization_by_slug(slug)))
+
+
+def _details(request: HttpRequest, row: Organization) -> dict[str, Any]:
+    if not _is_working(row):
+        return {"row": row, "is_cut_off": row.slug not in queries.being_provisioned([row.slug])}
+    return {
+        "row": row,
+        "today": figures_of([row], since=start_of_day(today()))[row.pk],
+        "week": figures_of([row], since=start_of_day(days_before(today(), 6)))[row.pk],
+        "host": _host_of(row),
+        "address": _address_of(request, row),
+        "admins": queries.admins_of(row),
+        "records": queries.audit_records(organization=row.slug).order_by("-pk")[:RECENT],
+    }
+
+
+def _is_working(row: Organization) -> bool:
+    return row.status != Organization.Status.PROVISIONING
+
+
+def _host_of(row: Organization) -> str:
+    domains = sorted(row.domains.all(), key=lambda domain: not domain.is_primary)
+    return domains[0].domain if domains else services.domain_of(row.slug)
+
+
+def _address_of(request: HttpRequest, row: Organization) -> str:
+    """An organization's own address: at the port at which the platform was asked."""
+    port = split_domain_port(request.get_host())[1]
+    return f"{request.scheme}://{_host_of(row)}{f':{port}' if port else ''}/"
+
+
+def _actor(request: HttpRequest) -> Actor:
+    return actor_of(request, signed_in(request).user.pk)
+
+
+@page(PLATFORM_ADMIN, methods=("POST",))
+def suspend(request: HttpRequest, slug: str) -> HttpResponse:
+    """Stops answering for an organization."""
+    row = services.suspend_organization(slug=slug, by=_actor(request))
+    return done(request, _("%(name)s is suspended.") % {"name": row.name}, "organization", slug)
+
+
+@page(PLATFORM_ADMIN, methods=("POST",))
+def activate(request: HttpRequest, slug: str) -> HttpResponse:
+    """Answers for it again."""
+    row = services.activate_organization(slug=slug, by=_actor(request))
+    return done(request, _("%(name)s is active.") % {"name": row.name}, "organization", slug)
+
+
+@page(PLATFORM_ADMIN, methods=("POST",))
+def reconcile(request: HttpRequest, slug: str) -> HttpResponse:
+    """Proves an organization's books now, and shows the rows at fault. Again is fine: it only reads them."""
+    row = queries.organization_by_slug(slug)
+    if not _is_working(row):
+        raise NotFound("It has no books yet.")
+    with tenant_context(row):
+        faults: list[Fault] = find_faults()
+    services.record_reconciliation(organization=row, faults=len(faults), by=_actor(request))
+    context = {"row": row, "faults": faults[:SHOWN_FAULTS], "is_proved": True}
+    if is_fragment(request):
+        return show(request, "saas/books.html", context)
+    return show(request, "saas/organization.html", _details(request, row) | context)
+
+
+# --- Provisioning -----------------------------------------------------------------------------------------------------
+
+
+class ProvisionForm(Form):
+    slug = TextField(
+        label=_("Address"),
+        max_length=LONGEST,
+        help_text=_("Lower-case letters, digits and hyphens. It can't be changed later."),
+        widget=forms.TextInput(
+            attrs={
+                "dir": "ltr",
+                "autocomplete": "off",
+                "autocapitalize": "none",
+                "spellcheck": "false",
+                "hx-get": reverse_lazy("check_new_slug"),
+                "hx-trigger": "input changed delay:300ms",
+                "hx-target": "#slug-state",
+                "hx-sync": "this:replace",
+            }
+        ),
+    )
+    name = TextField(label=_("Name"), max_length=200)
+    admin_username = TextField(
+        label=_("Username of its admin"),
+        max_length=150,
+        widget=forms.TextInput(
+            attrs={"dir": "ltr", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+        ),
+    )
+    admin_password = PasswordFormField(
+        label=_("Password of its admin"),
+        autocomplete="new-password",
+        help_text=_("At least 8 characters, not a common one. Its admin changes it after signing in."),
+    )
+    admin_email = forms.EmailField(
+        label=_("Email address of its admin"),
+        required=False,
+        max_length=254,
+        help_text=_("Where to send what resets a forgotten password."),
+        widget=forms.EmailInput(attrs={"dir": "ltr", "autocomplete": "off"}),
+    )
+
+
+_FIELDS = {f"admin.{name}": f"admin_{name}" for name in ("username", "password", "email")}
+
+
+@page(PLATFORM_ADMIN, methods=FORM)
+def provision(request: HttpRequest) -> HttpResponse:
+    """A new organization, or the rest of one that was cut off."""
+    initial = {name: request.GET.get(name, "") for name in ("slug", "name")}
+    form = ProvisionForm(request.POST or None, initial=initial)
+    existing = ""
+    if request.method == "POST" and form.is_valid():
+        try:
+            row = services.provision_organization(**form.cleaned_data, by=_actor(request))
+        except services.OrganizationExists as problem:
+            add_problem(form, problem)
+            existing = form.cleaned_data["slug"]
+        except Problem as problem:
+            add_problem(form, problem, fields=_FIELDS)
+        else:
+            answer = done(
+                request,
+                _("%(name)s is ready. Its admin signs in as %(username)s at %(address)s")
+                % {
+                    "name": row.name,
+                    "username": form.cleaned_data["admin_username"],
+                    "address": _address_of(request, row),
+                },
+                "organization",
+                row.slug,
+            )
+            if is_fragment(request):
+                return HttpResponseClientRedirect(reverse("organization", args=[row.slug]))
+            return answer
+    context = {"form": form, "existing": existing, "base_domain": services.domain_of("")}
+    template = "saas/provision_form.html" if is_fragment(request) else "saas/provision.html"
+    return show(request, template, context, status=status_of_form(form))
+
+
+class SlugForm(Form):
+    """What is typed so far."""
+
+    slug = TextField(max_length=LONGEST, required=False)
+
+
+@page(PLATFORM_ADMIN)
+def check_new_slug(request: HttpRequest) -> HttpResponse:
+    """A part of the form: whether this address may be had, while it is typed."""
+    slug = request.GET.get("slug", "")
+    problem: str | Promise = ""
+    unfinished = False
+    try:
+        check_slug(slug)
+    except InvalidSlug as error:
+        problem = FIELD_MESSAGES.get(error.code, str(error))
+    else:
+        taken = queries.organizations().filter(slug=slug).first()
+        unfinished = taken is not None and not _is_working(taken)
+        if taken and not unfinished:
+            problem = MESSAGES["organization_exists"]
+    context = {"slug": slug, "problem": problem, "unfinished": unfinished, "host": services.domain_of(slug)}
+    return show(request, "saas/slug_state.html", context)
+
+
+@page(PLATFORM_ADMIN)
+def progress(request: HttpRequest) -> HttpResponse:
+    """A part of the form: how far the provisioning of this address is. It asks again by itself, saying what it knows,
+    until it is over; where there is nothing new, the answer is empty."""
+    form = SlugForm(request.GET)
+    slug = form.cleaned_data["slug"] if form.is_valid() else ""
+    row = queries.organizations().filter(slug=slug).first()
+    at_rest = 0
+    if row is None:
+        step = "reserving"
+    elif _is_working(row):
+        step = "ready"
+    else:
+        # Between two of its steps a provisioning holds nothing for a moment, as one does that was cut off for good: the
+        # page counts how often it was found so.
+        at_rest = 0 if slug in queries.being_provisioned([slug]) else _times_at_rest(request) + 1
+        step = "cut_off" if at_rest > LONGEST_REST else "building"
+    is_news = step != request.GET.get("step")
+    if not is_news and not at_rest and not _times_at_rest(request):
+        return HttpResponse(status=204)
+    context = {"slug": slug, "step": step, "at_rest": at_rest, "is_news": is_news}
+    return show(request, "saas/progress.html", context)
+
+
+LONGEST_REST = 10
+"""Times in a row that a provisioning is found at rest before it is taken to be cut off: three seconds."""
+
+
+def _times_at_rest(request: HttpRequest) -> int:
+    times = request.GET.get("at_rest", "")
+    return int(times) if times.isascii() and times.isdigit() and len(times) < 3 else 0
+
+
+# --- The audit log ----------------------------------------------------------------------------------------------------
+
+
+class AuditForm(Form):
+    organization = TextField(
+        label=_("Organization: the first part of its address"),
+        max_length=LONGEST,
+        required=False,
+        widget=forms.TextInput(attrs={"dir": "ltr", "autocomplete": "off", "autocapitalize": "none"}),
+    )
+
+
+@page(PLATFORM_ADMIN)
+def audit(request: HttpRequest) -> HttpResponse:
+    """What was done to organizations, newest first."""
+    form = AuditForm(request.GET or None)
+    slug = form.cleaned_data["organization"] if form.is_valid() else ""
+    found = page_of_rows(queries.audit_records(organization=slug), limit=ON_A_PAGE, cursor=request.GET.get("cursor"))
+    return show(request, "saas/audit.html", {"page": found, "form": form, "slug": slug})
+
+
+MESSAGES.update(
+    {
+        "organization_exists": _("There is an organization at this address already. Choose another address."),
+    }
+)
+FIELD_MESSAGES.update(
+    {
+        "too_long": _("This is too long. An address has at most 50 characters."),
+        "invalid_slug": _(
+            "An address has lower-case letters, digits and hyphens between them only. Write it like north-star."
+        ),
+        "reserved_slug": _("This address is kept for the platform itself. Choose another one."),
+    }
+)

@@ -5,6 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from tenants import services
+from tenants.audit import actor_of
 from tenants.models import Domain, Organization
 
 
@@ -23,7 +24,7 @@ class OrganizationAdmin(admin.ModelAdmin):
     list_display = ("slug", "name", "status", "created_at")
     list_filter = ("status",)
     search_fields = ("slug", "name")
-    readonly_fields = ("slug", "schema_name", "status", "created_at")
+    readonly_fields = ("slug", "schema_name", "status", "created_at", "reconciled_at", "reconciliation_faults")
     inlines = (DomainInline,)
     actions = ("suspend", "activate")
 
@@ -36,9 +37,9 @@ class OrganizationAdmin(admin.ModelAdmin):
     @admin.action(description="Suspend the selected organizations")
     def suspend(self, request: HttpRequest, chosen: QuerySet[Organization]) -> None:
         for organization in chosen.exclude(status=Organization.Status.PROVISIONING):
-            services.suspend_organization(slug=organization.slug)
+            services.suspend_organization(slug=organization.slug, by=actor_of(request, request.user.pk))
 
     @admin.action(description="Activate the selected organizations")
     def activate(self, request: HttpRequest, chosen: QuerySet[Organization]) -> None:
         for organization in chosen.exclude(status=Organization.Status.PROVISIONING):
-            services.activate_organization(slug=organization.slug)
+            services.activate_organization(slug=organization.slug, by=actor_of(request, request.user.pk))

@@ -11,8 +11,10 @@ from shared.fields import PasswordField, StrictSerializer, StringField
 from shared.pagination import PageQuery, page_of, page_serializer
 from shared.parsers import body_of
 from shared.permissions import IsPlatformAdmin
+from shared.tokens import require_principal
 from shared.views import APIView
 from tenants import queries, services
+from tenants.audit import Actor, actor_of
 from tenants.models import Organization
 
 
@@ -40,6 +42,10 @@ class OrganizationSerializer(serializers.ModelSerializer[Organization]):
         return domains[0].domain if domains else services.domain_of(organization.slug)
 
 
+def _actor(request: Request) -> Actor:
+    return actor_of(request._request, require_principal(request).user_id)
+
+
 class OrganizationsView(APIView):
     permission_classes = (IsPlatformAdmin,)
 
@@ -60,6 +66,7 @@ class OrganizationsView(APIView):
             admin_username=admin["username"],
             admin_password=admin["password"],
             admin_email=admin.get("email", ""),
+            by=_actor(request),
         )
         return Response(OrganizationSerializer(organization).data, status=status.HTTP_201_CREATED)
 
@@ -80,7 +87,8 @@ class SuspendView(APIView):
     def post(self, request: Request, slug: str) -> Response:
         """Stop answering for an organization. Again is fine."""
         StrictSerializer(data=body_of(request)).is_valid(raise_exception=True)
-        return Response(OrganizationSerializer(services.suspend_organization(slug=slug)).data)
+        organization = services.suspend_organization(slug=slug, by=_actor(request))
+        return Response(OrganizationSerializer(organization).data)
 
 
 class ActivateView(APIView):
@@ -90,4 +98,5 @@ class ActivateView(APIView):
     def post(self, request: Request, slug: str) -> Response:
         """Answer for a suspended organization again. Again is fine."""
         StrictSerializer(data=body_of(request)).is_valid(raise_exception=True)
-        return Response(OrganizationSerializer(services.activate_organization(slug=slug)).data)
+        organization = services.activate_organization(slug=slug, by=_actor(request))
+        return Response(OrganizationSerializer(organization).data)

@@ -1,8 +1,9 @@
-"""The organizations and the hosts they answer on."""
+"""The organizations, the hosts they answer on, and the audit log of what was done to them."""
 
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 from django_tenants.models import DomainMixin, TenantMixin
 
 
@@ -25,6 +26,10 @@ class Organization(TenantMixin):  # type: ignore[misc]
     name = models.CharField(max_length=200)
     status = models.CharField(max_length=12, choices=Status, default=Status.PROVISIONING)
     created_at = models.DateTimeField(auto_now_add=True)
+    reconciled_at = models.DateTimeField(null=True, editable=False)
+    """When its books were last proved; null: never."""
+    reconciliation_faults = models.IntegerField(null=True, editable=False)
+    """How many rows were at fault then."""
 
     objects: ClassVar[models.Manager["Organization"]] = models.Manager()
 
@@ -32,6 +37,11 @@ class Organization(TenantMixin):  # type: ignore[misc]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(status__in=["provisioning", "active", "suspended"]), name="organization_status"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(reconciled_at__isnull=True, reconciliation_faults__isnull=True)
+                | models.Q(reconciled_at__isnull=False, reconciliation_faults__gte=0),
+                name="organization_reconciled",
             ),
         ]
 
@@ -43,3 +53,37 @@ class Domain(DomainMixin):  # type: ignore[misc]
     """A host that leads to an organization: lower case, no port, no trailing dot."""
 
     objects: ClassVar[models.Manager["Domain"]] = models.Manager()
+
+
+class AuditRecord(models.Model):
+    """Something that was done to an organization. Records are only ever added; the database refuses anything else.
+
+    It names the organization and the user without foreign keys: it outlives both.
+    """
+
+    class Action(models.TextChoices):
+        PROVISIONED = "provisioned", _("Provisioned")
+        SUSPENDED = "suspended", _("Suspended")
+        ACTIVATED = "activated", _("Activated")
+        RECONCILED = "reconciled", _("Reconciled")
+
+    action = models.CharField(max_length=20, choices=Action)
+    organization = models.CharField(max_length=50)
+    """Its slug."""
+    user_id = models.BigIntegerField(null=True)
+    """Null: it was done by a command on the server."""
+    username = models.CharField(max_length=150, blank=True)
+    """As it was then."""
+    faults = models.IntegerField(null=True)
+    """Of a reconciliation: how many rows were at fault."""
+    address = models.CharField(max_length=45, blank=True)
+    request_id = models.CharField(max_length=128, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[models.Manager["AuditRecord"]] = models.Manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "id"], name="audit_organization")]
+
+    def __str__(self) -> str:
+        return f"{self.organization}: {self.action}"

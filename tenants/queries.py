@@ -1,14 +1,23 @@
 """Reads of organizations. They run on the public schema."""
 
-from django.db.models import QuerySet
+from collections.abc import Collection
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from shared.errors import NotFound
-from tenants.models import Organization
+from shared.models import Membership
+from shared.tokens import ADMIN
+from tenants.models import AuditRecord, Organization
+
+MOST_ADMINS = 20
+"""Admins of an organization that are shown."""
 
 
-def organizations() -> QuerySet[Organization]:
-    """All organizations, with those that are still provisioning."""
-    return Organization.objects.prefetch_related("domains")
+def organizations(*, search: str = "") -> QuerySet[Organization]:
+    """All organizations, with those that are still provisioning; those with ``search`` in their slug or name."""
+    rows = Organization.objects.prefetch_related("domains")
+    return rows.filter(Q(slug__icontains=search) | Q(name__icontains=search)) if search else rows
 
 
 def organization_by_slug(slug: str) -> Organization:
@@ -27,3 +36,26 @@ def working_organizations() -> QuerySet[Organization]:
 def active_organizations() -> QuerySet[Organization]:
     """Those that may be worked for."""
     return Organization.objects.filter(status=Organization.Status.ACTIVE).order_by("pk")
+
+
+def being_provisioned(slugs: Collection[str]) -> set[str]:
+    """Those of these that somebody is provisioning at this moment. What is ``provisioning`` and not among them was cut
+    off (or is between two steps, for a moment)."""
+    # Whoever provisions holds the row; what is held by nobody is skipped by nobody. No lock is kept.
+    unfinished = Organization.objects.filter(slug__in=slugs, status=Organization.Status.PROVISIONING)
+    with transaction.atomic():
+        there = set(unfinished.values_list("slug", flat=True))
+        free = set(unfinished.select_for_update(skip_locked=True, no_key=True).values_list("slug", flat=True))
+    return there - free
+
+
+def admins_of(organization: Organization) -> list[str]:
+    """The names with which an organization's admins sign in, the first ones."""
+    admins = Membership.objects.filter(organization_id=organization.pk, role=ADMIN, is_active=True)
+    return list(admins.order_by("pk").values_list("username", flat=True)[:MOST_ADMINS])
+
+
+def audit_records(*, organization: str = "") -> QuerySet[AuditRecord]:
+    """What was done, to all organizations or to the one with this slug."""
+    rows = AuditRecord.objects.all()
+    return rows.filter(organization=organization) if organization else rows

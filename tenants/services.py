@@ -1,15 +1,19 @@
-"""Provisioning, suspending and activating organizations. Runs on the public schema."""
+"""Provisioning, suspending and activating organizations, and what became of proving their books. Runs on the public
+schema; each writes the audit log in the transaction of what it does."""
 
 import structlog
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.utils import timezone
 from psycopg2 import sql
 
 from shared.errors import InvalidRequest, NotFound, Problem
 from shared.services import check_credentials, create_member
 from shared.tokens import ADMIN
-from tenants.models import Domain, Organization
+from tenants import audit
+from tenants.audit import COMMAND, Actor
+from tenants.models import AuditRecord, Domain, Organization
 from tenants.routing import forget_routes
 from tenants.slugs import InvalidSlug, check_slug, schema_name_of
 
@@ -23,7 +27,7 @@ class OrganizationExists(Problem):
 
 
 def provision_organization(
-    *, slug: str, name: str, admin_username: str, admin_password: str, admin_email: str = ""
+    *, slug: str, name: str, admin_username: str, admin_password: str, admin_email: str = "", by: Actor = COMMAND
 ) -> Organization:
     """A new organization: its row and host, its schema with all tables, its first admin. Returns it active.
 
@@ -64,6 +68,7 @@ def provision_organization(
             email=admin_email,
         )
         Organization.objects.filter(pk=organization.pk).update(status=Organization.Status.ACTIVE)
+        audit.record(by=by, action=AuditRecord.Action.PROVISIONED, organization=slug)
     _log.info("organization_provisioned", slug=slug)
     organization.refresh_from_db()
     return organization
@@ -106,25 +111,25 @@ def domain_of(slug: str) -> str:
     return f"{slug}.{settings.BASE_DOMAIN}"
 
 
-def suspend_organization(*, slug: str) -> Organization:
+def suspend_organization(*, slug: str, by: Actor = COMMAND) -> Organization:
     """Stops answering for this organization; its data stay. Again is fine.
 
     Raises:
         NotFound: there is no such organization, or it is not provisioned yet.
     """
-    return _set_status(slug, Organization.Status.SUSPENDED)
+    return _set_status(slug, Organization.Status.SUSPENDED, by, AuditRecord.Action.SUSPENDED)
 
 
-def activate_organization(*, slug: str) -> Organization:
+def activate_organization(*, slug: str, by: Actor = COMMAND) -> Organization:
     """Undoes a suspension. Again is fine.
 
     Raises:
         NotFound: there is no such organization, or it is not provisioned yet.
     """
-    return _set_status(slug, Organization.Status.ACTIVE)
+    return _set_status(slug, Organization.Status.ACTIVE, by, AuditRecord.Action.ACTIVATED)
 
 
-def _set_status(slug: str, status: Organization.Status) -> Organization:
+def _set_status(slug: str, status: Organization.Status, by: Actor, action: AuditRecord.Action) -> Organization:
     with transaction.atomic():
         organization = (
             Organization.objects.select_for_update()
@@ -137,6 +142,21 @@ def _set_status(slug: str, status: Organization.Status) -> Organization:
         if organization.status != status:
             Organization.objects.filter(pk=organization.pk).update(status=status)
             organization.status = status
+            audit.record(by=by, action=action, organization=slug)
             _log.info("organization_status", slug=slug, status=str(status))
     forget_routes()
     return organization
+
+
+def record_reconciliation(*, organization: Organization, faults: int, by: Actor = COMMAND) -> None:
+    """Keeps when an organization's books were proved, and how many rows were at fault.
+
+    What a person asked for is in the audit log too; of a command, which a timer may run every hour, only what is wrong.
+    """
+    organization.reconciled_at, organization.reconciliation_faults = timezone.now(), faults
+    with transaction.atomic():
+        Organization.objects.filter(pk=organization.pk).update(
+            reconciled_at=organization.reconciled_at, reconciliation_faults=faults
+        )
+        if by != COMMAND or faults:
+            audit.record(by=by, action=AuditRecord.Action.RECONCILED, organization=organization.slug, faults=faults)

@@ -177,6 +177,11 @@ _EMPTY_WITH_ENTRIES = f"""
     {_EMPTY}
     ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;
 """
+_EMPTY_AUDIT_LOG = """
+    ALTER TABLE tenants_auditrecord DISABLE TRIGGER tenants_audit_append_only;
+    DELETE FROM tenants_auditrecord;
+    ALTER TABLE tenants_auditrecord ENABLE TRIGGER tenants_audit_append_only;
+"""
 
 
 def wipe() -> None:
@@ -193,7 +198,12 @@ def wipe() -> None:
                 cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
             organization.delete()
     with transaction.atomic():
-        models.Organization.objects.update(status=models.Organization.Status.ACTIVE)
+        models.Organization.objects.update(
+            status=models.Organization.Status.ACTIVE, reconciled_at=None, reconciliation_faults=None
+        )
+        if models.AuditRecord.objects.exists():
+            with connection.cursor() as cursor:
+                cursor.execute(_EMPTY_AUDIT_LOG)
         for model in (Session, RefreshFamily, Membership, SignInAttempts, User):
             model.objects.all().delete()
     routing.forget_routes()

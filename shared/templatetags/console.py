@@ -1,7 +1,9 @@
 """Filters that write amounts, numbers and moments for the reader: see shared/formats.py."""
 
+import json
 from datetime import date, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.utils.html import format_html
@@ -69,3 +71,15 @@ def percent(part: int, whole: int) -> str:
     if not whole:
         return "–"
     return formats.in_digits(f"{100 * part / whole:.1f}".replace(".", "٫" if formats.is_persian() else ".")) + "\u00a0%"
+
+
+@register.simple_tag
+def querystring_of(**values: Any) -> SafeString:
+    """Parameters for a link to another page, as slug=acme&name=Acme; Django's ``querystring`` adds to this page's."""
+    return format_html("{}", urlencode(values))
+
+
+@register.filter
+def indented_json(value: Any) -> str:
+    """A JSON document, one member a line."""
+    return json.dumps(value, ensure_ascii=False, indent=2)

@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import django.db.models.deletion
 import django_tenants.postgresql_backend.base
 from django.db import migrations, models
+
+SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
@@ -33,13 +37,23 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("reconciled_at", models.DateTimeField(editable=False, null=True)),
+                ("reconciliation_faults", models.IntegerField(editable=False, null=True)),
             ],
             options={
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(("status__in", ["provisioning", "active", "suspended"])),
                         name="organization_status",
-                    )
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("reconciled_at__isnull", True), ("reconciliation_faults__isnull", True)),
+                            models.Q(("reconciled_at__isnull", False), ("reconciliation_faults__gte", 0)),
+                            _connector="OR",
+                        ),
+                        name="organization_reconciled",
+                    ),
                 ],
             },
         ),
@@ -60,4 +74,33 @@ class Migration(migrations.Migration):
                 "abstract": False,
             },
         ),
+        migrations.CreateModel(
+            name="AuditRecord",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("provisioned", "Provisioned"),
+                            ("suspended", "Suspended"),
+                            ("activated", "Activated"),
+                            ("reconciled", "Reconciled"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("organization", models.CharField(max_length=50)),
+                ("user_id", models.BigIntegerField(null=True)),
+                ("username", models.CharField(blank=True, max_length=150)),
+                ("faults", models.IntegerField(null=True)),
+                ("address", models.CharField(blank=True, max_length=45)),
+                ("request_id", models.CharField(blank=True, max_length=128)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+            ],
+            options={
+                "indexes": [models.Index(fields=["organization", "id"], name="audit_organization")],
+            },
+        ),
+        migrations.RunSQL((SQL / "audit.sql").read_text()),
     ]

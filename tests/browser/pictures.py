@@ -52,6 +52,8 @@ PICTURES = [
     Picture("seller-new-credit-request", "member", "/credit-requests/new"),
     Picture("seller-credit-request", "member", "/credit-requests/{rejected}"),
     Picture("seller-webhooks", "member", "/webhooks"),
+    Picture("seller-webhook", "member", "/webhooks/{webhook}"),
+    Picture("seller-webhook-new", "member", "/webhooks/new"),
     Picture("seller-api-access", "member", "/api-access"),
     # The admin's.
     Picture("admin-home", "owner", "/today"),
@@ -72,6 +74,7 @@ PICTURES = [
     Picture("admin-settings", "owner", "/settings"),
     # The platform's.
     Picture("platform-organizations", "root", "/organizations"),
+    Picture("platform-organization", "root", "/organizations/acme"),
     Picture("platform-provision", "root", "/provision"),
     Picture("platform-audit", "root", "/audit"),
 ]

@@ -32,7 +32,9 @@ def set_up(address: str):
     """People by username, and the ids that paths are filled in with."""
     from django_tenants.utils import tenant_context
 
+    from credit.models import WebhookEndpoint
     from credit.services import create_credit_request, reject_credit_request, update_seller
+    from credit.webhooks import create_webhook, update_webhook
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
     from recharge.services import sell_recharge
     from tenants.services import provision_organization
@@ -45,6 +47,17 @@ def set_up(address: str):
     acme = world.acme.row
     sellers = [world.acme.member.id, world.acme.neighbour.id] + [make_seller(acme, name).pk for name in NAMES]
     with tenant_context(acme):
+        webhooks = [
+            create_webhook(organization=acme, seller_id=seller_id, url=url, events=list(WebhookEndpoint.Event.values))[
+                0
+            ]
+            for seller_id, url in (
+                (sellers[0], "https://hooks.kiosk.example/recharges"),  # where nobody is: its deliveries fail
+                (sellers[0], "https://old.kiosk.example/a/rather/long/path/to/where/nobody/listens/any/more"),
+                (None, "https://books.acme.example/hooks"),
+            )
+        ]
+        update_webhook(webhook_id=webhooks[1].pk, seller_id=sellers[0], is_active=False)
         gateway = GatewaySettings.objects.create(name="sandbox", kind="simulator")
         for operator in ("mci", "irancell"):
             OperatorSettings.objects.create(operator=operator, gateway=gateway)
@@ -88,6 +101,7 @@ def set_up(address: str):
         )
         update_seller(organization=acme, seller_id=sellers[-1], is_active=False)
         ids = {
+            "webhook": webhooks[0].pk,
             "request": requests[0].pk,
             "rejected": rejected.pk,
             "seller": sellers[0],
@@ -96,6 +110,7 @@ def set_up(address: str):
             "key": uuid.uuid4().hex,
             "failed": Recharge.objects.filter(status="failed").latest("pk").pk,
         }
+    _platform_history(world.platform_admin.user.pk)
     people = {
         "owner": world.acme.owner,
         "member": world.acme.member,
@@ -103,3 +118,28 @@ def set_up(address: str):
         "root": world.platform_admin,
     }
     return people, ids
+
+
+def _platform_history(admin_id: int) -> None:
+    """What a platform admin did, and an organization that was cut off while it was provisioned."""
+    from tenants.audit import Actor
+    from tenants.models import Organization
+    from tenants.services import (
+        activate_organization,
+        provision_organization,
+        record_reconciliation,
+        schema_name_of,
+        suspend_organization,
+    )
+
+    root = Actor(admin_id, "203.0.113.7", uuid.uuid4().hex)
+    acme, globex = (Organization.objects.get(slug=slug) for slug in ("acme", "globex"))
+    record_reconciliation(organization=acme, faults=0, by=root)
+    record_reconciliation(organization=globex, faults=2, by=root)
+    suspend_organization(slug="acme", by=root)
+    activate_organization(slug="acme", by=root)
+    provision_organization(
+        slug="north-star", name="ستاره شمال", admin_username="first", admin_password="correct horse battery", by=root
+    )
+    suspend_organization(slug="north-star", by=root)
+    Organization.objects.create(slug="half-made", name="Half Made", schema_name=schema_name_of("half-made"))

@@ -10,6 +10,7 @@ from django_tenants.utils import tenant_context
 
 from recharge.queries import Fault, find_faults
 from tenants.queries import working_organizations
+from tenants.services import record_reconciliation
 
 
 class Command(BaseCommand):
@@ -29,6 +30,7 @@ class Command(BaseCommand):
         for organization in organizations:
             with tenant_context(organization):
                 found[organization.slug] = find_faults()
+            record_reconciliation(organization=organization, faults=len(found[organization.slug]))
         clean = not any(found.values())
 
         if options["json"]:
