@@ -71,8 +71,8 @@ def _in_template(path: Path) -> Iterator[Text]:
     for node in _nodes(Template(path.read_text()).nodelist):
         if isinstance(node, TranslateNode):
             text = node.filter_expression.var.literal
-            assert isinstance(text, str), f"{place}: {node.filter_expression} is translated, and is no text"
-            yield Text(text.replace("%%", "%"), None, place)
+            if isinstance(text, str):  # else it is a variable, whose texts are marked where they are written
+                yield Text(text.replace("%%", "%"), None, place)
         elif isinstance(node, BlockTranslateNode):
             singular, _ = node.render_token_list(node.singular)
             plural = node.render_token_list(node.plural)[0] if node.plural else None

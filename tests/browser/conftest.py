@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.db import connections
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.people import Guest
@@ -44,6 +45,7 @@ def chromium(django_db_setup: None) -> Iterator[Browser]:
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
         yield browser
+        connections.close_all()  # beside the event loop Django has others than without it
         browser.close()
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
@@ -60,9 +62,13 @@ def open_window(chromium: Browser) -> Iterator[Callable[..., Guest]]:
     """Opens a window of a browser of its own (no cookies yet)."""
     contexts: list[BrowserContext] = []
 
-    def opened(server: Server, *, language: str = "en", width: int = 1280, height: int = 900) -> Guest:
+    def opened(
+        server: Server, *, language: str = "en", width: int = 1280, height: int = 900, script: bool = True
+    ) -> Guest:
         context = chromium.new_context(
-            locale={"en": "en-GB", "fa": "fa-IR"}[language], viewport={"width": width, "height": height}
+            locale={"en": "en-GB", "fa": "fa-IR"}[language],
+            viewport={"width": width, "height": height},
+            java_script_enabled=script,
         )
         context.set_default_timeout(15_000)
         contexts.append(context)
