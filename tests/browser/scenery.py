@@ -29,7 +29,17 @@ def prepare(directory: Path) -> None:
 
 
 def set_up(address: str):
-    """People by username, and the ids that paths are filled in with."""
+    """Provisions the organizations and furnishes them: see :func:`furnish`."""
+    from tenants.services import provision_organization
+    from tests.world import World
+
+    for slug, name in (("acme", "Acme Top-ups"), ("globex", "Globex Mobile")):
+        provision_organization(slug=slug, name=name, admin_username="first", admin_password="correct horse battery")
+    return furnish(World.build(address))
+
+
+def furnish(world):
+    """Some days of business for acme. Gives people by username, and the ids that paths are filled in with."""
     from django_tenants.utils import tenant_context
 
     from credit.models import WebhookEndpoint
@@ -37,13 +47,9 @@ def set_up(address: str):
     from credit.webhooks import create_webhook, update_webhook
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
     from recharge.services import sell_recharge
-    from tenants.services import provision_organization
-    from tests.world import World, give_credit, make_seller
+    from tests.world import give_credit, make_seller
 
     rng = random.Random(7)
-    for slug, name in (("acme", "Acme Top-ups"), ("globex", "Globex Mobile")):
-        provision_organization(slug=slug, name=name, admin_username="first", admin_password="correct horse battery")
-    world = World.build(address)
     acme = world.acme.row
     sellers = [world.acme.member.id, world.acme.neighbour.id] + [make_seller(acme, name).pk for name in NAMES]
     with tenant_context(acme):
