@@ -275,10 +275,9 @@ class Demo:
         for column in ("address", "username", "password"):
             table.add_column(column, overflow="fold")
         platform = self.accounts.password_of("platform")
-        table.add_row(f"http://{self.base_domain}:{port}/admin/", self.platform_admin, platform)
-        table.add_row(f"http://{self.base_domain}:{port}/api/docs", self.platform_admin, platform)
+        table.add_row(f"http://{self.base_domain}:{port}/", self.platform_admin, platform)
         for slug in ORGANIZATIONS:
-            address = f"http://{self._host(slug)}:{port}/api/docs"
+            address = f"http://{self._host(slug)}:{port}/"
             for username in ("admin", "seller1"):
                 table.add_row(address, username, self.accounts.password_of(f"{slug}/{username}"))
         self.console.print(table)
