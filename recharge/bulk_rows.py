@@ -128,7 +128,14 @@ def _read_row(line: int, cells: Sequence[str], batch: str) -> Row:
         row.problems.extend(error.messages)
         written["amount"] = 1  # so that what else is wrong is told, too
     if operator:
-        written["operator"] = _OPERATORS.get(operator.casefold().translate(_LETTERS), operator)
+        found = _OPERATORS.get(operator.casefold().translate(_LETTERS))
+        if found:
+            written["operator"] = found
+        else:
+            row.problems.append(
+                str(_("There is no such operator. Known: %(names)s.") % {"names": ", ".join(Operator.values)})
+            )
+            written["operator"] = Operator.MCI.value
     try:
         item = read_item(written)
     except InvalidRequest as problem:

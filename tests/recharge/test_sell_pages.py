@@ -169,7 +169,7 @@ def test_htmx_is_led_to_the_outcome_by_a_header(seller: Visitor, acme: Organizat
         ({"phone_number": "9" * 5000}, "no Iranian mobile number"),
         ({"phone_number": "\x000912"}, "no Iranian mobile number"),
         ({"phone_number": "\ud800".encode("utf-8", "surrogatepass").decode("latin-1")}, "no Iranian mobile number"),
-        ({"phone_number": "09951234567"}, "not known which operator"),
+        ({"phone_number": "09951000000"}, "not known which operator"),
         ({"amount": ""}, "Write an amount"),
         ({"amount": "0"}, "at least 1 Toman"),
         ({"amount": "-5"}, "whole Tomans"),
@@ -230,7 +230,7 @@ def test_an_amount_that_is_not_sold_is_refused_with_those_that_are(seller: Visit
 
 def test_a_repetition_must_be_meant(seller: Visitor, acme: Organization) -> None:
     with acme.context:
-        Settings.objects.create(duplicate_window=600)
+        Settings.objects.create(pk=1, duplicate_window=600)
     outcome_of(sell(seller, sale()))
     fields = sale()
     refused = sell(seller, fields)  # one that was looked at before the other was sold
@@ -254,7 +254,7 @@ def test_the_number_is_read_while_it_is_typed(seller: Visitor, acme: Organizatio
     assert "0935 123 4567" in hint(phone_number="+98 935 123-4567")
     assert "Irancell" in hint(phone_number="۰۹۳۵۱۲۳۴۵۶۷")
     assert "RighTel" in hint(phone_number="09351234567", operator="rightel")
-    assert "Choose it" in hint(phone_number="09951234567")
+    assert "Choose it" in hint(phone_number="09951000000")
     assert "no Iranian mobile number" in hint(phone_number="091")
     assert "no Iranian" not in hint(phone_number=" ")
     assert "no Iranian mobile number" in hint(phone_number="\x00", operator="\x00" * 100)
