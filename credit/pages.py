@@ -62,6 +62,7 @@ def credit_requests(request: HttpRequest) -> HttpResponse:
         filters["seller_id"] = own_seller(request)
     rows = queries.credit_requests(**filters).select_related("seller__account")
     shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
+    waiting = sum(row.status == CreditRequest.Status.PENDING for row in shown.rows)
     version = _version(shown.rows)
     if is_fragment(request) and request.headers.get("Known-Version") == version:
         return HttpResponse(status=204)  # nothing has changed, and nothing moves under who reads or types
@@ -70,7 +71,8 @@ def credit_requests(request: HttpRequest) -> HttpResponse:
         "form": form,
         "is_filtered": any(request.GET.get(name) for name in form.fields),
         "version": version,
-        "is_waiting": account.role == SELLER and any(row.status == CreditRequest.Status.PENDING for row in shown.rows),
+        "waiting": waiting,
+        "polls": account.role == SELLER and waiting > 0,
         "is_changed": is_fragment(request),
     }
     template = "credit/credit_request_rows.html" if is_fragment(request) else "credit/credit_requests.html"

@@ -46,7 +46,7 @@ def furnish(world):
     from credit.services import create_credit_request, reject_credit_request, update_seller
     from credit.webhooks import create_webhook, update_webhook
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
-    from recharge.services import sell_recharge
+    from recharge.services import sell_recharge, settle_recharge
     from tests.world import give_credit, make_seller
 
     rng = random.Random(7)
@@ -105,6 +105,16 @@ def furnish(world):
             decided_by="owner",
             decided_by_id=1,
         )
+        pending = list(Recharge.objects.filter(status="pending").order_by("pk")[:3])
+        for recharge in pending:
+            settle_recharge(organization=acme, recharge_id=recharge.pk, status=Recharge.Status.UNKNOWN)
+        came_late = Recharge.objects.filter(status="failed").order_by("pk")[0]
+        taken_back = Recharge.objects.filter(status="succeeded").order_by("pk")[0]
+        for recharge, status in (
+            (came_late, Recharge.Status.SUCCEEDED),
+            (taken_back, Recharge.Status.FAILED),
+        ):
+            settle_recharge(organization=acme, recharge_id=recharge.pk, status=status, failure="taken back")
         update_seller(organization=acme, seller_id=sellers[-1], is_active=False)
         ids = {
             "webhook": webhooks[0].pk,
