@@ -34,7 +34,8 @@ def set_up(address: str):
 
     from credit.services import create_credit_request
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
-    from recharge.services import sell_recharge
+    from recharge.services import sell_recharge, settle_recharge
+    from recharge.settings_services import create_gateway
     from tenants.services import provision_organization
     from tests.world import World, give_credit, make_seller
 
@@ -48,6 +49,15 @@ def set_up(address: str):
         gateway = GatewaySettings.objects.create(name="sandbox", kind="simulator")
         for operator in ("mci", "irancell"):
             OperatorSettings.objects.create(operator=operator, gateway=gateway)
+        create_gateway(
+            organization=acme,
+            by="owner",
+            name="direct",
+            kind="http",
+            url="https://topup.operator.example/v2",
+            key_id="acme-1",
+            secret="never shown",
+        )
         OperatorSettings.objects.create(operator="rightel", amounts=[10_000, 20_000, 50_000, 100_000])
     for seller_id in sellers:
         give_credit(acme, seller_id, 5_000_000)
@@ -66,6 +76,22 @@ def set_up(address: str):
                 )
     subprocess.run([sys.executable, "manage.py", "deliver", "--once"], cwd=ROOT, check=True, capture_output=True)
     with tenant_context(acme):
+        for ending, status in (("34", "unknown"), ("12", "failed")):
+            odd = sell_recharge(
+                organization=acme,
+                seller_id=sellers[0],
+                idempotency_key=uuid.uuid4().hex,
+                phone_number=f"+989121112{ending}9",
+                operator="mci",
+                amount=20_000,
+            ).row
+            settle_recharge(
+                organization=acme,
+                recharge_id=odd.pk,
+                status=Recharge.Status(status),
+                failure="operator_unavailable" if status == "failed" else "",
+            )
+        settle_recharge(organization=acme, recharge_id=odd.pk, status=Recharge.Status.SUCCEEDED)
         requests = [
             create_credit_request(
                 organization=acme, seller_id=seller_id, idempotency_key=uuid.uuid4().hex, amount=amount, note=note
@@ -80,6 +106,8 @@ def set_up(address: str):
             "request": requests[0].pk,
             "seller": sellers[0],
             "recharge": Recharge.objects.filter(seller_id=sellers[0], status="succeeded").latest("pk").pk,
+            "unknown": Recharge.objects.filter(status="unknown").latest("pk").pk,
+            "late": odd.pk,
             "failed": Recharge.objects.filter(status="failed").latest("pk").pk,
         }
     people = {
