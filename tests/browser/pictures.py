@@ -56,7 +56,6 @@ PICTURES = [
     Picture("admin-resolve", "owner", "/recharges/{unknown}/resolve?status=failed"),
     Picture("admin-ledger", "owner", "/ledger"),
     Picture("admin-reports", "owner", "/reports"),
-    Picture("admin-report-chart", "owner", "/reports/chart.svg?by=operator"),
     Picture("admin-webhooks", "owner", "/webhooks"),
     Picture("admin-settings", "owner", "/settings"),
     Picture("admin-gateway", "owner", "/settings/gateways/direct"),

@@ -315,7 +315,7 @@ def test_a_made_up_gateway_is_not_there(admin: Visitor, name: str) -> None:
         (
             "a list, with leftovers of a range",
             {"sold": "list", "amounts": "7", "least_amount": "5"},
-            ([7], 1, LARGEST_AMOUNT),
+            ([7], 1, MOST),
         ),
         (
             "a range, with leftovers of a list",
