@@ -97,6 +97,7 @@ def _chart(kind: Any, title: str, **options: Any) -> Any:
             "no_data_text": "–",
             "spacing": 14,
             "margin": 12,
+            "margin_right": 44,  # half of the last label is beyond the axis
             **options,
         }
     )
