@@ -20,6 +20,7 @@ Point = tuple[str, int]
 """A label and its value."""
 
 _MOST_LABELS = 14
+_FEW = 10
 _LOOKS = Style(
     background="#ffffff",
     plot_background="#ffffff",
@@ -60,8 +61,7 @@ def columns(points: Sequence[Point], title: str) -> Drawing:
     chart = _chart(
         pygal.Bar, title, x_labels=labels, x_labels_major=major, show_minor_x_labels=False, x_label_rotation=35
     )
-    chart.add(title, [value for _, value in points])
-    return _drawn(chart)
+    return _drawn(chart, title, points)
 
 
 def bars(points: Sequence[Point], title: str) -> Drawing:
@@ -73,8 +73,7 @@ def bars(points: Sequence[Point], title: str) -> Drawing:
         x_labels=[_short(label) for label, _ in points],
         height=110 + 38 * max(len(points), 2),
     )
-    chart.add(title, [value for _, value in points])
-    return _drawn(chart)
+    return _drawn(chart, title, points)
 
 
 def _short(label: str) -> str:
@@ -93,15 +92,22 @@ def _chart(kind: Any, title: str, **options: Any) -> Any:
             "truncate_label": -1,
             "value_formatter": lambda value: format_number(round(value)),
             "include_x_axis": True,
+            "min_scale": 2,
+            "max_scale": 6,
             "no_data_text": "–",
             "spacing": 14,
             "margin": 12,
+            "margin_right": 44,  # half of the last label is beyond the axis
             **options,
         }
     )
 
 
-def _drawn(chart: Any) -> Drawing:
+def _drawn(chart: Any, title: str, points: Sequence[Point]) -> Drawing:
+    values = [value for _, value in points]
+    if max(values, default=0) < _FEW:  # else the axis would be divided into parts of a Toman
+        chart.y_labels = [0, _FEW]
+    chart.add(title, values)
     root = chart.render_tree()
     styles = []
     for parent in list(root.iter()):

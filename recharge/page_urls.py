@@ -28,7 +28,7 @@ urlpatterns = [
     path("settings", settings_pages.settings, name="settings"),
     path("settings/duplicate-window", settings_pages.duplicate_window, name="duplicate_window"),
     path("settings/new-gateway", settings_pages.new_gateway, name="new_gateway"),
-    path("settings/gateways/<str:name>", settings_pages.gateway, name="gateway"),
-    path("settings/gateways/<str:name>/delete", settings_pages.delete_gateway, name="delete_gateway"),
-    path("settings/operators/<str:operator>", settings_pages.operator, name="operator"),
+    path("settings/gateways/<slug:name>", settings_pages.gateway, name="gateway"),
+    path("settings/gateways/<slug:name>/delete", settings_pages.delete_gateway, name="delete_gateway"),
+    path("settings/operators/<slug:operator>", settings_pages.operator, name="operator"),
 ]

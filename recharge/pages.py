@@ -10,6 +10,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from credit.errors import BalanceLimitExceeded
 from credit.models import Seller
 from recharge import queries, services, words
 from recharge.api import RECHARGE_COLUMNS
@@ -244,7 +245,10 @@ def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
     except Problem as problem:
         if resolution is None:
             return not_done(request, problem, "recharge", recharge_id)
-        add_problem(form, problem)
+        if isinstance(problem, BalanceLimitExceeded):
+            form.add_error(None, _("The balance would be more than there can be; nothing was done. Try again later."))
+        else:
+            add_problem(form, problem)
         context = {"recharge": row, "resolution": resolution, "form": form}
         return show(request, "recharge/resolve.html", context, status=status_of_form(form))
     return done(request, words.SETTLEMENTS[settled.settlement], "recharge", recharge_id)
@@ -259,10 +263,7 @@ class Changed(Problem):
 MESSAGES.update(
     {
         "already_settled": _("This recharge has ended for good; nothing was done. Look at how it ended."),
-        "balance_limit_exceeded": _(
-            "The seller's balance would pass the largest there is; nothing was done. Let the seller spend some of it."
-        ),
         "recharge_changed": _("This recharge has changed meanwhile; nothing was done. Look at it, and decide anew."),
-        "seller_busy": _("Too much is going on for this seller just now; nothing was done. Try again in a moment."),
+        "seller_busy": _("Too much is going on for this seller at once, and nothing was done. Try again in a moment."),
     }
 )

@@ -49,7 +49,7 @@ class WholeNumberFormField(forms.IntegerField):
         try:
             return super().clean(latin_digits(str(value or "")))
         except forms.ValidationError as error:
-            if error.code == "required":
+            if {one.code for one in error.error_list} == {"required"}:
                 raise
             numbers = {"least": format_number(self._least), "most": format_number(self._most)}
             raise forms.ValidationError(self._said, code="invalid", params=numbers) from None

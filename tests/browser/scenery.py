@@ -47,6 +47,7 @@ def furnish(world):
     from credit.webhooks import create_webhook, update_webhook
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
     from recharge.services import sell_recharge, settle_recharge
+    from recharge.settings_services import create_gateway
     from tests.world import give_credit, make_seller
 
     rng = random.Random(7)
@@ -67,6 +68,15 @@ def furnish(world):
         gateway = GatewaySettings.objects.create(name="sandbox", kind="simulator")
         for operator in ("mci", "irancell"):
             OperatorSettings.objects.create(operator=operator, gateway=gateway)
+        create_gateway(
+            organization=acme,
+            by="owner",
+            name="direct",
+            kind="http",
+            url="https://topup.operator.example/v2",
+            key_id="acme-1",
+            secret="never shown",
+        )
         OperatorSettings.objects.create(operator="rightel", amounts=[10_000, 20_000, 50_000, 100_000])
     for seller_id in sellers:
         give_credit(acme, seller_id, 5_000_000)
@@ -85,6 +95,22 @@ def furnish(world):
                 )
     subprocess.run([sys.executable, "manage.py", "deliver", "--once"], cwd=ROOT, check=True, capture_output=True)
     with tenant_context(acme):
+        for ending, status in (("34", "unknown"), ("12", "failed")):
+            odd = sell_recharge(
+                organization=acme,
+                seller_id=sellers[0],
+                idempotency_key=uuid.uuid4().hex,
+                phone_number=f"+989121112{ending}9",
+                operator="mci",
+                amount=20_000,
+            ).row
+            settle_recharge(
+                organization=acme,
+                recharge_id=odd.pk,
+                status=Recharge.Status(status),
+                failure="operator_unavailable" if status == "failed" else "",
+            )
+        settle_recharge(organization=acme, recharge_id=odd.pk, status=Recharge.Status.SUCCEEDED)
         requests = [
             create_credit_request(
                 organization=acme, seller_id=seller_id, idempotency_key=uuid.uuid4().hex, amount=amount, note=note
@@ -124,6 +150,8 @@ def furnish(world):
             "recharge": Recharge.objects.filter(seller_id=sellers[0], status="succeeded").latest("pk").pk,
             "own_failed": Recharge.objects.filter(seller_id=sellers[0], status="failed").latest("pk").pk,
             "key": uuid.uuid4().hex,
+            "unknown": Recharge.objects.filter(status="unknown").latest("pk").pk,
+            "late": odd.pk,
             "failed": Recharge.objects.filter(status="failed").latest("pk").pk,
         }
     _platform_history(world.platform_admin.user.pk)
