@@ -32,17 +32,27 @@ document.addEventListener("click", (event) => {
     field.dispatchEvent(new Event("input", { bubbles: true }));
     field.focus();
   }
-  if (button.dataset.copies) {
-    navigator.clipboard.writeText(document.querySelector(button.dataset.copies).textContent.trim());
-    announce(button.dataset.copied);
-  }
+  if (button.dataset.copies) copyFor(button);
   if (button.hasAttribute("data-prints")) window.print();
 });
+
+async function copyFor(button) {
+  const source = document.querySelector(button.dataset.copies);
+  if (navigator.clipboard) await navigator.clipboard.writeText(source.textContent.trim());
+  else { // over plain http there is none; what is selected can still be copied
+    getSelection().selectAllChildren(source);
+    if (!document.execCommand("copy")) return;
+  }
+  button.textContent = button.dataset.copied;
+  announce(button.dataset.copied);
+}
 
 function announce(text) { document.getElementById("announcer").textContent = text; }
 // A part of a page that has changed may have something to say to who does not see it.
 document.addEventListener("htmx:afterSwap", (event) => {
-  const saying = event.detail.target.parentElement && document.querySelector(`#${CSS.escape(event.detail.target.id)} [data-announce], #${CSS.escape(event.detail.target.id)}[data-announce]`);
+  // By its id: a target that was replaced as a whole is gone, and what is there now has its id.
+  const id = CSS.escape(event.detail.target.id);
+  const saying = id && document.querySelector(`#${id} [data-announce], #${id}[data-announce]`);
   if (saying) announce(saying.dataset.announce);
 });
 
