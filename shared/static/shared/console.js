@@ -47,12 +47,20 @@ document.addEventListener("click", (event) => {
     field.dispatchEvent(new Event("input", { bubbles: true }));
     field.focus();
   }
-  if (button.dataset.copies) {
-    navigator.clipboard.writeText(document.querySelector(button.dataset.copies).textContent.trim());
-    announce(button.dataset.copied);
-  }
+  if (button.dataset.copies) copyFor(button);
   if (button.hasAttribute("data-prints")) window.print();
 });
+
+async function copyFor(button) {
+  const source = document.querySelector(button.dataset.copies);
+  if (navigator.clipboard) await navigator.clipboard.writeText(source.textContent.trim());
+  else { // over plain http there is none; what is selected can still be copied
+    getSelection().selectAllChildren(source);
+    if (!document.execCommand("copy")) return;
+  }
+  button.textContent = button.dataset.copied;
+  announce(button.dataset.copied);
+}
 
 // Each on a line of its own: two that come together are both read.
 function announce(text) {
