@@ -65,7 +65,9 @@ def open_window(chromium: Browser) -> Iterator[Callable[..., Guest]]:
 
     def opened(server: Server, *, language: str = "en", width: int = 1280, height: int = 900) -> Guest:
         context = chromium.new_context(
-            locale={"en": "en-GB", "fa": "fa-IR"}[language], viewport={"width": width, "height": height}
+            locale={"en": "en-GB", "fa": "fa-IR"}[language],
+            viewport={"width": width, "height": height},
+            reduced_motion="reduce",  # colours in transition are no colours to be judged
         )
         context.set_default_timeout(15_000)
         contexts.append(context)
