@@ -69,6 +69,7 @@ def open_window(chromium: Browser) -> Iterator[Callable[..., Guest]]:
             locale={"en": "en-GB", "fa": "fa-IR"}[language],
             viewport={"width": width, "height": height},
             java_script_enabled=script,
+            reduced_motion="reduce",  # colours in transition are no colours to be judged
         )
         context.set_default_timeout(15_000)
         contexts.append(context)

@@ -451,13 +451,13 @@ def test_the_audit_log_is_filtered_and_paged(root: Visitor, world: World) -> Non
         services.activate_organization(slug="acme")
     root.submit("/organizations/globex", {}, to="/organizations/globex/suspend")
     page = text(root.get("/audit"))
-    assert page.count("A command on the server") == 24
+    assert page.count(">A command<") == 24
     assert page.count(">root</bdi></td>") == 1
     (older,) = re.findall(r'rel="next" href="(\?[^"]+)"', page)
-    assert text(root.get(f"/audit{older}")).count("A command on the server") == 2
+    assert text(root.get(f"/audit{older}")).count(">A command<") == 2
     globex = text(root.get("/audit?organization=globex"))
     assert ">root</bdi></td>" in globex
-    assert "A command on the server" not in globex
+    assert ">A command<" not in globex
     assert "Write the whole first part" in text(root.get("/audit?organization=glob"))
     filtered = text(root.get("/audit?organization=acme"))
     (older,) = re.findall(r'rel="next" href="(\?[^"]+)"', filtered)
