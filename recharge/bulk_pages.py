@@ -117,7 +117,8 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str) -> Ht
     total = sum(item.amount for item in left)
     balance = queries.balance_of(seller_id).balance
     context = {
-        "rows": rows,
+        # What needs a look comes first.
+        "rows": sorted(rows, key=lambda row: (not row.problems, row.same_as is None, row.line)),
         "batch": batch,
         "items": write_items(rows),
         "text": text,
@@ -204,10 +205,8 @@ def sell(request: HttpRequest) -> HttpResponse:
         "round": 0,
         "is_update": False,
     }
-    if not is_fragment(request):
-        return show(request, "recharge/bulk_results.html", context)
-    is_begun = request.headers.get("HX-Target") == "bulk-progress"
-    response = show(request, "recharge/bulk_slice.html" if is_begun else "recharge/bulk_selling.html", context)
+    is_begun = is_fragment(request) and request.headers.get("HX-Target") == "bulk-progress"
+    response = show(request, "recharge/bulk_slice.html" if is_begun else "recharge/bulk_results.html", context)
     response["HX-Trigger"] = "balance-changed"
     return response
 

@@ -58,7 +58,7 @@ def form_of(answer: Answer) -> dict[str, str]:
     }
 
 
-def by_htmx(visitor: Visitor, path: str, fields: dict[str, Any], target: str = "bulk-work") -> Answer:
+def by_htmx(visitor: Visitor, path: str, fields: dict[str, Any], target: str = "main") -> Answer:
     headers = visitor._headers(
         {"Content-Type": "application/x-www-form-urlencoded", "HX-Request": "true", "HX-Target": target}
     )
@@ -308,13 +308,13 @@ def test_without_script_all_are_sold_at_once(seller: Visitor, acme: Organization
 
 
 def test_with_htmx_a_slice_at_a_time_is_sold(seller: Visitor, acme: Organization) -> None:
-    fields, target, rows = form_of(preview(seller, lines(250))), "bulk-work", 0
+    fields, target, rows = form_of(preview(seller, lines(250))), "main", 0
     for count in (100, 200, 250):
         answer = by_htmx(seller, "/bulk/sell", fields, target)
         assert answer.status == 200
         assert len(sold(acme)) == count
         page = answer.body.decode()
-        assert "<html" not in page
+        assert ("<html" in page) == (target == "main")  # of which htmx takes the content alone
         assert f'<progress id="bulk-bar" class="bar" value="{count}" max="250">' in page
         assert answer.headers["HX-Trigger"] == "balance-changed"
         rows += page.count('<th scope="row">')
