@@ -148,8 +148,7 @@ def test_today_is_what_the_tables_say(funded: Organization) -> None:
     assert nothing == queries.Totals(sold=0, sold_amount=0, failed=0, unknown=0, pending=0, credited=0)
 
 
-def test_the_day_begins_in_the_readers_zone(funded: Organization) -> None:
-    """Of two zones a day apart, one has the sale of just now in its day since hours, the other since some others."""
+def test_the_day_is_the_one_of_the_readers_zone(funded: Organization) -> None:
     funded.member.sell(5000)
     pages = {}
     for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):  # +14 and -11: never the same day
