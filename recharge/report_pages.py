@@ -74,7 +74,7 @@ def reports(request: HttpRequest) -> HttpResponse:
     form, first, last = _days(request)
     found = report(first=first, last=last, most_sellers=SELLERS_SHOWN)
     context = {
-        "form": form if form.is_bound and form.errors else RangeForm(initial={"from_day": first, "to_day": last}),
+        "form": form if form.is_bound and form.errors else RangeForm(initial={"from_day": format_day(first), "to_day": format_day(last)}),
         "first": first,
         "last": last,
         "report": found,
