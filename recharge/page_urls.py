@@ -20,6 +20,7 @@ urlpatterns = [
     path("sellers/<bigint:seller_id>", seller_pages.seller, name="seller"),
     path("recharges", pages.recharges, name="recharges"),
     path("recharges.csv", pages.recharges_csv, name="recharges_csv"),
+    path("recharges.xlsx", pages.recharges_xlsx, name="recharges_xlsx"),
     path("recharges/<any_uuid:recharge_id>", pages.recharge, name="recharge"),
     path("recharges/<any_uuid:recharge_id>/resolve", pages.resolve, name="resolve"),
     path("reports", report_pages.reports, name="reports"),

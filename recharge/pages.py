@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -16,9 +17,10 @@ from recharge import queries, services, words
 from recharge.api import RECHARGE_COLUMNS
 from recharge.models import Recharge
 from recharge.queries import ANY_LATE
+from recharge.templatetags import recharge as recharge_words
 from shared.consoles import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
 from shared.errors import InvalidRequest, NotFound, Problem
-from shared.exports import csv_response, pages_of
+from shared.exports import Column, csv_response, pages_of, xlsx_response
 from shared.formats import latin_digits, start_of_day
 from shared.forms import DayField, Form, PhoneNumberFormField, TextField
 from shared.idempotency import LONGEST_KEY
@@ -140,6 +142,32 @@ def recharges_csv(request: HttpRequest) -> HttpResponseBase:
         columns=RECHARGE_COLUMNS,
         pages=pages_of(organization_of(request), _rows_to_export(request)),
         request_id=request_id_of(request),
+    )
+
+
+@page(ADMIN, SELLER)
+def recharges_xlsx(request: HttpRequest) -> HttpResponseBase:
+    """The same as a workbook, in words for people."""
+    columns = [
+        Column("created_at", _("Time"), 20),
+        Column("phone_number", _("Number"), 16),
+        Column("operator", _("Operator"), 20, recharge_words.operator_name),
+        Column("amount", _("Amount (Tomans)"), 18),
+        Column("status", _("State"), 12, recharge_words.status_words),
+        Column("failure", _("Why it failed"), 40, recharge_words.failure_words),
+        Column("late", _("Came late"), 14, recharge_words.late_words),
+        Column("completed_at", _("Ended"), 20),
+        Column("balance_after", _("Balance after the sale"), 22),
+        Column("id", _("Id"), 38),
+    ]
+    if signed_in(request).role == ADMIN:
+        columns = [Column("seller_id", _("Seller's number"), 14), Column("seller_name", _("Seller"), 28), *columns]
+    rows = _rows_to_export(request)
+    return xlsx_response(
+        filename="recharges.xlsx",
+        sheet=_("Recharges"),
+        columns=columns,
+        pages=pages_of(organization_of(request), lambda **after: rows(**after).annotate(seller_name=F("seller__name"))),
     )
 
 

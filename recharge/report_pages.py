@@ -73,8 +73,9 @@ def reports(request: HttpRequest) -> HttpResponse:
     """The tables, and the charts beside them."""
     form, first, last = _days(request)
     found = report(first=first, last=last, most_sellers=SELLERS_SHOWN)
+    written = {"from_day": format_day(first), "to_day": format_day(last)}
     context = {
-        "form": form if form.is_bound and form.errors else RangeForm(initial={"from_day": first, "to_day": last}),
+        "form": form if form.is_bound and form.errors else RangeForm(initial=written),
         "first": first,
         "last": last,
         "report": found,

@@ -8,6 +8,7 @@ from datetime import timedelta
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+import openpyxl
 import pytest
 
 from credit.models import Entry, Seller
@@ -216,10 +217,38 @@ def test_the_export_has_all_rows_of_the_filters(funded: Organization) -> None:
     assert admin.get("/recharges.csv?seller=nobody").status == 400
 
 
+def test_a_workbook_says_it_in_words(funded: Organization) -> None:
+    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
+    settle_recharge(organization=funded.row, recharge_id=recharge_id, status=F, failure="=1+1")
+    other = sold(funded.neighbour, 2000, "09351234567")
+
+    def sheet(person: Person, query: str = "") -> list[tuple]:
+        answer = Visitor.signed_in(person).get(f"/recharges.xlsx{query}")
+        assert answer.status == 200
+        assert "recharges.xlsx" in answer.headers["Content-Disposition"]
+        return list(openpyxl.load_workbook(io.BytesIO(answer.body)).active.iter_rows(values_only=True))
+
+    titles, first, second = sheet(funded.owner)
+    assert titles[:2] == ("Seller's number", "Seller")
+    first, second = dict(zip(titles, first, strict=True)), dict(zip(titles, second, strict=True))
+    assert (first["Id"], first["Seller"], first["Operator"], first["State"]) == (
+        other,
+        "neighbour",
+        "Irancell (MTN)",
+        "Succeeded",
+    )
+    assert (second["Amount (Tomans)"], second["State"], second["Why it failed"]) == (4000, "Failed", "=1+1")
+    titles, *rows = sheet(funded.member)
+    assert "Seller" not in titles
+    assert [row[-1] for row in rows] == [str(recharge_id)]
+    assert len(sheet(funded.owner, "?operator=irancell")) == 2
+    assert Visitor.signed_in(funded.owner).get("/recharges.xlsx?operator=nonsense").status == 400
+
+
 def test_an_export_needs_somebody_signed_in_here(world: World) -> None:
     stranger = Visitor.signed_in(world.globex.owner)
     stranger.client = world.acme.anyone
-    for path in ("/recharges.csv", "/recharges", "/reports.csv", "/reports/chart.svg", "/settings"):
+    for path in ("/recharges.csv", "/recharges.xlsx", "/recharges", "/reports.csv", "/reports/chart.svg", "/settings"):
         for visitor in (Visitor(world.acme.anyone), stranger):
             answer = visitor.get(path)
             assert answer.status == 302

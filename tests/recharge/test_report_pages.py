@@ -276,6 +276,16 @@ def test_the_page_shows_each_chart_with_words_beside_it(funded: Organization) ->
         assert visitor.get(address.replace("&amp;", "&")).status == 200
 
 
+def test_the_days_are_written_as_the_reader_writes_them(acme: Organization) -> None:
+    visitor = Visitor.signed_in(acme.owner)
+    User.objects.filter(pk=acme.owner.user.pk).update(language="fa")
+    page = visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-02").body.decode()
+    written = re.findall(r'name="(\w+_day)" value="([^"]+)"', page)
+    assert written == [("from_day", "۱۴۰۴/۱۲/۱۰"), ("to_day", "۱۴۰۴/۱۲/۱۱")]
+    again = visitor.get("/reports?" + "&".join(f"{name}={quote(day)}" for name, day in written))
+    assert [row[0] for row in tables_of(again)[0][1:-1]] == ["۱۴۰۴/۱۲/۱۰", "۱۴۰۴/۱۲/۱۱"]
+
+
 @pytest.mark.parametrize("by", ["", "nonsense", "%00", "Day"])
 def test_there_are_three_ways_to_sum_up(acme: Organization, by: str) -> None:
     visitor = Visitor.signed_in(acme.owner)
