@@ -70,7 +70,8 @@ def percent(part: int, whole: int) -> str:
     """A share: 12.5 %; a dash where there is no whole."""
     if not whole:
         return "–"
-    return formats.in_digits(f"{100 * part / whole:.1f}".replace(".", "٫" if formats.is_persian() else ".")) + "\u00a0%"
+    share = f"{100 * part / whole:.1f}"
+    return formats.in_digits(share.replace(".", "٫")) + "٪" if formats.is_persian() else f"{share}\u00a0%"
 
 
 @register.simple_tag
