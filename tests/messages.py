@@ -8,6 +8,7 @@ import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -88,12 +89,14 @@ def _nodes(nodes) -> Iterator[object]:
             yield from _nodes(inner)
 
 
+@cache
 def catalog() -> Catalog:
     """The translations as they are written."""
     with PO.open("rb") as file:
         return read_po(file, locale="fa")
 
 
+@cache
 def compiled() -> Catalog:
     """The translations as they are used."""
     with MO.open("rb") as file:

@@ -37,7 +37,8 @@ def chromium_path() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+# Of a module, not of the session: beside playwright's event loop, and beside a delivery worker, other tests fail.
+@pytest.fixture(scope="module")
 def chromium(django_db_setup: None) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Django refuses queries on a thread with a running event loop, which playwright's is: the tests' own are quick
@@ -50,7 +51,7 @@ def chromium(django_db_setup: None) -> Iterator[Browser]:
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def delivering(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with a delivery worker beside it, as production has it."""
     with serving(tmp_path_factory.mktemp("delivering") / "log", delivery=True) as running:
