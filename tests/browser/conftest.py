@@ -48,6 +48,8 @@ def chromium(django_db_setup: None) -> Iterator[Browser]:
         yield browser
         connections.close_all()  # beside the event loop Django has others than without it
         browser.close()
+        # Beside an event loop Django has connections of their own: nobody else closes them.
+        connections.close_all()
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 

@@ -56,8 +56,9 @@ def sold(acme: Organization) -> int:
 def lose_the_answer(route: Route, acme: Organization) -> None:
     """What the browser sends arrives, and the connection breaks before the answer does."""
     sent = route.request
-    address = f"http://{acme.anyone.address}{urlsplit(sent.url).path}"
-    headers = {**sent.all_headers(), "Host": acme.host}
+    url = urlsplit(sent.url)
+    address = f"http://{acme.anyone.address}{url.path}"
+    headers = {**sent.all_headers(), "Host": url.netloc}
     answer = urllib3.request("POST", address, body=sent.post_data_buffer, headers=headers, redirect=False)
     assert answer.status < 300, answer.status
     route.abort()
