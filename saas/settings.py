@@ -295,6 +295,7 @@ try:
     vars().update(env.email_url_config(env.str("EMAIL_URL", default="") or "consolemail://"))
 except (KeyError, ValueError) as error:
     raise ImproperlyConfigured("EMAIL_URL must be like smtp+tls://user:password@host:587.") from error
+EMAIL_TIMEOUT = 20  # seconds
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="") or f"noreply@{BASE_DOMAIN}"
 
 CSRF_FAILURE_VIEW = "shared.errors.csrf_failure"

@@ -1,8 +1,10 @@
 """Signing in and out, one's own password and preferences: the pages that every console has, on both kinds of host."""
 
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from django import forms
 from django.conf import settings
 from django.contrib.auth import login, logout, update_session_auth_hash
@@ -12,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import translation
 from django.utils.encoding import force_bytes
 from django.utils.http import url_has_allowed_host_and_scheme, urlsafe_base64_decode, urlsafe_base64_encode
 from django.utils.translation import gettext_lazy as _
@@ -24,8 +27,11 @@ from shared.lockout import client_address
 from shared.models import User
 from shared.preferences import LANGUAGE_COOKIE, is_language, zone_names
 from shared.realm import realm_of
+from shared.requests import request_id_of
 from shared.sessions import account_of
 from shared.tokens import ADMIN, PLATFORM_ADMIN, SELLER
+
+_log = structlog.get_logger("recharge.pages")
 
 EVERY_ROLE = (PLATFORM_ADMIN, ADMIN, SELLER)
 
@@ -201,13 +207,19 @@ def password_reset(request: HttpRequest) -> HttpResponse:
 def _send_reset(request: HttpRequest, user: User) -> None:
     uid, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
     link = request.build_absolute_uri(reverse("password_reset_confirm", args=[uid, token]))
-    context = {"link": link, "host": request.get_host()}
-    send_mail(
-        subject=str(_("Reset your password")),
-        message=render_to_string("shared/password_reset_mail.txt", context),
-        from_email=None,
-        recipient_list=[user.email],
-    )
+    with translation.override(user.language or translation.get_language()):
+        subject = str(_("Reset your password"))
+        message = render_to_string("shared/password_reset_mail.txt", {"link": link, "host": request.get_host()})
+    # Beside the answer: how long the mail server takes, or whether it takes it at all, would tell that there is such an
+    # account.
+    threading.Thread(target=_send, args=(subject, message, user.email, request_id_of(request))).start()
+
+
+def _send(subject: str, message: str, to: str, request_id: str) -> None:
+    try:
+        send_mail(subject, message, None, [to])
+    except Exception:  # noqa: BLE001 - whatever a mail server may do
+        _log.exception("mail_not_sent", request_id=request_id)
 
 
 @page(methods=FORM)

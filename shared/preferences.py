@@ -46,4 +46,5 @@ def zone_of(name: str) -> ZoneInfo:
 
 def zone_names() -> list[str]:
     """Those that a person may choose."""
-    return sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix/")))
+    cities = [name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix/"))]
+    return ["UTC", *sorted(cities)]

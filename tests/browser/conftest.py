@@ -46,7 +46,6 @@ def chromium(django_db_setup: None) -> Iterator[Browser]:
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
         yield browser
-        connections.close_all()  # beside the event loop Django has others than without it
         browser.close()
         # Beside an event loop Django has connections of their own: nobody else closes them.
         connections.close_all()

@@ -18,6 +18,7 @@ from recharge.models import Recharge
 from recharge.operators import Operator
 from recharge.settings_services import change_operator, create_gateway
 from tenants.models import Organization as OrganizationRow
+from tenants.services import activate_organization, suspend_organization
 from tests.browser.people import Guest
 from tests.server import Server
 from tests.waiting import wait_until
@@ -309,3 +310,41 @@ def test_who_is_signed_out_elsewhere_is_led_to_sign_in(acme: Organization, selle
     seller.page.context.clear_cookies()
     seller.page.wait_for_url("**/sign-in**")  # the balance asks by itself
     assert sold(acme) == []
+
+
+def test_a_balance_that_is_out_of_date_is_said_to_be(seller: Guest) -> None:
+    seller.go("acme", "/sell")
+    seller.page.context.set_offline(True)
+    expect(seller.page.locator("#alerts .alert-danger")).to_be_visible(timeout=20_000)
+    seller.page.context.set_offline(False)
+    expect(seller.page.locator("#alerts .alert-danger")).to_have_count(0, timeout=20_000)
+
+
+def _opens(guest: Guest) -> bool:
+    answer = guest.page.goto(guest.url("acme", "/sign-in"))
+    return bool(answer and answer.status == 200)
+
+
+def test_an_open_page_shows_by_itself_that_its_organization_is_suspended(acme: Organization, seller: Guest) -> None:
+    seller.go("acme", "/sell")
+    suspend_organization(slug="acme")
+    try:
+        expect(seller.page.locator("#balance-now")).to_have_count(0, timeout=20_000)
+    finally:
+        activate_organization(slug="acme")
+        # Each process knows it within two seconds.
+        wait_until(lambda: all(_opens(seller) for _ in range(20)))
+
+
+def test_after_a_refusal_the_keyboard_is_where_it_goes_on(acme: Organization, seller: Guest) -> None:
+    to_confirmation(seller, "acme", "09211234567", "100000")
+    acme.member.sell(5000)
+    seller.page.focus(SELL)
+    seller.page.keyboard.press("Enter")
+    expect(seller.page.locator("main .alert")).to_be_visible()
+    assert seller.page.evaluate("document.activeElement.closest('main') !== null")
+    seller.go("acme", "/account/password")
+    for field in ("old", "new", "again"):
+        seller.page.fill(f"#id_{field}", "wrong")
+    send(seller.page)
+    expect(seller.page.locator("[aria-invalid=true]").first).to_be_focused()

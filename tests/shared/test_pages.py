@@ -142,7 +142,12 @@ def test_a_forgotten_password_is_reset_once(acme: Organization, server) -> None:
     User.objects.filter(pk=acme.member.user.pk).update(email="member@example.com")
     said = {Visitor(acme.anyone).submit("/password-reset", {"username": name}).status for name in ("member", "nobody")}
     assert said == {200}
-    sent = re.findall(r"http://acme\.recharge\.test\S*(/password-reset/\S+/\S+)", server.log.read_text())
+
+    def links() -> list[str]:
+        return re.findall(r"http://acme\.recharge\.test\S*(/password-reset/\S+/\S+)", server.log.read_text())
+
+    wait_until(lambda: bool(links()), "the mail")
+    sent = links()
     fields = {"new": "tall green lamp", "again": "tall green lamp"}
     assert Visitor(acme.anyone).submit(sent[-1], fields).status == 302
     assert Visitor(acme.anyone).get(sent[-1]).status == 404

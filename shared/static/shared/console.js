@@ -94,13 +94,48 @@ function alertWith(text) {
   box.textContent = text;
   place.replaceChildren(box);
 }
-// What asks by itself (data-polls) asks again soon, so nobody need be told that it got no answer.
+// What asks by itself (data-polls) asks again soon, so nobody need be told at once that it got no answer; but that what
+// stands there is no longer up to date must be said, and unsaid.
 function isPolling(event) { return event.detail.elt && event.detail.elt.closest("[data-polls]") !== null; }
+let unanswered = 0;
+function noAnswer(event, text) {
+  if (!isPolling(event)) alertWith(text);
+  else if (++unanswered === 3) alertWith(document.body.dataset.outOfDate);
+}
 ["htmx:sendError", "htmx:timeout"].forEach((name) => document.addEventListener(name, (event) => {
-  if (!isPolling(event)) alertWith(document.body.dataset.connectionLost);
+  noAnswer(event, document.body.dataset.connectionLost);
 }));
 document.addEventListener("htmx:responseError", (event) => {
-  if (!isPolling(event)) alertWith(document.body.dataset.serverFailed);
+  // Suspended, or not one's own any more: the page as a whole says so.
+  if (isPolling(event) && [403, 404].includes(event.detail.xhr.status)) location.reload();
+  else noAnswer(event, document.body.dataset.serverFailed);
+});
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  if (!isPolling(event) || event.detail.xhr.status >= 400) return;
+  if (unanswered >= 3) document.getElementById("alerts").replaceChildren();
+  unanswered = 0;
+});
+
+// Who works with the keyboard or a screen reader goes on where something is to be done: at the first field that is
+// wrong, or at the part that was put in place of the one that they were in.
+document.addEventListener("DOMContentLoaded", () => {
+  const wrong = document.querySelector("main [aria-invalid=true]");
+  if (wrong) wrong.focus();
+});
+let wasInside = false;
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const focused = document.activeElement, target = event.detail.target;
+  // A button that was switched off while it waited has lost its focus.
+  wasInside = focused && focused !== document.body
+    ? target.contains(focused)
+    : !isPolling({ detail: { elt: event.detail.requestConfig.elt } }) && target.contains(event.detail.requestConfig.elt);
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  const focused = document.activeElement, part = document.getElementById(event.detail.target.id);
+  if (!wasInside || !part || (focused && focused !== document.body)) return;
+  const goal = part.querySelector("[aria-invalid=true], [autofocus]") || part;
+  if (goal === part && !part.hasAttribute("tabindex")) part.tabIndex = -1;
+  goal.focus();
 });
 // A form that htmx sent and that was refused comes back with its errors: show them.
 document.addEventListener("htmx:beforeSwap", (event) => {
