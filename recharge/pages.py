@@ -17,7 +17,6 @@ from recharge import queries, services, words
 from recharge.api import RECHARGE_COLUMNS
 from recharge.models import Recharge
 from recharge.queries import ANY_LATE
-from recharge.templatetags import recharge as recharge_words
 from shared.consoles import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
 from shared.errors import InvalidRequest, NotFound, Problem
 from shared.exports import Column, csv_response, pages_of, xlsx_response
@@ -151,11 +150,11 @@ def recharges_xlsx(request: HttpRequest) -> HttpResponseBase:
     columns = [
         Column("created_at", _("Time"), 20),
         Column("phone_number", _("Number"), 16),
-        Column("operator", _("Operator"), 20, recharge_words.operator_name),
+        Column("operator", _("Operator"), 20, words.operator_name),
         Column("amount", _("Amount (Tomans)"), 18),
-        Column("status", _("State"), 12, recharge_words.status_words),
-        Column("failure", _("Why it failed"), 40, recharge_words.failure_words),
-        Column("late", _("Came late"), 14, recharge_words.late_words),
+        Column("status", _("State"), 18, words.status_words),
+        Column("failure", _("Why it failed"), 40, words.failure_words),
+        Column("late", _("Came late"), 14, words.late_words),
         Column("completed_at", _("Ended"), 20),
         Column("balance_after", _("Balance after the sale"), 22),
         Column("id", _("Id"), 38),

@@ -61,7 +61,7 @@ def _by_day(found: Report) -> _Rows:
 
 
 def _by_operator(found: Report) -> _Rows:
-    return [(str(words.OPERATORS.get(operator, operator)), sums) for operator, sums in found.operators.items()]
+    return [(words.operator_name(operator), sums) for operator, sums in found.operators.items()]
 
 
 def _by_seller(found: Report) -> _Rows:
