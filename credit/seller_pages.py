@@ -15,7 +15,7 @@ from credit.models import Seller
 from shared.consoles import FORM, add_problem, done, not_done, page, show, status_of_form
 from shared.database import SellerBusy
 from shared.errors import PasswordChanged, Problem
-from shared.forms import Form, TextField
+from shared.forms import FilterForm, Form, TextField
 from shared.pagination import page_of_rows
 from shared.queries import seller_ids_by_username, seller_usernames
 from shared.services import member_of_seller, password_state, suggest_password
@@ -29,7 +29,7 @@ MOST_BY_USERNAME = 200
 _AS_WRITTEN = {"dir": "ltr", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 
 
-class SearchForm(Form):
+class SearchForm(FilterForm):
     search = TextField(label=_("Name or username"), required=False, max_length=200)
 
 

@@ -17,7 +17,7 @@ from recharge.queries import Fault, Figures, figures_of, find_faults
 from shared.consoles import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.formats import days_before, start_of_day, today
-from shared.forms import Form, PasswordFormField, TextField
+from shared.forms import FilterForm, Form, PasswordFormField, TextField
 from shared.messages import FIELD_MESSAGES, MESSAGES
 from shared.pagination import page_of_rows
 from shared.tokens import PLATFORM_ADMIN
@@ -45,7 +45,7 @@ def start(request: HttpRequest) -> HttpResponse:
 # --- Organizations ----------------------------------------------------------------------------------------------------
 
 
-class SearchForm(Form):
+class SearchForm(FilterForm):
     search = TextField(label=_("A part of the name or address"), max_length=200, required=False)
 
 
@@ -282,7 +282,7 @@ def _times_at_rest(request: HttpRequest) -> int:
 # --- The audit log ----------------------------------------------------------------------------------------------------
 
 
-class AuditForm(Form):
+class AuditForm(FilterForm):
     organization = TextField(
         label=_("Organization: the first part of its address"),
         max_length=LONGEST,
