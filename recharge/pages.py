@@ -1,19 +1,18 @@
 """Recharges that were sold, as pages: the list with filters and exports, and one recharge with all there is of it."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.db.models import F, QuerySet
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credit.errors import BalanceLimitExceeded
+from credit.exports import Exports
 from credit.forms import SellerFilters, read_filters
 from recharge import queries, services, words
 from recharge.api import RECHARGE_COLUMNS
@@ -21,12 +20,11 @@ from recharge.models import Recharge
 from recharge.queries import ANY_LATE
 from shared.consoles import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
-from shared.exports import Column, csv_response, pages_of, xlsx_response
-from shared.forms import DaysForm, Form, PhoneNumberFormField, TextField
+from shared.exports import Column
+from shared.forms import AS_WRITTEN, DaysForm, Form, PhoneNumberFormField, TextField
 from shared.idempotency import LONGEST_KEY
 from shared.messages import MESSAGES
 from shared.pagination import page_of_rows
-from shared.requests import request_id_of
 from shared.tokens import ADMIN, SELLER
 from tenants.routing import organization_of
 
@@ -53,7 +51,7 @@ class RechargeFilters(SellerFilters, DaysForm):
         required=False,
         max_length=LONGEST_KEY,
         strip=False,
-        widget=forms.TextInput(attrs={"dir": "ltr", "autocomplete": "off"}),
+        widget=forms.TextInput(attrs=AS_WRITTEN),
     )
     field_order = ("status", "operator", "phone_number", "late", "from_day", "to_day", "seller", "idempotency_key")
 
@@ -69,27 +67,13 @@ def recharges(request: HttpRequest) -> HttpResponse:
     return show(request, "recharge/recharges.html", context)
 
 
-@page(ADMIN, SELLER)
-def recharges_csv(request: HttpRequest) -> HttpResponseBase:
-    """The list with the same filters, all of it."""
-    form, filters = read_filters(request, RechargeFilters)
-    if form.errors:
-        return _back_to_recharges(form)
-    return csv_response(
-        filename="recharges.csv",
-        columns=RECHARGE_COLUMNS,
-        pages=pages_of(organization_of(request), _recharges_after(filters)),
-        request_id=request_id_of(request),
-    )
-
-
-@page(ADMIN, SELLER)
-def recharges_xlsx(request: HttpRequest) -> HttpResponseBase:
-    """The same as a workbook, in words for people."""
-    form, filters = read_filters(request, RechargeFilters)
-    if form.errors:
-        return _back_to_recharges(form)
-    columns = [
+_EXPORTS = Exports(
+    name="recharges",
+    form_class=RechargeFilters,
+    rows=lambda **filters: queries.recharges(**filters).annotate(seller_name=F("seller__name")),
+    columns=RECHARGE_COLUMNS,
+    sheet=_("Recharges"),
+    sheet_columns=[
         Column("created_at", _("Time"), 20),
         Column("phone_number", _("Number"), 16),
         Column("operator", _("Operator"), 20, words.operator_name),
@@ -100,27 +84,20 @@ def recharges_xlsx(request: HttpRequest) -> HttpResponseBase:
         Column("completed_at", _("Ended"), 20),
         Column("balance_after", _("Balance after the sale"), 22),
         Column("id", _("Id"), 38),
-    ]
-    if signed_in(request).role == ADMIN:
-        columns = [Column("seller_id", _("Seller's number"), 14), Column("seller_name", _("Seller"), 28), *columns]
-    return xlsx_response(
-        filename="recharges.xlsx",
-        sheet=_("Recharges"),
-        columns=columns,
-        pages=pages_of(organization_of(request), _recharges_after(filters)),
-    )
+    ],
+)
 
 
-def _recharges_after(filters: dict[str, Any]) -> Callable[..., QuerySet[Recharge]]:
-    def rows(**after: Any) -> QuerySet[Recharge]:
-        return queries.recharges(**filters).annotate(seller_name=F("seller__name")).filter(**after)
+@page(ADMIN, SELLER)
+def recharges_csv(request: HttpRequest) -> HttpResponseBase:
+    """The same rows as CSV."""
+    return _EXPORTS.csv(request)
 
-    return rows
 
-
-def _back_to_recharges(form: RechargeFilters) -> HttpResponse:
-    """Where the page says beside the field what can't be read."""
-    return redirect(reverse("recharges") + form.query)
+@page(ADMIN, SELLER)
+def recharges_xlsx(request: HttpRequest) -> HttpResponseBase:
+    """The same rows as a workbook."""
+    return _EXPORTS.xlsx(request)
 
 
 # --- One recharge -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,9 @@ from shared.phones import InvalidPhoneNumber, normalize_phone_number
 
 _GROUPING = str.maketrans("", "", " ,٬،_\u00a0\u202f\u200e\u200f")
 
+AS_WRITTEN = {"dir": "ltr", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+"""Attributes of a field for a name or an address: from the left, and no keyboard "corrects" it."""
+
 
 class Form(forms.Form):
     """Bootstrap's looks; each field's errors and help belong to it for screen readers too (Django sees to that)."""

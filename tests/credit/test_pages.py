@@ -763,7 +763,7 @@ def test_each_page_costs_few_queries_however_much_it_shows(acme: Organization) -
     owner, member = 2, 3  # the session and the account; of a seller, the balance too
     for person, path, count in (
         (acme.owner, "/credit-requests", owner + 1),
-            (acme.owner, "/credit-requests?seller=seller3", owner + 2),  # the seller, the rows
+        (acme.owner, "/credit-requests?seller=seller3", owner + 2),  # the seller, the rows
         (acme.owner, f"/credit-requests/{request.pk}", owner + 5),  # the request, account, sales, requests, entries
         (acme.owner, f"/credit-requests/{request.pk}/approve", owner + 3),
         (acme.owner, "/sellers", owner + 2),  # the rows, their usernames
@@ -772,7 +772,7 @@ def test_each_page_costs_few_queries_however_much_it_shows(acme: Organization) -
         (acme.owner, f"/sellers/{acme.member.id}", owner + 4),  # the seller, username, balance, entries
         (acme.owner, f"/sellers/{acme.member.id}/password", owner + 2),
         (acme.owner, "/ledger", owner + 1),
-            (acme.owner, "/ledger?seller=seller3", owner + 2),
+        (acme.owner, "/ledger?seller=seller3", owner + 2),
         (acme.member, "/credit-requests", member + 1),
         (acme.member, "/credit-requests/new", member),
         (acme.member, "/ledger", member + 1),

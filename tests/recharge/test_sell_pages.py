@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from recharge.gateways.simulator import ENDINGS
-from recharge.models import GatewaySettings, OperatorSettings, Recharge, Settings
+from recharge.models import OperatorSettings, Recharge, Settings
 from recharge.sell_pages import SANDBOX, stored_key
 from recharge.services import settle_recharge
 from recharge.words import FAILURES, FAILURES_TO_SELLERS
@@ -25,14 +25,6 @@ CREDIT = 1_000_000
 def seller(acme: Organization) -> Visitor:
     give_credit(acme.row, acme.member.id, CREDIT)
     return Visitor.signed_in(acme.member)
-
-
-@pytest.fixture
-def slow(acme: Organization) -> None:
-    """Recharges stay pending: nobody delivers here, and the gateway of MCI wants a worker."""
-    with acme.context:
-        gateway = GatewaySettings.objects.create(name="sandbox", kind="simulator")
-        OperatorSettings.objects.create(operator="mci", gateway=gateway)
 
 
 def sale(**changes: str) -> dict[str, str]:
