@@ -237,6 +237,30 @@ def test_a_repetition_must_be_meant(seller: Visitor, acme: Organization) -> None
     assert len(sold(acme)) == 2
 
 
+@pytest.mark.parametrize(("language", "name"), [("en", "Hamrah-e Aval (MCI)"), ("fa", "همراه اول")])
+def test_operators_are_named_in_the_readers_language(
+    seller: Visitor, acme: Organization, language: str, name: str
+) -> None:
+    User.objects.filter(pk=acme.member.user.pk).update(language=language)
+    outcome = outcome_of(sell(seller, sale()))
+    (recharge,) = sold(acme)
+    rows = {"text": "09121234567,1000", "batch": "0" * 32}
+    for page in (
+        seller.get("/sell"),
+        seller.get("/sell/number?phone_number=09121234567"),
+        seller.get(look(sale())),
+        seller.get(outcome),
+        seller.get(f"/recharges/{recharge.pk}"),
+        seller.get(f"/recharges/{recharge.pk}/receipt"),
+        seller.get("/recharges"),
+        seller.submit("/bulk", rows),
+    ):
+        assert page.status == 200
+        shown = page.body.decode()
+        assert name in shown
+        assert language == "en" or "Hamrah" not in shown
+
+
 def test_the_number_is_read_while_it_is_typed(seller: Visitor, acme: Organization) -> None:
     def hint(**given: str) -> str:
         answer = seller.get("/sell/number?" + urlencode(given))
