@@ -1,57 +1,78 @@
 """Filters of lists that have to do with sellers."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from credit import queries
+from credit.models import Seller
 from credit.names import KINDS, STATES
-from shared.fields import LARGEST_ID
-from shared.forms import DayField, Form
-
-SELLERS_TO_CHOOSE_FROM = 200
-"""The newest; of more, a list is filtered by following the link on the seller's own page."""
+from shared.consoles import signed_in
+from shared.formats import latin_digits
+from shared.forms import DaysForm, FilterForm, TextField
 
 
-class SellerFilters(Form):
-    """A form of filters with the seller among them for an admin (``of_all``); a seller sees own rows anyway."""
+class SellerField(TextField):
+    """A seller by id, or by a part of the name that no other's has."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("label", _("Seller (name or id)"))
+        super().__init__(max_length=200, **kwargs)
+
+    def clean(self, value: Any) -> Seller | None:
+        written = latin_digits(super().clean(value))
+        if not written:
+            return None
+        found = queries.sellers_like(written)
+        if not found:
+            raise forms.ValidationError(_("There is no such seller. Write a part of the name, or the id."))
+        if len(found) > 1:
+            names = ", ".join(f"{seller.name} ({seller.pk})" for seller in found)
+            raise forms.ValidationError(
+                _("Several sellers are called so: %(names)s. Write the id of one."), params={"names": names}
+            )
+        return found[0]
+
+
+class SellerFilters(FilterForm):
+    """Filters with the seller among them for an admin (``of_all``); a seller sees own rows anyway."""
+
+    OF_ALL_ALONE: tuple[str, ...] = ("seller",)
+    """The fields that a seller has no use for."""
+
+    seller = SellerField(required=False)
 
     def __init__(self, *args: Any, of_all: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if of_all:
-            field = forms.TypedChoiceField(
-                label=_("Seller"), required=False, coerce=int, empty_value=None, choices=self._sellers()
-            )
-            field.widget.attrs["class"] = "form-select"
-            self.fields["seller"] = field
-
-    def _sellers(self) -> list[tuple[str, Any]]:
-        sellers = queries.sellers_to_choose(self._chosen(), limit=SELLERS_TO_CHOOSE_FROM)
-        return [("", _("All sellers")), *((str(seller.pk), seller.name) for seller in sellers)]
-
-    def _chosen(self) -> int | None:
-        """The seller that was chosen, who may be none of the newest."""
-        written = str(self.data.get("seller", ""))
-        if not (written.isascii() and written.isdigit() and len(written) <= 19 and int(written) <= LARGEST_ID):
-            return None
-        return int(written)
+        if not of_all:
+            for name in self.OF_ALL_ALONE:
+                del self.fields[name]
 
     def filters(self) -> dict[str, Any]:
-        """What was chosen, as a query takes it, or nothing where something can't be read: its field says so."""
-        if not self.is_valid():
-            return {}
-        filters = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+        filters = super().filters()
         if "seller" in filters:
-            filters["seller_id"] = filters.pop("seller")
+            filters["seller_id"] = filters.pop("seller").pk
         return filters
 
 
-class EntryFilters(SellerFilters):
+T = TypeVar("T", bound=SellerFilters)
+
+
+def read_filters(request: HttpRequest, form_class: type[T]) -> tuple[T, dict[str, Any]]:
+    """The form, and what a query takes: of a seller the own rows only, whatever the address says."""
+    own = signed_in(request).seller_id
+    form = form_class(request.GET, of_all=own is None)
+    filters = form.filters()
+    return form, filters if own is None else filters | {"seller_id": own}
+
+
+class EntryFilters(SellerFilters, DaysForm):
     kind = forms.ChoiceField(label=_("Kind"), required=False, choices=[("", _("All kinds")), *KINDS.items()])
-    from_day = DayField(label=_("From day"), required=False)
-    to_day = DayField(label=_("To day"), required=False)
+    field_order = ("kind", "from_day", "to_day")
 
 
 class CreditRequestFilters(SellerFilters):
     status = forms.ChoiceField(label=_("State"), required=False, choices=[("", _("All states")), *STATES.items()])
+    field_order = ("status",)

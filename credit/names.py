@@ -13,7 +13,7 @@ KINDS: dict[str, Promise] = {
     # Of one that had been refunded, and was delivered after all.
     Entry.Kind.LATE_CHARGE: _("Late charge"),
     # Of one that the operator has taken back.
-    Entry.Kind.REVERSAL: _("Return"),
+    Entry.Kind.REVERSAL: _("Reversal"),
     Entry.Kind.ADJUSTMENT: _("Adjustment"),
 }
 

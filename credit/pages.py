@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.db.models import F, QuerySet
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -17,8 +17,9 @@ from django.utils.translation import gettext_lazy as _
 from credit import queries, services
 from credit.api import ENTRY_COLUMNS
 from credit.errors import AlreadyDecided, BalanceLimitExceeded
-from credit.forms import CreditRequestFilters, EntryFilters
-from credit.models import CreditRequest, Entry
+from credit.exports import Exports
+from credit.forms import CreditRequestFilters, EntryFilters, read_filters
+from credit.models import CreditRequest
 from credit.names import kind_name
 from shared.consoles import (
     FORM,
@@ -34,13 +35,12 @@ from shared.consoles import (
 )
 from shared.database import SellerBusy
 from shared.errors import Problem
-from shared.exports import Column, csv_response, pages_of, xlsx_response
-from shared.formats import days_before, end_of_day, format_number, start_of_day, today
+from shared.exports import Column
+from shared.formats import days_before, format_number, start_of_day, today
 from shared.forms import Form, TextField, TomansFormField
 from shared.idempotency import IdempotencyKeyReused, is_idempotency_key
 from shared.messages import MESSAGES
 from shared.pagination import page_of_rows
-from shared.requests import request_id_of
 from shared.tokens import ADMIN, SELLER
 from tenants.routing import organization_of
 
@@ -55,11 +55,7 @@ HISTORY_DAYS = (7, 30)
 @page(ADMIN, SELLER)
 def credit_requests(request: HttpRequest) -> HttpResponse:
     """All for an admin; a seller's own, where those that wait look for themselves whether they were decided."""
-    account = signed_in(request)
-    form = CreditRequestFilters(request.GET, of_all=account.role == ADMIN)
-    filters = form.filters()
-    if account.role == SELLER:
-        filters["seller_id"] = own_seller(request)
+    form, filters = read_filters(request, CreditRequestFilters)
     rows = queries.credit_requests(**filters).select_related("seller__account")
     shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
     waiting = sum(row.status == CreditRequest.Status.PENDING for row in shown.rows)
@@ -69,10 +65,9 @@ def credit_requests(request: HttpRequest) -> HttpResponse:
     context = {
         "page": shown,
         "form": form,
-        "is_filtered": any(request.GET.get(name) for name in form.fields),
         "version": version,
         "waiting": waiting,
-        "polls": account.role == SELLER and waiting > 0,
+        "polls": signed_in(request).role == SELLER and waiting > 0,
         "is_changed": is_fragment(request),
     }
     template = "credit/credit_request_rows.html" if is_fragment(request) else "credit/credit_requests.html"
@@ -220,83 +215,45 @@ def _decide(
 # --- The ledger -------------------------------------------------------------------------------------------------------
 
 
-def _entry_filters(request: HttpRequest) -> tuple[EntryFilters, dict[str, Any]]:
-    """The form of the ledger's filters, and what they mean for queries.entries: of a seller, own entries only."""
-    account = signed_in(request)
-    form = EntryFilters(request.GET, of_all=account.role == ADMIN)
-    filters = form.filters()
-    from_day, to_day = filters.pop("from_day", None), filters.pop("to_day", None)
-    if from_day:
-        filters["created_from"] = start_of_day(from_day)
-    if to_day:
-        filters["created_to"] = end_of_day(to_day)
-    if account.role == SELLER:
-        filters["seller_id"] = own_seller(request)
-    return form, filters
-
-
 @page(ADMIN, SELLER)
 def entries(request: HttpRequest) -> HttpResponse:
     """The ledger; of a seller, the statement."""
-    form, filters = _entry_filters(request)
+    form, filters = read_filters(request, EntryFilters)
     rows = queries.entries(**filters).select_related("seller__seller")
     context = {
         "page": page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor")),
         "form": form,
-        "is_filtered": any(request.GET.get(name) for name in form.fields),
-        "export_query": "?" + request.GET.urlencode() if request.GET else "",
     }
     return show(request, "credit/entries.html", context)
 
 
-@page(ADMIN, SELLER)
-def entries_csv(request: HttpRequest) -> HttpResponseBase:
-    """The same as CSV, with the columns of the API's."""
-    form, filters = _entry_filters(request)
-    if form.errors:
-        return _back_to_entries(request)
-    return csv_response(
-        filename="entries.csv",
-        columns=ENTRY_COLUMNS,
-        pages=pages_of(organization_of(request), _entries_after(filters)),
-        request_id=request_id_of(request),
-    )
-
-
-@page(ADMIN, SELLER)
-def entries_xlsx(request: HttpRequest) -> HttpResponseBase:
-    """The same as a workbook, for people."""
-    form, filters = _entry_filters(request)
-    if form.errors:
-        return _back_to_entries(request)
-    columns = [
+_EXPORTS = Exports(
+    name="entries",
+    form_class=EntryFilters,
+    rows=lambda **filters: queries.entries(**filters).annotate(seller_name=F("seller__seller__name")),
+    columns=ENTRY_COLUMNS,
+    sheet=_("Entries"),
+    sheet_columns=[
         Column("number", _("Number"), 10),
         Column("created_at", _("Time"), 20),
         Column("kind", _("Kind"), 16, kind_name),
         Column("amount", _("Amount (Tomans)"), 20),
         Column("balance_after", _("Balance after (Tomans)"), 22),
         Column("reference", _("Reference"), 38),
-    ]
-    if signed_in(request).role == ADMIN:
-        columns = [Column("seller_id", _("Seller's number"), 14), Column("seller_name", _("Seller"), 28), *columns]
-    return xlsx_response(
-        filename="entries.xlsx",
-        sheet=_("Entries"),
-        columns=columns,
-        pages=pages_of(organization_of(request), _entries_after(filters)),
-    )
+    ],
+)
 
 
-def _entries_after(filters: dict[str, Any]) -> Callable[..., QuerySet[Entry]]:
-    def rows(**after: Any) -> QuerySet[Entry]:
-        return queries.entries(**filters).annotate(seller_name=F("seller__seller__name")).filter(**after)
+@page(ADMIN, SELLER)
+def entries_csv(request: HttpRequest) -> HttpResponseBase:
+    """The same rows as CSV."""
+    return _EXPORTS.csv(request)
 
-    return rows
 
-
-def _back_to_entries(request: HttpRequest) -> HttpResponse:
-    """Where the page says beside the field what can't be read."""
-    return redirect(f"{reverse('entries')}?{request.GET.urlencode()}")
+@page(ADMIN, SELLER)
+def entries_xlsx(request: HttpRequest) -> HttpResponseBase:
+    """The same rows as a workbook."""
+    return _EXPORTS.xlsx(request)
 
 
 MESSAGES.update(

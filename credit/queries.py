@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 
 from credit.models import Account, CreditRequest, Entry, Seller
 from shared.errors import NotFound
+from shared.fields import LARGEST_ID
 from shared.times import from_moment, until_moment
 
 # What was sold is what the balance lacks of what it was and was given: by the running balance, two entries and the few
@@ -55,11 +56,12 @@ def sellers() -> QuerySet[Seller]:
     return Seller.objects.all()
 
 
-def sellers_to_choose(chosen: int | None, *, limit: int) -> list[Seller]:
-    """The newest sellers by name, and with them the chosen one."""
-    newest = sellers().order_by("-pk").values("pk")[:limit]
-    rows = sellers().filter(Q(pk__in=newest) | Q(pk=chosen)) if chosen else sellers().filter(pk__in=newest)
-    return list(rows.order_by("name", "pk"))
+def sellers_like(written: str, *, most: int = 5) -> list[Seller]:
+    """The seller with this id, or a few whose name has this in it; only those of just this name, if there are any."""
+    if written.isascii() and written.isdigit():
+        return list(sellers().filter(pk=int(written))) if int(written) <= LARGEST_ID else []
+    found = list(sellers().filter(name__icontains=written).order_by("pk")[:most])
+    return [seller for seller in found if seller.name == written] or found
 
 
 def sellers_found(search: str, *, ids: Sequence[int]) -> QuerySet[Seller]:

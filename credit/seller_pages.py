@@ -15,7 +15,7 @@ from credit.models import Seller
 from shared.consoles import FORM, add_problem, done, not_done, page, show, status_of_form
 from shared.database import SellerBusy
 from shared.errors import PasswordChanged, Problem
-from shared.forms import Form, TextField
+from shared.forms import AS_WRITTEN, FilterForm, Form, TextField
 from shared.pagination import page_of_rows
 from shared.queries import seller_ids_by_username, seller_usernames
 from shared.services import member_of_seller, password_state, suggest_password
@@ -26,10 +26,8 @@ ROWS_ON_A_PAGE = 25
 MOST_BY_USERNAME = 200
 """Sellers that a search finds by their username; whoever is beyond them is found by writing more of it."""
 
-_AS_WRITTEN = {"dir": "ltr", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 
-
-class SearchForm(Form):
+class SearchForm(FilterForm):
     search = TextField(label=_("Name or username"), required=False, max_length=200)
 
 
@@ -69,7 +67,7 @@ class PasswordField(forms.CharField):
             strip=False,
             max_length=1000,
             help_text=_("A suggestion that nobody guesses; or write another one of at least 8 characters."),
-            widget=forms.TextInput(attrs=_AS_WRITTEN),
+            widget=forms.TextInput(attrs=AS_WRITTEN),
         )
 
 
@@ -78,14 +76,14 @@ class NewSellerForm(NameForm):
         label=_("Username"),
         max_length=150,
         help_text=_("What the seller signs in with: letters, digits and @/./+/-/_ only."),
-        widget=forms.TextInput(attrs=_AS_WRITTEN),
+        widget=forms.TextInput(attrs=AS_WRITTEN),
     )
     password = PasswordField()
     email = forms.EmailField(
         label=_("Email address"),
         required=False,
         help_text=_("Where to send what resets a forgotten password."),
-        widget=forms.EmailInput(attrs={"dir": "ltr", "autocomplete": "off"}),
+        widget=forms.EmailInput(attrs=AS_WRITTEN),
     )
 
 

@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from recharge import queries, wording
+from recharge import queries, words
 from recharge.bulk_rows import (
     LARGEST_TEXT,
     MOST_ROWS,
@@ -299,7 +299,7 @@ def results(request: HttpRequest) -> HttpResponse:
     for line, item in items:
         recharge = sold.get(item.idempotency_key)
         if recharge:
-            outcome = [recharge.status, wording.failure_of(recharge.failure), recharge.pk]
+            outcome = [recharge.status, words.failure_to_sellers(recharge.failure), recharge.pk]
         else:
             outcome = ["not_sold", _refusal(refused.get(str(line), "")), ""]
         cells = [line, item.phone_number, item.operator, item.amount, *outcome]

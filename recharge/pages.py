@@ -1,6 +1,6 @@
 """Recharges that were sold, as pages: the list with filters and exports, and one recharge with all there is of it."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,21 +12,19 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credit.errors import BalanceLimitExceeded
-from credit.models import Seller
+from credit.exports import Exports
+from credit.forms import SellerFilters, read_filters
 from recharge import queries, services, words
 from recharge.api import RECHARGE_COLUMNS
 from recharge.models import Recharge
 from recharge.queries import ANY_LATE
-from recharge.templatetags import recharge as recharge_words
 from shared.consoles import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
-from shared.errors import InvalidRequest, NotFound, Problem
-from shared.exports import Column, csv_response, pages_of, xlsx_response
-from shared.formats import latin_digits, start_of_day
-from shared.forms import DayField, Form, PhoneNumberFormField, TextField
+from shared.errors import NotFound, Problem
+from shared.exports import Column
+from shared.forms import AS_WRITTEN, DaysForm, Form, PhoneNumberFormField, TextField
 from shared.idempotency import LONGEST_KEY
 from shared.messages import MESSAGES
 from shared.pagination import page_of_rows
-from shared.requests import request_id_of
 from shared.tokens import ADMIN, SELLER
 from tenants.routing import organization_of
 
@@ -35,8 +33,10 @@ ROWS = 25
 _ANY: list[tuple[str, Any]] = [("", _("Any"))]
 
 
-class FilterForm(Form):
+class RechargeFilters(SellerFilters, DaysForm):
     """The filters of the list and of its exports."""
+
+    OF_ALL_ALONE = ("seller", "idempotency_key")
 
     status = forms.ChoiceField(label=_("State"), required=False, choices=[*_ANY, *words.STATUSES.items()])
     operator = forms.ChoiceField(label=_("Operator"), required=False, choices=[*_ANY, *words.OPERATORS.items()])
@@ -46,141 +46,58 @@ class FilterForm(Form):
         required=False,
         choices=[("", _("Either")), (ANY_LATE, _("Anything late")), *words.LATE.items()],
     )
-    from_day = DayField(label=_("From day"), required=False)
-    to_day = DayField(label=_("To day"), required=False)
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or {}
-        first, last = cleaned.get("from_day"), cleaned.get("to_day")
-        if first and last and first > last:
-            self.add_error("to_day", _("This day is before the first one. Choose a later one."))
-        return cleaned
-
-    def filters(self) -> dict[str, Any]:
-        """What the query takes."""
-        given = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
-        first, last = given.pop("from_day", None), given.pop("to_day", None)
-        if first:
-            given["created_from"] = start_of_day(first)
-        if last and last < date.max:
-            given["created_to"] = start_of_day(last + timedelta(days=1))
-        return given
-
-
-class AdminFilterForm(FilterForm):
-    """Of all sellers' recharges."""
-
-    seller = TextField(label=_("Seller (name or id)"), required=False, max_length=200)
     idempotency_key = TextField(
         label=_("Idempotency key"),
         required=False,
         max_length=LONGEST_KEY,
         strip=False,
-        widget=forms.TextInput(attrs={"dir": "ltr", "autocomplete": "off"}),
+        widget=forms.TextInput(attrs=AS_WRITTEN),
     )
-
-    def clean_seller(self) -> Seller | None:
-        written = latin_digits(self.cleaned_data["seller"])
-        if not written:
-            return None
-        found = queries.sellers_like(written)
-        if not found:
-            raise forms.ValidationError(_("There is no such seller. Write a part of the name, or the id."))
-        if len(found) > 1:
-            names = ", ".join(f"{seller.name} ({seller.pk})" for seller in found)
-            raise forms.ValidationError(
-                _("Several sellers are called so: %(names)s. Write the id of one."), params={"names": names}
-            )
-        return found[0]
-
-    def filters(self) -> dict[str, Any]:
-        given = super().filters()
-        seller = given.pop("seller", None)
-        return given | ({"seller_id": seller.pk} if seller else {})
-
-
-def _filter_form(request: HttpRequest) -> FilterForm:
-    """Bound to the address."""
-    return (AdminFilterForm if signed_in(request).role == ADMIN else FilterForm)(request.GET)
-
-
-def _narrowed(request: HttpRequest, filters: dict[str, Any]) -> dict[str, Any]:
-    """A seller sees the own ones, whatever the address says."""
-    own = signed_in(request).seller_id
-    return filters if own is None else filters | {"seller_id": own}
+    field_order = ("status", "operator", "phone_number", "late", "from_day", "to_day", "seller", "idempotency_key")
 
 
 @page(ADMIN, SELLER)
 def recharges(request: HttpRequest) -> HttpResponse:
     """All recharges for an admin; a seller's own history."""
-    form = _filter_form(request)
-    filters = form.filters() if form.is_valid() else {}
-    rows = queries.recharges(**_narrowed(request, filters))
+    form, filters = read_filters(request, RechargeFilters)
+    rows = queries.recharges(**filters)
     if signed_in(request).role == ADMIN:
         rows = rows.select_related("seller")
-    context = {
-        "form": form,
-        "is_filtered": bool(filters),
-        "page": page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor") or None),
-        "query": _query_without_cursor(request),
-    }
+    context = {"form": form, "page": page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor") or None)}
     return show(request, "recharge/recharges.html", context)
 
 
-def _query_without_cursor(request: HttpRequest) -> str:
-    """The filters as they stand in the address, for the exports' links."""
-    query = request.GET.copy()
-    query.pop("cursor", None)
-    return query.urlencode()
+_EXPORTS = Exports(
+    name="recharges",
+    form_class=RechargeFilters,
+    rows=lambda **filters: queries.recharges(**filters).annotate(seller_name=F("seller__name")),
+    columns=RECHARGE_COLUMNS,
+    sheet=_("Recharges"),
+    sheet_columns=[
+        Column("created_at", _("Time"), 20),
+        Column("phone_number", _("Number"), 16),
+        Column("operator", _("Operator"), 20, words.operator_name),
+        Column("amount", _("Amount (Tomans)"), 18),
+        Column("status", _("State"), 18, words.status_words),
+        Column("failure", _("Why it failed"), 40, words.failure_words),
+        Column("late", _("Came late"), 14, words.late_words),
+        Column("completed_at", _("Ended"), 20),
+        Column("balance_after", _("Balance after the sale"), 22),
+        Column("id", _("Id"), 38),
+    ],
+)
 
 
 @page(ADMIN, SELLER)
 def recharges_csv(request: HttpRequest) -> HttpResponseBase:
-    """The list with the same filters, all of it."""
-    return csv_response(
-        filename="recharges.csv",
-        columns=RECHARGE_COLUMNS,
-        pages=pages_of(organization_of(request), _rows_to_export(request)),
-        request_id=request_id_of(request),
-    )
+    """The same rows as CSV."""
+    return _EXPORTS.csv(request)
 
 
 @page(ADMIN, SELLER)
 def recharges_xlsx(request: HttpRequest) -> HttpResponseBase:
-    """The same as a workbook, in words for people."""
-    columns = [
-        Column("created_at", _("Time"), 20),
-        Column("phone_number", _("Number"), 16),
-        Column("operator", _("Operator"), 20, recharge_words.operator_name),
-        Column("amount", _("Amount (Tomans)"), 18),
-        Column("status", _("State"), 12, recharge_words.status_words),
-        Column("failure", _("Why it failed"), 40, recharge_words.failure_words),
-        Column("late", _("Came late"), 14, recharge_words.late_words),
-        Column("completed_at", _("Ended"), 20),
-        Column("balance_after", _("Balance after the sale"), 22),
-        Column("id", _("Id"), 38),
-    ]
-    if signed_in(request).role == ADMIN:
-        columns = [Column("seller_id", _("Seller's number"), 14), Column("seller_name", _("Seller"), 28), *columns]
-    rows = _rows_to_export(request)
-    return xlsx_response(
-        filename="recharges.xlsx",
-        sheet=_("Recharges"),
-        columns=columns,
-        pages=pages_of(organization_of(request), lambda **after: rows(**after).annotate(seller_name=F("seller__name"))),
-    )
-
-
-def _rows_to_export(request: HttpRequest) -> Any:
-    form = _filter_form(request)
-    if not form.is_valid():
-        raise InvalidRequest("A filter is wrong.")
-    filters = _narrowed(request, form.filters())
-
-    def rows(**after: Any) -> Any:
-        return queries.recharges(**filters).filter(**after)
-
-    return rows
+    """The same rows as a workbook."""
+    return _EXPORTS.xlsx(request)
 
 
 # --- One recharge -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from credit.queries import entries, filtered, seller_by_id
 from recharge.models import BUILT_IN_GATEWAY, Attempt, GatewaySettings, OperatorSettings, Recharge, Settings
 from recharge.operators import Operator
 from shared.errors import NotFound
-from shared.fields import LARGEST_ID
 from shared.times import from_moment
 from tenants.models import Organization
 
@@ -258,14 +257,6 @@ def entries_of_recharge(recharge_id: UUID) -> list[Entry]:
 def seller_of(recharge: Recharge) -> Seller:
     """The one who sold it."""
     return seller_by_id(recharge.seller_id)
-
-
-def sellers_like(written: str, *, most: int = 5) -> list[Seller]:
-    """The seller with this id, or a few whose name has this in it; only those of just this name, if there are any."""
-    if written.isascii() and written.isdigit():
-        return list(Seller.objects.filter(pk=int(written))) if int(written) <= LARGEST_ID else []
-    found = list(Seller.objects.filter(name__icontains=written).order_by("pk")[:most])
-    return [seller for seller in found if seller.name == written] or found
 
 
 def prospect_of(*, seller_id: int, phone_number: str, operator: str, amount: int) -> Prospect:

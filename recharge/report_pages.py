@@ -14,7 +14,7 @@ from shared.consoles import page, show
 from shared.errors import InvalidRequest
 from shared.exports import csv_response
 from shared.formats import days_before, format_day, today
-from shared.forms import DayField, Form
+from shared.forms import DaysForm
 from shared.requests import request_id_of
 from shared.tokens import ADMIN
 
@@ -26,20 +26,17 @@ _PRESETS = ((_("Today"), 1), (_("7 days"), USUAL_DAYS), (_("30 days"), 30), (_("
 _FIRST_DAY, _LAST_DAY = date(2000, 1, 1), date(2200, 1, 1)
 
 
-class RangeForm(Form):
+class RangeForm(DaysForm):
     """The days that are reported; the last seven where none are given."""
 
-    from_day = DayField(label=_("From day"), required=False)
-    to_day = DayField(label=_("To day"), required=False)
-
     def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or {}
+        cleaned = super().clean()
         if self.errors:
             return cleaned
         last = cleaned.get("to_day") or max(cleaned.get("from_day") or today(), today())
         first = cleaned.get("from_day") or days_before(last, USUAL_DAYS - 1)
         if not _FIRST_DAY <= first <= last <= _LAST_DAY:
-            self.add_error("to_day", _("These are no days to report. Choose a last day that is not before the first."))
+            self.add_error("to_day", _("These are no days to report. Choose others."))
         elif (last - first).days >= MOST_DAYS:
             self.add_error("from_day", _("These are more than 92 days. Choose a day closer to the last one."))
         return {"from_day": first, "to_day": last}
@@ -61,7 +58,7 @@ def _by_day(found: Report) -> _Rows:
 
 
 def _by_operator(found: Report) -> _Rows:
-    return [(str(words.OPERATORS.get(operator, operator)), sums) for operator, sums in found.operators.items()]
+    return [(words.operator_name(operator), sums) for operator, sums in found.operators.items()]
 
 
 def _by_seller(found: Report) -> _Rows:

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from recharge import queries
+from recharge import queries, words
 from recharge.intake import Sale, read_sale
 from recharge.models import Recharge
 from recharge.operators import Operator, operator_of
@@ -60,7 +60,7 @@ class SaleForm(Form):
     operator = forms.ChoiceField(
         label=_("Operator"),
         required=False,
-        choices=[("", _("The number's own")), *Operator.choices],
+        choices=[("", _("The number's own")), *words.OPERATORS.items()],
         help_text=_("Choose one only if the number was taken to another operator."),
     )
     amount = TomansFormField()

@@ -20,7 +20,7 @@ from recharge.settings_services import (
 from shared.consoles import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.formats import format_number, latin_digits
-from shared.forms import Form, TextField, TomansFormField
+from shared.forms import AS_WRITTEN, Form, TextField, TomansFormField
 from shared.messages import FIELD_MESSAGES, MESSAGES
 from shared.money import LARGEST_AMOUNT
 from shared.pagination import page_of_rows
@@ -100,7 +100,7 @@ class HttpGatewayForm(Form):
     url = TextField(
         label=_("Address"),
         max_length=2000,
-        widget=forms.TextInput(attrs={"dir": "ltr", "inputmode": "url", "autocomplete": "off"}),
+        widget=forms.TextInput(attrs=AS_WRITTEN | {"inputmode": "url"}),
         help_text=_("It begins with https:// and has no user, password, query or fragment in it."),
     )
     key_id = TextField(
@@ -108,7 +108,7 @@ class HttpGatewayForm(Form):
         max_length=100,
         required=False,
         validators=[RegexValidator(KEY_ID, _("Use letters, digits and signs of ASCII, without blanks."))],
-        widget=forms.TextInput(attrs={"dir": "ltr", "autocomplete": "off"}),
+        widget=forms.TextInput(attrs=AS_WRITTEN),
         help_text=_("Sent with each request, so that the operator knows whose signature it is."),
     )
     secret = forms.CharField(
@@ -134,7 +134,7 @@ _NAME = TextField(
     label=_("Name"),
     max_length=50,
     validators=[RegexValidator(GATEWAY_NAME, _("Use lower-case letters, digits, hyphens and underscores alone."))],
-    widget=forms.TextInput(attrs={"dir": "ltr", "autocomplete": "off", "autocapitalize": "none"}),
+    widget=forms.TextInput(attrs=AS_WRITTEN),
     help_text=_("It stays for good, since recharges refer to it. For example: mci-direct"),
 )
 

@@ -1,11 +1,11 @@
 """What a recharge's states, reasons and amounts are called in the consoles, and what settling one by hand means."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from credit.models import Entry
 from recharge.models import Attempt, GatewaySettings, Recharge
 from recharge.operators import Operator
 from recharge.services import Settlement
@@ -13,10 +13,10 @@ from recharge.services import Settlement
 Status, Late = Recharge.Status, Recharge.Late
 
 STATUSES: dict[str, Promise] = {
-    Status.PENDING: _("Pending"),
-    Status.SUCCEEDED: _("Succeeded"),
-    Status.FAILED: _("Failed"),
-    Status.UNKNOWN: _("Unknown"),
+    Status.PENDING: _("On its way"),
+    Status.SUCCEEDED: _("Delivered"),
+    Status.FAILED: _("Failed, refunded"),
+    Status.UNKNOWN: _("Not known yet"),
 }
 LOOKS: dict[str, str] = {Status.PENDING: "wait", Status.SUCCEEDED: "good", Status.FAILED: "bad", Status.UNKNOWN: "wait"}
 """The colour of a state: a class of console.css."""
@@ -26,6 +26,7 @@ LATE: dict[str, Promise] = {
     Late.OWED: _("Owed"),
     Late.REVERSED: _("Reversed"),
 }
+LATE_LOOKS: dict[str, str] = {Late.CHARGED: "plain", Late.OWED: "bad", Late.REVERSED: "plain"}
 LATE_EXPLAINED: dict[str, Promise] = {
     Late.CHARGED: _(
         "It had failed and was refunded. Later the operator said that it was delivered after all, so its amount was "
@@ -38,6 +39,18 @@ LATE_EXPLAINED: dict[str, Promise] = {
     ),
     Late.REVERSED: _("It had succeeded. Later the operator took it back, so its amount was given back."),
 }
+LATE_TO_SELLERS: dict[str, Promise] = {
+    Late.CHARGED: _(
+        "It had failed and was refunded; then the operator said that it was delivered after all. Its amount was "
+        "charged again."
+    ),
+    Late.OWED: _(
+        "It had failed and was refunded; then the operator said that it was delivered after all. Your credit did not "
+        "suffice to charge it again, so its amount is owed. Ask an admin of your organization."
+    ),
+    Late.REVERSED: _("It was delivered; then the operator took it back. Its amount is on your balance again."),
+}
+"""The same for the seller whose balance it is, who can't resolve it."""
 
 OPERATORS: dict[str, Promise] = {
     Operator.MCI: _("Hamrah-e Aval (MCI)"),
@@ -59,13 +72,17 @@ FAILURES: dict[str, Promise] = {
     "not_sent": _("The operator could not be reached."),
 }
 """By the reason that a gateway gives; what an admin wrote, or a gateway of its own makes up, is shown as it is."""
-
-ENTRIES: dict[str, Promise] = {
-    Entry.Kind.RECHARGE: _("Recharge"),
-    Entry.Kind.REFUND: _("Refund"),
-    Entry.Kind.LATE_CHARGE: _("Late charge"),
-    Entry.Kind.REVERSAL: _("Reversal"),
+FAILURES_TO_SELLERS: dict[str, Promise] = {
+    "number_barred": _("The operator does not take recharges for this number. Ask your customer to call the operator."),
+    "number_not_found": _("The operator does not know this number. Check it with your customer."),
+    "wrong_operator": _("The number is with another operator now. Sell it again and choose that operator."),
+    "amount_refused": _("The operator does not take this amount for this number. Try another amount."),
+    "operator_credit_exhausted": _("The operator can't deliver now. Try again later, or tell an admin."),
+    "operator_unavailable": _("The operator could not be reached. Try again in a while."),
+    "not_sent": _("It could not be sent to the operator. Try again in a while."),
+    "reversed_by_operator": _("The operator took it back."),
 }
+"""The same for who sells: what to do now, or what to tell the customer."""
 
 ACTIONS: dict[str, Promise] = {
     Attempt.Action.SUBMIT: _("Submitted"),
@@ -163,3 +180,27 @@ SETTLEMENTS: dict[Settlement, Promise] = {
     Settlement.OWED: _("The recharge is settled. The balance does not bear its amount: the seller owes it."),
     Settlement.REVERSED: _("The recharge is settled."),
 }
+
+
+# --- One word ---------------------------------------------------------------------------------------------------------
+
+
+def _in_words(texts: Mapping[str, Promise]) -> Callable[[str], str]:
+    def words(code: str) -> str:
+        return str(texts.get(code, code))
+
+    return words
+
+
+# What a code is called in the reader's language; a code without words, and what somebody wrote, stays as it is.
+operator_name = _in_words(OPERATORS)
+status_words = _in_words(STATUSES)
+late_words = _in_words(LATE)
+late_explained = _in_words(LATE_EXPLAINED)
+late_to_sellers = _in_words(LATE_TO_SELLERS)
+failure_words = _in_words(FAILURES)
+failure_to_sellers = _in_words(FAILURES_TO_SELLERS)
+action_words = _in_words(ACTIONS)
+outcome_words = _in_words(OUTCOMES)
+kind_words = _in_words(KINDS)
+kind_explained = _in_words(KINDS_EXPLAINED)

@@ -17,7 +17,7 @@ from recharge.queries import Fault, Figures, figures_of, find_faults
 from shared.consoles import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.formats import days_before, start_of_day, today
-from shared.forms import Form, PasswordFormField, TextField
+from shared.forms import AS_WRITTEN, FilterForm, Form, PasswordFormField, TextField
 from shared.messages import FIELD_MESSAGES, MESSAGES
 from shared.pagination import page_of_rows
 from shared.tokens import PLATFORM_ADMIN
@@ -45,7 +45,7 @@ def start(request: HttpRequest) -> HttpResponse:
 # --- Organizations ----------------------------------------------------------------------------------------------------
 
 
-class SearchForm(Form):
+class SearchForm(FilterForm):
     search = TextField(label=_("A part of the name or address"), max_length=200, required=False)
 
 
@@ -150,11 +150,8 @@ class ProvisionForm(Form):
         max_length=LONGEST,
         help_text=_("Lower-case letters, digits and hyphens. It can't be changed later."),
         widget=forms.TextInput(
-            attrs={
-                "dir": "ltr",
-                "autocomplete": "off",
-                "autocapitalize": "none",
-                "spellcheck": "false",
+            attrs=AS_WRITTEN
+            | {
                 "hx-get": reverse_lazy("check_new_slug"),
                 "hx-trigger": "input changed delay:300ms",
                 "hx-target": "#slug-state",
@@ -166,9 +163,7 @@ class ProvisionForm(Form):
     admin_username = TextField(
         label=_("Username of its admin"),
         max_length=150,
-        widget=forms.TextInput(
-            attrs={"dir": "ltr", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
-        ),
+        widget=forms.TextInput(attrs=AS_WRITTEN),
     )
     admin_password = PasswordFormField(
         label=_("Password of its admin"),
@@ -180,7 +175,7 @@ class ProvisionForm(Form):
         required=False,
         max_length=254,
         help_text=_("Where to send what resets a forgotten password."),
-        widget=forms.EmailInput(attrs={"dir": "ltr", "autocomplete": "off"}),
+        widget=forms.EmailInput(attrs=AS_WRITTEN),
     )
 
 
@@ -282,12 +277,12 @@ def _times_at_rest(request: HttpRequest) -> int:
 # --- The audit log ----------------------------------------------------------------------------------------------------
 
 
-class AuditForm(Form):
+class AuditForm(FilterForm):
     organization = TextField(
         label=_("Organization: the first part of its address"),
         max_length=LONGEST,
         required=False,
-        widget=forms.TextInput(attrs={"dir": "ltr", "autocomplete": "off", "autocapitalize": "none"}),
+        widget=forms.TextInput(attrs=AS_WRITTEN),
     )
 
 

@@ -2,16 +2,20 @@
 
 from datetime import date
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from shared.formats import latin_digits, read_day
+from shared.formats import end_of_day, latin_digits, read_day, start_of_day
 from shared.messages import FIELD_MESSAGES
 from shared.money import LARGEST_AMOUNT
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
 
 _GROUPING = str.maketrans("", "", " ,٬،_\u00a0\u202f\u200e\u200f")
+
+AS_WRITTEN = {"dir": "ltr", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+"""Attributes of a field for a name or an address: from the left, and no keyboard "corrects" it."""
 
 
 class Form(forms.Form):
@@ -123,3 +127,45 @@ class PasswordFormField(forms.CharField):
     def __init__(self, *, autocomplete: str, **kwargs: Any) -> None:
         widget = forms.PasswordInput(attrs={"autocomplete": autocomplete, "dir": "ltr"})
         super().__init__(strip=False, max_length=1000, widget=widget, **kwargs)
+
+
+# --- Filters of a list ------------------------------------------------------------------------------------------------
+
+
+class FilterForm(Form):
+    """Filters, bound to what the address has of them; see shared/filters.html."""
+
+    def filters(self) -> dict[str, Any]:
+        """What was chosen, as a query takes it, or nothing where something can't be read: its field says so."""
+        if not self.is_valid():
+            return {}
+        return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+
+    @property
+    def query(self) -> str:
+        """The filters as they were given, for a link: ``?kind=credit``; nothing if there are none."""
+        given = {name: self.data[name] for name in self.fields if self.data.get(name)}
+        return "?" + urlencode(given) if given else ""
+
+
+class DaysForm(FilterForm):
+    """From a day to a day in the reader's time zone; each end may be left open."""
+
+    from_day = DayField(label=_("From day"), required=False)
+    to_day = DayField(label=_("To day"), required=False)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        first, last = cleaned.get("from_day"), cleaned.get("to_day")
+        if first and last and first > last:
+            self.add_error("to_day", _("This day is before the first one. Choose a later one."))
+        return cleaned
+
+    def filters(self) -> dict[str, Any]:
+        filters = super().filters()
+        first, last = filters.pop("from_day", None), filters.pop("to_day", None)
+        if first:
+            filters["created_from"] = start_of_day(first)
+        if last:
+            filters["created_to"] = end_of_day(last)
+        return filters

@@ -1,10 +1,10 @@
 """What kinds and states are called, in templates: see credit/names.py."""
 
 from django import template
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from credit import names
+from shared.templatetags.console import pill
 
 register = template.Library()
 
@@ -16,4 +16,4 @@ register.filter("kind_name", names.kind_name)
 @register.filter
 def request_state(status: str) -> SafeString:
     """The state of a credit request, as a coloured word."""
-    return format_html('<span class="state state-{}">{}</span>', _LOOKS[status], names.STATES[status])
+    return pill(_LOOKS[status], names.STATES[status])

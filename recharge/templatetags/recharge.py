@@ -1,68 +1,42 @@
 """Filters that say in words what recharges have as codes: see recharge/words.py."""
 
 from django import template
+from django.utils.safestring import SafeString
 
 from recharge import words
+from recharge.models import Recharge
+from shared.templatetags.console import pill
 
 register = template.Library()
 
-
-@register.filter
-def operator_name(code: str) -> str:
-    return str(words.OPERATORS.get(code, code))
-
-
-@register.filter
-def status_words(code: str) -> str:
-    return str(words.STATUSES.get(code, code))
-
-
-@register.filter
-def status_look(code: str) -> str:
-    return words.LOOKS.get(code, "plain")
-
-
-@register.filter
-def late_words(code: str) -> str:
-    return str(words.LATE.get(code, code))
+for _name in (
+    "operator_name",
+    "late_words",
+    "late_explained",
+    "late_to_sellers",
+    "status_words",
+    "failure_words",
+    "failure_to_sellers",
+    "action_words",
+    "kind_words",
+    "kind_explained",
+):
+    register.filter(_name, getattr(words, _name))
 
 
 @register.filter
-def late_explained(code: str) -> str:
-    return str(words.LATE_EXPLAINED.get(code, ""))
+def state(recharge: Recharge) -> SafeString:
+    """What became of it, as a coloured word."""
+    return pill(words.LOOKS[recharge.status], words.status_words(recharge.status))
 
 
 @register.filter
-def failure_words(code: str) -> str:
-    """Why a recharge failed: in words where the reason is a known one, else as it was given."""
-    return str(words.FAILURES.get(code, code))
+def late_state(recharge: Recharge) -> SafeString | str:
+    """What came after its end, as a coloured word; nothing, if nothing did."""
+    return pill(words.LATE_LOOKS[recharge.late], words.late_words(recharge.late)) if recharge.late else ""
 
 
 @register.filter
-def entry_words(code: str) -> str:
-    return str(words.ENTRIES.get(code, code))
-
-
-@register.filter
-def action_words(code: str) -> str:
-    return str(words.ACTIONS.get(code, code))
-
-
-@register.filter
-def outcome_words(code: str) -> str:
-    return str(words.OUTCOMES.get(code, code))
-
-
-@register.filter
-def outcome_look(code: str) -> str:
-    return words.OUTCOME_LOOKS.get(code, "wait")
-
-
-@register.filter
-def kind_words(code: str) -> str:
-    return str(words.KINDS.get(code, code))
-
-
-@register.filter
-def kind_explained(code: str) -> str:
-    return str(words.KINDS_EXPLAINED.get(code, ""))
+def outcome_state(outcome: str) -> SafeString:
+    """What an attempt came to, as a coloured word."""
+    return pill(words.OUTCOME_LOOKS.get(outcome, "wait"), words.outcome_words(outcome))

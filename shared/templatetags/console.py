@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import template
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -84,3 +85,8 @@ def querystring_of(**values: Any) -> SafeString:
 def indented_json(value: Any) -> str:
     """A JSON document, one member a line."""
     return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def pill(look: str, text: str | Promise) -> SafeString:
+    """A coloured word for a state; ``look`` is good, bad, wait or plain."""
+    return format_html('<span class="state state-{}">{}</span>', look, text)

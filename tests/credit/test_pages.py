@@ -562,6 +562,7 @@ def test_the_ledger_takes_filters(traded: Organization) -> None:
         "kind=credit": ["+2,000,000", "+1,000,000"],
         f"seller={traded.member.id}": ["−5,000", "+1,000,000"],
         f"kind=recharge&seller={traded.neighbour.id}": ["−7,000"],
+        "seller=Neigh": ["−7,000", "+2,000,000"],
         f"from_day={today}&to_day={today}": everything,
         f"from_day={quote(jalali)}": everything,
         f"to_day={quote(jalali)}": [],
@@ -589,6 +590,8 @@ def test_the_ledger_takes_filters(traded: Organization) -> None:
         "seller=99999999999999999999",
         "seller=9223372036854775807",
         "seller=%D9%A1%00",
+        "seller=e",
+        "from_day=2026-02-02&to_day=2026-02-01",
         "kind=%00",
         "kind=%ED%A0%80",
         "from_day=%00",
@@ -759,7 +762,8 @@ def test_each_page_costs_few_queries_however_much_it_shows(acme: Organization) -
     assert Membership.objects.filter(organization_id=acme.row.pk).count() == 15
     owner, member = 2, 3  # the session and the account; of a seller, the balance too
     for person, path, count in (
-        (acme.owner, "/credit-requests", owner + 2),  # the sellers to choose from, the rows
+        (acme.owner, "/credit-requests", owner + 1),
+        (acme.owner, "/credit-requests?seller=seller3", owner + 2),  # the seller, the rows
         (acme.owner, f"/credit-requests/{request.pk}", owner + 5),  # the request, account, sales, requests, entries
         (acme.owner, f"/credit-requests/{request.pk}/approve", owner + 3),
         (acme.owner, "/sellers", owner + 2),  # the rows, their usernames
@@ -767,7 +771,8 @@ def test_each_page_costs_few_queries_however_much_it_shows(acme: Organization) -
         (acme.owner, "/sellers/new", owner),
         (acme.owner, f"/sellers/{acme.member.id}", owner + 4),  # the seller, username, balance, entries
         (acme.owner, f"/sellers/{acme.member.id}/password", owner + 2),
-        (acme.owner, "/ledger", owner + 2),
+        (acme.owner, "/ledger", owner + 1),
+        (acme.owner, "/ledger?seller=seller3", owner + 2),
         (acme.member, "/credit-requests", member + 1),
         (acme.member, "/credit-requests/new", member),
         (acme.member, "/ledger", member + 1),

@@ -15,7 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from recharge.bulk_rows import LARGEST_TEXT, MOST_ROWS, Unreadable, read_items, read_rows, text_of, write_items
-from recharge.models import GatewaySettings, OperatorSettings, Recharge, Settings
+from recharge.models import OperatorSettings, Recharge, Settings
 from recharge.services import settle_recharge
 from tests.http import Answer
 from tests.locks import holding_lock
@@ -29,14 +29,6 @@ BATCH = "0" * 32
 def seller(acme: Organization) -> Visitor:
     give_credit(acme.row, acme.member.id, 1_000_000)
     return Visitor.signed_in(acme.member)
-
-
-@pytest.fixture
-def slow(acme: Organization) -> None:
-    """Recharges of MCI stay pending: nobody delivers here."""
-    with acme.context:
-        gateway = GatewaySettings.objects.create(name="sandbox", kind="simulator")
-        OperatorSettings.objects.create(operator="mci", gateway=gateway)
 
 
 def lines(count: int, amount: int = 1000, prefix: str = "0935") -> str:

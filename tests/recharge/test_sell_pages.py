@@ -8,10 +8,10 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from recharge.gateways.simulator import ENDINGS
-from recharge.models import GatewaySettings, OperatorSettings, Recharge, Settings
+from recharge.models import OperatorSettings, Recharge, Settings
 from recharge.sell_pages import SANDBOX, stored_key
 from recharge.services import settle_recharge
-from recharge.wording import FAILURES
+from recharge.words import FAILURES, FAILURES_TO_SELLERS
 from shared.models import Membership, User
 from tests.http import Answer
 from tests.queries import queries_of
@@ -25,14 +25,6 @@ CREDIT = 1_000_000
 def seller(acme: Organization) -> Visitor:
     give_credit(acme.row, acme.member.id, CREDIT)
     return Visitor.signed_in(acme.member)
-
-
-@pytest.fixture
-def slow(acme: Organization) -> None:
-    """Recharges stay pending: nobody delivers here, and the gateway of MCI wants a worker."""
-    with acme.context:
-        gateway = GatewaySettings.objects.create(name="sandbox", kind="simulator")
-        OperatorSettings.objects.create(operator="mci", gateway=gateway)
 
 
 def sale(**changes: str) -> dict[str, str]:
@@ -245,6 +237,30 @@ def test_a_repetition_must_be_meant(seller: Visitor, acme: Organization) -> None
     assert len(sold(acme)) == 2
 
 
+@pytest.mark.parametrize(("language", "name"), [("en", "Hamrah-e Aval (MCI)"), ("fa", "همراه اول")])
+def test_operators_are_named_in_the_readers_language(
+    seller: Visitor, acme: Organization, language: str, name: str
+) -> None:
+    User.objects.filter(pk=acme.member.user.pk).update(language=language)
+    outcome = outcome_of(sell(seller, sale()))
+    (recharge,) = sold(acme)
+    rows = {"text": "09121234567,1000", "batch": "0" * 32}
+    for page in (
+        seller.get("/sell"),
+        seller.get("/sell/number?phone_number=09121234567"),
+        seller.get(look(sale())),
+        seller.get(outcome),
+        seller.get(f"/recharges/{recharge.pk}"),
+        seller.get(f"/recharges/{recharge.pk}/receipt"),
+        seller.get("/recharges"),
+        seller.submit("/bulk", rows),
+    ):
+        assert page.status == 200
+        shown = page.body.decode()
+        assert name in shown
+        assert language == "en" or "Hamrah" not in shown
+
+
 def test_the_number_is_read_while_it_is_typed(seller: Visitor, acme: Organization) -> None:
     def hint(**given: str) -> str:
         answer = seller.get("/sell/number?" + urlencode(given))
@@ -271,7 +287,7 @@ def test_the_outcome_is_asked_for_until_there_is_one(seller: Visitor, acme: Orga
     address = outcome_of(sell(seller, sale()))
     (recharge,) = sold(acme)
     page = seller.get(address).body.decode()
-    assert "On its way to the operator" in page
+    assert 'data-announce="On its way"' in page
     assert 'hx-trigger="every 1s"' in page
     assert "in flight 50,000 Tomans" in page
 
@@ -284,7 +300,7 @@ def test_the_outcome_is_asked_for_until_there_is_one(seller: Visitor, acme: Orga
     with acme.context:
         settle_recharge(organization=acme.row, recharge_id=recharge.pk, status=Recharge.Status.UNKNOWN)
     unknown = part().body.decode()
-    assert "has not answered yet" in unknown
+    assert 'data-announce="Not known yet"' in unknown
     assert "every 1s" in unknown
     with acme.context:
         settle_recharge(
@@ -294,8 +310,8 @@ def test_the_outcome_is_asked_for_until_there_is_one(seller: Visitor, acme: Orga
     text = ended.body.decode()
     assert "hx-trigger" not in text
     assert ended.headers["HX-Trigger"] == "balance-changed"
-    assert str(FAILURES["number_barred"]) in text
-    assert 'data-announce="It failed, and its amount is on your balance again."' in text
+    assert str(FAILURES_TO_SELLERS["number_barred"]) in text
+    assert 'data-announce="Failed, refunded"' in text
     assert "1,000,000 Tomans" in text
 
 
@@ -411,7 +427,7 @@ def test_the_sandbox_is_described_as_it_is() -> None:
 def test_every_way_of_the_sandbox_to_fail_is_said_in_words() -> None:
     reasons = {end.submit(0).reason for end in ENDINGS.values() if end.submit(0).reason}
     assert len(reasons) > 5
-    assert reasons <= set(FAILURES)
+    assert reasons <= set(FAILURES) == set(FAILURES_TO_SELLERS)
 
 
 def test_api_access_names_this_host_and_this_username(acme: Organization) -> None:
