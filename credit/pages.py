@@ -57,6 +57,7 @@ def credit_requests(request: HttpRequest) -> HttpResponse:
     """All for an admin; a seller's own, where those that wait look for themselves whether they were decided."""
     form, filters = read_filters(request, CreditRequestFilters)
     rows = queries.credit_requests(**filters).select_related("seller__account")
+    rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
     shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
     waiting = sum(row.status == CreditRequest.Status.PENDING for row in shown.rows)
     version = _version(shown.rows)
@@ -220,6 +221,7 @@ def entries(request: HttpRequest) -> HttpResponse:
     """The ledger; of a seller, the statement."""
     form, filters = read_filters(request, EntryFilters)
     rows = queries.entries(**filters).select_related("seller__seller")
+    rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
     context = {
         "page": page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor")),
         "form": form,

@@ -63,6 +63,7 @@ def recharges(request: HttpRequest) -> HttpResponse:
     rows = queries.recharges(**filters)
     if signed_in(request).role == ADMIN:
         rows = rows.select_related("seller")
+    rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
     context = {"form": form, "page": page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor") or None)}
     return show(request, "recharge/recharges.html", context)
 

@@ -103,8 +103,14 @@ def test_the_list_shows_todays_figures_of_each(root: Visitor, world: World) -> N
             settle_recharge(organization=world.acme.row, recharge_id=recharge_id, status=status, failure=failure)
     _sell(world.globex, 20_000)
     page = root.get("/organizations")
-    assert line_of(page, "acme") == "Acme acme Active 2 3 21,000 25.0 % 25.0 % Never proved"
-    assert line_of(page, "globex") == "Globex globex Active 2 1 20,000 0.0 % 0.0 % Never proved"
+    assert line_of(page, "acme") == (
+        "Acme acme Tomans: 21,000 Failed: 25.0 %, Unknown: 25.0 % Never proved "  # on a phone
+        "Active 2 3 21,000 25.0 % 25.0 % Never proved"
+    )
+    assert line_of(page, "globex") == (
+        "Globex globex Tomans: 20,000 Failed: 0.0 %, Unknown: 0.0 % Never proved "
+        "Active 2 1 20,000 0.0 % 0.0 % Never proved"
+    )
 
 
 def test_figures_are_of_the_time_that_is_asked_for(world: World) -> None:
