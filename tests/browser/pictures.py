@@ -33,6 +33,7 @@ class Picture:
 PICTURES = [
     Picture("sign-in", None, "/sign-in"),
     Picture("password-reset", None, "/password-reset"),
+    Picture("password-reset-expired", None, "/password-reset/MQ/expired"),
     Picture("nothing-there", None, "/nothing-there"),
     Picture("preferences", "member", "/account/preferences"),
     Picture("password", "member", "/account/password"),
@@ -55,6 +56,7 @@ PICTURES = [
     Picture("seller-webhooks", "member", "/webhooks"),
     Picture("seller-webhook", "member", "/webhooks/{webhook}"),
     Picture("seller-webhook-new", "member", "/webhooks/new"),
+    Picture("seller-webhook-change", "member", "/webhooks/{webhook}/change"),
     Picture("seller-api-access", "member", "/api-access"),
     # The admin's.
     Picture("admin-home", "owner", "/today"),
@@ -66,6 +68,7 @@ PICTURES = [
     Picture("admin-new-seller", "owner", "/sellers/new"),
     Picture("admin-seller", "owner", "/sellers/{seller}"),
     Picture("admin-rename-seller", "owner", "/sellers/{seller}/rename"),
+    Picture("admin-switch-seller-on", "owner", "/sellers/{switched_off}/switch-on"),
     Picture("admin-switch-seller-off", "owner", "/sellers/{seller}/switch-off"),
     Picture("admin-reset-seller-password", "owner", "/sellers/{seller}/password"),
     Picture("admin-recharges", "owner", "/recharges"),
