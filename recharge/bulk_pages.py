@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
@@ -23,7 +24,6 @@ from recharge.bulk_rows import (
     MOST_ROWS,
     Row,
     Unreadable,
-    key_of,
     read_items,
     read_rows,
     text_of,
@@ -99,11 +99,13 @@ def bulk(request: HttpRequest) -> HttpResponse:
         except Unreadable as error:
             form.add_error("file" if form.cleaned_data["file"] else "text", str(error.message))
         else:
-            return _preview(request, text, rows, batch)
+            return _preview(request, text, rows, batch, again=request.POST.get("again") == "on")
     return show(request, "recharge/bulk.html", {"form": form, "batch": batch}, status=status_of_form(form))
 
 
-def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str) -> HttpResponse:
+def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, again: bool) -> HttpResponse:
+    """What the rows come to. What was sold a moment ago by another form is left out unless it is meant (``again``):
+    after a lost answer, people begin anew."""
     seller_id = own_seller(request)
     terms = {one.operator.value: one for one in queries.terms_of_operators()}
     for row in rows:
@@ -111,16 +113,27 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str) -> Ht
             row.problems.append(message_for(AmountNotSold(row.item.operator)))
             row.item = None
     good = [row for row in rows if row.item]
-    sold = queries.recharges_by_key(seller_id=seller_id, keys=[key_of(batch, row.line) for row in good])
-    is_sold = {row.line for row in good if key_of(batch, row.line) in sold}
-    left = [row.item for row in good if row.item and row.line not in is_sold]
+    sold = queries.recharges_by_key(seller_id=seller_id, keys=[row.item.idempotency_key for row in good if row.item])
+    is_sold = {row.line for row in good if row.item and row.item.idempotency_key in sold}
+    lately = queries.sold_lately(
+        seller_id=seller_id,
+        phone_numbers={row.item.phone_number for row in good if row.item},
+        but=[recharge.pk for recharge in sold.values()],
+    )
+    for row in good:
+        if row.item and row.line not in is_sold:
+            row.sold_lately = (row.item.phone_number, row.item.amount) in lately
+    meant = [row for row in good if again or not row.sold_lately]
+    left = [row.item for row in meant if row.item and row.line not in is_sold]
     total = sum(item.amount for item in left)
     balance = queries.balance_of(seller_id).balance
     context = {
         # What needs a look comes first.
         "rows": sorted(rows, key=lambda row: (not row.problems, row.same_as is None, row.line)),
         "batch": batch,
-        "items": write_items(rows),
+        "items": write_items(meant),
+        "lately": sum(row.sold_lately for row in good),
+        "again": again,
         "text": text,
         "left": len(left),
         "sold": is_sold,
@@ -251,25 +264,25 @@ def _sell_slice(request: HttpRequest, part: Sequence[tuple[int, Item]], progress
 
 
 def _mark(line: int, recharge: Recharge) -> str:
-    return "" if recharge.completed_at else f"{line}:{recharge.status}"
+    return "" if recharge.completed_at else f"{line}:{recharge.status}:{recharge.pk.hex}"
 
 
 @page(SELLER, methods=("POST",))
 def states(request: HttpRequest) -> HttpResponse:
     """What became by now of the rows that were in flight, for the part of the page that asks again and again.
 
-    It tells what it knows: ``12:pending 17:unknown``. Only what is otherwise by now is sent.
+    It tells what it knows, a line, state and id each. Only what is otherwise by now is sent.
     """
     batch = request.POST.get("batch", "")
     known = _known_states(request.POST.get("in_flight", "")) if is_key(batch) else {}
-    keys = {key_of(batch, line): line for line in known}
-    sold = queries.recharges_by_key(seller_id=own_seller(request), keys=list(keys))
-    rows = {keys[key]: recharge for key, recharge in sold.items()}
+    lines = {recharge_id: line for line, (_status, recharge_id) in known.items()}
+    own = queries.recharges(seller_id=own_seller(request)).filter(pk__in=list(lines))
+    rows = {lines[recharge.pk]: recharge for recharge in own}
     in_flight = [_mark(line, recharge) for line, recharge in rows.items() if not recharge.completed_at]
     times = _count(request, "round") + 1
     context = {
         "batch": batch,
-        "changed": {line: recharge for line, recharge in rows.items() if recharge.status != known[line]},
+        "changed": {line: recharge for line, recharge in rows.items() if recharge.status != known[line][0]},
         "in_flight": " ".join(in_flight),
         "waiting": len(in_flight),
         "round": times,
@@ -282,9 +295,9 @@ def states(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _known_states(written: str) -> dict[int, str]:
-    found = re.findall(r"(?:^| )([1-9][0-9]{0,6}):(pending|unknown)(?= |$)", written)
-    return {int(line): status for line, status in found[:MOST_ROWS]}
+def _known_states(written: str) -> dict[int, tuple[str, UUID]]:
+    found = re.findall(r"(?:^| )([1-9][0-9]{0,6}):(pending|unknown):([0-9a-f]{32})(?= |$)", written)
+    return {int(line): (status, UUID(hex=recharge_id)) for line, status, recharge_id in found[:MOST_ROWS]}
 
 
 @page(SELLER, methods=("POST",))

@@ -2,8 +2,9 @@
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
@@ -24,6 +25,7 @@ _LONGEST_SHOWN = 40
 _DIGIT = re.compile("[0-9]")
 _WRITTEN = re.compile(r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z]{1,20})")
 _AMOUNT = TomansFormField()
+_NO_KEY_YET = "-"
 
 _LETTERS = str.maketrans({"ي": "ی", "ك": "ک", "\u200c": " "})
 _OPERATORS: dict[str, str] = {
@@ -60,6 +62,8 @@ class Row:
     problems: list[str] = field(default_factory=list)
     same_as: int | None = None
     """An earlier row with the same number and amount."""
+    sold_lately: bool = False
+    """Whether the same was sold a moment ago, and not by this batch."""
 
 
 def text_of(file: bytes) -> str:
@@ -77,8 +81,8 @@ def text_of(file: bytes) -> str:
 
 
 def read_rows(text: str, batch: str) -> list[Row]:
-    """The rows of a text, each with the idempotency key of its batch and line. Lines without anything are none, and
-    neither is a first line of names.
+    """The rows of a text, each with its idempotency key. Lines without anything are none, and neither is a first line
+    of names.
 
     Raises:
         Unreadable: there are none, or too many.
@@ -91,10 +95,13 @@ def read_rows(text: str, batch: str) -> list[Row]:
             continue  # the columns' names
         if len(rows) == MOST_ROWS:
             raise Unreadable(_("These are more than 1,000 rows. Send them in parts."))
-        rows.append(_read_row(line, cells, batch))
+        rows.append(_read_row(line, cells))
     if not rows:
         raise Unreadable(_("There are no rows in this. Write one line for each sale: number, amount."))
     _mark_repeated(rows)
+    good = [row for row in rows if row.item]
+    for row, item in zip(good, _with_keys([row.item for row in good if row.item], batch), strict=True):
+        row.item = item
     return rows
 
 
@@ -115,13 +122,13 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
             yield number, cells
 
 
-def _read_row(line: int, cells: Sequence[str], batch: str) -> Row:
+def _read_row(line: int, cells: Sequence[str]) -> Row:
     phone_number, amount, operator = [*cells, "", ""][:3]
     row = Row(line, _shown(phone_number), _shown(amount), _shown(operator))
     if len(cells) > 3:
         row.problems.append(str(_("There are more than three columns. Write amounts without commas, or in quotes.")))
         return row
-    written: dict[str, object] = {"idempotency_key": key_of(batch, line), "phone_number": phone_number}
+    written: dict[str, object] = {"idempotency_key": _NO_KEY_YET, "phone_number": phone_number}
     try:
         written["amount"] = _AMOUNT.clean(amount)
     except ValidationError as error:
@@ -160,9 +167,17 @@ def _mark_repeated(rows: Sequence[Row]) -> None:
                 row.same_as = None
 
 
-def key_of(batch: str, line: int) -> str:
-    """The idempotency key of one row of a batch."""
-    return f"page-{batch}-{line}"
+def _with_keys(items: Iterable[Item], batch: str) -> list[Item]:
+    """The items with their idempotency keys: of the batch, what is sold, and how many of the same came before it. Not
+    of the line: rows may be put in before others when the text is corrected, and what was sold stays sold."""
+    seen: Counter[tuple[str, int, str]] = Counter()
+    keyed = []
+    for item in items:
+        sale = item.phone_number, item.amount, item.operator
+        seen[sale] += 1
+        key = f"page-{batch}-{item.phone_number}-{item.amount}-{item.operator}-{seen[sale]}"
+        keyed.append(replace(item, idempotency_key=key))
+    return keyed
 
 
 def write_items(rows: Sequence[Row]) -> str:
@@ -189,10 +204,11 @@ def read_items(written: str, batch: str, *, allow_duplicate: bool) -> list[tuple
         line = int(one[1])
         sale = {"phone_number": one[2], "amount": int(one[3]), "operator": one[4]}
         try:
-            item = read_item({**sale, "idempotency_key": key_of(batch, line), "allow_duplicate": allow_duplicate})
+            item = read_item({**sale, "idempotency_key": _NO_KEY_YET, "allow_duplicate": allow_duplicate})
         except InvalidRequest:
             raise Unreadable(_("This form was not complete. Paste the rows once more.")) from None
         items.append((line, item))
     if len({line for line, _item in items}) < len(items):
         raise Unreadable(_("This form was not complete. Paste the rows once more."))
-    return items
+    lines = [line for line, _item in items]
+    return list(zip(lines, _with_keys([item for _line, item in items], batch), strict=True))

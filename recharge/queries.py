@@ -1,13 +1,14 @@
 """Reads of recharges and of what they leave of a seller's credit. They run on the organization's schema."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
+from django.utils import timezone
 from psycopg2 import sql
 
 from credit.models import Entry, Seller
@@ -242,6 +243,18 @@ def recharges_by_key(*, seller_id: int, keys: list[str]) -> dict[str, Recharge]:
     """What a seller has sold with any of these idempotency keys, by key."""
     rows = Recharge.objects.filter(idempotency_key__in=keys, seller_id=seller_id)
     return {row.idempotency_key: row for row in rows}
+
+
+LATELY = timedelta(minutes=10)
+"""How long ago the same sale is taken for one that its seller may not know of: after a lost answer, say."""
+
+
+def sold_lately(*, seller_id: int, phone_numbers: Collection[str], but: Collection[UUID] = ()) -> set[tuple[str, int]]:
+    """The numbers and amounts of what this seller has sold to these numbers within :data:`LATELY`, and has not failed;
+    but for the recharges named. For a warning in the consoles; what is refused is the organization's setting."""
+    rows = recharges(seller_id=seller_id, created_from=timezone.now() - LATELY)
+    rows = rows.filter(phone_number__in=phone_numbers).exclude(status=Recharge.Status.FAILED).exclude(pk__in=but)
+    return set(rows.values_list("phone_number", "amount"))
 
 
 def attempts_of(recharge_id: UUID) -> list[Attempt]:

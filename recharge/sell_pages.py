@@ -24,7 +24,7 @@ from recharge.intake import Sale, read_sale
 from recharge.models import Recharge
 from recharge.operators import Operator, operator_of
 from recharge.queries import OperatorTerms
-from recharge.services import AmountNotSold, sell_recharge
+from recharge.services import AmountNotSold, PossibleDuplicate, sell_recharge
 from shared.consoles import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
 from shared.errors import InvalidRequest, Problem
 from shared.forms import Form, PhoneNumberFormField, TomansFormField
@@ -95,7 +95,11 @@ def stored_key(key: str) -> str:
 def sell(request: HttpRequest) -> HttpResponse:
     """The form; a number, operator and amount in the address fill it in."""
     given = {name: request.GET[name] for name in SaleForm.base_fields if name in request.GET}
-    return _show_form(request, SaleForm(initial=given), new_key(), given.get("phone_number", ""))
+    # Who comes back to the form with what was in it has its key, too: it may have sold.
+    key = request.GET.get("key", "")
+    return _show_form(
+        request, SaleForm(initial=given), key if is_key(key) else new_key(), given.get("phone_number", "")
+    )
 
 
 def _show_form(
@@ -165,6 +169,8 @@ def confirm(request: HttpRequest) -> HttpResponse:
     problem: Problem | None = None
     if request.method == "POST":
         try:
+            if not allow_duplicate and _is_sold_lately(request, sale, key):
+                raise PossibleDuplicate
             sold = sell_recharge(
                 organization=organization_of(request),
                 seller_id=own_seller(request),
@@ -200,15 +206,29 @@ def confirm(request: HttpRequest) -> HttpResponse:
         "sale": sale,
         "is_ported": operator_of(sale.phone_number) != sale.operator,
         "key": key,
-        "change": urlencode({"phone_number": sale.phone_number, "operator": sale.operator, "amount": sale.amount}),
+        "change": urlencode(
+            {"phone_number": sale.phone_number, "operator": sale.operator, "amount": sale.amount, "key": key}
+        ),
         "balance": prospect.balance,
         "balance_after": prospect.balance - sale.amount,
-        "is_duplicate": prospect.possible_duplicate,
+        "is_duplicate": prospect.possible_duplicate or _is_sold_lately(request, sale, key),
         "problem": message_for(problem)
         if problem and problem.code not in ("possible_duplicate", "insufficient_credit")
         else "",
     }
     return show(request, "recharge/confirm.html", context, status=422 if problem else 200)
+
+
+def _is_sold_lately(request: HttpRequest, sale: Sale, key: str) -> bool:
+    """Whether the same was sold a moment ago by another form: after a lost answer, people begin anew."""
+    seller_id = own_seller(request)
+    by_this_form = queries.recharges_by_key(seller_id=seller_id, keys=[stored_key(key)])
+    lately = queries.sold_lately(
+        seller_id=seller_id,
+        phone_numbers=[sale.phone_number],
+        but=[recharge.pk for recharge in by_this_form.values()],
+    )
+    return (sale.phone_number, sale.amount) in lately
 
 
 def _is_of(recharge: Recharge, sale: Sale) -> bool:

@@ -3,6 +3,7 @@
 import re
 import threading
 import uuid
+from html import unescape
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -115,9 +116,33 @@ def test_a_double_click_sells_once(seller: Visitor, acme: Organization) -> None:
     assert len(sold(acme)) == 1
 
 
-def test_a_new_form_sells_the_same_once_more(seller: Visitor, acme: Organization) -> None:
-    assert outcome_of(sell(seller, sale())) != outcome_of(sell(seller, sale()))
+def test_a_new_form_sells_the_same_once_more_only_if_that_is_meant(seller: Visitor, acme: Organization) -> None:
+    """After a lost answer, people begin anew."""
+    first, again = outcome_of(sell(seller, sale())), sale()
+    asked = seller.get(look(again))
+    assert "Sell it again" in asked.body.decode()
+    refused = sell(seller, again)  # without having been asked: it was looked at before the other was sold
+    assert (refused.status, len(sold(acme))) == (422, 1)
+    assert "Sell it again" in refused.body.decode()
+    assert outcome_of(sell(seller, again | {"allow_duplicate": "on"})) != first
     assert len(sold(acme)) == 2
+    # Another amount or number is another sale; and what failed was not sold.
+    assert "Sell it again" not in seller.get(look(sale(amount="60000"))).body.decode()
+    with acme.context:
+        for one in sold(acme):
+            settle_recharge(organization=acme.row, recharge_id=one.pk, status=Recharge.Status.FAILED, failure="x")
+    assert "Sell it again" not in seller.get(look(sale())).body.decode()
+
+
+def test_who_comes_back_to_the_form_has_its_key(seller: Visitor) -> None:
+    fields = sale()
+    change = re.search(r'href="(/sell\?[^"]*)"', seller.get(look(fields)).body.decode())
+    assert change
+    assert hidden(seller.get(unescape(change[1])).body.decode())["key"] == fields["key"]
+    assert hidden(seller.get("/sell?key=nonsense").body.decode())["key"] != "nonsense"
+
+
+def test_every_form_has_a_key_of_its_own(seller: Visitor) -> None:
     assert hidden(seller.get("/sell").body.decode()) != hidden(seller.get("/sell").body.decode())
 
 
@@ -452,7 +477,8 @@ def test_the_pages_cost_few_queries(seller: Visitor, acme: Organization) -> None
         "/sell?phone_number=09121234567": 4,  # and what is sold of the operator
         "/sell/number?phone_number=09121234567": 3,
         "/sell/balance": 3,
-        look(sale()): 5,  # whether the key has sold already, and what a sale would meet with
+        # Whether the key has sold already, what a sale would meet with, and whether the same was sold a moment ago.
+        look(sale()): 7,
         address: 4,
         address.replace("outcome", "receipt"): 4,
         "/api-access": 3,

@@ -8,6 +8,8 @@ document.addEventListener("submit", (event) => {
   if (!form.matches("form[data-once]") || event.defaultPrevented) return;
   if (form.dataset.sent) { event.preventDefault(); return; }
   form.dataset.sent = "yes";
+  // Back comes to the form with what was in it, its key included: what it has sold it then does not sell again.
+  if (form.dataset.keeps) history.replaceState(null, "", `${form.dataset.keeps}?${new URLSearchParams(new FormData(form))}`);
   // After the browser has gathered the form's fields: a button that is off is not sent.
   setTimeout(() => setButtons(form, true), 0);
 });
