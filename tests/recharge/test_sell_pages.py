@@ -376,7 +376,7 @@ def test_another_sellers_recharge_is_nobodys(seller: Visitor, world: World) -> N
     assert owner.get(receipt).status == 200  # an admin may print one
     # The same key is another seller's own.
     give_credit(acme.row, acme.neighbour.id, CREDIT)
-    fields = sale()
+    fields = sale(amount="60000")
     one = outcome_of(sell(seller, fields))
     assert one not in Visitor.signed_in(acme.neighbour).get(look(fields)).body.decode()
     assert outcome_of(sell(Visitor.signed_in(acme.neighbour), fields)) != one
