@@ -11,6 +11,7 @@ from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.tokens import default_token_generator
 from django.core.mail import send_mail
 from django.http import HttpRequest, HttpResponse
+from django.http.request import split_domain_port
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -206,7 +207,10 @@ def password_reset(request: HttpRequest) -> HttpResponse:
 
 def _send_reset(request: HttpRequest, user: User) -> None:
     uid, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
-    link = request.build_absolute_uri(reverse("password_reset_confirm", args=[uid, token]))
+    path = reverse("password_reset_confirm", args=[uid, token])
+    # Over TLS without a port, whatever port somebody has written into the request's Host.
+    host = split_domain_port(request.get_host())[0] if settings.HTTPS else request.get_host()
+    link = f"{request.scheme}://{host}{path}"
     with translation.override(user.language or translation.get_language()):
         subject = str(_("Reset your password"))
         message = render_to_string("shared/password_reset_mail.txt", {"link": link, "host": request.get_host()})
