@@ -7,7 +7,7 @@
 ``SECRET_KEY_FALLBACKS``           former secret keys, with commas between: what they encrypted stays readable
 ``ALLOW_PRIVATE_ADDRESSES``        gateways and webhooks at private addresses and over plain http, in development (off)
 ``ORGANIZATIONS_PER_CONNECTION``   how many organizations' plans a database connection gathers (default 512)
-``EMAIL_URL``                      the mail server for password resets (default: written to the console)
+``EMAIL_URL``                      the mail server for password resets (default: none; embedded, the console)
 ``EMAIL_FROM``                     the sender's address (default ``noreply@`` the base domain)
 ``LOG_LEVEL``                      default ``INFO``
 ``DEBUG``                          default off
@@ -206,6 +206,9 @@ CONTENT_SECURITY_POLICY = {
 }
 
 HTTPS = flag("HTTPS", default=not EMBEDDED)
+if HTTPS:
+    # Browsers take such a cookie from this very host alone: no sibling's page can plant one.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
@@ -292,7 +295,9 @@ PAGES_TIME_ZONE = "Asia/Tehran"  # for who is not signed in; an account has its 
 USE_TZ = True
 
 try:
-    vars().update(env.email_url_config(env.str("EMAIL_URL", default="") or "consolemail://"))
+    # Written to the console in development only: the links in these mails are as good as passwords.
+    _no_mail = "consolemail://" if EMBEDDED or DEBUG else "dummymail://"
+    vars().update(env.email_url_config(env.str("EMAIL_URL", default="") or _no_mail))
 except (KeyError, ValueError) as error:
     raise ImproperlyConfigured("EMAIL_URL must be like smtp+tls://user:password@host:587.") from error
 EMAIL_TIMEOUT = 20  # seconds

@@ -4,6 +4,7 @@ and XLSX, written to a temporary file first (a workbook is a ZIP archive, and it
 import csv
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,10 +22,14 @@ from django.utils.translation import gettext as _
 from django_tenants.utils import tenant_context
 from rest_framework.renderers import BaseRenderer
 
+from shared.errors import Unavailable
+
 ROWS_AT_A_TIME = 2000
 
-LARGEST_SHEET = 1_048_575
+LARGEST_SHEET = 50_000
 """Rows below the line of the columns' names that a sheet can hold."""
+
+_writing = threading.Lock()
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?[0-9]+")
@@ -141,12 +146,17 @@ def xlsx_response(
     It is whole before anything is sent, so that what fails is a problem and never half a file. A sheet that can't hold
     all rows says so in its last line.
     """
+    # One at a time in a process: it keeps a thread busy until it is whole, and others want to sell meanwhile.
+    if not _writing.acquire(blocking=False):
+        raise Unavailable("Another workbook is being written; try again in a moment.")
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it when it is sent
     try:
         _write_workbook(file, str(sheet), columns, pages)
     except BaseException:
         file.close()
         raise
+    finally:
+        _writing.release()
     file.seek(0)
     return FileResponse(
         file,
@@ -175,7 +185,13 @@ def _write_workbook(
         rows = chain.from_iterable(pages)
         for line, row in enumerate(rows, start=1):
             if line == LARGEST_SHEET and next(rows, None) is not None:
-                sheet.write_string(line, 0, _("A sheet can't hold more: rows are missing. Narrow the filters."))
+                sheet.write_string(
+                    line,
+                    0,
+                    _(
+                        "More rows than a workbook takes: the rest is missing. Narrow the filters, or take the CSV file."
+                    ),
+                )
                 return
             for index, column in enumerate(columns):
                 value = column.value(row)

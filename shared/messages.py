@@ -42,6 +42,7 @@ FIELD_MESSAGES: dict[str, str | Promise] = {
     "not_a_mobile_number": _("Only mobile numbers can be recharged. Write it like 0912 123 4567."),
     "password_too_short": _("This password is too short. Use at least 8 characters."),
     "password_too_common": _("This password is too common. Think of one that nobody guesses."),
+    "wrong_password": _("This is not the password that you have now. Write it again."),
     "invalid_email": _("This is no email address. Write it like name@example.com."),
 }
 """By the ``code`` of one field's error."""

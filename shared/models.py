@@ -63,6 +63,8 @@ class Membership(models.Model):
     role = models.CharField(max_length=10, choices=Role)
     seller_id = models.BigIntegerField(null=True)
     is_active = models.BooleanField(default=True)
+    withdrawn_at = models.DateTimeField(null=True)
+    """The last time; sessions that were begun before are over, also when it is active again."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from shared import lockout, services
 from shared.consoles import FORM, add_problem, done, page, show, signed_in, status_of_form
-from shared.errors import NotFound, Problem
+from shared.errors import InvalidRequest, NotFound, Problem
 from shared.forms import Form, PasswordFormField, TextField
 from shared.lockout import client_address
 from shared.models import User
@@ -108,7 +108,8 @@ def _back(request: HttpRequest) -> str:
     if not url_has_allowed_host_and_scheme(referer, allowed_hosts={request.get_host()}):
         return "/"
     came_from = urlsplit(referer)
-    return came_from.path + (f"?{came_from.query}" if came_from.query else "")
+    back = came_from.path + (f"?{came_from.query}" if came_from.query else "")
+    return back if url_has_allowed_host_and_scheme(back, allowed_hosts=None) else "/"
 
 
 class PreferencesForm(Form):
@@ -119,6 +120,12 @@ class PreferencesForm(Form):
         required=False,
         help_text=_("Where to send what resets a forgotten password."),
         widget=forms.EmailInput(attrs={"dir": "ltr", "autocomplete": "email"}),
+    )
+    password = PasswordFormField(
+        label=_("Password now"),
+        required=False,
+        autocomplete="current-password",
+        help_text=_("Only to change the email address: who has it can reset your password."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -134,8 +141,16 @@ def preferences(request: HttpRequest) -> HttpResponse:
     initial = {"language": user.language or request.LANGUAGE_CODE, "time_zone": user.time_zone, "email": user.email}
     form = PreferencesForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
-        services.set_preferences(user=user, **form.cleaned_data)
-        return done(request, _("Saved."), "preferences")
+        given = dict(form.cleaned_data)
+        password_now = given.pop("password")
+        try:
+            if given["email"] != user.email:
+                _check_password(request, password_now, "password")
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            services.set_preferences(user=user, **given)
+            return done(request, _("Saved."), "preferences")
     return show(request, "shared/preferences.html", {"form": form}, status=status_of_form(form))
 
 
@@ -163,21 +178,31 @@ def password(request: HttpRequest) -> HttpResponse:
     account = signed_in(request)
     form = PasswordForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        # Who sits at an open session must not guess on.
-        realm, address = realm_of(request), client_address(request)
         try:
-            lockout.count_attempt(realm=realm, username=account.username, address=address)
-            services.change_password(user=account.user, old=form.cleaned_data["old"], new=form.cleaned_data["new"])
+            _check_password(request, form.cleaned_data["old"], "old")
+            services.set_password(user=account.user, new=form.cleaned_data["new"])
         except Problem as problem:
-            if "errors" in problem.members and problem.members["errors"][0]["field"] == "old":
-                lockout.count_failure(realm=realm, username=account.username, address=address)
             add_problem(form, problem)
         else:
-            lockout.forget_attempts(realm=realm, username=account.username, address=address)
             update_session_auth_hash(request, account.user)
-            request.session["realm"] = realm.slug or ""
+            request.session["realm"] = realm_of(request).slug or ""
             return done(request, _("Your password is changed; other sessions have ended."), "password")
     return show(request, "shared/password.html", {"form": form}, status=status_of_form(form))
+
+
+def _check_password(request: HttpRequest, given: str, field: str) -> None:
+    """Who sits at an open session must prove to be its owner, and must not guess on.
+
+    Raises:
+        InvalidRequest: it is another password.
+        Throttled: too many tries.
+    """
+    account, realm, address = signed_in(request), realm_of(request), client_address(request)
+    lockout.count_attempt(realm=realm, username=account.username, address=address)
+    if not account.user.check_password(given):
+        lockout.count_failure(realm=realm, username=account.username, address=address)
+        raise InvalidRequest.of_field(field, "wrong_password", "This is not the password that you have now.")
+    lockout.forget_attempts(realm=realm, username=account.username, address=address)
 
 
 class ResetForm(Form):
@@ -191,7 +216,7 @@ def password_reset(request: HttpRequest) -> HttpResponse:
     """Sends a link to the account's email address, if it has one; whether it has is not told."""
     form = ResetForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        realm, username = realm_of(request), form.cleaned_data["username"]
+        realm, username = realm_of(request), User.normalize_username(form.cleaned_data["username"])
         try:
             # Nobody's mailbox is to be filled by strangers.
             lockout.count_attempt(realm=realm, username=f"reset/{username}", address=client_address(request))
@@ -209,11 +234,12 @@ def _send_reset(request: HttpRequest, user: User) -> None:
     uid, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
     path = reverse("password_reset_confirm", args=[uid, token])
     # Over TLS without a port, whatever port somebody has written into the request's Host.
-    host = split_domain_port(request.get_host())[0] if settings.HTTPS else request.get_host()
+    name, port = split_domain_port(request.get_host().lower())
+    host = name.rstrip(".") + (f":{port}" if port and not settings.HTTPS else "")
     link = f"{request.scheme}://{host}{path}"
     with translation.override(user.language or translation.get_language()):
         subject = str(_("Reset your password"))
-        message = render_to_string("shared/password_reset_mail.txt", {"link": link, "host": request.get_host()})
+        message = render_to_string("shared/password_reset_mail.txt", {"link": link, "host": host})
     # Beside the answer: how long the mail server takes, or whether it takes it at all, would tell that there is such an
     # account.
     threading.Thread(target=_send, args=(subject, message, user.email, request_id_of(request))).start()

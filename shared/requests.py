@@ -11,6 +11,8 @@ from django.http import HttpRequest, HttpResponseBase
 from shared.realm import realm_of
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# What is in the link of a reset opens the account.
+_SECRET_IN_PATH = re.compile(r"^(/password-reset/).+")
 _log = structlog.get_logger("recharge.request")
 
 
@@ -34,7 +36,7 @@ class RequestMiddleware:
             _log.info(
                 "request",
                 method=request.method,
-                path=request.path,
+                path=_SECRET_IN_PATH.sub(r"\1…", request.path),
                 organization=realm_of(request).slug,
                 status=response.status_code,
                 duration_ms=round((time.perf_counter() - started) * 1000, 2),

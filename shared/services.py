@@ -1,6 +1,7 @@
 """Accounts and tokens: making users, signing in, refreshing, revoking. Everything here runs on the public schema."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.contrib.auth import password_validation
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -46,6 +47,8 @@ class Account:
     username: str
     role: str
     seller_id: int | None
+    withdrawn_at: datetime | None = None
+    """When the membership was last withdrawn: what was begun before is over."""
 
 
 # --- Making accounts --------------------------------------------------------------------------------------------------
@@ -127,8 +130,10 @@ def create_member(
 
 def set_membership_active(*, organization_id: int, seller_id: int, is_active: bool) -> None:
     """Lets a seller's user sign in, or no longer; withdrawing it also ends the sessions it has."""
-    Membership.objects.filter(organization_id=organization_id, seller_id=seller_id).update(is_active=is_active)
+    memberships = Membership.objects.filter(organization_id=organization_id, seller_id=seller_id)
+    memberships.update(is_active=is_active)
     if not is_active:
+        memberships.update(withdrawn_at=timezone.now())
         RefreshFamily.objects.filter(
             organization_id=organization_id,
             user__memberships__organization_id=organization_id,
@@ -180,7 +185,7 @@ def _account(user: User, membership: Membership | None) -> Account:
         if membership.role == SELLER:
             raise SellerInactive
         raise PermissionDenied("This account was switched off.")
-    return Account(user, membership.username, membership.role, membership.seller_id)
+    return Account(user, membership.username, membership.role, membership.seller_id, membership.withdrawn_at)
 
 
 def account_of(*, realm: Realm, user_id: int) -> Account:
@@ -288,17 +293,6 @@ def _pair(realm: Realm, account: Account, family_id: int, refresh: RefreshToken)
 
 
 # --- One's own account ------------------------------------------------------------------------------------------------
-
-
-def change_password(*, user: User, old: str, new: str) -> None:
-    """A new password; every session and refresh token that was begun with the old one ends by that.
-
-    Raises:
-        InvalidRequest: the old one is another, or the new one won't do.
-    """
-    if not user.check_password(old):
-        raise InvalidRequest.of_field("old", "wrong_password", "This is not the password that you have now.")
-    set_password(user=user, new=new)
 
 
 def set_password(*, user: User, new: str) -> None:

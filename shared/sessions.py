@@ -1,6 +1,7 @@
 """Browser sessions that belong to one host: a cookie replayed on another organization's host, or on the platform's, is
 nobody there. And what an account may do is looked up at each request: a membership that was withdrawn ends at once."""
 
+import time
 from typing import Any
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
@@ -23,6 +24,7 @@ from shared.realm import realm_of
 from shared.services import Account
 
 _REALM = "realm"  # the slug, or "" for the platform
+_BEGAN = "began"  # seconds since 1970
 
 
 class RealmBackend(ModelBackend):
@@ -77,6 +79,8 @@ def _account_of(request: HttpRequest) -> Account | None:
         account = services.account_of(realm=realm, user_id=int(session[SESSION_KEY]))
     except Problem:
         return None
+    if account.withdrawn_at and session.get(_BEGAN, 0) < account.withdrawn_at.timestamp():
+        return None
     user = account.user
     began_with = session.get(HASH_SESSION_KEY, "")
     # The fallbacks: a session outlives a change of SECRET_KEY as long as the former one is kept.
@@ -87,6 +91,7 @@ def _account_of(request: HttpRequest) -> Account | None:
 @receiver(user_logged_in)
 def _bind_session(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
     request.session[_REALM] = realm_of(request).slug or ""
+    request.session[_BEGAN] = time.time()
     # Each sign-in takes a little of the old away, so that the table needs no job of its own.
     expired = Session.objects.filter(expire_date__lt=timezone.now()).values_list("pk", flat=True)[:20]
     Session.objects.filter(pk__in=list(expired)).delete()

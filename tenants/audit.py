@@ -34,7 +34,9 @@ def actor_of(request: HttpRequest, user_id: int | None) -> Actor:
     return Actor(user_id, client_address(request), request_id_of(request))
 
 
-def record(*, by: Actor, action: AuditRecord.Action, organization: str, faults: int | None = None) -> None:
+def record(
+    *, by: Actor, action: AuditRecord.Action, organization: str = "", faults: int | None = None, detail: str = ""
+) -> None:
     """Appends a line: the organization's slug, and (of a reconciliation) how many faults it found."""
     username = None
     if by.user_id is not None:
@@ -45,6 +47,7 @@ def record(*, by: Actor, action: AuditRecord.Action, organization: str, faults: 
         action=action,
         organization=organization,
         faults=faults,
+        detail=detail[:300],
         address=by.address[:LONGEST_ADDRESS],
         request_id=by.request_id,
     )

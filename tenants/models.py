@@ -66,16 +66,19 @@ class AuditRecord(models.Model):
         SUSPENDED = "suspended", _("Suspended")
         ACTIVATED = "activated", _("Activated")
         RECONCILED = "reconciled", _("Reconciled")
+        ADMIN_SITE = "admin_site", _("Changed in the admin site")
 
     action = models.CharField(max_length=20, choices=Action)
-    organization = models.CharField(max_length=50)
-    """Its slug."""
+    organization = models.CharField(max_length=50, blank=True)
+    """Its slug; empty where it was done to something else."""
     user_id = models.BigIntegerField(null=True)
     """Null: it was done by a command on the server."""
     username = models.CharField(max_length=150, blank=True)
     """As it was then."""
     faults = models.IntegerField(null=True)
     """Of a reconciliation: how many rows were at fault."""
+    detail = models.CharField(max_length=300, blank=True)
+    """Of the admin site: what was changed."""
     address = models.CharField(max_length=45, blank=True)
     request_id = models.CharField(max_length=128, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

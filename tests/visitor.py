@@ -1,6 +1,7 @@
 """Somebody at a browser, without the browser: keeps cookies, asks for pages, sends forms. For what needs no script."""
 
 import re
+import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -64,6 +65,7 @@ def session_of(person: Person) -> str:
     """The key of a new session of this person, as a sign-in makes it."""
     session = SessionStore()
     session["realm"] = person.row.slug if person.row else ""
+    session["began"] = time.time()
     session[SESSION_KEY] = str(person.user.pk)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = person.user.get_session_auth_hash()

@@ -102,6 +102,7 @@ class Migration(migrations.Migration):
                 ("role", models.CharField(choices=[("admin", "Admin"), ("seller", "Seller")], max_length=10)),
                 ("seller_id", models.BigIntegerField(null=True)),
                 ("is_active", models.BooleanField(default=True)),
+                ("withdrawn_at", models.DateTimeField(null=True)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 (
                     "user",

@@ -1,4 +1,5 @@
--- The audit log is append-only for whoever uses the application's role, its superusers included.
+-- The audit log is append-only: no statement on its rows gets by this, a superuser's neither. (Who owns the table can
+-- take the trigger away, which is no slip.)
 CREATE FUNCTION tenants_audit_refuse_change() RETURNS trigger
 LANGUAGE plpgsql
 AS $$

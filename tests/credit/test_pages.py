@@ -701,7 +701,7 @@ def test_a_sheet_that_is_full_says_so_in_its_last_line(
     sheet = Sheet(b"".join(response.streaming_content))
     assert len(sheet.rows) == 1 + min(most, 4)
     is_full = shown_rows < 4
-    assert ("rows are missing" in str(sheet.rows[-1])) == is_full
+    assert ("the rest is missing" in str(sheet.rows[-1])) == is_full
     assert len(sheet.rows) - 1 - is_full == shown_rows
 
 

@@ -8,6 +8,7 @@ import pytest
 from shared.lockout import ATTEMPTS_FROM_ONE_ADDRESS, count_attempt
 from shared.models import Membership, User
 from shared.realm import PLATFORM
+from tenants.models import AuditRecord
 from tenants.models import Organization as OrganizationRow
 from tenants.services import provision_organization
 from tests.visitor import Visitor
@@ -190,3 +191,21 @@ def inline_of(membership: Membership) -> dict[str, str | list[str]]:
         "memberships-0-id": str(membership.pk),
         "memberships-0-user": str(membership.user_id),
     }
+
+
+def test_what_is_done_there_is_in_the_audit_log(root: Visitor, world: World) -> None:
+    path = f"/admin/tenants/organization/{world.acme.row.pk}/change/"
+    fields: dict[str, str | list[str]] = {
+        "name": "Acme Renamed",
+        "domains-TOTAL_FORMS": "0",
+        "domains-INITIAL_FORMS": "0",
+    }
+    try:
+        assert root.submit(path, fields).status == 302
+        line = AuditRecord.objects.latest("pk")
+        assert (line.action, line.username) == (AuditRecord.Action.ADMIN_SITE, "root")
+        assert "acme" in line.detail
+        assert "Name" in line.detail or "name" in line.detail
+        assert "acme" in root.get("/audit").body.decode()
+    finally:
+        OrganizationRow.objects.filter(slug="acme").update(name="Acme")

@@ -11,8 +11,9 @@ from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
+from credit.services import update_seller
 from shared.lockout import ATTEMPTS_FROM_ONE_ADDRESS
-from shared.models import Membership, User
+from shared.models import User
 from tenants.services import activate_organization, suspend_organization
 from tests.queries import queries_of
 from tests.visitor import Visitor, session_of
@@ -89,8 +90,14 @@ def test_a_session_is_good_on_the_host_that_made_it_alone(world: World) -> None:
 
 def test_a_session_ends_with_the_membership(acme: Organization) -> None:
     visitor = Visitor.signed_in(acme.member)
-    Membership.objects.filter(user=acme.member.user).update(is_active=False)
+    with acme.context:
+        update_seller(organization=acme.row, seller_id=acme.member.id, is_active=False)
     assert is_sign_in(visitor.get("/account/preferences"))
+    # And stays over when the seller comes back.
+    with acme.context:
+        update_seller(organization=acme.row, seller_id=acme.member.id, is_active=True)
+    assert is_sign_in(visitor.get("/account/preferences"))
+    assert Visitor.signed_in(acme.member).get("/account/preferences").status == 200
 
 
 def test_a_session_ends_with_the_user(acme: Organization) -> None:
@@ -154,6 +161,22 @@ def test_a_forgotten_password_is_reset_once(acme: Organization, server) -> None:
     assert Visitor(acme.anyone).sign_in("member", "tall green lamp").status == 302
 
 
+def test_resets_are_limited_however_the_name_is_written(acme: Organization, server) -> None:
+    User.objects.filter(pk=acme.member.user.pk).update(email="member@example.com")
+    visitor, wide = Visitor(acme.anyone), str.maketrans("member", "ｍｅｍｂｅｒ")
+    names = ["member"[:n] + "member"[n:].translate(wide) for n in range(7)] * 2
+    statuses = [visitor.submit("/password-reset", {"username": name}).status for name in names]
+    assert statuses == [200] * ATTEMPTS_FROM_ONE_ADDRESS + [422] * (len(names) - ATTEMPTS_FROM_ONE_ADDRESS)
+
+
+def test_what_opens_an_account_is_not_in_the_request_log(acme: Organization, server) -> None:
+    link = _link_for(acme.member.user)
+    Visitor(acme.anyone).get(link)
+    log = server.log.read_text()
+    assert '"path": "/password-reset/…"' in log
+    assert link.rpartition("/")[2] not in log
+
+
 def test_a_reset_link_is_good_on_its_own_host_alone(world: World) -> None:
     link = _link_for(world.acme.member.user)
     for other in (world.globex.anyone, world.platform):
@@ -187,7 +210,11 @@ def test_preferences_are_checked(acme: Organization) -> None:
     ):
         assert visitor.submit("/account/preferences", fields).status == 422
     fields = {"language": "fa", "time_zone": "Europe/Berlin", "email": "a@example.com"}
-    assert visitor.submit("/account/preferences", fields).status == 302
+    # An open session is not enough to turn the mail that resets the password to somebody else.
+    for password in ("", "wrong"):
+        assert visitor.submit("/account/preferences", fields | {"password": password}).status == 422
+    assert visitor.submit("/account/preferences", fields | {"password": PASSWORD}).status == 302
+    assert visitor.submit("/account/preferences", fields).status == 302  # which changes nothing
     user = User.objects.get(pk=acme.member.user.pk)
     assert (user.language, user.time_zone, user.email) == ("fa", "Europe/Berlin", "a@example.com")
 
@@ -219,3 +246,8 @@ def test_signing_in_takes_expired_sessions_away(acme: Organization) -> None:
     Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
     Visitor(acme.anyone).sign_in("member")
     assert not Session.objects.filter(pk=old).exists()
+
+
+def test_a_body_that_is_too_large_is_not_read(acme: Organization) -> None:
+    answer = Visitor(acme.anyone).post("/sign-in", {"username": "x" * 3 * 1024 * 1024})
+    assert answer.status == 413
