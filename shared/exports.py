@@ -188,9 +188,7 @@ def _write_workbook(
                 sheet.write_string(
                     line,
                     0,
-                    _(
-                        "More rows than a workbook takes: the rest is missing. Narrow the filters, or take the CSV file."
-                    ),
+                    _("More rows than a workbook takes: the rest is missing. Narrow the filters, or take CSV."),
                 )
                 return
             for index, column in enumerate(columns):
