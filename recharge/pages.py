@@ -177,9 +177,7 @@ def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
         context = {"recharge": row, "resolution": resolution, "form": form}
         return show(request, "recharge/resolve.html", context, status=status_of_form(form))
     status = Recharge.Status(form.cleaned_data["status"])
-    # Who agreed to "no money moves" has not agreed to what it means by now. The same again is none: it changes nothing.
-    if form.cleaned_data["seen"] != _version(row) and (row.status != status or row.late == Recharge.Late.OWED):
-        return not_done(request, Changed(), "recharge", recharge_id)
+    seen_status, _dot, seen_late = form.cleaned_data["seen"].partition(".")
     try:
         settled = services.resolve_recharge(
             organization=organization_of(request),
@@ -187,7 +185,10 @@ def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
             status=status,
             reason=form.cleaned_data["reason"],
             by=signed_in(request).username,
+            expected=(seen_status, seen_late),
         )
+    except services.RechargeChanged as problem:
+        return not_done(request, problem, "recharge", recharge_id)
     except Problem as problem:
         if resolution is None:
             return not_done(request, problem, "recharge", recharge_id)
@@ -198,12 +199,6 @@ def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
         context = {"recharge": row, "resolution": resolution, "form": form}
         return show(request, "recharge/resolve.html", context, status=status_of_form(form))
     return done(request, words.SETTLEMENTS[settled.settlement], "recharge", recharge_id)
-
-
-class Changed(Problem):
-    """409: a recharge is no longer as it was when its form was shown."""
-
-    status, code, title = 409, "recharge_changed", "Recharge changed"
 
 
 MESSAGES.update(

@@ -1,13 +1,14 @@
 """Selling recharges, and settling what became of them."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import connection
+from django.db import connection, transaction
 
 from credit.errors import BalanceLimitExceeded, InsufficientCredit
 from credit.queries import seller_is_active
@@ -15,8 +16,8 @@ from credit.services import Written
 from recharge.combining import Combiner
 from recharge.intake import Item
 from recharge.models import Recharge
-from recharge.queries import balance_of
-from shared.database import call_for_each, call_function, call_set_function
+from recharge.queries import balance_of, recharge_by_id
+from shared.database import call_for_each, call_function, call_set_function, lock_seller
 from shared.errors import NotFound, Problem, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
 from shared.wakeups import wake_workers
@@ -55,6 +56,12 @@ class AlreadySettled(Problem):
     """409: the recharge has succeeded or failed for good."""
 
     status, code, title = 409, "already_settled", "Already settled"
+
+
+class RechargeChanged(Problem):
+    """409: a recharge is no longer as it was when its form was shown."""
+
+    status, code, title = 409, "recharge_changed", "Recharge changed"
 
 
 class AmountNotSold(Problem):
@@ -268,14 +275,33 @@ def settle_recharge(
 
 
 def resolve_recharge(
-    *, organization: Organization, recharge_id: UUID, status: Recharge.Status, reason: str, by: str
+    *,
+    organization: Organization,
+    recharge_id: UUID,
+    status: Recharge.Status,
+    reason: str,
+    by: str,
+    expected: tuple[str, str] | None = None,
 ) -> Settled:
     """Settles by hand what an admin has cleared up with the operator, and keeps who (a username) did it and why.
 
+    ``expected`` is the status and what came late as the admin saw them: who agreed to a refund has not agreed to a
+    reversal. To settle it as it is already changes nothing and is let through.
+
     Raises:
+        RechargeChanged: it is no longer as expected; nothing was done.
         As :func:`settle_recharge`.
     """
-    settled = _settled(organization, "recharge_resolve", [organization.pk, recharge_id, str(status), reason, by])
+    arguments = [organization.pk, recharge_id, str(status), reason, by]
+    with transaction.atomic() if expected else nullcontext():
+        if expected:
+            row = recharge_by_id(recharge_id, seller_id=None)
+            lock_seller(organization.pk, row.seller_id)  # before the row's, as everywhere
+            row = Recharge.objects.select_for_update().get(pk=recharge_id)
+            is_so_already = row.status == status and row.late != Recharge.Late.OWED
+            if (row.status, row.late) != expected and not is_so_already:
+                raise RechargeChanged
+        settled = _settled(organization, "recharge_resolve", arguments)
     wake_workers(organization.pk)  # of a message for a webhook, if there is one
     _log.info(
         "recharge_resolved",

@@ -1,6 +1,7 @@
 """``POST /recharges/{id}/resolve``, and what an admin sees of a recharge's delivery."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from recharge.gateways import Answer as GatewayAnswer
 from recharge.gateways import Delivery
 from recharge.models import Attempt, Recharge
 from recharge.queries import MOST_ATTEMPTS
-from recharge.services import settle_recharge
+from recharge.services import RechargeChanged, resolve_recharge, settle_recharge
 from tests.bad_input import NO_UUIDS, NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, invalid, table
 from tests.crowd import together
 from tests.http import Answer
-from tests.locks import holding_lock, sell_pending
+from tests.locks import advisory_locks, holding_lock, sell_pending
 from tests.logs import ServerLog
 from tests.tables import nothing_written
+from tests.waiting import wait_until
 from tests.world import Organization, give_credit, make_person
 
 LARGEST_BALANCE = 2**53 - 1
@@ -286,3 +288,35 @@ def test_a_recharge_that_was_sold_and_delivered_at_once_had_none(acme: Organizat
     give_credit(acme.row, acme.member.id, 5000)
     sold = acme.member.sell().json
     assert acme.owner.client.get(f"/recharges/{sold['id']}").json == sold | {"gateway": "instant", "attempts": []}
+
+
+def test_who_resolves_what_they_saw_is_not_overtaken(acme: Organization) -> None:
+    """A worker settles it while the admin's answer waits for the lock: nothing that was not agreed to is done."""
+    give_credit(acme.row, acme.member.id, 10_000)
+    recharge_id = sell_pending(acme.row, acme.member.id)
+
+    def ask() -> object:
+        try:
+            with acme.context:
+                return resolve_recharge(
+                    organization=acme.row,
+                    recharge_id=recharge_id,
+                    status=Recharge.Status.FAILED,
+                    reason="asked",
+                    by="owner",
+                    expected=("pending", ""),
+                )
+        except RechargeChanged as problem:
+            return problem
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with holding_lock(acme.row, acme.member.id):
+            answer = pool.submit(ask)
+            wait_until(lambda: any(not granted for _, _, granted in advisory_locks()), "it waits for the lock")
+            with acme.context:  # moves no money, and so waits for no lock
+                settle_recharge(organization=acme.row, recharge_id=recharge_id, status=Recharge.Status.SUCCEEDED)
+        assert isinstance(answer.result(), RechargeChanged)
+    with acme.context:
+        assert Recharge.objects.get(pk=recharge_id).status == "succeeded"
