@@ -176,7 +176,7 @@ def test_from_provisioning_to_suspension(
     with omid.page.expect_download() as downloading:
         omid.page.click("a[href^='/ledger.xlsx']")
     downloading.value.save_as(downloads / "ledger.xlsx")
-    sheet = openpyxl.load_workbook(downloads / "ledger.xlsx", read_only=True).active
+    sheet = openpyxl.load_workbook(downloads / "ledger.xlsx").active
     rows = list(sheet.iter_rows(values_only=True))
     with tenant_context(row):
         sold = Recharge.objects.count()
