@@ -113,13 +113,11 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
             row.problems.append(message_for(AmountNotSold(row.item.operator)))
             row.item = None
     good = [row for row in rows if row.item]
-    sold = queries.recharges_by_key(seller_id=seller_id, keys=[row.item.idempotency_key for row in good if row.item])
+    keys = [row.item.idempotency_key for row in good if row.item]
+    sold = queries.recharges_by_key(seller_id=seller_id, keys=keys)
     is_sold = {row.line for row in good if row.item and row.item.idempotency_key in sold}
-    lately = queries.sold_lately(
-        seller_id=seller_id,
-        phone_numbers={row.item.phone_number for row in good if row.item},
-        but=[recharge.pk for recharge in sold.values()],
-    )
+    phone_numbers = {row.item.phone_number for row in good if row.item}
+    lately = queries.sold_lately(seller_id=seller_id, phone_numbers=phone_numbers, but_keys=keys)
     for row in good:
         if row.item and row.line not in is_sold:
             row.sold_lately = (row.item.phone_number, row.item.amount) in lately
@@ -276,7 +274,7 @@ def states(request: HttpRequest) -> HttpResponse:
     batch = request.POST.get("batch", "")
     known = _known_states(request.POST.get("in_flight", "")) if is_key(batch) else {}
     lines = {recharge_id: line for line, (_status, recharge_id) in known.items()}
-    own = queries.recharges(seller_id=own_seller(request)).filter(pk__in=list(lines))
+    own = queries.recharges(seller_id=own_seller(request)).filter(pk__in=list(lines)).order_by("pk")
     rows = {lines[recharge.pk]: recharge for recharge in own}
     in_flight = [_mark(line, recharge) for line, recharge in rows.items() if not recharge.completed_at]
     times = _count(request, "round") + 1
@@ -328,7 +326,6 @@ def results(request: HttpRequest) -> HttpResponse:
 REFUSALS: dict[str, str | Promise] = {
     "insufficient_credit": _("Your credit did not suffice. Ask for credit, and send the rows again."),
     "possible_duplicate": _("The same amount was sold to this number a moment ago."),
-    "idempotency_key_reused": _("This row was sold with other content before. Paste the rows into a new form."),
 }
 
 

@@ -249,12 +249,13 @@ LATELY = timedelta(minutes=10)
 """How long ago the same sale is taken for one that its seller may not know of: after a lost answer, say."""
 
 
-def sold_lately(*, seller_id: int, phone_numbers: Collection[str], but: Collection[UUID] = ()) -> set[tuple[str, int]]:
+def sold_lately(*, seller_id: int, phone_numbers: Collection[str], but_keys: Collection[str]) -> set[tuple[str, int]]:
     """The numbers and amounts of what this seller has sold to these numbers within :data:`LATELY`, and has not failed;
-    but for the recharges named. For a warning in the consoles; what is refused is the organization's setting."""
+    but for what was sold with these keys. For a warning in the consoles; what is refused is the organization's setting.
+    """
     rows = recharges(seller_id=seller_id, created_from=timezone.now() - LATELY)
-    rows = rows.filter(phone_number__in=phone_numbers).exclude(status=Recharge.Status.FAILED).exclude(pk__in=but)
-    return set(rows.values_list("phone_number", "amount"))
+    rows = rows.filter(phone_number__in=phone_numbers).exclude(status=Recharge.Status.FAILED)
+    return set(rows.exclude(idempotency_key__in=but_keys).values_list("phone_number", "amount"))
 
 
 def attempts_of(recharge_id: UUID) -> list[Attempt]:

@@ -221,12 +221,8 @@ def confirm(request: HttpRequest) -> HttpResponse:
 
 def _is_sold_lately(request: HttpRequest, sale: Sale, key: str) -> bool:
     """Whether the same was sold a moment ago by another form: after a lost answer, people begin anew."""
-    seller_id = own_seller(request)
-    by_this_form = queries.recharges_by_key(seller_id=seller_id, keys=[stored_key(key)])
     lately = queries.sold_lately(
-        seller_id=seller_id,
-        phone_numbers=[sale.phone_number],
-        but=[recharge.pk for recharge in by_this_form.values()],
+        seller_id=own_seller(request), phone_numbers=[sale.phone_number], but_keys=[stored_key(key)]
     )
     return (sale.phone_number, sale.amount) in lately
 

@@ -18,7 +18,7 @@ from shared.tokens import ADMIN, PLATFORM_ADMIN, SELLER
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of a menu: the name of its page's URL, and the beginning of the addresses that belong to it."""
+    """A line of a menu: the name of its page's URL, and what it is called."""
 
     url_name: str
     label: Promise

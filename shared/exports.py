@@ -27,7 +27,8 @@ from shared.errors import Unavailable
 ROWS_AT_A_TIME = 2000
 
 LARGEST_SHEET = 50_000
-"""Rows below the line of the columns' names that a sheet can hold."""
+"""Rows of a workbook at most (a sheet could hold 1,048,575): it is whole before its first byte is sent, and a proxy
+does not wait for long. A CSV file has as many as there are."""
 
 _writing = threading.Lock()
 
@@ -143,8 +144,11 @@ def xlsx_response(
     """A download of a workbook with one sheet: the rows of all pages below a line of the columns' titles, in the
     reader's language and direction.
 
-    It is whole before anything is sent, so that what fails is a problem and never half a file. A sheet that can't hold
-    all rows says so in its last line.
+    It is whole before anything is sent, so that what fails is a problem and never half a file. Where there are more
+    than :data:`LARGEST_SHEET` rows, the last line says so.
+
+    Raises:
+        Unavailable: this process is writing another one.
     """
     # One at a time in a process: it keeps a thread busy until it is whole, and others want to sell meanwhile.
     if not _writing.acquire(blocking=False):

@@ -8,6 +8,7 @@ import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 APPS = ("saas", "tenants", "shared", "credit", "recharge")
 PO = ROOT / "saas" / "locale" / "fa" / "LC_MESSAGES" / "django.po"
 MO = PO.with_suffix(".mo")
+
+_ALWAYS = datetime(2026, 1, 1, tzinfo=UTC)
+"""In place of the moment of writing, which would make another file each time."""
 
 _SINGLE = {"_", "gettext", "gettext_lazy", "gettext_noop"}
 _PLURAL = {"ngettext", "ngettext_lazy"}
@@ -108,7 +112,9 @@ def main() -> None:
 
     django.setup()
     kept = catalog() if PO.exists() else Catalog(locale="fa")
-    written = Catalog(locale="fa", project="recharge", charset="utf-8", fuzzy=False)
+    written = Catalog(
+        locale="fa", project="recharge", charset="utf-8", fuzzy=False, creation_date=_ALWAYS, revision_date=_ALWAYS
+    )
     for text in texts():
         before = kept.get(text.singular)
         written.add(text.id, before.string if before else None, locations=[(text.place, None)])

@@ -5,6 +5,7 @@ import re
 import uuid
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -703,6 +704,15 @@ def test_a_sheet_that_is_full_says_so_in_its_last_line(
     is_full = shown_rows < 4
     assert ("the rest is missing" in str(sheet.rows[-1])) == is_full
     assert len(sheet.rows) - 1 - is_full == shown_rows
+
+
+def test_one_workbook_is_written_at_a_time(traded: Organization) -> None:
+    """So that nobody's exports take all threads from those who sell."""
+    with exports._writing:
+        assert in_process(traded.member, "/ledger.xlsx").status_code == 503
+    assert len(sheet_of(Visitor.signed_in(traded.member).get("/ledger.xlsx")).rows) > 1
+    with closing(in_process(traded.member, "/ledger.xlsx")) as response:
+        assert response.status_code == 200
 
 
 def test_the_csv_is_the_apis(traded: Organization) -> None:
