@@ -11,7 +11,7 @@ from credit.models import Seller
 from credit.names import KINDS, STATES
 from shared.consoles import signed_in
 from shared.formats import latin_digits
-from shared.forms import DaysForm, FilterForm, TextField
+from shared.forms import ChoiceField, DaysForm, FilterForm, TextField
 
 
 class SellerField(TextField):
@@ -69,10 +69,10 @@ def read_filters(request: HttpRequest, form_class: type[T]) -> tuple[T, dict[str
 
 
 class EntryFilters(SellerFilters, DaysForm):
-    kind = forms.ChoiceField(label=_("Kind"), required=False, choices=[("", _("All kinds")), *KINDS.items()])
+    kind = ChoiceField(label=_("Kind"), required=False, choices=[("", _("All kinds")), *KINDS.items()])
     field_order = ("kind", "from_day", "to_day")
 
 
 class CreditRequestFilters(SellerFilters):
-    status = forms.ChoiceField(label=_("State"), required=False, choices=[("", _("All states")), *STATES.items()])
+    status = ChoiceField(label=_("State"), required=False, choices=[("", _("All states")), *STATES.items()])
     field_order = ("status",)

@@ -21,12 +21,14 @@ from credit.exports import Exports
 from credit.forms import CreditRequestFilters, EntryFilters, read_filters
 from credit.models import CreditRequest
 from credit.names import kind_name
+from credit.tables import credit_requests_table, entries_table, last_entries_table
 from shared.consoles import (
     FORM,
     add_problem,
     done,
     is_fragment,
     not_done,
+    on_to,
     own_seller,
     page,
     show,
@@ -56,7 +58,9 @@ HISTORY_DAYS = (7, 30)
 def credit_requests(request: HttpRequest) -> HttpResponse:
     """All for an admin; a seller's own, where those that wait look for themselves whether they were decided."""
     form, filters = read_filters(request, CreditRequestFilters)
-    rows = queries.credit_requests(**filters).select_related("seller__account")
+    rows, of_all = queries.credit_requests(**filters), signed_in(request).role == ADMIN
+    if of_all:
+        rows = rows.select_related("seller")
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
     shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
     waiting = sum(row.status == CreditRequest.Status.PENDING for row in shown.rows)
@@ -65,10 +69,11 @@ def credit_requests(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=204)  # nothing has changed, and nothing moves under who reads or types
     context = {
         "page": shown,
+        "table": credit_requests_table(shown.rows, of_all=of_all),
         "form": form,
         "version": version,
         "waiting": waiting,
-        "polls": signed_in(request).role == SELLER and waiting > 0,
+        "polls": not of_all and waiting > 0,
         "is_changed": is_fragment(request),
     }
     template = "credit/credit_request_rows.html" if is_fragment(request) else "credit/credit_requests.html"
@@ -90,6 +95,7 @@ def credit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
         context["history"] = history = _history(row.seller_id)
         row.seller = history.seller
         context["balance_then"] = history.balance + row.amount
+        context["entries"] = last_entries_table(history.entries)
         context["sold"] = list(zip(HISTORY_DAYS, history.sold, strict=True))
     return show(request, "credit/credit_request.html", context)
 
@@ -168,8 +174,9 @@ def approve_credit_request(request: HttpRequest, request_id: UUID) -> HttpRespon
         return _decide(request, request_id, services.approve_credit_request)
     row = queries.credit_request_by_id(request_id, seller_id=None)
     if row.status != CreditRequest.Status.PENDING:
-        return redirect("credit_request", request_id)
-    return show(request, "credit/approve.html", {"row": row, "balance_then": row.seller.account.balance + row.amount})
+        return on_to(request, "credit_request", request_id)
+    template = "credit/approve_dialog.html" if is_fragment(request) else "credit/approve.html"
+    return show(request, template, {"row": row, "balance_then": row.seller.account.balance + row.amount})
 
 
 @page(ADMIN, methods=FORM)
@@ -220,12 +227,12 @@ def _decide(
 def entries(request: HttpRequest) -> HttpResponse:
     """The ledger; of a seller, the statement."""
     form, filters = read_filters(request, EntryFilters)
-    rows = queries.entries(**filters).select_related("seller__seller")
+    rows, of_all = queries.entries(**filters), signed_in(request).role == ADMIN
+    if of_all:
+        rows = rows.select_related("seller__seller")
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
-    context = {
-        "page": page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor")),
-        "form": form,
-    }
+    shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
+    context = {"page": shown, "table": entries_table(shown.rows, of_all=of_all), "form": form}
     return show(request, "credit/entries.html", context)
 
 

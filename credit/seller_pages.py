@@ -12,10 +12,11 @@ from django.utils.translation import gettext_lazy as _
 
 from credit import queries, services
 from credit.models import Seller
+from credit.tables import sellers_table
 from shared.consoles import FORM, add_problem, done, not_done, page, show, status_of_form
 from shared.database import SellerBusy
 from shared.errors import PasswordChanged, Problem
-from shared.forms import AS_WRITTEN, FilterForm, Form, TextField
+from shared.forms import AS_WRITTEN, FilterForm, Form, TextField, TextInput
 from shared.pagination import page_of_rows
 from shared.queries import seller_ids_by_username, seller_usernames
 from shared.services import member_of_seller, password_state, suggest_password
@@ -46,7 +47,7 @@ def sellers(request: HttpRequest) -> HttpResponse:
     usernames = seller_usernames(organization_id=organization.pk, seller_ids=[seller.pk for seller in shown.rows])
     context = {
         "page": shown,
-        "sellers": [(seller, usernames.get(seller.pk, "")) for seller in shown.rows],
+        "table": sellers_table(shown.rows, usernames),
         "form": form,
         "search": search,
         "is_cut_off": len(by_username) == MOST_BY_USERNAME,
@@ -67,7 +68,7 @@ class PasswordField(forms.CharField):
             strip=False,
             max_length=1000,
             help_text=_("A suggestion that nobody guesses; or write another one of at least 8 characters."),
-            widget=forms.TextInput(attrs=AS_WRITTEN),
+            widget=TextInput(attrs=AS_WRITTEN),
         )
 
 
@@ -76,7 +77,7 @@ class NewSellerForm(NameForm):
         label=_("Username"),
         max_length=150,
         help_text=_("What the seller signs in with: letters, digits and @/./+/-/_ only."),
-        widget=forms.TextInput(attrs=AS_WRITTEN),
+        widget=TextInput(attrs=AS_WRITTEN),
     )
     password = PasswordField()
     email = forms.EmailField(

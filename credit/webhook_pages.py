@@ -15,7 +15,7 @@ from credit.models import WebhookEndpoint
 from credit.webhook_urls import LONGEST_URL, UrlRefused, parse_url
 from shared.consoles import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import Problem
-from shared.forms import AS_WRITTEN, Form, TextField
+from shared.forms import AS_WRITTEN, Form, TextField, TextInput
 from shared.messages import MESSAGES
 from shared.pagination import page_of_rows
 from shared.secrets import SecretUnreadable, decrypt, encrypt
@@ -41,7 +41,7 @@ class WebhookForm(Form):
         label=_("URL"),
         max_length=LONGEST_URL,
         help_text=_("Where your own system listens, as https://hooks.example.com/recharges."),
-        widget=forms.TextInput(attrs=AS_WRITTEN | {"inputmode": "url"}),
+        widget=TextInput(attrs=AS_WRITTEN | {"inputmode": "url"}),
     )
     events = forms.MultipleChoiceField(
         label=_("Call it when"), choices=list(EVENTS.items()), widget=forms.CheckboxSelectMultiple

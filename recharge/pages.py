@@ -18,10 +18,11 @@ from recharge import queries, services, words
 from recharge.api import RECHARGE_COLUMNS
 from recharge.models import Recharge
 from recharge.queries import ANY_LATE
+from recharge.tables import recharges_table
 from shared.consoles import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.exports import Column
-from shared.forms import AS_WRITTEN, DaysForm, Form, PhoneNumberFormField, TextField
+from shared.forms import AS_WRITTEN, ChoiceField, DaysForm, Form, PhoneNumberFormField, TextField, TextInput
 from shared.idempotency import LONGEST_KEY
 from shared.messages import MESSAGES
 from shared.pagination import page_of_rows
@@ -38,10 +39,10 @@ class RechargeFilters(SellerFilters, DaysForm):
 
     OF_ALL_ALONE = ("seller", "idempotency_key")
 
-    status = forms.ChoiceField(label=_("State"), required=False, choices=[*_ANY, *words.STATUSES.items()])
-    operator = forms.ChoiceField(label=_("Operator"), required=False, choices=[*_ANY, *words.OPERATORS.items()])
+    status = ChoiceField(label=_("State"), required=False, choices=[*_ANY, *words.STATUSES.items()])
+    operator = ChoiceField(label=_("Operator"), required=False, choices=[*_ANY, *words.OPERATORS.items()])
     phone_number = PhoneNumberFormField(required=False)
-    late = forms.ChoiceField(
+    late = ChoiceField(
         label=_("Came late"),
         required=False,
         choices=[("", _("Either")), (ANY_LATE, _("Anything late")), *words.LATE.items()],
@@ -51,7 +52,7 @@ class RechargeFilters(SellerFilters, DaysForm):
         required=False,
         max_length=LONGEST_KEY,
         strip=False,
-        widget=forms.TextInput(attrs=AS_WRITTEN),
+        widget=TextInput(attrs=AS_WRITTEN),
     )
     field_order = ("status", "operator", "phone_number", "late", "from_day", "to_day", "seller", "idempotency_key")
 
@@ -60,11 +61,12 @@ class RechargeFilters(SellerFilters, DaysForm):
 def recharges(request: HttpRequest) -> HttpResponse:
     """All recharges for an admin; a seller's own history."""
     form, filters = read_filters(request, RechargeFilters)
-    rows = queries.recharges(**filters)
-    if signed_in(request).role == ADMIN:
+    rows, of_all = queries.recharges(**filters), signed_in(request).role == ADMIN
+    if of_all:
         rows = rows.select_related("seller")
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
-    context = {"form": form, "page": page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor") or None)}
+    shown = page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor") or None)
+    context = {"form": form, "page": shown, "table": recharges_table(shown.rows, of_all=of_all)}
     return show(request, "recharge/recharges.html", context)
 
 
@@ -109,14 +111,14 @@ _YOUNG = timedelta(minutes=2)
 class ResolutionForm(Form):
     """Why an admin settles a recharge by hand, and what was known of it when the form was shown."""
 
-    status = forms.ChoiceField(
+    status = ChoiceField(
         choices=[(Recharge.Status.SUCCEEDED.value, ""), (Recharge.Status.FAILED.value, "")], widget=forms.HiddenInput
     )
     seen = TextField(max_length=50, required=False, widget=forms.HiddenInput)
     reason = TextField(
         label=_("Reason"),
         max_length=200,
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        widget=TextInput(attrs={"autocomplete": "off"}),
         help_text=_("What the operator said, and who said it. Of a failure, the seller is shown it."),
     )
 

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django import forms
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils import timezone
@@ -27,7 +26,7 @@ from recharge.queries import OperatorTerms
 from recharge.services import AmountNotSold, PossibleDuplicate, sell_recharge
 from shared.consoles import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
 from shared.errors import InvalidRequest, Problem
-from shared.forms import Form, PhoneNumberFormField, TomansFormField
+from shared.forms import ChoiceField, Form, PhoneNumberFormField, TextInput, TomansFormField
 from shared.idempotency import IdempotencyKeyReused
 from shared.messages import FIELD_MESSAGES, MESSAGES, message_for
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
@@ -53,11 +52,11 @@ class SaleForm(Form):
     """What to sell; ``sale`` is it, once it is valid."""
 
     phone_number = PhoneNumberFormField(
-        widget=forms.TextInput(
+        widget=TextInput(
             attrs={"inputmode": "tel", "autocomplete": "off", "dir": "ltr", "maxlength": 40, "autofocus": True}
         )
     )
-    operator = forms.ChoiceField(
+    operator = ChoiceField(
         label=_("Operator"),
         required=False,
         choices=[("", _("The number's own")), *words.OPERATORS.items()],

@@ -20,7 +20,7 @@ from recharge.settings_services import (
 from shared.consoles import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.formats import format_number, latin_digits
-from shared.forms import AS_WRITTEN, Form, TextField, TomansFormField
+from shared.forms import AS_WRITTEN, ChoiceField, Form, TextField, TextInput, TomansFormField
 from shared.messages import FIELD_MESSAGES, MESSAGES
 from shared.money import LARGEST_AMOUNT
 from shared.pagination import page_of_rows
@@ -39,7 +39,7 @@ class WholeNumberFormField(forms.IntegerField):
     """A whole number of a range, in any digits."""
 
     def __init__(self, *, least: int, most: int, **kwargs: Any) -> None:
-        widget = forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "dir": "ltr", "maxlength": 10})
+        widget = TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "dir": "ltr", "maxlength": 10})
         super().__init__(min_value=least, max_value=most, widget=widget, **kwargs)
         said = _("Write a whole number from %(least)s to %(most)s.")
         self._said = said
@@ -100,7 +100,7 @@ class HttpGatewayForm(Form):
     url = TextField(
         label=_("Address"),
         max_length=2000,
-        widget=forms.TextInput(attrs=AS_WRITTEN | {"inputmode": "url"}),
+        widget=TextInput(attrs=AS_WRITTEN | {"inputmode": "url"}),
         help_text=_("It begins with https:// and has no user, password, query or fragment in it."),
     )
     key_id = TextField(
@@ -108,7 +108,7 @@ class HttpGatewayForm(Form):
         max_length=100,
         required=False,
         validators=[RegexValidator(KEY_ID, _("Use letters, digits and signs of ASCII, without blanks."))],
-        widget=forms.TextInput(attrs=AS_WRITTEN),
+        widget=TextInput(attrs=AS_WRITTEN),
         help_text=_("Sent with each request, so that the operator knows whose signature it is."),
     )
     secret = forms.CharField(
@@ -134,7 +134,7 @@ _NAME = TextField(
     label=_("Name"),
     max_length=50,
     validators=[RegexValidator(GATEWAY_NAME, _("Use lower-case letters, digits, hyphens and underscores alone."))],
-    widget=forms.TextInput(attrs=AS_WRITTEN),
+    widget=TextInput(attrs=AS_WRITTEN),
     help_text=_("It stays for good, since recharges refer to it. For example: mci-direct"),
 )
 
@@ -228,8 +228,8 @@ class OperatorForm(Form):
 
     ANY, LIST = "range", "list"
 
-    gateway = forms.ChoiceField(label=_("Delivered through"))
-    sold = forms.ChoiceField(
+    gateway = ChoiceField(label=_("Delivered through"))
+    sold = ChoiceField(
         label=_("What is sold"),
         choices=[(ANY, _("Any amount between two")), (LIST, _("Only certain amounts"))],
         widget=forms.RadioSelect,

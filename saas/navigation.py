@@ -5,11 +5,11 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
 from recharge import queries
+from shared.links import address_of
 from shared.realm import realm_of
 from shared.services import Account
 from shared.sessions import account_of
@@ -61,19 +61,18 @@ def console(request: HttpRequest) -> dict[str, Any]:
         "account": account,
         "organization": organization,
         "is_platform": realm_of(request).is_platform,
-        "menu": _menu(request, account),
+        **_menu(request, account),
         "languages": settings.LANGUAGES,
         "balance_now": SimpleLazyObject(lambda: _balance(account)),
     }
 
 
-def _menu(request: HttpRequest, account: Account | None) -> list[dict[str, Any]]:
-    lines = []
-    for item in MENUS[account.role] if account else ():
-        address = reverse(item.url_name)
-        is_here = request.path == address or request.path.startswith(address + "/")
-        lines.append({"address": address, "label": item.label, "is_here": is_here})
-    return lines
+def _menu(request: HttpRequest, account: Account | None) -> dict[str, Any]:
+    """The lines of the menu, and the address of the one that the page belongs to."""
+    lines = [(address_of(item.url_name), item.label) for item in (MENUS[account.role] if account else ())]
+    path = request.path
+    here = next((address for address, _label in lines if path == address or path.startswith(address + "/")), "")
+    return {"menu": lines, "here": here}
 
 
 def _balance(account: Account | None) -> queries.Balance | None:

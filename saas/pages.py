@@ -17,7 +17,7 @@ from recharge.queries import Fault, Figures, figures_of, find_faults
 from shared.consoles import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.formats import days_before, start_of_day, today
-from shared.forms import AS_WRITTEN, FilterForm, Form, PasswordFormField, TextField
+from shared.forms import AS_WRITTEN, FilterForm, Form, PasswordFormField, TextField, TextInput
 from shared.messages import FIELD_MESSAGES, MESSAGES
 from shared.pagination import page_of_rows
 from shared.tokens import PLATFORM_ADMIN
@@ -149,7 +149,7 @@ class ProvisionForm(Form):
         label=_("Address"),
         max_length=LONGEST,
         help_text=_("Lower-case letters, digits and hyphens. It can't be changed later."),
-        widget=forms.TextInput(
+        widget=TextInput(
             attrs=AS_WRITTEN
             | {
                 "hx-get": reverse_lazy("check_new_slug"),
@@ -163,7 +163,7 @@ class ProvisionForm(Form):
     admin_username = TextField(
         label=_("Username of its admin"),
         max_length=150,
-        widget=forms.TextInput(attrs=AS_WRITTEN),
+        widget=TextInput(attrs=AS_WRITTEN),
     )
     admin_password = PasswordFormField(
         label=_("Password of its admin"),
@@ -282,7 +282,7 @@ class AuditForm(FilterForm):
         label=_("Organization: the first part of its address"),
         max_length=LONGEST,
         required=False,
-        widget=forms.TextInput(attrs=AS_WRITTEN),
+        widget=TextInput(attrs=AS_WRITTEN),
     )
 
 

@@ -209,6 +209,7 @@ HTTPS = flag("HTTPS", default=not EMBEDDED)
 if HTTPS:
     # Browsers take such a cookie from this very host alone: no sibling's page can plant one.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+SESSION_ENGINE = "shared.session_store"
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.functional import Promise
@@ -55,15 +55,20 @@ FORM = ("GET", "HEAD", "POST")
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
     # Back to a page that can be opened: what a form sends is lost by signing in, and must not be sent by that.
     wanted = request.get_full_path() if request.method in ("GET", "HEAD") and not is_fragment(request) else "/"
-    address = reverse("sign_in") + ("" if wanted == "/" else "?" + urlencode({"next": wanted}))
-    if is_fragment(request):
-        return HttpResponse(status=204, headers={"HX-Redirect": address})
-    return HttpResponseRedirect(address)
+    return on_to(request, reverse("sign_in") + ("" if wanted == "/" else "?" + urlencode({"next": wanted})))
 
 
 def is_fragment(request: HttpRequest) -> bool:
     """Whether htmx asks for a part of a page."""
     return request.headers.get("HX-Request") == "true"
+
+
+def on_to(request: HttpRequest, to: str, *args: Any) -> HttpResponse:
+    """On to another page: the page as a whole, where htmx asks for a part. ``to`` is a URL's name, or a path."""
+    address = resolve_url(to, *args)
+    if is_fragment(request):
+        return HttpResponse(status=204, headers={"HX-Redirect": address})
+    return HttpResponseRedirect(address)
 
 
 def signed_in(request: HttpRequest) -> Account:

@@ -4,7 +4,8 @@ It goes by the language and the time zone that are active (see preferences.py).
 """
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 
 import jdatetime
 from django.utils import timezone
@@ -42,17 +43,26 @@ def format_number(value: int) -> str:
 
 def format_day(day: date) -> str:
     """2026-11-25, or in Persian ۱۴۰۵/۰۹/۰۴."""
-    if is_persian():
-        jalali: str = jdatetime.date.fromgregorian(date=day).strftime("%Y/%m/%d")
-        return jalali.translate(_PERSIAN)
-    return day.isoformat()
+    return _jalali_day(day) if is_persian() else day.isoformat()
 
 
-def format_moment(moment: datetime, *, seconds: bool = False) -> str:
-    """Day and time in the reader's time zone."""
-    local = timezone.localtime(moment)
-    clock = local.strftime("%H:%M:%S" if seconds else "%H:%M")
-    return f"{format_day(local.date())} {in_digits(clock)}"
+@lru_cache(maxsize=1000)
+def _jalali_day(day: date) -> str:
+    jalali = jdatetime.date.fromgregorian(date=day)
+    return f"{jalali.year:04}/{jalali.month:02}/{jalali.day:02}".translate(_PERSIAN)
+
+
+def format_moment(moment: datetime) -> tuple[str, str]:
+    """Day and time in the reader's time zone: to the second, and to the minute."""
+    return _moment_in(moment, timezone.get_current_timezone(), is_persian())
+
+
+@lru_cache(maxsize=1000)  # a list has each of its moments twice, for desks and for phones
+def _moment_in(moment: datetime, zone: tzinfo, persian: bool) -> tuple[str, str]:
+    local = moment.astimezone(zone)
+    clock = f"{local.hour:02}:{local.minute:02}:{local.second:02}"
+    exact = f"{_jalali_day(local.date())} {clock.translate(_PERSIAN)}" if persian else f"{local.date()} {clock}"
+    return exact, exact[:-3]
 
 
 def read_day(written: str) -> date:

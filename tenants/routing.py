@@ -162,7 +162,7 @@ def _bound_memory(request: HttpRequest) -> None:
     """Closes this thread's connection if it has seen too many organizations; the next request opens another.
 
     PostgreSQL keeps what it has read of a schema, its catalogue and the plans of its functions, for as long as a
-    connection lives: 0.4 MiB an organization (225 MiB with 600; tests/bench, table "width"). An organization's first
+    connection lives: 0.75 MiB an organization (379 MiB with 501; tests/bench, table "width"). An organization's first
     sale on a new connection costs 3 ms of the database instead of 0.7.
     """
     organization: Organization | None = getattr(request, "tenant", None)

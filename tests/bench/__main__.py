@@ -26,6 +26,10 @@ from tests.bench.load import Burst, burst
 from tests.bench.stage import (
     Organization,
     Stage,
+    admin_line_for,
+    admin_session_line_for,
+    any_recharge,
+    ask_for_credit,
     checkpoint,
     deliver,
     deliver_through_simulator,
@@ -190,21 +194,35 @@ class Bench:
     def pages(self) -> None:
         """Pages beside the API's answers with the same rows, on books of a million entries; one request at a time, so
         that the median is the time to the answer."""
-        organization = provision("paged", 10)
+        organization = provision("paged", 30)
         console.print("  filling in 1 million entries …")
         fill_history(organization, 10**6)
-        tokens = self.here.sellers_file("paged-tokens", lines_for(organization))
-        sessions = self.here.sellers_file("paged-sessions", session_lines_for(organization))
-        for name, path, page in (
-            ("the statement", "/api/v1/entries?limit=25", "/ledger"),
-            ("the recharges", "/api/v1/recharges?limit=25", "/recharges"),
-            ("the balance", "/api/v1/balance", "/sell/balance"),
+        ask_for_credit(organization, 30)
+        recharge = any_recharge(organization)
+        files = {
+            "seller": (lines_for(organization), session_lines_for(organization)),
+            "admin": ([admin_line_for(organization)], [admin_session_line_for(organization)]),
+        }
+        tokens = {role: self.here.sellers_file(f"paged-{role}-tokens", lines) for role, (lines, _) in files.items()}
+        sessions = {role: self.here.sellers_file(f"paged-{role}-sessions", lines) for role, (_, lines) in files.items()}
+        for role, path, page in (
+            ("seller", "/api/v1/entries?limit=25", "/ledger"),
+            ("seller", "/api/v1/entries?limit=25&kind=recharge", "/ledger?kind=recharge"),
+            ("seller", "/api/v1/recharges?limit=25", "/recharges"),
+            ("seller", "/api/v1/recharges?limit=25&status=succeeded", "/recharges?status=succeeded"),
+            ("seller", "/api/v1/credit-requests?limit=25", "/credit-requests"),
+            ("seller", "/api/v1/balance", "/sell/balance"),
+            ("admin", "/api/v1/entries?limit=25", "/ledger"),
+            ("admin", "/api/v1/recharges?limit=25", "/recharges"),
+            ("admin", f"/api/v1/recharges/{recharge}", f"/recharges/{recharge}"),
+            ("admin", "/api/v1/credit-requests?limit=25", "/credit-requests"),
+            ("admin", "/api/v1/sellers?limit=25", "/sellers"),
         ):
             self.take_turns(
-                f"Pages: {name}, 1 connection",
+                f"Pages of {role}s, 1 connection",
                 {
-                    f"API: {path}": self.http(tokens, 1, method="GET", path=path),
-                    f"page: {page}": self.http(sessions, 1, method="GET", path=page),
+                    path: self.http(tokens[role], 1, method="GET", path=path),
+                    f"page {page}": self.http(sessions[role], 1, method="GET", path=page),
                 },
             )
 

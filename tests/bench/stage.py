@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg2
 import urllib3
@@ -146,36 +147,78 @@ def provision(slug: str, sellers: int) -> Organization:
 
 def lines_for(organization: Organization) -> list[str]:
     """Lines of a sellers' file, the host, and a token that outlives the run."""
+    return [_line(organization, user_id, "seller", seller_id) for seller_id, user_id in organization.user_ids.items()]
+
+
+def admin_line_for(organization: Organization) -> str:
+    """The same for its admin."""
+    return _line(organization, _admin_of(organization), "admin", None)
+
+
+def _line(organization: Organization, user_id: int, role: str, seller_id: int | None) -> str:
     from datetime import timedelta
 
     from shared.tokens import AccessToken
 
-    lines = []
-    for seller_id, user_id in organization.user_ids.items():
-        token = AccessToken()
-        token.set_exp(lifetime=timedelta(hours=6))
-        token["sub"], token["org"] = str(user_id), organization.slug
-        token["role"], token["seller_id"] = "seller", seller_id
-        lines.append(f"{organization.slug}.bench.test {token}")
-    return lines
+    token = AccessToken()
+    token.set_exp(lifetime=timedelta(hours=6))
+    token["sub"], token["org"] = str(user_id), organization.slug
+    token["role"], token["seller_id"] = role, seller_id
+    return f"{organization.slug}.bench.test {token}"
 
 
 def session_lines_for(organization: Organization) -> list[str]:
     """The same for pages: sessions, as a sign-in makes them."""
+    return [_session_line(organization, user_id) for user_id in organization.user_ids.values()]
+
+
+def admin_session_line_for(organization: Organization) -> str:
+    """The same for its admin."""
+    return _session_line(organization, _admin_of(organization))
+
+
+def _admin_of(organization: Organization) -> int:
+    from shared.models import Membership
+
+    return Membership.objects.get(organization_id=organization.id, role="admin").user_id
+
+
+def _session_line(organization: Organization, user_id: int) -> str:
     from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
-    from django.contrib.sessions.backends.db import SessionStore
 
     from shared.models import User
+    from shared.session_store import SessionStore
 
-    users = User.objects.in_bulk(organization.user_ids.values())
-    lines = []
-    for user_id in organization.user_ids.values():
-        session = SessionStore()
-        session["realm"], session[SESSION_KEY] = organization.slug, str(user_id)
-        session[HASH_SESSION_KEY] = users[user_id].get_session_auth_hash()
-        session.create()
-        lines.append(f"{organization.slug}.bench.test cookie:{session.session_key}")
-    return lines
+    session = SessionStore()
+    session["realm"], session[SESSION_KEY] = organization.slug, str(user_id)
+    session[HASH_SESSION_KEY] = User.objects.get(pk=user_id).get_session_auth_hash()
+    session.create()
+    return f"{organization.slug}.bench.test cookie:{session.session_key}"
+
+
+def ask_for_credit(organization: Organization, each: int) -> None:
+    """So many credit requests of each seller, of which nothing is decided."""
+    from django.db import connection
+    from django_tenants.utils import schema_context
+
+    with schema_context(f"org_{organization.slug}"), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO credit_creditrequest"
+            " (id, seller_id, idempotency_key, amount, note, status, reason, created_at, decided_by)"
+            " SELECT gen_random_uuid(), id, 'bench-' || n, 1000 * n, 'as every week', 'pending', '', now(), ''"
+            " FROM credit_seller CROSS JOIN generate_series(1, %s) AS n",
+            [each],
+        )
+
+
+def any_recharge(organization: Organization) -> UUID:
+    """The id of one of its recharges."""
+    from django_tenants.utils import schema_context
+
+    from recharge.models import Recharge
+
+    with schema_context(f"org_{organization.slug}"):
+        return Recharge.objects.order_by("pk").values_list("pk", flat=True)[0]
 
 
 # One entry a second for years, dealt to the sellers in turn: as recharge_sell would have written them.

@@ -126,7 +126,7 @@ def test_from_provisioning_to_suspension(
     sara.go(slug, "/credit-requests")
     expect(sara.page.get_by_text("<script>alert(1)</script>").first).to_be_visible()
     accessible(sara.page)
-    sara.page.locator("[data-opens^='#approve-']").first.click()
+    sara.page.locator("[hx-target='#approve']").first.click()
     expect(sara.page.locator("dialog[open]")).to_be_visible()
     accessible(sara.page)
     send(sara.page, "dialog[open] form")

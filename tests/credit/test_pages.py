@@ -40,8 +40,11 @@ def text_of(answer: Answer) -> str:
 
 def shown(answer: Answer) -> str:
     """A page's words, as somebody reads them."""
-    main = text_of(answer).partition("<main")[2].partition("</main>")[0]
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", main)).split())
+    return words_of(text_of(answer).partition("<main")[2].partition("</main>")[0])
+
+
+def words_of(markup: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", markup)).split())
 
 
 def ask(seller: Person, amount: int = 50_000, note: str = "") -> str:
@@ -238,10 +241,25 @@ def test_an_approval_credits_and_leads_on_to_what_else_waits(acme: Organization)
     assert (row.status, row.decided_by, row.decided_by_id) == ("approved", "owner", acme.owner.user.pk)
 
 
+def test_the_dialog_of_an_approval_is_fetched_when_it_is_opened(acme: Organization) -> None:
+    request = ask(acme.member, 50_000)
+    visitor = Visitor.signed_in(acme.owner)
+    address = f"/credit-requests/{request}/approve"
+    assert f'hx-get="{address}"' in text_of(visitor.get("/credit-requests"))
+    with acme.context:
+        give_credit(acme.row, acme.member.seller_id, 7_000)
+    dialog = visitor.get(address, HX_Request="true")
+    assert "<html" not in text_of(dialog)
+    assert "Balance now 7,000 Tomans Balance then 57,000 Tomans" in words_of(text_of(dialog))
+    visitor.submit("/credit-requests", {}, to=address)
+    decided = visitor.get(address, HX_Request="true")
+    assert (decided.status, decided.headers["HX-Redirect"]) == (204, f"/credit-requests/{request}")
+
+
 def test_approving_twice_credits_once(acme: Organization) -> None:
     request = ask(acme.member, 50_000)
     visitor = Visitor.signed_in(acme.owner)
-    token = hidden(visitor.get("/credit-requests"), "csrfmiddlewaretoken")
+    token = hidden(visitor.get(f"/credit-requests/{request}/approve"), "csrfmiddlewaretoken")
 
     def approve(_: int) -> int:
         return visitor.post(f"/credit-requests/{request}/approve", {"csrfmiddlewaretoken": token}).status
@@ -540,7 +558,7 @@ def traded(acme: Organization) -> Organization:
 def amounts(answer: Answer) -> list[str]:
     """What was booked, from the newest, as a ledger's page shows it."""
     assert answer.status == 200
-    return re.findall(r'<td class="amount (?:debit|credit)">\u200e?([^<]*)</td>', text_of(answer))
+    return re.findall(r'<td class="amount"><span class="(?:debit|credit)">\u200e?([^<]*)</span></td>', text_of(answer))
 
 
 def test_the_ledger_has_running_balances_and_leads_to_causes(traded: Organization) -> None:

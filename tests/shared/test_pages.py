@@ -226,6 +226,18 @@ def test_nobodys_page_says_what_the_apis_problem_says(acme: Organization) -> Non
     assert acme.anyone.get("/nothing-there").headers["Content-Type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("name", ["sessionid", "csrftoken", "django_language"])
+@pytest.mark.parametrize("value", ['"a\\000b"', '"\\303\\050' + "c" * 30 + '"', "x" * 4000, "", "../../etc"])
+def test_a_cookie_that_nobody_was_given_is_nobodys(acme: Organization, name: str, value: str) -> None:
+    visitor = Visitor(acme.anyone)
+    visitor.cookies[name] = value
+    assert is_sign_in(visitor.get("/account/preferences"))
+    visitor.cookies[name] = value
+    assert visitor.get("/sign-in").status == 200
+    visitor.cookies = {}
+    assert visitor.sign_in("member").status == 302
+
+
 def test_cookies_are_kept_from_scripts_and_other_sites(acme: Organization) -> None:
     visitor = Visitor(acme.anyone)
     answer = visitor.sign_in("member")

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 from django.http import HttpRequest
 from django.test import RequestFactory
@@ -21,6 +20,7 @@ from shared.models import Membership, User
 from shared.realm import PLATFORM as PLATFORM_REALM
 from shared.realm import Realm
 from shared.services import sign_in
+from shared.session_store import SessionStore
 from shared.sessions import RealmAuthenticationMiddleware
 from tenants.services import provision_organization
 from tests.http import Answer, Client

@@ -89,6 +89,11 @@ document.addEventListener("htmx:afterSwap", (event) => {
   saidLast.set(id, saying);
 });
 
+// What was fetched for a dialog is shown in it.
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target.matches("dialog:not([open])")) event.detail.target.showModal();
+});
+
 function alertWith(text) {
   const place = document.getElementById("alerts");
   const box = document.createElement("div");
