@@ -31,7 +31,7 @@ class Form(forms.Form):
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
-            if field.error_messages["required"] == forms.Field.default_error_messages["required"]:
+            if field.required and field.error_messages["required"] is forms.Field.default_error_messages["required"]:
                 field.error_messages["required"] = str(FIELD_MESSAGES["required"])
             widget = field.widget
             if isinstance(widget, forms.CheckboxInput | forms.CheckboxSelectMultiple | forms.RadioSelect):
