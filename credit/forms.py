@@ -50,6 +50,10 @@ class SellerFilters(FilterForm):
             for name in self.OF_ALL_ALONE:
                 del self.fields[name]
 
+    @property
+    def kept_as(self) -> str:
+        return "" if self.query or self.errors else f"{type(self).__name__} {' '.join(self.fields)}"
+
     def filters(self) -> dict[str, Any]:
         filters = super().filters()
         if "seller" in filters:

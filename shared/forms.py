@@ -183,6 +183,11 @@ class FilterForm(Form):
         return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
 
     @property
+    def kept_as(self) -> str:
+        """The key under which the fields as they are now are kept for the next who sees them; "" keeps nothing."""
+        return ""
+
+    @property
     def query(self) -> str:
         """The filters as they were given, for a link: ``?kind=credit``; nothing if there are none."""
         given = {name: self.data[name] for name in self.fields if self.data.get(name)}
