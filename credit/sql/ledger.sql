@@ -99,10 +99,11 @@ BEGIN
     v_now := clock_timestamp();
     INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at)
     SELECT
-        uuid7_at(v_now + given.i * interval '1 microsecond'), p_seller_id, v_number + given.i, p_kind, given.amount,
+        given.id, p_seller_id, v_number + given.i, p_kind, given.amount,
         v_balance + sum(given.amount) OVER (ORDER BY given.i)::bigint, given.reference,
         v_now + given.i * interval '1 microsecond'
-    FROM unnest(p_amounts, p_references) WITH ORDINALITY AS given (amount, reference, i)
+    FROM unnest(uuid7s_after(v_now, cardinality(p_amounts)), p_amounts, p_references)
+        WITH ORDINALITY AS given (id, amount, reference, i)
     ORDER BY given.i;
 END;
 $$;
