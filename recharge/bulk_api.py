@@ -10,11 +10,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from credit.errors import InsufficientCredit
+from credit.services import Written
 from recharge.api import RechargeSerializer
 from recharge.intake import Item, read_item
 from recharge.operators import Operator
 from recharge.rendering import rendered_recharge
-from recharge.services import ItemResult, NotSold, sell_recharges
+from recharge.services import NotSold, Sold, sell_recharges
 from shared.errors import InvalidRequest, Problem
 from shared.fields import StrictBooleanField, StrictSerializer
 from shared.money import TomansField
@@ -117,7 +118,7 @@ class RechargesBulkView(APIView):
             is_refused=atomic and len(items) < len(read),
         )
         decided = iter(sold.results)
-        results = [ItemResult(None, item) if isinstance(item, Problem) else next(decided) for item in read]
+        results = [item if isinstance(item, Problem) else next(decided) for item in read]
         outcomes = Counter(_outcome(result) for result in results)
         answer = {
             "results": [_rendered(index, result) for index, result in enumerate(results)],
@@ -125,7 +126,7 @@ class RechargesBulkView(APIView):
             "balance": sold.balance,
         }
         if atomic and outcomes["refused"]:
-            problems = [result.refusal for result in results if result.refusal]
+            problems = [result for result in results if isinstance(result, Problem)]
             raise BulkRefused(min(problems, key=lambda problem: (isinstance(problem, NotSold), problem.status)), answer)
         return Response(answer)
 
@@ -160,16 +161,13 @@ def _item_or_problem(item: Any) -> Item | Problem:
         return problem
 
 
-def _outcome(result: ItemResult) -> str:
-    if result.sold is None:
+def _outcome(result: Written[Sold] | Problem) -> str:
+    if isinstance(result, Problem):
         return "refused"
-    return "replayed" if result.sold.is_replay else "created"
+    return "replayed" if result.is_replay else "created"
 
 
-def _rendered(index: int, result: ItemResult) -> dict[str, Any]:
-    rendered: dict[str, Any] = {"index": index, "outcome": _outcome(result)}
-    if result.sold:
-        rendered["recharge"] = rendered_recharge(result.sold.row)
-    elif result.refusal:
-        rendered["problem"] = result.refusal.document()
-    return rendered
+def _rendered(index: int, result: Written[Sold] | Problem) -> dict[str, Any]:
+    if isinstance(result, Problem):
+        return {"index": index, "outcome": _outcome(result), "problem": result.document()}
+    return {"index": index, "outcome": _outcome(result), "recharge": rendered_recharge(result.row)}

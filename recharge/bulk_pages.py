@@ -32,7 +32,7 @@ from recharge.bulk_rows import (
 from recharge.intake import Item
 from recharge.models import Recharge
 from recharge.sell_pages import is_key, new_key
-from recharge.services import AmountNotSold, sell_recharges
+from recharge.services import AmountNotSold, Sold, sell_recharges
 from shared.consoles import FORM, is_fragment, own_seller, page, show, status_of_form
 from shared.errors import InvalidRequest, Problem
 from shared.exports import neutralize_formula
@@ -161,7 +161,7 @@ class Result:
 
     line: int
     item: Item
-    recharge: Recharge | None
+    recharge: Sold | None
     is_replay: bool = False
     refusal: str = ""
     """The code of why it was not sold."""
@@ -249,20 +249,20 @@ def _sell_slice(request: HttpRequest, part: Sequence[tuple[int, Item]], progress
         progress.problem = message_for(problem)
         return
     for (line, item), result in zip(part, sold.results, strict=True):
-        if result.sold:
-            progress.results.append(Result(line, item, result.sold.row, is_replay=result.sold.is_replay))
-            progress.in_flight = f"{progress.in_flight} {_mark(line, result.sold.row)}".strip()
-        elif result.refusal:
-            progress.results.append(Result(line, item, None, refusal=result.refusal.code))
+        if isinstance(result, Problem):
+            progress.results.append(Result(line, item, None, refusal=result.code))
+            progress.refused += 1
+        else:
+            progress.results.append(Result(line, item, result.row, is_replay=result.is_replay))
+            progress.in_flight = f"{progress.in_flight} {_mark(line, result.row)}".strip()
+            progress.replayed += result.is_replay
+            progress.created += not result.is_replay
     progress.start += len(part)
-    progress.created += sum(result.sold is not None and not result.sold.is_replay for result in sold.results)
-    progress.replayed += sum(result.sold is not None and result.sold.is_replay for result in sold.results)
-    progress.refused += sum(result.sold is None for result in sold.results)
     progress.balance = sold.balance
 
 
-def _mark(line: int, recharge: Recharge) -> str:
-    return "" if recharge.completed_at else f"{line}:{recharge.status}:{recharge.pk.hex}"
+def _mark(line: int, recharge: Sold | Recharge) -> str:
+    return "" if recharge.completed_at else f"{line}:{recharge.status}:{UUID(str(recharge.id)).hex}"
 
 
 @page(SELLER, methods=("POST",))

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from recharge.models import Recharge
+from recharge.services import Sold
 
 
-def rendered_recharge(recharge: Recharge) -> dict[str, Any]:
-    """The JSON object of one recharge, of plain types only."""
+def rendered_recharge(recharge: Sold) -> dict[str, Any]:
+    """The JSON object of a recharge that was sold, of plain types only."""
     return {
-        "id": str(recharge.id),
+        "id": recharge.id,
         "seller_id": recharge.seller_id,
         "phone_number": recharge.phone_number,
         "operator": recharge.operator,

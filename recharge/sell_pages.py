@@ -184,7 +184,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
         except Problem as refused:
             problem = refused
         else:
-            return _see(request, reverse("recharge_outcome", args=[sold.row.pk]))
+            return _see(request, reverse("recharge_outcome", args=[sold.row.id]))
 
     sold_before = queries.recharges_by_key(seller_id=own_seller(request), keys=[stored_key(key)]).get(stored_key(key))
     if sold_before and _is_of(sold_before, sale):

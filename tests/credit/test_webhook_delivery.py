@@ -54,7 +54,7 @@ def sell(row: Row, seller_id: int) -> uuid.UUID:
         operator="mci",
         amount=5000,
     )
-    return sold.row.pk
+    return uuid.UUID(sold.row.id)
 
 
 def work() -> None:

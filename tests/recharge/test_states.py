@@ -74,7 +74,7 @@ class Story(RuleBasedStateMachine):
             return
         assert amount <= self.balance
         self.balance -= amount
-        self.expected[sold.row.id] = Expected(amount)
+        self.expected[uuid.UUID(sold.row.id)] = Expected(amount)
 
     @rule(target=tasks, limit=st.integers(1, 5))
     def claim(self, limit: int) -> list[Task]:

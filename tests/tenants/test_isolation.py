@@ -60,7 +60,7 @@ def stock(organization: Organization) -> dict[str, Any]:
         message = WebhookMessage.objects.get(endpoint=webhook)
     return {
         "seller_id": organization.member.id,
-        "recharge_id": sold.row.pk,
+        "recharge_id": uuid.UUID(sold.row.id),
         "request_id": asked.row.pk,
         "webhook_id": webhook.pk,
         "delivery_id": message.pk,
