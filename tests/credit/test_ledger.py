@@ -142,6 +142,21 @@ def test_ids_sort_as_their_times_to_the_microsecond(acme_row: Organization) -> N
     assert [value.int >> 80 for value in ids] == [int(moment.timestamp() * 1_000_000) // 1000 for moment in moments]
 
 
+def test_ids_made_together_are_those_of_the_microseconds_after(acme_row: Organization) -> None:
+    """Over the end of a millisecond and of a second."""
+    moment = datetime(2026, 11, 24, 12, 0, 0, 999_490, tzinfo=UTC)
+    with tenant_context(acme_row), connection.cursor() as cursor:
+        cursor.execute("SELECT uuid7s_after(%s, 1000), uuid7s_after(%s, 1000)", [moment, moment])
+        ids, others = cursor.fetchone()
+        moments = [moment + timedelta(microseconds=step) for step in range(1, 1001)]
+        cursor.execute("SELECT uuid7_at(moment) FROM unnest(%s) AS moment ORDER BY moment", [moments])
+        singly = [row[0] for row in cursor.fetchall()]
+    assert sorted(ids) == ids
+    assert [value.int >> 64 for value in ids] == [value.int >> 64 for value in singly]
+    assert {(value.version, value.variant) for value in ids} == {(7, uuid.RFC_4122)}
+    assert not set(ids) & set(others)
+
+
 def test_the_application_is_no_superuser() -> None:
     """Or the append-only protection could be switched off for a session by anyone who got into it."""
     with connection.cursor() as cursor:

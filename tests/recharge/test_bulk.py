@@ -90,6 +90,25 @@ def test_it_decides_item_after_item(
     assert answer.json["balance"] == balance == member.balance()
 
 
+def test_a_key_is_kept_as_it_was_sent(acme: Organization, member: Person) -> None:
+    """Also one that would end the array which the keys are sent in."""
+    printable = [chr(code) for code in range(32, 127)]
+    keys = [
+        *printable,
+        *(f"{one}{other}" for one in '"\\{},' for other in printable),
+        "NULL",
+        "{}",
+        '","',
+        " a ",
+        '\\"',
+    ]
+    items = [item(key, 1) for key in dict.fromkeys(keys)]
+    assert set(outcomes(bulk(member, *items))) == {CREATED}
+    with acme.context:
+        assert set(Recharge.objects.values_list("idempotency_key", flat=True)) == set(keys)
+    assert set(outcomes(bulk(member, *items))) == {REPLAYED}
+
+
 @pytest.mark.parametrize(
     ("items", "status", "code", "expected"),
     [
