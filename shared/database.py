@@ -61,8 +61,8 @@ def call_for_each(
 def array_literal(elements: Sequence[str]) -> str:
     """An array as PostgreSQL writes one, for an argument whose type the function declares.
 
-    Of a list the driver makes an expression with a literal for each element, which takes five lists of a thousand 5 ms
-    to write and to read; this takes 0.6.
+    Of a list the driver makes an expression with a literal for each element, which takes five lists of a thousand 6.1
+    ms to write and to read; this takes 0.9.
     """
     if any('"' in element or "\\" in element for element in elements):
         elements = [element.replace("\\", "\\\\").replace('"', '\\"') for element in elements]
