@@ -56,8 +56,8 @@ _log = structlog.get_logger("recharge.services")
 class Sold(NamedTuple):
     """A recharge as its sale (or the replay of it) answers it: what the API shows of one, without a model's row.
 
-    A tuple, since a bulk call makes a thousand: 0.3 µs each where a :class:`Recharge` takes 7. The id is a text,
-    which is what it is wanted as: making a UUID of it and a text again takes 1.7 µs. ``amount`` and ``balance_after`` are in
+    A tuple, since a bulk call makes a thousand: 0.3 µs each where a :class:`Recharge` takes 7. The id is a text, which
+    is what it is wanted as: making a UUID of it and a text again takes 1.7 µs. ``amount`` and ``balance_after`` are in
     Tomans.
     """
 
