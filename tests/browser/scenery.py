@@ -152,7 +152,7 @@ def furnish(world):
             "own_failed": Recharge.objects.filter(seller_id=sellers[0], status="failed").latest("pk").pk,
             "key": uuid.uuid4().hex,
             "unknown": Recharge.objects.filter(status="unknown").latest("pk").pk,
-            "late": odd.pk,
+            "late": uuid.UUID(odd.id),
             "failed": Recharge.objects.filter(status="failed").latest("pk").pk,
         }
     _platform_history(world.platform_admin.user.pk)

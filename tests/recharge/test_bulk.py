@@ -1,6 +1,7 @@
 """``POST /recharges/bulk``: each item decided in its order, the rows written as sets, all of it or nothing of it."""
 
 import json
+import random
 import socket
 import uuid
 from collections import Counter
@@ -161,6 +162,53 @@ def test_an_item_is_the_recharge_that_a_single_sale_would_be(acme: Organization,
         (3, -200, 9500),
         (2, -300, 9700),
     ]
+
+
+@pytest.mark.parametrize("duplicate_window", [0, 3600])
+@pytest.mark.parametrize("seed", range(2))
+def test_any_call_decides_as_its_items_would_be_decided_one_by_one(
+    acme: Organization, duplicate_window: int, seed: int
+) -> None:
+    """Keys, numbers and amounts are few, and the credit is soon at its end, so that most items have to do with others;
+    and of the operator's three amounts one is not sold."""
+    acme.owner.client.patch("/settings", {"duplicate_window": duplicate_window})
+    acme.owner.client.patch("/operators/mci", {"amounts": [1000, 2000]})
+    rng = random.Random(seed)
+    singly, at_once = acme.member, acme.neighbour
+    met: Counter[str] = Counter()
+    for call in range(1, 41):
+        for person in (singly, at_once):
+            give_credit(acme.row, person.id, 3000)
+        items = [
+            item(
+                f"{call - rng.randrange(2)} {rng.randrange(8)}",
+                rng.choice([1000, 2000, 3000]),
+                f"0912 000 {call - rng.randrange(2):02}0{rng.randrange(2)}",
+                allow_duplicate=rng.random() < 0.3,
+            )
+            for _ in range(rng.randrange(1, 13))
+        ]
+        answer = bulk(at_once, *items)
+        decided = list(zip(outcomes(answer), answer.json["results"], strict=True))
+        for sent, (outcome, result) in zip(items, decided, strict=True):
+            single = singly.client.post(
+                "/recharges",
+                {name: value for name, value in sent.items() if name != "idempotency_key"},
+                key=sent["idempotency_key"],
+            )
+            expected = {201: CREATED, 200: REPLAYED}.get(single.status) or single.json["code"]
+            assert outcome == expected, (sent, result, single.json)
+            met[outcome] += 1
+            if "recharge" in result:
+                own = ("id", "seller_id", "created_at", "completed_at")
+                shown, shown_singly = (
+                    {name: value for name, value in recharge.items() if name not in own}
+                    for recharge in (result["recharge"], single.json)
+                )
+                assert shown == shown_singly
+        assert answer.json["balance"] == at_once.balance() == singly.balance()
+    refusals = {POOR, REUSED, "amount_not_sold", *(["possible_duplicate"] if duplicate_window else [])}
+    assert set(met) == {CREATED, REPLAYED} | refusals
 
 
 def test_an_atomic_call_that_is_refused_says_what_all_of_it_needs(member: Person) -> None:
