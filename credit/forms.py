@@ -52,7 +52,9 @@ class SellerFilters(FilterForm):
 
     @property
     def kept_as(self) -> str:
-        return "" if self.query or self.errors else f"{type(self).__name__} {' '.join(self.fields)}"
+        """So a subclass may have only such fields and choices as are the same for every organization."""
+        kind = type(self)
+        return "" if self.query or self.errors else f"{kind.__module__}.{kind.__name__} {' '.join(self.fields)}"
 
     def filters(self) -> dict[str, Any]:
         filters = super().filters()

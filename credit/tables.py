@@ -95,7 +95,7 @@ def _outcome_or_decision(row: CreditRequest) -> SafeString:
     return format_html(
         '{}<div class="d-flex flex-wrap gap-1 mt-1">'
         '<a class="btn btn-sm btn-primary" href="{approve}" hx-get="{approve}" hx-target="#approve"'
-        ' aria-label="{}">{}</a>'
+        ' hx-sync="#approve:replace" aria-label="{}">{}</a>'
         '<a class="btn btn-sm btn-outline-secondary" href="{}" aria-label="{}">{}</a></div>',
         _outcome(row),
         gettext("Approve %(amount)s for %(name)s") % whose,

@@ -262,7 +262,7 @@ def _sell_slice(request: HttpRequest, part: Sequence[tuple[int, Item]], progress
 
 
 def _mark(line: int, recharge: Sold | Recharge) -> str:
-    return "" if recharge.completed_at else f"{line}:{recharge.status}:{UUID(str(recharge.id)).hex}"
+    return "" if recharge.completed_at else f"{line}:{recharge.status}:{str(recharge.id).replace('-', '')}"
 
 
 @page(SELLER, methods=("POST",))

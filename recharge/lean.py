@@ -10,7 +10,6 @@ What is left out:
 - REST framework's dispatch, its request and response, content negotiation and rendering: 170 µs
 - the verification of a token that this process has verified before (shared/tokens.py): 40 µs
 - the serializers: 51 µs in and 198 µs out, where intake.py and rendering.py take 3 µs each
-- a model of what was sold: 7 µs (services.Sold)
 - the middleware for pages: sessions, CSRF, messages, static files (saas/wsgi.py): 150 µs
 
 Together, without the serializers, which were out already: from 1,250 to 660 µs of this process for a sale, the driver's

@@ -165,6 +165,12 @@ TEMPLATES = [
         },
     }
 ]
+# In each process: what is kept of templates goes with the deployment that it was made by. It is the same for every
+# organization, so that keys needn't name one (shared/templates, the tag `cache`).
+CACHES = {
+    name: {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": name}
+    for name in ("default", "template_fragments")
+}
 # Messages of a page that was left by a redirect go with the session: a cookie of their own would outlive it.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 STATIC_URL = "static/"

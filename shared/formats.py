@@ -54,10 +54,12 @@ def _jalali_day(day: date) -> str:
 
 def format_moment(moment: datetime) -> tuple[str, str]:
     """Day and time in the reader's time zone: to the second, and to the minute."""
-    return _moment_in(moment, timezone.get_current_timezone(), is_persian())
+    return _moment_in(moment.astimezone(UTC), timezone.get_current_timezone(), is_persian())
 
 
-@lru_cache(maxsize=1000)  # a list has each of its moments twice, for desks and for phones
+# A list has each of its moments twice, for desks and for phones. Moments are kept by their UTC: the two of an hour
+# that comes twice in another zone are equal to Python.
+@lru_cache(maxsize=1000)
 def _moment_in(moment: datetime, zone: tzinfo, persian: bool) -> tuple[str, str]:
     local = moment.astimezone(zone)
     clock = f"{local.hour:02}:{local.minute:02}:{local.second:02}"

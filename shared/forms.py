@@ -44,7 +44,7 @@ class Form(forms.Form):
 
 
 class TextInput(forms.TextInput):
-    """Django's, written by a function: the filters of a list are shown with each of its pages."""
+    """Django's, written by a function, since each page of a list has several in its filters."""
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         widget = self.get_context(name, value, attrs)["widget"]

@@ -200,6 +200,7 @@ _MEMBER = f"""
 
 
 def _member(organization_id: int, user_id: int) -> tuple[User | None, Membership | None]:
+    """The user, and a membership to look at: without its id, it is not one to save."""
     with connection.cursor() as cursor:
         cursor.execute(_MEMBER, [organization_id, user_id])
         row = cursor.fetchone()

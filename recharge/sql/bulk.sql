@@ -69,7 +69,7 @@ BEGIN
         array_agg((known.terms).delivered ORDER BY asked.item),
         array_agg((known.terms).duplicate_window > 0 AND NOT asked.allow_duplicate ORDER BY asked.item),
         array_agg(
-            -- The first is a part of the next, which takes 5 µs an item to say so.
+            -- recharge_is_duplicate looks at the window itself, but takes 5 µs an item to say so.
             (known.terms).duplicate_window > 0 AND NOT asked.allow_duplicate
             AND recharge_is_duplicate(known.terms, p_seller_id, asked.phone_number, asked.amount)
             ORDER BY asked.item
@@ -192,7 +192,8 @@ BEGIN
         given.outcome,
         given.balance,
         v_balance,
-        given.outcome = 'created' AND (v_listened OR NOT given.delivered),
+        given.outcome = 'created' AND (v_listened OR NOT given.delivered)
+            OR given.outcome = 'replayed' AND coalesce(recharge.due_at <= clock_timestamp(), false),
         CASE WHEN given.outcome IN ('created', 'replayed') THEN recharge::recharge_recharge END
     FROM unnest(v_outcomes, v_balances, v_ids, v_delivered) WITH ORDINALITY AS given (
         outcome, balance, id, delivered, i

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from credit.models import Entry
 from recharge.models import Recharge
@@ -316,7 +317,32 @@ def test_calls_and_single_sales_at_once_spend_exactly_what_there_is(acme: Organi
         assert Entry.objects.filter(kind="recharge").count() == Recharge.objects.count() == 1000
 
 
-def test_a_client_that_hangs_up_finds_all_of_its_call_or_nothing(acme: Organization, member: Person) -> None:
+@pytest.mark.parametrize("ago", ["1 second", "-1 hour"])
+def test_a_replay_of_what_still_waits_wakes_a_worker_as_a_single_one_does(
+    acme: Organization, member: Person, ago: str
+) -> None:
+    """Whoever sold it may have died between its COMMIT and the call of a worker."""
+    sell_pending(acme.row, member.id, 1000)
+    with acme.context, connection.cursor() as cursor:
+        cursor.execute("UPDATE recharge_recharge SET idempotency_key = 'k', due_at = now() - %s::interval", [ago])
+        cursor.execute(
+            "SELECT outcome, is_due FROM recharge_sell(%s, %s, 'k', '+989121234567', 'telekish', 1000, false)",
+            [acme.row.pk, member.id],
+        )
+        single = cursor.fetchall()
+        cursor.execute(
+            "SELECT outcome, is_due FROM recharge_sell_bulk(%s, %s, '{k}', '{+989121234567}', '{telekish}', '{1000}', "
+            "'{f}', false)",
+            [acme.row.pk, member.id],
+        )
+        assert cursor.fetchall() == single == [("replayed", ago == "1 second")]
+
+
+@pytest.mark.parametrize("part", [1, 0.5])
+def test_a_client_that_hangs_up_finds_all_of_its_call_or_nothing(
+    acme: Organization, member: Person, part: float
+) -> None:
+    """Having sent the whole of it or a part."""
     host, port = member.client.address.split(":")
     for number in range(5):
         items = [item(f"{number}-{index}", 1) for index in range(500)]
@@ -326,7 +352,7 @@ def test_a_client_that_hangs_up_finds_all_of_its_call_or_nothing(acme: Organizat
             f"{member.client.token}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         with socket.create_connection((host, int(port))) as client:
-            client.sendall(head.encode() + body)
+            client.sendall(head.encode() + body[: int(len(body) * part)])
         answer = bulk(member, *items)
-        assert (answer.json["created"], answer.json["replayed"]) in {(500, 0), (0, 500)}
+        assert (answer.json["created"], answer.json["replayed"]) in {(500, 0), (0, 500) if part == 1 else ()}
     assert member.balance() == 10_000 - 2500

@@ -89,9 +89,21 @@ document.addEventListener("htmx:afterSwap", (event) => {
   saidLast.set(id, saying);
 });
 
-// What was fetched for a dialog is shown in it.
+// What was fetched for a dialog is shown in it, unless another one was opened meanwhile: nothing takes the place of what
+// is being read and confirmed.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target.matches("dialog") && document.querySelector("dialog[open]")) event.detail.shouldSwap = false;
+});
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target.matches("dialog:not([open])")) event.detail.target.showModal();
+});
+
+// A link that fetches something, until it is there (console.css has how it looks).
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.detail.elt.matches("a")) event.detail.elt.setAttribute("aria-busy", "true");
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.elt.matches("a")) event.detail.elt.removeAttribute("aria-busy");
 });
 
 function alertWith(text) {
