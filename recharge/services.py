@@ -177,8 +177,8 @@ _Who = tuple[str, int, int]
 def _sell(who: _Who, items: Sequence[Item]) -> list[tuple[Any, ...]]:
     """What recharge_sell answers to each of the items, one after the other in one transaction.
 
-    For the few that meet (see combining.py) recharge_sell_bulk is no better: one hot seller sells 1,530 a second so, and
-    1,230 by that (tests/bench, table "shapes").
+    For the few that meet (see combining.py) recharge_sell_bulk is no better: one hot seller sells 1,530 a second so,
+    and 1,230 by that (tests/bench, table "shapes").
     """
     schema, organization_id, seller_id = who
     arguments = [
