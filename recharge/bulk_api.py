@@ -115,7 +115,7 @@ class RechargesBulkView(APIView):
             seller_id=seller_id,
             items=items,
             atomic=atomic,
-            is_refused=atomic and len(items) < len(read),
+            is_refused=len(items) < len(read),
         )
         decided = iter(sold.results)
         results = [item if isinstance(item, Problem) else next(decided) for item in read]

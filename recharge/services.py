@@ -214,17 +214,17 @@ def sell_recharges(
     """Sells 1 to 1,000 recharges of one seller, each decided in the order given, all in one transaction.
 
     A refused item leaves nothing behind and does not keep the others from being sold, unless ``atomic``: then one
-    refusal refuses all, and nothing is written. ``is_refused`` says that the caller refuses all already, whatever these
-    items are: nothing is written then either.
+    refusal refuses all, and nothing is written. ``is_refused`` says that the caller refuses an item of the same call
+    already, so that an atomic one writes nothing, whatever these items are.
 
     Raises:
         SellerInactive: the seller was switched off; nothing was written.
         SellerBusy: too much else was going on for this seller; nothing was written.
     """
-    if is_refused or not items:
+    if not items:
         if not seller_is_active(seller_id):
             raise SellerInactive
-        return BulkResult([NotSold()] * len(items), balance_of(seller_id).balance)
+        return BulkResult([], balance_of(seller_id).balance)
     rows = call_set_function(
         organization.schema_name,
         "recharge_sell_bulk",
@@ -238,6 +238,7 @@ def sell_recharges(
             array_literal([str(item.amount) for item in items]),
             array_literal(["t" if item.allow_duplicate else "f" for item in items]),
             atomic,
+            is_refused,
         ],
     )
     if not rows:

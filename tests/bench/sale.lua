@@ -23,6 +23,11 @@ function init()
     count, ok, refused, other, sold = 0, 0, 0, 0, 0
 end
 
+-- Random in front, as most clients' keys are: a new one belongs anywhere in the index.
+local function key(number)
+    return string.format("%08x", math.random(0, 2 ^ 32 - 1)) .. prefix .. number
+end
+
 function request()
     count = count + 1
     local seller = sellers[(count * 7 + number) % #sellers + 1]
@@ -35,11 +40,11 @@ function request()
     if items > 0 then
         local list = {}
         for i = 1, items do
-            list[i] = '{"idempotency_key":"' .. prefix .. count .. "-" .. i .. '",' .. body:sub(2)
+            list[i] = '{"idempotency_key":"' .. key(count .. "-" .. i) .. '",' .. body:sub(2)
         end
         return wrk.format(method, path, headers, '{"items":[' .. table.concat(list, ",") .. "]}")
     end
-    headers["Idempotency-Key"] = prefix .. count
+    headers["Idempotency-Key"] = key(count)
     return wrk.format(method, path, headers, body)
 end
 

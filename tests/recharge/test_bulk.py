@@ -117,7 +117,11 @@ def test_a_key_is_kept_as_it_was_sent(acme: Organization, member: Person) -> Non
         ([item("a", 9000), item("b", 2000)], 402, POOR, [NOT_SOLD, POOR]),
         ([item("a"), item("a", 2000)], 400, WRONG, [NOT_SOLD, REUSED]),
         ([item("a"), item("b", "5")], 400, WRONG, [NOT_SOLD, WRONG]),
-        ([item("a", 20_000), 5], 400, WRONG, [NOT_SOLD, WRONG]),
+        ([item("a", 20_000), 5], 400, WRONG, [POOR, WRONG]),
+        # What another call has sold is sold, whatever becomes of this one.
+        ([item("old"), item("old", 2000), item("a"), 5], 400, WRONG, [REPLAYED, REUSED, NOT_SOLD, WRONG]),
+        # A repeat of what is not sold is not sold.
+        ([item("a"), item("a"), item("b", 20_000)], 402, POOR, [NOT_SOLD, NOT_SOLD, POOR]),
         ([5], 400, WRONG, [WRONG]),
         ([item("old"), item("b", 20_000)], 402, POOR, [REPLAYED, POOR]),
     ],
@@ -332,7 +336,7 @@ def test_a_replay_of_what_still_waits_wakes_a_worker_as_a_single_one_does(
         single = cursor.fetchall()
         cursor.execute(
             "SELECT outcome, is_due FROM recharge_sell_bulk(%s, %s, '{k}', '{+989121234567}', '{telekish}', '{1000}', "
-            "'{f}', false)",
+            "'{f}', false, false)",
             [acme.row.pk, member.id],
         )
         assert cursor.fetchall() == single == [("replayed", ago == "1 second")]
