@@ -73,7 +73,7 @@ class BulkRefused(Problem):
     """400 or 402: an item of an atomic call was refused; nothing was written."""
 
     def __init__(self, problem: Problem, members: dict[str, Any]) -> None:
-        """Takes its status and code from ``problem``, the first that is the fault of an item itself."""
+        """``problem`` is the one of an item that the call as a whole is answered with: 402, or 400 for any other."""
         self.status, self.code, self.title = problem.status, problem.code, problem.title
         detail = problem.detail
         if isinstance(problem, InsufficientCredit):
@@ -115,7 +115,7 @@ class RechargesBulkView(APIView):
             seller_id=seller_id,
             items=items,
             atomic=atomic,
-            is_refused=len(items) < len(read),
+            others_refused=len(items) < len(read),
         )
         decided = iter(sold.results)
         results = [item if isinstance(item, Problem) else next(decided) for item in read]

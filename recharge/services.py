@@ -209,13 +209,13 @@ class BulkResult:
 
 
 def sell_recharges(
-    *, organization: Organization, seller_id: int, items: Sequence[Item], atomic: bool, is_refused: bool = False
+    *, organization: Organization, seller_id: int, items: Sequence[Item], atomic: bool, others_refused: bool = False
 ) -> BulkResult:
     """Sells 1 to 1,000 recharges of one seller, each decided in the order given, all in one transaction.
 
     A refused item leaves nothing behind and does not keep the others from being sold, unless ``atomic``: then one
-    refusal refuses all, and nothing is written. ``is_refused`` says that the caller refuses an item of the same call
-    already, so that an atomic one writes nothing, whatever these items are.
+    refusal refuses all, and nothing is written. ``others_refused`` says that the call has items besides
+    which the caller refuses itself, so that an atomic one writes nothing, whatever these are.
 
     Raises:
         SellerInactive: the seller was switched off; nothing was written.
@@ -238,7 +238,7 @@ def sell_recharges(
             array_literal([str(item.amount) for item in items]),
             array_literal(["t" if item.allow_duplicate else "f" for item in items]),
             atomic,
-            is_refused,
+            others_refused,
         ],
     )
     if not rows:

@@ -4,8 +4,8 @@
 -- over arrays in memory that touches no table. Reading the keys before it and writing the rows after it are one statement
 -- each, for all items. Everything is under the seller's lock, so nothing changes in between.
 
--- Sells the items, an index of the arrays each. With p_atomic all are sold or none is;
--- with p_is_refused none is then, whatever these are: the caller has others besides, which it refuses.
+-- Sells the items, an index of the arrays each. With p_atomic all are sold or none is; then
+-- p_others_refused says that none is: the call has other items, which can't even be read.
 -- Answers one row an item, in their order; its outcome is one of recharge_sell's, or, in an atomic call that is refused,
 -- not_sold for those items that would have been. A seller who was switched off gets no rows at all.
 CREATE FUNCTION recharge_sell_bulk(
@@ -17,7 +17,7 @@ CREATE FUNCTION recharge_sell_bulk(
     p_amounts bigint[],
     p_allow_duplicates boolean[],
     p_atomic boolean,
-    p_is_refused boolean
+    p_others_refused boolean
 ) RETURNS TABLE (
     item integer, outcome text, balance bigint, balance_after_call bigint, is_due boolean, sold recharge_recharge
 )
@@ -130,7 +130,7 @@ BEGIN
         v_refused := v_refused OR v_outcomes[i] NOT IN ('created', 'replayed');
     END LOOP;
 
-    IF p_atomic AND (v_refused OR p_is_refused) THEN
+    IF p_atomic AND (v_refused OR p_others_refused) THEN
         RETURN QUERY
         SELECT
             given.i::integer,
