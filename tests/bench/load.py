@@ -4,6 +4,7 @@ import http.client
 import itertools
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -97,13 +98,15 @@ def _python(address: str, connections: int, seconds: float, environment: dict[st
     """The fallback. It shares the cores with what it measures, and takes far more of them than wrk: see ``share``."""
     sellers = [line.split() for line in Path(environment["BENCH_SELLERS"]).read_text().splitlines()]
     items, amount = int(environment["BENCH_ITEMS"]), int(environment["BENCH_AMOUNT"])
-    sale = {"phone_number": "09121234567", "amount": amount}
     deadline = time.monotonic() + seconds
     latencies: list[float] = []
     statuses: list[int] = []
 
     sold: list[int] = []
     errors: list[Exception] = []
+
+    def sale() -> dict[str, Any]:
+        return {"phone_number": f"0912{random.randrange(10**7):07}", "amount": amount}
 
     def run(number: int) -> None:
         try:
@@ -124,9 +127,9 @@ def _python(address: str, connections: int, seconds: float, environment: dict[st
             else:
                 headers["Authorization"] = f"Bearer {token}"
             headers["Idempotency-Key"] = uuid.uuid4().hex
-            body: Any = sale
+            body: Any = sale()
             if items:
-                body = {"items": [{"idempotency_key": uuid.uuid4().hex, **sale} for _ in range(items)]}
+                body = {"items": [{"idempotency_key": uuid.uuid4().hex, **sale()} for _ in range(items)]}
             sent = None if environment["BENCH_METHOD"] == "GET" else json.dumps(body)
             connection.request(environment["BENCH_METHOD"], environment["BENCH_PATH"], sent, headers)
             answer = connection.getresponse()
@@ -192,7 +195,8 @@ def sale_script(directory: Path, slug: str, organization_id: int, seller_ids: li
     path = directory / f"{slug}-{seller_ids[0]}-{seller_ids[-1]}.pgbench"
     path.write_text(
         f"\\set seller random({seller_ids[0]}, {seller_ids[-1]})\n"
+        "\\set customer random(1000000, 9999999)\n"
         f"SELECT outcome FROM org_{slug}.recharge_sell({organization_id}, :seller, gen_random_uuid()::text, "
-        "'+989121234567', 'mci', 5000, true);\n"
+        "'+98912' || :customer, 'mci', 5000, true);\n"
     )
     return path

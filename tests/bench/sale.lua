@@ -10,7 +10,6 @@ for line in io.lines(os.getenv("BENCH_SELLERS")) do
 end
 local method, path = os.getenv("BENCH_METHOD"), os.getenv("BENCH_PATH")
 local amount, items = os.getenv("BENCH_AMOUNT"), tonumber(os.getenv("BENCH_ITEMS"))
-local body = '{"phone_number":"09121234567","amount":' .. amount .. "}"
 
 function setup(thread)
     threads[#threads + 1] = thread
@@ -23,9 +22,13 @@ function init()
     count, ok, refused, other, sold = 0, 0, 0, 0, 0
 end
 
--- Random in front, as most clients' keys are: a new one belongs anywhere in the index.
+-- Random, as most clients' keys and customers are: a new one belongs anywhere in its index.
 local function key(number)
     return string.format("%08x", math.random(0, 2 ^ 32 - 1)) .. prefix .. number
+end
+
+local function sale()
+    return string.format('"phone_number":"0912%07d","amount":%s}', math.random(0, 9999999), amount)
 end
 
 function request()
@@ -40,12 +43,12 @@ function request()
     if items > 0 then
         local list = {}
         for i = 1, items do
-            list[i] = '{"idempotency_key":"' .. key(count .. "-" .. i) .. '",' .. body:sub(2)
+            list[i] = '{"idempotency_key":"' .. key(count .. "-" .. i) .. '",' .. sale()
         end
         return wrk.format(method, path, headers, '{"items":[' .. table.concat(list, ",") .. "]}")
     end
     headers["Idempotency-Key"] = key(count)
-    return wrk.format(method, path, headers, body)
+    return wrk.format(method, path, headers, "{" .. sale())
 end
 
 function response(status, _, body)
