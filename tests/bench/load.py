@@ -1,5 +1,6 @@
 """One burst of load: by wrk where it is installed (Debian has it), else by Python, which says what that takes."""
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -110,12 +111,12 @@ def _python(address: str, connections: int, seconds: float, environment: dict[st
 
     def run(number: int) -> None:
         try:
-            send(number)
+            with contextlib.closing(http.client.HTTPConnection(address, timeout=30)) as connection:
+                send(connection, number)
         except Exception as error:  # noqa: BLE001 - it is counted, and the burst fails
             errors.append(error)
 
-    def send(number: int) -> None:
-        connection = http.client.HTTPConnection(address, timeout=30)
+    def send(connection: http.client.HTTPConnection, number: int) -> None:
         for count in itertools.count(number):
             started = time.monotonic()
             if started > deadline:

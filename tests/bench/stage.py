@@ -21,7 +21,7 @@ import urllib3
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = {
-    "shared_buffers": "2GB",
+    "shared_buffers": "4GB",
     "checkpoint_timeout": "30min",
     "max_wal_size": "8GB",
     "min_wal_size": "4GB",
