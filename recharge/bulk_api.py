@@ -81,7 +81,7 @@ class BulkRefused(Problem):
             balance = members["balance"]
             required = balance - problem.members["balance"] + problem.members["required"]
             members = members | {"required": required}
-            detail = f"up to the first that the balance does not bear, {required} Tomans are needed; there are {balance}."
+            detail = f"the balance is {balance}; up to the first item beyond it, {required} Tomans are needed."
         else:
             self.status, self.code, self.title = 400, InvalidRequest.code, InvalidRequest.title
         super().__init__(f"Nothing was sold: {detail}", **problem.members | members)
