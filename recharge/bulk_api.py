@@ -77,11 +77,11 @@ class BulkRefused(Problem):
         self.status, self.code, self.title = problem.status, problem.code, problem.title
         detail = problem.detail
         if isinstance(problem, InsufficientCredit):
-            # Of the call as a whole: what the items up to this one come to.
+            # Not of this item alone: what it comes to with those before it that would have been sold.
             balance = members["balance"]
             required = balance - problem.members["balance"] + problem.members["required"]
             members = members | {"required": required}
-            detail = f"the balance is {balance}; up to the first item beyond it, {required} Tomans are needed."
+            detail = f"the balance is {balance}; up to and with the first item beyond it, {required} Tomans are needed."
         else:
             self.status, self.code, self.title = 400, InvalidRequest.code, InvalidRequest.title
         super().__init__(f"Nothing was sold: {detail}", **problem.members | members)

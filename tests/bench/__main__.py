@@ -190,9 +190,10 @@ class Bench:
             sales[f"a sale, {name} before it"] = self.http(sellers)
             pages[f"a page of the statement, {name}"] = self.http(sellers, method="GET", path="/api/v1/entries")
         # A sale changes two pages anywhere in the indexes of keys and of numbers. The first change of a page after a
-        # checkpoint writes the whole page to the WAL, which a production server has every half hour.
+        # checkpoint, which a production server has every half hour or so, writes the whole page to the WAL. "None" is
+        # none filled in: what it sells in one table is on its books in the next.
         self.take_turns("History, sales from a checkpoint on, 10 sellers, 16 connections", sales)
-        self.take_turns("History, sales from a minute after it on", sales, warm_up=60)
+        self.take_turns("History, sales after a minute of sales of each since one", sales, warm_up=60)
         self.take_turns("History, the statement", pages)
 
     def pages(self) -> None:

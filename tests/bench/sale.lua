@@ -28,7 +28,7 @@ local function key(number)
 end
 
 local function sale()
-    return string.format('"phone_number":"0912%07d","amount":%s}', math.random(0, 9999999), amount)
+    return string.format('"phone_number":"0912%07d","amount":%s', math.random(0, 9999999), amount)
 end
 
 function request()
@@ -43,12 +43,12 @@ function request()
     if items > 0 then
         local list = {}
         for i = 1, items do
-            list[i] = '{"idempotency_key":"' .. key(count .. "-" .. i) .. '",' .. sale()
+            list[i] = '{"idempotency_key":"' .. key(count .. "-" .. i) .. '",' .. sale() .. "}"
         end
         return wrk.format(method, path, headers, '{"items":[' .. table.concat(list, ",") .. "]}")
     end
     headers["Idempotency-Key"] = key(count)
-    return wrk.format(method, path, headers, "{" .. sale())
+    return wrk.format(method, path, headers, "{" .. sale() .. "}")
 end
 
 function response(status, _, body)

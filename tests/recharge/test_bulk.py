@@ -229,12 +229,12 @@ def test_any_call_decides_as_its_items_would_be_decided_one_by_one(
     assert set(met) == {CREATED, REPLAYED} | refusals
 
 
-def test_an_atomic_call_that_is_refused_says_what_all_of_it_needs(member: Person) -> None:
+def test_an_atomic_call_that_is_refused_says_what_is_needed_up_to_the_item_beyond_the_balance(member: Person) -> None:
     bulk(member, item("used", 1000))
     answer = bulk(member, item("a", 8000), item("used", 500), item("b", 2000), atomic=True)
     assert outcomes(answer) == [NOT_SOLD, REUSED, POOR]
     assert (answer.status, answer.json["balance"], answer.json["required"]) == (402, 9000, 10_000)
-    assert "balance is 9000; up to the first item beyond it, 10000 Tomans are needed" in answer.json["detail"]
+    assert "balance is 9000; up to and with the first item beyond it, 10000 Tomans are needed" in answer.json["detail"]
 
 
 def test_a_replay_shows_the_recharge_as_it_is_now(acme: Organization, member: Person) -> None:
