@@ -214,7 +214,7 @@ def sell_recharges(
     """Sells 1 to 1,000 recharges of one seller, each decided in the order given, all in one transaction.
 
     A refused item leaves nothing behind and does not keep the others from being sold, unless ``atomic``: then one
-    refusal refuses all, and nothing is written. ``others_refused`` says that the call has items besides
+    refusal refuses all, and nothing is written. ``others_refused`` says that the call has items besides,
     which the caller refuses itself, so that an atomic one writes nothing, whatever these are.
 
     Raises:

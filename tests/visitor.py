@@ -2,15 +2,20 @@
 
 import re
 import time
+from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.test import Client as InProcess
 
 from shared.session_store import SessionStore
 from tests.http import Answer, Client
 from tests.world import PASSWORD, Person
+
+MARKUP = '"><script>alert(1)</script><img src=x>'
+"""What nobody may ever see run."""
 
 
 class Visitor:
@@ -72,3 +77,35 @@ def session_of(person: Person) -> str:
     session.create()
     key: str = session.session_key
     return key
+
+
+def text_of(answer: Answer) -> str:
+    """An answer's body, markup and all."""
+    return answer.body.decode()
+
+
+def shown(answer: Answer) -> str:
+    """A page's words, as somebody reads them."""
+    return words_of(text_of(answer).partition("<main")[2].partition("</main>")[0])
+
+
+def words_of(markup: str) -> str:
+    """What is left of markup without its tags."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", markup)).split())
+
+
+def value_of(answer: Answer, name: str) -> str:
+    """The value of an input of this name."""
+    found = re.search(
+        rf'<input[^>]* name="{name}"[^>]* value="([^"]*)"|<input[^>]* value="([^"]*)"[^>]* name="{name}"',
+        text_of(answer),
+    )
+    assert found
+    return found[1] or found[2]
+
+
+def in_process(person: Person, path: str) -> Any:
+    """What Django's own client is answered in this process, where a test has changed something."""
+    client = InProcess(headers={"host": person.client.host, "accept": "text/html"})
+    client.cookies[settings.SESSION_COOKIE_NAME] = session_of(person)
+    return client.get(path)

@@ -148,6 +148,12 @@ def give_credit(row: models.Organization, seller_id: int, amount: int) -> None:
         approve_credit_request(organization=row, request_id=request.pk, decided_by="owner", decided_by_id=1)
 
 
+def ask(seller: Person, amount: int = 50_000, note: str = "") -> str:
+    """A credit request of this seller; its id."""
+    body = {"amount": amount, "note": note}
+    return seller.client.post("/credit-requests", body, key=uuid.uuid4().hex).json["id"]
+
+
 def access_token(user: User, slug: str | None, role: str, seller_id: int | None) -> str:
     """An access token as a sign-in gives it, without the second that Argon2 takes."""
     token = AccessToken()

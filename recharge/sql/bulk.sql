@@ -4,8 +4,8 @@
 -- over arrays in memory that touches no table. Reading the keys before it and writing the rows after it are one statement
 -- each, for all items. Everything is under the seller's lock, so nothing changes in between.
 
--- Sells the items, an index of the arrays each. With p_atomic all are sold or none is; then
--- p_others_refused says that none is: the call has other items, which can't even be read.
+-- Sells the items, an index of the arrays each. With p_atomic all are sold or none is; then p_others_refused says that none
+-- is: the call has other items, which can't even be read.
 -- Answers one row an item, in their order; its outcome is one of recharge_sell's, or, in an atomic call that is refused,
 -- not_sold for those items that would have been. A seller who was switched off gets no rows at all.
 CREATE FUNCTION recharge_sell_bulk(

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from playwright.sync_api import Route, expect
 
 from tests.browser.people import Guest
-from tests.credit.test_pages import ask
 from tests.server import Server
-from tests.world import World
+from tests.world import World, ask
 
 Window = Callable[..., Guest]
 

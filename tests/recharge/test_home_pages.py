@@ -13,11 +13,10 @@ from recharge.home_pages import MOST_COUNTED, ROWS_SHOWN
 from recharge.models import Recharge
 from recharge.services import resolve_recharge, settle_recharge
 from shared.models import User
-from tests.credit.test_pages import MARKUP, ask, shown, text_of
 from tests.locks import sell_pending
 from tests.queries import queries_of
-from tests.visitor import Visitor
-from tests.world import Organization, give_credit
+from tests.visitor import MARKUP, Visitor, shown, text_of
+from tests.world import Organization, ask, give_credit
 
 
 @pytest.fixture
