@@ -5,6 +5,8 @@
 #
 # wrk (a Debian package) is the load generator where it is installed; else Python is, which takes more of the machine.
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+usage_help "$@"
 cd "$(dirname "$0")/.."
 deploy/setup.sh --dev
 exec .venv/bin/python -m tests.bench "$@"

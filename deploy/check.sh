@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
 # Everything that is checked without running the product: lint, format, types, import layers, migrations, deployment
 # settings and the OpenAPI documents.
+#
+#   deploy/check.sh
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+usage_none "$@"
 cd "$(dirname "$0")/.."
 deploy/setup.sh --dev
 PATH=$PWD/.venv/bin:$PATH

@@ -2,31 +2,47 @@
 # The whole test suite, from nothing: environment, packages, a PostgreSQL of its own, a browser, tests.
 #
 #   deploy/test.sh [pytest arguments]
+#   deploy/test.sh --ignore tests/browser       without the browser tests, and without a browser
 #
 # With TEST_DATABASE_URL the tests make their database on that server instead (the role needs CREATEDB).
-# The browser tests need Chromium. Where there is none it is installed as Debian's package, if this may do so; else it
-# says what to do, and CHROMIUM may name one that is somewhere else.
+# The browser tests need Chromium, and a library that Playwright's driver uses. On Debian as root both are installed where
+# they are missing; else this says what to do before any test runs. CHROMIUM may name a Chromium that is somewhere else.
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+usage_help "$@"
 cd "$(dirname "$0")/.."
 deploy/setup.sh --dev
 
-# It must run: Ubuntu's chromium-browser may be no more than a pointer to a snap.
-has_chromium() {
-    local candidate
-    for candidate in ${CHROMIUM:-chromium chromium-browser}; do
-        "$candidate" --version >/dev/null 2>&1 && return
+# Whether any browser test may be among those that are asked for.
+wants_browser() {
+    local argument ignored='' path=no before=''
+    for argument; do
+        case $before=$argument in
+            --ignore=tests/browser | --ignore=tests/browser/ | *=--ignore=tests/browser | *=--ignore=tests/browser/)
+                ignored=yes ;;
+            *=tests | *=tests/ | *=tests/browser*) return 0 ;;
+            *=tests/*) path=yes ;;
+        esac
+        before=$argument
     done
-    return 1
+    [ -z "$ignored" ] && [ "$path" = no ]
 }
-install_chromium() {
+# Ubuntu's package named chromium is a pointer to a snap, which doesn't run here; its version says so.
+has_real_package() { apt-cache policy "$1" | grep 'Candidate:' | grep -qv -e '(none)' -e snap; }
+install_browser() {
     command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
-    echo "Installing Chromium (Debian's package), for the browser tests …"
+    echo "Installing what the browser tests need: Chromium, and a library of Playwright's driver …"
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null
+    apt-get update -qq >/dev/null
+    local packages=(libatomic1 fonts-dejavu-core)
+    # A browser that is there already, or is named, is left as it is.
+    .venv/bin/python -m tests.browser.chromium --find >/dev/null 2>&1 || ! has_real_package chromium || packages+=(chromium)
+    apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 }
-if ! has_chromium && ! { install_chromium && has_chromium; }; then
-    echo "The browser tests need Chromium, and it can't be installed from here: they will fail. On Debian or Ubuntu:
-    $([ "$(id -u)" = 0 ] || printf 'sudo ')apt-get update && $([ "$(id -u)" = 0 ] || printf 'sudo ')apt-get install -y chromium
-Or set CHROMIUM to the path of one. Without the browser tests: deploy/test.sh --ignore tests/browser" >&2
+if wants_browser "$@" && ! missing=$(.venv/bin/python -m tests.browser.chromium 2>&1); then
+    if ! { install_browser && missing=$(.venv/bin/python -m tests.browser.chromium 2>&1); }; then
+        printf '%s\nWithout the browser tests: deploy/test.sh --ignore tests/browser\n' "$missing" >&2
+        exit 1
+    fi
 fi
 exec .venv/bin/python -m pytest "$@"

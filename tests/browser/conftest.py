@@ -1,7 +1,6 @@
 """A real Chromium: Debian's, driven by playwright. ``deploy/test.sh`` installs it where it is missing."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,31 +9,9 @@ from axe_playwright_python.sync_playwright import Axe
 from django.db import connections
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.chromium import ARGUMENTS, chromium_path
 from tests.browser.people import Guest
 from tests.server import Server, serving
-
-# Chromium must not look for anything outside of this machine; and every host of the tests is the server.
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--host-resolver-rules=MAP *.recharge.test 127.0.0.1, MAP recharge.test 127.0.0.1, MAP * ~NOTFOUND",
-]
-
-
-def chromium_path() -> str:
-    """Where Chromium is."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found:
-        raise RuntimeError(
-            "Chromium is needed for the browser tests: apt-get install chromium, or name it in CHROMIUM."
-        )
-    return found
 
 
 # Of a module, not of the session: beside playwright's event loop, and beside a delivery worker, other tests fail.
@@ -44,7 +21,7 @@ def chromium(django_db_setup: None) -> Iterator[Browser]:
         # Django refuses queries on a thread with a running event loop, which playwright's is: the tests' own are quick
         # and wait for nothing but the database.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium_path(playwright), args=ARGUMENTS)
         yield browser
         browser.close()
         # Beside an event loop Django has connections of their own: nobody else closes them.

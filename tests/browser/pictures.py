@@ -139,7 +139,7 @@ def main() -> None:
 
     from playwright.sync_api import sync_playwright
 
-    from tests.browser.conftest import CHROMIUM_ARGUMENTS, chromium_path
+    from tests.browser.chromium import ARGUMENTS, chromium_path
     from tests.browser.people import Guest
     from tests.server import serving
 
@@ -148,7 +148,7 @@ def main() -> None:
         with sync_playwright() as playwright:
             # The tests' own queries are quick; Django would refuse them beside playwright's event loop.
             os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-            browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
+            browser = playwright.chromium.launch(executable_path=chromium_path(playwright), args=ARGUMENTS)
             for language in options.languages.split(","):
                 for width in (int(width) for width in options.widths.split(",")):
                     for picture in chosen:
