@@ -17,11 +17,11 @@ deploy/setup.sh --dev
 wants_browser() {
     local argument ignored='' path=no before=''
     for argument; do
-        case $before=$argument in
-            --ignore=tests/browser | --ignore=tests/browser/ | *=--ignore=tests/browser | *=--ignore=tests/browser/)
+        case "$before|$argument" in
+            "--ignore|tests/browser" | "--ignore|tests/browser/" | *"|--ignore=tests/browser" | *"|--ignore=tests/browser/")
                 ignored=yes ;;
-            *=tests | *=tests/ | *=tests/browser*) return 0 ;;
-            *=tests/*) path=yes ;;
+            *"|tests" | *"|tests/" | *"|tests/browser"*) return 0 ;;
+            *"|tests/"*) path=yes ;;
         esac
         before=$argument
     done

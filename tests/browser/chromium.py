@@ -30,7 +30,7 @@ ARGUMENTS = [
 _ADVICE = """On Debian:
     {sudo}apt-get update && {sudo}apt-get install -y chromium libatomic1
 On Ubuntu, whose package chromium is a snap that does not run here, Playwright's own build does:
-    {sudo}.venv/bin/playwright install --with-deps chromium
+    .venv/bin/playwright install --with-deps chromium
 Or set CHROMIUM to the path of one."""
 
 
