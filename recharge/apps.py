@@ -4,3 +4,6 @@ from django.apps import AppConfig
 class RechargeConfig(AppConfig):
     name = "recharge"
     default_auto_field = "django.db.models.BigAutoField"
+
+    sql_functions = ("recharges.sql", "bulk.sql", "delivery.sql")
+    """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""

@@ -106,9 +106,9 @@ PUBLIC_SCHEMA_URLCONF = "saas.urls_platform"
 ROOT_URLCONF = "saas.urls_organization"
 
 SHARED_APPS = [
+    "tenants",  # before django_tenants, whose command migrate_schemas it has in a better version
     "django_tenants",
     "shared",
-    "tenants",
     "saas",
     "saas.apps.PlatformAdminConfig",
     "django.contrib.auth",

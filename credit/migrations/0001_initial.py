@@ -1,10 +1,6 @@
-from pathlib import Path
-
 import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
-
-SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
@@ -316,8 +312,4 @@ class Migration(migrations.Migration):
                 name="entry_sign",
             ),
         ),
-        migrations.RunSQL((SQL / "uuid7.sql").read_text()),
-        migrations.RunSQL((SQL / "ledger.sql").read_text()),
-        migrations.RunSQL((SQL / "webhooks.sql").read_text()),
-        migrations.RunSQL((SQL / "credit_requests.sql").read_text()),
     ]

@@ -1,15 +1,9 @@
-"""Apart from 0001, since Django adds foreign keys when a migration is over."""
-
-from pathlib import Path
+"""Once made the foreign keys immediate. credit/sql/foreign_keys.sql does, which is installed with the functions now."""
 
 from django.db import migrations
-
-SQL = Path(__file__).resolve().parents[2] / "credit" / "sql"
 
 
 class Migration(migrations.Migration):
     dependencies = [("credit", "0001_initial")]
 
-    operations = [
-        migrations.RunSQL((SQL / "foreign_keys.sql").read_text()),
-    ]
+    operations = []

@@ -1,10 +1,6 @@
-from pathlib import Path
-
 import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
-
-SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
@@ -276,7 +272,4 @@ class Migration(migrations.Migration):
             model_name="attempt",
             constraint=models.UniqueConstraint(fields=("recharge", "number"), name="attempt_number"),
         ),
-        migrations.RunSQL((SQL / "recharges.sql").read_text()),
-        migrations.RunSQL((SQL / "bulk.sql").read_text()),
-        migrations.RunSQL((SQL / "delivery.sql").read_text()),
     ]

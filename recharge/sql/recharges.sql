@@ -8,7 +8,8 @@ INSERT INTO recharge_transition (old, new) VALUES
     ('unknown', 'succeeded'),
     ('unknown', 'failed'),
     ('failed', 'succeeded'),
-    ('succeeded', 'failed');
+    ('succeeded', 'failed')
+ON CONFLICT (old, new) DO NOTHING;
 
 -- As of the ledger's tables: see credit/sql/ledger.sql.
 ALTER TABLE recharge_recharge SET (

@@ -1,10 +1,6 @@
-from pathlib import Path
-
 import django.db.models.deletion
 import django_tenants.postgresql_backend.base
 from django.db import migrations, models
-
-SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
@@ -104,5 +100,4 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["organization", "id"], name="audit_organization")],
             },
         ),
-        migrations.RunSQL((SQL / "audit.sql").read_text()),
     ]

@@ -393,6 +393,7 @@ def test_a_schema_has_the_tenant_apps_tables_and_no_other() -> None:
             "credit_webhookendpoint",
             "credit_webhookmessage",
             "django_migrations",
+            "installed_functions",
             "recharge_attempt",
             "recharge_gatewaysettings",
             "recharge_operatorsettings",

@@ -1,0 +1,301 @@
+"""The SQL functions, triggers and types of a schema: installed from their files, whenever these differ from what it has.
+
+An app names its files (``sql_functions`` of its AppConfig); the tenant apps' belong to each organization's schema, the
+others' to the public one. The files say CREATE; here it becomes CREATE OR REPLACE, statement by statement, in one
+transaction, so that web processes of the release before go on selling: a function stays what it is to whoever is calling
+it. Only what can't be replaced (its result or its arguments' names changed) is dropped and made anew; what the files no
+longer have is dropped.
+
+So a file whose function takes more than before gives the new arguments defaults, if processes of the release before are to
+go on calling it until they are restarted.
+
+A row in the schema (``installed_functions``) keeps what was installed and how the catalogue looked right after. By the
+first it is known what is to be installed anew, by the second what somebody changed by hand; see schemas.py.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db import DatabaseError, connection
+from psycopg2 import errorcodes, sql
+
+from tenants.statements import statements_of
+
+TABLE = "installed_functions"
+
+PUBLIC = "public"
+
+_CATALOGUE = (Path(__file__).parent / "sql" / "catalogue.sql").read_text()
+
+_CREATE = re.compile(r"CREATE (?P<kind>FUNCTION|TYPE|TRIGGER) (?P<name>\w+)")
+
+_TABLE = """
+    CREATE TABLE IF NOT EXISTS {} (
+        id integer PRIMARY KEY CHECK (id = 1),
+        release text NOT NULL,      -- of the files
+        triggers text NOT NULL,     -- of the files' triggers
+        server integer NOT NULL,    -- PostgreSQL's major version, which decides how a parsed body looks
+        catalogue text[] NOT NULL   -- three fingerprints: see sql/catalogue.sql
+    )
+"""
+
+# What may go with a function or a type that is dropped: nothing that holds data.
+_DEPENDENT = """
+    WITH RECURSIVE dependent AS (
+        SELECT classid, objid FROM pg_depend
+        WHERE refclassid = %(class)s::regclass AND refobjid = %(object)s AND deptype IN ('n', 'a', 'i')
+        UNION
+        SELECT pg_depend.classid, pg_depend.objid
+        FROM dependent INNER JOIN pg_depend
+            ON pg_depend.refclassid = dependent.classid AND pg_depend.refobjid = dependent.objid
+        WHERE pg_depend.deptype IN ('n', 'a', 'i')
+    )
+    SELECT pg_describe_object(classid, objid, 0) FROM dependent
+    WHERE classid NOT IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_trigger'::regclass)
+        AND NOT (
+            classid = 'pg_class'::regclass
+            AND EXISTS (SELECT FROM pg_class WHERE pg_class.oid = objid AND relkind = 'c')
+        )
+    LIMIT 1
+"""
+
+_ATTRIBUTES = """
+    SELECT pg_type.oid, array_agg(attname || ' ' || format_type(atttypid, atttypmod) ORDER BY attnum)
+    FROM pg_type
+    INNER JOIN pg_attribute ON attrelid = typrelid AND NOT attisdropped
+    WHERE typname = %s AND typnamespace = %s::regnamespace
+    GROUP BY pg_type.oid
+"""
+
+
+class FunctionsInUse(Exception):
+    """A function or a type can't be replaced: something that holds data depends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What the files of this code make of one kind of schema."""
+
+    statements: tuple[str, ...]
+    hash: str
+    trigger_hash: str
+    functions: frozenset[str]
+    types: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What the database's catalogue says of a schema; see sql/catalogue.sql."""
+
+    tables: frozenset[str]
+    functions: frozenset[str]
+    lines: str
+    """A fingerprint of the functions with their settings and texts, the triggers and the types."""
+    bodies: str
+    """The same with what PostgreSQL has parsed already, which it writes in another way in each major version."""
+    triggers: str
+    elsewhere: tuple[str, ...]
+    """What works on another schema."""
+
+
+@cache
+def release_of(schema: str) -> Release:
+    """What the files make of this schema."""
+    return _release(schema == PUBLIC)
+
+
+@cache
+def _release(is_public: bool) -> Release:
+    tenant_apps = [apps.get_app_config(name) for name in settings.TENANT_APPS]
+    configs = [config for config in apps.get_app_configs() if config not in tenant_apps] if is_public else tenant_apps
+    statements = [
+        statement
+        for config in configs
+        for name in getattr(config, "sql_functions", ())
+        for statement in statements_of((Path(config.path) / "sql" / name).read_text())
+    ]
+    made = [(match["kind"], match["name"]) for one in statements if (match := _CREATE.match(one))]
+    assert len(set(made)) == len(made), "two of one name: an overloaded function can't be told from an older one"
+    return Release(
+        tuple(statements),
+        _hash(statements),
+        _hash(one for one in statements if one.startswith("CREATE TRIGGER")),
+        frozenset(name for kind, name in made if kind == "FUNCTION"),
+        frozenset(name for kind, name in made if kind == "TYPE"),
+    )
+
+
+def _hash(statements: Iterable[str]) -> str:
+    return hashlib.sha256(";\n".join(statements).encode()).hexdigest()
+
+
+def catalogue_of(schemas: Sequence[str]) -> dict[str, Catalogue]:
+    """What the catalogue says of those of these schemas that are there. One statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CATALOGUE, {"schemas": list(schemas), "public_functions": sorted(release_of(PUBLIC).functions)}
+        )
+        return {
+            name: Catalogue(frozenset(tables), frozenset(functions), lines, bodies, triggers, tuple(elsewhere))
+            for name, tables, functions, lines, bodies, triggers, elsewhere in cursor.fetchall()
+        }
+
+
+def server_version() -> int:
+    """PostgreSQL's major version."""
+    connection.ensure_connection()
+    version: int = connection.connection.server_version // 10000
+    return version
+
+
+def install_functions(schema: str) -> None:
+    """Makes the schema's functions, triggers and types what the files say. In a transaction of the caller's.
+
+    Raises:
+        FunctionsInUse: something that holds data depends on what can't be replaced.
+    """
+    assert connection.in_atomic_block
+    release = release_of(schema)
+    before = catalogue_of([schema])[schema]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('search_path')")
+        (path,) = cursor.fetchone()
+        # What the functions pin by SET search_path FROM CURRENT: this schema and no other. A temporary table of the
+        # session comes last, where it hides nothing.
+        cursor.execute("SELECT set_config('search_path', quote_ident(%s) || ', pg_temp', true)", [schema])
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(_TABLE.format(TABLE))
+        triggers_are_there = _has_triggers(cursor, release, before)
+        for statement in release.statements:
+            match = _CREATE.match(statement)
+            kind = match["kind"] if match else ""
+            if kind == "FUNCTION":
+                _create_function(cursor, schema, match["name"], statement)  # type: ignore[index]
+            elif kind == "TYPE":
+                _create_type(cursor, schema, match["name"], statement)  # type: ignore[index]
+            elif kind == "TRIGGER":
+                # It waits for every sale on the table, and every sale for it: only if there is something new.
+                if not triggers_are_there:
+                    cursor.execute(statement.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1))
+            else:
+                cursor.execute(statement)
+        if schema != PUBLIC:
+            _drop_what_is_gone(cursor, schema, release)
+        after = catalogue_of([schema])[schema]
+        cursor.execute(f"DELETE FROM {TABLE}")  # noqa: S608 - a constant
+        cursor.execute(
+            f"INSERT INTO {TABLE} (id, release, triggers, server, catalogue) VALUES (1, %s, %s, %s, %s)",  # noqa: S608
+            [release.hash, release.trigger_hash, server_version(), [after.lines, after.bodies, after.triggers]],
+        )
+        cursor.execute("SELECT set_config('search_path', %s, true)", [path])
+
+
+def drop_parsed_functions(schema: str) -> None:
+    """Drops the functions whose bodies PostgreSQL has parsed: it refuses to change the columns that they name.
+    In the transaction that then installs them anew."""
+    assert connection.in_atomic_block
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT oid FROM pg_proc WHERE pronamespace = %s::regnamespace AND prosqlbody IS NOT NULL"
+            " AND proname::text = ANY (%s)",
+            [_quoted(schema), sorted(release_of(schema).functions)],
+        )
+        for (oid,) in cursor.fetchall():
+            _drop(cursor, "pg_proc", oid)
+
+
+def _has_triggers(cursor: Any, release: Release, before: Catalogue) -> bool:
+    cursor.execute(f"SELECT triggers, server, catalogue[3] FROM {TABLE}")  # noqa: S608 - a constant
+    found: tuple[str, int, str] | None = cursor.fetchone()
+    return found == (release.trigger_hash, server_version(), before.triggers)
+
+
+def _create_function(cursor: Any, schema: str, name: str, statement: str) -> None:
+    statement = statement.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
+    before = _functions_named(cursor, schema, name)
+    if len(before) > 1:  # one of them is nobody's; which, the name does not say
+        _drop_each(cursor, before)
+        before = set()
+    # Not Django's savepoint: after a rollback django-tenants would set the search path anew.
+    cursor.execute("SAVEPOINT installing")
+    try:
+        cursor.execute(statement)
+    except DatabaseError as error:
+        if getattr(error.__cause__, "pgcode", None) != errorcodes.INVALID_FUNCTION_DEFINITION:
+            raise
+        cursor.execute("ROLLBACK TO SAVEPOINT installing")
+        _drop_each(cursor, before)
+        cursor.execute(statement)
+    cursor.execute("RELEASE SAVEPOINT installing")
+    if len(_functions_named(cursor, schema, name)) > 1:
+        _drop_each(cursor, before)  # it took other arguments
+
+
+def _create_type(cursor: Any, schema: str, name: str, statement: str) -> None:
+    cursor.execute(_ATTRIBUTES, [name, _quoted(schema)])
+    there = cursor.fetchone()
+    if there is None:
+        cursor.execute(statement)
+        return
+    new = f"{name}_new"
+    cursor.execute(statement.replace(name, new, 1))
+    cursor.execute(_ATTRIBUTES, [new, _quoted(schema)])
+    oid, attributes = cursor.fetchone()
+    if attributes == there[1]:
+        cursor.execute(f"DROP TYPE {new}")
+    else:
+        _drop(cursor, "pg_type", there[0])
+        cursor.execute(f"ALTER TYPE {new} RENAME TO {name}")
+
+
+def _drop_what_is_gone(cursor: Any, schema: str, release: Release) -> None:
+    cursor.execute(
+        "SELECT oid FROM pg_proc WHERE pronamespace = %s::regnamespace AND proname::text <> ALL (%s)",
+        [_quoted(schema), sorted(release.functions)],
+    )
+    _drop_each(cursor, {oid for (oid,) in cursor.fetchall()})
+    cursor.execute(
+        "SELECT reltype FROM pg_class WHERE relkind = 'c' AND relnamespace = %s::regnamespace"
+        " AND relname::text <> ALL (%s)",
+        [_quoted(schema), sorted(release.types)],
+    )
+    for (oid,) in cursor.fetchall():
+        _drop(cursor, "pg_type", oid)
+
+
+def _functions_named(cursor: Any, schema: str, name: str) -> set[int]:
+    cursor.execute(
+        "SELECT oid FROM pg_proc WHERE pronamespace = %s::regnamespace AND proname = %s", [_quoted(schema), name]
+    )
+    return {oid for (oid,) in cursor.fetchall()}
+
+
+def _drop_each(cursor: Any, functions: set[int]) -> None:
+    for oid in sorted(functions):
+        _drop(cursor, "pg_proc", oid)
+
+
+def _drop(cursor: Any, of_class: str, oid: int) -> None:
+    """Drops a function or a type with those that depend on it, which come after it in the files."""
+    cursor.execute(_DEPENDENT, {"class": of_class, "object": oid})
+    if found := cursor.fetchone():
+        raise FunctionsInUse(f"{found[0]} depends on what is to be replaced.")
+    if of_class == "pg_proc":
+        cursor.execute("SELECT oid::regprocedure::text FROM pg_proc WHERE oid = %s", [oid])
+        what = "FUNCTION"
+    else:
+        cursor.execute("SELECT oid::regtype::text FROM pg_type WHERE oid = %s", [oid])
+        what = "TYPE"
+    if row := cursor.fetchone():  # else it went with another
+        cursor.execute(f"DROP {what} {row[0]} CASCADE")
+
+
+def _quoted(schema: str) -> str:
+    return str(sql.Identifier(schema).as_string(connection.connection))

@@ -1,0 +1,64 @@
+import sys
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.db import DatabaseError, connection
+from django_tenants.management.commands import SyncCommon
+from django_tenants.management.commands.migrate_schemas import MigrateSchemasCommand
+
+from tenants.functions import PUBLIC
+from tenants.queries import working_organizations
+from tenants.schemas import CanNotUpdate, states_of, update_schema
+
+DJANGOS_OWN = ("app_label", "plan", "check_unapplied", "fake", "fake_initial", "prune", "executor")
+"""Options with which this does what django-tenants' command does, and installs no functions."""
+
+
+class Command(MigrateSchemasCommand):  # type: ignore[misc]
+    help = (
+        "Brings the public schema and every organization's up to date: applies migrations, and installs the functions of "
+        "this release. Looks at all of them first, and changes only those where something is to be done. Goes on after "
+        "one where it can't, and ends with exit status 1 then."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if any(options.get(name) for name in DJANGOS_OWN):
+            super().handle(*args, **options)
+            return
+        SyncCommon.handle(self, *args, **options)
+        verbosity = int(options["verbosity"])
+        if self.schema_name == PUBLIC or (self.sync_public and not self.schema_name):
+            if not states_of([PUBLIC])[PUBLIC].is_current:
+                update_schema(PUBLIC, verbosity=verbosity)
+            elif verbosity:
+                self.stdout.write("The public schema is up to date.")
+        if not self.sync_tenant:
+            return
+        if self.schema_name:
+            schemas = [self.schema_name]
+        else:
+            schemas = list(working_organizations().values_list("schema_name", flat=True))
+        self._update(schemas, verbosity)
+
+    def _update(self, schemas: list[str], verbosity: int) -> None:
+        behind = [name for name, state in states_of(schemas).items() if not state.is_current]
+        failed = 0
+        for number, schema in enumerate(behind, 1):
+            try:
+                update_schema(schema, verbosity=max(0, verbosity - 1))
+            except (CanNotUpdate, DatabaseError) as error:
+                if connection.in_atomic_block:
+                    raise  # provisioning, which happens whole or not at all
+                failed += 1
+                self.stderr.write(f"{schema}: NOT up to date: {str(error).strip()}")
+                if not connection.is_usable():
+                    connection.close()
+            else:
+                if verbosity:
+                    self.stdout.write(f"{schema} is up to date now ({number} of {len(behind)}).")
+        if verbosity:
+            self.stdout.write(f"{len(schemas) - failed} of {len(schemas)} organizations' schemas are up to date.")
+        if failed:
+            if len(schemas) == 1:
+                raise CommandError(f"{schemas[0]} could not be brought up to date.")
+            sys.exit(1)

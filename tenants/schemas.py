@@ -1,0 +1,250 @@
+"""The state of schemas: whether they have what this code works with, looked at all together, and brought up to date one by
+one. Runs on the public schema.
+
+Of one schema that is broken the others know nothing: it is named, and everything else goes on.
+"""
+
+import enum
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.migrations.loader import MigrationLoader
+from django_tenants.migration_executors.base import run_migrations
+from django_tenants.utils import schema_context
+from psycopg2 import errorcodes, sql
+
+from tenants.functions import (
+    PUBLIC,
+    TABLE,
+    Catalogue,
+    FunctionsInUse,
+    catalogue_of,
+    drop_parsed_functions,
+    install_functions,
+    release_of,
+    server_version,
+)
+
+BATCH = 200
+"""Schemas that one statement reads tables of: each takes a lock or two, of which PostgreSQL has room for some thousands."""
+
+LOCK_TIMEOUT = "5s"
+"""The longest wait for the tables of a schema whose functions are installed; meanwhile its sales wait, too."""
+
+_MIGRATIONS = "django_migrations"
+
+
+class Condition(enum.Enum):
+    CURRENT = "current"
+    BEHIND = "behind"
+    """Migrations are to be applied, or functions of this release to be installed."""
+    DIFFERENT = "different"
+    """Its functions are not what this release installed, or work on another schema."""
+    BROKEN = "broken"
+    """It is gone, or tables or functions are: only half of it was restored."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a schema is, and in words what is wrong with it."""
+
+    condition: Condition
+    detail: str = ""
+
+    @property
+    def is_current(self) -> bool:
+        return self.condition is Condition.CURRENT
+
+
+class CanNotUpdate(Exception):
+    """A schema can't be brought up to date; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What a schema keeps of itself in rows."""
+
+    migrations: frozenset[str]
+    release: str
+    server: int
+    catalogue: tuple[str, ...]
+
+
+@cache
+def _newest_migrations() -> frozenset[str]:
+    graph = MigrationLoader(None).graph
+    return frozenset(f"{app}.{name}" for app, name in graph.leaf_nodes())
+
+
+@cache
+def tables_of(schema: str) -> frozenset[str]:
+    """The tables that this code works with in this schema."""
+    labels = set(settings.SHARED_APPS if schema == PUBLIC else settings.TENANT_APPS)
+    models = [model for config in apps.get_app_configs() for model in config.get_models(include_auto_created=True)]
+    return frozenset(
+        model._meta.db_table for model in models if model._meta.managed and _app_of(model) in labels
+    ) | {_MIGRATIONS}
+
+
+def _app_of(model: Any) -> str:
+    return str(apps.get_app_config(model._meta.app_label).name)
+
+
+def states_of(schemas: Sequence[str]) -> dict[str, State]:
+    """How these schemas are. A statement over all of them, and one for every ``BATCH`` of them.
+
+    Raises:
+        django.db.DatabaseError: the database does not answer as it should, beyond one schema.
+    """
+    with schema_context(PUBLIC):
+        catalogues = catalogue_of(schemas)
+        rows = dict(_rows_of([name for name in schemas if name in catalogues], catalogues))
+        server = server_version()
+    return {name: _state(name, catalogues.get(name), rows.get(name), server) for name in schemas}
+
+
+def _rows_of(schemas: Sequence[str], catalogues: dict[str, Catalogue]) -> Iterator[tuple[str, _Rows]]:
+    readable = [name for name in schemas if _MIGRATIONS in catalogues[name].tables]
+    for first in range(0, len(readable), BATCH):
+        yield from _rows_of_batch(readable[first : first + BATCH], catalogues)
+
+
+def _rows_of_batch(schemas: Sequence[str], catalogues: dict[str, Catalogue]) -> Iterator[tuple[str, _Rows]]:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL("UNION ALL").join(_part(name, catalogues[name]) for name in schemas))
+            found = cursor.fetchall()
+    except (DatabaseError, InterfaceError) as error:
+        # One of them changed since the catalogue was read, or can't be read. Which, the statement does not say.
+        if connection.in_atomic_block or getattr(error.__cause__, "pgcode", None) not in _OF_ONE_SCHEMA:
+            raise
+        if len(schemas) > 1:
+            half = len(schemas) // 2
+            yield from _rows_of_batch(schemas[:half], catalogues)
+            yield from _rows_of_batch(schemas[half:], catalogues)
+        return
+    for name, migrations, release, server, catalogue in found:
+        yield name, _Rows(frozenset(migrations), release or "", server or 0, tuple(catalogue or ()))
+
+
+_OF_ONE_SCHEMA = {
+    errorcodes.UNDEFINED_TABLE,
+    errorcodes.UNDEFINED_COLUMN,
+    errorcodes.UNDEFINED_FUNCTION,
+    errorcodes.INVALID_SCHEMA_NAME,
+    errorcodes.INSUFFICIENT_PRIVILEGE,
+    errorcodes.LOCK_NOT_AVAILABLE,
+}
+
+
+def _part(schema: str, catalogue: Catalogue) -> sql.Composed:
+    if TABLE in catalogue.tables:
+        installed = sql.SQL("(SELECT release, server, catalogue FROM {} LIMIT 1)").format(sql.Identifier(schema, TABLE))
+    else:
+        installed = sql.SQL("(SELECT NULL::text AS release, NULL::integer AS server, NULL::text[] AS catalogue)")
+    return sql.SQL(
+        " SELECT {}, (SELECT coalesce(array_agg(app || '.' || name), '{{}}') FROM {}), release, server, catalogue"
+        " FROM (SELECT) AS always LEFT JOIN {} AS installed ON true "
+    ).format(sql.Literal(schema), sql.Identifier(schema, _MIGRATIONS), installed)
+
+
+def _state(schema: str, catalogue: Catalogue | None, rows: _Rows | None, server: int) -> State:
+    if catalogue is None:
+        return State(Condition.BROKEN, "the schema is gone")
+    if rows is None:
+        # Of the public schema it means that nothing was migrated yet.
+        return State(
+            Condition.BEHIND if schema == PUBLIC else Condition.BROKEN, f"the table {_MIGRATIONS} can't be read"
+        )
+    if catalogue.elsewhere:
+        return State(Condition.DIFFERENT, f"this works on another schema: {_listed(catalogue.elsewhere)}")
+    if missing := _newest_migrations() - rows.migrations:
+        return State(Condition.BEHIND, f"migrations are to be applied: {_listed(missing)}")
+    if missing := tables_of(schema) - catalogue.tables:
+        return State(Condition.BROKEN, f"tables are missing: {_listed(missing)}")
+    release = release_of(schema)
+    if rows.release != release.hash:
+        return State(Condition.BEHIND, "the functions are those of another release")
+    if missing := release.functions - catalogue.functions:
+        return State(Condition.BROKEN, f"functions are missing: {_listed(missing)}")
+    lines, bodies, triggers = rows.catalogue
+    is_same_server = rows.server == server
+    if catalogue.lines != lines or (is_same_server and (catalogue.bodies, catalogue.triggers) != (bodies, triggers)):
+        return State(Condition.DIFFERENT, "functions, triggers or types are not those that were installed")
+    return State(Condition.CURRENT)
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = sorted(names)[:5]
+    return ", ".join(shown) + (" …" if len(names) > len(shown) else "")
+
+
+# --- Bringing up to date ----------------------------------------------------------------------------------------------
+
+
+def update_schema(schema: str, *, verbosity: int = 1) -> None:
+    """Applies what migrations are to be applied, and installs the functions. One transaction: all of it happens or nothing
+    does, and whoever sells meanwhile finds the schema as it was or as it is then. Again is fine.
+
+    Raises:
+        CanNotUpdate: the schema is gone, lacks tables, or something in it is in the way.
+    """
+    if not connection.in_atomic_block and any(not atomic for atomic in _pending(schema)):
+        _migrate(schema, verbosity)  # such a migration works only outside of a transaction
+    try:
+        with schema_context(schema), transaction.atomic():
+            _take_turn(schema)
+            if any(True for _ in _pending(schema)):
+                if _MIGRATIONS in catalogue_of([schema])[schema].tables:
+                    drop_parsed_functions(schema)
+                _migrate(schema, verbosity)
+                connection.set_schema(schema)  # type: ignore[attr-defined]
+            _check_tables(schema)
+            install_functions(schema)
+    except FunctionsInUse as error:
+        raise CanNotUpdate(str(error)) from error
+
+
+def _pending(schema: str) -> Iterator[bool]:
+    """Of each migration that is to be applied: whether it may be within a transaction.
+
+    Raises:
+        CanNotUpdate: the schema is gone.
+    """
+    with schema_context(PUBLIC):
+        catalogues = catalogue_of([schema])
+        if schema not in catalogues:
+            raise CanNotUpdate("The schema is gone.")
+        applied = {name: rows.migrations for name, rows in _rows_of([schema], catalogues)}.get(schema, frozenset())
+    graph = MigrationLoader(None).graph
+    for app, name in graph.nodes:
+        if f"{app}.{name}" not in applied:
+            yield bool(graph.nodes[app, name].atomic)
+
+
+def _migrate(schema: str, verbosity: int) -> None:
+    options = {
+        "verbosity": verbosity, "interactive": False, "database": connection.alias, "app_label": None,
+        "migration_name": None, "fake": False, "fake_initial": False, "plan": False, "prune": False,
+        "run_syncdb": False, "check_unapplied": False, "skip_checks": True, "load_initial_data": True,
+        "force_color": False, "no_color": False,
+    }  # fmt: skip
+    run_migrations((), options, "standard", schema)
+
+
+def _take_turn(schema: str) -> None:
+    """Of two that install in one schema the second waits, and finds what the first did."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('install functions: ' || %s, 0))", [schema])
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+
+
+def _check_tables(schema: str) -> None:
+    missing = tables_of(schema) - catalogue_of([schema])[schema].tables
+    if missing:
+        raise CanNotUpdate(f"Tables are missing: {_listed(missing)}.")

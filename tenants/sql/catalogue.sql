@@ -1,0 +1,159 @@
+-- What the database's catalogue says of the schemas named in %(schemas)s (those that are there), one row each: their tables,
+-- their functions, triggers and types as fingerprints, and whatever in them points at another schema. One statement for all
+-- of them. It reads nothing but the catalogue, and so takes no lock that a table's owner would wait for.
+--
+-- A fingerprint is the same wherever the schema lies: its name is left out of it, and the object ids of the parsed bodies
+-- (five digits and more; pg_node_tree writes constants byte by byte). Of what somebody else keeps in the public schema
+-- nothing is looked at: there, only what is named in %(public_functions)s.
+
+WITH schema AS (
+    SELECT oid, nspname::text AS name, quote_ident(nspname) AS quoted
+    FROM pg_namespace WHERE nspname = ANY (%(schemas)s)
+),
+
+function AS (
+    SELECT schema.oid AS schema_id, schema.name AS schema_name, schema.quoted, pg_proc.*
+    FROM schema
+    INNER JOIN pg_proc ON pg_proc.pronamespace = schema.oid
+    WHERE (schema.name <> 'public' OR pg_proc.proname::text = ANY (%(public_functions)s))
+        AND NOT EXISTS (
+            SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = pg_proc.oid AND deptype = 'e'
+        )
+),
+
+trigger AS (
+    SELECT
+        schema.oid AS schema_id, schema.name AS schema_name, pg_class.relname, pg_trigger.*,
+        pg_proc.proname, pg_proc.pronamespace
+    FROM schema
+    INNER JOIN pg_class ON pg_class.relnamespace = schema.oid
+    INNER JOIN pg_trigger ON pg_trigger.tgrelid = pg_class.oid AND NOT pg_trigger.tgisinternal
+    INNER JOIN pg_proc ON pg_proc.oid = pg_trigger.tgfoid
+    WHERE schema.name <> 'public' OR pg_proc.proname::text = ANY (%(public_functions)s)
+),
+
+line AS (
+    SELECT
+        schema_name,
+        'function' AS kind,
+        replace(
+            concat_ws(
+                '|', proname, pg_get_function_arguments(oid), pg_get_function_result(oid), prolang, provolatile,
+                proparallel, prosecdef, proisstrict, proleakproof, proretset,
+                (
+                    SELECT string_agg(
+                        CASE
+                            WHEN setting = 'search_path=' || quoted || ', pg_temp' THEN 'search_path=its own'
+                            ELSE setting
+                        END,
+                        '|' ORDER BY setting
+                    )
+                    FROM unnest(proconfig) AS setting
+                ),
+                prosrc
+            ),
+            quoted || '.', ''
+        ) AS line,
+        regexp_replace(prosqlbody::text, '\m[1-9][0-9]{4,}\M', '#', 'g') AS body
+    FROM function
+
+    UNION ALL
+    SELECT
+        schema_name,
+        'trigger',
+        concat_ws(
+            '|', relname, tgname, proname, CASE WHEN pronamespace <> schema_id THEN pronamespace::regnamespace END,
+            tgenabled, tgtype,
+            (
+                SELECT string_agg(attname, ',' ORDER BY attname) FROM pg_attribute
+                WHERE attrelid = tgrelid AND attnum = ANY (tgattr)
+            )
+        ),
+        regexp_replace(tgqual::text, '\m[1-9][0-9]{4,}\M', '#', 'g')
+    FROM trigger
+
+    UNION ALL
+    SELECT
+        schema.name,
+        'type',
+        pg_class.relname || '|' || (
+            SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
+            FROM pg_attribute WHERE attrelid = pg_class.oid AND NOT attisdropped
+        ),
+        NULL
+    FROM schema
+    INNER JOIN pg_class ON pg_class.relnamespace = schema.oid AND pg_class.relkind = 'c'
+    WHERE schema.name <> 'public'
+
+    UNION ALL
+    SELECT schema.name, 'deferrable', pg_constraint.conname, NULL
+    FROM schema
+    INNER JOIN pg_constraint ON pg_constraint.connamespace = schema.oid
+    WHERE schema.name <> 'public' AND pg_constraint.contype = 'f' AND pg_constraint.condeferrable
+),
+
+fingerprint AS (
+    SELECT
+        schema_name,
+        md5(string_agg(line, E'\n' ORDER BY line COLLATE "C")) AS lines,
+        md5(string_agg(line || body, E'\n' ORDER BY line COLLATE "C")) AS bodies,
+        md5(string_agg(line || body, E'\n' ORDER BY line COLLATE "C") FILTER (WHERE kind = 'trigger')) AS triggers
+    FROM (SELECT schema_name, kind, line, coalesce(body, '') AS body FROM line) AS line
+    GROUP BY schema_name
+),
+
+-- What in a schema works on another one.
+elsewhere AS (
+    SELECT function.schema_name, function.proname || ': ' || setting AS what
+    FROM function CROSS JOIN LATERAL unnest(function.proconfig) AS setting
+    WHERE setting LIKE 'search\_path=%%'
+        AND setting NOT IN (
+            'search_path=' || quoted, 'search_path=' || quoted || ', pg_temp', 'search_path=' || quoted || ', public'
+        )
+
+    UNION
+    SELECT function.schema_name, function.proname || ': ' || pg_describe_object(refclassid, refobjid, 0)
+    FROM function
+    INNER JOIN pg_depend ON pg_depend.classid = 'pg_proc'::regclass AND pg_depend.objid = function.oid
+    LEFT JOIN pg_class ON refclassid = 'pg_class'::regclass AND pg_class.oid = refobjid
+    LEFT JOIN pg_proc AS called ON refclassid = 'pg_proc'::regclass AND called.oid = refobjid
+    LEFT JOIN pg_type ON refclassid = 'pg_type'::regclass AND pg_type.oid = refobjid
+    WHERE coalesce(pg_class.relnamespace, called.pronamespace, pg_type.typnamespace)
+        NOT IN (function.schema_id, 'pg_catalog'::regnamespace)
+
+    UNION
+    SELECT schema_name, tgname || ': ' || pronamespace::regnamespace || '.' || proname
+    FROM trigger
+    WHERE pronamespace NOT IN (schema_id, 'pg_catalog'::regnamespace)
+
+    UNION
+    SELECT schema.name, own.relname || ': ' || pg_describe_object('pg_class'::regclass, other.oid, 0)
+    FROM schema
+    INNER JOIN pg_class AS own ON own.relnamespace = schema.oid
+    INNER JOIN pg_constraint ON pg_constraint.conrelid = own.oid AND pg_constraint.contype = 'f'
+    INNER JOIN pg_class AS other ON other.oid = pg_constraint.confrelid
+    WHERE other.relnamespace <> own.relnamespace
+
+    UNION
+    SELECT schema.name, own.relname || ': ' || pg_describe_object('pg_class'::regclass, other.oid, 0)
+    FROM schema
+    INNER JOIN pg_class AS own ON own.relnamespace = schema.oid
+    INNER JOIN pg_attrdef ON pg_attrdef.adrelid = own.oid
+    INNER JOIN pg_depend ON pg_depend.classid = 'pg_attrdef'::regclass AND pg_depend.objid = pg_attrdef.oid
+    INNER JOIN pg_class AS other ON refclassid = 'pg_class'::regclass AND other.oid = refobjid
+    WHERE other.relnamespace <> own.relnamespace
+)
+
+SELECT
+    schema.name,
+    ARRAY(
+        SELECT relname::text FROM pg_class
+        WHERE relnamespace = schema.oid AND relkind IN ('r', 'p')
+    ) AS tables,
+    ARRAY(SELECT function.proname::text FROM function WHERE function.schema_name = schema.name) AS functions,
+    coalesce(fingerprint.lines, ''),
+    coalesce(fingerprint.bodies, ''),
+    coalesce(fingerprint.triggers, ''),
+    ARRAY(SELECT what FROM elsewhere WHERE elsewhere.schema_name = schema.name ORDER BY what) AS elsewhere
+FROM schema
+LEFT JOIN fingerprint ON fingerprint.schema_name = schema.name
