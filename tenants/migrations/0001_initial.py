@@ -75,6 +75,14 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="FormerSlug",
+            fields=[
+                ("slug", models.CharField(max_length=50, primary_key=True, serialize=False)),
+                ("organization_id", models.BigIntegerField()),
+                ("given_up_at", models.DateTimeField()),
+            ],
+        ),
+        migrations.CreateModel(
             name="AuditRecord",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -105,4 +113,5 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RunSQL((SQL / "audit.sql").read_text()),
+        migrations.RunSQL((SQL / "former_slugs.sql").read_text()),
     ]
