@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from credit.errors import AlreadyDecided, BalanceLimitExceeded
 from credit.models import Account, CreditRequest, Seller
 from shared.database import call_function, lock_seller
 from shared.errors import NotFound, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
-from shared.services import create_member, reset_member_password, set_membership_active
+from shared.queries import highest_seller_id, seller_id_of_username
+from shared.services import create_member, readmit_member, reset_member_password, set_membership_active
 from shared.tokens import SELLER
 from shared.wakeups import wake_workers
 from tenants.models import Organization
@@ -45,12 +46,23 @@ class Written(Generic[T]):
 def create_seller(*, organization: Organization, name: str, username: str, password: str, email: str = "") -> Seller:
     """A seller with an empty account, and the user who signs in as this seller.
 
+    After an organization's schema was restored from a dump, users in the public schema may have sellers that the schema
+    has lost. Such a user's name brings the lost seller back under the former id; and no new seller gets an id that a
+    lost one's user still has.
+
     Raises:
         InvalidRequest: the name, the username, the password or the email address won't do.
         UsernameTaken: the organization has a user of this name.
     """
     with transaction.atomic():
-        seller = Seller.objects.create(name=name)
+        if lost_id := _lost_seller(organization, username):
+            seller = Seller.objects.create(pk=lost_id, name=name)
+            Account.objects.create(seller=seller)
+            readmit_member(
+                organization_id=organization.pk, seller_id=lost_id, username=username, password=password, email=email
+            )
+            return seller
+        seller = Seller.objects.create(pk=_new_seller_id(organization), name=name)
         Account.objects.create(seller=seller)
         create_member(
             organization_id=organization.pk,
@@ -62,6 +74,31 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
             seller_id=seller.pk,
         )
     return seller
+
+
+def _lost_seller(organization: Organization, username: str) -> int | None:
+    """The id of the seller whom the user of this name signs in as, if this schema has no such seller."""
+    seller_id = seller_id_of_username(organization_id=organization.pk, username=username)
+    if seller_id is None or Seller.objects.filter(pk=seller_id).exists():
+        return None
+    return seller_id
+
+
+def _new_seller_id(organization: Organization) -> int:
+    """The next id, and one that is above those of all sellers whom a user signs in as."""
+    taken = highest_seller_id(organization_id=organization.pk)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence('credit_seller', 'id'))")
+        seller_id: int = cursor.fetchone()[0]
+        if seller_id <= taken:
+            # Of two at once both may move it; neither moves it back.
+            cursor.execute(
+                "SELECT setval(sequence, greatest(%s, nextval(sequence))) "
+                "FROM CAST(pg_get_serial_sequence('credit_seller', 'id') AS regclass) AS sequence",
+                [taken + 1],
+            )
+            seller_id = cursor.fetchone()[0]
+    return seller_id
 
 
 def reset_seller_password(*, organization: Organization, seller_id: int, password: str, state: str) -> None:

@@ -128,6 +128,22 @@ def create_member(
         raise UsernameTaken(f"There is a user {username!r} already.") from None
 
 
+def readmit_member(*, organization_id: int, seller_id: int, username: str, password: str, email: str = "") -> None:
+    """Lets the user who signs in as this seller in again, with another password; what the user had begun is over.
+
+    Raises:
+        InvalidRequest: the password or the email address won't do.
+    """
+    check_credentials(username=username, password=password, email=email)
+    membership = member_of_seller(organization_id=organization_id, seller_id=seller_id)
+    user = membership.user
+    user.set_password(password)
+    user.email, user.is_active = email or user.email, True
+    user.save(update_fields=["password", "email", "is_active"])
+    set_membership_active(organization_id=organization_id, seller_id=seller_id, is_active=False)
+    set_membership_active(organization_id=organization_id, seller_id=seller_id, is_active=True)
+
+
 def set_membership_active(*, organization_id: int, seller_id: int, is_active: bool) -> None:
     """Lets a seller's user sign in, or no longer; withdrawing it also ends the sessions it has."""
     memberships = Membership.objects.filter(organization_id=organization_id, seller_id=seller_id)

@@ -55,6 +55,21 @@ class Domain(DomainMixin):  # type: ignore[misc]
     objects: ClassVar[models.Manager["Domain"]] = models.Manager()
 
 
+class FormerSlug(models.Model):
+    """A slug that an organization had and has no longer. The database keeps it (sql/former_slugs.sql) and lets nobody
+    else have it."""
+
+    slug = models.CharField(max_length=50, primary_key=True)
+    organization_id = models.BigIntegerField()
+    """Whose it was; the organization may be gone."""
+    given_up_at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager["FormerSlug"]] = models.Manager()
+
+    def __str__(self) -> str:
+        return self.slug
+
+
 class AuditRecord(models.Model):
     """Something that was done to an organization. Records are only ever added; the database refuses anything else.
 

@@ -14,6 +14,7 @@ from shared.tokens import ADMIN
 from tenants import audit
 from tenants.audit import COMMAND, Actor
 from tenants.models import AuditRecord, Domain, Organization
+from tenants.queries import is_former_slug
 from tenants.routing import forget_routes
 from tenants.slugs import InvalidSlug, check_slug, schema_name_of
 
@@ -37,7 +38,7 @@ def provision_organization(
 
     Raises:
         InvalidRequest: the slug, the name or the admin's credentials won't do; nothing was made.
-        OrganizationExists: the slug is taken, or its address is.
+        OrganizationExists: the slug is taken, or was another organization's, or its address is taken.
     """
     try:
         check_slug(slug)
@@ -81,9 +82,14 @@ def _reserve(*, slug: str, name: str) -> None:
     The schema belongs to the row: `migrate_schemas` goes through all rows, and stops at one without a schema.
 
     Raises:
-        OrganizationExists: the host leads to another organization; nothing was made.
+        OrganizationExists: the slug was another organization's once, or the host leads to another one; nothing was
+            made.
     """
     with transaction.atomic(), connection.cursor() as cursor:
+        if is_former_slug(slug) and not Organization.objects.filter(slug=slug).exists():
+            raise OrganizationExists(
+                f"{slug!r} was the slug of another organization, and is not given again; choose another one."
+            )
         reserved = Organization(slug=slug, name=name, schema_name=schema_name_of(slug))
         Organization.objects.bulk_create([reserved], ignore_conflicts=True)
         organization = Organization.objects.get(slug=slug)

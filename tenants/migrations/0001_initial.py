@@ -71,6 +71,14 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="FormerSlug",
+            fields=[
+                ("slug", models.CharField(max_length=50, primary_key=True, serialize=False)),
+                ("organization_id", models.BigIntegerField()),
+                ("given_up_at", models.DateTimeField()),
+            ],
+        ),
+        migrations.CreateModel(
             name="AuditRecord",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
