@@ -11,7 +11,7 @@ from credit.models import Account, CreditRequest, Seller
 from shared.database import call_function, lock_seller
 from shared.errors import NotFound, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
-from shared.services import create_member, reset_member_password, set_membership_active
+from shared.services import prepare_member, reset_member_password, save_member, set_membership_active
 from shared.tokens import SELLER
 from shared.wakeups import wake_workers
 from tenants.models import Organization
@@ -49,18 +49,18 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
         InvalidRequest: the name, the username, the password or the email address won't do.
         UsernameTaken: the organization has a user of this name.
     """
+    member = prepare_member(
+        organization_id=organization.pk,
+        slug=organization.slug,
+        role=SELLER,
+        username=username,
+        password=password,
+        email=email,
+    )
     with transaction.atomic():
         seller = Seller.objects.create(name=name)
         Account.objects.create(seller=seller)
-        create_member(
-            organization_id=organization.pk,
-            slug=organization.slug,
-            role=SELLER,
-            username=username,
-            password=password,
-            email=email,
-            seller_id=seller.pk,
-        )
+        save_member(member, seller_id=seller.pk)
     return seller
 
 

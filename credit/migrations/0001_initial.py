@@ -317,6 +317,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.RunSQL((SQL / "uuid7.sql").read_text()),
+        migrations.RunSQL((SQL / "order.sql").read_text()),
         migrations.RunSQL((SQL / "ledger.sql").read_text()),
         migrations.RunSQL((SQL / "webhooks.sql").read_text()),
         migrations.RunSQL((SQL / "credit_requests.sql").read_text()),

@@ -15,6 +15,11 @@ ALTER TABLE recharge_recharge SET (
     autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = 5000, autovacuum_analyze_threshold = 5000
 );
 
+-- See credit/sql/order.sql.
+CREATE TRIGGER recharge_gateway_in_order
+BEFORE INSERT ON recharge_gatewaysettings
+FOR EACH STATEMENT EXECUTE FUNCTION added_in_order();
+
 CREATE FUNCTION recharge_refuse_transition() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path FROM CURRENT

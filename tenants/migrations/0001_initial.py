@@ -105,4 +105,5 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RunSQL((SQL / "audit.sql").read_text()),
+        migrations.RunSQL((SQL / "order.sql").read_text()),
     ]
