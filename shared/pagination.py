@@ -79,7 +79,7 @@ class PageQuery(Query):
     cursor = serializers.CharField(
         required=False,
         help_text="From `next` or `previous` of another page. Or `newest`: an empty page, whose `previous` leads to "
-        "what comes from now on. From there each page has a `previous`, to ask again for what is newer: no row is missed.",
+        "what comes from now on. From there each page has a `previous`, to ask again: no row is missed.",
     )
 
 

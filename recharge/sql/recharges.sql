@@ -298,7 +298,9 @@ BEGIN
         -- A clock may be set back.
         completed_at = CASE
             WHEN p_status IN ('succeeded', 'failed') THEN greatest(clock_timestamp(), created_at)
-        END
+        END,
+        -- What a day's report said must be known afterwards, too: see report.sql.
+        delivered_at = CASE WHEN v_was = 'succeeded' THEN coalesce(delivered_at, completed_at) END
     WHERE id = p_recharge_id
     RETURNING * INTO settled;
     IF p_status NOT IN ('unknown', v_was) AND EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN
