@@ -17,10 +17,11 @@ from credit.permissions import IsActiveSeller, own_seller_id
 from shared.errors import InvalidRequest
 from shared.exports import CSVRenderer, csv_response, pages_of
 from shared.fields import IdParameter, PasswordField, StrictBooleanField, StrictSerializer, StringField, TimeParameter
+from shared.horizon import Horizon, horizon_of
 from shared.idempotency import idempotency_key_of, replayed
 from shared.money import TomansField
 from shared.openapi import IDEMPOTENCY_KEY, REPLAYED
-from shared.pagination import PageQuery, Query, page_of, page_serializer
+from shared.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer, settled
 from shared.parsers import body_of
 from shared.permissions import IsOrganizationAdmin, IsSeller
 from shared.queries import seller_usernames, username_of
@@ -124,7 +125,7 @@ class EntrySerializer(serializers.ModelSerializer[Entry]):
 class EntryFilters(Query):
     seller_id = IdParameter(required=False, help_text="Admins only.")
     kind = serializers.ChoiceField(Entry.Kind.choices, required=False)
-    created_from = TimeParameter(required=False, help_text="This moment or later.")
+    created_from = TimeParameter(required=False, help_text=CREATED_FROM)
     created_to = TimeParameter(required=False, help_text="Before this moment.")
 
 
@@ -147,6 +148,11 @@ def narrow_to_own(request: Request, query: dict[str, Any]) -> dict[str, Any]:
     return filters
 
 
+def horizon_of_list(request: Request, filters: dict[str, Any]) -> Horizon | None:
+    """Up to where a list with these filters is all there, if its rows are written under their sellers' locks."""
+    return horizon_of(organization_id=organization_of(request._request).pk, seller_id=filters.get("seller_id"))
+
+
 class EntriesView(APIView):
     permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
 
@@ -154,7 +160,9 @@ class EntriesView(APIView):
     def get(self, request: Request) -> Response:
         """The statement, newest first: a seller's own, or all sellers' for an admin."""
         query = EntryQuery.read(request)
-        return page_of(request, queries.entries(**narrow_to_own(request, query)), query, EntrySerializer)
+        filters = narrow_to_own(request, query)
+        horizon = horizon_of_list(request, filters)
+        return page_of(request, queries.entries(**filters), query, EntrySerializer, horizon=horizon)
 
 
 class EntriesExportView(APIView):
@@ -166,9 +174,10 @@ class EntriesExportView(APIView):
         """The same as CSV, all of it."""
         filters = narrow_to_own(request, EntryFilters.read(request))
         organization = organization_of(request._request)
+        exported = settled(queries.entries(**filters), filters, horizon_of_list(request, filters))
 
         def rows(**after: Any) -> Any:
-            return queries.entries(**filters).filter(**after)
+            return exported.filter(**after)
 
         return csv_response(
             filename="entries.csv",
@@ -238,8 +247,9 @@ class CreditRequestsView(APIView):
     def get(self, request: Request) -> Response:
         """Credit requests, newest first: a seller's own, or all for an admin."""
         query = CreditRequestQuery.read(request)
-        rows = queries.credit_requests(**narrow_to_own(request, query))
-        return page_of(request, rows, query, CreditRequestSerializer)
+        filters = narrow_to_own(request, query)
+        rows, horizon = queries.credit_requests(**filters), horizon_of_list(request, filters)
+        return page_of(request, rows, query, CreditRequestSerializer, horizon=horizon)
 
     def post(self, request: Request) -> Response:
         """Ask for credit."""

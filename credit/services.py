@@ -12,7 +12,13 @@ from shared.database import call_function, lock_seller
 from shared.errors import NotFound, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
 from shared.queries import highest_seller_id, seller_id_of_username
-from shared.services import create_member, readmit_member, reset_member_password, set_membership_active
+from shared.services import (
+    prepare_member,
+    readmit_member,
+    reset_member_password,
+    save_member,
+    set_membership_active,
+)
 from shared.tokens import SELLER
 from shared.wakeups import wake_workers
 from tenants.models import Organization
@@ -54,6 +60,14 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
         InvalidRequest: the name, the username, the password or the email address won't do.
         UsernameTaken: the organization has a user of this name.
     """
+    member = prepare_member(
+        organization_id=organization.pk,
+        slug=organization.slug,
+        role=SELLER,
+        username=username,
+        password=password,
+        email=email,
+    )
     with transaction.atomic():
         if lost_id := _lost_seller(organization, username):
             seller = Seller.objects.create(pk=lost_id, name=name)
@@ -64,15 +78,7 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
             return seller
         seller = Seller.objects.create(pk=_new_seller_id(organization), name=name)
         Account.objects.create(seller=seller)
-        create_member(
-            organization_id=organization.pk,
-            slug=organization.slug,
-            role=SELLER,
-            username=username,
-            password=password,
-            email=email,
-            seller_id=seller.pk,
-        )
+        save_member(member, seller_id=seller.pk)
     return seller
 
 
@@ -88,16 +94,13 @@ def _new_seller_id(organization: Organization) -> int:
     """The next id, and one that is above those of all sellers whom a user signs in as."""
     taken = highest_seller_id(organization_id=organization.pk)
     with connection.cursor() as cursor:
+        # As the table's own trigger does (sql/order.sql), which would come too late for a number that is taken here.
+        cursor.execute("SELECT pg_advisory_xact_lock(0, ('credit_seller'::regclass::oid::bigint & 2147483647)::integer)")
         cursor.execute("SELECT nextval(pg_get_serial_sequence('credit_seller', 'id'))")
         seller_id: int = cursor.fetchone()[0]
         if seller_id <= taken:
-            # Of two at once both may move it; neither moves it back.
-            cursor.execute(
-                "SELECT setval(sequence, greatest(%s, nextval(sequence))) "
-                "FROM CAST(pg_get_serial_sequence('credit_seller', 'id') AS regclass) AS sequence",
-                [taken + 1],
-            )
-            seller_id = cursor.fetchone()[0]
+            seller_id = taken + 1
+            cursor.execute("SELECT setval(pg_get_serial_sequence('credit_seller', 'id'), %s)", [seller_id])
     return seller_id
 
 

@@ -9,11 +9,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from credit import webhooks
-from credit.api import narrow_to_own
+from credit.api import horizon_of_list, narrow_to_own
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
 from credit.permissions import IsActiveSeller, own_seller_id
 from credit.webhook_urls import LONGEST_URL, UrlRefused, parse_url
 from shared.fields import IdParameter, StrictBooleanField, StrictSerializer, StringField
+from shared.horizon import horizon_of
 from shared.pagination import PageQuery, page_of, page_serializer
 from shared.parsers import body_of
 from shared.permissions import IsOrganizationAdmin
@@ -140,7 +141,9 @@ class WebhooksView(_WebhooksView):
     def get(self, request: Request) -> Response:
         """Webhooks, newest first: a seller's own; for an admin the organization's and all sellers'."""
         query = WebhookQuery.read(request)
-        return page_of(request, webhooks.webhooks(**narrow_to_own(request, query)), query, WebhookSerializer)
+        filters = narrow_to_own(request, query)
+        horizon = horizon_of_list(request, filters)
+        return page_of(request, webhooks.webhooks(**filters), query, WebhookSerializer, horizon=horizon)
 
     @extend_schema(request=NewWebhookSerializer, responses={201: WebhookWithSecretSerializer})
     def post(self, request: Request) -> Response:
@@ -194,7 +197,9 @@ class DeliveriesView(_WebhooksView):
         """What was sent to a webhook, or is to be, newest first, with the attempts and what was answered."""
         query = PageQuery.read(request)
         endpoint = webhooks.webhook_by_id(webhook_id, seller_id=own_seller_id(request))
-        return page_of(request, webhooks.deliveries(endpoint.pk), query, DeliverySerializer)
+        # Also of one seller's endpoint: that a recharge succeeded is written without the seller's lock.
+        horizon = horizon_of(organization_id=organization_of(request._request).pk, table=WebhookMessage._meta.db_table)
+        return page_of(request, webhooks.deliveries(endpoint.pk), query, DeliverySerializer, horizon=horizon)
 
 
 class ResendView(_WebhooksView):

@@ -11,7 +11,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from credit.api import narrow_to_own
+from credit.api import horizon_of_list, narrow_to_own
 from credit.permissions import IsActiveSeller, own_seller_id
 from recharge import queries, services
 from recharge.intake import read_sale
@@ -24,7 +24,7 @@ from shared.fields import IdParameter, StrictBooleanField, StrictSerializer, Str
 from shared.idempotency import LONGEST_KEY, idempotency_key_of, replayed
 from shared.money import TomansField
 from shared.openapi import IDEMPOTENCY_KEY, REPLAYED
-from shared.pagination import PageQuery, Query, page_of, page_serializer
+from shared.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer, settled
 from shared.parsers import body_of
 from shared.permissions import IsOrganizationAdmin, IsSeller
 from shared.phones import PhoneNumberField
@@ -177,7 +177,7 @@ class RechargeFilters(Query):
         [*_LATE, ANY_LATE], required=False, help_text="any: all to which something came after their end."
     )
     seller_id = IdParameter(required=False, help_text="Admins only.")
-    created_from = TimeParameter(required=False, help_text="This moment or later.")
+    created_from = TimeParameter(required=False, help_text=CREATED_FROM)
     created_to = TimeParameter(required=False, help_text="Before this moment.")
 
 
@@ -202,7 +202,9 @@ class RechargesView(APIView):
     def get(self, request: Request) -> Response:
         """Recharges, newest first: a seller's own, or all for an admin."""
         query = RechargeQuery.read(request)
-        return page_of(request, queries.recharges(**narrow_to_own(request, query)), query, RechargeSerializer)
+        filters = narrow_to_own(request, query)
+        horizon = horizon_of_list(request, filters)
+        return page_of(request, queries.recharges(**filters), query, RechargeSerializer, horizon=horizon)
 
     def post(self, request: Request) -> Response:
         """Sell a recharge: debits its amount and records it, or refuses and does neither."""
@@ -300,9 +302,10 @@ class RechargesExportView(APIView):
         """The same as CSV, all of it."""
         filters = narrow_to_own(request, RechargeFilters.read(request))
         organization = organization_of(request._request)
+        exported = settled(queries.recharges(**filters), filters, horizon_of_list(request, filters))
 
         def rows(**after: Any) -> Any:
-            return queries.recharges(**filters).filter(**after)
+            return exported.filter(**after)
 
         return csv_response(
             filename="recharges.csv",

@@ -54,6 +54,9 @@ class Recharge(models.Model):
     """The seller's balance when this was sold, in Tomans."""
     created_at = models.DateTimeField()
     completed_at = models.DateTimeField(null=True)
+    """When it ended; of what came after its end (``late``), when that came."""
+    delivered_at = models.DateTimeField(null=True)
+    """When it was delivered, where ``completed_at`` says something later: when it was charged, or taken back."""
 
     gateway = models.CharField(max_length=50)
     """The name of the gateway that delivers it, as the settings were when it was sold."""

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from recharge import charts, words
-from recharge.reports import MOST_DAYS, Report, Sums, report
+from recharge.reports import MOST_DAYS, Changes, Report, Sums, report
 from shared.consoles import page, show
 from shared.errors import InvalidRequest
 from shared.exports import csv_response
@@ -115,7 +115,8 @@ def chart(request: HttpRequest) -> HttpResponse:
 
 @page(ADMIN)
 def reports_csv(request: HttpRequest) -> HttpResponseBase:
-    """One table, all of it. Days, operators and sellers as the API names them."""
+    """One table, all of it. Days, operators and sellers as the API names them. What changed after the day is a line of
+    its own below; what it adds to each sum makes of it what is so now."""
     by = _by(request)
     first, last = _valid_days(request)
     found = report(first=first, last=last, most_sellers=EVERY_SELLER)
@@ -127,16 +128,22 @@ def reports_csv(request: HttpRequest) -> HttpResponseBase:
     else:
         keyed = [({"seller_id": seller_id, "seller": name}, sums) for seller_id, name, sums in found.sellers]
     keys = {"day": ["day"], "operator": ["operator"], "seller": ["seller_id", "seller"]}[by]
-    lines = [
-        {**key, "succeeded": sums.sold, "amount": sums.amount, "failed": sums.failed, "open": sums.open}
-        for key, sums in keyed
-    ]
+    lines = []
+    for key, sums in keyed:
+        lines.append(key | _figures(sums))
+        if sums.changed:
+            name = keys[-1]
+            lines.append(key | {name: f"{key[name]} (changed after the day)"} | _figures(sums.changed))
     return csv_response(
         filename=f"report-by-{by}.csv",
         columns=[*keys, "succeeded", "amount", "failed", "open"],
         pages=iter([lines]),
         request_id=request_id_of(request),
     )
+
+
+def _figures(sums: Sums | Changes) -> dict[str, int]:
+    return {"succeeded": sums.sold, "amount": sums.amount, "failed": sums.failed, "open": sums.open}
 
 
 def _by(request: HttpRequest) -> str:

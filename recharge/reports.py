@@ -1,4 +1,8 @@
-"""What an organization sold on some days, summed up. Runs on the organization's schema."""
+"""What an organization sold on some days, summed up. Runs on the organization's schema.
+
+A day's sums are those of its end: no later reversal, refund or late charge changes them. What changed since is beside
+them, so that both together are what is so now.
+"""
 
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -15,14 +19,55 @@ _REPORT = (Path(__file__).parent / "sql" / "report.sql").read_text()
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """What became of recharges after the day on which they were sold: how many, and their Tomans."""
+
+    taken_back: int = 0
+    """They had been delivered; the operator took them back, and their sellers have the amount again."""
+    taken_back_amount: int = 0
+    delivered_after_all: int = 0
+    """They had failed; they were delivered after all, and are charged again, or owed."""
+    delivered_after_all_amount: int = 0
+    delivered: int = 0
+    """They were open."""
+    delivered_amount: int = 0
+    refunded: int = 0
+    """They were open, and failed."""
+    refunded_amount: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.taken_back or self.delivered_after_all or self.delivered or self.refunded)
+
+    # What this adds to each of the sums of the day.
+
+    @property
+    def sold(self) -> int:
+        return self.delivered + self.delivered_after_all - self.taken_back
+
+    @property
+    def amount(self) -> int:
+        return self.delivered_amount + self.delivered_after_all_amount - self.taken_back_amount
+
+    @property
+    def failed(self) -> int:
+        return self.refunded + self.taken_back - self.delivered_after_all
+
+    @property
+    def open(self) -> int:
+        return -self.delivered - self.refunded
+
+
+@dataclass(frozen=True, slots=True)
 class Sums:
-    """Recharges that were sold at some time: how many were delivered and their Tomans, how many failed, how many have
-    not ended (pending or unknown)."""
+    """Recharges that were sold on some days, as each was when its day ended: how many were delivered (``sold``) and
+    their Tomans (``amount``), how many had failed, how many had not ended (pending or unknown); all together are those
+    that were accepted. ``changed`` is what became of them after their day."""
 
     sold: int = 0
     amount: int = 0
     failed: int = 0
     open: int = 0
+    changed: Changes = Changes()
 
     @property
     def ended(self) -> int:
@@ -58,7 +103,7 @@ def report(*, first: date, last: date, most_sellers: int) -> Report:
     found = Report(days=dict.fromkeys(days, Sums()), operators={}, sellers=[])
     total = Sums()
     for by_day, by_operator, by_seller, day, operator, seller_id, name, *figures in rows:
-        sums = Sums(*figures)
+        sums = Sums(*figures[:4], Changes(*figures[4:]))
         if by_day:
             found.days[days[day - 1]] = sums
         elif by_operator:

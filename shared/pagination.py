@@ -1,4 +1,8 @@
-"""Keyset pages: newest first, and as cheap at the ten-millionth row as at the first (no OFFSET, no COUNT)."""
+"""Keyset pages: newest first, and as cheap at the ten-millionth row as at the first (no OFFSET, no COUNT).
+
+Who reads a list from time to time for what is new goes on from ``previous``. It never passes a row that is still to
+come: see horizon.py.
+"""
 
 import base64
 import binascii
@@ -16,12 +20,18 @@ from rest_framework.utils.urls import replace_query_param
 
 from shared.errors import InvalidRequest
 from shared.fields import LARGEST_ID
+from shared.horizon import Horizon
 
 M = TypeVar("M", bound=Model)
 
 DEFAULT_LIMIT, LARGEST_LIMIT = 50, 200
 
-_POSITION = re.compile(r"(\w+)([<>])(.+)")  # what a cursor holds: whose list it is of, older or newer, than which row
+NEWEST = "newest"
+"""A cursor in words: where whoever polls begins without reading what is there."""
+
+# What a cursor holds: whose list it is of, what it leads to, and from where. "<": what is older; ">": what is newer;
+# "+": what is newer, for one who polls, and so has a "+" on each page.
+_POSITION = re.compile(r"(\w+)([<>+])(.+)")
 
 
 class LimitParameter(serializers.Field[int, str, int, Any]):
@@ -66,7 +76,23 @@ class PageQuery(Query):
     """What every list takes; a list adds its filters."""
 
     limit = LimitParameter(required=False, help_text="Rows on a page, 1 to 200; default 50.")
-    cursor = serializers.CharField(required=False, help_text="From `next` or `previous` of another page.")
+    cursor = serializers.CharField(
+        required=False,
+        help_text="From `next` or `previous` of another page. Or `newest`: an empty page, whose `previous` leads to "
+        "what comes from now on. From there each page has a `previous`, to ask again: no row is missed.",
+    )
+
+
+CREATED_FROM = (
+    "This moment or later. Rows whose transaction is still open, and what is newer than they, are left for the next "
+    "time: who asks again from the newest row that was shown misses none."
+)
+"""What the parameter of this name does, for the OpenAPI document."""
+
+
+def settled(rows: QuerySet[M], filters: dict[str, Any], horizon: Horizon | None) -> QuerySet[M]:
+    """The rows of an export: without those at the horizon, if it is one ``created_from`` a moment."""
+    return rows.filter(pk__lt=horizon()) if horizon and "created_from" in filters else rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +105,70 @@ class Page(Generic[M]):
 
 
 def page_of_rows(rows: QuerySet[M], *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[M]:
-    """One page of ``rows`` by descending primary key (UUIDv7 or a sequence, so newest first).
+    """One page of ``rows`` by descending primary key (UUIDv7 or a sequence, so newest first), for who reads a page. A
+    cursor with nothing newer leads to the first page.
 
     Raises:
         InvalidRequest: the cursor is not one of ours.
     """
-    newer_than = older_than = None
-    if cursor is not None:
-        newer_than, older_than = _read_cursor(cursor, rows.model)
+    page = polled_page(rows, limit=limit, cursor=cursor)
+    return page if page.rows or cursor is None or page.newer is None else polled_page(rows, limit=limit)
 
-    found: list[M] = []
-    more_newer = older_than is not None
-    if newer_than is not None:
-        found = list(rows.filter(pk__gt=newer_than).order_by("pk")[: limit + 1])
-        more_newer = len(found) > limit
-        found = found[limit - 1 :: -1] if more_newer else found[::-1]
-        more_older = True
-    if not found:  # the first page, a next page, or nothing newer: then the first page
-        if older_than is not None:
-            rows = rows.filter(pk__lt=older_than)
-        found = list(rows.order_by("-pk")[: limit + 1])
-        more_older = len(found) > limit
-        found = found[:limit]
+
+def polled_page(
+    rows: QuerySet[M],
+    *,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str | None = None,
+    horizon: Horizon | None = None,
+    polls: bool = False,
+) -> Page[M]:
+    """The same for a program. Its ``newer`` never passes a row of a transaction that is still open, where ``horizon``
+    says which those are; None: rows appear in the order of their keys. An empty newer page has its cursor again.
+
+    With ``polls`` (or a cursor of one who does), every page has a ``newer``, and rows at the horizon are left for it;
+    else the first page has all rows that are there, and none.
+
+    Raises:
+        InvalidRequest: the cursor is not one of ours.
+    """
+    model = rows.model
+    direction, place = _read_cursor(cursor, model)
+    polls = polls or direction == "+" or cursor == NEWEST
+    newer = "+" if polls else ">"
+    is_newer = direction in (">", "+")
+    bound = horizon() if horizon and (is_newer or direction == "<" or polls) else None
+    if bound is not None and (is_newer or polls):
+        rows = rows.filter(pk__lt=bound)
+
+    if is_newer:
+        found = list(rows.filter(pk__gt=place).order_by("pk")[: limit + 1])
+        is_more = len(found) > limit
+        found = found[limit - 1 :: -1] if is_more else found[::-1]
+        if not found:
+            return Page([], older=_cursor("<", model, _beside(place, 1)), newer=_cursor(direction, model, place))
+        return Page(
+            found,
+            older=_cursor("<", model, found[-1].pk),
+            newer=_cursor(newer, model, found[0].pk) if is_more or polls else None,
+        )
+
+    if cursor == NEWEST:
+        newest = rows.order_by("-pk").values_list("pk", flat=True).first()
+        place = newest if newest is not None else bound or _before_all(model)
+        return Page([], older=_cursor("<", model, _beside(place, 1)), newer=_cursor("+", model, place))
+
+    older = rows if place is None else rows.filter(pk__lt=place)
+    found = list(older.order_by("-pk")[: limit + 1])
+    is_more, found = len(found) > limit, found[:limit]
+    if found:
+        top = found[0].pk if bound is None else min(found[0].pk, bound)
+    else:
+        top = _beside(place, -1) if place is not None else bound or _before_all(model)
     return Page(
         found,
-        older=_cursor("<", found[-1]) if found and more_older else None,
-        newer=_cursor(">", found[0]) if found and more_newer else None,
+        older=_cursor("<", model, found[-1].pk) if is_more else None,
+        newer=_cursor(newer, model, top) if polls or (found and place is not None) else None,
     )
 
 
@@ -114,10 +178,18 @@ def page_of(
     query: dict[str, Any],
     serializer: type[serializers.BaseSerializer[Any]],
     *,
+    horizon: Horizon | None = None,
     context: Callable[[list[M]], dict[str, Any]] = lambda rows: {},
 ) -> Response:
-    """The API's answer with one page of ``rows``: see :func:`page_of_rows`."""
-    page = page_of_rows(rows, limit=query.get("limit", DEFAULT_LIMIT), cursor=query.get("cursor"))
+    """The API's answer with one page of ``rows``: see :func:`polled_page`. Who asks from a moment on (``created_from``)
+    is taken for one who asks again."""
+    page = polled_page(
+        rows,
+        limit=query.get("limit", DEFAULT_LIMIT),
+        cursor=query.get("cursor"),
+        horizon=horizon,
+        polls="created_from" in query,
+    )
     return Response(
         {
             "results": serializer(page.rows, many=True, context=context(page.rows)).data,
@@ -131,28 +203,43 @@ def _link(request: Request, cursor: str | None) -> str | None:
     return replace_query_param(request.build_absolute_uri(), "cursor", cursor) if cursor else None
 
 
-def _cursor(direction: str, row: Model) -> str:
-    position = f"{row._meta.model_name}{direction}{row.pk}"
+def _cursor(direction: str, model: type[Model], place: Any) -> str:
+    position = f"{model._meta.model_name}{direction}{place}"
     return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str, model: type[Model]) -> tuple[Any, Any]:
+def _read_cursor(cursor: str | None, model: type[Model]) -> tuple[str, Any]:
+    """What it leads to, and from where; "" and None: the first page."""
+    if cursor is None or cursor == NEWEST:
+        return "", None
     try:
         position = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
         written = _POSITION.fullmatch(position)
         if written is None or written[1] != model._meta.model_name:
             raise ValueError(position)
         direction, key = written[2], written[3]
-        pk: Any
-        if model._meta.pk.get_internal_type() == "UUIDField":
-            pk = uuid.UUID(key)
-        else:
-            pk = int(key)
-            if not 0 < pk <= LARGEST_ID:
-                raise ValueError(key)
-        return {">": (pk, None), "<": (None, pk)}[direction]
+        if _has_uuids(model):
+            return direction, uuid.UUID(key)
+        if not (0 if direction == "+" else 1) <= int(key) <= LARGEST_ID:
+            raise ValueError(key)
+        return direction, int(key)
     except (binascii.Error, ValueError):
         raise InvalidRequest.of_field("cursor", "invalid", "This is no cursor of this list.") from None
+
+
+def _has_uuids(model: type[Model]) -> bool:
+    return model._meta.pk.get_internal_type() == "UUIDField"
+
+
+def _before_all(model: type[Model]) -> Any:
+    return uuid.UUID(int=0) if _has_uuids(model) else 0
+
+
+def _beside(place: Any, by: int) -> Any:
+    """The key before (-1) or after (1) another, so that what is newer or older than it begins with that one."""
+    if isinstance(place, uuid.UUID):
+        return uuid.UUID(int=min(max(place.int + by, 0), 2**128 - 1))
+    return min(max(place + by, 0), LARGEST_ID)
 
 
 def page_serializer(item: type[serializers.BaseSerializer[Any]]) -> type[serializers.Serializer[Any]]:
@@ -163,7 +250,12 @@ def page_serializer(item: type[serializers.BaseSerializer[Any]]) -> type[seriali
         (serializers.Serializer,),
         {
             "results": item(many=True),
-            "next": serializers.URLField(allow_null=True),
-            "previous": serializers.URLField(allow_null=True),
+            "next": serializers.URLField(allow_null=True, help_text="What is older; null: nothing is."),
+            "previous": serializers.URLField(
+                allow_null=True,
+                help_text="What is newer; null: nothing is known to be. With `created_from`, or begun with "
+                "`cursor=newest`, every page has one, also an empty one: ask it again later for what came since. Rows "
+                "whose transaction is still open, and what is newer than they, are left for that.",
+            ),
         },
     )

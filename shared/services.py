@@ -101,6 +101,38 @@ def create_platform_admin(*, username: str, password: str, email: str = "") -> U
         raise UsernameTaken(f"There is a platform user {username!r} already.") from None
 
 
+def prepare_member(
+    *, organization_id: int, slug: str, role: str, username: str, password: str, email: str = ""
+) -> Membership:
+    """What :func:`save_member` saves. It takes as long as hashing a password does, and writes nothing: call it before a
+    transaction that others wait for.
+
+    Raises:
+        InvalidRequest: the name, the password or the email address won't do.
+    """
+    username = check_credentials(username=username, password=password, email=email)
+    user = User(username=User.normalize_username(f"{slug}/{username}"), email=email)
+    user.set_password(password)
+    return Membership(user=user, organization_id=organization_id, username=username, role=role)
+
+
+def save_member(member: Membership, *, seller_id: int | None = None) -> Membership:
+    """Lets a user who was prepared sign in on the organization's host, as its admin or as one of its sellers.
+
+    Raises:
+        UsernameTaken: this organization has one of this name.
+    """
+    try:
+        with transaction.atomic():
+            member.user.save()
+            member.user = member.user  # takes over the key
+            member.seller_id = seller_id
+            member.save()
+    except IntegrityError:
+        raise UsernameTaken(f"There is a user {member.username!r} already.") from None
+    return member
+
+
 def create_member(
     *,
     organization_id: int,
@@ -111,21 +143,11 @@ def create_member(
     email: str = "",
     seller_id: int | None = None,
 ) -> Membership:
-    """A user who signs in on one organization's host, as its admin or as one of its sellers.
-
-    Raises:
-        InvalidRequest: the name, the password or the email address won't do.
-        UsernameTaken: this organization has one of this name.
-    """
-    username = check_credentials(username=username, password=password, email=email)
-    try:
-        with transaction.atomic():
-            user = User.objects.create_user(f"{slug}/{username}", password, email=email)
-            return Membership.objects.create(
-                user=user, organization_id=organization_id, username=username, role=role, seller_id=seller_id
-            )
-    except IntegrityError:
-        raise UsernameTaken(f"There is a user {username!r} already.") from None
+    """A user who signs in on one organization's host; raises what :func:`prepare_member` and :func:`save_member` do."""
+    prepared = prepare_member(
+        organization_id=organization_id, slug=slug, role=role, username=username, password=password, email=email
+    )
+    return save_member(prepared, seller_id=seller_id)
 
 
 def readmit_member(*, organization_id: int, seller_id: int, username: str, password: str, email: str = "") -> None:

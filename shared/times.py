@@ -13,12 +13,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def from_moment(moment: datetime) -> dict[str, Any]:
     """Filters for rows created at this moment or later."""
-    return {"created_at__gte": moment, "id__gte": UUID(int=_milliseconds(moment) << 80)}
+    return {"created_at__gte": moment, "id__gte": least_id(moment)}
 
 
 def until_moment(moment: datetime) -> dict[str, Any]:
     """Filters for rows created before this moment."""
     return {"created_at__lt": moment, "id__lt": UUID(int=_milliseconds(moment) + 1 << 80)}
+
+
+def least_id(moment: datetime) -> UUID:
+    """What no id of this moment or later is less than; to the millisecond."""
+    return UUID(int=_milliseconds(moment) << 80)
 
 
 def moment_of(row_id: UUID) -> datetime:

@@ -20,18 +20,22 @@ END;
 
 -- Writes one message for each endpoint that wants this event of this seller. p_data is what the API would show of it.
 -- An endpoint that is being deleted (the only thing that takes its row FOR UPDATE) neither gets one nor is waited for.
+--
+-- The moment is taken by the statement that writes, and so with the table held for writing: whoever pages through the
+-- messages looks at that (shared/horizon.py), since not all that happens to a recharge is under its seller's lock.
 CREATE FUNCTION webhook_emit(p_event text, p_seller_id bigint, p_data jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
-DECLARE
-    v_now constant timestamptz := clock_timestamp();
 BEGIN
+    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
     INSERT INTO credit_webhookmessage (
         id, endpoint_id, event, data, status, attempts, due_at, give_up_at, created_at
     )
-    SELECT uuid7_at(v_now), endpoint.id, p_event, p_data, 'pending', 0, v_now, v_now + interval '1 day', v_now
-    FROM credit_webhookendpoint AS endpoint
+    SELECT
+        uuid7_at(clock.now), endpoint.id, p_event, p_data, 'pending', 0, clock.now, clock.now + interval '1 day',
+        clock.now
+    FROM clock CROSS JOIN credit_webhookendpoint AS endpoint
     WHERE endpoint.id IN (SELECT listener.id FROM webhook_listeners(p_seller_id) AS listener)
         AND p_event = ANY (endpoint.events)
     FOR KEY SHARE OF endpoint SKIP LOCKED;

@@ -105,6 +105,7 @@ class Migration(migrations.Migration):
                 ("balance_after", models.BigIntegerField()),
                 ("created_at", models.DateTimeField()),
                 ("completed_at", models.DateTimeField(null=True)),
+                ("delivered_at", models.DateTimeField(null=True)),
                 ("gateway", models.CharField(max_length=50)),
                 (
                     "late",

@@ -16,6 +16,11 @@ ALTER TABLE recharge_recharge SET (
     autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = 5000, autovacuum_analyze_threshold = 5000
 );
 
+-- See credit/sql/order.sql.
+CREATE TRIGGER recharge_gateway_in_order
+BEFORE INSERT ON recharge_gatewaysettings
+FOR EACH STATEMENT EXECUTE FUNCTION added_in_order();
+
 CREATE FUNCTION recharge_refuse_transition() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -294,7 +299,9 @@ BEGIN
         -- A clock may be set back.
         completed_at = CASE
             WHEN p_status IN ('succeeded', 'failed') THEN greatest(clock_timestamp(), created_at)
-        END
+        END,
+        -- What a day's report said must be known afterwards, too: see report.sql.
+        delivered_at = CASE WHEN v_was = 'succeeded' THEN coalesce(delivered_at, completed_at) END
     WHERE id = p_recharge_id
     RETURNING * INTO settled;
     IF p_status NOT IN ('unknown', v_was) AND EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN

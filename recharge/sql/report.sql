@@ -1,10 +1,54 @@
 -- Sums of the recharges of some days, by day, by operator, by seller and of all, in one pass over the part of the table
 -- that they fill: ids sort by time.
 --
+-- Each recharge counts for the day on which it was sold, and as what it was when that day ended: what a day's report said
+-- the next morning it says for ever. What became of it since is summed up beside that.
+--
 -- %(bounds)s are the moments at which the days begin, and that at which the last ends; days are made by whoever asks,
 -- since they begin where the reader is. Of sellers, the %(most_sellers)s with most Tomans.
 
-WITH sums AS (
+WITH recharge AS (
+    SELECT
+        width_bucket(created_at, %(bounds)s::timestamptz[]) AS day,
+        operator,
+        seller_id,
+        amount,
+        status,
+        -- From when and until when it was delivered. What was taken back says when it had been delivered in delivered_at
+        -- (one of an earlier release does not: then it was when it was sold).
+        CASE
+            WHEN status = 'succeeded' THEN coalesce(delivered_at, completed_at)
+            WHEN late = 'reversed' OR delivered_at IS NOT NULL THEN coalesce(delivered_at, created_at)
+        END AS delivered_from,
+        CASE WHEN status = 'failed' AND (late = 'reversed' OR delivered_at IS NOT NULL) THEN completed_at END
+            AS delivered_until,
+        -- When it had failed first. Of what is plain, completed_at says that; else the refund does.
+        CASE
+            WHEN late = '' AND delivered_at IS NULL THEN CASE WHEN status = 'failed' THEN completed_at END
+            ELSE (
+                SELECT refund.created_at FROM credit_entry AS refund
+                WHERE refund.kind = 'refund' AND refund.reference = sold.id
+            )
+        END AS failed_from
+    FROM recharge_recharge AS sold
+    WHERE id >= %(id__gte)s AND id < %(id__lt)s
+        AND created_at >= %(created_at__gte)s AND created_at < %(created_at__lt)s
+),
+
+ended AS (
+    SELECT
+        recharge.*,
+        CASE
+            WHEN delivered_from < day_end AND (delivered_until IS NULL OR delivered_until >= day_end) THEN 'succeeded'
+            WHEN failed_from < day_end OR delivered_until < day_end THEN 'failed'
+            ELSE 'open'
+        END AS was,
+        CASE WHEN status IN ('pending', 'unknown') THEN 'open' ELSE status END AS is_now
+    FROM recharge
+    CROSS JOIN LATERAL (SELECT (%(bounds)s::timestamptz[])[recharge.day + 1] AS day_end) AS day_of
+),
+
+sums AS (
     SELECT
         grouping(day) = 0 AS by_day,
         grouping(operator) = 0 AS by_operator,
@@ -12,21 +56,20 @@ WITH sums AS (
         day,
         operator,
         seller_id,
-        count(*) FILTER (WHERE status = 'succeeded') AS sold,
-        coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0)::bigint AS amount,
-        count(*) FILTER (WHERE status = 'failed') AS failed,
-        count(*) FILTER (WHERE status IN ('pending', 'unknown')) AS open
-    FROM (
-        SELECT
-            width_bucket(created_at, %(bounds)s::timestamptz[]) AS day,
-            operator,
-            seller_id,
-            status,
-            amount
-        FROM recharge_recharge
-        WHERE id >= %(id__gte)s AND id < %(id__lt)s
-            AND created_at >= %(created_at__gte)s AND created_at < %(created_at__lt)s
-    ) AS recharge
+        count(*) FILTER (WHERE was = 'succeeded') AS sold,
+        coalesce(sum(amount) FILTER (WHERE was = 'succeeded'), 0)::bigint AS amount,
+        count(*) FILTER (WHERE was = 'failed') AS failed,
+        count(*) FILTER (WHERE was = 'open') AS open,
+        count(*) FILTER (WHERE was = 'succeeded' AND is_now = 'failed') AS taken_back,
+        coalesce(sum(amount) FILTER (WHERE was = 'succeeded' AND is_now = 'failed'), 0)::bigint AS taken_back_amount,
+        count(*) FILTER (WHERE was = 'failed' AND is_now = 'succeeded') AS delivered_after_all,
+        coalesce(sum(amount) FILTER (WHERE was = 'failed' AND is_now = 'succeeded'), 0)::bigint
+            AS delivered_after_all_amount,
+        count(*) FILTER (WHERE was = 'open' AND is_now = 'succeeded') AS delivered,
+        coalesce(sum(amount) FILTER (WHERE was = 'open' AND is_now = 'succeeded'), 0)::bigint AS delivered_amount,
+        count(*) FILTER (WHERE was = 'open' AND is_now = 'failed') AS refunded,
+        coalesce(sum(amount) FILTER (WHERE was = 'open' AND is_now = 'failed'), 0)::bigint AS refunded_amount
+    FROM ended
     GROUP BY GROUPING SETS ((), (day), (operator), (seller_id))
 ),
 
@@ -36,7 +79,9 @@ ranked AS (
 )
 
 SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.operator, ranked.seller_id, seller.name,
-    ranked.sold, ranked.amount, ranked.failed, ranked.open
+    ranked.sold, ranked.amount, ranked.failed, ranked.open,
+    ranked.taken_back, ranked.taken_back_amount, ranked.delivered_after_all, ranked.delivered_after_all_amount,
+    ranked.delivered, ranked.delivered_amount, ranked.refunded, ranked.refunded_amount
 FROM ranked
 LEFT JOIN credit_seller AS seller ON seller.id = ranked.seller_id
 WHERE NOT ranked.by_seller OR ranked.place <= %(most_sellers)s

@@ -69,8 +69,11 @@ def write_recharge(organization: Organization, moment: datetime, status: str = "
         )
         cursor.execute(sql.SQL("ALTER TABLE {}.credit_entry ENABLE TRIGGER credit_entry_append_only").format(schema))
         cursor.execute(
-            sql.SQL("UPDATE {}.recharge_recharge SET id = %s, created_at = %s WHERE id = %s").format(schema),
-            [str(moved), moment, str(recharge_id)],
+            sql.SQL(
+                "UPDATE {}.recharge_recharge SET id = %s, created_at = %s,"
+                " completed_at = CASE WHEN completed_at IS NOT NULL THEN %s END WHERE id = %s"
+            ).format(schema),
+            [str(moved), moment, moment, str(recharge_id)],
         )
 
 

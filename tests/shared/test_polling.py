@@ -1,0 +1,380 @@
+"""Polling a list for what is new: whatever is still being written while somebody looks is not missed for ever."""
+
+import csv
+import io
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import psycopg2
+import pytest
+from django.db import connection
+from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from psycopg2 import sql
+
+from credit.models import Seller
+from credit.services import create_seller
+from credit.webhooks import create_webhook
+from recharge.models import GatewaySettings
+from recharge.settings_services import create_gateway
+from shared.horizon import horizon_of
+from shared.pagination import NEWEST, polled_page
+from tenants import models
+from tenants.audit import COMMAND, record
+from tests.bad_input import table
+from tests.http import Client
+from tests.locks import advisory_locks, sell_pending
+from tests.world import Organization, Person, World, database_url, give_credit
+
+
+@contextmanager
+def open_transaction(organization: Organization, statement: str, *arguments: Any) -> Iterator[None]:
+    """What this statement writes is committed at the end of the block, and not before."""
+    writer = psycopg2.connect(database_url())
+    try:
+        with writer.cursor() as cursor:
+            cursor.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(organization.row.schema_name)))
+            cursor.execute(statement, arguments)
+        yield
+        writer.commit()
+    finally:
+        writer.close()
+
+
+Writing = Callable[[Organization, Person], Any]
+
+
+def selling(acme: Organization, seller: Person) -> Any:
+    key = uuid.uuid4().hex
+    return open_transaction(
+        acme,
+        "SELECT recharge_sell(%s, %s, %s, '+989121234567', 'mci', 1000, false)",
+        *(acme.row.pk, seller.id, key),
+    )
+
+
+def selling_in_bulk(acme: Organization, seller: Person) -> Any:
+    keys = [uuid.uuid4().hex for _ in range(20)]
+    return open_transaction(
+        acme,
+        "SELECT count(*) FROM recharge_sell_bulk(%s, %s, %s, %s, %s, %s, %s, false, false)",
+        *(acme.row.pk, seller.id, keys, ["+989121234567"] * 20, ["mci"] * 20, [100] * 20, [False] * 20),
+    )
+
+
+def asking(acme: Organization, seller: Person) -> Any:
+    return open_transaction(
+        acme,
+        "SELECT credit_request_create(%s, %s, %s, 1000, '')",
+        *(acme.row.pk, seller.id, uuid.uuid4().hex),
+    )
+
+
+def settling(acme: Organization, seller: Person) -> Any:
+    """The worker records that a recharge was delivered: a message is written, and no seller's lock is held."""
+    recharge_id = sell_pending(acme.row, seller.id, 500)
+    return open_transaction(acme, "SELECT recharge_settle(%s, %s, 'succeeded', '')", acme.row.pk, str(recharge_id))
+
+
+def adding_a_webhook(acme: Organization, seller: Person) -> Any:
+    return open_transaction(
+        acme,
+        """
+        SELECT seller_lock(%s, %s);
+        INSERT INTO credit_webhookendpoint (id, seller_id, url, events, secret, previous_secret, disabled, created_at)
+        SELECT uuid7_at(now), %s, 'https://hooks.example.com', '{recharge.failed}', '', '', '', now
+        FROM clock_timestamp() AS now
+        """,
+        *(acme.row.pk, seller.id, seller.id),
+    )
+
+
+LISTS = table(
+    ("recharges, a sale", "/recharges", selling),
+    ("recharges, a bulk call", "/recharges", selling_in_bulk),
+    ("entries, a sale", "/entries", selling),
+    ("entries, a bulk call", "/entries?kind=recharge", selling_in_bulk),
+    ("credit requests", "/credit-requests", asking),
+    ("webhooks", "/webhooks", adding_a_webhook),
+    ("deliveries of the organization, a sale", "deliveries", selling),
+    ("deliveries of the organization, a settlement", "deliveries", settling),
+)
+
+
+@pytest.fixture
+def owner(acme: Organization) -> Client:
+    """An admin of acme, whose two sellers have credit."""
+    for seller in (acme.member, acme.neighbour):
+        give_credit(acme.row, seller.id, 100_000)
+    return acme.owner.client
+
+
+def path_of(acme: Organization, path: str) -> str:
+    """A list's path; of deliveries, those of an endpoint that is told of all that succeeds."""
+    if path != "deliveries":
+        return path
+    with acme.context:
+        endpoint, _ = create_webhook(
+            organization=acme.row, seller_id=None, url="https://all.example.com", events=["recharge.succeeded"]
+        )
+    sell_pending(acme.row, acme.member.id)  # so that what sells through the sandbox is set up
+    return f"/webhooks/{endpoint.pk}/deliveries"
+
+
+def with_query(path: str, **query: Any) -> str:
+    return f"{path}{'&' if '?' in path else '?'}{urlencode(query)}"
+
+
+def identity(row: dict[str, Any]) -> Any:
+    return row.get("id") or (row["seller_id"], row["number"])
+
+
+def follow(client: Client, link: str) -> dict[str, Any]:
+    target = urlsplit(link)
+    page: dict[str, Any] = client.get(f"{target.path}?{target.query}").json
+    return page
+
+
+def poll(client: Client, link: str) -> tuple[list[Any], str]:
+    """All that a link leads to now, the oldest first, and the link to go on from."""
+    seen: list[Any] = []
+    while (page := follow(client, link))["results"]:
+        seen += [identity(row) for row in reversed(page["results"])]
+        link = page["previous"]
+    assert page["previous"] == link, "an empty page has its place to come back to"
+    return seen, link
+
+
+def all_of(client: Client, path: str) -> list[Any]:
+    """What a list holds, the oldest first."""
+    rows = []
+    page = client.get(with_query(path, limit=7)).json
+    while True:
+        rows += [identity(row) for row in page["results"]]
+        if not page["next"]:
+            return rows[::-1]
+        page = follow(client, page["next"])
+
+
+@pytest.mark.parametrize(("path", "writing"), LISTS)
+def test_who_polls_from_the_newest_row_misses_nothing(
+    acme: Organization, owner: Client, path: str, writing: Writing
+) -> None:
+    path = path_of(acme, path)
+    before = all_of(owner, path)
+    page = owner.get(with_query(path, cursor="newest", limit=3)).json
+    assert page["results"] == []
+    seen, link = poll(owner, page["previous"])
+    assert seen == []
+    with writing(acme, acme.member):  # its moments are taken, its rows are not there yet
+        with writing(acme, acme.neighbour):
+            pass  # later, and there
+        assert len(all_of(owner, path)) > len(before), "who looks at the first page sees what is there"
+        early, link = poll(owner, link)
+        seen += early
+    late, link = poll(owner, link)
+    seen += late
+    assert before + seen == all_of(owner, path)
+    assert len(seen) == len(set(seen)) >= 2
+
+
+@pytest.mark.parametrize(("path", "writing"), [one for one in LISTS if one.values[0][:5] in ("/rech", "/entr")])
+def test_who_polls_from_the_newest_moment_misses_nothing(
+    acme: Organization, owner: Client, path: str, writing: Writing
+) -> None:
+    since = timezone.now().isoformat()
+
+    def asked(since: str) -> list[dict[str, Any]]:
+        rows = []
+        page = owner.get(with_query(path, created_from=since, limit=7)).json
+        while True:
+            rows += page["results"]
+            if not page["next"]:
+                return rows[::-1]
+            page = follow(owner, page["next"])
+
+    assert asked(since) == []
+    seen = []
+    with writing(acme, acme.member):
+        with writing(acme, acme.neighbour):
+            pass
+        seen += asked(since)
+        since = seen[-1]["created_at"] if seen else since
+    seen += [row for row in asked(since) if row not in seen]
+    assert [identity(row) for row in seen] == [identity(row) for row in asked("2020-01-01T00:00:00Z")][-len(seen) :]
+    assert {row["seller_id"] for row in seen} == {acme.member.id, acme.neighbour.id}
+
+
+@pytest.mark.parametrize("path", ["/recharges", "/entries"])
+def test_who_polls_an_export_from_the_newest_moment_misses_nothing(
+    acme: Organization, owner: Client, path: str
+) -> None:
+    since = timezone.now().isoformat()
+
+    def asked(since: str) -> list[dict[str, str]]:
+        written = owner.get(f"{path}.csv?created_from={quote(since)}").body.decode()
+        return list(csv.DictReader(io.StringIO(written)))[::-1]
+
+    seen = []
+    with selling_in_bulk(acme, acme.member):
+        with selling(acme, acme.neighbour):
+            pass
+        assert len(list(csv.reader(io.StringIO(owner.get(f"{path}.csv").body.decode())))) > 1, "all that is there"
+        seen += asked(since)
+        since = seen[-1]["created_at"] if seen else since
+    seen += [row for row in asked(since) if row not in seen]
+    assert {row["seller_id"] for row in seen} == {str(acme.member.id), str(acme.neighbour.id)}
+    assert len(seen) == 21
+
+
+def test_a_list_from_a_moment_on_has_a_place_to_go_on_from_on_every_page(acme: Organization, owner: Client) -> None:
+    page = owner.get(with_query("/recharges", created_from=timezone.now().isoformat(), limit=2)).json
+    assert (page["results"], page["next"]) == ([], None)
+    seen, link = poll(owner, page["previous"])
+    sold = [acme.member.sell(amount).json["id"] for amount in range(1, 6)]
+    more, link = poll(owner, link)
+    assert seen + more == sold
+    assert poll(owner, link) == ([], link)
+
+
+def test_a_cursor_from_an_older_page_does_not_pass_an_open_transaction(acme: Organization, owner: Client) -> None:
+    """The first page shows what is there; who walks from it, and back, finds what came between."""
+    with selling(acme, acme.member):
+        sold = [acme.neighbour.sell(amount).json["id"] for amount in range(1, 5)]
+        first = owner.get("/recharges?limit=2").json
+        assert [row["id"] for row in first["results"]] == sold[:1:-1]
+        second = follow(owner, first["next"])
+        assert [row["id"] for row in second["results"]] == sold[1::-1]
+        assert follow(owner, second["previous"])["results"] == []
+    back, link = [], second["previous"]
+    while link:
+        page = follow(owner, link)
+        back += [row["id"] for row in reversed(page["results"])]
+        link = page["previous"]
+    assert len(back) == 5
+    assert set(back) > set(sold)
+
+
+def test_an_open_transaction_of_another_organization_holds_nobody_up(
+    acme: Organization, globex: Organization, owner: Client
+) -> None:
+    give_credit(globex.row, globex.member.id, 1000)
+    link = owner.get("/recharges?cursor=newest").json["previous"]
+    with selling(globex, globex.member):
+        sold = acme.member.sell(1000).json["id"]
+        assert poll(owner, link)[0] == [sold]
+
+
+def test_a_sellers_own_lists_cost_no_further_query(acme: Organization, owner: Client) -> None:
+    """They are in order already."""
+    assert horizon_of(organization_id=acme.row.pk, seller_id=acme.member.id) is None
+    link = acme.member.client.get(with_query("/recharges", created_from=timezone.now().isoformat())).json["previous"]
+    with selling(acme, acme.neighbour):
+        sold = acme.member.sell(1000).json["id"]
+        assert poll(acme.member.client, link)[0] == [sold]
+
+
+def test_a_horizon_is_one_query(acme: Organization) -> None:
+    ask = horizon_of(organization_id=acme.row.pk)
+    assert ask is not None
+    with acme.context, CaptureQueriesContext(connection) as captured:
+        ask()
+    assert len([one for one in captured if not one["sql"].upper().startswith("SET SEARCH_PATH")]) == 1
+
+
+# --- Lists whose keys are of a sequence -------------------------------------------------------------------------------
+
+
+def add_seller(world: World) -> None:
+    acme = world.acme
+    with acme.context:
+        create_seller(organization=acme.row, name="later", username="later", password="correct horse battery")
+
+
+def add_gateway(world: World) -> None:
+    with world.acme.context:
+        create_gateway(
+            organization=world.acme.row,
+            by="owner",
+            name="later",
+            kind="simulator",
+        )
+
+
+def add_organization(world: World) -> None:
+    models.Organization.objects.create(slug="later", name="later", schema_name="org_later")
+
+
+def add_record(world: World) -> None:
+    record(by=COMMAND, action=models.AuditRecord.Action.SUSPENDED, organization="later")
+
+
+NUMBERED = table(
+    (
+        "sellers",
+        Seller,
+        add_seller,
+        "WITH seller AS ("
+        "INSERT INTO credit_seller (name, is_active, created_at) VALUES ('earlier', true, now()) RETURNING id)"
+        " INSERT INTO credit_account (seller_id, balance, last_number) SELECT id, 0, 0 FROM seller",
+    ),
+    (
+        "gateways",
+        GatewaySettings,
+        add_gateway,
+        "INSERT INTO recharge_gatewaysettings (name, kind, url, key_id, secret, connect_timeout_ms, read_timeout_ms)"
+        " VALUES ('earlier', 'simulator', '', '', '', 100, 100)",
+    ),
+    (
+        "organizations",
+        models.Organization,
+        add_organization,
+        "INSERT INTO public.tenants_organization (slug, name, schema_name, status, created_at)"
+        " VALUES ('earlier', 'earlier', 'org_earlier', 'provisioning', now())",
+    ),
+    (
+        "the audit log",
+        models.AuditRecord,
+        add_record,
+        "INSERT INTO public.tenants_auditrecord"
+        " (action, organization, username, detail, address, request_id, created_at)"
+        " VALUES ('suspended', 'earlier', '', '', '', '', now())",
+    ),
+)
+
+
+@pytest.mark.parametrize(("model", "add", "insert"), NUMBERED)
+def test_rows_with_a_number_appear_in_the_order_of_their_numbers(
+    world: World, model: type[Model], add: Callable[[World], None], insert: str
+) -> None:
+    """The one that is added later waits for the earlier one."""
+
+    def shown(cursor: str) -> list[str]:
+        with world.acme.context:
+            page = polled_page(model._default_manager.all(), cursor=cursor)
+        return [getattr(row, "name", "") or row.organization for row in reversed(page.rows)]
+
+    with world.acme.context:
+        start = polled_page(model._default_manager.all(), cursor=NEWEST).newer
+    assert start is not None
+    with ThreadPoolExecutor(1) as pool:
+        with open_transaction(world.acme, insert):
+            adding = pool.submit(in_its_own_connection, partial(add, world))
+            while not (adding.done() or any(not granted for *_, granted in advisory_locks())):
+                assert not adding.done()
+            assert shown(start) == []
+        adding.result(30)
+    assert shown(start) == ["earlier", "later"]
+
+
+def in_its_own_connection(call: Callable[[], None]) -> None:
+    try:
+        call()
+    finally:
+        connection.close()
