@@ -246,6 +246,8 @@ SIMPLE_JWT = {
     "ALGORITHM": "HS256",
     "SIGNING_KEY": SECRET_KEY,
     "ISSUER": BASE_DOMAIN,
+    # Seconds: machines' clocks are seldom further apart. For iat and nbf alone: see shared/tokens.py.
+    "LEEWAY": 5,
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
     "USER_ID_CLAIM": "sub",

@@ -185,7 +185,6 @@ def password(request: HttpRequest) -> HttpResponse:
             add_problem(form, problem)
         else:
             update_session_auth_hash(request, account.user)
-            request.session["realm"] = realm_of(request).slug or ""
             return done(request, _("Your password is changed; other sessions have ended."), "password")
     return show(request, "shared/password.html", {"form": form}, status=status_of_form(form))
 

@@ -27,7 +27,7 @@ from shared.errors import (
 )
 from shared.models import Membership, RefreshFamily, User
 from shared.realm import Realm
-from shared.tokens import PLATFORM_ADMIN, SELLER, AccessToken, RefreshToken, read_token
+from shared.tokens import PLATFORM_ADMIN, SELLER, AccessToken, RefreshToken, name_realm, password_mark, read_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,14 +298,16 @@ def _family_id(token: Token) -> int:
 
 def _pair(realm: Realm, account: Account, family_id: int, refresh: RefreshToken) -> TokenPair:
     refresh["sub"] = str(account.user.pk)
-    refresh["org"] = realm.slug
+    name_realm(refresh, realm)
     refresh["family"] = family_id
     refresh["password"] = account.user.get_session_auth_hash()
     access = AccessToken()
     access["sub"] = str(account.user.pk)
-    access["org"] = realm.slug
+    name_realm(access, realm)
     access["role"] = account.role
     access["seller_id"] = account.seller_id
+    access["family"] = family_id
+    access["password"] = password_mark(account.user)
     return TokenPair(str(access), str(refresh), int(AccessToken.lifetime.total_seconds()))
 
 
