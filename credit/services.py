@@ -11,6 +11,7 @@ from credit.models import Account, CreditRequest, Seller
 from shared.database import call_function, lock_seller
 from shared.errors import NotFound, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
+from shared.realm import Realm
 from shared.services import create_member, reset_member_password, set_membership_active
 from shared.tokens import SELLER
 from shared.wakeups import wake_workers
@@ -64,18 +65,22 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
     return seller
 
 
-def reset_seller_password(*, organization: Organization, seller_id: int, password: str, state: str) -> None:
+def reset_seller_password(
+    *, organization: Organization, seller_id: int, password: str, state: str, address: str = ""
+) -> None:
     """A new password for the user who signs in as this seller, whose sessions and refresh tokens all end by that.
 
     ``state`` is what :func:`shared.services.password_state` said when the admin was asked for it. The same again
-    changes nothing.
+    changes nothing. ``address`` is the client's.
 
     Raises:
         NotFound: there is no such seller.
         PasswordChanged: it was changed meanwhile, to something else; nothing was done.
         InvalidRequest: the password won't do.
+        Throttled: it was changed meanwhile, and too often asked whether to this.
     """
-    reset_member_password(organization_id=organization.pk, seller_id=seller_id, password=password, state=state)
+    realm = Realm(organization.pk, organization.slug)
+    reset_member_password(realm=realm, seller_id=seller_id, password=password, state=state, address=address)
 
 
 def update_seller(

@@ -234,7 +234,7 @@ SILENCED_SYSTEM_CHECKS = [
 
 AUTH_USER_MODEL = "shared.User"
 AUTHENTICATION_BACKENDS = ["shared.sessions.RealmBackend"]
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["shared.hashing.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},

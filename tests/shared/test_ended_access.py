@@ -3,12 +3,18 @@ makes anyway; and nothing of an organization is good for another one that got it
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from django.test import RequestFactory
+from django.utils import timezone
+from rest_framework.request import Request
 
-from shared.models import RefreshFamily, User
+from shared.models import Membership, RefreshFamily, User
 from shared.realm import PLATFORM, Realm
 from shared.services import TokenPair, set_membership_active, sign_in
+from shared.session_store import SessionStore
+from shared.tokens import RealmJWTAuthentication, remembered_principal
 from tests.http import Answer, Client
 from tests.tenants.forgery import claims_of, signed
 from tests.visitor import Visitor, session_of
@@ -134,11 +140,6 @@ def test_a_token_of_an_organization_that_had_the_slug_before_is_no_token(
 
 
 def test_a_remembered_token_is_remembered_for_its_organization_and_not_for_its_slug(acme: Organization) -> None:
-    from django.test import RequestFactory
-    from rest_framework.request import Request
-
-    from shared.tokens import RealmJWTAuthentication, remembered_principal
-
     authorization = f"Bearer {acme.member.client.token}"
     request = RequestFactory().get("/", headers={"Authorization": authorization})
     realm = request.realm = Realm(acme.row.pk, "acme")  # type: ignore[attr-defined]
@@ -148,8 +149,6 @@ def test_a_remembered_token_is_remembered_for_its_organization_and_not_for_its_s
 
 
 def test_a_session_of_an_organization_that_had_the_slug_before_is_nobodys(acme: Organization) -> None:
-    from shared.session_store import SessionStore
-
     key = session_of(acme.owner)
     visitor = Visitor(acme.anyone)
     visitor.cookies["sessionid"] = key
@@ -164,12 +163,6 @@ def test_a_session_of_an_organization_that_had_the_slug_before_is_nobodys(acme: 
 
 def test_a_session_that_began_at_the_same_moment_as_a_withdrawal_needs_no_clocks_that_agree(acme: Organization) -> None:
     """Withdrawn by a machine whose clock is ahead, and given back: who signs in now is in."""
-    from datetime import timedelta
-
-    from django.utils import timezone
-
-    from shared.models import Membership
-
     for is_active in (False, True):
         set_membership_active(organization_id=acme.row.pk, seller_id=acme.member.id, is_active=is_active)
     Membership.objects.filter(user=acme.member.user).update(withdrawn_at=timezone.now() + timedelta(seconds=30))
