@@ -1,5 +1,6 @@
 """Access tokens: how they are read from the header, and that reading them asks the database nothing."""
 
+import time
 from contextlib import suppress
 
 import pytest
@@ -76,6 +77,28 @@ def test_each_kind_of_token_is_good_for_its_own_purpose_only(token: str) -> None
         read_token(AccessToken, str(refresh), ACME)
     with pytest.raises(TokenInvalid):
         read_token(RefreshToken, token, ACME)
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+@pytest.mark.parametrize("kind", [AccessToken, RefreshToken])
+def test_a_token_of_a_machine_whose_clock_is_ahead_is_good(claim: str, kind: type[AccessToken | RefreshToken]) -> None:
+    token = kind()
+    name_realm(token, ACME)
+    claims = claims_of(str(token))
+    for ahead in (2, 4):
+        raw = signed(claims | {claim: int(time.time()) + ahead})
+        assert read_token(kind, raw, ACME)["jti"] == claims["jti"]
+    with pytest.raises(TokenInvalid):
+        read_token(kind, signed(claims | {claim: int(time.time()) + 60}), ACME)
+
+
+@pytest.mark.parametrize("kind", [AccessToken, RefreshToken])
+def test_a_token_that_has_expired_has_no_leeway(kind: type[AccessToken | RefreshToken]) -> None:
+    token = kind()
+    name_realm(token, ACME)
+    for since in (0, 1, 4):
+        with pytest.raises(TokenExpired):
+            read_token(kind, signed(claims_of(str(token)) | {"exp": int(time.time()) - since}), ACME)
 
 
 @pytest.mark.parametrize(
