@@ -17,6 +17,7 @@ from shared.consoles import FORM, add_problem, done, not_done, page, show, statu
 from shared.database import SellerBusy
 from shared.errors import PasswordChanged, Problem
 from shared.forms import AS_WRITTEN, FilterForm, Form, TextField, TextInput
+from shared.lockout import client_address
 from shared.pagination import page_of_rows
 from shared.queries import seller_ids_by_username, seller_usernames
 from shared.services import member_of_seller, password_state, suggest_password
@@ -165,7 +166,9 @@ def reset_seller_password(request: HttpRequest, seller_id: int) -> HttpResponse:
     form = NewPasswordForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
-            services.reset_seller_password(organization=organization, seller_id=seller_id, **form.cleaned_data)
+            services.reset_seller_password(
+                organization=organization, seller_id=seller_id, address=client_address(request), **form.cleaned_data
+            )
         except PasswordChanged as problem:
             return not_done(request, problem, "seller", seller_id)
         except Problem as problem:

@@ -12,6 +12,7 @@ from shared.database import call_function, lock_seller
 from shared.errors import NotFound, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
 from shared.queries import highest_seller_id, seller_id_of_username
+from shared.realm import Realm
 from shared.services import (
     prepare_member,
     readmit_member,
@@ -95,7 +96,9 @@ def _new_seller_id(organization: Organization) -> int:
     taken = highest_seller_id(organization_id=organization.pk)
     with connection.cursor() as cursor:
         # As the table's own trigger does (sql/order.sql), which would come too late for a number that is taken here.
-        cursor.execute("SELECT pg_advisory_xact_lock(0, ('credit_seller'::regclass::oid::bigint & 2147483647)::integer)")
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(0, ('credit_seller'::regclass::oid::bigint & 2147483647)::integer)"
+        )
         cursor.execute("SELECT nextval(pg_get_serial_sequence('credit_seller', 'id'))")
         seller_id: int = cursor.fetchone()[0]
         if seller_id <= taken:
@@ -104,18 +107,22 @@ def _new_seller_id(organization: Organization) -> int:
     return seller_id
 
 
-def reset_seller_password(*, organization: Organization, seller_id: int, password: str, state: str) -> None:
+def reset_seller_password(
+    *, organization: Organization, seller_id: int, password: str, state: str, address: str = ""
+) -> None:
     """A new password for the user who signs in as this seller, whose sessions and refresh tokens all end by that.
 
     ``state`` is what :func:`shared.services.password_state` said when the admin was asked for it. The same again
-    changes nothing.
+    changes nothing. ``address`` is the client's.
 
     Raises:
         NotFound: there is no such seller.
         PasswordChanged: it was changed meanwhile, to something else; nothing was done.
         InvalidRequest: the password won't do.
+        Throttled: it was changed meanwhile, and too often asked whether to this.
     """
-    reset_member_password(organization_id=organization.pk, seller_id=seller_id, password=password, state=state)
+    realm = Realm(organization.pk, organization.slug)
+    reset_member_password(realm=realm, seller_id=seller_id, password=password, state=state, address=address)
 
 
 def update_seller(

@@ -1,14 +1,27 @@
 """Django's admin site: on the platform's host only (see the URL maps), for platform admins only."""
 
+from functools import partial
+from typing import Any
+
 import structlog
 from django.contrib import admin
-from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.views import PasswordChangeView
+from django.core.exceptions import ValidationError
 from django.db.models.signals import post_save
 from django.dispatch import receiver
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
 
+from shared import services
+from shared.consoles import signed_in
+from shared.errors import InvalidRequest, Problem
+from shared.lockout import client_address
+from shared.messages import field_message_for, message_for
+from shared.models import User
+from shared.realm import realm_of
 from tenants.audit import Actor, record
 from tenants.models import AuditRecord
 
@@ -30,11 +43,53 @@ class PlatformSignInForm(AdminAuthenticationForm):
         pass
 
 
+class PlatformPasswordForm(AdminPasswordChangeForm):
+    """Django's form for one's own password; the one of now is looked at as at every other door."""
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        given: str = self.cleaned_data["old_password"]
+        try:
+            services.check_password_of(
+                signed_in(self.request),
+                realm=realm_of(self.request),
+                given=given,
+                address=client_address(self.request),
+                field="old_password",
+            )
+        except InvalidRequest as problem:
+            raise ValidationError(field_message_for(problem.members["errors"][0])) from None
+        except Problem as problem:
+            raise ValidationError(message_for(problem)) from None
+        return given
+
+    def save(self, commit: bool = True) -> User:
+        user = signed_in(self.request).user
+        services.change_password(user=user, new=self.cleaned_data["new_password1"])
+        return user
+
+
 class PlatformAdminSite(admin.AdminSite):
     site_header = "Recharge platform"
     site_title = "Recharge platform"
     index_title = "Platform"
     login_form = PlatformSignInForm
+
+    def password_change(  # type: ignore[override] # a redirect is no template
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        """As Django's, with our form."""
+        request.current_app = self.name  # what Django's own sets, for its templates
+        view = PasswordChangeView.as_view(
+            form_class=partial(PlatformPasswordForm, request=request),
+            success_url=reverse("admin:password_change_done", current_app=self.name),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        response: HttpResponseBase = view(request)
+        return response
 
     def has_permission(self, request: HttpRequest) -> bool:
         user = request.user

@@ -131,25 +131,28 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 WSGI_APPLICATION = "saas.wsgi.application"
 MIDDLEWARE = [
     "shared.requests.RequestMiddleware",
+    # What makes headers stands before all that answers, so that every answer has them: errors, too.
+    "shared.headers.HeadersMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
     "shared.errors.ProblemMiddleware",
     "saas.health.HealthMiddleware",
     "tenants.routing.RoutingMiddleware",
-    "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "shared.sessions.RealmAuthenticationMiddleware",
-    "csp.middleware.CSPMiddleware",
     "shared.preferences.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 # Below /api/ nobody has a session and nothing is a file: see saas/wsgi.py.
 API_MIDDLEWARE = [
     "shared.requests.RequestMiddleware",
-    "tenants.routing.RoutingMiddleware",
+    "shared.headers.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "tenants.routing.RoutingMiddleware",
 ]
 TEMPLATES = [
     {
@@ -171,8 +174,9 @@ CACHES = {
     name: {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": name}
     for name in ("default", "template_fragments")
 }
-# Messages of a page that was left by a redirect go with the session: a cookie of their own would outlive it.
-MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+# Messages of a page that was left by a redirect go with the session: a cookie of their own would outlive it. Who has no
+# session gets none by one.
+MESSAGE_STORAGE = "shared.told.Storage"
 STATIC_URL = "static/"
 
 
@@ -195,7 +199,7 @@ WHITENOISE_AUTOREFRESH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # Everything comes from here, and nothing is written into the pages themselves. (Bootstrap's style sheet has pictures of
-# its own as data: addresses.)
+# its own as data: addresses.) For what is below /api/ see shared/headers.py.
 CONTENT_SECURITY_POLICY = {
     "EXCLUDE_URL_PREFIXES": ["/api/"],
     "DIRECTIVES": {
@@ -234,7 +238,7 @@ SILENCED_SYSTEM_CHECKS = [
 
 AUTH_USER_MODEL = "shared.User"
 AUTHENTICATION_BACKENDS = ["shared.sessions.RealmBackend"]
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["shared.hashing.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -246,6 +250,8 @@ SIMPLE_JWT = {
     "ALGORITHM": "HS256",
     "SIGNING_KEY": SECRET_KEY,
     "ISSUER": BASE_DOMAIN,
+    # Seconds: machines' clocks are seldom further apart. For iat and nbf alone: see shared/tokens.py.
+    "LEEWAY": 5,
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
     "USER_ID_CLAIM": "sub",

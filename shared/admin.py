@@ -1,14 +1,24 @@
 """Accounts in the admin site."""
 
+from typing import Any
+
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
 
 from shared.models import Membership, User
 
 admin.site.unregister(Group)
+
+
+def is_member(user: User | None) -> bool:
+    """Whether an organization made this user: then what it may do, its name and its password are the organization's."""
+    return user is not None and ("/" in user.username or user.memberships.exists())
 
 
 class PlatformUserCreationForm(AdminUserCreationForm):
@@ -19,10 +29,20 @@ class PlatformUserCreationForm(AdminUserCreationForm):
         fields = ("username",)
 
     def clean_username(self) -> str:
-        username: str = self.cleaned_data["username"]
-        if "/" in username:
-            raise forms.ValidationError("A slash is for members of organizations; they are made there.")
-        return username
+        return _without_slash(self.cleaned_data["username"])
+
+
+class PlatformUserChangeForm(UserChangeForm):
+    """Changes a platform user, who does not become a member by a name either."""
+
+    def clean_username(self) -> str:
+        return _without_slash(self.cleaned_data["username"])
+
+
+def _without_slash(username: str) -> str:
+    if "/" in username:
+        raise forms.ValidationError("A slash is for members of organizations; they are made there.")
+    return username
 
 
 class MembershipInline(admin.TabularInline):
@@ -39,6 +59,7 @@ class MembershipInline(admin.TabularInline):
 class PlatformUserAdmin(UserAdmin):
     """All users. What a member may do is the organization's to say; here they can be looked at and switched off."""
 
+    form = PlatformUserChangeForm
     add_form = PlatformUserCreationForm
     list_display = ("username", "email", "is_superuser", "is_active", "date_joined")
     list_filter = ("is_superuser", "is_active")
@@ -52,6 +73,29 @@ class PlatformUserAdmin(UserAdmin):
         ("When", {"fields": ("last_login", "date_joined")}),
     )
     inlines = (MembershipInline,)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Of a member: neither its password nor whether it rules the platform."""
+        if not is_member(obj):
+            return super().get_fieldsets(request, obj)
+        return (
+            (None, {"fields": ("username", "email")}),
+            ("What this user may do", {"fields": ("is_active",)}),
+            ("When", {"fields": ("last_login", "date_joined")}),
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Of a member all but whether it may sign in: by another name it would be no member any longer, and by another
+        email address its password could be reset."""
+        readonly = tuple(super().get_readonly_fields(request, obj))
+        return (*readonly, "username", "email") if is_member(obj) else readonly
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """A platform user's; a member's is changed by the member or by an admin of the organization."""
+        if is_member(self.get_object(request, unquote(id))):
+            raise PermissionDenied
+        response: HttpResponse = super().user_change_password(request, id, form_url)
+        return response
 
     def has_delete_permission(self, *args: object) -> bool:
         return False

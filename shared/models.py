@@ -45,6 +45,14 @@ class User(AbstractBaseUser, PermissionsMixin):
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=~models.Q(username__contains="/") | models.Q(is_superuser=False),
+                name="user_member_is_no_platform_admin",
+            ),
+        ]
+
     def __str__(self) -> str:
         return self.username
 
@@ -102,6 +110,8 @@ class SignInAttempts(models.Model):
     """How often a password was tried for one name (or one name from one address) in the running window."""
 
     key = models.CharField(max_length=64, primary_key=True)
+    address_key = models.CharField(max_length=64, blank=True, default="", db_index=True)
+    """Of one name from one address: the address. What was tried from it over all names is the sum of these rows."""
     attempts = models.IntegerField()
     failures = models.IntegerField()
     """Of the attempts, those that are known to have been wrong; the others are being looked at."""

@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from shared import lockout, services
 from shared.consoles import FORM, add_problem, done, page, show, signed_in, status_of_form
-from shared.errors import InvalidRequest, NotFound, Problem
+from shared.errors import NotFound, Problem
 from shared.forms import ChoiceField, Form, PasswordFormField, TextField, TextInput
 from shared.lockout import client_address
 from shared.models import User
@@ -93,8 +93,7 @@ def set_language(request: HttpRequest) -> HttpResponse:
         raise NotFound("There is no such language.")
     account = account_of(request)
     if account:
-        user = account.user
-        services.set_preferences(user=user, language=language, time_zone=user.time_zone, email=user.email)
+        services.set_language(user=account.user, language=language)
     response = redirect(_back(request))
     response.set_cookie(
         LANGUAGE_COOKIE, language, max_age=365 * 24 * 60 * 60, secure=settings.HTTPS, httponly=True, samesite="Lax"
@@ -144,12 +143,13 @@ def preferences(request: HttpRequest) -> HttpResponse:
         given = dict(form.cleaned_data)
         password_now = given.pop("password")
         try:
-            if given["email"] != user.email:
+            is_proved = given["email"] != user.email
+            if is_proved:
                 _check_password(request, password_now, "password")
+            services.set_preferences(user=user, **given, is_proved=is_proved)
         except Problem as problem:
             add_problem(form, problem)
         else:
-            services.set_preferences(user=user, **given)
             return done(request, _("Saved."), "preferences")
     return show(request, "shared/preferences.html", {"form": form}, status=status_of_form(form))
 
@@ -180,29 +180,20 @@ def password(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             _check_password(request, form.cleaned_data["old"], "old")
-            services.set_password(user=account.user, new=form.cleaned_data["new"])
+            services.change_password(user=account.user, new=form.cleaned_data["new"])
         except Problem as problem:
             add_problem(form, problem)
         else:
             update_session_auth_hash(request, account.user)
-            request.session["realm"] = realm_of(request).slug or ""
             return done(request, _("Your password is changed; other sessions have ended."), "password")
     return show(request, "shared/password.html", {"form": form}, status=status_of_form(form))
 
 
 def _check_password(request: HttpRequest, given: str, field: str) -> None:
-    """Who sits at an open session must prove to be its owner, and must not guess on.
-
-    Raises:
-        InvalidRequest: it is another password.
-        Throttled: too many tries.
-    """
-    account, realm, address = signed_in(request), realm_of(request), client_address(request)
-    lockout.count_attempt(realm=realm, username=account.username, address=address)
-    if not account.user.check_password(given):
-        lockout.count_failure(realm=realm, username=account.username, address=address)
-        raise InvalidRequest.of_field(field, "wrong_password", "This is not the password that you have now.")
-    lockout.forget_attempts(realm=realm, username=account.username, address=address)
+    """See :func:`shared.services.check_password_of`."""
+    services.check_password_of(
+        signed_in(request), realm=realm_of(request), given=given, address=client_address(request), field=field
+    )
 
 
 class ResetForm(Form):
@@ -219,7 +210,9 @@ def password_reset(request: HttpRequest) -> HttpResponse:
         realm, username = realm_of(request), User.normalize_username(form.cleaned_data["username"])
         try:
             # Nobody's mailbox is to be filled by strangers.
-            lockout.count_attempt(realm=realm, username=f"reset/{username}", address=client_address(request))
+            lockout.count_attempt(
+                realm=realm, username=username, address=client_address(request), door="reset", is_failure=True
+            )
         except Problem as problem:
             add_problem(form, problem)
         else:
@@ -261,7 +254,9 @@ def password_reset_confirm(request: HttpRequest, uid: str, token: str) -> HttpRe
     form = NewPasswordForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            services.set_password(user=user, new=form.cleaned_data["new"])
+            services.reset_password(user=user, token=token, new=form.cleaned_data["new"])
+        except NotFound:
+            return show(request, "shared/password_reset_expired.html", status=404)
         except Problem as problem:
             add_problem(form, problem)
         else:

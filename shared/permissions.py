@@ -3,7 +3,8 @@
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from shared.models import Membership, User
+from shared.errors import TokenInvalid
+from shared.queries import AdminsState, organization_admin, platform_admin
 from shared.realm import realm_of
 from shared.tokens import ADMIN, PLATFORM_ADMIN, SELLER, Principal
 
@@ -20,11 +21,9 @@ class IsPlatformAdmin(BasePermission):
 
     def has_permission(self, request: Request, view: object) -> bool:
         user = request.user
-        return (
-            isinstance(user, Principal)
-            and user.role == PLATFORM_ADMIN
-            and User.objects.filter(pk=user.user_id, is_superuser=True, is_active=True).exists()
-        )
+        if not (isinstance(user, Principal) and user.role == PLATFORM_ADMIN):
+            return False
+        return _is_signed_in(user, platform_admin(user_id=user.user_id, family=user.family))
 
 
 class IsOrganizationAdmin(BasePermission):
@@ -32,17 +31,26 @@ class IsOrganizationAdmin(BasePermission):
 
     def has_permission(self, request: Request, view: object) -> bool:
         user = request.user
-        return (
-            isinstance(user, Principal)
-            and user.role == ADMIN
-            and Membership.objects.filter(
-                user_id=user.user_id,
-                organization_id=realm_of(request._request).require_organization_id(),
-                role=ADMIN,
-                is_active=True,
-                user__is_active=True,
-            ).exists()
-        )
+        if not (isinstance(user, Principal) and user.role == ADMIN):
+            return False
+        organization_id = realm_of(request._request).require_organization_id()
+        found = organization_admin(organization_id=organization_id, user_id=user.user_id, family=user.family)
+        return _is_signed_in(user, found)
+
+
+def _is_signed_in(principal: Principal, state: AdminsState | None) -> bool:
+    """Whether this is an admin whose sign-in still stands; ``state`` is what is stored, None for no admin any longer.
+
+    Raises:
+        TokenInvalid: the password was changed since, or the session was ended.
+    """
+    if state is None:
+        return False
+    if principal.family is not None and not state.is_signed_in:
+        raise TokenInvalid("This session has ended; sign in again.")
+    if principal.password is not None and principal.password != state.password_mark:
+        raise TokenInvalid("The password was changed; sign in again.")
+    return True
 
 
 class IsSeller(BasePermission):

@@ -1,11 +1,61 @@
 """Reads of accounts."""
 
+from dataclasses import dataclass
+
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import connection
 from django.db.models import Max
 
 from shared.models import Membership, User
 from shared.realm import Realm
-from shared.tokens import SELLER, Principal
+from shared.tokens import SELLER, Principal, password_mark
+
+
+@dataclass(frozen=True, slots=True)
+class AdminsState:
+    """What is stored of an admin who asks with a token."""
+
+    password_mark: str
+    """What a token has in ``password`` that was issued with the password of now."""
+    is_signed_in: bool
+    """The sign-in that the token came from stands: it was not revoked."""
+
+
+# One look-up each, as before there was a sign-in to look at.
+_ORGANIZATION_ADMIN = """
+    SELECT account.password, family.id IS NOT NULL
+    FROM shared_membership AS membership
+    INNER JOIN shared_user AS account ON account.id = membership.user_id
+    LEFT JOIN shared_refreshfamily AS family ON family.id = %s AND family.user_id = account.id
+        AND family.organization_id = membership.organization_id AND family.revoked_at IS NULL
+    WHERE membership.organization_id = %s AND membership.user_id = %s
+        AND membership.role = 'admin' AND membership.is_active AND account.is_active
+"""
+_PLATFORM_ADMIN = """
+    SELECT account.password, family.id IS NOT NULL
+    FROM shared_user AS account
+    LEFT JOIN shared_refreshfamily AS family ON family.id = %s AND family.user_id = account.id
+        AND family.organization_id IS NULL AND family.revoked_at IS NULL
+    WHERE account.id = %s AND account.is_superuser AND account.is_active AND position('/' IN account.username) = 0
+        AND NOT EXISTS (SELECT FROM shared_membership WHERE user_id = account.id)
+"""
+
+
+def organization_admin(*, organization_id: int, user_id: int, family: int | None) -> AdminsState | None:
+    """An active admin of this organization; None where it is none (any longer)."""
+    return _admins_state(_ORGANIZATION_ADMIN, [family, organization_id, user_id])
+
+
+def platform_admin(*, user_id: int, family: int | None) -> AdminsState | None:
+    """An active platform admin, who is a member of no organization; None where it is none (any longer)."""
+    return _admins_state(_PLATFORM_ADMIN, [family, user_id])
+
+
+def _admins_state(statement: str, arguments: list[int | None]) -> AdminsState | None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, arguments)
+        row = cursor.fetchone()
+    return AdminsState(password_mark(User(password=row[0])), is_signed_in=row[1]) if row else None
 
 
 def username_of(principal: Principal, realm: Realm) -> str | None:

@@ -1,14 +1,17 @@
 """Accounts and tokens: making users, signing in, refreshing, revoking. Everything here runs on the public schema."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth import password_validation
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.hashers import make_password
+from django.contrib.auth.tokens import default_token_generator
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
 from rest_framework_simplejwt.tokens import Token
@@ -27,7 +30,7 @@ from shared.errors import (
 )
 from shared.models import Membership, RefreshFamily, User
 from shared.realm import Realm
-from shared.tokens import PLATFORM_ADMIN, SELLER, AccessToken, RefreshToken, read_token
+from shared.tokens import PLATFORM_ADMIN, SELLER, AccessToken, RefreshToken, name_realm, password_mark, read_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,20 +195,46 @@ def authenticate(*, realm: Realm, username: str, password: str, address: str) ->
         SellerInactive, PermissionDenied: the password is right, but the account was switched off.
     """
     username = AbstractBaseUser.normalize_username(username)
-    lockout.count_attempt(realm=realm, username=username, address=address)
-    user, membership = _find(realm, username)
-    if user is None:
-        make_password(password)  # takes as long as looking at a password does, so that time tells nothing
-    if user is None or not user.check_password(password):
-        lockout.count_failure(realm=realm, username=username, address=address)
+    user: User | None = None
+    membership: Membership | None = None
+
+    def is_right() -> bool:
+        nonlocal user, membership
+        user, membership = _find(realm, username)
+        if user is None:
+            make_password(password)  # takes as long as looking at a password does, so that time tells nothing
+        return user is not None and user.check_password(password)
+
+    if not lockout.look_at_password(realm=realm, username=username, address=address, is_right=is_right):
         raise BadCredentials("There is no account with this name and password here.")
-    lockout.forget_attempts(realm=realm, username=username, address=address)
+    assert user is not None
     return _account(user, membership)
+
+
+def check_password_of(account: Account, *, realm: Realm, given: str, address: str, field: str) -> None:
+    """Who sits at an open session must prove to be its owner, and must not guess on.
+
+    Raises:
+        InvalidRequest: it is another password; ``field`` is where it was given.
+        Throttled: too many tries.
+    """
+    is_right = lockout.look_at_password(
+        realm=realm,
+        username=account.username,
+        address=address,
+        is_right=lambda: account.user.check_password(given),
+    )
+    if not is_right:
+        raise _wrong_password(field)
+
+
+def _wrong_password(field: str) -> InvalidRequest:
+    return InvalidRequest.of_field(field, "wrong_password", "This is not the password that you have now.")
 
 
 def _find(realm: Realm, username: str) -> tuple[User | None, Membership | None]:
     if realm.is_platform:
-        return User.objects.filter(username=username, is_superuser=True).first(), None
+        return _platform_admins().filter(username=username).first(), None
     membership = (
         Membership.objects.select_related("user")
         .filter(organization_id=realm.require_organization_id(), username=username)
@@ -214,9 +243,16 @@ def _find(realm: Realm, username: str) -> tuple[User | None, Membership | None]:
     return (membership.user if membership else None), membership
 
 
+def _platform_admins() -> QuerySet[User]:
+    """Who rules the platform, switched off or not. A member of an organization never does, whatever its row says: its
+    name has a slash in it, and its membership stands beside it."""
+    admins = User.objects.filter(is_superuser=True).exclude(username__contains="/")
+    return admins.filter(~Exists(Membership.objects.filter(user=OuterRef("pk"))))
+
+
 def _account(user: User, membership: Membership | None) -> Account:
     if membership is None:
-        if not (user.is_active and user.is_superuser):
+        if not user.is_active:
             raise PermissionDenied("This account was switched off.")
         return Account(user, user.username, PLATFORM_ADMIN, None)
     if not (user.is_active and membership.is_active):
@@ -256,7 +292,7 @@ def account_of(*, realm: Realm, user_id: int) -> Account:
     """
     membership = None
     if realm.is_platform:
-        user = User.objects.filter(pk=user_id).first()
+        user = _platform_admins().filter(pk=user_id).first()
     else:
         user, membership = _member(realm.require_organization_id(), user_id)
     if user is None:
@@ -336,22 +372,47 @@ def _family_id(token: Token) -> int:
 
 def _pair(realm: Realm, account: Account, family_id: int, refresh: RefreshToken) -> TokenPair:
     refresh["sub"] = str(account.user.pk)
-    refresh["org"] = realm.slug
+    name_realm(refresh, realm)
     refresh["family"] = family_id
     refresh["password"] = account.user.get_session_auth_hash()
     access = AccessToken()
     access["sub"] = str(account.user.pk)
-    access["org"] = realm.slug
+    name_realm(access, realm)
     access["role"] = account.role
     access["seller_id"] = account.seller_id
+    access["family"] = family_id
+    access["password"] = password_mark(account.user)
     return TokenPair(str(access), str(refresh), int(AccessToken.lifetime.total_seconds()))
 
 
 # --- One's own account ------------------------------------------------------------------------------------------------
 
 
-def set_password(*, user: User, new: str) -> None:
-    """A new password without asking for the old one: after a reset, or by an admin of the organization.
+def change_password(*, user: User, new: str) -> None:
+    """A new password for somebody who was asked for the old one, which is ``user``'s as it was read then.
+
+    Raises:
+        InvalidRequest: it won't do.
+        PasswordChanged: the password was changed since; it stays as it is.
+    """
+    asked_for = user.password
+    if not _replace_password(user, new, still=lambda stored: stored.password == asked_for):
+        raise PasswordChanged("The password was changed meanwhile.")
+
+
+def reset_password(*, user: User, token: str, new: str) -> None:
+    """A new password for whoever followed the link with this token; of many who do it at once, for one.
+
+    Raises:
+        InvalidRequest: it won't do.
+        NotFound: the link is not good, or no longer.
+    """
+    if not _replace_password(user, new, still=lambda stored: default_token_generator.check_token(stored, token)):
+        raise NotFound("This link is not good any longer.")
+
+
+def _replace_password(user: User, new: str, *, still: Callable[[User], bool]) -> bool:
+    """Sets a password if ``still`` says so of the user as it is stored, which nobody changes meanwhile.
 
     Raises:
         InvalidRequest: it won't do.
@@ -361,8 +422,14 @@ def set_password(*, user: User, new: str) -> None:
     except ValidationError as error:
         first = error.error_list[0]
         raise InvalidRequest.of_field("new", first.code or "invalid", error.messages[0]) from None
-    user.set_password(new)
-    user.save(update_fields=["password"])
+    hashed = make_password(new)  # before the lock: it may have to wait for its turn
+    with transaction.atomic():
+        stored = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        if not still(stored):
+            return False
+        stored.password = user.password = hashed
+        stored.save(update_fields=["password"])
+    return True
 
 
 def suggest_password() -> str:
@@ -390,22 +457,50 @@ def password_state(user: User) -> str:
     return salted_hmac("shared.services.password_state", user.password, algorithm="sha256").hexdigest()[:32]
 
 
-def reset_member_password(*, organization_id: int, seller_id: int, password: str, state: str) -> None:
+def reset_member_password(*, realm: Realm, seller_id: int, password: str, state: str, address: str) -> None:
     """A new password for the user who signs in as this seller: see ``credit.services.reset_seller_password``."""
-    user_id = member_of_seller(organization_id=organization_id, seller_id=seller_id).user_id
+    member = member_of_seller(organization_id=realm.require_organization_id(), seller_id=seller_id)
+    if _replace_password(
+        member.user, password, still=lambda stored: constant_time_compare(password_state(stored), state)
+    ):
+        return
+    # Either the same again, which finds done what it asks for; or somebody was there before. To tell the two apart a
+    # password is looked at, so that this is a door like the others.
+    member.user.refresh_from_db(fields=["password"])
+    if not lockout.look_at_password(
+        realm=realm,
+        username=member.username,
+        address=address,
+        is_right=lambda: member.user.check_password(password),
+    ):
+        raise PasswordChanged("The password was changed meanwhile.")
+
+
+def set_language(*, user: User, language: str) -> None:
+    """In which language an account's pages are shown."""
+    user.language = language
+    user.save(update_fields=["language"])
+
+
+def set_preferences(*, user: User, language: str, time_zone: str, email: str, is_proved: bool) -> None:
+    """How an account's pages are shown, and where a reset of its password is sent to; checked by the form.
+
+    ``is_proved``: whether the password of now was asked for, which is ``user``'s as it was read then. Without it the
+    email address stays.
+
+    Raises:
+        InvalidRequest: the email address was to be changed, and the password was not asked for.
+        PasswordChanged: it was asked for, and changed since.
+    """
     with transaction.atomic():
-        # Of two at once, the second finds what the first has set.
-        user = User.objects.select_for_update(no_key=True).get(pk=user_id)
-        if constant_time_compare(password_state(user), state):
-            set_password(user=user, new=password)
-        elif not user.check_password(password):
-            raise PasswordChanged("The password was changed meanwhile.")
-
-
-def set_preferences(*, user: User, language: str, time_zone: str, email: str) -> None:
-    """How an account's pages are shown, and where a reset of its password is sent to; checked by the form."""
-    user.language, user.time_zone, user.email = language, time_zone, email
-    user.save(update_fields=["language", "time_zone", "email"])
+        stored = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        if email != stored.email:
+            if not is_proved:
+                raise _wrong_password("password")
+            if stored.password != user.password:
+                raise PasswordChanged("The password was changed meanwhile.")
+        user.language, user.time_zone, user.email = language, time_zone, email
+        user.save(update_fields=["language", "time_zone", "email"])
 
 
 def user_to_reset(*, realm: Realm, username: str) -> User | None:

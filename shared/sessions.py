@@ -1,7 +1,7 @@
 """Browser sessions that belong to one host: a cookie replayed on another organization's host, or on the platform's, is
 nobody there. And what an account may do is looked up at each request: a membership that was withdrawn ends at once."""
 
-import time
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
@@ -20,11 +20,12 @@ from shared import services
 from shared.errors import Problem
 from shared.lockout import client_address
 from shared.models import User
-from shared.realm import realm_of
+from shared.realm import Realm, realm_of
 from shared.services import Account
 
 _REALM = "realm"  # the slug, or "" for the platform
-_BEGAN = "began"  # seconds since 1970
+_ORGANIZATION = "organization"  # its id, since a slug may be given again one day; none for the platform
+_WITHDRAWN = "withdrawn"  # when the membership had last been withdrawn when the session began, or ""
 
 
 class RealmBackend(ModelBackend):
@@ -73,13 +74,17 @@ def _account_of(request: HttpRequest) -> Account | None:
     if session is None:  # on a host that nothing answers on
         return None
     realm = realm_of(request)
-    if session.get(_REALM) != (realm.slug or "") or not str(session.get(SESSION_KEY)).isdigit():
+    if (session.get(_REALM), session.get(_ORGANIZATION)) != (realm.slug or "", realm.organization_id):
+        return None
+    if not str(session.get(SESSION_KEY)).isdigit():
         return None
     try:
         account = services.account_of(realm=realm, user_id=int(session[SESSION_KEY]))
     except Problem:
         return None
-    if account.withdrawn_at and session.get(_BEGAN, 0) < account.withdrawn_at.timestamp():
+    # Whether it was withdrawn since, and not whether it was withdrawn later than the session began: that would compare
+    # two machines' clocks.
+    if session.get(_WITHDRAWN, "") != _written(account.withdrawn_at):
         return None
     user = account.user
     began_with = session.get(HASH_SESSION_KEY, "")
@@ -90,8 +95,22 @@ def _account_of(request: HttpRequest) -> Account | None:
 
 @receiver(user_logged_in)
 def _bind_session(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
-    request.session[_REALM] = realm_of(request).slug or ""
-    request.session[_BEGAN] = time.time()
+    realm = realm_of(request)
+    account = services.account_of(realm=realm, user_id=user.pk)
+    request.session.update(session_content(realm, withdrawn_at=account.withdrawn_at))
     # Each sign-in takes a little of the old away, so that the table needs no job of its own.
     expired = Session.objects.filter(expire_date__lt=timezone.now()).values_list("pk", flat=True)[:20]
     Session.objects.filter(pk__in=list(expired)).delete()
+
+
+def session_content(realm: Realm, *, withdrawn_at: datetime | None) -> dict[str, Any]:
+    """What a session keeps beside Django's own: where it was begun, and what its account's membership was then."""
+    return {
+        _REALM: realm.slug or "",
+        _ORGANIZATION: realm.organization_id,
+        _WITHDRAWN: _written(withdrawn_at),
+    }
+
+
+def _written(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""

@@ -139,9 +139,7 @@ def _hash(statements: Iterable[str]) -> str:
 def catalogue_of(schemas: Sequence[str]) -> dict[str, Catalogue]:
     """What the catalogue says of those of these schemas that are there. One statement."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _CATALOGUE, {"schemas": list(schemas), "public_functions": sorted(release_of(PUBLIC).functions)}
-        )
+        cursor.execute(_CATALOGUE, {"schemas": list(schemas), "public_functions": sorted(release_of(PUBLIC).functions)})
         return {
             name: Catalogue(frozenset(tables), frozenset(functions), lines, bodies, triggers, tuple(elsewhere))
             for name, tables, functions, lines, bodies, triggers, elsewhere in cursor.fetchall()

@@ -86,9 +86,9 @@ def tables_of(schema: str) -> frozenset[str]:
     """The tables that this code works with in this schema."""
     labels = set(settings.SHARED_APPS if schema == PUBLIC else settings.TENANT_APPS)
     models = [model for config in apps.get_app_configs() for model in config.get_models(include_auto_created=True)]
-    return frozenset(
-        model._meta.db_table for model in models if model._meta.managed and _app_of(model) in labels
-    ) | {_MIGRATIONS}
+    return frozenset(model._meta.db_table for model in models if model._meta.managed and _app_of(model) in labels) | {
+        _MIGRATIONS
+    }
 
 
 def _app_of(model: Any) -> str:

@@ -98,8 +98,23 @@ def _json(response: urllib3.BaseHTTPResponse) -> Any:
     return None
 
 
+def check_headers(answer: Answer) -> None:
+    """What every answer has, whoever gave it and whatever it is."""
+    headers = answer.headers
+    assert headers.get("X-Content-Type-Options") == "nosniff", headers
+    assert headers.get("X-Frame-Options") == "DENY", headers
+    assert headers.get("Referrer-Policy") == "same-origin", headers
+    assert headers.get("Cross-Origin-Opener-Policy") == "same-origin", headers
+    assert "frame-ancestors 'none'" in headers.get("Content-Security-Policy", ""), headers
+    kept = headers.get("Cache-Control", "")
+    assert "no-store" in kept or "max-age=" in kept, headers
+    if headers.get("Content-Type", "") in ("application/json", "application/problem+json"):
+        assert "no-store" in kept, headers
+
+
 def check_page(path: str, answer: Answer) -> None:
     """What holds for every page, of every host, to everybody."""
+    check_headers(answer)
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", answer.headers["X-Request-ID"])
     assert answer.status < 500, answer
     if answer.status == 200 or answer.status >= 400:
@@ -116,6 +131,7 @@ def check_page(path: str, answer: Answer) -> None:
 
 def check_contract(method: str, path: str, host: str, answer: Answer) -> None:
     """What holds for every answer of every path: the request id, problem documents, and the OpenAPI document."""
+    check_headers(answer)
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", answer.headers["X-Request-ID"])
     if answer.status >= 400:
         assert answer.headers["Content-Type"] == "application/problem+json", answer

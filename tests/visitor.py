@@ -1,7 +1,6 @@
 """Somebody at a browser, without the browser: keeps cookies, asks for pages, sends forms. For what needs no script."""
 
 import re
-import time
 from html import unescape
 from typing import Any
 from urllib.parse import urlencode
@@ -10,7 +9,10 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.test import Client as InProcess
 
+from shared.models import Membership
+from shared.realm import PLATFORM, Realm
 from shared.session_store import SessionStore
+from shared.sessions import session_content
 from tests.http import Answer, Client
 from tests.world import PASSWORD, Person
 
@@ -69,8 +71,9 @@ class Visitor:
 def session_of(person: Person) -> str:
     """The key of a new session of this person, as a sign-in makes it."""
     session = SessionStore()
-    session["realm"] = person.row.slug if person.row else ""
-    session["began"] = time.time()
+    realm = Realm(person.row.pk, person.row.slug) if person.row else PLATFORM
+    membership = Membership.objects.filter(user=person.user).first()
+    session.update(session_content(realm, withdrawn_at=membership.withdrawn_at if membership else None))
     session[SESSION_KEY] = str(person.user.pk)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = person.user.get_session_auth_hash()

@@ -17,7 +17,8 @@ from credit.models import Account, Seller
 from credit.services import approve_credit_request, create_credit_request
 from recharge.queries import balance_of
 from shared.models import Membership, RefreshFamily, SignInAttempts, User
-from shared.tokens import AccessToken
+from shared.realm import PLATFORM, Realm
+from shared.tokens import AccessToken, name_realm, password_mark
 from tenants import models, routing
 from tests.http import Client
 
@@ -125,7 +126,7 @@ def make_person(row: models.Organization, username: str, address: str = "", *, i
     user = User(username=f"{row.slug}/{username}", password=_password_hash())
     user.save()
     Membership.objects.create(user=user, organization_id=row.pk, username=username, role=role, seller_id=seller_id)
-    token = access_token(user, row.slug, role, seller_id)
+    token = access_token(user, row, role, seller_id)
     return Person(username, user, seller_id, Client(address, f"{row.slug}.recharge.test", token), row)
 
 
@@ -154,11 +155,12 @@ def ask(seller: Person, amount: int = 50_000, note: str = "") -> str:
     return seller.client.post("/credit-requests", body, key=uuid.uuid4().hex).json["id"]
 
 
-def access_token(user: User, slug: str | None, role: str, seller_id: int | None) -> str:
-    """An access token as a sign-in gives it, without the second that Argon2 takes."""
+def access_token(user: User, row: models.Organization | None, role: str, seller_id: int | None) -> str:
+    """An access token as a sign-in gives it, without the second that Argon2 takes, and of no sign-in's family."""
     token = AccessToken()
     token["sub"] = str(user.pk)
-    token["org"], token["role"], token["seller_id"] = slug, role, seller_id
+    name_realm(token, Realm(row.pk, row.slug) if row else PLATFORM)
+    token["role"], token["seller_id"], token["password"] = role, seller_id, password_mark(user)
     return str(token)
 
 

@@ -16,6 +16,7 @@ class Migration(migrations.Migration):
             name="SignInAttempts",
             fields=[
                 ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("address_key", models.CharField(blank=True, db_index=True, default="", max_length=64)),
                 ("attempts", models.IntegerField()),
                 ("failures", models.IntegerField()),
                 ("window_ends_at", models.DateTimeField(db_index=True)),
@@ -66,7 +67,16 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "abstract": False,
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("username__contains", "/"), _negated=True),
+                            ("is_superuser", False),
+                            _connector="OR",
+                        ),
+                        name="user_member_is_no_platform_admin",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(

@@ -160,11 +160,13 @@ def admin_line_for(organization: Organization) -> str:
 def _line(organization: Organization, user_id: int, role: str, seller_id: int | None) -> str:
     from datetime import timedelta
 
-    from shared.tokens import AccessToken
+    from shared.realm import Realm
+    from shared.tokens import AccessToken, name_realm
 
     token = AccessToken()
     token.set_exp(lifetime=timedelta(hours=6))
-    token["sub"], token["org"] = str(user_id), organization.slug
+    token["sub"] = str(user_id)
+    name_realm(token, Realm(organization.id, organization.slug))
     token["role"], token["seller_id"] = role, seller_id
     return f"{organization.slug}.bench.test {token}"
 
@@ -189,10 +191,13 @@ def _session_line(organization: Organization, user_id: int) -> str:
     from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 
     from shared.models import User
+    from shared.realm import Realm
     from shared.session_store import SessionStore
+    from shared.sessions import session_content
 
     session = SessionStore()
-    session["realm"], session[SESSION_KEY] = organization.slug, str(user_id)
+    session.update(session_content(Realm(organization.id, organization.slug), withdrawn_at=None))
+    session[SESSION_KEY] = str(user_id)
     session[HASH_SESSION_KEY] = User.objects.get(pk=user_id).get_session_auth_hash()
     session.create()
     return f"{organization.slug}.bench.test cookie:{session.session_key}"

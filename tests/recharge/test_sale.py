@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.tokens import AccessToken
+from shared.realm import Realm
+from shared.tokens import AccessToken, name_realm
 from tests.waiting import wait_until
 from tests.world import Organization, Person, give_credit
 
@@ -75,7 +76,8 @@ def test_an_ordinary_sale_is_answered_without_rest_framework(funded: Organizatio
 def test_a_token_that_is_remembered_still_expires(funded: Organization) -> None:
     token = AccessToken()
     token.set_exp(lifetime=timedelta(seconds=2))
-    token["sub"], token["org"] = str(funded.member.user.pk), "acme"
+    token["sub"] = str(funded.member.user.pk)
+    name_realm(token, Realm(funded.row.pk, "acme"))
     token["role"], token["seller_id"] = "seller", funded.member.id
     brief = replace(funded.member, client=replace(funded.member.client, token=str(token)))
     remember(brief)

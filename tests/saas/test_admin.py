@@ -2,17 +2,22 @@
 
 import re
 import uuid
+from dataclasses import replace
 
 import pytest
+from django.db import IntegrityError
 
+from shared.errors import PermissionDenied
 from shared.lockout import ATTEMPTS_FROM_ONE_ADDRESS, count_attempt
 from shared.models import Membership, User
 from shared.realm import PLATFORM
+from shared.services import account_of
 from tenants.models import AuditRecord
 from tenants.models import Organization as OrganizationRow
 from tenants.services import provision_organization
+from tests.http import Answer
 from tests.visitor import Visitor
-from tests.world import PASSWORD, Organization, World
+from tests.world import PASSWORD, Organization, Person, World, access_token
 
 
 @pytest.fixture
@@ -163,19 +168,112 @@ def test_a_user_that_will_not_do_is_not_added(change: dict[str, str | list[str]]
     assert User.objects.count() == before
 
 
-def test_a_member_is_switched_off_and_gets_a_new_password(root: Visitor, acme: Organization) -> None:
-    credentials = {"username": "owner", "password": PASSWORD}
-    refresh = acme.anyone.post("/auth/token", credentials).json["refresh"]
-    user = acme.owner.user
-    changed = root.submit(
-        f"/admin/shared/user/{user.pk}/password/",
-        {"usable_password": "true", "password1": "a password of today", "password2": "a password of today"},
-    )
-    assert changed.status == 302
-    assert acme.anyone.post("/auth/token", credentials).code == "bad_credentials"
-    assert acme.anyone.post("/auth/token", credentials | {"password": "a password of today"}).status == 200
-    assert acme.anyone.post("/auth/token/refresh", {"refresh": refresh}).code == "token_invalid"
+NEW = "a password of today"
 
+
+def test_a_members_password_is_not_set_there_and_a_platform_users_is(root: Visitor, acme: Organization) -> None:
+    user = acme.owner.user
+    second = User.objects.create_user("second", PASSWORD)
+    fields: dict[str, str | list[str]] = {"usable_password": "true", "password1": NEW, "password2": NEW}
+    path = f"/admin/shared/user/{second.pk}/password/"
+    token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', root.get(path).body.decode())[0]
+    assert root.post(path, {"csrfmiddlewaretoken": token, **fields}).status == 302
+    assert User.objects.get(pk=second.pk).check_password(NEW)
+    path = f"/admin/shared/user/{user.pk}/password/"
+    assert root.get(path).status == 403
+    assert root.post(path, {"csrfmiddlewaretoken": token, **fields}).status == 403
+    assert User.objects.get(pk=user.pk).check_password(PASSWORD)
+
+
+@pytest.mark.parametrize("who", ["owner", "member", "a member without a slash"])
+def test_a_member_is_not_made_to_rule_the_platform_there(who: str, root: Visitor, acme: Organization) -> None:
+    user = acme.member.user if who == "member" else acme.owner.user
+    if who == "a member without a slash":
+        User.objects.filter(pk=user.pk).update(username="nobody-would-think-so")
+        user.refresh_from_db()
+    path = f"/admin/shared/user/{user.pk}/change/"
+    page = root.get(path)
+    assert page.status == 200
+    assert not set(re.findall(r'name="(\w+)"', page.body.decode())) & (
+        {"is_superuser", "is_staff", "groups", "user_permissions", "password", "username", "email"}
+    )
+    asked: dict[str, str | list[str]] = {
+        "username": "ruler",
+        "email": "evil@example.com",
+        "password": "plain",
+        "is_active": "on",
+        "is_superuser": "on",
+        "is_staff": "on",
+        "groups": "1",
+        "user_permissions": "1",
+    }
+    root.submit(path, asked | inline_of(Membership.objects.get(user=user)))
+    now = User.objects.get(pk=user.pk)
+    assert (now.username, now.email, now.password) == (user.username, user.email, user.password)
+    assert (now.is_superuser, now.is_staff) == (False, False)
+    assert not now.groups.exists()
+    assert not now.user_permissions.exists()
+
+
+def test_a_platform_user_is_not_renamed_into_an_organization(root: Visitor) -> None:
+    second = User.objects.create_user("second", PASSWORD)
+    fields: dict[str, str | list[str]] = {"username": "acme/second", "is_active": "on"}
+    answer = root.submit(f"/admin/shared/user/{second.pk}/change/", fields | _NO_INLINES)
+    assert answer.status == 200
+    assert b"errorlist" in answer.body
+    assert User.objects.get(pk=second.pk).username == "second"
+
+
+def test_the_database_refuses_a_member_that_rules_the_platform(acme: Organization) -> None:
+    rows = User.objects.filter(pk=acme.owner.user.pk)
+    with pytest.raises(IntegrityError, match="user_member_is_no_platform_admin"):
+        rows.update(is_superuser=True)
+    with pytest.raises(IntegrityError, match="user_member_is_no_platform_admin"):
+        User.objects.create_superuser("acme/ruler", PASSWORD)
+    with pytest.raises(IntegrityError, match="user_member_is_no_platform_admin"):
+        User.objects.filter(username="root").update(username="acme/root")
+
+
+def test_the_platform_refuses_a_member_whatever_its_row_says(world: World, acme: Organization) -> None:
+    """Of one without a slash in its name the database can't know."""
+    user = acme.owner.user
+    User.objects.filter(pk=user.pk).update(username="ruler", is_superuser=True, is_staff=True)
+    user.refresh_from_db()
+    assert world.platform.post("/auth/token", {"username": "ruler", "password": PASSWORD}).code == "bad_credentials"
+    assert b"Please enter the correct" in Visitor(world.platform).sign_in_to_admin("ruler").body
+    session = Visitor.signed_in(Person("ruler", user, None, world.platform, None))
+    assert session.get("/admin/").status == 302
+    assert session.get("/organizations").status == 302
+    token = access_token(user, None, "platform_admin", None)
+    answer = replace(world.platform, token=token).get("/organizations")
+    assert (answer.status, answer.code) == (403, "permission_denied")
+    with pytest.raises(PermissionDenied):
+        account_of(realm=PLATFORM, user_id=user.pk)
+
+
+def test_guessing_ones_own_password_there_is_locked_out(root: Visitor, world: World) -> None:
+    def change(old: str) -> Answer:
+        return root.submit("/admin/password_change/", {"old_password": old, "new_password1": NEW, "new_password2": NEW})
+
+    for number in range(ATTEMPTS_FROM_ONE_ADDRESS):
+        page = change(f"guess {number}")
+        assert page.status == 200
+        assert "This is not the password that you have now" in page.body.decode()
+    page = change(PASSWORD)  # which is not looked at any more
+    assert "Too many attempts" in page.body.decode()
+    assert User.objects.get(username="root").check_password(PASSWORD)
+    assert world.platform.post("/auth/token", {"username": "root", "password": PASSWORD}).code == "throttled"
+
+
+def test_a_platform_admin_changes_the_own_password_there(root: Visitor) -> None:
+    fields: dict[str, str | list[str]] = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
+    assert root.submit("/admin/password_change/", fields).headers["Location"] == "/admin/password_change/done/"
+    assert root.get("/admin/").status == 200  # this session goes on
+    assert User.objects.get(username="root").check_password(NEW)
+
+
+def test_a_member_is_switched_off(root: Visitor, acme: Organization) -> None:
+    user = acme.owner.user
     page = root.get(f"/admin/shared/user/{user.pk}/change/")
     assert page.status == 200
     membership = Membership.objects.get(user=user)

@@ -44,7 +44,7 @@ def test_a_refresh_gives_a_new_pair_for_the_same_account(world: World, acme: Org
         assert answer.json["expires_in"] == 300
         old, new = claims_of(pair.access), claims_of(answer.json["access"])
         assert new["jti"] != old["jti"]
-        for claim in ("sub", "org", "role", "seller_id", "iss", "token_type"):
+        for claim in ("sub", "org", "org_id", "role", "seller_id", "family", "iss", "token_type"):
             assert new[claim] == old[claim]
         assert Client(anyone.address, anyone.host, answer.json["access"]).get("/me").status == 200
 
@@ -108,7 +108,7 @@ def test_a_forged_refresh_token_is_refused_and_ends_nothing(acme: Organization) 
         name: forgery
         for name, forgery in FORGERIES.items()
         # A refresh token says nothing of these: whose it is, its family knows.
-        if not any(word in name for word in ("subject", "role", "seller's", "refresh type"))
+        if not any(word in name for word in ("subject", "role", "seller's", "refresh type", "family", "password"))
     }
     forgeries["of the access type"] = (
         lambda token: signed(claims_of(token) | {"token_type": "access"}),
@@ -136,7 +136,7 @@ def test_a_refresh_token_of_no_family_is_refused(acme: Organization) -> None:
 
 def test_the_family_of_another_organization_is_not_refreshed(acme: Organization, globex: Organization) -> None:
     theirs = claims_of(session_of(globex.member).refresh)
-    token = signed(theirs | {"org": "acme"})
+    token = signed(theirs | {"org": "acme", "org_id": acme.row.pk})
     assert refused(refresh(acme.anyone, token)) == SPENT
     acme.anyone.post("/auth/token/revoke", {"refresh": token})
     assert refresh(globex.anyone, signed(theirs)).status == 200

@@ -36,10 +36,13 @@ def test_each_role_gets_a_pair_of_tokens_that_says_who_it_is(who: str, world: Wo
     role = {"owner": "admin", "member": "seller", "platform admin": "platform_admin"}[who]
     slug = None if who == "platform admin" else "acme"
     claims = claims_of(answer.json["access"])
-    assert set(claims) == {"iss", "sub", "org", "role", "seller_id", "iat", "exp", "jti", "token_type"}
+    assert set(claims) == (
+        {"iss", "sub", "org", "org_id", "role", "seller_id", "family", "password"} | {"iat", "exp", "jti", "token_type"}
+    )
     assert claims["iss"] == "recharge.test"
     assert claims["sub"] == str(person.user.pk)
     assert (claims["org"], claims["role"], claims["seller_id"]) == (slug, role, person.seller_id)
+    assert claims["org_id"] == (person.row.pk if person.row else None)
     assert claims["token_type"] == "access"
     assert claims["exp"] - claims["iat"] == 300
     assert abs(claims["iat"] - time.time()) < 60
@@ -53,6 +56,7 @@ def test_a_token_of_the_tests_is_what_a_sign_in_gives(acme: Organization) -> Non
     given, made = claims_of(sign_in(acme.anyone, "member").json["access"]), claims_of(acme.member.client.token or "")
     for claim in ("iat", "exp", "jti"):
         assert given.pop(claim) != made.pop(claim) or claim != "jti"
+    assert given.pop("family")
     assert given == made
 
 

@@ -1,5 +1,6 @@
 """Access tokens: how they are read from the header, and that reading them asks the database nothing."""
 
+import time
 from contextlib import suppress
 
 import pytest
@@ -12,16 +13,18 @@ from shared import tokens
 from shared.errors import TokenExpired, TokenInvalid, TokenWrongOrganization
 from shared.models import User
 from shared.realm import PLATFORM, Realm
-from shared.tokens import AccessToken, Principal, RealmJWTAuthentication, RefreshToken, read_token
+from shared.tokens import AccessToken, Principal, RealmJWTAuthentication, RefreshToken, name_realm, read_token
+from tenants.models import Organization
 from tests.tenants.forgery import FORGERIES, claims_of, signed
 from tests.world import access_token
 
+ACME_ROW = Organization(pk=1, slug="acme")
 ACME = Realm(1, "acme")
 
 
 @pytest.fixture
 def token() -> str:
-    return access_token(User(pk=7), "acme", "seller", 3)
+    return access_token(User(pk=7), ACME_ROW, "seller", 3)
 
 
 def authenticate(header: str, realm: Realm = ACME) -> Principal | None:
@@ -61,14 +64,14 @@ def test_a_forged_token_is_refused_for_its_reason(token: str) -> None:
 def test_a_token_is_good_in_its_realm_only(token: str) -> None:
     platforms = access_token(User(pk=7), None, "platform_admin", None)
     assert authenticate(f"Bearer {platforms}", PLATFORM) == Principal(7, "platform_admin", None)
-    for raw, realm in ((token, PLATFORM), (token, Realm(1, "globex")), (platforms, ACME)):
+    for raw, realm in ((token, PLATFORM), (token, Realm(1, "globex")), (token, Realm(2, "acme")), (platforms, ACME)):
         with pytest.raises(TokenWrongOrganization):
             authenticate(f"Bearer {raw}", realm)
 
 
 def test_each_kind_of_token_is_good_for_its_own_purpose_only(token: str) -> None:
     refresh = RefreshToken()
-    refresh["org"] = "acme"
+    name_realm(refresh, ACME)
     assert read_token(RefreshToken, str(refresh), ACME)["token_type"] == "refresh"
     with pytest.raises(TokenInvalid):
         read_token(AccessToken, str(refresh), ACME)
@@ -76,8 +79,46 @@ def test_each_kind_of_token_is_good_for_its_own_purpose_only(token: str) -> None
         read_token(RefreshToken, token, ACME)
 
 
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+@pytest.mark.parametrize("kind", [AccessToken, RefreshToken])
+def test_a_token_of_a_machine_whose_clock_is_ahead_is_good(claim: str, kind: type[AccessToken | RefreshToken]) -> None:
+    token = kind()
+    name_realm(token, ACME)
+    claims = claims_of(str(token))
+    for ahead in (2, 4):
+        raw = signed(claims | {claim: int(time.time()) + ahead})
+        assert read_token(kind, raw, ACME)["jti"] == claims["jti"]
+    with pytest.raises(TokenInvalid):
+        read_token(kind, signed(claims | {claim: int(time.time()) + 60}), ACME)
+
+
+@pytest.mark.parametrize("kind", [AccessToken, RefreshToken])
+def test_a_token_that_has_expired_has_no_leeway(kind: type[AccessToken | RefreshToken]) -> None:
+    token = kind()
+    name_realm(token, ACME)
+    for since in (0, 1, 4):
+        with pytest.raises(TokenExpired):
+            read_token(kind, signed(claims_of(str(token)) | {"exp": int(time.time()) - since}), ACME)
+
+
 @pytest.mark.parametrize(
-    "name", ["iat", "exp", "nbf", "jti", "sub", "org", "role", "seller_id", "iss", "token_type", "aud"]
+    "name",
+    [
+        "iat",
+        "exp",
+        "nbf",
+        "jti",
+        "sub",
+        "org",
+        "org_id",
+        "family",
+        "password",
+        "role",
+        "seller_id",
+        "iss",
+        "token_type",
+        "aud",
+    ],
 )
 def test_a_claim_of_any_type_is_an_error_or_a_token_but_nothing_else(name: str, token: str) -> None:
     """Only who has our key can make these; a mistake of ours must still not be a 500."""
@@ -94,5 +135,5 @@ def test_what_is_remembered_of_tokens_is_bounded(token: str, monkeypatch: pytest
     assert len(tokens._remembered) == 2  # and not what is mostly blanks
     monkeypatch.setattr(tokens, "MOST_REMEMBERED", 3)
     for user in range(10):
-        assert authenticate(f"Bearer {access_token(User(pk=user), 'acme', 'seller', 3)}")
+        assert authenticate(f"Bearer {access_token(User(pk=user), ACME_ROW, 'seller', 3)}")
         assert len(tokens._remembered) <= 3

@@ -22,6 +22,7 @@ from shared.realm import Realm
 from shared.services import sign_in
 from shared.session_store import SessionStore
 from shared.sessions import RealmAuthenticationMiddleware
+from tenants.models import Organization as OrganizationRow
 from tenants.services import provision_organization
 from tests.http import Answer, Client
 from tests.tables import contents
@@ -198,7 +199,8 @@ def test_the_platform_answers_its_admins_and_nobody_else(
         ),
     }
     for name, (forge, code) in FORGERIES.items():
-        if name != "of no organization":  # which is what the platform's own tokens are
+        # Which is what the platform's own tokens are.
+        if name not in ("of no organization", "of this slug and the platform's id"):
             refused[f"a token {name}"] = (replace(anyone, token=forge(admin.client.token or "")), (401, code))
     before = contents()
     answers = {name: refusal(endpoint.ask(client, ids)) for name, (client, _) in refused.items()}
@@ -443,6 +445,7 @@ def session_of(user: User, realm: str | None) -> dict[str, str]:
     session["_auth_user_hash"] = user.get_session_auth_hash()
     if realm is not None:
         session["realm"] = realm
+        session["organization"] = OrganizationRow.objects.get(slug=realm).pk if realm else None
     session.create()
     return {"Cookie": f"sessionid={session.session_key}"}
 
