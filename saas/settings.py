@@ -1,4 +1,5 @@
-"""The one settings file. Everything that differs between installations comes from the environment.
+"""The one settings file. Everything that differs between installations comes from the environment, and into that from a
+file where ``RECHARGE_ENV_FILE`` or ``manage.py --env-file`` names one (saas/env_file.py).
 
 ``DATABASE_URL``, ``SECRET_KEY``   required; the embedded mode (see saas/embedded.py) makes both
 ``BASE_DOMAIN``                    the platform's host; organizations are its subdomains (default ``localhost``)
@@ -133,6 +134,7 @@ MIDDLEWARE = [
     "shared.requests.RequestMiddleware",
     "shared.errors.ProblemMiddleware",
     "saas.health.HealthMiddleware",
+    "saas.migrated.MigratedMiddleware",
     "tenants.routing.RoutingMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -147,6 +149,7 @@ MIDDLEWARE = [
 # Below /api/ nobody has a session and nothing is a file: see saas/wsgi.py.
 API_MIDDLEWARE = [
     "shared.requests.RequestMiddleware",
+    "saas.migrated.MigratedMiddleware",
     "tenants.routing.RoutingMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
