@@ -210,6 +210,6 @@ def wipe() -> None:
         if models.AuditRecord.objects.exists():
             with connection.cursor() as cursor:
                 cursor.execute(_EMPTY_AUDIT_LOG)
-        for model in (Session, RefreshFamily, Membership, SignInAttempts, User):
+        for model in (models.WorkerHeartbeat, Session, RefreshFamily, Membership, SignInAttempts, User):
             model.objects.all().delete()
     routing.forget_routes()
