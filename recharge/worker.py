@@ -14,8 +14,9 @@ import select
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from shared.errors import Problem
 from shared.wakeups import CHANNEL, QUIET_SECONDS
+from tenants.heartbeats import BEAT_SECONDS, Heartbeat
 from tenants.models import Organization
 from tenants.queries import active_organizations
 
@@ -39,6 +41,9 @@ ORGANIZATIONS_SECONDS = 5.0
 
 RETRY_SECONDS = 1.0
 """After which what could not be claimed or recorded is tried again."""
+
+REPEAT_SECONDS = 60.0
+"""How often the log says the same of a database that still does not answer as it should."""
 
 BROKEN_SECONDS = 5.0
 """After which an organization is looked at again whose schema did not answer as it should."""
@@ -107,12 +112,8 @@ class _Lane:
 class Worker:
     """Runs until it is stopped, or (:meth:`run_once`) until nothing is due."""
 
-    def __init__(
-        self, works: Sequence[Work], *, threads: int = THREADS, is_wanted: Callable[[], bool] = lambda: True
-    ) -> None:
-        """``is_wanted`` is asked once a second; it stops when that says no."""
+    def __init__(self, works: Sequence[Work], *, threads: int = THREADS) -> None:
         self._works = works
-        self._is_wanted = is_wanted
         self._events: queue.SimpleQueue[_Done | int | None] = queue.SimpleQueue()
         """What the main thread waits for: a result, an organization that was rung for, or None: stop."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
@@ -132,6 +133,10 @@ class Worker:
         self._seen: set[int] = set()
         """The organizations that this connection to the database has seen."""
         self._stopping = threading.Event()
+        self._heartbeat = Heartbeat()
+        self._beat_at = float("-inf")
+        self._trouble: dict[tuple[str, str | None], tuple[str, float]] = {}
+        """By event of the log and organization: what was said last, and when (of the monotonic clock)."""
 
     def stop(self) -> None:
         """Lets :meth:`run` end as soon as all that it has claimed is carried out and recorded. For signal handlers."""
@@ -158,8 +163,12 @@ class Worker:
     def _finish(self) -> None:
         while self._held:
             self._wait(RETRY_SECONDS)
+            self._beat()
             self._record()
         self._pool.shutdown()
+        if self._beat_at > float("-inf"):
+            with suppress(DatabaseError, InterfaceError):  # it is then seen to be silent
+                self._heartbeat.end()
 
     def _work(self) -> float:
         """Records what is done, claims what is due, and gives how long nothing more is to be done, in seconds."""
@@ -167,6 +176,7 @@ class Worker:
         now = time.monotonic()
         try:
             self._list_organizations(now)
+            self._beat()
             # Those that have waited longest first; and each at most one batch, so that none keeps the others waiting.
             for organization_id in sorted(self._look_at, key=self._look_at.__getitem__):
                 if self._look_at[organization_id] > now or self._held >= MOST_HELD:
@@ -177,20 +187,50 @@ class Worker:
                 except (DatabaseError, InterfaceError, Problem) as error:
                     # One whose schema is not as it should be (it may be migrating) does not keep the others waiting.
                     self._look_at[organization_id] = now + BROKEN_SECONDS
-                    _log.error("worker_can_not_look", organization=organization.slug, error=str(error).strip())
+                    self._say_once("worker_can_not_look", error, organization.slug)
                     if not connection.is_usable():
                         raise
+                else:
+                    self._say_that_it_is_over("worker_can_not_look", organization.slug)
         except (DatabaseError, InterfaceError, Problem) as error:
-            _log.error("worker_can_not_work", error=str(error).strip())
+            self._say_once("worker_can_not_work", error)
             self._look_at = dict.fromkeys(self._look_at, now)
             connection.close()
             return RETRY_SECONDS
+        self._say_that_it_is_over("worker_can_not_work")
         if self._held >= MOST_HELD:
-            return SWEEP_SECONDS
+            return BEAT_SECONDS
         soonest = min(self._look_at.values(), default=float("inf"))
         if self._done:
             soonest = min(soonest, self._record_at)
         return max(0.0, min(soonest, self._listed_at + ORGANIZATIONS_SECONDS) - time.monotonic())
+
+    def _beat(self) -> None:
+        """Says that it runs, now and then. That it can't say so keeps nothing from being delivered."""
+        now = time.monotonic()
+        if now < self._beat_at + BEAT_SECONDS:
+            return
+        try:
+            if self._beat_at > float("-inf"):
+                self._heartbeat.beat()
+            else:
+                self._heartbeat.begin()
+        except (DatabaseError, InterfaceError) as error:
+            self._say_once("worker_can_not_say_that_it_runs", error)
+        self._beat_at = now
+
+    def _say_once(self, event: str, error: Exception, organization: str | None = None) -> None:
+        """Logs what is wrong when it begins, when it changes, and now and then; it is tried every few seconds."""
+        said, moment = self._trouble.get((event, organization), ("", 0.0))
+        words = str(error).strip()
+        if said == words and time.monotonic() < moment + REPEAT_SECONDS:
+            return
+        self._trouble[event, organization] = words, time.monotonic()
+        _log.error(event, error=words, organization=organization)
+
+    def _say_that_it_is_over(self, event: str, organization: str | None = None) -> None:
+        if self._trouble.pop((event, organization), None):
+            _log.info(f"{event}_is_over", organization=organization)
 
     def _list_organizations(self, now: float) -> None:
         if now < self._listed_at + ORGANIZATIONS_SECONDS:
@@ -302,18 +342,15 @@ class Worker:
                 listening.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
                 with listening.cursor() as cursor:
                     cursor.execute(f"LISTEN {CHANNEL}")
+                self._say_that_it_is_over("worker_can_not_listen")
                 while not self._stopping.is_set():
                     if select.select([listening], [], [], 1.0)[0]:
                         listening.poll()
-                    if not self._is_wanted():
-                        self.stop()
                     for payload in {notice.payload for notice in listening.notifies}:
                         if payload.isascii() and payload.isdecimal():  # anybody on the database can notify
                             self._events.put(int(payload))
                     listening.notifies.clear()
                 listening.close()
             except psycopg2.Error as error:
-                _log.warning("worker_can_not_listen", error=str(error))
-                if not self._is_wanted():
-                    self.stop()
+                self._say_once("worker_can_not_listen", error)
                 self._stopping.wait(RETRY_SECONDS)

@@ -1,14 +1,18 @@
 """A delivery worker beside the web server: kept running, and taken along when the server ends, however it ends.
 
 This is a process of its own, and not a thread of the server: the server forks its workers, and a fork of a process with
-threads inherits the locks that they hold. It runs ``manage.py deliver`` and needs nothing of Django itself.
+threads inherits the locks that they hold. (The one thread there is waits for this process, and holds none that a web
+process wants.) It runs ``manage.py deliver`` and needs nothing of Django itself.
 """
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from datetime import UTC, datetime
 from types import FrameType
 from typing import NoReturn
 
@@ -19,16 +23,51 @@ STOP_SECONDS = 40
 """What a worker has to finish what it has begun; more than its longest call."""
 
 
-def start_worker() -> "subprocess.Popen[bytes]":
-    """Starts the process that keeps a worker running; SIGTERM stops both when what was begun is finished."""
+class WorkerBeside:
+    """The process that keeps a worker running, which is started again if it ends before :meth:`stop`."""
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+        self._process = _start()
+        self._watcher = threading.Thread(target=self._watch, name="worker-beside", daemon=True)
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Waits until the worker has finished what it has begun."""
+        self._stopping.set()
+        self._process.terminate()
+        self._watcher.join(STOP_SECONDS + 5)
+
+    def _watch(self) -> None:
+        while True:
+            status = self._process.wait()
+            if self._stopping.is_set():
+                return
+            # Its worker has seen it too, and ends when it has finished what it has begun.
+            _log("delivery_keeper_ended", "The process that keeps the delivery worker ended", status)
+            if self._stopping.wait(RESTART_SECONDS):
+                return
+            self._process = _start()
+            if self._stopping.is_set():  # stop() may not have seen this one
+                self._process.terminate()
+
+
+def _start() -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "saas.beside", str(os.getpid()), sys.argv[0]]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603
 
 
-def stop_worker(process: "subprocess.Popen[bytes]") -> None:
-    """Waits until it has finished what it has begun."""
-    process.terminate()
-    process.wait(STOP_SECONDS + 5)
+def _log(event: str, what: str, status: int) -> None:
+    """A line as shared/logs.py writes them, without what that needs."""
+    line = {
+        "status": status,
+        "detail": f"{what} with {status}; another one is started.",
+        "event": event,
+        "level": "error",
+        "logger": "recharge.serve",
+        "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
+    os.write(2, f"{json.dumps(line)}\n".encode())  # at once, and past every lock that a fork could inherit
 
 
 def _keep_running(server: int, manage: str) -> NoReturn:
@@ -46,7 +85,7 @@ def _keep_running(server: int, manage: str) -> NoReturn:
             time.sleep(0.2)
             if is_stopping or os.getppid() != server:
                 _finish(worker)
-        print(f"The delivery worker ended with {worker.returncode}; another one is started.", file=sys.stderr)
+        _log("delivery_worker_ended", "The delivery worker ended", worker.returncode)
         time.sleep(RESTART_SECONDS)
 
 

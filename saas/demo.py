@@ -11,18 +11,22 @@ import multiprocessing
 import os
 import random
 import secrets
+import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from saas.demo_clients import Api, Job, sell, share_progress
+from saas.demo_clients import Api, Job, begin, sell
 
 ORGANIZATIONS = {"acme": "Acme Top-ups", "globex": "Globex Mobile"}
 SELLERS = 10
@@ -53,6 +57,27 @@ class DemoError(Exception):
     """The demo can't go on; the message says why."""
 
 
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes that are started meanwhile never hear of Ctrl-C, which a terminal sends to all: this one ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _ended_on_the_way_out(pool: ProcessPoolExecutor) -> Iterator[None]:
+    """Ends the processes of the pool at once where the block is left by Ctrl-C or an error."""
+    try:
+        yield
+    except BaseException:
+        for process in list(pool._processes.values()):
+            process.terminate()
+        raise
+
+
 @dataclass
 class Seller:
     """One of the demo's sellers."""
@@ -75,13 +100,19 @@ class Accounts:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._passwords: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        try:
+            self._passwords: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        except ValueError:
+            raise DemoError(f"{path} can't be read. Set RECHARGE_DATA_DIR to an empty directory.") from None
 
     def password_of(self, account: str) -> str:
         if account not in self._passwords:
             self._passwords[account] = secrets.token_urlsafe(9)
-            with open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            # Written aside and renamed: Ctrl-C may come in the middle.
+            building = self.path.with_suffix(".new")
+            with open(os.open(building, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 json.dump(self._passwords, file, indent=1)
+            building.rename(self.path)
         return self._passwords[account]
 
 
@@ -142,7 +173,7 @@ class Demo:
         if status not in (201, 409):  # 409: from an earlier run
             raise DemoError(f"{slug}'s {username} can't be added: {answer['detail']}")
         own = self._signed_in(admin.host, username, password)
-        _, balance = own.call("GET", "/balance")
+        balance = self._settled_balance(own)
         _, request = own.call(
             "POST", "/credit-requests", {"amount": CREDIT, "note": "for the demo"}, key=secrets.token_hex(16)
         )
@@ -151,6 +182,17 @@ class Demo:
             raise DemoError(f"{slug}'s {username} can't be given credit: {answer['detail']}")
         assert own.token
         return Seller(admin.host, slug, balance["seller_id"], username, own.token, balance["balance"])
+
+    def _settled_balance(self, own: Api) -> Any:
+        """The balance when nothing is in flight any more that an interrupted run has left."""
+        deadline = time.monotonic() + DELIVERY_SECONDS
+        while True:
+            _, balance = own.call("GET", "/balance")
+            if not balance["in_flight"]:
+                return balance
+            if time.monotonic() > deadline:
+                raise DemoError("Recharges of an earlier run are still in flight; is a delivery worker running?")
+            time.sleep(0.2)
 
     def _jobs(self, sellers: list[Seller]) -> list[Job]:
         jobs = []
@@ -178,14 +220,16 @@ class Demo:
         with (
             progress,
             ProcessPoolExecutor(
-                PROCESSES, mp_context=context, initializer=share_progress, initargs=(answered,)
+                PROCESSES, mp_context=context, initializer=begin, initargs=(answered, os.getpid())
             ) as pool,
+            _ended_on_the_way_out(pool),
         ):
             task = progress.add_task(
                 f"{len(jobs)} requests, {PROCESSES} processes × {THREADS} threads", total=len(jobs)
             )
             started = time.monotonic()
-            parts = [pool.submit(sell, self.address, jobs[index::PROCESSES], THREADS) for index in range(PROCESSES)]
+            with _without_ctrl_c():
+                parts = [pool.submit(sell, self.address, jobs[index::PROCESSES], THREADS) for index in range(PROCESSES)]
             first_answer = started
             while not all(part.done() for part in parts):
                 if answered.value == 0:

@@ -14,6 +14,8 @@ from typing import Any
 
 import urllib3
 
+from shared.processes import end_with
+
 PATIENCE = 60
 """Seconds that a client goes on repeating a request which is answered with 503, or not at all."""
 
@@ -66,10 +68,12 @@ _pool = urllib3.PoolManager(maxsize=16, retries=False, timeout=30)
 _progress: Any = None
 
 
-def share_progress(counter: Any) -> None:
-    """Gives this process the counter of answered requests that all client processes share."""
+def begin(counter: Any, parent: int) -> None:
+    """Gives this process the counter of answered requests that all client processes share, and ends it with its
+    parent."""
     global _progress
     _progress = counter
+    end_with(parent, seconds=0)
 
 
 def sell(address: str, jobs: Sequence[Job], threads: int) -> Counter[str]:

@@ -18,10 +18,13 @@ import pwd
 import re
 import secrets
 import shutil
+import signal
 import stat
 import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -44,6 +47,9 @@ NO_PROCESS = 2**22
 """An id that Linux gives to no process."""
 
 _held: dict[Path, IO[str]] = {}
+_started: str | None = None
+
+_ON = ("1", "true", "yes", "on")
 
 
 class EmbeddedDatabaseError(Exception):
@@ -55,17 +61,45 @@ def data_dir() -> Path:
     return Path(os.environ.get("RECHARGE_DATA_DIR") or BASE_DIR / "var").expanduser().resolve()
 
 
+def production_settings(environ: Mapping[str, str]) -> list[str]:
+    """The names of what is set that only a production installation sets.
+
+    Beside these an unset ``DATABASE_URL`` is no newcomer's, but one that got lost: what is sold then would be sold into
+    a database that nobody looks at. What is for trying things out doesn't count: ``RECHARGE_DATA_DIR``,
+    ``ALLOW_PRIVATE_ADDRESSES``, ``LOG_LEVEL``, ``DEBUG``, and a ``BASE_DOMAIN`` that is nobody's (RFC 6761).
+    """
+
+    def value(name: str) -> str:
+        return environ.get(name, "").strip().lower()
+
+    names = [name for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "EMAIL_URL", "EMAIL_FROM") if value(name)]
+    domain = value("BASE_DOMAIN").rstrip(".")
+    if domain and domain.rpartition(".")[2] not in ("localhost", "test"):
+        names.append("BASE_DOMAIN")
+    if value("HTTPS") in _ON:
+        names.append("HTTPS")
+    if value("TRUSTED_PROXIES") not in ("", "0"):
+        names.append("TRUSTED_PROXIES")
+    return names
+
+
+def is_used() -> bool:
+    """Whether this very process has started the embedded database, and nothing has changed ``DATABASE_URL`` since."""
+    return _started is not None and os.environ.get("DATABASE_URL") == _started
+
+
 def start(directory: Path | None = None, parameters: Mapping[str, str] = MappingProxyType({})) -> None:
     """Makes sure the server of ``directory`` runs, and puts its address into this process' environment.
 
     ``parameters`` are PostgreSQL's own (``shared_buffers`` …), for a server that this call has to start.
 
-    Sets ``DATABASE_URL``, ``RECHARGE_EMBEDDED`` and, unless there is one, ``SECRET_KEY`` (generated once and kept).
-    The server is stopped when the last process that called this ends.
+    Sets ``DATABASE_URL``, ``RECHARGE_EMBEDDED`` and, unless there is one, ``SECRET_KEY`` (generated once and kept), and
+    says on standard error which database this is. The server is stopped when the last process that called this ends.
 
     Raises:
         EmbeddedDatabaseError: no binaries for this platform, no rights, or PostgreSQL did not start.
     """
+    global _started
     directory = directory or data_dir()
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -79,19 +113,46 @@ def start(directory: Path | None = None, parameters: Mapping[str, str] = Mapping
                 atexit.register(_stop_if_last, directory, os.getpid())
             secret_key = _secret_key(directory)
             cluster = _Cluster(directory, parameters)
-            cluster.ensure_running()
+            with _uninterrupted():
+                cluster.ensure_running()
     except OSError as error:
         raise EmbeddedDatabaseError(
             f"The embedded PostgreSQL can't use {directory}: {error}\nRECHARGE_DATA_DIR names another directory."
         ) from error
-    os.environ["DATABASE_URL"] = cluster.url(ROLE, DATABASE)
+    _started = os.environ["DATABASE_URL"] = cluster.url(ROLE, DATABASE)
     os.environ["RECHARGE_EMBEDDED"] = "1"
     os.environ.setdefault("SECRET_KEY", secret_key)
+    print(f"DATABASE_URL is not set: this is the embedded database in {directory}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until PostgreSQL has started, or has not: half started, nobody would stop it again.
+
+    The programs that this runs have these signals blocked, too, since a terminal sends Ctrl-C to all of them;
+    PostgreSQL sets a mask of its own.
+    """
+    numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop_if_last(directory: Path, pid: int) -> None:
     if os.getpid() != pid:
         return
+    # An exit that was begun is finished, whatever is pressed meanwhile; so is what this starts.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        _stop_unless_used(directory)
+    except (EmbeddedDatabaseError, OSError) as error:
+        print(f"The embedded database could not be stopped: {error}", file=sys.stderr)
+
+
+def _stop_unless_used(directory: Path) -> None:
     users = _held.pop(directory)
     with open(directory / "postgres.start.lock", "w") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)

@@ -1,4 +1,5 @@
-"""The one settings file. Everything that differs between installations comes from the environment.
+"""The one settings file. Everything that differs between installations comes from the environment, and into that from a
+file where ``RECHARGE_ENV_FILE`` or ``manage.py --env-file`` names one (saas/env_file.py).
 
 ``DATABASE_URL``, ``SECRET_KEY``   required; the embedded mode (see saas/embedded.py) makes both
 ``BASE_DOMAIN``                    the platform's host; organizations are its subdomains (default ``localhost``)
@@ -138,6 +139,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "shared.errors.ProblemMiddleware",
     "saas.health.HealthMiddleware",
+    "saas.migrated.MigratedMiddleware",
     "tenants.routing.RoutingMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -152,6 +154,7 @@ API_MIDDLEWARE = [
     "shared.headers.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "saas.migrated.MigratedMiddleware",
     "tenants.routing.RoutingMiddleware",
 ]
 TEMPLATES = [

@@ -16,5 +16,5 @@ urlpatterns = [
 
 handler400 = "shared.errors.bad_request"
 handler403 = "shared.errors.permission_denied"
-handler404 = "shared.errors.not_found"
+handler404 = "saas.astray.not_found"
 handler500 = "shared.errors.server_error"

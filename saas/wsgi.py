@@ -9,6 +9,9 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
 
+from saas.env_file import read_env_file
+
+read_env_file(None)  # where a server other than manage.py's starts here
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
 
 _pages: Any = get_wsgi_application()

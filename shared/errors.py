@@ -17,6 +17,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.template.loader import render_to_string
 from django.utils import translation
+from django.utils.functional import Promise
 from django.utils.translation import get_language_from_request
 from rest_framework import exceptions
 
@@ -36,6 +37,10 @@ class Problem(Exception):
     status = 500
     code = "internal_error"
     title = "Internal error"
+    message: str | Promise | None = None
+    """What a person is told of this one; None: what shared/messages.py has for the code."""
+    home: str | None = "/"
+    """Where a person can go on; None: nowhere on this host."""
 
     def __init__(self, detail: str = "", *, headers: dict[str, str] | None = None, **members: Any) -> None:
         super().__init__(detail)
@@ -275,7 +280,8 @@ class ProblemMiddleware:
         return problem_response(request, exception) if isinstance(exception, Problem) else None
 
 
-# Django's own hooks, named in the URL maps: what happens outside of the API's views is a problem document too.
+# Django's own hooks, named in the URL maps: what happens outside of the API's views is a problem document too. (The one
+# for 404 is saas/astray.py.)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -286,11 +292,6 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler403."""
     return problem_response(request, PermissionDenied("This account may not do that."))
-
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """handler404."""
-    return problem_response(request, NotFound("There is nothing at this address."))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -50,6 +50,8 @@ FIELD_MESSAGES: dict[str, str | Promise] = {
 
 def message_for(problem: "Problem") -> str:
     """What a person is told of this problem."""
+    if problem.message is not None:
+        return str(problem.message)
     found = MESSAGES.get(problem.code)
     return _filled(found, problem.members) if found else problem.detail or problem.title
 

@@ -2,6 +2,8 @@
 
 import getpass
 import os
+import sys
+import warnings
 
 from django.core.management.base import CommandError
 
@@ -16,9 +18,23 @@ def read_password(given: str | None) -> str:
     if password:
         return password
     try:
-        password = getpass.getpass("Password: ")
-        if password != getpass.getpass("Password again: "):
+        password = _ask("Password: ")
+        if password != _ask("Password again: "):
             raise CommandError("The two passwords differ.")
-    except EOFError:
+    except (EOFError, UnicodeDecodeError):
         raise CommandError("Give the password with the option or in RECHARGE_ADMIN_PASSWORD.") from None
     return password
+
+
+def _ask(prompt: str) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(prompt)
+    except getpass.GetPassWarning:
+        # There is no terminal that could keep it from being seen: it is read as it comes.
+        print(prompt, file=sys.stderr)
+        line = sys.stdin.readline() if sys.stdin else ""
+        if not line:
+            raise EOFError from None
+        return line.rstrip("\n")

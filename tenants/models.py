@@ -1,4 +1,4 @@
-"""The organizations, the hosts they answer on, and the audit log of what was done to them."""
+"""The organizations, the hosts they answer on, the audit log of what was done to them, and who works for them."""
 
 from typing import ClassVar
 
@@ -105,3 +105,21 @@ class AuditRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.organization}: {self.action}"
+
+
+class WorkerHeartbeat(models.Model):
+    """A delivery worker that runs somewhere. It says so every few seconds, and takes its row away when it ends."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    """Of the process, made when it began."""
+    host = models.CharField(max_length=255)
+    process = models.IntegerField()
+    """Its id on that host."""
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    """By the database's clock, as ``started_at``: the hosts' clocks may differ."""
+
+    objects: ClassVar[models.Manager["WorkerHeartbeat"]] = models.Manager()
+
+    def __str__(self) -> str:
+        return f"{self.host}, process {self.process}"

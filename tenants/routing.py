@@ -4,6 +4,7 @@ Instead of django-tenants' own middleware, which takes the host as it is written
 leaves the connection on the tenant's schema when the request is over.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +18,8 @@ from django.db import DatabaseError, InterfaceError
 from django.db import connection as django_connection
 from django.http import HttpRequest, HttpResponseBase
 from django.http.request import split_domain_port
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from shared.errors import NotFound, PermissionDenied, Problem, Unavailable, problem_response
 from shared.realm import PLATFORM, Realm
@@ -36,6 +39,40 @@ class OrganizationSuspended(PermissionDenied):
     """403: a platform admin has suspended the organization."""
 
     code, title = "organization_suspended", "Organization suspended"
+    home = None
+
+
+class NothingHere(NotFound):
+    """404: no such host, or a path of the other kind of host. Says how hosts are made, and never which there are."""
+
+    def __init__(
+        self, request: HttpRequest, what: str = "There is nothing at this address.", *, home: str | None = None
+    ) -> None:
+        platform, organization = addresses(request)
+        super().__init__(f"{what} The platform is at {platform}; each organization has a subdomain: {organization}.")
+        self.home = home
+        self.message = format_lazy(
+            _(
+                "There is nothing at this address. Each organization has an address of its own, like {organization}; "
+                "the platform is at {platform}."
+            ),
+            organization=_left_to_right(organization),
+            platform=_left_to_right(platform),
+        )
+
+
+_PORT = re.compile(r"[^:]*(:[0-9]{1,5})|\[[0-9a-fA-F:.]*\](:[0-9]{1,5})")
+
+
+def addresses(request: HttpRequest) -> tuple[str, str]:
+    """Where the platform answers and how an organization's address is made, with the port that was asked."""
+    found = _PORT.fullmatch(request.META.get("HTTP_HOST", ""))
+    port = (found[1] or found[2]) if found else ""
+    return f"{settings.BASE_DOMAIN}{port}", f"NAME.{settings.BASE_DOMAIN}{port}"
+
+
+def _left_to_right(address: str) -> str:
+    return f"\u2066{address}\u2069"  # within a text that may run from right to left
 
 
 connection: Any = django_connection  # django-tenants' own, with set_tenant and set_schema_to_public
@@ -58,7 +95,7 @@ _thread = threading.local()
 class RoutingMiddleware:
     """Gives ``request.realm``, and on an organization's host ``request.tenant``, and puts the connection on its schema.
 
-    An unknown host is 404 and is told nothing; an organization that is still provisioning is unknown too.
+    An unknown host is 404 and is told how hosts are made; an organization that is still provisioning is unknown too.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -85,21 +122,21 @@ def route(request: HttpRequest) -> None:
     """Decides the realm of this request and puts the connection on its schema.
 
     Raises:
-        NotFound: nothing answers on this host.
+        NothingHere: nothing answers on this host.
         OrganizationSuspended: the organization is there, but suspended.
     """
     connection.set_schema_to_public()
     try:
         host = normalize_host(request.get_host())
     except DisallowedHost:
-        raise NotFound("There is nothing at this address.") from None
+        raise NothingHere(request) from None
     if host == settings.BASE_DOMAIN:
         request.realm = PLATFORM  # type: ignore[attr-defined]
         request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
         return
     organization = organization_at(host)
     if organization is None:
-        raise NotFound("There is nothing at this address.")
+        raise NothingHere(request)
     request.realm = Realm(organization.pk, organization.slug)  # type: ignore[attr-defined]
     request.tenant = organization  # type: ignore[attr-defined]
     structlog.contextvars.bind_contextvars(organization=organization.slug)

@@ -212,6 +212,7 @@ def wipe() -> None:
         if models.AuditRecord.objects.exists():
             with connection.cursor() as cursor:
                 cursor.execute(_EMPTY_AUDIT_LOG)
-        for model in (Session, RefreshFamily, Membership, SignInAttempts, User, models.FormerSlug):
+        people = (Session, RefreshFamily, Membership, SignInAttempts, User)
+        for model in (models.WorkerHeartbeat, *people, models.FormerSlug):
             model.objects.all().delete()
     routing.forget_routes()

@@ -108,4 +108,14 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["organization", "id"], name="audit_organization")],
             },
         ),
+        migrations.CreateModel(
+            name="WorkerHeartbeat",
+            fields=[
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ("host", models.CharField(max_length=255)),
+                ("process", models.IntegerField()),
+                ("started_at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField()),
+            ],
+        ),
     ]

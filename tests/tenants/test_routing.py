@@ -77,16 +77,62 @@ def bearer(organization: Organization) -> str:
     return f"Authorization: Bearer {organization.member.client.token}"
 
 
-def test_it_finds_nothing_on_any_other_host_and_names_nothing(acme: Organization) -> None:
+def test_it_finds_nothing_on_any_other_host_and_names_no_organization(acme: Organization) -> None:
     same, line = "X-Request-ID: the-same", "GET /api/v1/me HTTP/1.1"
     unknown = send(acme.anyone.address, line, "Host: nosuch.recharge.test", same)
-    for word in (b"acme", b"globex", b"recharge.test", b"nosuch", b"tenant", b"schema", b"ALLOWED"):
+    for word in (b"acme", b"globex", b"nosuch", b"tenant", b"schema", b"ALLOWED"):
         assert word not in unknown.body
     for name, host in NOWHERE.items():
         answer = send(acme.anyone.address, line, f"Host: {host}", same, bearer(acme))
         assert (answer.status, answer.code) == (404, "not_found"), name
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert answer.body == unknown.body, name
+
+
+ASTRAY = {
+    "an address": ("127.0.0.1", ""),
+    "an address with a port": ("127.0.0.1:8000", ":8000"),
+    "an IPv6 address with a port": ("[::1]:8000", ":8000"),
+    "an unknown name": ("nosuch.recharge.test:8000", ":8000"),
+    "a port that is none": ("127.0.0.1:<b>", ""),
+    "no host": ("", ""),
+}
+
+
+@pytest.mark.parametrize(("host", "port"), ASTRAY.values(), ids=ASTRAY)
+def test_an_unknown_host_is_told_how_organizations_are_addressed(host: str, port: str, world: World) -> None:
+    for path in ("/", "/sign-in", "/api/v1/me", "/no/such/page"):
+        document = send(world.platform.address, f"GET {path} HTTP/1.1", f"Host: {host}")
+        assert (document.status, document.code) == (404, "not_found")
+        assert f"The platform is at recharge.test{port};" in document.json["detail"]
+        assert f"NAME.recharge.test{port}." in document.json["detail"]
+    page = send(world.platform.address, "GET / HTTP/1.1", f"Host: {host}", "Accept: text/html").body.decode()
+    assert f"NAME.recharge.test{port}\u2069" in page
+    assert "acme" not in page
+    assert "<b>" not in page
+    assert 'href="/"' not in page, "the home page is nowhere, too"
+    persian = send(
+        world.platform.address, "GET / HTTP/1.1", f"Host: {host}", "Accept: text/html", "Accept-Language: fa"
+    )
+    assert "سازمان" in persian.body.decode()
+
+
+def test_a_page_of_an_organization_asked_of_the_platform_is_said_to_be_one(world: World, acme: Organization) -> None:
+    for path in ("/sell", "/recharges", "/sellers", "/api/v1/balance", "/api/v1/recharges"):
+        answer = send(world.platform.address, f"GET {path} HTTP/1.1", "Host: recharge.test:8000")
+        assert (answer.status, answer.code) == (404, "not_found"), path
+        assert answer.json["detail"].startswith("This belongs to an organization. "), path
+        assert "NAME.recharge.test:8000." in answer.json["detail"]
+    page = send(world.platform.address, "GET /sell HTTP/1.1", "Host: recharge.test", "Accept: text/html").body.decode()
+    assert "NAME.recharge.test" in page
+    assert 'href="/"' in page
+    for path in ("/organizations", "/api/v1/organizations", "/admin/"):
+        answer = send(world.platform.address, f"GET {path} HTTP/1.1", f"Host: {acme.host}")
+        assert (answer.status, answer.code) == (404, "not_found"), path
+        assert answer.json["detail"].startswith("This belongs to the platform. "), path
+    for host in ("recharge.test", acme.host):
+        answer = send(world.platform.address, "GET /no/such/page HTTP/1.1", f"Host: {host}")
+        assert answer.json["detail"] == "There is nothing at this address."
 
 
 def test_an_unknown_host_has_no_path_at_all(acme: Organization) -> None:

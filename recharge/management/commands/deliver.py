@@ -1,4 +1,3 @@
-import os
 import signal
 from argparse import ArgumentParser
 from datetime import timedelta
@@ -9,6 +8,12 @@ from django.core.management.base import BaseCommand, CommandError
 from credit.webhook_delivery import WebhookWork
 from recharge.delivery import LEASE, DeliveryWork
 from recharge.worker import THREADS, Worker
+from shared.processes import end_with
+
+ORPHAN_SECONDS = 40.0
+"""What it has to finish what it has begun when its parent is gone; more than its longest call."""
+
+MOST_THREADS = 1000
 
 
 class Command(BaseCommand):
@@ -30,19 +35,20 @@ class Command(BaseCommand):
         parser.add_argument("--beside", type=int, help="stop when this process, the parent, is gone")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["threads"] < 1:
-            raise CommandError("--threads must be at least 1.")
+        if not 1 <= options["threads"] <= MOST_THREADS:
+            raise CommandError(f"--threads must be 1 to {MOST_THREADS}.")
         if not 1 <= options["lease"] <= 3600:
             raise CommandError("--lease must be 1 to 3600 seconds.")
         parent = options["beside"]
         worker = Worker(
             [DeliveryWork(timedelta(seconds=options["lease"])), WebhookWork()],
             threads=options["threads"],
-            is_wanted=lambda: parent is None or os.getppid() == parent,
         )
         signal.signal(signal.SIGTERM, lambda *_: worker.stop())
         # Ctrl-C reaches a parent in the same terminal too, which then stops this in its own time.
         signal.signal(signal.SIGINT, signal.SIG_IGN if parent else lambda *_: worker.stop())
+        if parent:
+            end_with(parent, seconds=ORPHAN_SECONDS)
         if options["once"]:
             worker.run_once()
         else:

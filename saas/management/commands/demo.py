@@ -1,8 +1,10 @@
+import os
 import signal
 import subprocess
 import sys
 import time
 from argparse import ArgumentParser
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import urllib3
@@ -11,9 +13,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
-from saas import embedded
+from saas import embedded, migrating
 from saas.demo import Accounts, Demo, DemoError
-from saas.management.commands.serve import check_port_is_free
+from saas.management.commands.serve import check_port_is_free, what_to_open
 from shared.errors import UsernameTaken
 from shared.models import User
 from shared.services import create_platform_admin
@@ -29,15 +31,24 @@ class Command(BaseCommand):
         parser.add_argument("--exit", action="store_true", help="stop after the proof; status 0 only if it held")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not embedded.is_used():
+            # Before anything else: whatever DATABASE_URL leads to, the demo's accounts and sales have no place there.
+            raise CommandError(
+                "The demo runs on the embedded database only, and DATABASE_URL is set: nothing was done. "
+                "Unset DATABASE_URL; RECHARGE_DATA_DIR may name a directory for the demo's own database."
+            )
         console = Console()
         address = f"127.0.0.1:{options['port']}"
         check_port_is_free("127.0.0.1", options["port"])
-        with console.status("Migrating the database …"):
+        with console.status("Migrating the database …"), migrating.alone():
             call_command("migrate_schemas", interactive=False, verbosity=0)
-        accounts = Accounts(embedded.data_dir() / "demo-accounts.json")
+        try:
+            accounts = Accounts(embedded.data_dir() / "demo-accounts.json")
+        except DemoError as error:
+            raise CommandError(str(error)) from None
         _ensure_platform_admin(accounts)
 
-        command = [sys.executable, sys.argv[0], "serve", "--port", str(options["port"])]
+        command = [sys.executable, sys.argv[0], "serve", "--port", str(options["port"]), "--beside", str(os.getpid())]
         log_path = embedded.data_dir() / "demo-server.log"
         # In a session of its own, so that Ctrl-C reaches this process first and it can stop the server in order.
         with log_path.open("wb") as log:
@@ -56,12 +67,17 @@ class Command(BaseCommand):
                 console.print("[bold red]THE PROOF DID NOT HOLD.")
             demo.print_addresses()
             if not options["exit"]:
-                console.print(f"Serving at http://{settings.BASE_DOMAIN}:{options['port']}/ until Ctrl-C.")
+                console.print(f"Serving until Ctrl-C. {what_to_open(options['port'])}")
                 server.wait()
+                raise DemoError(f"The server has ended; its log says why: {log_path}")
         except DemoError as error:
             raise CommandError(str(error)) from None
+        except (urllib3.exceptions.HTTPError, BrokenProcessPool) as error:
+            raise CommandError(f"The demo lost its server or its clients ({error}). See {log_path}") from None
         except KeyboardInterrupt:
-            console.print("\nStopping.")
+            console.print("\nStopped by Ctrl-C. The demo can be run again: it goes on with the accounts it has.")
+            if not held:
+                sys.exit(128 + signal.SIGINT)
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C while it stops
             server.send_signal(signal.SIGTERM)

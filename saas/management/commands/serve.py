@@ -1,18 +1,35 @@
 import os
 import socket
+import subprocess
+import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any
 
+import psycopg2
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from saas.beside import start_worker, stop_worker
+from saas import embedded, migrating
+from saas.beside import WorkerBeside
+from saas.migrated import is_migrated
+from shared.processes import end_with
 
 THREADS = 5
 """Per worker process. A thread mostly waits for PostgreSQL; more of them only take turns at the interpreter."""
+
+MOST = 1000
+"""Processes, and threads of each: more is a slip of the finger."""
+
+STOP_SECONDS = 85.0
+"""What all of it takes to stop, at most: the web processes, then the delivery worker."""
+
+ORPHAN_SECONDS = 10.0
+"""What a web process has to finish its requests when the server was killed: nobody else would end it, and it holds the
+port."""
 
 
 class Command(BaseCommand):
@@ -30,24 +47,55 @@ class Command(BaseCommand):
             action="store_true",
             help="no delivery worker beside it: recharges wait until a `manage.py deliver` runs somewhere",
         )
+        parser.add_argument("--beside", type=int, help="stop when this process, the parent, is gone")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["workers"] < 1 or options["threads"] < 1:
-            raise CommandError("--workers and --threads must be at least 1.")
+        if not 1 <= options["workers"] <= MOST or not 1 <= options["threads"] <= MOST:
+            raise CommandError(f"--workers and --threads must be 1 to {MOST}.")
         check_port_is_free(options["host"], options["port"])
+        if options["beside"]:
+            end_with(options["beside"], seconds=STOP_SECONDS)
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
-        self.stdout.write(
+        self._prepare_database()
+        self._say(
             f"Listening on {options['host']}:{options['port']} for {settings.BASE_DOMAIN} and its subdomains, with "
             f"{options['workers']} processes of {options['threads']} threads"
             f"{'' if options['no_delivery'] else ' and a delivery worker'}. Ctrl-C stops."
         )
-        self.stdout.flush()
-        worker = None if options["no_delivery"] else start_worker()
+        self._say(what_to_open(options["port"]))
+        worker = None if options["no_delivery"] else WorkerBeside()
         try:
             self._serve(options)
         finally:
             if worker:
-                stop_worker(worker)
+                worker.stop()
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
+
+    def _prepare_database(self) -> None:
+        """Migrates the embedded database; of another one says what is wrong, and goes on: it answers 503 until then."""
+        if embedded.is_used():
+            migrate = [sys.executable, sys.argv[0], "migrate_schemas", "--noinput", "--verbosity", "0"]
+            if subprocess.run(migrate, check=False).returncode:  # noqa: S603
+                raise CommandError("The embedded database could not be migrated; the message above says why.")
+            return
+        try:
+            opened = migrating.connect()
+        except psycopg2.Error as error:
+            self.stderr.write(f"The database can't be reached; until it can, the answer is 503: {str(error).strip()}")
+            return
+        try:
+            with opened.cursor() as cursor:
+                if not is_migrated(cursor):
+                    self.stderr.write(
+                        "The database lacks migrations: run manage.py migrate_schemas. Until then the answer is 503."
+                    )
+        except psycopg2.Error as error:
+            self.stderr.write(f"The database does not answer as it should: {str(error).strip()}")
+        finally:
+            opened.close()
 
     def _serve(self, options: dict[str, Any]) -> None:
         Server(
@@ -61,19 +109,48 @@ class Command(BaseCommand):
             respawn_failed_workers=True,
             workers_kill_timeout=30,
             log_level=LogLevels.warning,
-        ).serve()
+        ).serve(target_loader=_Loader(os.getpid()), wrap_loader=False)
+
+
+class _Loader:
+    """Called in each web process, before it serves."""
+
+    def __init__(self, server: int) -> None:
+        self.server = server
+
+    def __call__(self) -> Callable[..., Any]:
+        end_with(self.server, seconds=ORPHAN_SECONDS)
+        from saas.wsgi import application
+
+        return application
+
+
+def what_to_open(port: int) -> str:
+    """A line for who has started the server: the platform's address, and how those of organizations are made."""
+    if settings.HTTPS:
+        scheme, end, where = "https", "/", ", through the reverse proxy"
+    else:
+        scheme, end, where = "http", "/" if port == 80 else f":{port}/", ""
+    return (
+        f"Open {scheme}://{settings.BASE_DOMAIN}{end} for the platform; "
+        f"an organization is at {scheme}://NAME.{settings.BASE_DOMAIN}{end}{where}"
+    )
 
 
 def check_port_is_free(host: str, port: int) -> None:
     """Granian's sockets share a port (SO_REUSEPORT), with a server that runs already too; this refuses that.
 
     Raises:
-        CommandError: the address is in use or not ours.
+        CommandError: the address is in use or not ours, or there is no such port.
     """
+    if not 1 <= port <= 65535:
+        raise CommandError(f"There is no port {port}: --port must be 1 to 65535.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            raise CommandError(f"Can't listen on {host}:{port}: {error}. Choose another with --port.") from None
+        except (OSError, ValueError) as error:  # ValueError: a host that is no name (UnicodeError)
+            raise CommandError(
+                f"Can't listen on {host}:{port}: {error}. Choose another with --host or --port."
+            ) from None

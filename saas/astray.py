@@ -1,0 +1,29 @@
+"""Who looks for a page of the platform at an organization, or the other way round, is told where such pages are."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.urls import Resolver404, resolve
+
+from shared.errors import NotFound, problem_response
+from shared.realm import realm_of
+from tenants.routing import NothingHere
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler404."""
+    here, there = settings.PUBLIC_SCHEMA_URLCONF, settings.ROOT_URLCONF
+    what = "This belongs to an organization."
+    if not realm_of(request).is_platform:
+        here, there = there, here
+        what = "This belongs to the platform."
+    if _is_in(there, request.path_info) and not _is_in(here, request.path_info):
+        return problem_response(request, NothingHere(request, what, home="/"))
+    return problem_response(request, NotFound("There is nothing at this address."))
+
+
+def _is_in(urls: str, path: str) -> bool:
+    try:
+        resolve(path, urls)
+    except Resolver404:
+        return False
+    return True

@@ -1,0 +1,46 @@
+"""One process migrates a database at a time; a second one waits, and then finds it done."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import psycopg2
+from django.db import connection
+
+COMMANDS = ("migrate_schemas", "migrate")
+
+_LOCK = 0x7265636861726765
+"""Of the kind with one number; the sellers' locks have two, and are others."""
+
+CONNECT_SECONDS = 10
+
+
+def connect() -> Any:
+    """A connection beside Django's, in autocommit, which is not waited for for ever.
+
+    Raises:
+        psycopg2.Error: the database can't be reached.
+    """
+    parameters = connection.get_connection_params()
+    parameters.pop("cursor_factory", None)
+    opened = psycopg2.connect(**{"connect_timeout": CONNECT_SECONDS} | parameters)
+    opened.autocommit = True
+    return opened
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Held while one migrates. It goes with its connection, so a killed process keeps nobody waiting."""
+    with closing(connect()) as held, held.cursor() as cursor:
+        is_told = False
+        while True:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
+            if cursor.fetchone()[0]:
+                break
+            if not is_told:
+                print("Another process is migrating this database; waiting for it.", file=sys.stderr)
+                is_told = True
+            time.sleep(0.2)  # and not in the database, where Ctrl-C would not be heard
+        yield
