@@ -12,7 +12,9 @@ from django.db.models import Q, QuerySet
 from credit.models import Account, CreditRequest, Entry, Seller
 from shared.errors import NotFound
 from shared.fields import LARGEST_ID
+from shared.models import Membership
 from shared.times import from_moment, until_moment
+from tenants.models import Organization
 
 # What was sold is what the balance lacks of what it was and was given: by the running balance, two entries and the few
 # that are credit say it, however many were sold. One statement, and so one snapshot.
@@ -105,6 +107,18 @@ def seller_by_id(seller_id: int) -> Seller:
 def names_of_sellers(seller_ids: Iterable[int]) -> dict[int, str]:
     """The names of these sellers, by id."""
     return dict(sellers().filter(pk__in=set(seller_ids)).values_list("pk", "name"))
+
+
+def members_without_seller(organization: Organization) -> list[tuple[int, str]]:
+    """The seller's id and the username of those who sign in as a seller that is not there, as after a restore of a copy
+    that is older than the seller."""
+    members = Membership.objects.filter(organization_id=organization.pk, seller_id__isnull=False)
+    there = set(sellers().values_list("pk", flat=True))
+    return sorted(
+        (seller_id, username)
+        for seller_id, username in members.values_list("seller_id", "username")
+        if seller_id is not None and seller_id not in there
+    )
 
 
 def seller_is_active(seller_id: int) -> bool:

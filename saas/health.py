@@ -3,13 +3,10 @@
 from collections.abc import Callable
 
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.migrations.executor import MigrationExecutor
-from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django_tenants.utils import schema_context, tenant_context
 
 from shared.errors import Problem, Unavailable, problem_response
-from tenants.queries import working_organizations
+from tenants.readiness import hindrance
 
 _PATHS = ("/livez", "/readyz")
 
@@ -35,35 +32,13 @@ class HealthMiddleware:
         return _readiness(request)
 
 
-_migrated = False
-
-
 def _readiness(request: HttpRequest) -> HttpResponse:
-    global _migrated  # once migrated, a schema stays so for as long as this code runs
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-        if not _migrated:
-            waiting = _unmigrated_schema()
-            if waiting:
-                return problem_response(request, Unavailable(f"Migrations are to be applied ({waiting})."))
-            _migrated = True
+        if reason := hindrance():
+            return problem_response(request, Unavailable(reason))
     except (DatabaseError, InterfaceError):
         connection.close()
         return problem_response(request, Unavailable("The database does not answer."))
     return JsonResponse({"status": "ok"})
-
-
-def _unmigrated_schema() -> str | None:
-    """Which schema lacks a migration: "public", "an organization", or None."""
-    with schema_context("public"):
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            return "public"
-        organizations = list(working_organizations())
-    for organization in organizations:
-        with tenant_context(organization):
-            loader = MigrationLoader(connection)
-            if any(node not in loader.applied_migrations for node in loader.graph.leaf_nodes()):
-                return "an organization"
-    return None

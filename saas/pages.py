@@ -11,9 +11,9 @@ from django.urls import reverse, reverse_lazy
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django_htmx.http import HttpResponseClientRedirect
-from django_tenants.utils import tenant_context
 
-from recharge.queries import Fault, Figures, figures_of, find_faults
+from recharge.proof import prove_books
+from recharge.queries import Figures, figures_of
 from shared.consoles import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.formats import days_before, start_of_day, today
@@ -51,7 +51,8 @@ class SearchForm(FilterForm):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the list: an organization, and what it sold today (None while it is not provisioned)."""
+    """A line of the list: an organization, and what it sold today (None: it is not provisioned yet, or its schema is
+    broken)."""
 
     organization: Organization
     figures: Figures | None
@@ -84,8 +85,9 @@ def _details(request: HttpRequest, row: Organization) -> dict[str, Any]:
         return {"row": row, "is_cut_off": row.slug not in queries.being_provisioned([row.slug])}
     return {
         "row": row,
-        "today": figures_of([row], since=start_of_day(today()))[row.pk],
-        "week": figures_of([row], since=start_of_day(days_before(today(), 6)))[row.pk],
+        # None where its schema is broken.
+        "today": figures_of([row], since=start_of_day(today())).get(row.pk),
+        "week": figures_of([row], since=start_of_day(days_before(today(), 6))).get(row.pk),
         "host": _host_of(row),
         "address": _address_of(request, row),
         "admins": queries.admins_of(row),
@@ -132,8 +134,7 @@ def reconcile(request: HttpRequest, slug: str) -> HttpResponse:
     row = queries.organization_by_slug(slug)
     if not _is_working(row):
         raise NotFound("It has no books yet.")
-    with tenant_context(row):
-        faults: list[Fault] = find_faults()
+    ((_row, faults),) = prove_books([row])
     services.record_reconciliation(organization=row, faults=len(faults), by=_actor(request))
     context = {"row": row, "faults": faults[:SHOWN_FAULTS], "is_proved": True}
     if is_fragment(request):

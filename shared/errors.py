@@ -13,18 +13,22 @@ import structlog
 from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import get_language_from_request
+from psycopg2 import errorcodes
 from rest_framework import exceptions
 
 from shared.messages import message_for
 from shared.requests import request_id_of
 
 _log = structlog.get_logger("recharge.errors")
+
+_NOT_THERE = {errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_FUNCTION, errorcodes.INVALID_SCHEMA_NAME}
+"""What PostgreSQL says where a schema is gone, or tables or functions of it."""
 
 
 class Problem(Exception):
@@ -230,6 +234,10 @@ def problem_of(error: BaseException) -> Problem | None:
             return _malformed()
         case OperationalError() | InterfaceError():
             _log.error("database_unavailable", exc_info=error)
+            return Unavailable()
+        case ProgrammingError() if getattr(error.__cause__, "pgcode", None) in _NOT_THERE:
+            # Nothing was migrated yet, or one organization's schema is gone or half restored.
+            _log.error("schema_broken", exc_info=error)
             return Unavailable()
         case DatabaseError() if "connection" in str(error).lower() and "closed" in str(error).lower():
             _log.error("database_unavailable", exc_info=error)

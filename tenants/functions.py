@@ -1,13 +1,13 @@
-"""The SQL functions, triggers and types of a schema: installed from their files, whenever these differ from what it has.
+"""The SQL functions, triggers and types of a schema: installed from their files, whenever it has others.
 
 An app names its files (``sql_functions`` of its AppConfig); the tenant apps' belong to each organization's schema, the
 others' to the public one. The files say CREATE; here it becomes CREATE OR REPLACE, statement by statement, in one
-transaction, so that web processes of the release before go on selling: a function stays what it is to whoever is calling
-it. Only what can't be replaced (its result or its arguments' names changed) is dropped and made anew; what the files no
+transaction, so that web processes of the release before go on selling: a function stays what it is to whoever calls it.
+Only what can't be replaced (its result or its arguments' names changed) is dropped and made anew; what the files no
 longer have is dropped.
 
-So a file whose function takes more than before gives the new arguments defaults, if processes of the release before are to
-go on calling it until they are restarted.
+So a function that takes more than before gives the new arguments defaults, if processes of the release before are to go
+on calling it until they are restarted.
 
 A row in the schema (``installed_functions``) keeps what was installed and how the catalogue looked right after. By the
 first it is known what is to be installed anew, by the second what somebody changed by hand; see schemas.py.
@@ -105,22 +105,25 @@ class Catalogue:
     """What works on another schema."""
 
 
-@cache
 def release_of(schema: str) -> Release:
     """What the files make of this schema."""
     return _release(schema == PUBLIC)
 
 
-@cache
-def _release(is_public: bool) -> Release:
+def _statements(is_public: bool) -> list[str]:
     tenant_apps = [apps.get_app_config(name) for name in settings.TENANT_APPS]
     configs = [config for config in apps.get_app_configs() if config not in tenant_apps] if is_public else tenant_apps
-    statements = [
+    return [
         statement
         for config in configs
         for name in getattr(config, "sql_functions", ())
         for statement in statements_of((Path(config.path) / "sql" / name).read_text())
     ]
+
+
+@cache
+def _release(is_public: bool) -> Release:
+    statements = _statements(is_public)
     made = [(match["kind"], match["name"]) for one in statements if (match := _CREATE.match(one))]
     assert len(set(made)) == len(made), "two of one name: an overloaded function can't be told from an older one"
     return Release(
@@ -245,7 +248,7 @@ def _create_type(cursor: Any, schema: str, name: str, statement: str) -> None:
     new = f"{name}_new"
     cursor.execute(statement.replace(name, new, 1))
     cursor.execute(_ATTRIBUTES, [new, _quoted(schema)])
-    oid, attributes = cursor.fetchone()
+    _, attributes = cursor.fetchone()
     if attributes == there[1]:
         cursor.execute(f"DROP TYPE {new}")
     else:

@@ -1,5 +1,5 @@
-"""The state of schemas: whether they have what this code works with, looked at all together, and brought up to date one by
-one. Runs on the public schema.
+"""The state of schemas: whether they have what this code works with, looked at all together; and how they are brought
+up to date, one by one. Runs on the public schema.
 
 Of one schema that is broken the others know nothing: it is named, and everything else goes on.
 """
@@ -31,7 +31,7 @@ from tenants.functions import (
 )
 
 BATCH = 200
-"""Schemas that one statement reads tables of: each takes a lock or two, of which PostgreSQL has room for some thousands."""
+"""Schemas whose tables one statement reads: each takes locks, of which PostgreSQL has room for some thousands."""
 
 LOCK_TIMEOUT = "5s"
 """The longest wait for the tables of a schema whose functions are installed; meanwhile its sales wait, too."""
@@ -44,7 +44,9 @@ class Condition(enum.Enum):
     BEHIND = "behind"
     """Migrations are to be applied, or functions of this release to be installed."""
     DIFFERENT = "different"
-    """Its functions are not what this release installed, or work on another schema."""
+    """Its functions are not what was installed, or work on another schema."""
+    AHEAD = "ahead"
+    """A later release has migrated it; nothing that this code knows is missing."""
     BROKEN = "broken"
     """It is gone, or tables or functions are: only half of it was restored."""
 
@@ -77,8 +79,12 @@ class _Rows:
 
 @cache
 def _newest_migrations() -> frozenset[str]:
-    graph = MigrationLoader(None).graph
-    return frozenset(f"{app}.{name}" for app, name in graph.leaf_nodes())
+    return frozenset(f"{app}.{name}" for app, name in MigrationLoader(None).graph.leaf_nodes())
+
+
+@cache
+def _known_migrations() -> frozenset[str]:
+    return frozenset(f"{app}.{name}" for app, name in MigrationLoader(None).disk_migrations)
 
 
 @cache
@@ -169,6 +175,8 @@ def _state(schema: str, catalogue: Catalogue | None, rows: _Rows | None, server:
         return State(Condition.BROKEN, f"tables are missing: {_listed(missing)}")
     release = release_of(schema)
     if rows.release != release.hash:
+        if rows.migrations - _known_migrations():
+            return State(Condition.AHEAD)
         return State(Condition.BEHIND, "the functions are those of another release")
     if missing := release.functions - catalogue.functions:
         return State(Condition.BROKEN, f"functions are missing: {_listed(missing)}")
@@ -188,8 +196,8 @@ def _listed(names: Collection[str]) -> str:
 
 
 def update_schema(schema: str, *, verbosity: int = 1) -> None:
-    """Applies what migrations are to be applied, and installs the functions. One transaction: all of it happens or nothing
-    does, and whoever sells meanwhile finds the schema as it was or as it is then. Again is fine.
+    """Applies the migrations that are to be applied, and installs the functions. One transaction: all of it happens or
+    nothing does, and whoever sells meanwhile finds the schema as it was or as it is then. Again is fine.
 
     Raises:
         CanNotUpdate: the schema is gone, lacks tables, or something in it is in the way.

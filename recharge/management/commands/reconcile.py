@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django_tenants.utils import tenant_context
 
-from recharge.queries import Fault, find_faults
+from recharge.proof import prove_books, prove_platform
+from recharge.queries import Fault
 from tenants.queries import working_organizations
 from tenants.services import record_reconciliation
 
@@ -26,32 +26,42 @@ class Command(BaseCommand):
             organizations = organizations.filter(slug=options["organization"])
             if not organizations:
                 raise CommandError(f"There is no organization {options['organization']!r}.", returncode=2)
+        platform = prove_platform()
         found: dict[str, list[Fault]] = {}
-        for organization in organizations:
-            with tenant_context(organization):
-                found[organization.slug] = find_faults()
-            record_reconciliation(organization=organization, faults=len(found[organization.slug]))
-        clean = not any(found.values())
+        for organization, faults in prove_books(list(organizations)):
+            found[organization.slug] = faults
+            record_reconciliation(organization=organization, faults=len(faults))
+        clean = not platform and not any(found.values())
 
         if options["json"]:
-            report = {
+            report: dict[str, Any] = {
                 "clean": clean,
                 "organizations": {slug: [asdict(fault) for fault in faults] for slug, faults in found.items()},
             }
+            if platform:
+                report["platform"] = [asdict(fault) for fault in platform]
             self.stdout.write(json.dumps(report, ensure_ascii=False))
         else:
             for slug, faults in found.items():
                 self.stdout.write(f"{slug}: {'clean' if not faults else _count(faults, 'fault')}")
-                for fault in faults:
-                    seller = "" if fault.seller_id is None else f", seller {fault.seller_id}"
-                    self.stdout.write(
-                        f"  {fault.fault} (invariant {fault.invariant}{seller}): {fault.row}: {fault.detail}"
-                    )
+                self._write(faults)
+            if platform:
+                self.stdout.write(f"The platform itself: {_count(platform, 'fault')}")
+                self._write(platform)
             self.stdout.write(
                 f"{_count(found, 'organization')}: {'the books are right.' if clean else 'THE BOOKS ARE WRONG.'}"
             )
         if not clean:
             sys.exit(1)
+
+    def _write(self, faults: list[Fault]) -> None:
+        for fault in faults:
+            known = [
+                *([] if fault.invariant is None else [f"invariant {fault.invariant}"]),
+                *([] if fault.seller_id is None else [f"seller {fault.seller_id}"]),
+            ]
+            where = f" ({', '.join(known)})" if known else ""
+            self.stdout.write(f"  {fault.fault}{where}: {fault.row}: {fault.detail}")
 
 
 def _count(things: Sized, noun: str) -> str:

@@ -16,9 +16,9 @@ DJANGOS_OWN = ("app_label", "plan", "check_unapplied", "fake", "fake_initial", "
 
 class Command(MigrateSchemasCommand):  # type: ignore[misc]
     help = (
-        "Brings the public schema and every organization's up to date: applies migrations, and installs the functions of "
-        "this release. Looks at all of them first, and changes only those where something is to be done. Goes on after "
-        "one where it can't, and ends with exit status 1 then."
+        "Brings the public schema and every organization's up to date: applies migrations, and installs the functions "
+        "of this release. Looks at all of them first, and changes only those where something is to be done. Goes on "
+        "after one where it can't, and ends with exit status 1 then."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

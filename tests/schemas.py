@@ -1,0 +1,34 @@
+"""Schemas that are broken, moved or older, as a restore or an upgrade leaves them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+from django_tenants.utils import schema_context
+
+from tenants.models import Organization
+from tenants.services import provision_organization
+
+PASSWORD = "correct horse battery"
+
+
+def provision(slug: str) -> Organization:
+    """An organization with its schema and an admin, boss."""
+    return provision_organization(slug=slug, name=slug.title(), admin_username="boss", admin_password=PASSWORD)
+
+
+def run_sql(statement: str, *, schema: str = "public") -> list[tuple]:
+    """What a statement answers; a DBA might have run it."""
+    with schema_context(schema), connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def changed(schema: str, change: str, undo: str) -> Iterator[None]:
+    """While this lasts, a statement has changed the schema."""
+    run_sql(change, schema=schema)
+    try:
+        yield
+    finally:
+        run_sql(undo, schema=schema)
