@@ -15,6 +15,7 @@ from shared.services import create_member, reset_member_password, set_membership
 from shared.tokens import SELLER
 from shared.wakeups import wake_workers
 from tenants.models import Organization
+from tenants.routing import OrganizationSuspended
 
 T = TypeVar("T")
 
@@ -113,8 +114,11 @@ def create_credit_request(
     Raises:
         SellerInactive: the seller was switched off.
         IdempotencyKeyReused: the key was used for another amount or note.
+        OrganizationSuspended: it is, and the key was not used before.
         SellerBusy: too much else was going on for this seller.
     """
+    if organization.status == Organization.Status.SUSPENDED:
+        return _asked_before(organization, seller_id, idempotency_key, amount, note)
     outcome, request = _call(
         organization,
         "credit_request_create",
@@ -130,6 +134,19 @@ def create_credit_request(
     raise AssertionError(outcome)
 
 
+def _asked_before(
+    organization: Organization, seller_id: int, idempotency_key: str, amount: int, note: str
+) -> Written[CreditRequest]:
+    with transaction.atomic():
+        lock_seller(organization.pk, seller_id)  # one that was let in before the suspension has ended
+        request = CreditRequest.objects.filter(idempotency_key=idempotency_key, seller_id=seller_id).first()
+    if request is None:
+        raise OrganizationSuspended
+    if (request.amount, request.note) != (amount, note):
+        raise IdempotencyKeyReused
+    return Written(request, is_replay=True)
+
+
 def approve_credit_request(
     *, organization: Organization, request_id: UUID, decided_by: str, decided_by_id: int
 ) -> Written[CreditRequest]:
@@ -138,6 +155,7 @@ def approve_credit_request(
     Raises:
         NotFound: there is no such request.
         AlreadyDecided: it was rejected.
+        OrganizationSuspended: it is, and this was not decided before.
         BalanceLimitExceeded: the balance would pass the largest one.
         SellerBusy: too much else was going on for this seller.
     """
@@ -152,6 +170,7 @@ def reject_credit_request(
     Raises:
         NotFound: there is no such request.
         AlreadyDecided: it was approved.
+        OrganizationSuspended: it is, and this was not decided before.
         SellerBusy: too much else was going on for this seller.
     """
     return _decide(organization, request_id, CreditRequest.Status.REJECTED, reason, decided_by, decided_by_id)
@@ -165,6 +184,11 @@ def _decide(
     decided_by: str,
     decided_by_id: int,
 ) -> Written[CreditRequest]:
+    if organization.status == Organization.Status.SUSPENDED:
+        before = CreditRequest.objects.filter(pk=request_id, status=status).first()
+        if before is None:
+            raise OrganizationSuspended
+        return Written(before, is_replay=True)
     outcome, request = _call(
         organization,
         "credit_request_decide",
