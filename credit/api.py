@@ -240,6 +240,8 @@ def _credit_request_response(written: services.Written[CreditRequest], status_co
     ),
 )
 class CreditRequestsView(APIView):
+    answers_replays = True
+
     def get_permissions(self) -> list[Any]:
         allowed = IsSeller if self.request.method == "POST" else IsOrganizationAdmin | IsActiveSeller
         return [allowed()]
@@ -279,6 +281,7 @@ class CreditRequestView(APIView):
 
 class ApproveView(APIView):
     permission_classes = (IsOrganizationAdmin,)
+    answers_replays = True
 
     @extend_schema(parameters=[REPLAYED], request=None, responses=CreditRequestSerializer)
     def post(self, request: Request, request_id: UUID) -> Response:
@@ -292,6 +295,7 @@ class ApproveView(APIView):
 
 class RejectView(APIView):
     permission_classes = (IsOrganizationAdmin,)
+    answers_replays = True
 
     @extend_schema(parameters=[REPLAYED], request=RejectionSerializer, responses=CreditRequestSerializer)
     def post(self, request: Request, request_id: UUID) -> Response:

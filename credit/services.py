@@ -23,6 +23,7 @@ from shared.services import (
 from shared.tokens import SELLER
 from shared.wakeups import wake_workers
 from tenants.models import Organization
+from tenants.routing import OrganizationSuspended
 
 T = TypeVar("T")
 
@@ -160,8 +161,11 @@ def create_credit_request(
     Raises:
         SellerInactive: the seller was switched off.
         IdempotencyKeyReused: the key was used for another amount or note.
+        OrganizationSuspended: it is, and the key was not used before.
         SellerBusy: too much else was going on for this seller.
     """
+    if organization.status == Organization.Status.SUSPENDED:
+        return _asked_before(organization, seller_id, idempotency_key, amount, note)
     outcome, request = _call(
         organization,
         "credit_request_create",
@@ -177,6 +181,19 @@ def create_credit_request(
     raise AssertionError(outcome)
 
 
+def _asked_before(
+    organization: Organization, seller_id: int, idempotency_key: str, amount: int, note: str
+) -> Written[CreditRequest]:
+    with transaction.atomic():
+        lock_seller(organization.pk, seller_id)  # one that was let in before the suspension has ended
+        request = CreditRequest.objects.filter(idempotency_key=idempotency_key, seller_id=seller_id).first()
+    if request is None:
+        raise OrganizationSuspended
+    if (request.amount, request.note) != (amount, note):
+        raise IdempotencyKeyReused
+    return Written(request, is_replay=True)
+
+
 def approve_credit_request(
     *, organization: Organization, request_id: UUID, decided_by: str, decided_by_id: int
 ) -> Written[CreditRequest]:
@@ -185,6 +202,7 @@ def approve_credit_request(
     Raises:
         NotFound: there is no such request.
         AlreadyDecided: it was rejected.
+        OrganizationSuspended: it is, and this was not decided before.
         BalanceLimitExceeded: the balance would pass the largest one.
         SellerBusy: too much else was going on for this seller.
     """
@@ -199,6 +217,7 @@ def reject_credit_request(
     Raises:
         NotFound: there is no such request.
         AlreadyDecided: it was approved.
+        OrganizationSuspended: it is, and this was not decided before.
         SellerBusy: too much else was going on for this seller.
     """
     return _decide(organization, request_id, CreditRequest.Status.REJECTED, reason, decided_by, decided_by_id)
@@ -212,6 +231,11 @@ def _decide(
     decided_by: str,
     decided_by_id: int,
 ) -> Written[CreditRequest]:
+    if organization.status == Organization.Status.SUSPENDED:
+        before = CreditRequest.objects.filter(pk=request_id, status=status).first()
+        if before is None:
+            raise OrganizationSuspended
+        return Written(before, is_replay=True)
     outcome, request = _call(
         organization,
         "credit_request_decide",

@@ -21,7 +21,7 @@ from recharge.queries import ANY_LATE
 from recharge.rendering import rendered_recharge
 from shared.exports import CSVRenderer, csv_response, pages_of
 from shared.fields import IdParameter, StrictBooleanField, StrictSerializer, StringField, TimeParameter
-from shared.idempotency import LONGEST_KEY, idempotency_key_of, replayed
+from shared.idempotency import KEY_PATTERN, LONGEST_KEY, idempotency_key_of, replayed
 from shared.money import TomansField
 from shared.openapi import IDEMPOTENCY_KEY, REPLAYED
 from shared.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer, settled
@@ -171,7 +171,7 @@ class RechargeFilters(Query):
     operator = serializers.ChoiceField(Operator.choices, required=False)
     phone_number = PhoneNumberField(required=False)
     idempotency_key = serializers.RegexField(
-        r"^[ -~]+\Z", required=False, max_length=LONGEST_KEY, trim_whitespace=False
+        KEY_PATTERN.replace("$", r"\Z"), required=False, max_length=LONGEST_KEY, trim_whitespace=False
     )
     late = serializers.ChoiceField(
         [*_LATE, ANY_LATE], required=False, help_text="any: all to which something came after their end."
@@ -194,6 +194,8 @@ class RechargeQuery(RechargeFilters, PageQuery):
     ),
 )
 class RechargesView(APIView):
+    answers_replays = True
+
     def get_permissions(self) -> list[Any]:
         # A sale asks whether the seller is active inside its own statement.
         allowed = IsSeller if self.request.method == "POST" else IsOrganizationAdmin | IsActiveSeller
@@ -267,6 +269,7 @@ class ValidateView(APIView):
 
 class ResolveView(APIView):
     permission_classes = (IsOrganizationAdmin,)
+    answers_replays = True
 
     @extend_schema(parameters=[REPLAYED], request=ResolutionSerializer, responses=RechargeDetailSerializer)
     def post(self, request: Request, recharge_id: UUID) -> Response:

@@ -18,6 +18,7 @@ from recharge.rendering import rendered_recharge
 from recharge.services import NotSold, Sold, sell_recharges
 from shared.errors import InvalidRequest, Problem
 from shared.fields import StrictBooleanField, StrictSerializer
+from shared.idempotency import KEY_PATTERN, LONGEST_KEY
 from shared.money import TomansField
 from shared.parsers import body_of
 from shared.permissions import IsSeller
@@ -32,7 +33,7 @@ MOST_ITEMS = 1000
 class ItemSerializer(StrictSerializer):
     """For the OpenAPI document; intake.read_item is what reads one."""
 
-    idempotency_key = serializers.CharField(max_length=255)
+    idempotency_key = serializers.RegexField(KEY_PATTERN, max_length=LONGEST_KEY)
     phone_number = PhoneNumberField()
     amount = TomansField()
     operator = serializers.ChoiceField(Operator.choices, required=False)
@@ -89,6 +90,7 @@ class BulkRefused(Problem):
 
 class RechargesBulkView(APIView):
     permission_classes = (IsSeller,)
+    answers_replays = True
     largest_body = 2 * 1024 * 1024
 
     @extend_schema(

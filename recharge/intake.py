@@ -13,7 +13,7 @@ from typing import Any
 from recharge.operators import Operator, operator_of
 from shared.errors import InvalidRequest
 from shared.fields import MOST_UNKNOWN_FIELDS
-from shared.idempotency import is_idempotency_key
+from shared.idempotency import KEY_RULE, is_idempotency_key
 from shared.money import LARGEST_AMOUNT
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
 
@@ -59,7 +59,7 @@ def read_item(item: Any) -> Item:
     if "idempotency_key" not in item:
         faults.append(("idempotency_key", *_REQUIRED))
     elif not isinstance(key, str) or not is_idempotency_key(key):
-        faults.append(("idempotency_key", "invalid", "A key is 1 to 255 printable ASCII characters."))
+        faults.append(("idempotency_key", "invalid", KEY_RULE))
     if faults:
         raise _invalid(faults)
     return Item(idempotency_key=key, **values)

@@ -23,7 +23,7 @@ from shared.consoles import FORM, add_problem, done, is_fragment, not_done, page
 from shared.errors import NotFound, Problem
 from shared.exports import Column
 from shared.forms import AS_WRITTEN, ChoiceField, DaysForm, Form, PhoneNumberFormField, TextField, TextInput
-from shared.idempotency import LONGEST_KEY
+from shared.idempotency import LONGEST_KEY, is_idempotency_key
 from shared.messages import MESSAGES
 from shared.pagination import page_of_rows
 from shared.tokens import ADMIN, SELLER
@@ -32,6 +32,27 @@ from tenants.routing import organization_of
 ROWS = 25
 
 _ANY: list[tuple[str, Any]] = [("", _("Any"))]
+
+
+class KeyFilter(TextField):
+    """An idempotency key, to the letter."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label=_("Idempotency key"),
+            required=False,
+            max_length=LONGEST_KEY,
+            strip=False,
+            widget=TextInput(attrs=AS_WRITTEN),
+        )
+
+    def clean(self, value: Any) -> str:
+        key: str = super().clean(value)
+        if key and not is_idempotency_key(key):
+            raise forms.ValidationError(
+                _("A key has only Latin letters, digits and marks, and neither begins nor ends with a blank.")
+            )
+        return key
 
 
 class RechargeFilters(SellerFilters, DaysForm):
@@ -47,13 +68,7 @@ class RechargeFilters(SellerFilters, DaysForm):
         required=False,
         choices=[("", _("Either")), (ANY_LATE, _("Anything late")), *words.LATE.items()],
     )
-    idempotency_key = TextField(
-        label=_("Idempotency key"),
-        required=False,
-        max_length=LONGEST_KEY,
-        strip=False,
-        widget=TextInput(attrs=AS_WRITTEN),
-    )
+    idempotency_key = KeyFilter()
     field_order = ("status", "operator", "phone_number", "late", "from_day", "to_day", "seller", "idempotency_key")
 
 

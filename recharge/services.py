@@ -17,12 +17,13 @@ from credit.services import Written
 from recharge.combining import Combiner
 from recharge.intake import Item
 from recharge.models import Recharge
-from recharge.queries import balance_of, recharge_by_id
+from recharge.queries import balance_of, recharge_by_id, recharges_by_key
 from shared.database import array_literal, call_for_each, call_function, call_set_function, lock_seller
 from shared.errors import NotFound, Problem, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
 from shared.wakeups import wake_workers
 from tenants.models import Organization
+from tenants.routing import OrganizationSuspended
 
 _FIELDS = (
     "id",
@@ -133,6 +134,7 @@ def sell_recharge(
     Raises:
         InsufficientCredit: the balance does not bear it; nothing was written, and the key may be used again.
         SellerInactive: the seller was switched off.
+        OrganizationSuspended: it is; what was sold before is answered all the same, as for a seller switched off.
         IdempotencyKeyReused: the key was used for another number, operator or amount.
         AmountNotSold: the organization does not sell this amount of this operator.
         PossibleDuplicate: the same was sold a moment ago, and ``allow_duplicate`` does not say that it is meant.
@@ -140,6 +142,11 @@ def sell_recharge(
     """
     who = (organization.schema_name, organization.pk, seller_id)
     item = Item(phone_number, operator, amount, idempotency_key, allow_duplicate=allow_duplicate)
+    if organization.status == Organization.Status.SUSPENDED:
+        (before,) = _sold_before(organization, seller_id, [item])
+        if isinstance(before, Problem):
+            raise before
+        return before
     if connection.in_atomic_block:  # the caller's transaction, which no other thread's sale may become part of
         (answer,) = _sell(who, [item])
     else:
@@ -217,10 +224,20 @@ def sell_recharges(
     refusal refuses all, and nothing is written. ``others_refused`` says that the call has items besides,
     which the caller refuses itself, so that an atomic one writes nothing, whatever these are.
 
+    Items that were sold before are replayed even if the seller was switched off or the organization suspended since;
+    then the others are refused.
+
     Raises:
-        SellerInactive: the seller was switched off; nothing was written.
+        SellerInactive: the seller was switched off, and no item was sold before; nothing was written.
+        OrganizationSuspended: it is, and no item was sold before; or not all of an atomic call, which so was not made.
         SellerBusy: too much else was going on for this seller; nothing was written.
     """
+    if organization.status == Organization.Status.SUSPENDED:
+        before = _sold_before(organization, seller_id, items)
+        replays = sum(isinstance(result, Written) for result in before)
+        if replays == 0 or (atomic and (others_refused or replays < len(items))):
+            raise OrganizationSuspended
+        return BulkResult(before, balance_of(seller_id).balance)
     if not items:
         if not seller_is_active(seller_id):
             raise SellerInactive
@@ -252,6 +269,25 @@ def sell_recharges(
     if any(is_due for _, _, _, is_due, *_ in rows):
         wake_workers(organization.pk)
     return BulkResult(results, balance=rows[0][0])
+
+
+def _sold_before(organization: Organization, seller_id: int, items: Sequence[Item]) -> list[Written[Sold] | Problem]:
+    """What a suspended organization's seller is told of each item: what was sold with its key, and else that nothing is
+    sold any more. It writes nothing."""
+    with transaction.atomic():
+        lock_seller(organization.pk, seller_id)  # a sale that was let in before the suspension has ended
+        rows = recharges_by_key(seller_id=seller_id, keys=[item.idempotency_key for item in items])
+    results: list[Written[Sold] | Problem] = []
+    for item in items:
+        row = rows.get(item.idempotency_key)
+        if row is None:
+            results.append(OrganizationSuspended())
+        elif (row.phone_number, row.operator, row.amount) != (item.phone_number, item.operator, item.amount):
+            results.append(IdempotencyKeyReused())
+        else:
+            values = [str(row.pk), *(getattr(row, name) for name in _NEWS[1:])]
+            results.append(Written(_sold(seller_id, item, values), is_replay=True))
+    return results
 
 
 class Settlement(StrEnum):
@@ -305,8 +341,14 @@ def resolve_recharge(
 
     Raises:
         RechargeChanged: it is no longer as expected; nothing was done.
+        OrganizationSuspended: it is, and this is not how the recharge ended before.
         As :func:`settle_recharge`.
     """
+    if organization.status == Organization.Status.SUSPENDED:
+        row = recharge_by_id(recharge_id, seller_id=None)
+        if row.status != status or row.late == Recharge.Late.OWED:
+            raise OrganizationSuspended
+        return Settled(row, Settlement.REPLAYED)
     arguments = [organization.pk, recharge_id, str(status), reason, by]
     with transaction.atomic() if expected else nullcontext():
         if expected:

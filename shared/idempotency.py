@@ -9,7 +9,11 @@ from shared.errors import InvalidRequest, Problem
 
 LONGEST_KEY = 255
 
-_KEY = re.compile(r"[ -~]{1,255}")
+# No blank at an end: a header's are lost on the way, so that the same key in a body would be another one.
+KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
+KEY_RULE = "A key is 1 to 255 printable ASCII characters, and neither begins nor ends with a blank."
+
+_KEY = re.compile(KEY_PATTERN.strip("^$"))
 
 
 class IdempotencyKeyMissing(Problem):
@@ -32,7 +36,7 @@ def idempotency_key_of(request: HttpRequest) -> str:
 
     Raises:
         IdempotencyKeyMissing: there is none, or an empty one.
-        InvalidRequest: it is not 1 to 255 printable ASCII characters.
+        InvalidRequest: it is not one, see :func:`is_idempotency_key`.
     """
     key: str = request.META.get("HTTP_IDEMPOTENCY_KEY", "")
     if not key:
@@ -40,13 +44,13 @@ def idempotency_key_of(request: HttpRequest) -> str:
             "Send an Idempotency-Key header: 1 to 255 printable ASCII characters, new for each sale."
         )
     if not is_idempotency_key(key):
-        raise InvalidRequest.of_field("Idempotency-Key", "invalid", "A key is 1 to 255 printable ASCII characters.")
+        raise InvalidRequest.of_field("Idempotency-Key", "invalid", KEY_RULE)
     return key
 
 
 def is_idempotency_key(key: str) -> bool:
-    """Whether this is 1 to 255 printable ASCII characters."""
-    return _KEY.fullmatch(key) is not None
+    """Whether this is 1 to 255 printable ASCII characters, without a blank at either end."""
+    return len(key) <= LONGEST_KEY and _KEY.fullmatch(key) is not None
 
 
 def replayed(response: Response) -> Response:

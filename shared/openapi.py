@@ -10,12 +10,13 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
 from shared.fields import LARGEST_ID
+from shared.idempotency import KEY_PATTERN, LONGEST_KEY
 from shared.money import LARGEST_AMOUNT
 from shared.pagination import LARGEST_LIMIT
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": KEY_PATTERN},
     OpenApiParameter.HEADER,
     required=True,
     description="Names this request: sent again with the same content it is answered with what it made the first time.",

@@ -10,3 +10,5 @@ class APIView(views.APIView):
     """REST framework's view; any other method is 405, and ``Allow`` names exactly those that are answered."""
 
     http_method_names = METHODS
+    answers_replays = False
+    """Whether a POST is let through to a suspended organization, for the answer to what was done before."""

@@ -18,6 +18,7 @@ from django.db import DatabaseError, InterfaceError
 from django.db import connection as django_connection
 from django.http import HttpRequest, HttpResponseBase
 from django.http.request import split_domain_port
+from django.urls import Resolver404, resolve
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -74,6 +75,9 @@ def addresses(request: HttpRequest) -> tuple[str, str]:
 def _left_to_right(address: str) -> str:
     return f"\u2066{address}\u2069"  # within a text that may run from right to left
 
+    def __init__(self, detail: str = "This organization is suspended; ask the platform's operator.") -> None:
+        super().__init__(detail)
+
 
 connection: Any = django_connection  # django-tenants' own, with set_tenant and set_schema_to_public
 
@@ -111,7 +115,10 @@ class RoutingMiddleware:
             _log.error("routing_failed", exc_info=error)
             return problem_response(request, Unavailable())
         try:
-            return self.get_response(request)
+            response = self.get_response(request)
+            if _is_suspended(request) and response.status_code not in _SAID_WHEN_SUSPENDED:
+                return problem_response(request, OrganizationSuspended())
+            return response
         finally:
             # Costs nothing until the next cursor, which then sets the search path.
             connection.set_schema_to_public()
@@ -123,7 +130,7 @@ def route(request: HttpRequest) -> None:
 
     Raises:
         NothingHere: nothing answers on this host.
-        OrganizationSuspended: the organization is there, but suspended.
+        OrganizationSuspended: the organization is there, but suspended, and this is nothing that may be sent again.
     """
     connection.set_schema_to_public()
     try:
@@ -140,9 +147,33 @@ def route(request: HttpRequest) -> None:
     request.realm = Realm(organization.pk, organization.slug)  # type: ignore[attr-defined]
     request.tenant = organization  # type: ignore[attr-defined]
     structlog.contextvars.bind_contextvars(organization=organization.slug)
-    if organization.status == Organization.Status.SUSPENDED:
-        raise OrganizationSuspended("This organization is suspended; ask the platform's operator.")
+    if organization.status == Organization.Status.SUSPENDED and not _may_be_a_replay(request):
+        raise OrganizationSuspended
     connection.set_tenant(organization)
+
+
+_SAID_WHEN_SUSPENDED = (200, 422, 503)
+"""A replay, a key that was used for something else, and that neither can be told now. Anything else is answered as it
+is everywhere: the organization is suspended."""
+
+
+def _is_suspended(request: HttpRequest) -> bool:
+    organization: Organization | None = getattr(request, "tenant", None)
+    return organization is not None and organization.status == Organization.Status.SUSPENDED
+
+
+def _may_be_a_replay(request: HttpRequest) -> bool:
+    """Whether this may ask again for what was done before the suspension: who lost the answer must learn of it.
+
+    A view says so of itself (``answers_replays``); its service makes nothing new for an organization that is suspended.
+    """
+    if request.method != "POST":
+        return False
+    try:
+        view: Any = resolve(request.path_info, settings.ROOT_URLCONF).func
+    except Resolver404:
+        return False
+    return getattr(getattr(view, "cls", None), "answers_replays", False)
 
 
 def normalize_host(host: str) -> str:

@@ -4,7 +4,7 @@
 --   created          the row is new
 --   replayed         the key was used before with the same content; the row as it is now
 --   key_reused       the key was used before with other content
---   seller_inactive  nothing was looked at
+--   seller_inactive  the seller is switched off, and the key was not used before
 -- All but the last two come with the row.
 CREATE FUNCTION credit_request_create(
     p_organization_id bigint,
@@ -25,11 +25,7 @@ BEGIN
     -- Two requests with one key at once: the second waits here, and then finds the first.
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
-    IF NOT EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id AND is_active) THEN
-        outcome := 'seller_inactive';
-        RETURN;
-    END IF;
-
+    -- Before the flag: what was asked for was asked for, whatever was switched off since.
     SELECT * INTO request FROM credit_creditrequest
     WHERE idempotency_key = p_idempotency_key AND seller_id + 0 = p_seller_id;  -- by the key's index: see recharge_sell
     IF FOUND THEN
@@ -39,6 +35,11 @@ BEGIN
             outcome := 'key_reused';
             request := NULL;
         END IF;
+        RETURN;
+    END IF;
+
+    IF NOT EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id AND is_active) THEN
+        outcome := 'seller_inactive';
         RETURN;
     END IF;
 

@@ -7,7 +7,8 @@
 -- Sells the items, an index of the arrays each. With p_atomic all are sold or none is; then p_others_refused says that none
 -- is: the call has other items, which can't even be read.
 -- Answers one row an item, in their order; its outcome is one of recharge_sell's, or, in an atomic call that is refused,
--- not_sold for those items that would have been. A seller who was switched off gets no rows at all.
+-- not_sold for those items that would have been. A seller who is switched off gets no rows at all, unless items were
+-- sold before: these are replayed, and the others are refused.
 CREATE FUNCTION recharge_sell_bulk(
     p_organization_id bigint,
     p_seller_id bigint,
@@ -26,6 +27,7 @@ SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
 DECLARE
+    v_active boolean;
     v_now timestamptz;
     v_new_ids uuid[];
     v_before bigint;
@@ -51,10 +53,7 @@ DECLARE
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
-    IF NOT EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id AND is_active) THEN
-        RETURN;
-    END IF;
-
+    v_active := EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id AND is_active);
     SELECT account.balance INTO STRICT v_before FROM credit_account AS account WHERE account.seller_id = p_seller_id;
     v_balance := v_before;
 
@@ -113,6 +112,8 @@ BEGIN
                     THEN 'replayed'
                 ELSE 'key_reused'
             END;
+        ELSIF NOT v_active THEN
+            v_outcomes[i] := 'seller_inactive';
         ELSIF NOT v_sold_amount[i] THEN
             v_outcomes[i] := 'amount_not_sold';
         ELSIF v_duplicate[i] OR (v_guarded[i] AND v_sold_alike[v_alike[i]]) THEN
@@ -129,6 +130,10 @@ BEGIN
         v_balances[i] := v_balance;
         v_refused := v_refused OR v_outcomes[i] NOT IN ('created', 'replayed');
     END LOOP;
+
+    IF NOT v_active AND array_position(v_outcomes, 'replayed') IS NULL THEN
+        RETURN;
+    END IF;
 
     IF p_atomic AND (v_refused OR p_others_refused) THEN
         RETURN QUERY

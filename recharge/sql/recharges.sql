@@ -114,8 +114,9 @@ END;
 --   amount_not_sold      the organization does not sell this amount of this operator
 --   possible_duplicate   the same was sold lately (and p_allow_duplicate does not say that it is meant)
 --   insufficient_credit  the balance (which is given) does not bear it
---   seller_inactive      nothing was looked at
--- The first two come with the row; the others wrote nothing, and the key may be used again.
+--   seller_inactive      the seller is switched off, and the key was not used before
+-- The first two come with the row; the others wrote nothing, and the key may be used again. The key is looked up before
+-- anything that may have changed since: who sends a sale again must learn that it was made, whatever was switched off.
 CREATE FUNCTION recharge_sell(
     p_organization_id bigint,
     p_seller_id bigint,
@@ -142,11 +143,6 @@ BEGIN
     -- Before anything is read: of two with one key at once, the second waits here and then finds the first.
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
-    IF NOT EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id AND is_active) THEN
-        outcome := 'seller_inactive';
-        RETURN;
-    END IF;
-
     -- "+ 0" leaves the planner one index, the key's. This is planned while an organization's tables are empty and looks
     -- the same to it by the index of a seller's recharges, of which every sale would then read all, until the statistics
     -- of the table are made a minute or two later. (A hot seller's rate over HTTP ÷ that of 1,000 sellers, in new
@@ -161,6 +157,11 @@ BEGIN
             outcome := 'key_reused';
             sold := NULL;
         END IF;
+        RETURN;
+    END IF;
+
+    IF NOT EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id AND is_active) THEN
+        outcome := 'seller_inactive';
         RETURN;
     END IF;
 

@@ -92,7 +92,7 @@ def test_a_form_sent_again_with_another_amount_says_so_and_can_then_be_sent(acme
         assert sorted(CreditRequest.objects.values_list("amount", flat=True)) == [5000, 7000]
 
 
-@pytest.mark.parametrize("key", ["", "\x00", "x" * 300, "کلید"])
+@pytest.mark.parametrize("key", ["", "\x00", "x" * 300, "کلید", "order-7 ", " "])
 def test_a_form_without_a_good_key_gets_one(acme: Organization, key: str) -> None:
     assert Visitor.signed_in(acme.member).submit("/credit-requests/new", {"amount": "5", "key": key}).status == 302
 

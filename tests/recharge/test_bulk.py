@@ -97,12 +97,12 @@ def test_a_key_is_kept_as_it_was_sent(acme: Organization, member: Person) -> Non
     """Also one that would end the array which the keys are sent in."""
     printable = [chr(code) for code in range(32, 127)]
     keys = [
-        *printable,
-        *(f"{one}{other}" for one in '"\\{},' for other in printable),
+        *printable[1:],
+        *(f"{one}{other}." for one in '"\\{},' for other in printable),
         "NULL",
         "{}",
         '","',
-        " a ",
+        "a  b",
         '\\"',
     ]
     items = [item(key, 1) for key in dict.fromkeys(keys)]
@@ -110,6 +110,17 @@ def test_a_key_is_kept_as_it_was_sent(acme: Organization, member: Person) -> Non
     with acme.context:
         assert set(Recharge.objects.values_list("idempotency_key", flat=True)) == set(keys)
     assert set(outcomes(bulk(member, *items))) == {REPLAYED}
+
+
+def test_blanks_around_a_header_make_no_other_key(member: Person) -> None:
+    """The server takes them away, as it must (RFC 9110 section 5.5): so no key of a body may have any."""
+    body = {"phone_number": "09121234567", "amount": 1000}
+    assert outcomes(bulk(member, item("order-7 "))) == [WRONG]
+    assert outcomes(bulk(member, item("order-7"))) == [CREATED]
+    for key in ("order-7 ", "  order-7", "order-7"):
+        answer = member.client.post("/recharges", body, key=key)
+        assert (answer.status, answer.headers.get("Idempotent-Replayed")) == (200, "true")
+    assert member.balance() == 9000
 
 
 def test_a_key_is_its_sellers_own(acme: Organization, member: Person) -> None:
@@ -279,6 +290,9 @@ def test_a_call_that_is_malformed_as_a_whole_is_400(member: Person, body: Any, f
         (item("a", operator="verizon"), ("operator", "invalid_choice")),
         (item(""), ("idempotency_key", "invalid")),
         (item("k" * 256), ("idempotency_key", "invalid")),
+        (item("order-7 "), ("idempotency_key", "invalid")),
+        (item(" order-7"), ("idempotency_key", "invalid")),
+        (item(" "), ("idempotency_key", "invalid")),
         (item("كليد"), ("idempotency_key", "invalid")),
         (item("a\n"), ("idempotency_key", "invalid")),
         (item(5), ("idempotency_key", "invalid")),  # type: ignore[arg-type]

@@ -143,6 +143,8 @@ def test_a_wrong_filter_is_said_beside_its_field_and_nothing_is_shown(funded: Or
         ("seller=Ann", "Several sellers are called so: Ann 1"),
         ("idempotency_key=%00", "Null characters are not allowed"),
         ("idempotency_key=" + "k" * 256, "at most 255 characters"),
+        ("idempotency_key=order-7%20", "neither begins nor ends with a blank"),
+        ("idempotency_key=%20", "neither begins nor ends with a blank"),
     ):
         answer = visitor.get(f"/recharges?{query}")
         assert ids_on(answer) == [], query

@@ -98,6 +98,10 @@ def with_a_bad_amount(sending: Sending) -> None:
     sending.body = b'{"phone_number": "09121234567", "amount": 0}'
 
 
+def with_a_key_of_something_else(sending: Sending) -> None:
+    sending.key = "used"
+
+
 def by_a_seller_who_is_switched_off(sending: Sending) -> None:
     with sending.world.acme.context:
         Seller.objects.filter(pk=sending.world.acme.member.id).update(is_active=False)
@@ -119,6 +123,7 @@ SALE: Table = [
     (that_is_no_json, 400, "invalid_request"),
     (with_an_unknown_field, 400, "invalid_request"),
     (with_a_bad_amount, 400, "invalid_request"),
+    (with_a_key_of_something_else, 422, "idempotency_key_reused"),
     (by_a_seller_who_is_switched_off, 403, "seller_inactive"),
 ]
 
@@ -133,14 +138,14 @@ def suspended_are_gone() -> Iterator[None]:
 @pytest.mark.parametrize("line", range(len(SALE)), ids=[fault.__name__ for fault, _, _ in SALE])
 @pytest.mark.parametrize("path", ["/recharges", "/credit-requests"])
 def test_a_sale_and_a_credit_request_are_refused_in_this_order(world: World, path: str, line: int) -> None:
-    # Beyond the table: the key was used before, for something else, and the balance is 0.
+    # Beyond the table: the balance is 0.
     give_credit(world.acme.row, world.acme.member.id, 5000)
     body: dict[str, object] = {"amount": 5000}
     if path == "/recharges":
         body["phone_number"] = "09121234567"
     assert world.acme.member.client.post(path, body, key="used").status == 201
     sending = Sending(world, path, world.acme.member.client, str(body | {"amount": 5001}).replace("'", '"').encode())
-    sending.key = "used"
+    sending.key = "new"
     for fault, _, _ in reversed(SALE[line:]):
         fault(sending)
     _, status, code = SALE[line]
@@ -188,9 +193,9 @@ def seller(acme: Organization) -> Person:
 @pytest.mark.parametrize(
     ("active", "key", "amount", "status", "code"),
     table(
-        # The function's own refusals: first the seller, then the key, then the balance (which is 2,000).
-        ("inactive, though it would be a replay", False, "used", 8000, 403, "seller_inactive"),
-        ("inactive, though the key is reused", False, "used", 1, 403, "seller_inactive"),
+        # The function's own refusals: first the key, then the seller, then the balance (which is 2,000).
+        ("a replay, though inactive", False, "used", 8000, 200, None),
+        ("reused, though inactive", False, "used", 1, 422, "idempotency_key_reused"),
         ("inactive, though the credit is short", False, "new", 8000, 403, "seller_inactive"),
         ("inactive", False, "new", 1, 403, "seller_inactive"),
         ("a replay, though the credit is short", True, "used", 8000, 200, None),
