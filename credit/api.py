@@ -192,11 +192,11 @@ class EntriesExportView(APIView):
 
 class NewCreditRequestSerializer(StrictSerializer):
     amount = TomansField()
-    note = StringField(max_length=500, required=False, allow_blank=True, default="")
+    note = StringField(max_length=500, required=False, allow_blank=True, default="", lines=True)
 
 
 class RejectionSerializer(StrictSerializer):
-    reason = StringField(max_length=500)
+    reason = StringField(max_length=500, lines=True)
 
 
 class CreditRequestSerializer(serializers.ModelSerializer[CreditRequest]):

@@ -37,7 +37,7 @@ class Exports:
     """Of the workbook; an admin's has the seller before them."""
 
     def csv(self, request: HttpRequest) -> HttpResponseBase:
-        """For programs, with the columns of the API's."""
+        """With the columns of the API's."""
         form, filters = read_filters(request, self.form_class)
         if form.errors:
             return self._back(form)
@@ -46,6 +46,7 @@ class Exports:
             columns=self.columns,
             pages=pages_of(organization_of(request), lambda **after: self.rows(**filters).filter(**after)),
             request_id=request_id_of(request),
+            is_for_people=True,
         )
 
     def xlsx(self, request: HttpRequest) -> HttpResponseBase:

@@ -10,7 +10,6 @@ from credit import queries
 from credit.models import Seller
 from credit.names import KINDS, STATES
 from shared.consoles import signed_in
-from shared.formats import latin_digits
 from shared.forms import ChoiceField, DaysForm, FilterForm, TextField
 
 
@@ -22,7 +21,7 @@ class SellerField(TextField):
         super().__init__(max_length=200, **kwargs)
 
     def clean(self, value: Any) -> Seller | None:
-        written = latin_digits(super().clean(value))
+        written = super().clean(value)
         if not written:
             return None
         found = queries.sellers_like(written)

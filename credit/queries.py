@@ -13,6 +13,7 @@ from credit.models import Account, CreditRequest, Entry, Seller
 from shared.errors import NotFound
 from shared.fields import LARGEST_ID
 from shared.models import Membership
+from shared.texts import Folded, contains, folded, latin_digits
 from shared.times import from_moment, until_moment
 from tenants.models import Organization
 
@@ -60,15 +61,19 @@ def sellers() -> QuerySet[Seller]:
 
 def sellers_like(written: str, *, most: int = 5) -> list[Seller]:
     """The seller with this id, or a few whose name has this in it; only those of just this name, if there are any."""
-    if written.isascii() and written.isdigit():
-        return list(sellers().filter(pk=int(written))) if int(written) <= LARGEST_ID else []
-    found = list(sellers().filter(name__icontains=written).order_by("pk")[:most])
-    return [seller for seller in found if seller.name == written] or found
+    number = latin_digits(written)
+    if number.isascii() and number.isdigit() and len(number) <= 19:
+        by_id = list(sellers().filter(pk=int(number))) if int(number) <= LARGEST_ID else []
+        if by_id:
+            return by_id
+    found = list(sellers().filter(contains("name", written)).order_by("pk")[:most])
+    exactly = sellers().alias(folded=Folded("name")).filter(folded__iexact=folded(written)).order_by("pk")[:most]
+    return list(exactly) or found
 
 
 def sellers_found(search: str, *, ids: Sequence[int]) -> QuerySet[Seller]:
     """Sellers with this in their name, and those with these ids (whose username has it; that is in another schema)."""
-    return sellers().filter(Q(name__icontains=search) | Q(pk__in=ids))
+    return sellers().filter(Q(contains("name", search)) | Q(pk__in=ids))
 
 
 def sold_since(seller_id: int, moments: Sequence[datetime]) -> list[int]:

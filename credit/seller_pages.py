@@ -3,6 +3,7 @@
 The page of one seller is in recharge/seller_pages.py: what is in flight is recharges.
 """
 
+import time
 from typing import Any
 
 from django import forms
@@ -17,9 +18,11 @@ from shared.consoles import FORM, add_problem, done, not_done, page, show, statu
 from shared.database import SellerBusy
 from shared.errors import PasswordChanged, Problem
 from shared.forms import AS_WRITTEN, FilterForm, Form, TextField, TextInput
+from shared.languages import is_shown_again
 from shared.lockout import client_address
 from shared.pagination import page_of_rows
 from shared.queries import seller_ids_by_username, seller_usernames
+from shared.secrets import SecretUnreadable, decrypt, encrypt
 from shared.services import member_of_seller, password_state, suggest_password
 from shared.tokens import ADMIN
 from tenants.routing import organization_of
@@ -92,6 +95,8 @@ class NewSellerForm(NameForm):
 @page(ADMIN, methods=FORM)
 def new_seller(request: HttpRequest) -> HttpResponse:
     """Adds a seller, and shows once what they sign in with."""
+    if again := _credentials_again(request):
+        return again
     form = NewSellerForm(request.POST or None, initial={"password": suggest_password()})
     if request.method == "POST" and form.is_valid():
         try:
@@ -104,10 +109,27 @@ def new_seller(request: HttpRequest) -> HttpResponse:
 
 
 def _show_credentials(request: HttpRequest, seller: Seller, password: str, *, is_new: bool) -> HttpResponse:
-    """The answer to the form itself: what is shown once must not be kept anywhere on the way to another page."""
+    """The answer to the form itself, shown this once."""
     username = member_of_seller(organization_id=organization_of(request).pk, seller_id=seller.pk).username
+    # For the same page in another language, encrypted and not for long.
+    request.session[_SHOWN] = [seller.pk, encrypt(password), is_new, time.time()]
     context = {"seller": seller, "username": username, "password": password, "is_new": is_new}
     return show(request, "credit/seller_credentials.html", context)
+
+
+_SHOWN, _SHOWN_SECONDS = "credentials_shown", 10 * 60
+
+
+def _credentials_again(request: HttpRequest) -> HttpResponse | None:
+    """The page of the credentials that were shown a moment ago, where it is asked for in another language."""
+    kept = request.session.get(_SHOWN)
+    if not is_shown_again(request) or not kept or time.time() > kept[3] + _SHOWN_SECONDS:
+        return None
+    seller_id, password, is_new, _moment = kept
+    try:
+        return _show_credentials(request, queries.seller_by_id(seller_id), decrypt(password), is_new=is_new)
+    except SecretUnreadable:
+        return None
 
 
 @page(ADMIN, methods=FORM)
@@ -159,6 +181,8 @@ class NewPasswordForm(Form):
 @page(ADMIN, methods=FORM)
 def reset_seller_password(request: HttpRequest, seller_id: int) -> HttpResponse:
     """A new password for a seller, shown once."""
+    if again := _credentials_again(request):
+        return again
     organization = organization_of(request)
     seller = queries.seller_by_id(seller_id)
     member = member_of_seller(organization_id=organization.pk, seller_id=seller_id)

@@ -17,6 +17,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.csrf import csrf_exempt
 
 from recharge import queries, words
 from recharge.bulk_rows import (
@@ -35,8 +36,9 @@ from recharge.sell_pages import is_key, new_key
 from recharge.services import AmountNotSold, Sold, sell_recharges
 from shared.consoles import FORM, is_fragment, own_seller, page, show, status_of_form
 from shared.errors import InvalidRequest, Problem
-from shared.exports import neutralize_formula
+from shared.exports import BYTE_ORDER_MARK, neutralize_formula
 from shared.forms import Form
+from shared.languages import is_shown_again
 from shared.messages import MESSAGES, message_for
 from shared.tokens import SELLER
 from tenants.routing import organization_of
@@ -133,6 +135,7 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
         "lately": sum(row.sold_lately for row in good),
         "again": again,
         "text": text,
+        "sent": {"text": text, "batch": batch},
         "left": len(left),
         "sold": is_sold,
         "wrong": len(rows) - len(good),
@@ -161,7 +164,7 @@ class Result:
 
     line: int
     item: Item
-    recharge: Sold | None
+    recharge: Sold | Recharge | None
     is_replay: bool = False
     refusal: str = ""
     """The code of why it was not sold."""
@@ -201,6 +204,8 @@ def sell(request: HttpRequest) -> HttpResponse:
         for name in ("start", "created", "replayed", "refused"):
             setattr(progress, name, _count(request, name))
         progress.in_flight = request.POST.get("in_flight", "")
+    if is_shown_again(request):
+        _show_results(request, items, progress)
     while not progress.is_done and not progress.problem:
         _sell_slice(request, items[progress.start : progress.start + SLICE], progress)
         if is_fragment(request):
@@ -261,10 +266,25 @@ def _sell_slice(request: HttpRequest, part: Sequence[tuple[int, Item]], progress
     progress.balance = sold.balance
 
 
+def _show_results(request: HttpRequest, items: Sequence[tuple[int, Item]], progress: Progress) -> None:
+    """What was sold of the items, without selling any: for the same page in another language."""
+    keys = [item.idempotency_key for _line, item in items]
+    sold = queries.recharges_by_key(seller_id=own_seller(request), keys=keys)
+    for line, item in items:
+        recharge = sold.get(item.idempotency_key)
+        progress.results.append(Result(line, item, recharge))
+        progress.created += recharge is not None
+        progress.refused += recharge is None
+        if recharge:
+            progress.in_flight = f"{progress.in_flight} {_mark(line, recharge)}".strip()
+    progress.start = len(items)
+
+
 def _mark(line: int, recharge: Sold | Recharge) -> str:
     return "" if recharge.completed_at else f"{line}:{recharge.status}:{str(recharge.id).replace('-', '')}"
 
 
+@csrf_exempt  # it only reads; and it goes on when its seller has signed in again in another window
 @page(SELLER, methods=("POST",))
 def states(request: HttpRequest) -> HttpResponse:
     """What became by now of the rows that were in flight, for the part of the page that asks again and again.
@@ -315,9 +335,8 @@ def results(request: HttpRequest) -> HttpResponse:
             outcome = ["not_sold", _refusal(refused.get(str(line), "")), ""]
         cells = [line, item.phone_number, item.operator, item.amount, *outcome]
         writer.writerow([neutralize_formula(cell) for cell in cells])
-    # The mark at the beginning is what Excel knows UTF-8 by.
     return HttpResponse(
-        "\ufeff" + file.getvalue(),
+        BYTE_ORDER_MARK + file.getvalue(),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="sales.csv"'},
     )

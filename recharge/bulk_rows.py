@@ -13,21 +13,24 @@ from django.utils.translation import gettext_lazy as _
 from recharge.intake import Item, read_item
 from recharge.operators import Operator
 from shared.errors import InvalidRequest
-from shared.formats import latin_digits
 from shared.forms import TomansFormField
 from shared.messages import field_message_for
+from shared.texts import is_shortened, without_invisible
 
 MOST_ROWS = 1000
 LARGEST_TEXT = 1024 * 1024
 """Bytes of a file, or of what was pasted."""
 
 _LONGEST_SHOWN = 40
-_DIGIT = re.compile("[0-9]")
+_MARKS = "\t;؛"
+"""What stands between cells, before the commas, with which amounts are grouped too."""
+_DECLARATION = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+"""The first line of files that spreadsheets write and read: which mark stands between the cells."""
 _WRITTEN = re.compile(r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z]{1,20})")
 _AMOUNT = TomansFormField()
 _NO_KEY_YET = "-"
 
-_LETTERS = str.maketrans({"ي": "ی", "ك": "ک", "\u200c": " "})
+_LETTERS = str.maketrans({"ي": "ی", "ك": "ک"})
 _OPERATORS: dict[str, str] = {
     **{operator.value: operator.value for operator in Operator},
     **{str(operator.label).casefold(): operator.value for operator in Operator},
@@ -90,9 +93,9 @@ def read_rows(text: str, batch: str) -> list[Row]:
     if len(text.encode(errors="replace")) > LARGEST_TEXT:
         raise Unreadable(_("This is more than 1 MiB. Send it in parts."))
     rows: list[Row] = []
-    for index, (line, cells) in enumerate(_lines(text.removeprefix("\ufeff"))):
-        if index == 0 and not _DIGIT.search(latin_digits("".join(cells))):
-            continue  # the columns' names
+    for index, (line, cells) in enumerate(_lines(text)):
+        if index == 0 and _are_names(cells):
+            continue
         if len(rows) == MOST_ROWS:
             raise Unreadable(_("These are more than 1,000 rows. Send them in parts."))
         rows.append(_read_row(line, cells))
@@ -106,13 +109,17 @@ def read_rows(text: str, batch: str) -> list[Row]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    declared = ""
     for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
+        # Byte order marks, and what comes along from messengers.
+        line = without_invisible(line.replace("\u200c", " "))
         if not line or line.isspace():
             continue
-        # Of what may stand between cells, the one that amounts are grouped with comes last.
-        delimiter = next((mark for mark in "\t;" if mark in line), ",")
+        if number == 1 and (declaration := _DECLARATION.fullmatch(line)):
+            declared = declaration[1]
+            continue
         try:
-            cells = next(csv.reader([line], delimiter=delimiter), [])
+            cells = next(csv.reader([line], delimiter=declared or _delimiter_of(line)), [])
         except csv.Error:
             cells = [line]
         cells = [cell.strip() for cell in cells]
@@ -120,6 +127,19 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
             cells.pop()
         if cells:
             yield number, cells
+
+
+def _delimiter_of(line: str) -> str:
+    found = next((mark for mark in _MARKS if mark in line), None)
+    return found or ("،" if "،" in line and "," not in line else ",")
+
+
+def _are_names(cells: Sequence[str]) -> bool:
+    """Whether these are the columns' names, be there digits in them: a number and an amount have no letters, but for
+    those that a spreadsheet has shortened."""
+    if len(cells) == 1:
+        return not any(character.isdigit() for character in cells[0])
+    return all(any(character.isalpha() for character in cell) and not is_shortened(cell) for cell in cells[:2])
 
 
 def _read_row(line: int, cells: Sequence[str]) -> Row:

@@ -12,6 +12,7 @@ from pygal.etree import etree
 from pygal.style import Style
 
 from shared.formats import format_number, is_persian
+from shared.texts import unfit_character
 
 # pygal has a finder of its plug-ins asked at every later import, of a kind that Python takes with a warning alone.
 sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
@@ -77,6 +78,8 @@ def bars(points: Sequence[Point], title: str) -> Drawing:
 
 
 def _short(label: str) -> str:
+    # A name of before such characters were refused: XML can't hold them at all.
+    label = "".join(character for character in label if not unfit_character(character))
     return label if len(label) <= 24 else label[:23] + "…"
 
 

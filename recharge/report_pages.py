@@ -139,6 +139,7 @@ def reports_csv(request: HttpRequest) -> HttpResponseBase:
         columns=[*keys, "succeeded", "amount", "failed", "open"],
         pages=iter([lines]),
         request_id=request_id_of(request),
+        is_for_people=True,
     )
 
 

@@ -28,6 +28,7 @@ from shared.consoles import FORM, add_problem, is_fragment, own_seller, page, sh
 from shared.errors import InvalidRequest, Problem
 from shared.forms import ChoiceField, Form, PhoneNumberFormField, TextInput, TomansFormField
 from shared.idempotency import IdempotencyKeyReused
+from shared.languages import is_shown_again
 from shared.messages import FIELD_MESSAGES, MESSAGES, message_for
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
 from shared.tokens import ADMIN, SELLER
@@ -166,7 +167,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
 
     sale, allow_duplicate = form.sale, given.get("allow_duplicate") == "on"
     problem: Problem | None = None
-    if request.method == "POST":
+    if request.method == "POST" and not is_shown_again(request):
         try:
             if not allow_duplicate and _is_sold_lately(request, sale, key):
                 raise PossibleDuplicate

@@ -19,11 +19,12 @@ from recharge.settings_services import (
 )
 from shared.consoles import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
-from shared.formats import format_number, latin_digits
+from shared.formats import format_number
 from shared.forms import AS_WRITTEN, ChoiceField, Form, TextField, TextInput, TomansFormField
 from shared.messages import FIELD_MESSAGES, MESSAGES
 from shared.money import LARGEST_AMOUNT
 from shared.pagination import page_of_rows
+from shared.texts import UnreadableNumber, read_whole_number
 from shared.tokens import ADMIN
 from tenants.routing import organization_of
 
@@ -47,9 +48,9 @@ class WholeNumberFormField(forms.IntegerField):
 
     def clean(self, value: Any) -> Any:
         try:
-            return super().clean(latin_digits(str(value or "")))
-        except forms.ValidationError as error:
-            if {one.code for one in error.error_list} == {"required"}:
+            return super().clean(str(read_whole_number(value)) if str(value or "").strip() else "")
+        except (UnreadableNumber, forms.ValidationError) as error:
+            if isinstance(error, forms.ValidationError) and {one.code for one in error.error_list} == {"required"}:
                 raise
             numbers = {"least": format_number(self._least), "most": format_number(self._most)}
             raise forms.ValidationError(self._said, code="invalid", params=numbers) from None

@@ -200,6 +200,8 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+# The page of a bulk sale has a field for each row that was refused; the size is what bounds a form.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 
 # Everything comes from here, and nothing is written into the pages themselves. (Bootstrap's style sheet has pictures of
 # its own as data: addresses.) For what is below /api/ see shared/headers.py.
@@ -297,6 +299,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "shared.openapi.exact_bodies",
         "shared.openapi.problem_responses",
+        "shared.openapi.wide_integers",
     ],
 }
 

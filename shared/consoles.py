@@ -15,6 +15,7 @@ from django.utils.functional import Promise
 from django.views.decorators.http import require_http_methods
 
 from shared.errors import InvalidRequest, NotFound, Problem
+from shared.languages import SWITCH, in_another_language
 from shared.messages import field_message_for, message_for
 from shared.services import Account
 from shared.sessions import account_of
@@ -32,6 +33,11 @@ def page(*roles: str, methods: tuple[str, ...] = ("GET", "HEAD")) -> Callable[[P
     def decorate(view: PageView) -> PageView:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if request.method == "POST" and SWITCH in request.POST:
+                return in_another_language(request, lambda: answer(request, *args, **kwargs), may_get="GET" in methods)
+            return answer(request, *args, **kwargs)
+
+        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             account = account_of(request)
             response: HttpResponseBase
             if roles and account is None:
@@ -53,6 +59,8 @@ FORM = ("GET", "HEAD", "POST")
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
+    if "Polls" in request.headers:  # what asks by itself must not lead away from what stands on the page
+        return HttpResponse(status=401, headers={"WWW-Authenticate": "Session"})
     # Back to a page that can be opened: what a form sends is lost by signing in, and must not be sent by that.
     wanted = request.get_full_path() if request.method in ("GET", "HEAD") and not is_fragment(request) else "/"
     return on_to(request, reverse("sign_in") + ("" if wanted == "/" else "?" + urlencode({"next": wanted})))

@@ -26,6 +26,8 @@ from shared.errors import Unavailable
 
 ROWS_AT_A_TIME = 2000
 
+BYTE_ORDER_MARK = "\ufeff"
+
 LARGEST_SHEET = 50_000
 """Rows of a workbook at most (a sheet could hold 1,048,575): it is whole before its first byte is sent, and a proxy
 does not wait for long. A CSV file has as many as there are."""
@@ -76,9 +78,17 @@ def pages_of(organization: Any, rows: Callable[..., QuerySet[Any]]) -> Iterator[
 
 
 def csv_response(
-    *, filename: str, columns: Sequence[str], pages: Iterator[Iterable[Mapping[str, Any]]], request_id: str
+    *,
+    filename: str,
+    columns: Sequence[str],
+    pages: Iterator[Iterable[Mapping[str, Any]]],
+    request_id: str,
+    is_for_people: bool = False,
 ) -> StreamingHttpResponse:
     """A download of all rows of all pages, a line each, below a line of the columns' names.
+
+    One ``is_for_people`` begins with a byte order mark, by which spreadsheets know UTF-8; programs would take it for a
+    part of the first column's name.
 
     The first page is read before anything is sent, so that what fails at once is a problem document. What fails later
     ends the file with a line that says so: the server closes a stream that broke off as if it were whole.
@@ -87,7 +97,7 @@ def csv_response(
 
     def lines() -> Iterator[str]:
         writer = csv.writer(_Echo())
-        yield writer.writerow(columns)
+        yield (BYTE_ORDER_MARK if is_for_people else "") + writer.writerow(columns)
         try:
             for page in chain([first], pages):
                 yield "".join(writer.writerow([_cell(row[name]) for name in columns]) for row in page)

@@ -8,6 +8,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from shared.texts import unfit_character
+
 LARGEST_ID = 2**63 - 1
 """The largest ``bigint``."""
 
@@ -31,14 +33,25 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class StringField(serializers.CharField):
-    """Text that must be a JSON string; surrounding white space is removed."""
+    """Text that must be a JSON string; surrounding white space is removed. Characters that nobody sees, or that no
+    document may hold, are refused; ``lines`` allows line feeds."""
 
-    default_error_messages = {"invalid": "This must be a string."}
+    default_error_messages = {
+        "invalid": "This must be a string.",
+        "unfit_character": "This has a character that can't be seen or kept: {mark}.",
+    }
+
+    def __init__(self, *, lines: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.lines = lines
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
-        return super().to_internal_value(data)
+        text = super().to_internal_value(data)
+        if unfit := unfit_character(text, lines=self.lines):
+            self.fail("unfit_character", mark=unfit)
+        return text
 
 
 class PasswordField(serializers.CharField):

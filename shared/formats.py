@@ -11,8 +11,9 @@ import jdatetime
 from django.utils import timezone
 from django.utils.translation import get_language
 
+from shared.texts import latin_digits, without_invisible
+
 _PERSIAN = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
-_LATIN = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩", "01234567890123456789")
 _DAY = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})")
 _FIRST_GREGORIAN_YEAR = 1700  # Jalali years are 621 less; nobody asks here for what was in between
 
@@ -25,11 +26,6 @@ def is_persian() -> bool:
 def in_digits(text: str) -> str:
     """The text with the digits of the reader's language."""
     return text.translate(_PERSIAN) if is_persian() else text
-
-
-def latin_digits(text: str) -> str:
-    """The text with Persian and Arabic digits replaced by ASCII ones."""
-    return text.translate(_LATIN)
 
 
 def format_number(value: int) -> str:
@@ -73,7 +69,7 @@ def read_day(written: str) -> date:
     Raises:
         ValueError: it is no day.
     """
-    found = _DAY.fullmatch(latin_digits(written.strip()))
+    found = _DAY.fullmatch(latin_digits(without_invisible(written)).strip())
     if found is None:
         raise ValueError(written)
     year, month, day = (int(part) for part in found.groups())

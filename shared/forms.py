@@ -10,12 +10,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from shared.formats import end_of_day, latin_digits, read_day, start_of_day
+from shared.formats import end_of_day, read_day, start_of_day
 from shared.messages import FIELD_MESSAGES
 from shared.money import LARGEST_AMOUNT
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
-
-_GROUPING = str.maketrans("", "", " ,٬،_\u00a0\u202f\u200e\u200f")
+from shared.texts import UnreadableNumber, read_whole_number, unfit_character
 
 AS_WRITTEN = {"dir": "ltr", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 """Attributes of a field for a name or an address: from the left, and no keyboard "corrects" it."""
@@ -78,14 +77,14 @@ class ChoiceField(forms.ChoiceField):
 
 
 class TextField(forms.CharField):
-    """One line of text, without what PostgreSQL can't keep (Django refuses NUL itself)."""
+    """One line of text, without characters that nobody sees or that no document may hold."""
 
     widget = TextInput
 
     def to_python(self, value: Any) -> str:
         text = str(super().to_python(value))
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise forms.ValidationError(_("This has characters that can't be kept. Write it anew."), code="invalid")
+        if unfit_character(text):
+            raise forms.ValidationError(str(FIELD_MESSAGES["unfit_character"]), code="unfit_character")
         return text
 
 
@@ -94,7 +93,7 @@ class TomansFormField(forms.Field):
 
     default_error_messages = {
         "required": _("Write an amount in Tomans."),
-        "invalid": _("Write an amount in whole Tomans, in digits alone."),
+        "invalid": _("Write whole Tomans in digits, alone or in groups of three: 50000 or 50,000."),
         "too_small": _("This must be at least 1 Toman."),
         "too_large": _("This is more than can be sold or credited at once."),
     }
@@ -110,10 +109,13 @@ class TomansFormField(forms.Field):
     def to_python(self, value: Any) -> int | None:
         if value in self.empty_values:
             return None
-        written = latin_digits(str(value)).translate(_GROUPING)
-        if not (written.isascii() and written.isdigit() and len(written) <= 20):
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
-        amount = int(written)
+        try:
+            amount = read_whole_number(str(value))
+        except UnreadableNumber as error:
+            message = (
+                FIELD_MESSAGES["shortened_number"] if error.code == "shortened" else self.error_messages["invalid"]
+            )
+            raise forms.ValidationError(str(message), code=error.code) from None
         if amount < 1:
             raise forms.ValidationError(self.error_messages["too_small"], code="too_small")
         if amount > LARGEST_AMOUNT:

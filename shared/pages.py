@@ -24,9 +24,10 @@ from shared import lockout, services
 from shared.consoles import FORM, add_problem, done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.forms import ChoiceField, Form, PasswordFormField, TextField, TextInput
+from shared.languages import choose_language, is_shown_again, remember_language
 from shared.lockout import client_address
 from shared.models import User
-from shared.preferences import LANGUAGE_COOKIE, is_language, zone_names
+from shared.preferences import zone_names
 from shared.realm import realm_of
 from shared.requests import request_id_of
 from shared.sessions import account_of
@@ -89,15 +90,9 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 def set_language(request: HttpRequest) -> HttpResponse:
     """Switches the language: of the account, or of this browser for who is not signed in. Back to the same page."""
     language = request.POST.get("language", "")
-    if not is_language(language):
-        raise NotFound("There is no such language.")
-    account = account_of(request)
-    if account:
-        services.set_language(user=account.user, language=language)
+    choose_language(request, language)
     response = redirect(_back(request))
-    response.set_cookie(
-        LANGUAGE_COOKIE, language, max_age=365 * 24 * 60 * 60, secure=settings.HTTPS, httponly=True, samesite="Lax"
-    )
+    remember_language(response, language)
     return response
 
 
@@ -207,6 +202,8 @@ def password_reset(request: HttpRequest) -> HttpResponse:
     """Sends a link to the account's email address, if it has one; whether it has is not told."""
     form = ResetForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
+        if is_shown_again(request):
+            return show(request, "shared/password_reset_sent.html")
         realm, username = realm_of(request), User.normalize_username(form.cleaned_data["username"])
         try:
             # Nobody's mailbox is to be filled by strangers.

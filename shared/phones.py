@@ -10,17 +10,16 @@ from typing import Any
 import phonenumbers
 from rest_framework import serializers
 
+from shared.texts import is_shortened, latin_digits, without_invisible
+
 LONGEST_WRITTEN = 40
 """Characters; nobody writes a phone number with more, and the parser need not see it."""
-
-# Persian (U+06F0…) and Arabic (U+0660…) digits; a table, since int() and \d would let in every script there is.
-_DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩", "01234567890123456789")
 
 # The blocks that belong to mobile operators as a whole; in 995, 998 and 999 only parts do, so those numbers go to the
 # package. A test compares this with the package's data, block by block.
 _PLAIN = re.compile(r"(?:\+98|0098|0)(9(?:0[0-5]|1[0-9]|2[0-3]|3[0-9]|9[0-46])[0-9]{7})")
-# What people put between the digits, and invisible marks that come along when right-to-left text is copied.
-_PUNCTUATION = re.compile("[\\s().\\-\u2010-\u2015\u200c-\u200f\u202a-\u202e\u2066-\u2069]")
+# What people put between the digits.
+_PUNCTUATION = re.compile("[\\s().\\-\u2010-\u2015]")
 _WRITTEN = re.compile(r"\+?[0-9]+")
 
 
@@ -40,7 +39,7 @@ def normalize_phone_number(written: str) -> str:
     """
     if len(written) > LONGEST_WRITTEN:
         raise InvalidPhoneNumber("invalid_phone_number", "This is too long for a phone number.")
-    number = _PUNCTUATION.sub("", written.translate(_DIGITS))
+    number = _PUNCTUATION.sub("", latin_digits(without_invisible(written)))
     plain = _PLAIN.fullmatch(number)
     if plain:
         return "+98" + plain[1]
@@ -48,6 +47,12 @@ def normalize_phone_number(written: str) -> str:
 
 
 def _normalize_unusual(number: str) -> str:
+    if is_shortened(number):
+        raise InvalidPhoneNumber(
+            "shortened_number",
+            "A spreadsheet has shortened this number, and its last digits are lost: format the column as text, and "
+            "enter the numbers again.",
+        )
     if not _WRITTEN.fullmatch(number):
         raise InvalidPhoneNumber("invalid_phone_number", "This is not a phone number.")
     try:

@@ -8,6 +8,7 @@ from django.db.models import Max
 
 from shared.models import Membership, User
 from shared.realm import Realm
+from shared.texts import contains
 from shared.tokens import SELLER, Principal, password_mark
 
 
@@ -92,7 +93,7 @@ def highest_seller_id(*, organization_id: int) -> int:
 
 def seller_ids_by_username(*, organization_id: int, search: str, limit: int) -> list[int]:
     """The newest sellers of an organization with this in the name that they sign in with."""
-    rows = Membership.objects.filter(organization_id=organization_id, role=SELLER, username__icontains=search)
+    rows = Membership.objects.filter(organization_id=organization_id, role=SELLER).filter(contains("username", search))
     return [
         seller_id
         for seller_id in rows.order_by("-seller_id").values_list("seller_id", flat=True)[:limit]

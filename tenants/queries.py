@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 
 from shared.errors import NotFound
 from shared.models import Membership
+from shared.texts import contains
 from shared.tokens import ADMIN
 from tenants.models import AuditRecord, FormerSlug, Organization
 
@@ -17,7 +18,7 @@ MOST_ADMINS = 20
 def organizations(*, search: str = "") -> QuerySet[Organization]:
     """All organizations, with those that are still provisioning; those with ``search`` in their slug or name."""
     rows = Organization.objects.prefetch_related("domains")
-    return rows.filter(Q(slug__icontains=search) | Q(name__icontains=search)) if search else rows
+    return rows.filter(Q(contains("slug", search)) | Q(contains("name", search))) if search else rows
 
 
 def organization_by_slug(slug: str) -> Organization:

@@ -42,6 +42,9 @@ class OrganizationSuspended(PermissionDenied):
     code, title = "organization_suspended", "Organization suspended"
     home = None
 
+    def __init__(self, detail: str = "This organization is suspended; ask the platform's operator.") -> None:
+        super().__init__(detail)
+
 
 class NothingHere(NotFound):
     """404: no such host, or a path of the other kind of host. Says how hosts are made, and never which there are."""
@@ -74,9 +77,6 @@ def addresses(request: HttpRequest) -> tuple[str, str]:
 
 def _left_to_right(address: str) -> str:
     return f"\u2066{address}\u2069"  # within a text that may run from right to left
-
-    def __init__(self, detail: str = "This organization is suspended; ask the platform's operator.") -> None:
-        super().__init__(detail)
 
 
 connection: Any = django_connection  # django-tenants' own, with set_tenant and set_schema_to_public

@@ -10,6 +10,7 @@ from psycopg2 import sql
 
 from shared.errors import InvalidRequest, NotFound, Problem
 from shared.services import check_credentials, create_member
+from shared.texts import unfit_character
 from shared.tokens import ADMIN
 from tenants import audit
 from tenants.audit import COMMAND, Actor
@@ -47,6 +48,8 @@ def provision_organization(
     name = name.strip()
     if not 1 <= len(name) <= 200:
         raise InvalidRequest.of_field("name", "invalid", "A name has 1 to 200 characters.")
+    if unfit := unfit_character(name):
+        raise InvalidRequest.of_field("name", "unfit_character", f"A name has no character like {unfit}.")
     try:
         check_credentials(username=admin_username, password=admin_password, email=admin_email)
     except InvalidRequest as error:

@@ -5,9 +5,9 @@ from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from django import template
+from django import forms, template
 from django.utils.functional import Promise
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
@@ -76,6 +76,29 @@ def percent(part: int, whole: int) -> str:
 def querystring_of(**values: Any) -> SafeString:
     """Parameters for a link to another page, as slug=acme&name=Acme; Django's ``querystring`` adds to this page's."""
     return format_html("{}", urlencode(values))
+
+
+@register.simple_tag(takes_context=True)
+def sent_again(context: Any) -> SafeString:
+    """What the page is the answer to, as hidden fields: for the same page in another language (shared/languages.py).
+
+    Passwords that nobody was to see stay out. ``sent`` in the context has what takes the place of a file.
+    """
+    form, request = context.get("form"), context["request"]
+    unseen = {
+        name for name, field in getattr(form, "fields", {}).items() if isinstance(field.widget, forms.PasswordInput)
+    }
+    sent = dict(request.POST.lists()) | {name: [value] for name, value in context.get("sent", {}).items()}
+    return format_html_join(
+        "",
+        '<input type="hidden" name="{}" value="{}">',
+        (
+            (name, value)
+            for name, values in sent.items()
+            if name not in unseen and name != "csrfmiddlewaretoken"
+            for value in values
+        ),
+    )
 
 
 @register.filter

@@ -124,10 +124,15 @@ function noAnswer(event, text) {
 ["htmx:sendError", "htmx:timeout"].forEach((name) => document.addEventListener(name, (event) => {
   noAnswer(event, document.body.dataset.connectionLost);
 }));
+// The server answers what asks by itself, and has nobody signed in, with 401 instead of leading away from the page.
+document.addEventListener("htmx:configRequest", (event) => { if (isPolling(event)) event.detail.headers["Polls"] = "yes"; });
 document.addEventListener("htmx:responseError", (event) => {
-  // Suspended, or not one's own any more: the page as a whole says so.
-  if (isPolling(event) && [403, 404].includes(event.detail.xhr.status)) location.reload();
-  else noAnswer(event, document.body.dataset.serverFailed);
+  // Signed out, suspended, or not one's own any more. What stands there stays: it may be the results of a hundred sales.
+  // It goes on by itself when somebody has signed in again, in another window.
+  if (isPolling(event) && [401, 403, 404].includes(event.detail.xhr.status)) {
+    if (unanswered < 3) alertWith(document.body.dataset.noAccess);
+    unanswered = 3;
+  } else noAnswer(event, document.body.dataset.serverFailed);
 });
 document.addEventListener("htmx:beforeOnLoad", (event) => {
   if (!isPolling(event) || event.detail.xhr.status >= 400) return;

@@ -1,0 +1,73 @@
+"""Another language for the page that one is on: also for one that is the answer to a form."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils import translation
+from psycopg2 import errorcodes
+
+from shared import services
+from shared.errors import NotFound
+from shared.preferences import LANGUAGE_COOKIE, is_language
+from shared.sessions import account_of
+
+SWITCH = "switch_language"
+"""The field of a form that is sent once more for the sake of the language alone."""
+
+
+def choose_language(request: HttpRequest, language: str) -> None:
+    """Keeps the language with the account; :func:`remember_language` keeps it with the browser.
+
+    Raises:
+        NotFound: there is no such language.
+    """
+    if not is_language(language):
+        raise NotFound("There is no such language.")
+    account = account_of(request)
+    if account:
+        services.set_language(user=account.user, language=language)
+
+
+def remember_language(response: HttpResponseBase, language: str) -> None:
+    """For who is not signed in the next time."""
+    response.set_cookie(
+        LANGUAGE_COOKIE, language, max_age=365 * 24 * 60 * 60, secure=settings.HTTPS, httponly=True, samesite="Lax"
+    )
+
+
+def in_another_language(
+    request: HttpRequest, answer: Callable[[], HttpResponseBase], *, may_get: bool
+) -> HttpResponseBase:
+    """The answer to a form that is sent once more, in another language; and nothing is done.
+
+    The view works as it does, but in a transaction in which the database refuses to write. A page that was refused, or
+    that shows what would be done, is the same again. Where the view comes to the deed, the page of the deed is not made
+    once more: then it is the form, empty (``may_get``), or the start page.
+    """
+    language = request.POST[SWITCH]
+    choose_language(request, language)
+    sent = request.POST.copy()
+    del sent[SWITCH]
+    request.POST = sent  # type: ignore[assignment]
+    request.is_shown_again = True  # type: ignore[attr-defined]
+    with translation.override(language):
+        request.LANGUAGE_CODE = language
+        try:
+            with transaction.atomic():
+                with connection.cursor() as cursor:
+                    cursor.execute("SET TRANSACTION READ ONLY")
+                response = answer()
+        except DatabaseError as error:
+            if getattr(error.__cause__, "pgcode", None) != errorcodes.READ_ONLY_SQL_TRANSACTION:
+                raise
+            response = redirect(request.get_full_path() if may_get else "/")
+    remember_language(response, language)
+    return response
+
+
+def is_shown_again(request: HttpRequest) -> bool:
+    """Whether a page is asked for once more in another language, and nothing is to be done."""
+    return getattr(request, "is_shown_again", False)

@@ -1,0 +1,111 @@
+"""Characters of what people write: which nobody sees, which are refused, which are the same to somebody who searches;
+and numbers as people write them."""
+
+import re
+import unicodedata
+from typing import Any
+
+from django.db.models import Func, TextField, Value
+from django.db.models.lookups import IContains
+
+_JOINERS = "\u200c\u200d"
+"""ZWNJ and ZWJ belong to Persian words; they are the only characters of their kind that a name may have."""
+
+_DIGITS = ("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩", "01234567890123456789")
+_LETTERS = ("يىكة", "ییکه")
+_SAME = (_DIGITS[0] + _LETTERS[0] + _JOINERS, _DIGITS[1] + _LETTERS[1])
+"""As PostgreSQL's translate takes them: what has nothing opposite is removed."""
+_SAME_HERE = {
+    **str.maketrans(_DIGITS[0] + _LETTERS[0], _DIGITS[1] + _LETTERS[1]),
+    **dict.fromkeys(map(ord, _JOINERS), None),
+}
+
+_LATIN = str.maketrans(*_DIGITS)
+
+
+def latin_digits(text: str) -> str:
+    """The text with Persian and Arabic digits replaced by ASCII ones. A table, since there are scripts that nobody here
+    means, and ``int()`` takes them all."""
+    return text.translate(_LATIN)
+
+
+def without_invisible(text: str) -> str:
+    """The text without the marks that come along when it is copied from a messenger or a web page: direction marks,
+    zero-width spaces, soft hyphens, byte order marks (Unicode's category Cf). For numbers: in them none means anything.
+    """
+    if text.isascii():
+        return text
+    return "".join(character for character in text if unicodedata.category(character) != "Cf")
+
+
+def unfit_character(text: str, *, lines: bool = False) -> str | None:
+    """The first character that a name or a note must not have, as U+0007; None if there is none.
+
+    They are those that nobody sees or that documents can't hold: controls, formats (but for the joiners of Persian
+    words), unpaired surrogates, noncharacters. ``lines`` allows line feeds.
+    """
+    if text.isascii() and text.isprintable():
+        return None
+    for character in text:
+        if character in _JOINERS or (lines and character == "\n"):
+            continue
+        code = ord(character)
+        is_noncharacter = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+        if is_noncharacter or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+            return f"U+{code:04X}"
+    return None
+
+
+def folded(text: str) -> str:
+    """The text as searches compare it. Digits of all three kinds are the same, and so are Arabic and Persian letters
+    that look alike, and a word with its joiner and without. Case is the database's to fold."""
+    return text.translate(_SAME_HERE)
+
+
+class Folded(Func):
+    """:func:`folded` of a column, in SQL."""
+
+    function = "translate"
+    output_field = TextField()
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column, Value(_SAME[0]), Value(_SAME[1]))
+
+
+def contains(column: str, search: str) -> Any:
+    """A condition of a query: the column has this in it, whatever the case, the digits and the letters' form."""
+    return IContains(Folded(column), folded(search))
+
+
+# --- Amounts ----------------------------------------------------------------------------------------------------------
+
+_GROUPED = re.compile(r"[0-9]{1,3}(?:(?P<mark>[,٬،_'’ \u00a0\u2009\u202f])[0-9]{3}(?:(?P=mark)[0-9]{3})*)?")
+_SHORTENED = re.compile(r"[0-9]+(?:[.,٫][0-9]+)?[eE]\+?[0-9]+")
+
+
+class UnreadableNumber(ValueError):
+    """This is no whole number as people write one; ``code`` is ``shortened`` where a spreadsheet has spoilt it."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def is_shortened(text: str) -> bool:
+    """Whether a spreadsheet has written a number in its short form (9.89E+11), of which the last digits are lost."""
+    return _SHORTENED.fullmatch(latin_digits(without_invisible(text)).strip()) is not None
+
+
+def read_whole_number(text: str) -> int:
+    """A whole number as people write it: digits of Latin, Persian or Arabic alone, or in groups of three with one kind
+    of mark between them. A mark in another place is no group's: ``5000,00`` may be meant as 5,000 with decimals.
+
+    Raises:
+        UnreadableNumber: it is none.
+    """
+    written = latin_digits(without_invisible(text)).strip()
+    if is_shortened(written):
+        raise UnreadableNumber("shortened")
+    if len(written) > 40 or not (re.fullmatch("[0-9]+", written) or _GROUPED.fullmatch(written)):
+        raise UnreadableNumber("invalid")
+    return int(re.sub("[^0-9]", "", written))

@@ -1,0 +1,96 @@
+"""Rows as they really come: from messengers, spreadsheets and other people's programs."""
+
+import csv
+import io
+
+import pytest
+
+from recharge.bulk_rows import read_rows
+from tests.recharge.test_bulk_pages import BATCH, form_of, preview
+from tests.visitor import Visitor
+from tests.world import Organization, give_credit
+
+
+@pytest.fixture
+def seller(acme: Organization) -> Visitor:
+    give_credit(acme.row, acme.member.id, 1_000_000)
+    return Visitor.signed_in(acme.member)
+
+
+def sale_of(line: str) -> tuple[str, int]:
+    (row,) = read_rows(line, BATCH)
+    assert row.item, row.problems
+    return row.item.phone_number, row.item.amount
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "09121234567;50,000",
+        "09121234567;50٬000",
+        '09121234567,"50,000"',
+        "۰۹۱۲۱۲۳۴۵۶۷؛۵۰٬۰۰۰",
+        "۰۹۱۲۱۲۳۴۵۶۷،۵۰۰۰۰",
+        "09121234567\t50 000",
+        "\u200f09121234567\u200b;\u202a50000\u202c",
+        "\u061c0912\u00a0123\u00a04567;\u206650000\u2069",
+        "\ufeff09121234567,50000",
+        "sep=;\n09121234567;50000",
+        "SEP=|\n09121234567|50000",
+        "sep=;\nmobile;amount\n09121234567;50000",
+        "موبایل ۱;مبلغ\n09121234567;50000",
+        "Number 1,Amount 2\n09121234567,50000",
+        "موبایل،مبلغ\n۰۹۱۲۱۲۳۴۵۶۷،۵۰۰۰۰",
+    ],
+)
+def test_these_are_one_sale_of_50000(line: str) -> None:
+    assert sale_of(line) == ("+989121234567", 50_000)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("09121234567;5000,00", "groups of three"),
+        ("09121234567;50.000", "groups of three"),
+        ("09121234567;5000,0", "groups of three"),
+        ('09121234567,"5000,00"', "groups of three"),
+        ("09121234567;5E+05", "spreadsheet"),
+        ("9.12E+09;50000", "spreadsheet"),
+        ("9.89E+11;5E+05", "spreadsheet"),
+        ("۹٫۸۹E+۱۱;50000", "spreadsheet"),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_refused_in_words(line: str, said: str) -> None:
+    (row,) = read_rows(line, BATCH)
+    assert row.item is None
+    assert any(said in problem for problem in row.problems), row.problems
+
+
+def test_a_first_row_that_is_wrong_is_told_and_not_taken_for_names() -> None:
+    first, second = read_rows("0912123456x;5000\n09121234567;5000", BATCH)
+    assert first.problems
+    assert second.item
+
+
+def test_the_file_of_a_thousand_refused_rows_is_given(seller: Visitor, acme: Organization) -> None:
+    rows = "\n".join(f"0912{number:07},999999999" for number in range(1000))
+    fields = form_of(preview(seller, rows))
+    refused = [f"{line}:insufficient_credit" for line in range(1, 1001)]
+    answer = seller.post("/bulk/results.csv", {**fields, "refused": refused})
+    assert answer.status == 200
+    found = list(csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig"))))
+    assert len(found) == 1000
+    assert all(row["reason"].startswith("Your credit did not suffice") for row in found)
+
+
+def test_looking_at_what_became_of_a_batch_goes_on_with_the_next_session(seller: Visitor, acme: Organization) -> None:
+    fields = {"batch": BATCH, "in_flight": "", "csrfmiddlewaretoken": "of the session before"}
+    assert seller.post("/bulk/states", fields).status == 200
+
+
+@pytest.mark.parametrize("path", ["/sell/balance", "/credit-requests", "/recharges"])
+def test_what_asks_by_itself_is_not_led_away_from_its_page(acme: Organization, path: str) -> None:
+    nobody = Visitor(acme.anyone)
+    answer = nobody.get(path, HX_Request="true", Polls="yes")
+    assert answer.status == 401
+    assert "HX-Redirect" not in answer.headers

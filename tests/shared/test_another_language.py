@@ -1,0 +1,118 @@
+"""The language is switched on a page that is the answer to a form: the same page, and nothing is done."""
+
+import pytest
+
+from credit.models import CreditRequest, Seller
+from recharge.models import Recharge
+from shared.models import User
+from tests.visitor import Visitor, shown, text_of
+from tests.world import Organization, World, give_credit
+
+PASSWORD = "a password for omid"
+
+
+@pytest.fixture
+def admin(acme: Organization) -> Visitor:
+    return Visitor.signed_in(acme.owner)
+
+
+@pytest.fixture
+def seller(acme: Organization) -> Visitor:
+    return Visitor.signed_in(acme.member)
+
+
+def switch(visitor: Visitor, answer, path: str, fields: dict, language: str = "fa"):
+    """Presses the button of the other language on this page."""
+    page = text_of(answer)
+    assert 'name="switch_language"' in page
+    token = page.partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
+    return visitor.post(path, {"csrfmiddlewaretoken": token, **fields, "switch_language": language})
+
+
+def test_a_new_sellers_password_is_still_there(admin: Visitor, acme: Organization) -> None:
+    fields = {"name": "Omid", "username": "omid", "password": PASSWORD}
+    answer = admin.submit("/sellers/new", fields)
+    assert PASSWORD in text_of(answer)
+    again = switch(admin, answer, "/sellers/new", fields)
+    assert (again.status, 'lang="fa"' in text_of(again)) == (200, True)
+    assert PASSWORD in text_of(again)
+    assert "omid" in text_of(again)
+    with acme.context:
+        assert Seller.objects.filter(name="Omid").count() == 1
+
+
+def test_so_is_a_password_that_was_reset(admin: Visitor, acme: Organization) -> None:
+    path = f"/sellers/{acme.member.id}/password"
+    state = text_of(admin.get(path)).partition('name="state" value="')[2].partition('"')[0]
+    answer = admin.submit(path, {"password": PASSWORD, "state": state})
+    assert PASSWORD in text_of(answer)
+    assert PASSWORD in text_of(switch(admin, answer, path, {"password": PASSWORD, "state": state}))
+
+
+def test_what_was_typed_into_a_refused_form_is_still_there(seller: Visitor) -> None:
+    fields = {"amount": "5000,00", "note": "paid at the counter"}
+    answer = seller.submit("/credit-requests/new", fields)
+    assert answer.status == 422
+    again = switch(seller, answer, "/credit-requests/new", fields)
+    assert (again.status, 'dir="rtl"' in text_of(again)) == (422, True)
+    assert "paid at the counter" in text_of(again)
+    assert "5000,00" in text_of(again)
+
+
+def test_a_form_that_would_do_now_what_it_could_not_do_before_does_nothing(seller: Visitor, acme: Organization) -> None:
+    answer = seller.submit("/credit-requests/new", {"amount": "x", "note": ""})
+    again = switch(seller, answer, "/credit-requests/new", {"amount": "5000", "note": ""})
+    assert again.status == 302
+    with acme.context:
+        assert CreditRequest.objects.count() == 0
+
+
+def test_a_sale_that_was_refused_is_not_sold_by_that(seller: Visitor, acme: Organization) -> None:
+    fields = {"phone_number": "09121234567", "amount": "5000", "operator": "", "key": "0" * 32}
+    answer = seller.submit("/sell", fields, to="/sell/confirm")
+    assert answer.status == 422
+    give_credit(acme.row, acme.member.id, 10_000)
+    again = switch(seller, answer, "/sell/confirm", fields)
+    assert again.status == 200
+    assert "۰۹۱۲ ۱۲۳ ۴۵۶۷" in shown(again)
+    with acme.context:
+        assert Recharge.objects.count() == 0
+
+
+def test_rows_that_were_looked_at_are_still_there(seller: Visitor) -> None:
+    fields = {"text": "09121234567,1000\n09121234568,2000", "batch": "1" * 32}
+    answer = seller.submit("/bulk", fields)
+    again = switch(seller, answer, "/bulk", fields)
+    assert again.status == 200
+    assert "۲٬۰۰۰" in shown(again)
+
+
+def test_a_password_that_was_refused_is_not_written_into_the_page(acme: Organization) -> None:
+    nobody = Visitor(acme.anyone)
+    fields = {"username": "member", "password": "not this one at all"}
+    answer = nobody.submit("/sign-in", fields)
+    assert answer.status == 422
+    assert "not this one at all" not in text_of(answer)
+    again = switch(nobody, answer, "/sign-in", {"username": "member"})
+    assert "member" in text_of(again)
+    assert nobody.cookies["language"] == "fa"
+
+
+def test_the_choice_is_kept(admin: Visitor, acme: Organization) -> None:
+    answer = admin.submit("/sellers/new", {"name": "", "username": "", "password": ""})
+    switch(admin, answer, "/sellers/new", {"name": "", "username": "", "password": ""})
+    assert User.objects.get(pk=acme.owner.user.pk).language == "fa"
+    assert 'lang="fa"' in text_of(admin.get("/sellers"))
+
+
+def test_a_language_that_there_is_not_is_404(admin: Visitor) -> None:
+    answer = admin.submit("/sellers/new", {"name": "", "username": "", "password": ""})
+    assert switch(admin, answer, "/sellers/new", {"name": ""}, language="xx").status == 404
+
+
+def test_an_organization_that_could_not_be_provisioned_is_not_by_that(world: World) -> None:
+    boss = Visitor.signed_in(world.platform_admin)
+    fields = {"slug": "Initech", "name": "Initech", "admin_username": "boss", "admin_password": "short"}
+    answer = boss.submit("/provision", fields)
+    assert answer.status == 422
+    assert "Initech" in text_of(switch(boss, answer, "/provision", fields))
