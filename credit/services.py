@@ -4,14 +4,22 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from credit.errors import AlreadyDecided, BalanceLimitExceeded
 from credit.models import Account, CreditRequest, Seller
+from credit.queries import sellers
 from shared.database import call_function, lock_seller
 from shared.errors import NotFound, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
-from shared.services import create_member, reset_member_password, set_membership_active
+from shared.services import (
+    create_member,
+    member_named,
+    newest_seller_id,
+    reopen_member,
+    reset_member_password,
+    set_membership_active,
+)
 from shared.tokens import SELLER
 from shared.wakeups import wake_workers
 from tenants.models import Organization
@@ -45,12 +53,21 @@ class Written(Generic[T]):
 def create_seller(*, organization: Organization, name: str, username: str, password: str, email: str = "") -> Seller:
     """A seller with an empty account, and the user who signs in as this seller.
 
+    A schema that was put back from a copy may be older than its members, who are in the public schema. Such a member's
+    seller comes back, with the old id, when a seller of this username is made; and no other seller gets that id.
+
     Raises:
         InvalidRequest: the name, the username, the password or the email address won't do.
         UsernameTaken: the organization has a user of this name.
     """
     with transaction.atomic():
-        seller = Seller.objects.create(name=name)
+        member = member_named(organization_id=organization.pk, username=username)
+        if member is not None and member.seller_id is not None and not sellers().filter(pk=member.seller_id).exists():
+            seller = Seller.objects.create(pk=member.seller_id, name=name)
+            Account.objects.create(seller=seller)
+            reopen_member(membership=member, password=password, email=email)
+            return seller
+        seller = Seller.objects.create(pk=_free_seller_id(organization), name=name)
         Account.objects.create(seller=seller)
         create_member(
             organization_id=organization.pk,
@@ -62,6 +79,31 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
             seller_id=seller.pk,
         )
     return seller
+
+
+def _free_seller_id(organization: Organization) -> int:
+    """The sequence's next number that is nobody's: after a restore it may be behind the members and the sellers."""
+    newest = newest_seller_id(organization_id=organization.pk)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH free AS (
+                SELECT nextval(pg_get_serial_sequence('credit_seller', 'id')) AS id,
+                    greatest(%s, (SELECT max(id) FROM credit_seller)) AS newest
+            )
+            SELECT CASE
+                WHEN free.id > free.newest THEN free.id
+                ELSE (
+                    SELECT max(nextval(pg_get_serial_sequence('credit_seller', 'id')))
+                    FROM generate_series(free.id, free.newest)
+                )
+            END
+            FROM free
+            """,
+            [newest],
+        )
+        (seller_id,) = cursor.fetchone()
+    return int(seller_id)
 
 
 def reset_seller_password(*, organization: Organization, seller_id: int, password: str, state: str) -> None:

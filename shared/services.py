@@ -9,6 +9,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Max
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
 from rest_framework_simplejwt.tokens import Token
@@ -126,6 +127,39 @@ def create_member(
             )
     except IntegrityError:
         raise UsernameTaken(f"There is a user {username!r} already.") from None
+
+
+def member_named(*, organization_id: int, username: str) -> Membership | None:
+    """The member of this name, whose row is locked until the transaction ends; None where there is none."""
+    members = Membership.objects.select_for_update(no_key=True).filter(
+        organization_id=organization_id, username=AbstractBaseUser.normalize_username(username)
+    )
+    return members.first()
+
+
+def newest_seller_id(*, organization_id: int) -> int:
+    """The greatest id of a seller whom somebody signs in as; 0: nobody does."""
+    found = Membership.objects.filter(organization_id=organization_id).aggregate(newest=Max("seller_id"))["newest"]
+    return found or 0
+
+
+def reopen_member(*, membership: Membership, password: str, email: str = "") -> None:
+    """Gives a seller's user a new password, and lets it sign in. All its sessions and refresh tokens end.
+
+    Raises:
+        InvalidRequest: the password or the email address won't do.
+    """
+    check_credentials(username=membership.username, password=password, email=email)
+    assert membership.seller_id is not None
+    with transaction.atomic():
+        for is_active in (False, True):
+            set_membership_active(
+                organization_id=membership.organization_id, seller_id=membership.seller_id, is_active=is_active
+            )
+        user = membership.user
+        user.set_password(password)
+        user.email = email or user.email
+        user.save(update_fields=["password", "email"])
 
 
 def set_membership_active(*, organization_id: int, seller_id: int, is_active: bool) -> None:
