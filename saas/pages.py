@@ -236,7 +236,7 @@ def check_new_slug(request: HttpRequest) -> HttpResponse:
     else:
         taken = queries.organizations().filter(slug=slug).first()
         unfinished = taken is not None and not _is_working(taken)
-        if taken and not unfinished:
+        if (taken and not unfinished) or (taken is None and queries.is_former_slug(slug)):
             problem = MESSAGES["organization_exists"]
     context = {"slug": slug, "problem": problem, "unfinished": unfinished, "host": services.domain_of(slug)}
     return show(request, "saas/slug_state.html", context)

@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from shared.errors import NotFound
 from shared.models import Membership
 from shared.tokens import ADMIN
-from tenants.models import AuditRecord, Organization
+from tenants.models import AuditRecord, FormerSlug, Organization
 
 MOST_ADMINS = 20
 """Admins of an organization that are shown."""
@@ -26,6 +26,11 @@ def organization_by_slug(slug: str) -> Organization:
     if organization is None:
         raise NotFound("There is no such organization.")
     return organization
+
+
+def is_former_slug(slug: str) -> bool:
+    """Whether this was an organization's that was deleted."""
+    return FormerSlug.objects.filter(slug=slug).exists()
 
 
 def working_organizations() -> QuerySet[Organization]:

@@ -14,6 +14,7 @@ from shared.tokens import ADMIN
 from tenants import audit
 from tenants.audit import COMMAND, Actor
 from tenants.models import AuditRecord, Domain, Organization
+from tenants.queries import is_former_slug
 from tenants.routing import forget_routes
 from tenants.slugs import InvalidSlug, check_slug, schema_name_of
 
@@ -78,11 +79,12 @@ def _reserve(*, slug: str, name: str) -> None:
     """Commits the row, the host and the empty schema, unless they are there: from a call that is at work, is done, or
     was cut off. Which of them it is, the caller finds out under the row's lock.
 
-    The schema belongs to the row: `migrate_schemas` goes through all rows, and stops at one without a schema.
-
     Raises:
-        OrganizationExists: the host leads to another organization; nothing was made.
+        OrganizationExists: the host leads to another organization, or the slug was one's that was deleted; nothing was
+            made.
     """
+    if is_former_slug(slug):
+        raise OrganizationExists(f"{slug!r} was the address of an organization that was deleted; choose another one.")
     with transaction.atomic(), connection.cursor() as cursor:
         reserved = Organization(slug=slug, name=name, schema_name=schema_name_of(slug))
         Organization.objects.bulk_create([reserved], ignore_conflicts=True)

@@ -5,11 +5,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
 from saas.beside import start_worker, stop_worker
+from tenants.collation import changed_collation
 
 THREADS = 5
 """Per worker process. A thread mostly waits for PostgreSQL; more of them only take turns at the interpreter."""
@@ -42,12 +44,23 @@ class Command(BaseCommand):
             f"{'' if options['no_delivery'] else ' and a delivery worker'}. Ctrl-C stops."
         )
         self.stdout.flush()
+        self._warn()
         worker = None if options["no_delivery"] else start_worker()
         try:
             self._serve(options)
         finally:
             if worker:
                 stop_worker(worker)
+
+    def _warn(self) -> None:
+        try:
+            changed = changed_collation()
+        except DatabaseError:
+            return  # it serves, and says so at /readyz, until the database answers
+        finally:
+            connection.close()
+        if changed:
+            self.stderr.write(f"WARNING: the database {': '.join(changed)}")
 
     def _serve(self, options: dict[str, Any]) -> None:
         Server(
