@@ -61,7 +61,7 @@ class Entry(models.Model):
     seller = models.ForeignKey(Account, on_delete=models.PROTECT, db_index=False)
     number = models.BigIntegerField()
     """1, 2, 3 … for each seller, without a gap."""
-    kind = models.CharField(max_length=11, choices=Kind)
+    kind = models.CharField(max_length=11, choices=Kind, db_collation="C")
     amount = models.BigIntegerField()
     balance_after = models.BigIntegerField()
     reference = models.UUIDField()
@@ -103,10 +103,10 @@ class CreditRequest(models.Model):
 
     id = models.UUIDField(primary_key=True, editable=False)
     seller = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False)
-    idempotency_key = models.CharField(max_length=255)
+    idempotency_key = models.CharField(max_length=255, db_collation="C")
     amount = models.BigIntegerField()
     note = models.CharField(max_length=500, blank=True)
-    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
+    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING, db_collation="C")
     reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True)

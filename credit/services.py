@@ -8,14 +8,16 @@ from django.db import connection, transaction
 
 from credit.errors import AlreadyDecided, BalanceLimitExceeded
 from credit.models import Account, CreditRequest, Seller
+from credit.queries import sellers
 from shared.database import call_function, lock_seller
 from shared.errors import NotFound, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
-from shared.queries import highest_seller_id, seller_id_of_username
 from shared.realm import Realm
 from shared.services import (
+    member_named,
+    newest_seller_id,
     prepare_member,
-    readmit_member,
+    reopen_member,
     reset_member_password,
     save_member,
     set_membership_active,
@@ -54,9 +56,8 @@ class Written(Generic[T]):
 def create_seller(*, organization: Organization, name: str, username: str, password: str, email: str = "") -> Seller:
     """A seller with an empty account, and the user who signs in as this seller.
 
-    After an organization's schema was restored from a dump, users in the public schema may have sellers that the schema
-    has lost. Such a user's name brings the lost seller back under the former id; and no new seller gets an id that a
-    lost one's user still has.
+    A schema that was put back from a copy may be older than its members, who are in the public schema. Such a member's
+    seller comes back, with the old id, when a seller of this username is made; and no other seller gets that id.
 
     Raises:
         InvalidRequest: the name, the username, the password or the email address won't do.
@@ -71,41 +72,35 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
         email=email,
     )
     with transaction.atomic():
-        if lost_id := _lost_seller(organization, username):
-            seller = Seller.objects.create(pk=lost_id, name=name)
+        member = member_named(organization_id=organization.pk, username=username)
+        if member is not None and member.seller_id is not None and not sellers().filter(pk=member.seller_id).exists():
+            seller = Seller.objects.create(pk=member.seller_id, name=name)
             Account.objects.create(seller=seller)
-            readmit_member(
-                organization_id=organization.pk, seller_id=lost_id, username=username, password=password, email=email
-            )
+            reopen_member(membership=member, password=password, email=email)
             return seller
-        seller = Seller.objects.create(pk=_new_seller_id(organization), name=name)
+        seller = Seller.objects.create(pk=_free_seller_id(organization), name=name)
         Account.objects.create(seller=seller)
         save_member(member, seller_id=seller.pk)
     return seller
 
 
-def _lost_seller(organization: Organization, username: str) -> int | None:
-    """The id of the seller whom the user of this name signs in as, if this schema has no such seller."""
-    seller_id = seller_id_of_username(organization_id=organization.pk, username=username)
-    if seller_id is None or Seller.objects.filter(pk=seller_id).exists():
-        return None
-    return seller_id
-
-
-def _new_seller_id(organization: Organization) -> int:
-    """The next id, and one that is above those of all sellers whom a user signs in as."""
-    taken = highest_seller_id(organization_id=organization.pk)
+def _free_seller_id(organization: Organization) -> int:
+    """The sequence's next number that is nobody's: after a restore it may be behind the members and the sellers."""
     with connection.cursor() as cursor:
         # As the table's own trigger does (sql/order.sql), which would come too late for a number that is taken here.
         cursor.execute(
             "SELECT pg_advisory_xact_lock(0, ('credit_seller'::regclass::oid::bigint & 2147483647)::integer)"
         )
-        cursor.execute("SELECT nextval(pg_get_serial_sequence('credit_seller', 'id'))")
-        seller_id: int = cursor.fetchone()[0]
-        if seller_id <= taken:
-            seller_id = taken + 1
+        newest = newest_seller_id(organization_id=organization.pk)
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence('credit_seller', 'id')), (SELECT max(id) FROM credit_seller)"
+        )
+        seller_id, newest_here = cursor.fetchone()
+        newest = max(newest, newest_here or 0)
+        if seller_id <= newest:
+            seller_id = newest + 1
             cursor.execute("SELECT setval(pg_get_serial_sequence('credit_seller', 'id'), %s)", [seller_id])
-    return seller_id
+    return int(seller_id)
 
 
 def reset_seller_password(

@@ -42,13 +42,13 @@ class Recharge(models.Model):
     id = models.UUIDField(primary_key=True, editable=False)
     """UUIDv7 of ``created_at``: sorts by time."""
     seller = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False)
-    idempotency_key = models.CharField(max_length=255)
-    phone_number = models.CharField(max_length=16)
+    idempotency_key = models.CharField(max_length=255, db_collation="C")
+    phone_number = models.CharField(max_length=16, db_collation="C")
     """E.164."""
     operator = models.CharField(max_length=20)
     amount = models.BigIntegerField()
     """Tomans."""
-    status = models.CharField(max_length=9, choices=Status)
+    status = models.CharField(max_length=9, choices=Status, db_collation="C")
     failure = models.CharField(max_length=200, blank=True)
     balance_after = models.BigIntegerField()
     """The seller's balance when this was sold, in Tomans."""
@@ -60,7 +60,7 @@ class Recharge(models.Model):
 
     gateway = models.CharField(max_length=50)
     """The name of the gateway that delivers it, as the settings were when it was sold."""
-    late = models.CharField(max_length=8, choices=Late, blank=True)
+    late = models.CharField(max_length=8, choices=Late, blank=True, db_collation="C")
     due_at = models.DateTimeField(null=True)
     """When the delivery worker is to do something about it; null: nothing is to be done."""
     submitted_at = models.DateTimeField(null=True)
@@ -149,7 +149,7 @@ class GatewaySettings(models.Model):
         SIMULATOR = "simulator"
         HTTP = "http"
 
-    name = models.CharField(max_length=50, unique=True)
+    name = models.CharField(max_length=50, unique=True, db_collation="C")
     kind = models.CharField(max_length=9, choices=Kind)
     url = models.CharField(max_length=2000, blank=True)
     """Of an http gateway."""
@@ -173,7 +173,7 @@ class GatewaySettings(models.Model):
 class OperatorSettings(models.Model):
     """What an organization has settled for one operator. Without a row: the instant gateway, any amount."""
 
-    operator = models.CharField(max_length=20, primary_key=True, choices=Operator)
+    operator = models.CharField(max_length=20, primary_key=True, choices=Operator, db_collation="C")
     gateway = models.ForeignKey(GatewaySettings, on_delete=models.PROTECT, null=True)
     """Null: the instant one."""
     amounts = ArrayField(models.BigIntegerField(), default=list, blank=True)
@@ -214,8 +214,8 @@ class Settings(models.Model):
 class Transition(models.Model):
     """The changes of a recharge's status that there are; the database refuses any other."""
 
-    old = models.CharField(max_length=9)
-    new = models.CharField(max_length=9)
+    old = models.CharField(max_length=9, db_collation="C")
+    new = models.CharField(max_length=9, db_collation="C")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["old", "new"], name="transition_once")]

@@ -7,6 +7,7 @@ from django_tenants.utils import schema_context, tenant_context
 
 from credit.queries import members_without_seller
 from recharge.queries import Fault, find_faults
+from tenants.collation import changed_collation
 from tenants.functions import PUBLIC
 from tenants.models import Organization
 from tenants.schemas import Condition, State, states_of
@@ -59,5 +60,7 @@ def _faults_of_books(organization: Organization) -> list[Fault]:
 def prove_platform() -> list[Fault]:
     """What is wrong beside the organizations: with the public schema and with the database itself."""
     with schema_context(PUBLIC):
-        state = states_of([PUBLIC])[PUBLIC]
-    return _faults_of_state(PUBLIC, state)
+        faults = _faults_of_state(PUBLIC, states_of([PUBLIC])[PUBLIC])
+        if changed := changed_collation():
+            faults.append(Fault(None, "collation_changed", None, *changed))
+    return faults

@@ -18,7 +18,6 @@ from shared.consoles import FORM, add_problem, done, is_fragment, page, show, si
 from shared.errors import NotFound, Problem
 from shared.formats import days_before, start_of_day, today
 from shared.forms import AS_WRITTEN, FilterForm, Form, PasswordFormField, TextField, TextInput
-from shared.languages import is_shown_again
 from shared.messages import FIELD_MESSAGES, MESSAGES
 from shared.pagination import page_of_rows
 from shared.tokens import PLATFORM_ADMIN
@@ -136,8 +135,7 @@ def reconcile(request: HttpRequest, slug: str) -> HttpResponse:
     if not _is_working(row):
         raise NotFound("It has no books yet.")
     ((_row, faults),) = prove_books([row])
-    if not is_shown_again(request):
-        services.record_reconciliation(organization=row, faults=len(faults), by=_actor(request))
+    services.record_reconciliation(organization=row, faults=len(faults), by=_actor(request))
     context = {"row": row, "faults": faults[:SHOWN_FAULTS], "is_proved": True}
     if is_fragment(request):
         return show(request, "saas/books.html", context)
@@ -238,7 +236,7 @@ def check_new_slug(request: HttpRequest) -> HttpResponse:
     else:
         taken = queries.organizations().filter(slug=slug).first()
         unfinished = taken is not None and not _is_working(taken)
-        if (taken and not unfinished) or (not taken and queries.is_former_slug(slug)):
+        if (taken and not unfinished) or (taken is None and queries.is_former_slug(slug)):
             problem = MESSAGES["organization_exists"]
     context = {"slug": slug, "problem": problem, "unfinished": unfinished, "host": services.domain_of(slug)}
     return show(request, "saas/slug_state.html", context)

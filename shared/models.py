@@ -1,4 +1,8 @@
-"""Who may sign in, where, and as what. It all lives in the public schema and knows of an organization but its id."""
+"""Who may sign in, where, and as what. It all lives in the public schema and knows of an organization but its id.
+
+What is looked up by an index is ``COLLATE "C"`` here and in the other apps: the order of a locale may change with an
+update of the system, and an index that was made in the old order then misses what is there.
+"""
 
 from typing import Any, ClassVar
 
@@ -29,7 +33,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     organizations may both have a ``sara`` and neither learns of the other's.
     """
 
-    username = models.CharField(max_length=220, unique=True)
+    username = models.CharField(max_length=220, unique=True, db_collation="C")
     email = models.EmailField(blank=True)
     language = models.CharField(max_length=5, blank=True)
     """Of the pages; empty: as the browser asks for."""
@@ -67,7 +71,7 @@ class Membership(models.Model):
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
     organization_id = models.BigIntegerField()
-    username = models.CharField(max_length=150, validators=[UnicodeUsernameValidator()])
+    username = models.CharField(max_length=150, validators=[UnicodeUsernameValidator()], db_collation="C")
     role = models.CharField(max_length=10, choices=Role)
     seller_id = models.BigIntegerField(null=True)
     is_active = models.BooleanField(default=True)
@@ -109,8 +113,8 @@ class RefreshFamily(models.Model):
 class SignInAttempts(models.Model):
     """How often a password was tried for one name (or one name from one address) in the running window."""
 
-    key = models.CharField(max_length=64, primary_key=True)
-    address_key = models.CharField(max_length=64, blank=True, default="", db_index=True)
+    key = models.CharField(max_length=64, primary_key=True, db_collation="C")
+    address_key = models.CharField(max_length=64, blank=True, default="", db_index=True, db_collation="C")
     """Of one name from one address: the address. What was tried from it over all names is the sum of these rows."""
     attempts = models.IntegerField()
     failures = models.IntegerField()

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection
-from django.db.models import Max
 
 from shared.models import Membership, User
 from shared.realm import Realm
@@ -76,19 +74,6 @@ def seller_usernames(*, organization_id: int, seller_ids: list[int]) -> dict[int
         "seller_id", "username"
     )
     return {seller_id: username for seller_id, username in pairs if seller_id is not None}
-
-
-def seller_id_of_username(*, organization_id: int, username: str) -> int | None:
-    """The seller whom the user of this name signs in as; None for nobody, or somebody who is no seller."""
-    name = AbstractBaseUser.normalize_username(username)
-    rows = Membership.objects.filter(organization_id=organization_id, username=name, role=SELLER)
-    return rows.values_list("seller_id", flat=True).first()
-
-
-def highest_seller_id(*, organization_id: int) -> int:
-    """The highest id of the sellers whom users of an organization sign in as; 0 where nobody does."""
-    highest = Membership.objects.filter(organization_id=organization_id).aggregate(highest=Max("seller_id"))["highest"]
-    return highest or 0
 
 
 def seller_ids_by_username(*, organization_id: int, search: str, limit: int) -> list[int]:

@@ -11,7 +11,7 @@ from django.contrib.auth.tokens import default_token_generator
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, Max, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
 from rest_framework_simplejwt.tokens import Token
@@ -153,20 +153,37 @@ def create_member(
     return save_member(prepared, seller_id=seller_id)
 
 
-def readmit_member(*, organization_id: int, seller_id: int, username: str, password: str, email: str = "") -> None:
-    """Lets the user who signs in as this seller in again, with another password; what the user had begun is over.
+def member_named(*, organization_id: int, username: str) -> Membership | None:
+    """The member of this name, whose row is locked until the transaction ends; None where there is none."""
+    members = Membership.objects.select_for_update(no_key=True).filter(
+        organization_id=organization_id, username=AbstractBaseUser.normalize_username(username)
+    )
+    return members.first()
+
+
+def newest_seller_id(*, organization_id: int) -> int:
+    """The greatest id of a seller whom somebody signs in as; 0: nobody does."""
+    found = Membership.objects.filter(organization_id=organization_id).aggregate(newest=Max("seller_id"))["newest"]
+    return found or 0
+
+
+def reopen_member(*, membership: Membership, password: str, email: str = "") -> None:
+    """Gives a seller's user a new password, and lets it sign in. All its sessions and refresh tokens end.
 
     Raises:
         InvalidRequest: the password or the email address won't do.
     """
-    check_credentials(username=username, password=password, email=email)
-    membership = member_of_seller(organization_id=organization_id, seller_id=seller_id)
-    user = membership.user
-    user.set_password(password)
-    user.email, user.is_active = email or user.email, True
-    user.save(update_fields=["password", "email", "is_active"])
-    set_membership_active(organization_id=organization_id, seller_id=seller_id, is_active=False)
-    set_membership_active(organization_id=organization_id, seller_id=seller_id, is_active=True)
+    check_credentials(username=membership.username, password=password, email=email)
+    assert membership.seller_id is not None
+    with transaction.atomic():
+        for is_active in (False, True):
+            set_membership_active(
+                organization_id=membership.organization_id, seller_id=membership.seller_id, is_active=is_active
+            )
+        user = membership.user
+        user.set_password(password)
+        user.email = email or user.email
+        user.save(update_fields=["password", "email"])
 
 
 def set_membership_active(*, organization_id: int, seller_id: int, is_active: bool) -> None:

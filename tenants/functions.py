@@ -23,12 +23,18 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection, transaction
 from psycopg2 import errorcodes, sql
 
 from tenants.statements import statements_of
 
 TABLE = "installed_functions"
+
+BATCH = 200
+"""Schemas that one statement looks at: each takes some locks, of which PostgreSQL has room for some thousands."""
+
+LONGEST_WAIT = "2s"
+"""For tables that a migration has locked, when schemas are looked at."""
 
 PUBLIC = "public"
 
@@ -88,6 +94,7 @@ class Release:
     trigger_hash: str
     functions: frozenset[str]
     types: frozenset[str]
+    triggers: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +105,9 @@ class Catalogue:
     functions: frozenset[str]
     lines: str
     """A fingerprint of the functions with their settings and texts, the triggers and the types."""
-    bodies: str
-    """The same with what PostgreSQL has parsed already, which it writes in another way in each major version."""
+    bodies: str | None
+    """The same with what PostgreSQL has parsed already, which each major version may write in another way. None: a
+    table was locked for too long."""
     triggers: str
     elsewhere: tuple[str, ...]
     """What works on another schema."""
@@ -132,6 +140,7 @@ def _release(is_public: bool) -> Release:
         _hash(one for one in statements if one.startswith("CREATE TRIGGER")),
         frozenset(name for kind, name in made if kind == "FUNCTION"),
         frozenset(name for kind, name in made if kind == "TYPE"),
+        frozenset(name for kind, name in made if kind == "TRIGGER"),
     )
 
 
@@ -140,11 +149,42 @@ def _hash(statements: Iterable[str]) -> str:
 
 
 def catalogue_of(schemas: Sequence[str]) -> dict[str, Catalogue]:
-    """What the catalogue says of those of these schemas that are there. One statement."""
+    """What the catalogue says of those of these schemas that are there. One statement for every ``BATCH`` of them."""
+    found: dict[str, Catalogue] = {}
+    for first in range(0, len(schemas), BATCH):
+        batch = schemas[first : first + BATCH]
+        if connection.in_atomic_block:
+            found |= _catalogue_of(batch)
+            continue
+        try:
+            with transaction.atomic():
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LONGEST_WAIT])
+                found |= _catalogue_of(batch)
+        except OperationalError as error:
+            if getattr(error.__cause__, "pgcode", None) != errorcodes.LOCK_NOT_AVAILABLE:
+                raise
+            found |= _catalogue_of(batch, with_bodies=False)  # one of them is being migrated
+    return found
+
+
+def _catalogue_of(schemas: Sequence[str], *, with_bodies: bool = True) -> dict[str, Catalogue]:
+    parameters: dict[str, Any] = {
+        "schemas": list(schemas),
+        "public_functions": sorted(release_of(PUBLIC).functions),
+        "with_bodies": with_bodies,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_CATALOGUE, {"schemas": list(schemas), "public_functions": sorted(release_of(PUBLIC).functions)})
+        cursor.execute(_CATALOGUE, parameters)
         return {
-            name: Catalogue(frozenset(tables), frozenset(functions), lines, bodies, triggers, tuple(elsewhere))
+            name: Catalogue(
+                tables=frozenset(tables),
+                functions=frozenset(functions),
+                lines=lines,
+                bodies=bodies if with_bodies else None,
+                triggers=triggers,
+                elsewhere=tuple(elsewhere),
+            )
             for name, tables, functions, lines, bodies, triggers, elsewhere in cursor.fetchall()
         }
 
@@ -257,6 +297,14 @@ def _create_type(cursor: Any, schema: str, name: str, statement: str) -> None:
 
 
 def _drop_what_is_gone(cursor: Any, schema: str, release: Release) -> None:
+    cursor.execute(
+        "SELECT format('DROP TRIGGER %%I ON %%s', tgname, tgrelid::regclass) FROM pg_trigger"
+        " INNER JOIN pg_class ON pg_class.oid = tgrelid"
+        " WHERE relnamespace = %s::regnamespace AND NOT tgisinternal AND tgname::text <> ALL (%s)",
+        [_quoted(schema), sorted(release.triggers)],
+    )
+    for (statement,) in cursor.fetchall():
+        cursor.execute(statement)
     cursor.execute(
         "SELECT oid FROM pg_proc WHERE pronamespace = %s::regnamespace AND proname::text <> ALL (%s)",
         [_quoted(schema), sorted(release.functions)],

@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_tenants.models import DomainMixin, TenantMixin
+from django_tenants.postgresql_backend.base import _check_schema_name
 
 
 class Organization(TenantMixin):  # type: ignore[misc]
@@ -22,7 +23,10 @@ class Organization(TenantMixin):  # type: ignore[misc]
     auto_create_schema = False
     auto_drop_schema = False
 
-    slug = models.CharField(max_length=50, unique=True)
+    schema_name = models.CharField(
+        max_length=63, unique=True, db_index=True, validators=[_check_schema_name], db_collation="C"
+    )
+    slug = models.CharField(max_length=50, unique=True, db_collation="C")
     name = models.CharField(max_length=200)
     status = models.CharField(max_length=12, choices=Status, default=Status.PROVISIONING)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -52,6 +56,8 @@ class Organization(TenantMixin):  # type: ignore[misc]
 class Domain(DomainMixin):  # type: ignore[misc]
     """A host that leads to an organization: lower case, no port, no trailing dot."""
 
+    domain = models.CharField(max_length=253, unique=True, db_index=True, db_collation="C")
+
     objects: ClassVar[models.Manager["Domain"]] = models.Manager()
 
 
@@ -59,7 +65,7 @@ class FormerSlug(models.Model):
     """A slug that an organization had and has no longer. The database keeps it (sql/former_slugs.sql) and lets nobody
     else have it."""
 
-    slug = models.CharField(max_length=50, primary_key=True)
+    slug = models.CharField(max_length=50, primary_key=True, db_collation="C")
     organization_id = models.BigIntegerField()
     """Whose it was; the organization may be gone."""
     given_up_at = models.DateTimeField()
@@ -84,7 +90,7 @@ class AuditRecord(models.Model):
         ADMIN_SITE = "admin_site", _("Changed in the admin site")
 
     action = models.CharField(max_length=20, choices=Action)
-    organization = models.CharField(max_length=50, blank=True)
+    organization = models.CharField(max_length=50, blank=True, db_collation="C")
     """Its slug; empty where it was done to something else."""
     user_id = models.BigIntegerField(null=True)
     """Null: it was done by a command on the server."""

@@ -19,6 +19,7 @@ from django_tenants.utils import schema_context
 from psycopg2 import errorcodes, sql
 
 from tenants.functions import (
+    BATCH,
     PUBLIC,
     TABLE,
     Catalogue,
@@ -29,9 +30,6 @@ from tenants.functions import (
     release_of,
     server_version,
 )
-
-BATCH = 200
-"""Schemas whose tables one statement reads: each takes locks, of which PostgreSQL has room for some thousands."""
 
 LOCK_TIMEOUT = "5s"
 """The longest wait for the tables of a schema whose functions are installed; meanwhile its sales wait, too."""
@@ -181,8 +179,10 @@ def _state(schema: str, catalogue: Catalogue | None, rows: _Rows | None, server:
     if missing := release.functions - catalogue.functions:
         return State(Condition.BROKEN, f"functions are missing: {_listed(missing)}")
     lines, bodies, triggers = rows.catalogue
-    is_same_server = rows.server == server
-    if catalogue.lines != lines or (is_same_server and (catalogue.bodies, catalogue.triggers) != (bodies, triggers)):
+    differs = catalogue.lines != lines
+    if rows.server == server:
+        differs = differs or catalogue.triggers != triggers or catalogue.bodies not in (bodies, None)
+    if differs:
         return State(Condition.DIFFERENT, "functions, triggers or types are not those that were installed")
     return State(Condition.CURRENT)
 

@@ -82,8 +82,6 @@ def _reserve(*, slug: str, name: str) -> None:
     """Commits the row, the host and the empty schema, unless they are there: from a call that is at work, is done, or
     was cut off. Which of them it is, the caller finds out under the row's lock.
 
-    The schema belongs to the row: `migrate_schemas` goes through all rows, and stops at one without a schema.
-
     Raises:
         OrganizationExists: the slug was another organization's once, or the host leads to another one; nothing was
             made.

@@ -205,6 +205,7 @@ def wipe() -> None:
                 schema = sql.Identifier(organization.schema_name)
                 cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
             organization.delete()
+    models.FormerSlug.objects.all().delete()
     with transaction.atomic():
         models.Organization.objects.update(
             status=models.Organization.Status.ACTIVE, reconciled_at=None, reconciliation_faults=None

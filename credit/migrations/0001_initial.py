@@ -38,12 +38,13 @@ class Migration(migrations.Migration):
             name="CreditRequest",
             fields=[
                 ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ("idempotency_key", models.CharField(max_length=255)),
+                ("idempotency_key", models.CharField(db_collation="C", max_length=255)),
                 ("amount", models.BigIntegerField()),
                 ("note", models.CharField(blank=True, max_length=500)),
                 (
                     "status",
                     models.CharField(
+                        db_collation="C",
                         choices=[("pending", "Pending"), ("approved", "Approved"), ("rejected", "Rejected")],
                         default="pending",
                         max_length=8,
@@ -167,6 +168,7 @@ class Migration(migrations.Migration):
                 (
                     "kind",
                     models.CharField(
+                        db_collation="C",
                         choices=[
                             ("credit", "Credit"),
                             ("recharge", "Recharge"),

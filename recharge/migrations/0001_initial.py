@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
             name="GatewaySettings",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("name", models.CharField(max_length=50, unique=True)),
+                ("name", models.CharField(db_collation="C", max_length=50, unique=True)),
                 (
                     "kind",
                     models.CharField(
@@ -40,6 +40,7 @@ class Migration(migrations.Migration):
                 (
                     "operator",
                     models.CharField(
+                        db_collation="C",
                         choices=[
                             ("mci", "Hamrah-e Aval (MCI)"),
                             ("irancell", "Irancell (MTN)"),
@@ -85,13 +86,14 @@ class Migration(migrations.Migration):
             name="Recharge",
             fields=[
                 ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ("idempotency_key", models.CharField(max_length=255)),
-                ("phone_number", models.CharField(max_length=16)),
+                ("idempotency_key", models.CharField(db_collation="C", max_length=255)),
+                ("phone_number", models.CharField(db_collation="C", max_length=16)),
                 ("operator", models.CharField(max_length=20)),
                 ("amount", models.BigIntegerField()),
                 (
                     "status",
                     models.CharField(
+                        db_collation="C",
                         choices=[
                             ("pending", "Pending"),
                             ("succeeded", "Succeeded"),
@@ -110,6 +112,7 @@ class Migration(migrations.Migration):
                 (
                     "late",
                     models.CharField(
+                        db_collation="C",
                         blank=True,
                         choices=[("", "No"), ("charged", "Charged"), ("owed", "Owed"), ("reversed", "Reversed")],
                         max_length=8,
@@ -185,8 +188,8 @@ class Migration(migrations.Migration):
             name="Transition",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("old", models.CharField(max_length=9)),
-                ("new", models.CharField(max_length=9)),
+                ("old", models.CharField(db_collation="C", max_length=9)),
+                ("new", models.CharField(db_collation="C", max_length=9)),
             ],
             options={
                 "constraints": [models.UniqueConstraint(fields=("old", "new"), name="transition_once")],

@@ -15,8 +15,11 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="SignInAttempts",
             fields=[
-                ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ("address_key", models.CharField(blank=True, db_index=True, default="", max_length=64)),
+                ("key", models.CharField(db_collation="C", max_length=64, primary_key=True, serialize=False)),
+                (
+                    "address_key",
+                    models.CharField(blank=True, db_collation="C", db_index=True, default="", max_length=64),
+                ),
                 ("attempts", models.IntegerField()),
                 ("failures", models.IntegerField()),
                 ("window_ends_at", models.DateTimeField(db_index=True)),
@@ -36,7 +39,7 @@ class Migration(migrations.Migration):
                         verbose_name="superuser status",
                     ),
                 ),
-                ("username", models.CharField(max_length=220, unique=True)),
+                ("username", models.CharField(db_collation="C", max_length=220, unique=True)),
                 ("email", models.EmailField(blank=True, max_length=254)),
                 ("language", models.CharField(blank=True, max_length=5)),
                 ("time_zone", models.CharField(default="Asia/Tehran", max_length=40)),
@@ -106,7 +109,9 @@ class Migration(migrations.Migration):
                 (
                     "username",
                     models.CharField(
-                        max_length=150, validators=[django.contrib.auth.validators.UnicodeUsernameValidator()]
+                        db_collation="C",
+                        max_length=150,
+                        validators=[django.contrib.auth.validators.UnicodeUsernameValidator()],
                     ),
                 ),
                 ("role", models.CharField(choices=[("admin", "Admin"), ("seller", "Seller")], max_length=10)),

@@ -16,13 +16,14 @@ class Migration(migrations.Migration):
                 (
                     "schema_name",
                     models.CharField(
+                        db_collation="C",
                         db_index=True,
                         max_length=63,
                         unique=True,
                         validators=[django_tenants.postgresql_backend.base._check_schema_name],
                     ),
                 ),
-                ("slug", models.CharField(max_length=50, unique=True)),
+                ("slug", models.CharField(db_collation="C", max_length=50, unique=True)),
                 ("name", models.CharField(max_length=200)),
                 (
                     "status",
@@ -57,7 +58,7 @@ class Migration(migrations.Migration):
             name="Domain",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("domain", models.CharField(db_index=True, max_length=253, unique=True)),
+                ("domain", models.CharField(db_collation="C", db_index=True, max_length=253, unique=True)),
                 ("is_primary", models.BooleanField(db_index=True, default=True)),
                 (
                     "tenant",
@@ -73,7 +74,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="FormerSlug",
             fields=[
-                ("slug", models.CharField(max_length=50, primary_key=True, serialize=False)),
+                ("slug", models.CharField(db_collation="C", max_length=50, primary_key=True, serialize=False)),
                 ("organization_id", models.BigIntegerField()),
                 ("given_up_at", models.DateTimeField()),
             ],
@@ -95,7 +96,7 @@ class Migration(migrations.Migration):
                         max_length=20,
                     ),
                 ),
-                ("organization", models.CharField(blank=True, max_length=50)),
+                ("organization", models.CharField(db_collation="C", blank=True, max_length=50)),
                 ("user_id", models.BigIntegerField(null=True)),
                 ("username", models.CharField(blank=True, max_length=150)),
                 ("faults", models.IntegerField(null=True)),

@@ -1,10 +1,10 @@
 -- What the database's catalogue says of the schemas named in %(schemas)s (those that are there), one row each: their tables,
 -- their functions, triggers and types as fingerprints, and whatever in them points at another schema. One statement for all
--- of them. It reads nothing but the catalogue, and so takes no lock that a table's owner would wait for.
+-- of them. A fingerprint is the same wherever the schema lies and however it came there: its name is left out.
 --
--- A fingerprint is the same wherever the schema lies: its name is left out of it, and the object ids of the parsed bodies
--- (five digits and more; pg_node_tree writes constants byte by byte). Of what somebody else keeps in the public schema
--- nothing is looked at: there, only what is named in %(public_functions)s.
+-- To write down bodies that are parsed already (%(with_bodies)s) PostgreSQL locks the tables that they read, as a query of
+-- them would. Of what somebody else keeps in the public schema nothing is looked at: there, only what is named in
+-- %(public_functions)s.
 
 WITH schema AS (
     SELECT oid, nspname::text AS name, quote_ident(nspname) AS quoted
@@ -23,7 +23,7 @@ function AS (
 
 trigger AS (
     SELECT
-        schema.oid AS schema_id, schema.name AS schema_name, pg_class.relname, pg_trigger.*,
+        schema.oid AS schema_id, schema.name AS schema_name, schema.quoted, pg_class.relname, pg_trigger.*,
         pg_proc.proname, pg_proc.pronamespace
     FROM schema
     INNER JOIN pg_class ON pg_class.relnamespace = schema.oid
@@ -54,7 +54,12 @@ line AS (
             ),
             quoted || '.', ''
         ) AS line,
-        regexp_replace(prosqlbody::text, '\m[1-9][0-9]{4,}\M', '#', 'g') AS body
+        -- Without casts and brackets, of which a dump that is read back makes others that mean the same.
+        CASE WHEN %(with_bodies)s THEN
+            regexp_replace(
+                replace(pg_get_function_sqlbody(oid), quoted || '.', ''), '::[a-z ]+(\[\])?|[][()\s]', '', 'g'
+            )
+        END AS body
     FROM function
 
     UNION ALL
@@ -69,7 +74,7 @@ line AS (
                 WHERE attrelid = tgrelid AND attnum = ANY (tgattr)
             )
         ),
-        regexp_replace(tgqual::text, '\m[1-9][0-9]{4,}\M', '#', 'g')
+        replace(pg_get_triggerdef(oid), quoted || '.', '')
     FROM trigger
 
     UNION ALL

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg2
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
@@ -17,6 +18,7 @@ from saas import embedded, migrating
 from saas.beside import WorkerBeside
 from saas.migrated import is_migrated
 from shared.processes import end_with
+from tenants.collation import changed_collation
 
 THREADS = 5
 """Per worker process. A thread mostly waits for PostgreSQL; more of them only take turns at the interpreter."""
@@ -63,6 +65,7 @@ class Command(BaseCommand):
             f"{'' if options['no_delivery'] else ' and a delivery worker'}. Ctrl-C stops."
         )
         self._say(what_to_open(options["port"]))
+        self._warn()
         worker = None if options["no_delivery"] else WorkerBeside()
         try:
             self._serve(options)
@@ -96,6 +99,16 @@ class Command(BaseCommand):
             self.stderr.write(f"The database does not answer as it should: {str(error).strip()}")
         finally:
             opened.close()
+
+    def _warn(self) -> None:
+        try:
+            changed = changed_collation()
+        except DatabaseError:
+            return  # it serves, and says so at /readyz, until the database answers
+        finally:
+            connection.close()
+        if changed:
+            self.stderr.write(f"WARNING: the database {': '.join(changed)}")
 
     def _serve(self, options: dict[str, Any]) -> None:
         Server(

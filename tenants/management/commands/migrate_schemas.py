@@ -6,6 +6,7 @@ from django.db import DatabaseError, connection
 from django_tenants.management.commands import SyncCommon
 from django_tenants.management.commands.migrate_schemas import MigrateSchemasCommand
 
+from tenants.collation import changed_collation
 from tenants.functions import PUBLIC
 from tenants.queries import working_organizations
 from tenants.schemas import CanNotUpdate, states_of, update_schema
@@ -27,6 +28,8 @@ class Command(MigrateSchemasCommand):  # type: ignore[misc]
             return
         SyncCommon.handle(self, *args, **options)
         verbosity = int(options["verbosity"])
+        if verbosity and (changed := changed_collation()):
+            self.stderr.write(f"WARNING: the database {': '.join(changed)}")
         if self.schema_name == PUBLIC or (self.sync_public and not self.schema_name):
             if not states_of([PUBLIC])[PUBLIC].is_current:
                 update_schema(PUBLIC, verbosity=verbosity)

@@ -1,0 +1,193 @@
+"""One organization's schema is gone or half restored: it is named, and all else goes on. And what a restore leaves."""
+
+import json
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from django_tenants.utils import tenant_context
+
+from credit.models import Seller
+from credit.services import create_seller
+from recharge.models import Recharge
+from saas.embedded import _Cluster
+from shared.models import Membership, User
+from tenants.models import Organization as OrganizationRow
+from tenants.schemas import Condition, states_of
+from tenants.services import activate_organization, suspend_organization
+from tests import commands
+from tests.http import Answer, Client
+from tests.locks import sell_pending
+from tests.saas.test_pages import line_of
+from tests.schemas import PASSWORD, provision, run_sql
+from tests.server import serving
+from tests.visitor import Visitor
+from tests.world import Person, World, access_token, database_url, give_credit, make_person
+
+BREAKS = {
+    "the schema is gone": "DROP SCHEMA org_broken CASCADE",
+    "a table is missing": "DROP TABLE org_broken.credit_seller CASCADE",
+    "all tables but one are missing": "DROP SCHEMA org_broken CASCADE; CREATE SCHEMA org_broken;"
+    " CREATE TABLE org_broken.credit_seller (id bigint PRIMARY KEY)",
+    "a function is missing": "DROP FUNCTION org_broken.recharge_sell",
+}
+
+
+@pytest.fixture(params=BREAKS)
+def broken(request: pytest.FixtureRequest) -> OrganizationRow:
+    """An organization, suspended as the README says, whose schema is not whole."""
+    row = provision("broken")
+    suspend_organization(slug="broken")
+    run_sql(BREAKS[request.param])
+    return row
+
+
+pytestmark = pytest.mark.breaks_the_books
+
+
+def csrf_token_of(page: Answer) -> str:
+    (token, *_) = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.body.decode())
+    return token
+
+
+def make_person_of(row: OrganizationRow, address: str) -> Person:
+    """A seller of an organization whose schema can't take one."""
+    user = User.objects.create(username=f"{row.slug}/nobody")
+    Membership.objects.create(user=user, organization_id=row.pk, username="nobody", role="seller", seller_id=1)
+    client = Client(address, f"{row.slug}.recharge.test", access_token(user, row.slug, "seller", 1))
+    return Person("nobody", user, 1, client, row)
+
+
+def test_reconcile_names_it_and_proves_the_others(broken: OrganizationRow) -> None:
+    done = commands.run("reconcile", "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    found = json.loads(done.stdout)["organizations"]
+    assert [fault["fault"] for fault in found.pop("broken")] == ["schema_broken"]
+    assert found == {"acme": [], "globex": []}
+    text = commands.run("reconcile").stdout
+    assert "broken: 1 fault\n  schema_broken: org_broken: " in text
+    assert "acme: clean" in text
+
+
+def test_a_new_process_is_ready_for_the_others(broken: OrganizationRow, world: World, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", workers=1, threads=2) as server:  # which waits until it is ready
+        assert Client(server.address, "10.0.0.1").get("/readyz").status == 200
+        give_credit(world.acme.row, world.acme.member.id, 10_000)
+        at_this = Client(server.address, world.acme.host, world.acme.member.client.token)
+        sale = at_this.post("/recharges", {"phone_number": "09121234567", "amount": 1000}, key="sale")
+        assert sale.status == 201
+        assert "org_broken" in (tmp_path / "log").read_text()
+
+
+def test_the_platform_lists_it_shows_its_page_and_proves_it(broken: OrganizationRow, world: World) -> None:
+    root = Visitor.signed_in(world.platform_admin)
+    page = root.get("/organizations")
+    assert page.status == 200
+    assert "Active 2 0 0" in line_of(page, "acme")
+    token = {"csrfmiddlewaretoken": csrf_token_of(root.get("/organizations/broken"))}
+    answer = root.post("/organizations/broken/reconcile", token)
+    assert answer.status == 200
+    assert "schema_broken" in answer.body.decode()
+    assert world.platform_admin.client.get("/organizations/broken").json["status"] == "suspended"
+    assert root.post("/organizations/broken/activate", token).status == 302
+    assert root.get("/organizations/broken").status == 200
+
+
+def test_migrating_goes_on_with_the_others_and_says_which_it_could_not(broken: OrganizationRow) -> None:
+    run_sql("UPDATE org_globex.installed_functions SET release = 'older'")
+    done = commands.run("migrate_schemas")
+    assert states_of(["org_globex"])["org_globex"].is_current
+    if states_of(["org_broken"])["org_broken"].is_current:  # a function was missing, and is installed
+        assert done.returncode == 0
+    else:
+        assert done.returncode == 1
+        assert "org_broken: NOT up to date" in done.stderr
+
+
+def test_its_own_requests_are_503_and_nobody_else_notices(broken: OrganizationRow, world: World) -> None:
+    activate_organization(slug="broken")
+    person = make_person_of(broken, world.platform.address)
+    give_credit(world.acme.row, world.acme.member.id, 10_000)
+    for _ in range(2):
+        sale = person.sell(1000)
+        assert (sale.status, sale.code, sale.headers["Retry-After"]) == (503, "unavailable", "1")
+        assert "org_broken" not in sale.body.decode()
+        assert world.acme.member.sell(1000).status == 201
+
+
+def test_the_delivery_worker_goes_on_with_the_others(broken: OrganizationRow, world: World) -> None:
+    activate_organization(slug="broken")
+    give_credit(world.acme.row, world.acme.member.id, 10_000)
+    recharge_id = sell_pending(world.acme.row, world.acme.member.id)
+    done = commands.run("deliver", "--once")
+    assert done.returncode == 0, done.stderr
+    with world.acme.context:
+        assert Recharge.objects.get(pk=recharge_id).attempts > 0
+
+
+# --- After a restore --------------------------------------------------------------------------------------------------
+
+
+def postgres(program: str, *arguments: str) -> None:
+    """Runs one of PostgreSQL's own programs on the tests' database."""
+    path = _Cluster(Path()).binaries / program
+    subprocess.run([str(path), *arguments], check=True, capture_output=True)
+
+
+def test_after_a_restore_new_sellers_are_made_at_once_and_lost_ones_come_back(world: World, tmp_path: Path) -> None:
+    row, copy = provision("restored"), str(tmp_path / "restored.dump")
+    boss = make_person(row, "second-boss", world.platform.address)
+
+    def create(username: str, name: str = "A kiosk") -> Answer:
+        return boss.client.post("/sellers", {"name": name, "username": username, "password": PASSWORD})
+
+    assert create("kept").status == 201
+    postgres("pg_dump", "--format=custom", f"--file={copy}", "--schema=org_restored", database_url())
+    names = ("lost-1", "lost-2", "lost-3")
+    lost = [create(name).json["id"] for name in names]
+    lost_person = Client(world.platform.address, "restored.recharge.test")
+    refresh = lost_person.post("/auth/token", {"username": "lost-2", "password": PASSWORD}).json["refresh"]
+
+    run_sql("DROP SCHEMA org_restored CASCADE")
+    postgres("pg_restore", "--single-transaction", "--no-owner", f"--dbname={database_url()}", copy)
+    assert states_of(["org_restored"])["org_restored"].condition is Condition.CURRENT
+    done = commands.run("reconcile", "--organization", "restored", "--json")
+    assert done.returncode == 1
+    assert [
+        (fault["fault"], fault["seller_id"], fault["row"])
+        for fault in json.loads(done.stdout)["organizations"]["restored"]
+    ] == [("member_without_seller", seller_id, name) for seller_id, name in zip(lost, names, strict=True)]
+
+    new = create("new")
+    assert new.status == 201
+    assert new.json["id"] > max(lost)
+    back = boss.client.post("/sellers", {"name": "Back", "username": "lost-2", "password": "another long password"})
+    assert (back.status, back.json["id"], back.json["username"]) == (201, lost[1], "lost-2")
+    assert create("lost-2").code == "username_taken"
+    assert create("kept").code == "username_taken"
+    # What the lost one had is over; with the new password it sells again.
+    assert lost_person.post("/auth/token/refresh", {"refresh": refresh}).status == 401
+    assert lost_person.post("/auth/token", {"username": "lost-2", "password": PASSWORD}).status == 401
+    give_credit(row, lost[1], 5000)
+    token = lost_person.post("/auth/token", {"username": "lost-2", "password": "another long password"}).json["access"]
+    seller = Client(world.platform.address, "restored.recharge.test", token)
+    assert seller.get("/balance").json["balance"] == 5000
+    for name in ("lost-1", "lost-3"):
+        assert create(name).status == 201
+    assert commands.run("reconcile").returncode == 0
+
+
+def test_two_who_bring_back_one_seller_at_once_bring_it_back_once(world: World) -> None:
+    row = provision("restored")
+    with tenant_context(row):
+        lost = create_seller(organization=row, name="Lost", username="lost", password=PASSWORD)
+    run_sql(f"DELETE FROM credit_account WHERE seller_id = {lost.pk}; DELETE FROM credit_seller", schema="org_restored")
+    boss = make_person(row, "second-boss", world.platform.address)
+    body = {"name": "Back", "username": "lost", "password": PASSWORD}
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: boss.client.post("/sellers", body), range(2)))
+    assert sorted(answer.status for answer in answers) == [201, 409]
+    with tenant_context(row):
+        assert list(Seller.objects.values_list("pk", flat=True)) == [lost.pk]
