@@ -152,9 +152,14 @@ class EntriesView(APIView):
 
     @extend_schema(parameters=[EntryQuery], responses=page_serializer(EntrySerializer))
     def get(self, request: Request) -> Response:
-        """The statement, newest first: a seller's own, or all sellers' for an admin."""
+        """The statement, newest first: a seller's own, or all sellers' for an admin.
+
+        One seller's entries are in the order of their numbers.
+        """
         query = EntryQuery.read(request)
-        return page_of(request, queries.entries(**narrow_to_own(request, query)), query, EntrySerializer)
+        filters = narrow_to_own(request, query)
+        by = queries.order_of_entries(filters.get("seller_id"))
+        return page_of(request, queries.entries(**filters), query, EntrySerializer, by=by)
 
 
 class EntriesExportView(APIView):
@@ -173,7 +178,7 @@ class EntriesExportView(APIView):
         return csv_response(
             filename="entries.csv",
             columns=ENTRY_COLUMNS,
-            pages=pages_of(organization, rows),
+            pages=pages_of(organization, rows, queries.order_of_entries(filters.get("seller_id"))),
             request_id=request_id_of(request._request),
         )
 

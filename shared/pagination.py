@@ -21,7 +21,8 @@ M = TypeVar("M", bound=Model)
 
 DEFAULT_LIMIT, LARGEST_LIMIT = 50, 200
 
-_POSITION = re.compile(r"(\w+)([<>])(.+)")  # what a cursor holds: whose list it is of, older or newer, than which row
+# What a cursor holds: whose list it is of (and by what, if not by the key), older or newer, than which row.
+_POSITION = re.compile(r"([\w.]+)([<>])(.+)")
 
 
 class LimitParameter(serializers.Field[int, str, int, Any]):
@@ -78,33 +79,36 @@ class Page(Generic[M]):
     newer: str | None
 
 
-def page_of_rows(rows: QuerySet[M], *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[M]:
-    """One page of ``rows`` by descending primary key (UUIDv7 or a sequence, so newest first).
+def page_of_rows(
+    rows: QuerySet[M], *, limit: int = DEFAULT_LIMIT, cursor: str | None = None, by: str = "pk"
+) -> Page[M]:
+    """One page of ``rows`` by descending primary key (UUIDv7 or a sequence, so newest first), or by another field that
+    is unique among them.
 
     Raises:
         InvalidRequest: the cursor is not one of ours.
     """
     newer_than = older_than = None
     if cursor is not None:
-        newer_than, older_than = _read_cursor(cursor, rows.model)
+        newer_than, older_than = _read_cursor(cursor, rows.model, by)
 
     found: list[M] = []
     more_newer = older_than is not None
     if newer_than is not None:
-        found = list(rows.filter(pk__gt=newer_than).order_by("pk")[: limit + 1])
+        found = list(rows.filter(**{f"{by}__gt": newer_than}).order_by(by)[: limit + 1])
         more_newer = len(found) > limit
         found = found[limit - 1 :: -1] if more_newer else found[::-1]
         more_older = True
     if not found:  # the first page, a next page, or nothing newer: then the first page
         if older_than is not None:
-            rows = rows.filter(pk__lt=older_than)
-        found = list(rows.order_by("-pk")[: limit + 1])
+            rows = rows.filter(**{f"{by}__lt": older_than})
+        found = list(rows.order_by(f"-{by}")[: limit + 1])
         more_older = len(found) > limit
         found = found[:limit]
     return Page(
         found,
-        older=_cursor("<", found[-1]) if found and more_older else None,
-        newer=_cursor(">", found[0]) if found and more_newer else None,
+        older=_cursor("<", found[-1], by) if found and more_older else None,
+        newer=_cursor(">", found[0], by) if found and more_newer else None,
     )
 
 
@@ -115,9 +119,10 @@ def page_of(
     serializer: type[serializers.BaseSerializer[Any]],
     *,
     context: Callable[[list[M]], dict[str, Any]] = lambda rows: {},
+    by: str = "pk",
 ) -> Response:
     """The API's answer with one page of ``rows``: see :func:`page_of_rows`."""
-    page = page_of_rows(rows, limit=query.get("limit", DEFAULT_LIMIT), cursor=query.get("cursor"))
+    page = page_of_rows(rows, limit=query.get("limit", DEFAULT_LIMIT), cursor=query.get("cursor"), by=by)
     return Response(
         {
             "results": serializer(page.rows, many=True, context=context(page.rows)).data,
@@ -131,20 +136,25 @@ def _link(request: Request, cursor: str | None) -> str | None:
     return replace_query_param(request.build_absolute_uri(), "cursor", cursor) if cursor else None
 
 
-def _cursor(direction: str, row: Model) -> str:
-    position = f"{row._meta.model_name}{direction}{row.pk}"
+def _cursor(direction: str, row: Model, by: str) -> str:
+    position = f"{_list_of(type(row), by)}{direction}{getattr(row, by)}"
     return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str, model: type[Model]) -> tuple[Any, Any]:
+def _list_of(model: type[Model], by: str) -> str:
+    return str(model._meta.model_name) if by == "pk" else f"{model._meta.model_name}.{by}"
+
+
+def _read_cursor(cursor: str, model: type[Model], by: str) -> tuple[Any, Any]:
     try:
         position = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
         written = _POSITION.fullmatch(position)
-        if written is None or written[1] != model._meta.model_name:
+        if written is None or written[1] != _list_of(model, by):
             raise ValueError(position)
         direction, key = written[2], written[3]
         pk: Any
-        if model._meta.pk.get_internal_type() == "UUIDField":
+        field = model._meta.pk if by == "pk" else model._meta.get_field(by)
+        if field.get_internal_type() == "UUIDField":
             pk = uuid.UUID(key)
         else:
             pk = int(key)
