@@ -158,11 +158,15 @@ class EntriesView(APIView):
 
     @extend_schema(parameters=[EntryQuery], responses=page_serializer(EntrySerializer))
     def get(self, request: Request) -> Response:
-        """The statement, newest first: a seller's own, or all sellers' for an admin."""
+        """The statement, newest first: a seller's own, or all sellers' for an admin.
+
+        One seller's entries are in the order of their numbers.
+        """
         query = EntryQuery.read(request)
         filters = narrow_to_own(request, query)
         horizon = horizon_of_list(request, filters)
-        return page_of(request, queries.entries(**filters), query, EntrySerializer, horizon=horizon)
+        by = queries.order_of_entries(filters.get("seller_id"))
+        return page_of(request, queries.entries(**filters), query, EntrySerializer, horizon=horizon, by=by)
 
 
 class EntriesExportView(APIView):
@@ -182,7 +186,7 @@ class EntriesExportView(APIView):
         return csv_response(
             filename="entries.csv",
             columns=ENTRY_COLUMNS,
-            pages=pages_of(organization, rows),
+            pages=pages_of(organization, rows, queries.order_of_entries(filters.get("seller_id"))),
             request_id=request_id_of(request._request),
         )
 

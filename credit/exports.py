@@ -1,6 +1,6 @@
 """Exports of lists that are filtered by the seller, as CSV and as a workbook."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ class Exports:
     sheet: Promise
     sheet_columns: Sequence[Column]
     """Of the workbook; an admin's has the seller before them."""
+    order: Callable[[int | None], str] = lambda seller_id: "pk"
+    """What the rows of this seller (None: of all) are ordered by."""
 
     def csv(self, request: HttpRequest) -> HttpResponseBase:
         """With the columns of the API's."""
@@ -44,7 +46,7 @@ class Exports:
         return csv_response(
             filename=f"{self.name}.csv",
             columns=self.columns,
-            pages=pages_of(organization_of(request), lambda **after: self.rows(**filters).filter(**after)),
+            pages=self._pages(request, filters),
             request_id=request_id_of(request),
             is_for_people=True,
         )
@@ -59,7 +61,14 @@ class Exports:
             filename=f"{self.name}.xlsx",
             sheet=self.sheet,
             columns=[*(_SELLERS if is_of_all else ()), *self.sheet_columns],
-            pages=pages_of(organization_of(request), lambda **after: self.rows(**filters).filter(**after)),
+            pages=self._pages(request, filters),
+        )
+
+    def _pages(self, request: HttpRequest, filters: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+        return pages_of(
+            organization_of(request),
+            lambda **after: self.rows(**filters).filter(**after),
+            self.order(filters.get("seller_id")),
         )
 
     def _back(self, form: SellerFilters) -> HttpResponseBase:

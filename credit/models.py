@@ -31,6 +31,11 @@ class Account(models.Model):
     seller = models.OneToOneField(Seller, on_delete=models.PROTECT, primary_key=True)
     balance = models.BigIntegerField(default=0)
     last_number = models.BigIntegerField(default=0)
+    last_moment = models.DateTimeField(null=True)
+    """Of the last entry; the next one is after it. Null: there is none, or it is older than this column."""
+    ran_back = models.BooleanField(db_default=False)
+    """Whether an entry's time is before that of one with a lower number: the clock was set back by more than
+    seller_moment (sql/ledger.sql) makes up for."""
 
     class Meta:
         constraints = [
@@ -74,7 +79,7 @@ class Entry(models.Model):
             models.Index(fields=["seller", "id"], name="entry_seller"),
             # All but a few entries are recharges; the others are found among millions of them, and cost a sale nothing.
             models.Index(fields=["kind", "id"], condition=~Q(kind="recharge"), name="entry_kind"),
-            models.Index(fields=["seller", "kind", "id"], condition=~Q(kind="recharge"), name="entry_seller_kind"),
+            models.Index(fields=["seller", "kind", "number"], condition=~Q(kind="recharge"), name="entry_seller_kind"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["seller", "number"], name="entry_number"),

@@ -231,7 +231,8 @@ def entries(request: HttpRequest) -> HttpResponse:
     if of_all:
         rows = rows.select_related("seller__seller")
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
-    shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
+    by = queries.order_of_entries(filters.get("seller_id"))
+    shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"), by=by)
     context = {"page": shown, "table": entries_table(shown.rows, of_all=of_all), "form": form}
     return show(request, "credit/entries.html", context)
 
@@ -250,6 +251,7 @@ _EXPORTS = Exports(
         Column("balance_after", _("Balance after (Tomans)"), 22),
         Column("reference", _("Reference"), 38),
     ],
+    order=queries.order_of_entries,
 )
 
 

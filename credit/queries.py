@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Case, Exists, Q, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
 
 from credit.models import Account, CreditRequest, Entry, Seller
 from shared.errors import NotFound
@@ -21,25 +22,28 @@ from tenants.models import Organization
 # that are credit say it, however many were sold. One statement, and so one snapshot.
 _SOLD_SINCE = """
     SELECT
-        coalesce(
-            (
-                SELECT entry.balance_after FROM credit_entry AS entry
-                WHERE entry.seller_id = account.seller_id AND entry.id < uuid7_floor(since)
-                ORDER BY entry.id DESC LIMIT 1
-            ),
-            0
-        ) + coalesce(
+        coalesce(before.balance_after, 0) + coalesce(
             (
                 SELECT sum(entry.amount)::bigint FROM credit_entry AS entry
                 WHERE entry.seller_id = account.seller_id AND entry.kind IN ('credit', 'adjustment')
-                    AND entry.id >= uuid7_floor(since)
+                    AND entry.number > coalesce(before.number, 0)
             ),
             0
         ) - account.balance
-    FROM credit_account AS account, unnest(%(moments)s::timestamptz[]) WITH ORDINALITY AS moment (since, number)
+    FROM credit_account AS account
+    CROSS JOIN unnest(%(moments)s::timestamptz[]) WITH ORDINALITY AS moment (since, number)
+    LEFT JOIN LATERAL (
+        SELECT entry.balance_after, entry.number FROM credit_entry AS entry
+        WHERE entry.seller_id = account.seller_id AND entry.id < uuid7_floor(moment.since)
+        ORDER BY entry.id DESC LIMIT 1
+    ) AS before ON true
     WHERE account.seller_id = %(seller_id)s
     ORDER BY moment.number
 """
+
+# How far entries may be out of the order of their numbers without their account saying so (ran_back): what was posted
+# before there was such a flag, after a clock was set back a little.
+_SLACK = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def history_of(seller_id: int, *, sold_since_moments: Sequence[datetime], limit:
         balance=account.balance,
         sold=sold_since(seller_id, sold_since_moments),
         requests=list(credit_requests(seller_id=seller_id).order_by("-pk")[:limit]),
-        entries=list(entries(seller_id=seller_id).order_by("-pk")[:limit]),
+        entries=last_entries(seller_id, limit=limit),
     )
 
 
@@ -138,8 +142,48 @@ def entries(
     created_from: datetime | None = None,
     created_to: datetime | None = None,
 ) -> QuerySet[Entry]:
-    """Entries of one seller or of all; ``created_from`` ≤ time < ``created_to``."""
-    return filtered(Entry.objects.all(), created_from, created_to, seller_id=seller_id, kind=kind)
+    """Entries of one seller or of all; ``created_from`` ≤ time < ``created_to``. To be ordered by
+    :func:`order_of_entries`."""
+    rows = filtered(Entry.objects.all(), created_from, created_to, seller_id=seller_id, kind=kind)
+    if seller_id is not None:
+        rows = rows.filter(**_numbers(seller_id, created_from, created_to))
+    return rows
+
+
+def order_of_entries(seller_id: int | None) -> str:
+    """What entries are paged by: one seller's by number, which no clock puts out of order; all sellers' by id."""
+    return "pk" if seller_id is None else "number"
+
+
+def last_entries(seller_id: int, *, limit: int) -> list[Entry]:
+    """The last few entries of a seller, newest first."""
+    return list(entries(seller_id=seller_id).order_by("-number")[:limit])
+
+
+def _numbers(seller_id: int, created_from: datetime | None, created_to: datetime | None) -> dict[str, Any]:
+    """Bounds for the numbers of what a seller did in a range of time: a page of a statement is found by number, and
+    must not look through all that came later. The time is a condition of its own; where it ran back, the only one."""
+    own = Entry.objects.filter(seller=seller_id)
+    in_order = Exists(Account.objects.filter(pk=seller_id, ran_back=False))
+    bounds: dict[str, Any] = {}
+    if created_from is not None:
+        before = own.filter(**until_moment(_moved(created_from, -_SLACK))).order_by("-id").values("number")[:1]
+        bounds["number__gt"] = _bound(in_order, before, 0)
+    if created_to is not None:
+        after = own.filter(**from_moment(_moved(created_to, _SLACK))).order_by("id").values("number")[:1]
+        bounds["number__lt"] = _bound(in_order, after, LARGEST_ID)
+    return bounds
+
+
+def _moved(moment: datetime, by: timedelta) -> datetime:
+    try:
+        return moment + by
+    except OverflowError:  # the ends of the calendar
+        return moment
+
+
+def _bound(in_order: Exists, numbers: QuerySet[Any, Any], otherwise: int) -> Coalesce:
+    return Coalesce(Case(When(in_order, then=Subquery(numbers))), otherwise)
 
 
 def credit_requests(*, seller_id: int | None = None, status: str | None = None) -> QuerySet[CreditRequest]:

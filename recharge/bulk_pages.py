@@ -25,6 +25,7 @@ from recharge.bulk_rows import (
     MOST_ROWS,
     Row,
     Unreadable,
+    keys_of,
     read_items,
     read_rows,
     text_of,
@@ -33,7 +34,7 @@ from recharge.bulk_rows import (
 from recharge.intake import Item
 from recharge.models import Recharge
 from recharge.sell_pages import is_key, new_key
-from recharge.services import AmountNotSold, Sold, sell_recharges
+from recharge.services import AmountNotSold, PossibleDuplicate, Sold, sell_recharges
 from shared.consoles import FORM, is_fragment, own_seller, page, show, status_of_form
 from shared.errors import InvalidRequest, Problem
 from shared.exports import BYTE_ORDER_MARK, neutralize_formula
@@ -110,13 +111,14 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
     after a lost answer, people begin anew."""
     seller_id = own_seller(request)
     terms = {one.operator.value: one for one in queries.terms_of_operators()}
+    keys = [row.item.idempotency_key for row in rows if row.item]
+    sold = queries.recharges_by_key(seller_id=seller_id, keys=keys)
     for row in rows:
-        if row.item and not terms[row.item.operator].sells(row.item.amount):
+        # What this batch has sold is sold, whatever is sold by now.
+        if row.item and row.item.idempotency_key not in sold and not terms[row.item.operator].sells(row.item.amount):
             row.problems.append(message_for(AmountNotSold(row.item.operator)))
             row.item = None
     good = [row for row in rows if row.item]
-    keys = [row.item.idempotency_key for row in good if row.item]
-    sold = queries.recharges_by_key(seller_id=seller_id, keys=keys)
     is_sold = {row.line for row in good if row.item and row.item.idempotency_key in sold}
     phone_numbers = {row.item.phone_number for row in good if row.item}
     lately = queries.sold_lately(seller_id=seller_id, phone_numbers=phone_numbers, but_keys=keys)
@@ -184,6 +186,8 @@ class Progress:
     created: int = 0
     replayed: int = 0
     refused: int = 0
+    doubtful: int = 0
+    """How many of the refused are only so since the same was sold a moment ago."""
     in_flight: str = ""
     """The lines whose recharges had not ended, each with its state: see :func:`states`."""
     balance: int | None = None
@@ -201,13 +205,13 @@ def sell(request: HttpRequest) -> HttpResponse:
     batch, items, allow_duplicate = _read_batch(request)
     progress = Progress(total=len(items))
     if is_fragment(request):
-        for name in ("start", "created", "replayed", "refused"):
+        for name in ("start", "created", "replayed", "refused", "doubtful"):
             setattr(progress, name, _count(request, name))
         progress.in_flight = request.POST.get("in_flight", "")
     if is_shown_again(request):
         _show_results(request, items, progress)
     while not progress.is_done and not progress.problem:
-        _sell_slice(request, items[progress.start : progress.start + SLICE], progress)
+        _sell_slice(request, batch, items[progress.start : progress.start + SLICE], progress)
         if is_fragment(request):
             break
     context = {
@@ -242,13 +246,15 @@ def _count(request: HttpRequest, name: str) -> int:
     return int(written) if written.isascii() and written.isdigit() and len(written) <= 4 else 0
 
 
-def _sell_slice(request: HttpRequest, part: Sequence[tuple[int, Item]], progress: Progress) -> None:
+def _sell_slice(request: HttpRequest, batch: str, part: Sequence[tuple[int, Item]], progress: Progress) -> None:
     try:
         sold = sell_recharges(
             organization=organization_of(request),
             seller_id=own_seller(request),
             items=[item for _line, item in part],
             atomic=False,
+            guard=queries.LATELY_SECONDS,
+            own_keys=keys_of(batch),
         )
     except Problem as problem:
         progress.problem = message_for(problem)
@@ -257,6 +263,7 @@ def _sell_slice(request: HttpRequest, part: Sequence[tuple[int, Item]], progress
         if isinstance(result, Problem):
             progress.results.append(Result(line, item, None, refusal=result.code))
             progress.refused += 1
+            progress.doubtful += isinstance(result, PossibleDuplicate)
         else:
             progress.results.append(Result(line, item, result.row, is_replay=result.is_replay))
             progress.in_flight = f"{progress.in_flight} {_mark(line, result.row)}".strip()

@@ -26,7 +26,7 @@ _MARKS = "\t;؛"
 """What stands between cells, before the commas, with which amounts are grouped too."""
 _DECLARATION = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 """The first line of files that spreadsheets write and read: which mark stands between the cells."""
-_WRITTEN = re.compile(r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z]{1,20})")
+_WRITTEN = re.compile(r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z]{1,20})(:again)?")
 _AMOUNT = TomansFormField()
 _NO_KEY_YET = "-"
 
@@ -195,15 +195,23 @@ def _with_keys(items: Iterable[Item], batch: str) -> list[Item]:
     for item in items:
         sale = item.phone_number, item.amount, item.operator
         seen[sale] += 1
-        key = f"page-{batch}-{item.phone_number}-{item.amount}-{item.operator}-{seen[sale]}"
+        key = f"{keys_of(batch)}{item.phone_number}-{item.amount}-{item.operator}-{seen[sale]}"
         keyed.append(replace(item, idempotency_key=key))
     return keyed
 
 
+def keys_of(batch: str) -> str:
+    """What all idempotency keys of a batch begin with, and no others."""
+    return f"page-{batch}-"
+
+
 def write_items(rows: Sequence[Row]) -> str:
-    """Rows that can be sold, for a form that is sent back: see :func:`read_items`."""
+    """Rows that can be sold, for a form that is sent back: see :func:`read_items`. What was sold a moment ago and is
+    among them all the same is meant, and says so."""
     return " ".join(
-        f"{row.line}:{row.item.phone_number}:{row.item.amount}:{row.item.operator}" for row in rows if row.item
+        f"{row.line}:{row.item.phone_number}:{row.item.amount}:{row.item.operator}{':again' if row.sold_lately else ''}"
+        for row in rows
+        if row.item
     )
 
 
@@ -224,7 +232,8 @@ def read_items(written: str, batch: str, *, allow_duplicate: bool) -> list[tuple
         line = int(one[1])
         sale = {"phone_number": one[2], "amount": int(one[3]), "operator": one[4]}
         try:
-            item = read_item({**sale, "idempotency_key": _NO_KEY_YET, "allow_duplicate": allow_duplicate})
+            is_meant = allow_duplicate or one[5] is not None
+            item = read_item({**sale, "idempotency_key": _NO_KEY_YET, "allow_duplicate": is_meant})
         except InvalidRequest:
             raise Unreadable(_("This form was not complete. Paste the rows once more.")) from None
         items.append((line, item))

@@ -33,7 +33,7 @@ _PROSPECT = """
     SELECT
         account.balance,
         recharge_is_amount_sold(terms, %(amount)s),
-        recharge_is_duplicate(terms, account.seller_id, %(phone_number)s, %(amount)s)
+        recharge_is_duplicate(terms.duplicate_window, account.seller_id, %(phone_number)s, %(amount)s)
     FROM credit_account AS account, recharge_terms_of(%(operator)s) AS terms
     WHERE account.seller_id = %(seller_id)s
 """
@@ -247,11 +247,13 @@ def recharges_by_key(*, seller_id: int, keys: list[str]) -> dict[str, Recharge]:
 
 LATELY = timedelta(minutes=10)
 """How long ago the same sale is taken for one that its seller may not know of: after a lost answer, say."""
+LATELY_SECONDS = int(LATELY.total_seconds())
 
 
 def sold_lately(*, seller_id: int, phone_numbers: Collection[str], but_keys: Collection[str]) -> set[tuple[str, int]]:
     """The numbers and amounts of what this seller has sold to these numbers within :data:`LATELY`, and has not failed;
-    but for what was sold with these keys. For a warning in the consoles; what is refused is the organization's setting.
+    but for what was sold with these keys. For a warning in the consoles before the sale; what is refused is decided
+    with it, under the seller's lock (the ``guard`` of ``sell_recharge``).
     """
     rows = recharges(seller_id=seller_id, created_from=timezone.now() - LATELY)
     rows = rows.filter(phone_number__in=phone_numbers).exclude(status=Recharge.Status.FAILED)

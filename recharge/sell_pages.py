@@ -22,7 +22,7 @@ from recharge import queries, words
 from recharge.intake import Sale, read_sale
 from recharge.models import Recharge
 from recharge.operators import Operator, operator_of
-from recharge.queries import OperatorTerms
+from recharge.queries import LATELY_SECONDS, OperatorTerms
 from recharge.services import AmountNotSold, PossibleDuplicate, sell_recharge
 from shared.consoles import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
 from shared.errors import InvalidRequest, Problem
@@ -169,8 +169,6 @@ def confirm(request: HttpRequest) -> HttpResponse:
     problem: Problem | None = None
     if request.method == "POST" and not is_shown_again(request):
         try:
-            if not allow_duplicate and _is_sold_lately(request, sale, key):
-                raise PossibleDuplicate
             sold = sell_recharge(
                 organization=organization_of(request),
                 seller_id=own_seller(request),
@@ -179,6 +177,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
                 operator=sale.operator,
                 amount=sale.amount,
                 allow_duplicate=allow_duplicate,
+                guard=LATELY_SECONDS,
             )
         except IdempotencyKeyReused:
             pass  # what it was used for is looked up below
@@ -211,7 +210,9 @@ def confirm(request: HttpRequest) -> HttpResponse:
         ),
         "balance": prospect.balance,
         "balance_after": prospect.balance - sale.amount,
-        "is_duplicate": prospect.possible_duplicate or _is_sold_lately(request, sale, key),
+        "is_duplicate": isinstance(problem, PossibleDuplicate)
+        or prospect.possible_duplicate
+        or _is_sold_lately(request, sale, key),
         "problem": message_for(problem)
         if problem and problem.code not in ("possible_duplicate", "insufficient_credit")
         else "",

@@ -2,7 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 
-from credit.queries import entries, seller_by_id
+from credit.queries import last_entries, seller_by_id
 from credit.tables import last_entries_table
 from recharge import queries
 from shared.consoles import page, show
@@ -22,6 +22,6 @@ def seller(request: HttpRequest, seller_id: int) -> HttpResponse:
         "seller": row,
         "username": usernames.get(seller_id, ""),
         "balance": queries.balance_of(seller_id),
-        "entries": last_entries_table(list(entries(seller_id=seller_id).order_by("-pk")[:ENTRIES_SHOWN])),
+        "entries": last_entries_table(last_entries(seller_id, limit=ENTRIES_SHOWN)),
     }
     return show(request, "recharge/seller.html", context)

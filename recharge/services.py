@@ -126,10 +126,12 @@ def sell_recharge(
     operator: str,
     amount: int,
     allow_duplicate: bool = False,
+    guard: int = 0,
 ) -> Written[Sold]:
     """Sells one recharge of ``amount`` Tomans: debits the seller and records it, both or neither; once per key.
 
-    ``phone_number`` is E.164.
+    ``phone_number`` is E.164. Within ``guard`` seconds of the same sale, or within the organization's own window where
+    that is longer, it is refused as a possible duplicate.
 
     Raises:
         InsufficientCredit: the balance does not bear it; nothing was written, and the key may be used again.
@@ -148,9 +150,9 @@ def sell_recharge(
             raise before
         return before
     if connection.in_atomic_block:  # the caller's transaction, which no other thread's sale may become part of
-        (answer,) = _sell(who, [item])
+        (answer,) = _sell(who, [(item, guard)])
     else:
-        answer = _combined.carry_out(who, item)
+        answer = _combined.carry_out(who, (item, guard))
     outcome, balance, is_due, *values = answer
     if outcome in ("created", "replayed"):
         sold = Written(_sold(seller_id, item, values), is_replay=outcome == "replayed")
@@ -181,8 +183,8 @@ _Who = tuple[str, int, int]
 """A schema, its organization's id, a seller's id."""
 
 
-def _sell(who: _Who, items: Sequence[Item]) -> list[tuple[Any, ...]]:
-    """What recharge_sell answers to each of the items, one after the other in one transaction.
+def _sell(who: _Who, orders: Sequence[tuple[Item, int]]) -> list[tuple[Any, ...]]:
+    """What recharge_sell answers to each of the items (and its guard), one after the other in one transaction.
 
     For the few that meet (see combining.py) recharge_sell_bulk is no better: one hot seller sells 1,530 a second so,
     and 1,230 by that (tests/bench, table "shapes").
@@ -197,8 +199,9 @@ def _sell(who: _Who, items: Sequence[Item]) -> list[tuple[Any, ...]]:
             item.operator,
             item.amount,
             item.allow_duplicate,
+            guard,
         ]
-        for item in items
+        for item, guard in orders
     ]
     return call_for_each(schema, "recharge_sell", _SOLD, arguments)
 
@@ -216,13 +219,21 @@ class BulkResult:
 
 
 def sell_recharges(
-    *, organization: Organization, seller_id: int, items: Sequence[Item], atomic: bool, others_refused: bool = False
+    *,
+    organization: Organization,
+    seller_id: int,
+    items: Sequence[Item],
+    atomic: bool,
+    others_refused: bool = False,
+    guard: int = 0,
+    own_keys: str | None = None,
 ) -> BulkResult:
     """Sells 1 to 1,000 recharges of one seller, each decided in the order given, all in one transaction.
 
     A refused item leaves nothing behind and does not keep the others from being sold, unless ``atomic``: then one
     refusal refuses all, and nothing is written. ``others_refused`` says that the call has items besides,
-    which the caller refuses itself, so that an atomic one writes nothing, whatever these are.
+    which the caller refuses itself, so that an atomic one writes nothing, whatever these are. ``guard`` (seconds) is as
+    for :func:`sell_recharge`, but what was sold with keys that begin with ``own_keys`` is no duplicate.
 
     Items that were sold before are replayed even if the seller was switched off or the organization suspended since;
     then the others are refused.
@@ -256,6 +267,8 @@ def sell_recharges(
             array_literal(["t" if item.allow_duplicate else "f" for item in items]),
             atomic,
             others_refused,
+            guard,
+            own_keys,
         ],
     )
     if not rows:

@@ -60,8 +60,9 @@ def neutralize_formula(value: Any) -> Any:
     return value
 
 
-def pages_of(organization: Any, rows: Callable[..., QuerySet[Any]]) -> Iterator[list[dict[str, Any]]]:
+def pages_of(organization: Any, rows: Callable[..., QuerySet[Any]], by: str = "pk") -> Iterator[list[dict[str, Any]]]:
     """All rows, newest first, as pages of dicts. ``rows(**conditions)`` gives the rows that meet further conditions.
+    ``by`` is what they are ordered by, as for :func:`shared.pagination.page_of_rows`.
 
     Each page is a query of its own in the organization's schema: by the time it is read the request's middleware is
     long done, between two pages the connection belongs to whoever is next on this thread, and no transaction stays
@@ -70,11 +71,11 @@ def pages_of(organization: Any, rows: Callable[..., QuerySet[Any]]) -> Iterator[
     after: dict[str, Any] = {}
     while True:
         with tenant_context(organization):
-            page = list(rows(**after).order_by("-pk").values()[:ROWS_AT_A_TIME])
+            page = list(rows(**after).order_by(f"-{by}").values()[:ROWS_AT_A_TIME])
         yield page
         if len(page) < ROWS_AT_A_TIME:
             return
-        after = {"pk__lt": page[-1]["id"]}
+        after = {f"{by}__lt": page[-1]["id" if by == "pk" else by]}
 
 
 def csv_response(

@@ -29,9 +29,9 @@ DEFAULT_LIMIT, LARGEST_LIMIT = 50, 200
 NEWEST = "newest"
 """A cursor in words: where whoever polls begins without reading what is there."""
 
-# What a cursor holds: whose list it is of, what it leads to, and from where. "<": what is older; ">": what is newer;
+# What a cursor holds: whose list it is of (and by what, if not by the key), what it leads to, and from where. "<": what is older; ">": what is newer;
 # "+": what is newer, for one who polls, and so has a "+" on each page.
-_POSITION = re.compile(r"(\w+)([<>+])(.+)")
+_POSITION = re.compile(r"([\w.]+)([<>+])(.+)")
 
 
 class LimitParameter(serializers.Field[int, str, int, Any]):
@@ -104,15 +104,17 @@ class Page(Generic[M]):
     newer: str | None
 
 
-def page_of_rows(rows: QuerySet[M], *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[M]:
-    """One page of ``rows`` by descending primary key (UUIDv7 or a sequence, so newest first), for who reads a page. A
-    cursor with nothing newer leads to the first page.
+def page_of_rows(
+    rows: QuerySet[M], *, limit: int = DEFAULT_LIMIT, cursor: str | None = None, by: str = "pk"
+) -> Page[M]:
+    """One page of ``rows`` by descending primary key (UUIDv7 or a sequence, so newest first), or by another field that
+    is unique among them; for who reads a page. A cursor with nothing newer leads to the first page.
 
     Raises:
         InvalidRequest: the cursor is not one of ours.
     """
-    page = polled_page(rows, limit=limit, cursor=cursor)
-    return page if page.rows or cursor is None or page.newer is None else polled_page(rows, limit=limit)
+    page = polled_page(rows, limit=limit, cursor=cursor, by=by)
+    return page if page.rows or cursor is None or page.newer is None else polled_page(rows, limit=limit, by=by)
 
 
 def polled_page(
@@ -122,6 +124,7 @@ def polled_page(
     cursor: str | None = None,
     horizon: Horizon | None = None,
     polls: bool = False,
+    by: str = "pk",
 ) -> Page[M]:
     """The same for a program. Its ``newer`` never passes a row of a transaction that is still open, where ``horizon``
     says which those are; None: rows appear in the order of their keys. An empty newer page has its cursor again.
@@ -132,8 +135,8 @@ def polled_page(
     Raises:
         InvalidRequest: the cursor is not one of ours.
     """
-    model = rows.model
-    direction, place = _read_cursor(cursor, model)
+    listed = _List(rows.model, by)
+    direction, place = _read_cursor(cursor, listed)
     polls = polls or direction == "+" or cursor == NEWEST
     newer = "+" if polls else ">"
     is_newer = direction in (">", "+")
@@ -142,33 +145,33 @@ def polled_page(
         rows = rows.filter(pk__lt=bound)
 
     if is_newer:
-        found = list(rows.filter(pk__gt=place).order_by("pk")[: limit + 1])
+        found = list(rows.filter(**{f"{by}__gt": place}).order_by(by)[: limit + 1])
         is_more = len(found) > limit
         found = found[limit - 1 :: -1] if is_more else found[::-1]
         if not found:
-            return Page([], older=_cursor("<", model, _beside(place, 1)), newer=_cursor(direction, model, place))
+            return Page([], older=_cursor("<", listed, _beside(place, 1)), newer=_cursor(direction, listed, place))
         return Page(
             found,
-            older=_cursor("<", model, found[-1].pk),
-            newer=_cursor(newer, model, found[0].pk) if is_more or polls else None,
+            older=_cursor("<", listed, getattr(found[-1], by)),
+            newer=_cursor(newer, listed, getattr(found[0], by)) if is_more or polls else None,
         )
 
     if cursor == NEWEST:
-        newest = rows.order_by("-pk").values_list("pk", flat=True).first()
-        place = newest if newest is not None else bound or _before_all(model)
-        return Page([], older=_cursor("<", model, _beside(place, 1)), newer=_cursor("+", model, place))
+        newest = rows.order_by(f"-{by}").values_list(by, flat=True).first()
+        place = newest if newest is not None else bound or listed.before_all()
+        return Page([], older=_cursor("<", listed, _beside(place, 1)), newer=_cursor("+", listed, place))
 
-    older = rows if place is None else rows.filter(pk__lt=place)
-    found = list(older.order_by("-pk")[: limit + 1])
+    older = rows if place is None else rows.filter(**{f"{by}__lt": place})
+    found = list(older.order_by(f"-{by}")[: limit + 1])
     is_more, found = len(found) > limit, found[:limit]
     if found:
-        top = found[0].pk if bound is None else min(found[0].pk, bound)
+        top = getattr(found[0], by) if bound is None else min(getattr(found[0], by), bound)
     else:
-        top = _beside(place, -1) if place is not None else bound or _before_all(model)
+        top = _beside(place, -1) if place is not None else bound or listed.before_all()
     return Page(
         found,
-        older=_cursor("<", model, found[-1].pk) if is_more else None,
-        newer=_cursor(newer, model, top) if polls or (found and place is not None) else None,
+        older=_cursor("<", listed, getattr(found[-1], by)) if is_more else None,
+        newer=_cursor(newer, listed, top) if polls or (found and place is not None) else None,
     )
 
 
@@ -180,6 +183,7 @@ def page_of(
     *,
     horizon: Horizon | None = None,
     context: Callable[[list[M]], dict[str, Any]] = lambda rows: {},
+    by: str = "pk",
 ) -> Response:
     """The API's answer with one page of ``rows``: see :func:`polled_page`. Who asks from a moment on (``created_from``)
     is taken for one who asks again."""
@@ -189,6 +193,7 @@ def page_of(
         cursor=query.get("cursor"),
         horizon=horizon,
         polls="created_from" in query,
+        by=by,
     )
     return Response(
         {
@@ -203,36 +208,48 @@ def _link(request: Request, cursor: str | None) -> str | None:
     return replace_query_param(request.build_absolute_uri(), "cursor", cursor) if cursor else None
 
 
-def _cursor(direction: str, model: type[Model], place: Any) -> str:
-    position = f"{model._meta.model_name}{direction}{place}"
+@dataclass(frozen=True, slots=True)
+class _List:
+    """What a list is paged by: its model, and a field that is unique among the rows."""
+
+    model: type[Model]
+    by: str
+
+    @property
+    def name(self) -> str:
+        own = str(self.model._meta.model_name)
+        return own if self.by == "pk" else f"{own}.{self.by}"
+
+    def has_uuids(self) -> bool:
+        field = self.model._meta.pk if self.by == "pk" else self.model._meta.get_field(self.by)
+        return bool(field.get_internal_type() == "UUIDField")
+
+    def before_all(self) -> Any:
+        return uuid.UUID(int=0) if self.has_uuids() else 0
+
+
+def _cursor(direction: str, listed: _List, place: Any) -> str:
+    position = f"{listed.name}{direction}{place}"
     return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str | None, model: type[Model]) -> tuple[str, Any]:
+def _read_cursor(cursor: str | None, listed: _List) -> tuple[str, Any]:
     """What it leads to, and from where; "" and None: the first page."""
     if cursor is None or cursor == NEWEST:
         return "", None
     try:
         position = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
         written = _POSITION.fullmatch(position)
-        if written is None or written[1] != model._meta.model_name:
+        if written is None or written[1] != listed.name:
             raise ValueError(position)
         direction, key = written[2], written[3]
-        if _has_uuids(model):
+        if listed.has_uuids():
             return direction, uuid.UUID(key)
         if not (0 if direction == "+" else 1) <= int(key) <= LARGEST_ID:
             raise ValueError(key)
         return direction, int(key)
     except (binascii.Error, ValueError):
         raise InvalidRequest.of_field("cursor", "invalid", "This is no cursor of this list.") from None
-
-
-def _has_uuids(model: type[Model]) -> bool:
-    return model._meta.pk.get_internal_type() == "UUIDField"
-
-
-def _before_all(model: type[Model]) -> Any:
-    return uuid.UUID(int=0) if _has_uuids(model) else 0
 
 
 def _beside(place: Any, by: int) -> Any:

@@ -32,6 +32,8 @@ class Migration(migrations.Migration):
                 ),
                 ("balance", models.BigIntegerField(default=0)),
                 ("last_number", models.BigIntegerField(default=0)),
+                ("last_moment", models.DateTimeField(null=True)),
+                ("ran_back", models.BooleanField(db_default=False)),
             ],
         ),
         migrations.CreateModel(
@@ -280,7 +282,7 @@ class Migration(migrations.Migration):
             model_name="entry",
             index=models.Index(
                 condition=models.Q(("kind", "recharge"), _negated=True),
-                fields=["seller", "kind", "id"],
+                fields=["seller", "kind", "number"],
                 name="entry_seller_kind",
             ),
         ),

@@ -18,6 +18,17 @@ BEGIN ATOMIC
 END;
 
 
+-- When the next thing of a seller happens: now, or just after the last thing if the clock was set back since. So what a
+-- seller's lists show runs forward. But a clock that had been far ahead does not keep a seller in the future: what is set
+-- back by more than a minute is taken as it is.
+CREATE FUNCTION seller_moment(p_now timestamptz, p_last timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE
+RETURN CASE
+    WHEN p_last >= p_now AND p_last < p_now + interval '1 minute' THEN p_last + interval '1 microsecond'
+    ELSE p_now
+END;
+
+
 -- What ledger_post did. Not posted: the balance (as it is) does not bear the amount.
 CREATE TYPE ledger_posting AS (posted boolean, balance bigint, number bigint);
 
@@ -41,13 +52,20 @@ DECLARE
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
+    -- Not now(), which is when the transaction began: it may have waited for the lock since, and a seller's entries must
+    -- not run backwards in time.
+    v_now := clock_timestamp();
     -- The condition is looked at again by PostgreSQL if the row changed while this waited: right without the lock too.
     -- The upper bound is the largest integer that every JSON reader holds exactly.
     UPDATE credit_account AS account
-    SET balance = account.balance + p_amount, last_number = account.last_number + 1
+    SET balance = account.balance + p_amount,
+        last_number = account.last_number + 1,
+        last_moment = seller_moment(v_now, account.last_moment),
+        ran_back = account.ran_back OR coalesce(account.last_moment > seller_moment(v_now, account.last_moment), false)
     WHERE account.seller_id = p_seller_id
         AND account.balance + p_amount BETWEEN 0 AND 9007199254740991
-    RETURNING true, account.balance, account.last_number INTO v_posting;
+    RETURNING true, account.balance, account.last_number, account.last_moment
+    INTO v_posting.posted, v_posting.balance, v_posting.number, v_now;
 
     IF NOT FOUND THEN
         SELECT false, account.balance, NULL INTO STRICT v_posting
@@ -55,9 +73,6 @@ BEGIN
         RETURN v_posting;
     END IF;
 
-    -- Not now(), which is when the transaction began: it may have waited for the lock since, and a seller's entries must
-    -- not run backwards in time.
-    v_now := clock_timestamp();
     INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at)
     VALUES (
         uuid7_at(v_now), p_seller_id, v_posting.number, p_kind, p_amount, v_posting.balance, p_reference, v_now
@@ -85,18 +100,22 @@ DECLARE
     v_balance bigint;
     v_number bigint;
     v_now timestamptz;
+    v_many constant interval := cardinality(p_amounts) * interval '1 microsecond';
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
+    v_now := clock_timestamp();
     UPDATE credit_account AS account
-    SET balance = account.balance + total.amount, last_number = account.last_number + cardinality(p_amounts)
+    SET balance = account.balance + total.amount,
+        last_number = account.last_number + cardinality(p_amounts),
+        last_moment = seller_moment(v_now, account.last_moment) + v_many,
+        ran_back = account.ran_back OR coalesce(account.last_moment > seller_moment(v_now, account.last_moment), false)
     FROM (SELECT sum(amount)::bigint AS amount FROM unnest(p_amounts) AS amount) AS total
     WHERE account.seller_id = p_seller_id
         AND account.balance + total.amount BETWEEN 0 AND 9007199254740991
-    RETURNING account.balance - total.amount, account.last_number - cardinality(p_amounts)
-    INTO STRICT v_balance, v_number;
+    RETURNING account.balance - total.amount, account.last_number - cardinality(p_amounts), account.last_moment - v_many
+    INTO STRICT v_balance, v_number, v_now;
 
-    v_now := clock_timestamp();
     INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at)
     SELECT
         given.id, p_seller_id, v_number + given.i, p_kind, given.amount,

@@ -5,7 +5,8 @@
 -- each, for all items. Everything is under the seller's lock, so nothing changes in between.
 
 -- Sells the items, an index of the arrays each. With p_atomic all are sold or none is; then p_others_refused says that none
--- is: the call has other items, which can't even be read.
+-- is: the call has other items, which can't even be read. p_guard is as recharge_sell's, but what was sold with a key that
+-- begins with p_own_keys was meant: the same may stand in one file twice, which is sold in several calls.
 -- Answers one row an item, in their order; its outcome is one of recharge_sell's, or, in an atomic call that is refused,
 -- not_sold for those items that would have been. A seller who is switched off gets no rows at all, unless items were
 -- sold before: these are replayed, and the others are refused.
@@ -18,7 +19,9 @@ CREATE FUNCTION recharge_sell_bulk(
     p_amounts bigint[],
     p_allow_duplicates boolean[],
     p_atomic boolean,
-    p_others_refused boolean
+    p_others_refused boolean,
+    p_guard integer DEFAULT 0,
+    p_own_keys text DEFAULT NULL
 ) RETURNS TABLE (
     item integer, outcome text, balance bigint, balance_after_call bigint, is_due boolean, sold recharge_recharge
 )
@@ -28,6 +31,8 @@ SET lock_timeout = '3s'
 AS $$
 DECLARE
     v_active boolean;
+    v_clock timestamptz;
+    v_last timestamptz;
     v_now timestamptz;
     v_new_ids uuid[];
     v_before bigint;
@@ -54,7 +59,8 @@ BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
     v_active := EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id AND is_active);
-    SELECT account.balance INTO STRICT v_before FROM credit_account AS account WHERE account.seller_id = p_seller_id;
+    SELECT account.balance, account.last_moment INTO STRICT v_before, v_last
+    FROM credit_account AS account WHERE account.seller_id = p_seller_id;
     v_balance := v_before;
 
     SELECT
@@ -71,8 +77,14 @@ BEGIN
         array_agg((known.terms).duplicate_window > 0 AND NOT asked.allow_duplicate ORDER BY asked.item),
         array_agg(
             -- recharge_is_duplicate looks at the window itself, but takes 5 µs an item to say so.
-            (known.terms).duplicate_window > 0 AND NOT asked.allow_duplicate
-            AND recharge_is_duplicate(known.terms, p_seller_id, asked.phone_number, asked.amount)
+            NOT asked.allow_duplicate AND (
+                (known.terms).duplicate_window > 0 AND recharge_is_duplicate(
+                    (known.terms).duplicate_window, p_seller_id, asked.phone_number, asked.amount
+                )
+                OR p_guard > 0 AND recharge_is_duplicate(
+                    p_guard, p_seller_id, asked.phone_number, asked.amount, p_own_keys
+                )
+            )
             ORDER BY asked.item
         ),
         array_agg(asked.alike ORDER BY asked.item)
@@ -97,7 +109,8 @@ BEGIN
         LIMIT 1
     ) AS existing ON true;
 
-    v_now := clock_timestamp();
+    v_clock := clock_timestamp();
+    v_now := seller_moment(v_clock, v_last);
     v_new_ids := uuid7s_after(v_now, v_items);  -- a microsecond apart, so that ids sort as the items were given
     FOR i IN 1 .. v_items LOOP
         v_earlier := v_winner[v_first[i]];
@@ -174,7 +187,7 @@ BEGIN
         CASE WHEN given.delivered THEN 'succeeded' ELSE 'pending' END, '', given.balance,
         v_now + given.i * interval '1 microsecond',
         CASE WHEN given.delivered THEN v_now + given.i * interval '1 microsecond' END,
-        given.gateway, '', CASE WHEN NOT given.delivered THEN v_now END, 0
+        given.gateway, '', CASE WHEN NOT given.delivered THEN v_clock END, 0
     FROM unnest(
         v_ids, v_outcomes, v_balances, p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, v_gateways,
         v_delivered

@@ -90,24 +90,27 @@ RETURN CASE
 END;
 
 
--- Whether the seller has sold this amount to this number so lately that it may be a slip. What failed does not count.
+-- Whether the seller has sold this amount to this number within so many seconds (0: it is not asked), and not with a key
+-- that begins with p_but_keys: then it may be a slip. What failed does not count.
 CREATE FUNCTION recharge_is_duplicate(
-    p_terms recharge_terms, p_seller_id bigint, p_phone_number text, p_amount bigint
+    p_seconds integer, p_seller_id bigint, p_phone_number text, p_amount bigint, p_but_keys text DEFAULT NULL
 ) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT (p_terms).duplicate_window > 0 AND EXISTS (
+    SELECT p_seconds > 0 AND EXISTS (
         SELECT FROM recharge_recharge
         WHERE phone_number = p_phone_number AND seller_id + 0 = p_seller_id AND amount = p_amount
             AND status <> 'failed'
-            AND created_at > clock_timestamp() - (p_terms).duplicate_window * interval '1 second'
+            AND (p_but_keys IS NULL OR NOT starts_with(idempotency_key, p_but_keys))
+            AND created_at > clock_timestamp() - p_seconds * interval '1 second'
             -- The same by the index: a number may have a long history.
-            AND id >= uuid7_floor(clock_timestamp() - (p_terms).duplicate_window * interval '1 second')
+            AND id >= uuid7_floor(clock_timestamp() - p_seconds * interval '1 second')
     );
 END;
 
 
--- Sells one recharge of p_amount Tomans.
+-- Sells one recharge of p_amount Tomans. p_guard are seconds in which the caller itself takes the same for a slip, where
+-- the organization's own window is shorter (the pages do: two tabs may send one sale); 0: it does not.
 --   created              the row is new, and the seller is debited
 --   replayed             the key was used before with the same content; the row as it is now
 --   key_reused           the key was used before with other content
@@ -125,6 +128,7 @@ CREATE FUNCTION recharge_sell(
     p_operator text,
     p_amount bigint,
     p_allow_duplicate boolean,
+    p_guard integer DEFAULT 0,
     OUT outcome text,
     OUT balance bigint,
     OUT is_due boolean,  -- whether there is something for a worker to do now
@@ -135,6 +139,8 @@ SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
 DECLARE
+    v_clock timestamptz;
+    v_last timestamptz;
     v_now timestamptz;
     v_id uuid;
     v_terms recharge_terms;
@@ -160,7 +166,10 @@ BEGIN
         RETURN;
     END IF;
 
-    IF NOT EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id AND is_active) THEN
+    SELECT account.last_moment INTO v_last
+    FROM credit_seller AS seller INNER JOIN credit_account AS account ON account.seller_id = seller.id
+    WHERE seller.id = p_seller_id AND seller.is_active;
+    IF NOT FOUND THEN
         outcome := 'seller_inactive';
         RETURN;
     END IF;
@@ -170,14 +179,16 @@ BEGIN
         outcome := 'amount_not_sold';
         RETURN;
     END IF;
+    v_terms.duplicate_window := greatest(v_terms.duplicate_window, p_guard);
     IF v_terms.duplicate_window > 0 AND NOT p_allow_duplicate
-        AND recharge_is_duplicate(v_terms, p_seller_id, p_phone_number, p_amount)
+        AND recharge_is_duplicate(v_terms.duplicate_window, p_seller_id, p_phone_number, p_amount)
     THEN
         outcome := 'possible_duplicate';
         RETURN;
     END IF;
 
-    v_now := clock_timestamp();
+    v_clock := clock_timestamp();
+    v_now := seller_moment(v_clock, v_last);
     v_id := uuid7_at(v_now);
     v_posting := ledger_post(p_organization_id, p_seller_id, 'recharge', -p_amount, v_id);
     balance := v_posting.balance;
@@ -193,8 +204,8 @@ BEGIN
     VALUES (
         v_id, p_seller_id, p_idempotency_key, p_phone_number, p_operator, p_amount,
         CASE WHEN v_terms.delivered THEN 'succeeded' ELSE 'pending' END, '', v_posting.balance, v_now,
-        CASE WHEN v_terms.delivered THEN v_now END, v_terms.gateway, '', CASE WHEN NOT v_terms.delivered THEN v_now END,
-        0
+        CASE WHEN v_terms.delivered THEN v_now END, v_terms.gateway, '',
+        CASE WHEN NOT v_terms.delivered THEN v_clock END, 0
     )
     RETURNING * INTO sold;
     is_due := NOT v_terms.delivered OR EXISTS (SELECT FROM webhook_listeners(p_seller_id));

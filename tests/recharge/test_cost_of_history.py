@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 from django.db.models import QuerySet
 
-from credit.queries import entries
+from credit.queries import entries, order_of_entries
 from recharge import queries
 from recharge.intake import Item
 from recharge.queries import recharges
@@ -85,8 +85,14 @@ def pages_read(sql: str, parameters: Any) -> int:
     return buffers["Shared Hit Blocks"] + buffers["Shared Read Blocks"]
 
 
-def first_page(rows: QuerySet[Any]) -> int:
-    return pages_read(*rows.order_by("-pk")[:51].query.sql_with_params())
+def first_page(rows: QuerySet[Any], by: str = "pk") -> int:
+    return pages_read(*rows.order_by(f"-{by}")[:51].query.sql_with_params())
+
+
+def page_of_statement(seller_id: int, before: int | None = None, **filters: Any) -> int:
+    """As the API and the pages ask for it."""
+    rows = entries(seller_id=seller_id, **filters)
+    return first_page(rows if before is None else rows.filter(number__lt=before), order_of_entries(seller_id))
 
 
 def test_every_page_of_every_list_reads_a_bounded_part_of_the_tables(history: World) -> None:
@@ -97,6 +103,22 @@ def test_every_page_of_every_list_reads_a_bounded_part_of_the_tables(history: Wo
         "statement": first_page(entries(seller_id=member)),
         "statement, deep": first_page(entries(seller_id=member).filter(pk__lt=deep_entry)),
         "statement of a seller with none": first_page(entries(seller_id=neighbour)),
+        "statement by number": page_of_statement(member),
+        "statement by number, deep": page_of_statement(member, SALES // 2),
+        "statement by number, of a seller with none": page_of_statement(neighbour),
+        "statement by number, its end": page_of_statement(member, 30),
+        "refunds of a seller by number": page_of_statement(member, kind="refund"),
+        "refunds of a seller up to the middle": page_of_statement(member, kind="refund", created_to=MIDDLE),
+        "sales of a seller by number": page_of_statement(member, kind="recharge"),
+        "statement by number, up to the middle": page_of_statement(member, created_to=MIDDLE),
+        "statement by number, from the middle": page_of_statement(member, created_from=MIDDLE),
+        "statement by number, the end of what is from the middle": page_of_statement(
+            member, SALES // 2 + 500, created_from=MIDDLE
+        ),
+        "statement by number, five minutes in the middle": page_of_statement(
+            member, created_from=MIDDLE, created_to=LATER
+        ),
+        "statement by number, before anything": page_of_statement(member, created_to=MIDDLE - timedelta(days=9)),
         "all entries": first_page(entries()),
         "refunds": first_page(entries(kind="refund")),
         "refunds of a seller": first_page(entries(seller_id=member, kind="refund")),
