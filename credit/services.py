@@ -5,13 +5,20 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
 from credit.errors import AlreadyDecided, BalanceLimitExceeded
 from credit.models import Account, CreditRequest, Seller
 from shared.database import call_function, lock_seller
-from shared.errors import NotFound, SellerInactive
-from shared.idempotency import IdempotencyKeyReused
-from shared.services import prepare_member, reset_member_password, save_member, set_membership_active
+from shared.errors import NotFound, SellerInactive, UsernameTaken
+from shared.idempotency import REPEATED_WITHIN, IdempotencyKeyReused
+from shared.services import (
+    find_same_member,
+    prepare_member,
+    reset_member_password,
+    save_member,
+    set_membership_active,
+)
 from shared.tokens import SELLER
 from shared.wakeups import wake_workers
 from tenants.models import Organization
@@ -43,7 +50,8 @@ class Written(Generic[T]):
 
 
 def create_seller(*, organization: Organization, name: str, username: str, password: str, email: str = "") -> Seller:
-    """A seller with an empty account, and the user who signs in as this seller.
+    """A seller with an empty account, and the user who signs in as this seller. The same again within minutes, after a
+    lost answer or a second click, gets the seller that was made (``is_replay``).
 
     Raises:
         InvalidRequest: the name, the username, the password or the email address won't do.
@@ -57,10 +65,22 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
         password=password,
         email=email,
     )
-    with transaction.atomic():
-        seller = Seller.objects.create(name=name)
-        Account.objects.create(seller=seller)
-        save_member(member, seller_id=seller.pk)
+    try:
+        with transaction.atomic():
+            seller = Seller.objects.create(name=name)
+            Account.objects.create(seller=seller)
+            save_member(member, seller_id=seller.pk)
+    except UsernameTaken:
+        made = find_same_member(member, password=password)
+        if made is None or made.seller_id is None:
+            raise
+        same = Seller.objects.filter(
+            pk=made.seller_id, name=name, created_at__gt=timezone.now() - REPEATED_WITHIN
+        ).first()
+        if same is None:
+            raise
+        same.is_replay = True
+        return same
     return seller
 
 
