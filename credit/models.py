@@ -174,9 +174,9 @@ class WebhookEndpoint(models.Model):
     makes one after the other, and never sees the first, has a receiver that knows neither."""
     previous_secret_until = models.DateTimeField(null=True)
     """Until then messages are signed with these, too."""
-    creation_key = models.CharField(max_length=255, blank=True, default="")
+    creation_key = models.CharField(max_length=255, blank=True, default="", db_default="")
     """The Idempotency-Key of the request that made it, if it had one."""
-    rotation_key = models.CharField(max_length=255, blank=True, default="")
+    rotation_key = models.CharField(max_length=255, blank=True, default="", db_default="")
     """The same of the last one that made a new secret."""
     disabled = models.CharField(max_length=7, choices=Disabled, blank=True)
     failing_since = models.DateTimeField(null=True)
