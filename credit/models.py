@@ -14,6 +14,9 @@ from shared.money import LARGEST_AMOUNT, LARGEST_BALANCE
 class Seller(models.Model):
     """Somebody who sells recharges on credit. The user who signs in as this seller is in the public schema."""
 
+    is_replay = False
+    """Not stored: whether a request to make it found it made by the same request before."""
+
     name = models.CharField(max_length=200)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -144,6 +147,9 @@ class CreditRequest(models.Model):
 class WebhookEndpoint(models.Model):
     """An address of a seller's own system, or of the organization's, that is told what happens."""
 
+    is_replay = False
+    """Not stored: whether a request to make it, or its secret, found that made by the same request before."""
+
     class Event(models.TextChoices):
         RECHARGE_SUCCEEDED = "recharge.succeeded"
         RECHARGE_FAILED = "recharge.failed"
@@ -167,10 +173,16 @@ class WebhookEndpoint(models.Model):
     url = models.CharField(max_length=2000)
     events = ArrayField(models.CharField(max_length=30, choices=Event))
     secret = models.TextField()
-    """Encrypted (shared/secrets.py); so is the one before it."""
+    """Encrypted (shared/secrets.py); so are those before it."""
     previous_secret = models.TextField(blank=True)
+    """The one before; and those before that which were still in use when it was replaced, with a blank between: whoever
+    makes one after the other, and never sees the first, has a receiver that knows neither."""
     previous_secret_until = models.DateTimeField(null=True)
-    """Until then messages are signed with both."""
+    """Until then messages are signed with these, too."""
+    creation_key = models.CharField(max_length=255, blank=True, default="", db_default="")
+    """The Idempotency-Key of the request that made it, if it had one."""
+    rotation_key = models.CharField(max_length=255, blank=True, default="", db_default="")
+    """The same of the last one that made a new secret."""
     disabled = models.CharField(max_length=7, choices=Disabled, blank=True)
     failing_since = models.DateTimeField(null=True)
     """Of the first failure since the last message that arrived."""

@@ -15,6 +15,8 @@ from credit.permissions import IsActiveSeller, own_seller_id
 from credit.webhook_urls import LONGEST_URL, UrlRefused, parse_url
 from shared.fields import IdParameter, StrictBooleanField, StrictSerializer, StringField
 from shared.horizon import horizon_of
+from shared.idempotency import optional_key_of, replayed
+from shared.openapi import OPTIONAL_KEY, REPLAYED
 from shared.pagination import PageQuery, page_of, page_serializer
 from shared.parsers import body_of
 from shared.permissions import IsOrganizationAdmin
@@ -145,16 +147,29 @@ class WebhooksView(_WebhooksView):
         horizon = horizon_of_list(request, filters)
         return page_of(request, webhooks.webhooks(**filters), query, WebhookSerializer, horizon=horizon)
 
-    @extend_schema(request=NewWebhookSerializer, responses={201: WebhookWithSecretSerializer})
+    @extend_schema(
+        parameters=[OPTIONAL_KEY, REPLAYED],
+        request=NewWebhookSerializer,
+        responses={200: WebhookWithSecretSerializer, 201: WebhookWithSecretSerializer},
+    )
     def post(self, request: Request) -> Response:
-        """Have an address called when something happens: to the seller who asks; for an admin, to any seller."""
+        """Have an address called when something happens: to the seller who asks; for an admin, to any seller.
+
+        The same again (with the same Idempotency-Key; or within 15 minutes, without one) is answered with the webhook
+        that there is then, and its secret.
+        """
+        key = optional_key_of(request._request)
         body = NewWebhookSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         endpoint, secret = webhooks.create_webhook(
-            organization=organization_of(request._request), seller_id=own_seller_id(request), **body.validated_data
+            organization=organization_of(request._request),
+            seller_id=own_seller_id(request),
+            once=True,
+            idempotency_key=key,
+            **body.validated_data,
         )
-        shown = WebhookWithSecretSerializer(endpoint, context={"secret": secret})
-        return Response(shown.data, status=status.HTTP_201_CREATED)
+        data = WebhookWithSecretSerializer(endpoint, context={"secret": secret}).data
+        return replayed(Response(data)) if endpoint.is_replay else Response(data, status=status.HTTP_201_CREATED)
 
 
 class WebhookView(_WebhooksView):
@@ -182,13 +197,20 @@ class WebhookView(_WebhooksView):
 
 
 class RotateSecretView(_WebhooksView):
-    @extend_schema(request=None, responses=NewSecretSerializer)
+    @extend_schema(parameters=[OPTIONAL_KEY, REPLAYED], request=None, responses=NewSecretSerializer)
     def post(self, request: Request, webhook_id: UUID) -> Response:
-        """Make a new secret. For 24 hours messages are signed with the previous one as well."""
+        """Make a new secret. For 24 hours messages are signed with the previous one as well.
+
+        The same again (with the same Idempotency-Key; or within 15 minutes, without one) is answered with the secret
+        that was made then.
+        """
+        key = optional_key_of(request._request)
         StrictSerializer(data=body_of(request)).is_valid(raise_exception=True)
-        endpoint, secret = webhooks.rotate_secret(webhook_id=webhook_id, seller_id=own_seller_id(request))
+        endpoint, secret = webhooks.rotate_secret(
+            webhook_id=webhook_id, seller_id=own_seller_id(request), idempotency_key=key
+        )
         shown = NewSecretSerializer({"secret": secret, "previous_valid_until": endpoint.previous_secret_until})
-        return Response(shown.data)
+        return replayed(Response(shown.data)) if endpoint.is_replay else Response(shown.data)
 
 
 class DeliveriesView(_WebhooksView):

@@ -54,7 +54,8 @@ _log = structlog.get_logger("recharge.webhooks")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A claimed message, and where it goes. ``data`` is JSON; the secrets are encrypted, the previous one may be ""."""
+    """A claimed message, and where it goes. ``data`` is JSON; the secrets are encrypted; of previous ones there
+    may be none or several (a blank between them)."""
 
     id: UUID
     endpoint_id: UUID
@@ -202,7 +203,7 @@ def headers_of(task: Task, body: str) -> dict[str, str]:
         SecretUnreadable: it was encrypted under another key.
     """
     message_id, now = f"msg_{task.id}", datetime.now(UTC)
-    keys = [Webhook(decrypt(stored)) for stored in (task.secret, task.previous_secret) if stored]
+    keys = [Webhook(decrypt(stored)) for stored in (task.secret, *task.previous_secret.split())]
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),

@@ -86,7 +86,7 @@ def add(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             endpoint, secret = services.create_webhook(
-                organization=organization_of(request), seller_id=_owner(request), **form.cleaned_data
+                organization=organization_of(request), seller_id=_owner(request), once=True, **form.cleaned_data
             )
         except Problem as problem:
             add_problem(form, problem)
@@ -155,7 +155,12 @@ def rotate_secret(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """Makes a new secret."""
     endpoint, secret = services.rotate_secret(webhook_id=webhook_id, seller_id=_owner(request))
     request.session[_SECRET] = [str(endpoint.pk), encrypt(secret)]
-    return done(request, _("There is a new secret."), "webhook", webhook_id)
+    told = (
+        _("The secret is new since a moment ago; here it is again.")
+        if endpoint.is_replay
+        else _("There is a new secret.")
+    )
+    return done(request, told, "webhook", webhook_id)
 
 
 @page(ADMIN, SELLER, methods=("POST",))

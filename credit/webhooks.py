@@ -17,7 +17,8 @@ from django.utils import timezone
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
 from shared.database import lock_seller
 from shared.errors import NotFound, PermissionDenied, Problem
-from shared.secrets import encrypt
+from shared.idempotency import REPEATED_WITHIN, IdempotencyKeyReused
+from shared.secrets import SecretUnreadable, decrypt, encrypt
 from shared.wakeups import wake_workers
 from tenants.models import Organization
 
@@ -29,6 +30,9 @@ SECRET_BYTES = 32
 
 PREVIOUS_SECRET_FOR = timedelta(hours=24)
 """How long messages are signed with the previous secret too."""
+
+MOST_PREVIOUS_SECRETS = 10
+"""Of those that were replaced within that time; of more, the oldest is given up."""
 
 TRIED_FOR = timedelta(days=1)
 """How long a message is tried after it was written (webhook_emit says the same) or resent by hand."""
@@ -83,13 +87,22 @@ def deliveries(webhook_id: UUID) -> QuerySet[WebhookMessage]:
 
 
 def create_webhook(
-    *, organization: Organization, seller_id: int | None, url: str, events: Sequence[str]
+    *,
+    organization: Organization,
+    seller_id: int | None,
+    url: str,
+    events: Sequence[str],
+    once: bool = False,
+    idempotency_key: str = "",
 ) -> tuple[WebhookEndpoint, str]:
     """An endpoint of a seller, or (without ``seller_id``) of the organization; and its secret, which is told this once.
 
-    ``url`` has been through ``webhook_urls.parse_url``.
+    ``url`` has been through ``webhook_urls.parse_url``. With ``once``, a request that was made before gets the endpoint
+    that it made then (``is_replay``) with its secret: the one with the same key, or, without a key, one that was just
+    made with the same content. Else every event would be told twice after a lost answer.
 
     Raises:
+        IdempotencyKeyReused: the key has made one with other content.
         TooManyWebhooks: there are 10 already.
         SellerBusy: too much else was going on for this owner; nothing was done.
     """
@@ -98,6 +111,9 @@ def create_webhook(
         # So that two at once don't both find nine. Sellers' ids begin at 1: 0 is the organization's own.
         lock_seller(organization.pk, seller_id or 0)
         own = webhooks(seller_id=seller_id) if seller_id else webhooks().filter(seller__isnull=True)
+        made = _made_before(own, url, events, idempotency_key) if once else None
+        if made is not None:
+            return made, _told_again(made) or ""
         if own.count() >= MOST_WEBHOOKS:
             raise TooManyWebhooks
         with connection.cursor() as cursor:
@@ -109,9 +125,27 @@ def create_webhook(
             url=url,
             events=list(events),
             secret=encrypt(secret),
+            creation_key=idempotency_key,
             created_at=created_at,
         )
     return endpoint, secret
+
+
+def _made_before(
+    own: QuerySet[WebhookEndpoint], url: str, events: Sequence[str], idempotency_key: str
+) -> WebhookEndpoint | None:
+    """Of an owner's endpoints, the one that this request has made already."""
+    if idempotency_key:
+        made = own.filter(creation_key=idempotency_key).first()
+        if made is not None and (made.url, made.events) != (url, list(events)):
+            raise IdempotencyKeyReused
+    else:
+        since = timezone.now() - REPEATED_WITHIN
+        same = own.filter(url=url, disabled=WebhookEndpoint.Disabled.NO, created_at__gt=since)
+        made = next((one for one in same.order_by("-pk") if set(one.events) == set(events)), None)
+    if made is not None:
+        made.is_replay = True
+    return made
 
 
 def update_webhook(
@@ -163,18 +197,33 @@ def delete_webhook(*, webhook_id: UUID, seller_id: int | None) -> None:
         cursor.execute("SELECT webhook_purge()")
 
 
-def rotate_secret(*, webhook_id: UUID, seller_id: int | None) -> tuple[WebhookEndpoint, str]:
+def rotate_secret(*, webhook_id: UUID, seller_id: int | None, idempotency_key: str = "") -> tuple[WebhookEndpoint, str]:
     """Gives an endpoint a new secret, which is told this once; for 24 hours messages are signed with the old one too.
+
+    A request that was made before gets the secret that it made then (``is_replay``): the one with the same key, or,
+    without a key, one that follows within minutes. And however often it is done, the secret that the receiver knows
+    stays for its 24 hours.
 
     Raises:
         NotFound, PermissionDenied: as for :func:`update_webhook`.
     """
-    secret = _new_secret()
+    now = timezone.now()
     with transaction.atomic():
         endpoint = _locked(webhook_id, seller_id)
-        endpoint.previous_secret, endpoint.secret = endpoint.secret, encrypt(secret)
-        endpoint.previous_secret_until = timezone.now() + PREVIOUS_SECRET_FOR
-        endpoint.save(update_fields=["secret", "previous_secret", "previous_secret_until"])
+        until = endpoint.previous_secret_until
+        if idempotency_key:
+            endpoint.is_replay = endpoint.rotation_key == idempotency_key
+        else:
+            endpoint.is_replay = until is not None and until - PREVIOUS_SECRET_FOR > now - REPEATED_WITHIN
+        if endpoint.is_replay and (told := _told_again(endpoint)):
+            return endpoint, told
+        endpoint.is_replay = False
+        secret = _new_secret()
+        still_known = endpoint.previous_secret.split() if until is not None and until > now else []
+        endpoint.previous_secret = " ".join([endpoint.secret, *still_known][:MOST_PREVIOUS_SECRETS])
+        endpoint.previous_secret_until = now + PREVIOUS_SECRET_FOR
+        endpoint.secret, endpoint.rotation_key = encrypt(secret), idempotency_key
+        endpoint.save(update_fields=["secret", "previous_secret", "previous_secret_until", "rotation_key"])
     return endpoint, secret
 
 
@@ -215,6 +264,14 @@ def _locked(webhook_id: UUID, seller_id: int | None) -> WebhookEndpoint:
 
 def _waiting(endpoint: WebhookEndpoint) -> QuerySet[WebhookMessage]:
     return WebhookMessage.objects.filter(endpoint=endpoint, due_at__isnull=False)
+
+
+def _told_again(endpoint: WebhookEndpoint) -> str | None:
+    """The secret; None: it can't be had any more."""
+    try:
+        return decrypt(endpoint.secret)
+    except SecretUnreadable:
+        return None
 
 
 def _new_secret() -> str:

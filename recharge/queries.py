@@ -125,8 +125,8 @@ class OperatorTerms:
 class Figures:
     """An organization's sellers who are switched on, and what was sold since some moment.
 
-    ``recharges`` are all that were accepted; ``amount`` is in Tomans and without those that failed, which came back to
-    their sellers.
+    ``recharges`` are all that were accepted; ``amount`` is net: in Tomans, and without those that have failed by now,
+    which came back to their sellers, whenever that was.
     """
 
     sellers: int

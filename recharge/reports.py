@@ -103,7 +103,8 @@ def report(*, first: date, last: date, most_sellers: int) -> Report:
     found = Report(days=dict.fromkeys(days, Sums()), operators={}, sellers=[])
     total = Sums()
     for by_day, by_operator, by_seller, day, operator, seller_id, name, *figures in rows:
-        sums = Sums(*figures[:4], Changes(*figures[4:]))
+        sold, amount, failed, still_open, *changed = figures
+        sums = Sums(sold, amount, failed, still_open, Changes(*changed))
         if by_day:
             found.days[days[day - 1]] = sums
         elif by_operator:

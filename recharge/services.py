@@ -37,6 +37,7 @@ _FIELDS = (
     "balance_after",
     "created_at",
     "completed_at",
+    "delivered_at",
     "gateway",
     "late",
     "due_at",

@@ -1,6 +1,7 @@
 """Idempotency keys: the header, and the answers that a replay gets."""
 
 import re
+from datetime import timedelta
 
 from django.http import HttpRequest
 from rest_framework.response import Response
@@ -12,6 +13,10 @@ LONGEST_KEY = 255
 # No blank at an end: a header's are lost on the way, so that the same key in a body would be another one.
 KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
 KEY_RULE = "A key is 1 to 255 printable ASCII characters, and neither begins nor ends with a blank."
+
+REPEATED_WITHIN = timedelta(minutes=15)
+"""Within this, the same request for access (an account, a webhook, a secret) that names no key is taken for the one
+before, whose answer was lost."""
 
 _KEY = re.compile(KEY_PATTERN.strip("^$"))
 
@@ -46,6 +51,15 @@ def idempotency_key_of(request: HttpRequest) -> str:
     if not is_idempotency_key(key):
         raise InvalidRequest.of_field("Idempotency-Key", "invalid", KEY_RULE)
     return key
+
+
+def optional_key_of(request: HttpRequest) -> str:
+    """The request's ``Idempotency-Key`` where none is asked for; "" if there is none.
+
+    Raises:
+        IdempotencyKeyMissing, InvalidRequest: as for :func:`idempotency_key_of`, of one that is given.
+    """
+    return idempotency_key_of(request) if "HTTP_IDEMPOTENCY_KEY" in request.META else ""
 
 
 def is_idempotency_key(key: str) -> bool:

@@ -21,6 +21,12 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     required=True,
     description="Names this request: sent again with the same content it is answered with what it made the first time.",
 )
+OPTIONAL_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    OpenApiParameter.HEADER,
+    description="Names this request, so that it is done once. Without: the same again within 15 minutes is done once.",
+)
 REPLAYED = OpenApiParameter(
     "Idempotent-Replayed",
     {"type": "string", "enum": ["true"]},

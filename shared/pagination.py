@@ -29,8 +29,8 @@ DEFAULT_LIMIT, LARGEST_LIMIT = 50, 200
 NEWEST = "newest"
 """A cursor in words: where whoever polls begins without reading what is there."""
 
-# What a cursor holds: whose list it is of (and by what, if not by the key), what it leads to, and from where. "<": what is
-# older; ">": what is newer; "+": what is newer, for one who polls, and so has a "+" on each page.
+# What a cursor holds: whose list it is of (and by what, if not by the key), what it leads to, and from where.
+# "<": what is older; ">": what is newer; "+": what is newer, for one who polls, and so has a "+" on each page.
 _POSITION = re.compile(r"([\w.]+)([<>+])(.+)")
 
 

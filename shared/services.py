@@ -28,6 +28,7 @@ from shared.errors import (
     TokenInvalid,
     UsernameTaken,
 )
+from shared.idempotency import REPEATED_WITHIN
 from shared.models import Membership, RefreshFamily, User
 from shared.realm import Realm
 from shared.tokens import PLATFORM_ADMIN, SELLER, AccessToken, RefreshToken, name_realm, password_mark, read_token
@@ -114,7 +115,7 @@ def prepare_member(
         InvalidRequest: the name, the password or the email address won't do.
     """
     username = check_credentials(username=username, password=password, email=email)
-    user = User(username=User.normalize_username(f"{slug}/{username}"), email=email)
+    user = User(username=f"{slug}/{username}", email=email)
     user.set_password(password)
     return Membership(user=user, organization_id=organization_id, username=username, role=role)
 
@@ -134,6 +135,18 @@ def save_member(member: Membership, *, seller_id: int | None = None) -> Membersh
     except IntegrityError:
         raise UsernameTaken(f"There is a user {member.username!r} already.") from None
     return member
+
+
+def find_same_member(member: Membership, *, password: str) -> Membership | None:
+    """The member that a request for just this one (whom :func:`save_member` refused) had made before, if it had: of the
+    same name, role, email address and password."""
+    same = (
+        Membership.objects.select_related("user")
+        .filter(organization_id=member.organization_id, username=member.username, role=member.role)
+        .filter(created_at__gt=timezone.now() - REPEATED_WITHIN, user__email=member.user.email)
+        .first()
+    )
+    return same if same is not None and same.user.check_password(password) else None
 
 
 def create_member(

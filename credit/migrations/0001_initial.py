@@ -87,6 +87,8 @@ class Migration(migrations.Migration):
                 ("secret", models.TextField()),
                 ("previous_secret", models.TextField(blank=True)),
                 ("previous_secret_until", models.DateTimeField(null=True)),
+                ("creation_key", models.CharField(blank=True, db_default="", default="", max_length=255)),
+                ("rotation_key", models.CharField(blank=True, db_default="", default="", max_length=255)),
                 (
                     "disabled",
                     models.CharField(

@@ -88,7 +88,7 @@ def test_a_webhook_is_added_and_its_secret_is_shown_once(acme: Organization, per
 def test_a_secret_is_shown_on_no_other_webhooks_page(acme: Organization) -> None:
     other = make(acme, acme.owner)
     visitor = Visitor.signed_in(acme.owner)
-    added = visitor.submit("/webhooks/new", {"url": URL, "events": EVENTS}).headers["Location"]
+    added = visitor.submit("/webhooks/new", {"url": f"{URL}/new", "events": EVENTS}).headers["Location"]
     assert secret_on(visitor.get(f"/webhooks/{other.pk}")) is None
     assert secret_on(Visitor.signed_in(acme.owner).get(added)) is None
     assert secret_on(visitor.get(added)) is not None
@@ -138,7 +138,7 @@ def test_events_that_are_refused(acme: Organization, events: list[str]) -> None:
 def test_there_are_ten_at_most(acme: Organization, person: Person) -> None:
     for _ in range(webhooks.MOST_WEBHOOKS):
         make(acme, person)
-    answer = Visitor.signed_in(person).submit("/webhooks/new", {"url": URL, "events": EVENTS})
+    answer = Visitor.signed_in(person).submit("/webhooks/new", {"url": f"{URL}/new", "events": EVENTS})
     assert answer.status == 422
     assert "Delete one first" in text(answer)
 

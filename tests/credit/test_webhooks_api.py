@@ -75,12 +75,12 @@ def test_an_admin_adds_the_organizations(acme: Organization) -> None:
 
 
 def test_no_two_secrets_are_the_same(acme: Organization) -> None:
-    assert add(acme.member)["secret"] != add(acme.member)["secret"]
+    assert add(acme.member)["secret"] != add(acme.member, url=f"{URL}/2")["secret"]
 
 
 def test_each_owner_has_ten_at_most(acme: Organization) -> None:
     for person in (acme.member, acme.owner):
-        webhook_ids = [add(person)["id"] for _ in range(10)]
+        webhook_ids = [add(person, url=f"{URL}/{number}")["id"] for number in range(10)]
         Refusal(409, "too_many_webhooks").check(person.client.post("/webhooks", BODY))
         assert person.client.request("DELETE", f"/webhooks/{webhook_ids[0]}").status == 204
         add(person)
@@ -88,7 +88,8 @@ def test_each_owner_has_ten_at_most(acme: Organization) -> None:
 
 
 def test_of_many_added_at_once_ten_are(acme: Organization) -> None:
-    answers = together([partial(acme.member.client.post, "/webhooks", BODY)] * 16)
+    bodies = [BODY | {"url": f"{URL}/{number}"} for number in range(16)]
+    answers = together([partial(acme.member.client.post, "/webhooks", body) for body in bodies])
     assert Counter(answer.status for answer in answers) == {201: 10, 409: 6}
 
 
@@ -136,7 +137,7 @@ def test_an_admin_sees_a_sellers_and_changes_nothing_of_it(acme: Organization) -
 
 def test_a_delivery_of_another_webhook_is_not_there(acme: Organization) -> None:
     delivery_id = make_delivery(acme)["id"]
-    other = add(acme.member)
+    other = add(acme.member, url=f"{URL}/other")
     with nothing_written():
         NOT_FOUND.check(acme.member.client.post(f"/webhooks/{other['id']}/deliveries/{delivery_id}/resend"))
 

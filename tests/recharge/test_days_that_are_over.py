@@ -106,6 +106,8 @@ STORIES = table(
     ("delivered late and owed", ("failed", "poor"), FAILED, ("succeeded",), ("1", "5000", "-1", "0")),
     ("owed, then charged", ("failed", "poor", "succeeded"), DELIVERED, ("rich", "succeeded"), None),
     ("charged late, then taken back", ("failed", "succeeded"), DELIVERED, ("failed",), ("-1", "-5000", "1", "0")),
+    ("owed, then failed again", ("failed", "poor", "succeeded"), DELIVERED, ("failed",), ("-1", "-5000", "1", "0")),
+    ("delivered late, owed, failed again", ("failed", "poor"), FAILED, ("succeeded", "failed"), None),
     ("charged late and taken back", ("failed",), FAILED, ("succeeded", "failed"), None),
     ("nothing", ("succeeded",), DELIVERED, (), None),
 )

@@ -243,6 +243,40 @@ def test_a_list_from_a_moment_on_has_a_place_to_go_on_from_on_every_page(acme: O
     assert poll(owner, link) == ([], link)
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    table(
+        ("sellers", "/sellers", {"name": "{0}", "username": "{0}", "password": "correct horse battery"}),
+        ("gateways", "/gateways", {"name": "{0}", "kind": "simulator"}),
+        ("webhooks", "/webhooks", {"url": "https://hooks.example.com/{0}", "events": ["recharge.failed"]}),
+    ),
+)
+def test_every_list_can_be_polled(acme: Organization, owner: Client, path: str, body: dict[str, Any]) -> None:
+    page = owner.get(with_query(path, cursor="newest", limit=2)).json
+    assert page["results"] == []
+    added = []
+    for number in range(5):
+        new = {name: value.format(f"new-{number}") if isinstance(value, str) else value for name, value in body.items()}
+        answer = owner.post(path, new)
+        assert answer.status == 201, answer
+        added.append(answer.json.get("id") or answer.json["name"])
+    seen, link = [], page["previous"]
+    while (page := follow(owner, link))["results"]:
+        seen += [row.get("id") or row["name"] for row in reversed(page["results"])]
+        link = page["previous"]
+    assert seen == added
+    assert follow(owner, page["previous"]) == page
+
+
+def test_the_platforms_list_can_be_polled(world: World) -> None:
+    client = world.platform_admin.client
+    page = client.get("/organizations?cursor=newest").json
+    models.Organization.objects.create(slug="later", name="later", schema_name="org_later")
+    page = follow(client, page["previous"])
+    assert [row["slug"] for row in page["results"]] == ["later"]
+    assert follow(client, page["previous"])["results"] == []
+
+
 def test_a_cursor_from_an_older_page_does_not_pass_an_open_transaction(acme: Organization, owner: Client) -> None:
     """The first page shows what is there; who walks from it, and back, finds what came between."""
     with selling(acme, acme.member):
