@@ -293,11 +293,6 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return problem_response(request, NotFound("There is nothing at this address."))
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """CSRF_FAILURE_VIEW."""
-    return problem_response(request, PermissionDenied("The form has expired; load the page again."))
-
-
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500: says nothing of the inside; the request id finds the traceback in the log."""
     error = sys.exc_info()[1]
