@@ -322,7 +322,7 @@ except (KeyError, ValueError) as error:
 EMAIL_TIMEOUT = 20  # seconds
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="") or f"noreply@{BASE_DOMAIN}"
 
-CSRF_FAILURE_VIEW = "shared.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "shared.pages.form_expired"
 
 LOGGING_CONFIG = None
 configure_logging(level=LOG_LEVEL)

@@ -15,6 +15,7 @@ from django.utils.functional import Promise
 from django.views.decorators.http import require_http_methods
 
 from shared.errors import InvalidRequest, NotFound, Problem
+from shared.expired import hold
 from shared.languages import SWITCH, in_another_language
 from shared.messages import field_message_for, message_for
 from shared.services import Account
@@ -61,9 +62,13 @@ FORM = ("GET", "HEAD", "POST")
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
     if "Polls" in request.headers:  # what asks by itself must not lead away from what stands on the page
         return HttpResponse(status=401, headers={"WWW-Authenticate": "Session"})
-    # Back to a page that can be opened: what a form sends is lost by signing in, and must not be sent by that.
+    # Back to a page that can be opened: what a form sends must not be sent by signing in, but by hand once more.
     wanted = request.get_full_path() if request.method in ("GET", "HEAD") and not is_fragment(request) else "/"
-    return on_to(request, reverse("sign_in") + ("" if wanted == "/" else "?" + urlencode({"next": wanted})))
+    response = on_to(request, reverse("sign_in") + ("" if wanted == "/" else "?" + urlencode({"next": wanted})))
+    # Not what a part of a page asks for by itself, which has an id to be put in place of: nobody has typed that.
+    if request.method == "POST" and "HX-Trigger" not in request.headers:
+        hold(request, response)
+    return response
 
 
 def is_fragment(request: HttpRequest) -> bool:

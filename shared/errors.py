@@ -302,11 +302,6 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
     return problem_response(request, PermissionDenied("This account may not do that."))
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """CSRF_FAILURE_VIEW."""
-    return problem_response(request, PermissionDenied("The form has expired; load the page again."))
-
-
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500: says nothing of the inside; the request id finds the traceback in the log."""
     error = sys.exc_info()[1]

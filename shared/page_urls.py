@@ -4,6 +4,7 @@ from shared import pages
 
 urlpatterns = [
     path("sign-in", pages.sign_in, name="sign_in"),
+    path("held", pages.held_form, name="held_form"),
     path("sign-out", pages.sign_out, name="sign_out"),
     path("language", pages.set_language, name="set_language"),
     path("account/preferences", pages.preferences, name="preferences"),

@@ -20,7 +20,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import url_has_allowed_host_and_scheme, urlsafe_base64_decode, urlsafe_base64_encode
 from django.utils.translation import gettext_lazy as _
 
-from shared import lockout, services
+from shared import expired, lockout, services
 from shared.consoles import FORM, add_problem, done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.forms import ChoiceField, Form, PasswordFormField, TextField, TextInput
@@ -66,7 +66,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             # Whoever was signed in here before leaves nothing behind for the next.
             request.session.flush()
             login(request, account.user, backend=settings.AUTHENTICATION_BACKENDS[0])
-            return redirect(_next(request))
+            return redirect("held_form" if expired.held(request) else _next(request))
     context = {"form": form, "next": request.GET.get("next") or request.POST.get("next", "")}
     return show(request, "shared/sign_in.html", context, status=status_of_form(form))
 
@@ -79,11 +79,28 @@ def _next(request: HttpRequest) -> str:
     return wanted
 
 
+def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """CSRF_FAILURE_VIEW. Of two tabs at sign-in, the second finds done what it asks for."""
+    at_sign_in = request.path in (reverse("sign_in"), "/admin/login/")
+    if at_sign_in and account_of(request) and not expired.is_from_elsewhere(request):
+        return redirect(_next(request))
+    return expired.form_expired(request, reason)
+
+
+@page(*EVERY_ROLE)
+def held_form(request: HttpRequest) -> HttpResponse:
+    """What was sent when the session was over, to be sent once more by hand."""
+    form = expired.held(request)
+    return expired.show_held(request, form) if form else redirect("/")
+
+
 @page(methods=("POST",))
 def sign_out(request: HttpRequest) -> HttpResponse:
     """Ends the session."""
     logout(request)
-    return done(request, _("You are signed out."), "sign_in")
+    response = done(request, _("You are signed out."), "sign_in")
+    response.delete_cookie(expired.HELD, samesite="Lax")  # which is not for the next at this machine
+    return response
 
 
 @page(methods=("POST",))

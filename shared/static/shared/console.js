@@ -163,6 +163,9 @@ document.addEventListener("htmx:afterSwap", (event) => {
 });
 // A form that htmx sent and that was refused comes back with its errors: show them.
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.xhr.status === 422) { event.detail.shouldSwap = true; event.detail.isError = false; }
+  // So does one that outlived its session; what asks by itself has nothing to send again.
+  const outlived = event.detail.xhr.status === 403 && event.detail.xhr.getResponseHeader("HX-Reselect")
+    && !isPolling({ detail: { elt: event.detail.requestConfig.elt } });
+  if (event.detail.xhr.status === 422 || outlived) { event.detail.shouldSwap = true; event.detail.isError = false; }
   if (!isPolling({ detail: { elt: event.detail.requestConfig.elt } })) document.getElementById("alerts").replaceChildren();
 });

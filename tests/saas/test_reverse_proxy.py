@@ -1,0 +1,55 @@
+"""The reverse proxy's limits stand before every door, and before nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+CONFIGURATION = (Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf").read_text()
+(DOORS,) = re.findall(r'"~(\^POST .*)" doors;', CONFIGURATION)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/sign-in",
+        "/password-reset",
+        "/password-reset/MQ/abc-def",
+        "/account/password",
+        "/account/preferences",
+        "/admin/login/",
+        "/admin/password_change/",
+        "/api/v1/auth/token",
+    ],
+)
+def test_each_door_is_limited(path: str) -> None:
+    assert re.search(DOORS, f"POST {path}")
+    assert not re.search(DOORS, f"GET {path}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/sell/confirm",
+        "/sign-out",
+        "/sellers/1/password",
+        "/api/v1/recharges",
+        "/api/v1/auth/token/refresh",
+        "/api/v1/auth/token/revoke",
+        "/admin/",
+        "/static/shared/console.css",
+        "/livez",
+        "/readyz",
+    ],
+)
+def test_nothing_else_is(path: str) -> None:
+    assert not re.search(DOORS, f"POST {path}")
+
+
+def test_the_limits_are_in_force_and_answered_as_the_application_answers() -> None:
+    zones = set(re.findall(r"limit_req_zone \$\w+ zone=(\w+):", CONFIGURATION))
+    assert zones == set(re.findall(r"limit_req zone=(\w+) ", CONFIGURATION)) == {"door", "door_of_client"}
+    assert "limit_req_status 429;" in CONFIGURATION
+    assert re.search(r"error_page [^;]*\b429\b[^;]* @problem;", CONFIGURATION)
+    assert "429 throttled;" in CONFIGURATION
