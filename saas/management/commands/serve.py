@@ -1,4 +1,5 @@
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -119,6 +120,10 @@ class _Loader:
         self.server = server
 
     def __call__(self) -> Callable[..., Any]:
+        # Until Granian's own handlers are there, those of the server stand here, which stop nothing: a process that was
+        # told to stop while it started was waited for in vain.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, which then stops this
         end_with(self.server, seconds=ORPHAN_SECONDS)
         from saas.wsgi import application
 
