@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import NoReturn
 
+from shared.processes import without_ctrl_c
+
 RESTART_SECONDS = 2.0
 """Between the end of a worker that was not stopped and the start of the next; and between two looks at its keeper."""
 
@@ -51,7 +53,8 @@ class WorkerBeside:
 
 def _start() -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "saas.beside", str(os.getpid()), sys.argv[0]]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603
+    with without_ctrl_c():
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603
 
 
 def _log(event: str, what: str, status: int) -> None:
@@ -75,7 +78,6 @@ def _keep_running(server: int, manage: str) -> NoReturn:
         is_stopping = True
 
     signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, which then stops this
     while True:
         worker = subprocess.Popen([sys.executable, manage, "deliver", "--beside", str(os.getpid())])  # noqa: S603
         while worker.poll() is None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -141,6 +142,26 @@ def test_serve_starts_before_its_database_and_answers_503_until_that_is_there(tm
         assert Client(server.address, "recharge.test").post("/auth/token", {}).status in (400, 503)
         assert send(server.address, "GET /readyz HTTP/1.1", "Host: x").status == 503
         assert "The database can't be reached" in server.log.read_text()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.3, 0.6])
+def test_ctrl_c_stops_a_server_that_is_just_starting_without_a_traceback(seconds: float, world: World) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "serve", "--port", str(free_port())],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    while not process.stdout.readline().startswith("Open "):
+        assert process.poll() is None
+    threading.Event().wait(seconds)  # whatever it is at by then: the moment is what is varied
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=25)  # less than the time after which Granian kills a process
+    assert process.returncode in (0, 128 + signal.SIGINT), said
+    assert "Traceback" not in said
 
 
 # --- Killed -----------------------------------------------------------------------------------------------------------

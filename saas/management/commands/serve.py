@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
@@ -99,7 +100,7 @@ class Command(BaseCommand):
             opened.close()
 
     def _serve(self, options: dict[str, Any]) -> None:
-        Server(
+        _Server(
             "saas.wsgi:application",
             address=options["host"],
             port=options["port"],
@@ -111,6 +112,23 @@ class Command(BaseCommand):
             workers_kill_timeout=30,
             log_level=LogLevels.warning,
         ).serve(target_loader=_Loader(os.getpid()), wrap_loader=False)
+
+
+class _Server(Server):  # type: ignore[misc, valid-type]
+    """Granian's, which tells its processes once to stop: one that is just starting may not hear it, and was waited for
+    until it was killed. This one tells them again."""
+
+    def _stop_workers(self) -> None:
+        processes, are_gone = [worker.inner for worker in self.wrks], threading.Event()
+
+        def tell_again() -> None:
+            while not are_gone.wait(1):
+                for process in processes:
+                    process.terminate()  # which does nothing to one that has ended
+
+        threading.Thread(target=tell_again, daemon=True).start()
+        super()._stop_workers()
+        are_gone.set()
 
 
 class _Loader:
