@@ -30,7 +30,8 @@ def run(argv: list[str]) -> NoReturn:
     status: int | str | None = 1
     try:
         _run(argv)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         status = 0
     except SystemExit as end:
         status = end.code
