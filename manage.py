@@ -17,6 +17,7 @@ def main():
     try:
         from saas.command_line import run
     except KeyboardInterrupt:
+        sys.stderr.write("\nStopped by Ctrl-C.\n")
         sys.exit(130)
     run(sys.argv)
 

@@ -1,8 +1,7 @@
 """A delivery worker beside the web server: kept running, and taken along when the server ends, however it ends.
 
 This is a process of its own, and not a thread of the server: the server forks its workers, and a fork of a process with
-threads inherits the locks that they hold. (The one thread there is waits for this process, and holds none that a web
-process wants.) It runs ``manage.py deliver`` and needs nothing of Django itself.
+threads inherits the locks that they hold. It runs ``manage.py deliver`` and needs nothing of Django itself.
 """
 
 import json
@@ -10,51 +9,52 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from datetime import UTC, datetime
 from types import FrameType
 from typing import NoReturn
 
+from shared.processes import without_ctrl_c
+
 RESTART_SECONDS = 2.0
-"""Between the end of a worker that was not stopped and the start of the next."""
+"""Between the end of a worker that was not stopped and the start of the next; and between two looks at its keeper."""
 
 STOP_SECONDS = 40
 """What a worker has to finish what it has begun; more than its longest call."""
 
 
 class WorkerBeside:
-    """The process that keeps a worker running, which is started again if it ends before :meth:`stop`."""
+    """The process that keeps a worker running, which is started again if it ends before :meth:`stop`.
+
+    A timer's signal looks at it, in the main thread, for want of a thread that a fork of the web processes would meet.
+    """
 
     def __init__(self) -> None:
-        self._stopping = threading.Event()
         self._process = _start()
-        self._watcher = threading.Thread(target=self._watch, name="worker-beside", daemon=True)
-        self._watcher.start()
+        signal.signal(signal.SIGALRM, self._look)
+        signal.setitimer(signal.ITIMER_REAL, RESTART_SECONDS, RESTART_SECONDS)
 
     def stop(self) -> None:
         """Waits until the worker has finished what it has begun."""
-        self._stopping.set()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         self._process.terminate()
-        self._watcher.join(STOP_SECONDS + 5)
+        try:
+            self._process.wait(STOP_SECONDS + 5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # its worker then ends by itself
 
-    def _watch(self) -> None:
-        while True:
-            status = self._process.wait()
-            if self._stopping.is_set():
-                return
+    def _look(self, _number: int, _frame: FrameType | None) -> None:
+        status = self._process.poll()
+        if status is not None:
             # Its worker has seen it too, and ends when it has finished what it has begun.
             _log("delivery_keeper_ended", "The process that keeps the delivery worker ended", status)
-            if self._stopping.wait(RESTART_SECONDS):
-                return
             self._process = _start()
-            if self._stopping.is_set():  # stop() may not have seen this one
-                self._process.terminate()
 
 
 def _start() -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "saas.beside", str(os.getpid()), sys.argv[0]]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603
+    with without_ctrl_c():
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603
 
 
 def _log(event: str, what: str, status: int) -> None:
@@ -78,7 +78,6 @@ def _keep_running(server: int, manage: str) -> NoReturn:
         is_stopping = True
 
     signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, which then stops this
     while True:
         worker = subprocess.Popen([sys.executable, manage, "deliver", "--beside", str(os.getpid())])  # noqa: S603
         while worker.poll() is None:

@@ -7,15 +7,20 @@ in a line that says what to do. Anything else is a defect, and keeps its traceba
 import errno
 import os
 import secrets
+import select
 import signal
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from saas import embedded, env_file
 
 ROOT = Path(__file__).resolve().parent.parent
+
+_SERVERS = ("serve", "deliver")
+"""They have ways of their own to stop."""
 
 _OURS = ("saas", "recharge", "credit", "tenants", "shared", "tests")
 
@@ -25,7 +30,8 @@ def run(argv: list[str]) -> NoReturn:
     status: int | str | None = 1
     try:
         _run(argv)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         status = 0
     except SystemExit as end:
         status = end.code
@@ -65,6 +71,8 @@ def _run(argv: list[str]) -> None:
         else:
             _start_embedded(has_file)
 
+    if argv[1:2] and argv[1] not in _SERVERS:
+        _hear_ctrl_c_in_the_database()
     import django
     from django.core.management import execute_from_command_line
 
@@ -76,6 +84,25 @@ def _run(argv: list[str]) -> None:
             execute_from_command_line(argv)
     else:
         execute_from_command_line(argv)
+
+
+def _hear_ctrl_c_in_the_database() -> None:
+    """Lets Ctrl-C and SIGTERM end a statement that takes long or waits for a lock; the driver hears them only after."""
+    import psycopg2.extensions
+
+    def wait(connection: Any) -> None:
+        try:
+            while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
+                reads, writes = select.POLLIN, select.POLLOUT
+                poll = select.poll()
+                poll.register(connection.fileno(), reads if state == psycopg2.extensions.POLL_READ else writes)
+                poll.poll()
+        except (KeyboardInterrupt, SystemExit):
+            with suppress(psycopg2.Error):
+                connection.cancel()  # else the server would go on with it for nobody
+            raise
+
+    psycopg2.extensions.set_wait_callback(wait)
 
 
 def _start_embedded(has_file: bool) -> None:

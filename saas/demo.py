@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import random
 import secrets
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from saas.demo_clients import Api, Job, begin, sell
+from shared.processes import without_ctrl_c
 
 ORGANIZATIONS = {"acme": "Acme Top-ups", "globex": "Globex Mobile"}
 SELLERS = 10
@@ -55,16 +55,6 @@ def _number_that_ends(ending: str) -> str:
 
 class DemoError(Exception):
     """The demo can't go on; the message says why."""
-
-
-@contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Processes that are started meanwhile never hear of Ctrl-C, which a terminal sends to all: this one ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -228,7 +218,7 @@ class Demo:
                 f"{len(jobs)} requests, {PROCESSES} processes × {THREADS} threads", total=len(jobs)
             )
             started = time.monotonic()
-            with _without_ctrl_c():
+            with without_ctrl_c():
                 parts = [pool.submit(sell, self.address, jobs[index::PROCESSES], THREADS) for index in range(PROCESSES)]
             first_answer = started
             while not all(part.done() for part in parts):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from saas import embedded
 
-for name in (
+SETTINGS = (
     "DATABASE_URL",
     "SECRET_KEY",
     "SECRET_KEY_FALLBACKS",
@@ -24,7 +24,10 @@ for name in (
     "EMAIL_URL",
     "EMAIL_FROM",
     "DEBUG",
-):
+    "RECHARGE_ENV_FILE",
+    "RECHARGE_DATA_DIR",
+)
+for name in SETTINGS:
     os.environ.pop(name, None)
 
 if url := os.environ.get("TEST_DATABASE_URL"):

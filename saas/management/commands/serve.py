@@ -1,7 +1,9 @@
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
@@ -111,7 +113,7 @@ class Command(BaseCommand):
             self.stderr.write(f"WARNING: the database {': '.join(changed)}")
 
     def _serve(self, options: dict[str, Any]) -> None:
-        Server(
+        _Server(
             "saas.wsgi:application",
             address=options["host"],
             port=options["port"],
@@ -125,6 +127,23 @@ class Command(BaseCommand):
         ).serve(target_loader=_Loader(os.getpid()), wrap_loader=False)
 
 
+class _Server(Server):  # type: ignore[misc, valid-type]
+    """Granian's, which tells its processes once to stop: one that is just starting may not hear it, and was waited for
+    until it was killed. This one tells them again."""
+
+    def _stop_workers(self) -> None:
+        processes, are_gone = [worker.inner for worker in self.wrks], threading.Event()
+
+        def tell_again() -> None:
+            while not are_gone.wait(1):
+                for process in processes:
+                    process.terminate()  # which does nothing to one that has ended
+
+        threading.Thread(target=tell_again, daemon=True).start()
+        super()._stop_workers()
+        are_gone.set()
+
+
 class _Loader:
     """Called in each web process, before it serves."""
 
@@ -132,6 +151,10 @@ class _Loader:
         self.server = server
 
     def __call__(self) -> Callable[..., Any]:
+        # Until Granian's own handlers are there, those of the server stand here, which stop nothing: a process that was
+        # told to stop while it started was waited for in vain.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, which then stops this
         end_with(self.server, seconds=ORPHAN_SECONDS)
         from saas.wsgi import application
 

@@ -1,0 +1,87 @@
+"""The demo when it is stopped half way, by Ctrl-C or for good: nothing of it stays behind, and it says what to do."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.database import SETTINGS
+from tests.server import ROOT, free_port
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """A directory for the demo's database, whose server is stopped whatever happens."""
+    place = Path(tempfile.mkdtemp(prefix="recharge-demo-"))
+    yield place
+    # Whoever was killed left the server running: the next user of the directory stops it.
+    command = [sys.executable, "manage.py", "check"]
+    subprocess.run(command, cwd=ROOT, env=environment(place), capture_output=True, check=False)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def environment(data: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in (*SETTINGS, "RECHARGE_EMBEDDED")}
+    return kept | {"RECHARGE_DATA_DIR": str(data)}
+
+
+def start(data: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "demo", "--port", str(free_port())],
+        cwd=ROOT,
+        env=environment(data),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def is_starting_the_database(data: Path) -> bool:
+    return (data / "postgres.new").exists()
+
+
+def is_starting_the_server(data: Path) -> bool:
+    return (data / "demo-server.log").exists()
+
+
+def is_selling(data: Path) -> bool:
+    log = data / "demo-server.log"
+    return log.exists() and '"/api/v1/recharges"' in log.read_text()
+
+
+MOMENTS = [is_starting_the_database, is_starting_the_server, is_selling]
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__)
+def test_ctrl_c_stops_all_of_it_and_says_what_to_do(moment: Callable[[Path], bool], data: Path) -> None:
+    demo = start(data)
+    wait_until(lambda: moment(data), "the moment has come", seconds=120)
+    children = psutil.Process(demo.pid).children(recursive=True)
+    os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
+    output, _ = demo.communicate(timeout=120)
+    assert demo.returncode == 128 + signal.SIGINT, output
+    assert "Stopped by Ctrl-C." in output
+    assert "can be run again" in output
+    assert "Traceback" not in output
+    assert not (data / "postgres" / "postmaster.pid").exists(), "the database has stopped, too"
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_a_killed_demo_leaves_no_server_and_no_client_behind(data: Path) -> None:
+    demo = start(data)
+    wait_until(lambda: is_selling(data), "it sells", seconds=120)
+    children = psutil.Process(demo.pid).children(recursive=True)
+    assert len(children) > 5  # clients, a server, its web processes and its worker
+    demo.kill()
+    demo.communicate(timeout=60)
+    assert psutil.wait_procs(children, timeout=60)[1] == []
