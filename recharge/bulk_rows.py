@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from django.core.exceptions import ValidationError
@@ -23,7 +23,7 @@ LARGEST_TEXT = 1024 * 1024
 
 _LONGEST_SHOWN = 40
 _DIGIT = re.compile("[0-9]")
-_WRITTEN = re.compile(r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z]{1,20})")
+_WRITTEN = re.compile(r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z][a-z0-9_]{0,19})")
 _AMOUNT = TomansFormField()
 _NO_KEY_YET = "-"
 
@@ -80,22 +80,23 @@ def text_of(file: bytes) -> str:
         raise Unreadable(_("This file is no UTF-8 text. Save it as “CSV UTF-8” and try again.")) from None
 
 
-def read_rows(text: str, batch: str) -> list[Row]:
+def read_rows(text: str, batch: str, added: Mapping[str, str] | None = None) -> list[Row]:
     """The rows of a text, each with its idempotency key. Lines without anything are none, and neither is a first line
-    of names.
+    of names. ``added`` has the operators that the organization has added, their names by their codes.
 
     Raises:
         Unreadable: there are none, or too many.
     """
     if len(text.encode(errors="replace")) > LARGEST_TEXT:
         raise Unreadable(_("This is more than 1 MiB. Send it in parts."))
+    operators = _OPERATORS | {_folded(name): code for code, named in (added or {}).items() for name in (code, named)}
     rows: list[Row] = []
     for index, (line, cells) in enumerate(_lines(text.removeprefix("\ufeff"))):
         if index == 0 and not _DIGIT.search(latin_digits("".join(cells))):
             continue  # the columns' names
         if len(rows) == MOST_ROWS:
             raise Unreadable(_("These are more than 1,000 rows. Send them in parts."))
-        rows.append(_read_row(line, cells))
+        rows.append(_read_row(line, cells, operators))
     if not rows:
         raise Unreadable(_("There are no rows in this. Write one line for each sale: number, amount."))
     _mark_repeated(rows)
@@ -122,7 +123,11 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
             yield number, cells
 
 
-def _read_row(line: int, cells: Sequence[str]) -> Row:
+def _folded(operator: str) -> str:
+    return operator.casefold().translate(_LETTERS)
+
+
+def _read_row(line: int, cells: Sequence[str], operators: Mapping[str, str]) -> Row:
     phone_number, amount, operator = [*cells, "", ""][:3]
     row = Row(line, _shown(phone_number), _shown(amount), _shown(operator))
     if len(cells) > 3:
@@ -135,12 +140,15 @@ def _read_row(line: int, cells: Sequence[str]) -> Row:
         row.problems.extend(error.messages)
         written["amount"] = 1  # so that what else is wrong is told, too
     if operator:
-        found = _OPERATORS.get(operator.casefold().translate(_LETTERS))
+        found = operators.get(_folded(operator))
         if found:
             written["operator"] = found
         else:
             row.problems.append(
-                str(_("There is no such operator. Known: %(names)s.") % {"names": ", ".join(Operator.values)})
+                str(
+                    _("There is no such operator. Known: %(names)s.")
+                    % {"names": ", ".join(dict.fromkeys(operators.values()))}
+                )
             )
             written["operator"] = Operator.MCI.value
     try:

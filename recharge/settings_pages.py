@@ -9,7 +9,6 @@ from django.utils.translation import gettext_lazy as _
 
 from recharge import queries, settings_services, words
 from recharge.models import BUILT_IN_GATEWAY, LONGEST_WINDOW, GatewaySettings
-from recharge.operators import Operator
 from recharge.settings_services import (
     GATEWAY_NAME,
     KEY_ID,
@@ -261,17 +260,17 @@ class OperatorForm(Form):
 @page(ADMIN, methods=FORM)
 def operator(request: HttpRequest, operator: str) -> HttpResponse:
     """What is settled for one operator."""
-    try:
-        known = Operator(operator)
-    except ValueError:
-        raise NotFound("There is no such operator.") from None
-    terms = queries.terms_of_operator(known)
-    names = {BUILT_IN_GATEWAY, terms.gateway, *queries.gateway_names(most=GATEWAYS_TO_CHOOSE_FROM)}
+    terms = queries.terms_of_operator(operator)
+    names = {terms.gateway or BUILT_IN_GATEWAY, *queries.gateway_names(most=GATEWAYS_TO_CHOOSE_FROM)}
+    names -= {BUILT_IN_GATEWAY}
     form = OperatorForm(request.POST or None, initial=_initial(terms))
-    form.fields["gateway"].choices = [(name, name) for name in sorted(names)]  # type: ignore[attr-defined]
+    form.fields["gateway"].choices = [
+        (BUILT_IN_GATEWAY, BUILT_IN_GATEWAY if queries.settings().training else _("None: it is not sold")),
+        *((name, name) for name in sorted(names)),
+    ]  # type: ignore[attr-defined]
     if request.method == "POST" and form.is_valid():
         try:
-            settings_services.change_operator(**_acting(request), operator=known, **form.changes())
+            settings_services.change_operator(**_acting(request), operator=operator, **form.changes())
         except Problem as problem:
             add_problem(form, problem)
         else:
@@ -282,9 +281,9 @@ def operator(request: HttpRequest, operator: str) -> HttpResponse:
 def _initial(terms: queries.OperatorTerms) -> dict[str, Any]:
     if terms.amounts:
         written = "\n".join(format_number(amount) for amount in terms.amounts)
-        return {"gateway": terms.gateway, "sold": OperatorForm.LIST, "amounts": written}
+        return {"gateway": terms.gateway or BUILT_IN_GATEWAY, "sold": OperatorForm.LIST, "amounts": written}
     return {
-        "gateway": terms.gateway,
+        "gateway": terms.gateway or BUILT_IN_GATEWAY,
         "sold": OperatorForm.ANY,
         "least_amount": format_number(terms.least_amount) if terms.least_amount > 1 else "",
         "most_amount": format_number(terms.most_amount) if terms.most_amount < LARGEST_AMOUNT else "",
@@ -293,6 +292,7 @@ def _initial(terms: queries.OperatorTerms) -> dict[str, Any]:
 
 MESSAGES.update(
     {
+        "operator_exists": _("There is an operator of this code already. Choose another code."),
         "gateway_exists": _("There is a gateway of this name already. Choose another name."),
         "gateway_in_use": _(
             "This gateway is still needed: an operator has it, or recharges are under way through it. Give its "
@@ -304,6 +304,7 @@ FIELD_MESSAGES.update(
     {
         "amounts_and_range": _("Choose certain amounts or a range, not both."),
         "invalid_url": _("Write an https:// address without a user, a password, a query or a fragment."),
+        "built_in": _("This operator has its name for good. Leave it as it is."),
         "least_above_most": _("The least amount is above the most. Make it smaller, or the most larger."),
         "not_of_this_kind": _("A gateway of this kind has none. Leave it empty."),
         "repeated": _("An amount is there twice. Remove one of them."),

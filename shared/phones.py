@@ -16,9 +16,9 @@ LONGEST_WRITTEN = 40
 # Persian (U+06F0…) and Arabic (U+0660…) digits; a table, since int() and \d would let in every script there is.
 _DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩", "01234567890123456789")
 
-# The blocks that belong to mobile operators as a whole; in 995, 998 and 999 only parts do, so those numbers go to the
-# package. A test compares this with the package's data, block by block.
-_PLAIN = re.compile(r"(?:\+98|0098|0)(9(?:0[0-5]|1[0-9]|2[0-3]|3[0-9]|9[0-46])[0-9]{7})")
+# All numbers of this shape are mobile ones, or may be tomorrow: the package learns of a new block months later.
+_PLAIN = re.compile(r"(?:\+98|0098|0)(9[0-9]{9})")
+_MOBILE = re.compile(r"9[0-9]{9}")
 # What people put between the digits, and invisible marks that come along when right-to-left text is copied.
 _PUNCTUATION = re.compile("[\\s().\\-\u2010-\u2015\u200c-\u200f\u202a-\u202e\u2066-\u2069]")
 _WRITTEN = re.compile(r"\+?[0-9]+")
@@ -56,11 +56,12 @@ def _normalize_unusual(number: str) -> str:
         raise InvalidPhoneNumber("invalid_phone_number", "This is not a phone number.") from None
     if parsed.country_code != 98:
         raise InvalidPhoneNumber("foreign_phone_number", "Only Iranian numbers (+98) can be recharged.")
+    national = phonenumbers.national_significant_number(parsed)
+    if _MOBILE.fullmatch(national):
+        return "+98" + national
     if not phonenumbers.is_valid_number(parsed):
         raise InvalidPhoneNumber("invalid_phone_number", "There is no such Iranian number.")
-    if phonenumbers.number_type(parsed) != phonenumbers.PhoneNumberType.MOBILE:
-        raise InvalidPhoneNumber("not_a_mobile_number", "Only mobile numbers can be recharged.")
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    raise InvalidPhoneNumber("not_a_mobile_number", "Only mobile numbers can be recharged.")
 
 
 class PhoneNumberField(serializers.Field[str, Any, str, Any]):
