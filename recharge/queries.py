@@ -50,7 +50,8 @@ _BALANCE = """
             SELECT coalesce(sum(recharge.amount), 0)::bigint FROM recharge_recharge AS recharge
             WHERE recharge.seller_id = account.seller_id AND recharge.status IN ('pending', 'unknown')
         ),
-        statement_timestamp()
+        statement_timestamp(),
+        coalesce((SELECT settings.training FROM recharge_settings AS settings), true)
     FROM credit_account AS account
     WHERE account.seller_id = %s
 """
@@ -82,6 +83,8 @@ class Balance:
     last_entry: int
     in_flight: int
     as_of: datetime
+    training: bool
+    """Whether the organization trains; here since every page of a seller asks for a balance anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,10 @@ class OperatorTerms:
     most_amount: int
     refusal: str | None
     """Why nothing of it is sold at all: an outcome of recharge_sell."""
+
+    @property
+    def has_gateway(self) -> bool:
+        return self.gateway not in (None, BUILT_IN_GATEWAY)
 
     @property
     def is_sold(self) -> bool:
@@ -317,6 +324,13 @@ def gateways() -> QuerySet[GatewaySettings]:
 def gateway_names(*, most: int) -> list[str]:
     """Names of gateways that were set up, the newest ones if there are more than ``most``."""
     return list(gateways().order_by("-pk").values_list("name", flat=True)[:most])
+
+
+def gateways_that_deliver_nothing() -> list[str]:
+    """The names of operators' gateways that call nobody."""
+    kinds = [GatewaySettings.Kind.INSTANT, GatewaySettings.Kind.SIMULATOR]
+    used = gateways().filter(kind__in=kinds, operatorsettings__isnull=False)
+    return list(used.order_by("name").values_list("name", flat=True).distinct())
 
 
 def gateway_by_name(name: str) -> GatewaySettings:

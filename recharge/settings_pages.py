@@ -8,7 +8,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from recharge import queries, settings_services, words
-from recharge.models import BUILT_IN_GATEWAY, LONGEST_WINDOW, GatewaySettings
+from recharge.models import (
+    BUILT_IN_GATEWAY,
+    LONGEST_SEND_WITHIN,
+    LONGEST_WINDOW,
+    SHORTEST_SEND_WITHIN,
+    GatewaySettings,
+)
 from recharge.settings_services import (
     GATEWAY_NAME,
     KEY_ID,
@@ -63,10 +69,19 @@ class WindowForm(Form):
     )
 
 
+class AgeForm(Form):
+    send_within = WholeNumberFormField(
+        label=_("Seconds to send it"),
+        least=SHORTEST_SEND_WITHIN,
+        most=LONGEST_SEND_WITHIN,
+        help_text=_("From 30 to 86,400 (a day). A quarter of an hour is usual: 900."),
+    )
+
+
 @page(ADMIN)
 def settings(request: HttpRequest) -> HttpResponse:
     """All that is settled, each with the way to change it."""
-    return _show_settings(request, WindowForm(initial={"duplicate_window": queries.settings().duplicate_window}))
+    return _show_settings(request)
 
 
 @page(ADMIN, methods=FORM)
@@ -76,16 +91,45 @@ def duplicate_window(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         settings_services.change_settings(**_acting(request), **form.cleaned_data)
         return done(request, _("Saved. It holds from the next sale on."), "settings")
-    return _show_settings(request, form, status=status_of_form(form))
+    return _show_settings(request, form=form, status=status_of_form(form))
 
 
-def _show_settings(request: HttpRequest, form: WindowForm, *, status: int = 200) -> HttpResponse:
+@page(ADMIN, methods=FORM)
+def send_within(request: HttpRequest) -> HttpResponse:
+    """Changes how old a recharge may be to be sent."""
+    form = AgeForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        settings_services.change_settings(**_acting(request), **form.cleaned_data)
+        return done(request, _("Saved."), "settings")
+    return _show_settings(request, age_form=form, status=status_of_form(form))
+
+
+@page(ADMIN, methods=FORM)
+def training(request: HttpRequest) -> HttpResponse:
+    """Ends training or begins it; asked for, it says what that means. What is sent names the state that is wanted, so
+    that sent twice it does the same."""
+    if request.method == "POST" and request.POST.get("training") in ("on", "off"):
+        trains = request.POST["training"] == "on"
+        settings_services.change_settings(**_acting(request), training=trains)
+        message = _("Your organization trains from the next sale on.") if trains else _("Your organization sells now.")
+        return done(request, message, "settings")
+    not_sold = [words.operator_name(one.operator) for one in queries.terms_of_operators() if not one.has_gateway]
+    return show(request, "recharge/training.html", {"settings": queries.settings(), "not_sold": not_sold})
+
+
+def _show_settings(
+    request: HttpRequest, *, form: WindowForm | None = None, age_form: AgeForm | None = None, status: int = 200
+) -> HttpResponse:
+    settled = queries.settings()
     context = {
+        "settings": settled,
+        "delivers_nothing": [] if settled.training else queries.gateways_that_deliver_nothing(),
+        "age_form": age_form or AgeForm(initial={"send_within": settled.send_within}),
         "operators": queries.terms_of_operators(),
         "largest": LARGEST_AMOUNT,
         "page": page_of_rows(queries.gateways(), limit=GATEWAYS_SHOWN, cursor=request.GET.get("cursor") or None),
         "built_in": BUILT_IN_GATEWAY,
-        "form": form,
+        "form": form or WindowForm(initial={"duplicate_window": settled.duplicate_window}),
     }
     return show(request, "recharge/settings.html", context, status=status)
 

@@ -153,9 +153,9 @@ def test_a_gateway_with_something_in_flight_at_an_old_address_is_not_deleted(
     worker.step(UNKNOWN)
     change(acme, url=NEW)
     assert acme.owner.client.patch("/operators/mci", {"gateway": None}).status == 200
-    assert acme.owner.client.delete("/gateways/direct").code == "gateway_in_use"
+    assert acme.owner.client.request("DELETE", "/gateways/direct").code == "gateway_in_use"
     worker.step(SUCCEEDED)
-    assert acme.owner.client.delete("/gateways/direct").status == 204
+    assert acme.owner.client.request("DELETE", "/gateways/direct").status == 204
     with acme.context:
         assert not GatewaySettings.objects.exists()
 

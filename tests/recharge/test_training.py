@@ -9,6 +9,7 @@ from recharge.models import Recharge
 from tests.bad_input import table
 from tests.http import Answer
 from tests.tables import nothing_written
+from tests.visitor import Visitor
 from tests.world import Organization, give_credit
 
 
@@ -86,3 +87,29 @@ def test_a_chosen_gateway_that_delivers_nothing_is_sold(selling: Organization) -
 def test_training_is_true_or_false(acme: Organization, given: Any) -> None:
     assert acme.owner.client.patch("/settings", {"training": given}).status == 400
     assert acme.owner.client.get("/settings").json["training"] is True
+
+
+def test_every_page_says_so_while_it_trains_and_none_does_when_it_sells(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 100_000)
+    sold = sell(acme).json["id"]
+    paths = {acme.owner: ["/", "/settings", "/recharges"], acme.member: ["/sell", "/recharges", f"/recharges/{sold}"]}
+    for person, of_person in paths.items():
+        for path in of_person:
+            assert "Training: recharges of an operator" in Visitor.signed_in(person).get(path).text, path
+    owner = Visitor.signed_in(acme.owner)
+    assert "Irancell" in owner.get("/settings/training").text
+    owner.submit("/settings/training", {})
+    assert acme.owner.client.get("/settings").json["training"] is False
+    for person, of_person in paths.items():
+        for path in of_person:
+            assert "Training: recharges of an operator" not in Visitor.signed_in(person).get(path).text, path
+    # What was sold in training stays known as that.
+    for person in (acme.owner, acme.member):
+        assert "Sold in training" in Visitor.signed_in(person).get(f"/recharges/{sold}").text
+        assert "Sold in training" in Visitor.signed_in(person).get(f"/recharges/{sold}/receipt").text
+
+
+def test_the_confirmation_and_the_preview_say_that_an_operator_is_not_sold(selling: Organization) -> None:
+    member = Visitor.signed_in(selling.member)
+    assert "are not sold" in member.get(f"/sell/confirm?key={'0' * 32}&phone_number=09351234567&amount=5000").text
+    assert "are not sold" in member.submit("/bulk", {"text": "09351234567,5000"}).text
