@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.core.validators import RegexValidator
 from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
@@ -14,11 +15,12 @@ from rest_framework.response import Response
 from credit.api import horizon_of_list, narrow_to_own
 from credit.permissions import IsActiveSeller, own_seller_id
 from recharge import queries, services
-from recharge.intake import read_sale
+from recharge.intake import UNKNOWN_OPERATOR, read_sale
 from recharge.models import Attempt, Recharge
-from recharge.operators import Operator
+from recharge.operators import OPERATOR_CODE, Operator
 from recharge.queries import ANY_LATE
 from recharge.rendering import rendered_recharge
+from recharge.services import refusal_of
 from shared.exports import CSVRenderer, csv_response, pages_of
 from shared.fields import IdParameter, StrictBooleanField, StrictSerializer, StringField, TimeParameter
 from shared.idempotency import KEY_PATTERN, LONGEST_KEY, idempotency_key_of, replayed
@@ -85,13 +87,21 @@ RECHARGE_COLUMNS = (
 )
 
 
+class OperatorField(StringField):
+    """An operator's code, by its shape; whether there is such an operator is looked up where it is needed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        shape = RegexValidator(OPERATOR_CODE, UNKNOWN_OPERATOR, code="invalid_choice")
+        super().__init__(max_length=20, validators=[shape], **kwargs)
+
+
 class NewRechargeSerializer(StrictSerializer):
     """For the OpenAPI document; intake.read_sale is what reads one."""
 
     phone_number = PhoneNumberField()
     amount = TomansField()
-    operator = serializers.ChoiceField(
-        Operator.choices, required=False, help_text="For ported numbers; found from the number otherwise."
+    operator = OperatorField(
+        required=False, help_text="For ported numbers and small operators; found from the number otherwise."
     )
     allow_duplicate = StrictBooleanField(
         default=False, help_text="Sell it although the same was sold to this number a moment ago."
@@ -100,7 +110,7 @@ class NewRechargeSerializer(StrictSerializer):
 
 class ProspectSerializer(serializers.Serializer[Any]):
     phone_number = PhoneNumberField()
-    operator = serializers.ChoiceField(Operator.choices)
+    operator = serializers.CharField()
     amount = serializers.IntegerField(help_text="Tomans.")
     amount_is_sold = serializers.BooleanField(help_text="Whether such an amount of this operator is sold.")
     balance = serializers.IntegerField(help_text="Tomans.")
@@ -168,7 +178,7 @@ class ResolutionSerializer(StrictSerializer):
 
 class RechargeFilters(Query):
     status = serializers.ChoiceField(Recharge.Status.choices, required=False)
-    operator = serializers.ChoiceField(Operator.choices, required=False)
+    operator = OperatorField(required=False)
     phone_number = PhoneNumberField(required=False)
     idempotency_key = serializers.RegexField(
         KEY_PATTERN.replace("$", r"\Z"), required=False, max_length=LONGEST_KEY, trim_whitespace=False
@@ -179,6 +189,11 @@ class RechargeFilters(Query):
     seller_id = IdParameter(required=False, help_text="Admins only.")
     created_from = TimeParameter(required=False, help_text=CREATED_FROM)
     created_to = TimeParameter(required=False, help_text="Before this moment.")
+
+    def validate_operator(self, operator: str) -> str:
+        if operator not in Operator and operator not in queries.added_operators():
+            raise serializers.ValidationError(UNKNOWN_OPERATOR, code="invalid_choice")
+        return operator
 
 
 class RechargeQuery(RechargeFilters, PageQuery):
@@ -251,6 +266,9 @@ class ValidateView(APIView):
         prospect = queries.prospect_of(
             seller_id=seller_id, phone_number=sale.phone_number, operator=sale.operator, amount=sale.amount
         )
+        if prospect.refusal == "unknown_operator":
+            raise refusal_of(prospect.refusal, sale.operator)
+        amount_is_sold = prospect.refusal is None and prospect.amount_is_sold
         suffices = sale.amount <= prospect.balance
         is_refused_as_duplicate = prospect.possible_duplicate and not sale.allow_duplicate
         return Response(
@@ -258,11 +276,11 @@ class ValidateView(APIView):
                 "phone_number": sale.phone_number,
                 "operator": sale.operator,
                 "amount": sale.amount,
-                "amount_is_sold": prospect.amount_is_sold,
+                "amount_is_sold": amount_is_sold,
                 "balance": prospect.balance,
                 "suffices": suffices,
                 "possible_duplicate": prospect.possible_duplicate,
-                "would_be_sold": prospect.amount_is_sold and suffices and not is_refused_as_duplicate,
+                "would_be_sold": amount_is_sold and suffices and not is_refused_as_duplicate,
             }
         )
 

@@ -11,9 +11,8 @@ from rest_framework.response import Response
 
 from credit.errors import InsufficientCredit
 from credit.services import Written
-from recharge.api import RechargeSerializer
+from recharge.api import OperatorField, RechargeSerializer
 from recharge.intake import Item, read_item
-from recharge.operators import Operator
 from recharge.rendering import rendered_recharge
 from recharge.services import NotSold, Sold, sell_recharges
 from shared.errors import InvalidRequest, Problem
@@ -36,7 +35,7 @@ class ItemSerializer(StrictSerializer):
     idempotency_key = serializers.RegexField(KEY_PATTERN, max_length=LONGEST_KEY)
     phone_number = PhoneNumberField()
     amount = TomansField()
-    operator = serializers.ChoiceField(Operator.choices, required=False)
+    operator = OperatorField(required=False)
     allow_duplicate = StrictBooleanField(default=False)
 
 

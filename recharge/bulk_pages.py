@@ -34,7 +34,7 @@ from recharge.bulk_rows import (
 from recharge.intake import Item
 from recharge.models import Recharge
 from recharge.sell_pages import is_key, new_key
-from recharge.services import AmountNotSold, PossibleDuplicate, Sold, sell_recharges
+from recharge.services import AmountNotSold, PossibleDuplicate, Sold, refusal_of, sell_recharges
 from shared.consoles import FORM, is_fragment, own_seller, page, show, status_of_form
 from shared.errors import InvalidRequest, Problem
 from shared.exports import BYTE_ORDER_MARK, neutralize_formula
@@ -98,7 +98,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
     if form.is_bound and form.is_valid():
         try:
             text = form.written()
-            rows = read_rows(text, batch)
+            rows = read_rows(text, batch, queries.added_operators())
         except Unreadable as error:
             form.add_error("file" if form.cleaned_data["file"] else "text", str(error.message))
         else:
@@ -110,12 +110,17 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
     """What the rows come to. What was sold a moment ago by another form is left out unless it is meant (``again``):
     after a lost answer, people begin anew."""
     seller_id = own_seller(request)
-    terms = {one.operator.value: one for one in queries.terms_of_operators()}
+    terms = {one.operator: one for one in queries.terms_of_operators()}
     keys = [row.item.idempotency_key for row in rows if row.item]
     sold = queries.recharges_by_key(seller_id=seller_id, keys=keys)
     for row in rows:
-        # What this batch has sold is sold, whatever is sold by now.
-        if row.item and row.item.idempotency_key not in sold and not terms[row.item.operator].sells(row.item.amount):
+        if row.item is None or row.item.idempotency_key in sold:
+            continue  # what this batch has sold is sold, whatever is sold by now
+        refusal = terms[row.item.operator].refusal
+        if refusal:
+            row.problems.append(message_for(refusal_of(refusal, row.item.operator)))
+            row.item = None
+        elif not terms[row.item.operator].sells(row.item.amount):
             row.problems.append(message_for(AmountNotSold(row.item.operator)))
             row.item = None
     good = [row for row in rows if row.item]

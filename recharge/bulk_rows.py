@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from django.core.exceptions import ValidationError
@@ -15,7 +15,7 @@ from recharge.operators import Operator
 from shared.errors import InvalidRequest
 from shared.forms import TomansFormField
 from shared.messages import field_message_for
-from shared.texts import is_shortened, without_invisible
+from shared.texts import folded, is_shortened, without_invisible
 
 MOST_ROWS = 1000
 LARGEST_TEXT = 1024 * 1024
@@ -26,11 +26,10 @@ _MARKS = "\t;؛"
 """What stands between cells, before the commas, with which amounts are grouped too."""
 _DECLARATION = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 """The first line of files that spreadsheets write and read: which mark stands between the cells."""
-_WRITTEN = re.compile(r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z]{1,20})(:again)?")
+_WRITTEN = re.compile(r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z][a-z0-9_]{0,19})(:again)?")
 _AMOUNT = TomansFormField()
 _NO_KEY_YET = "-"
 
-_LETTERS = str.maketrans({"ي": "ی", "ك": "ک"})
 _OPERATORS: dict[str, str] = {
     **{operator.value: operator.value for operator in Operator},
     **{str(operator.label).casefold(): operator.value for operator in Operator},
@@ -83,22 +82,23 @@ def text_of(file: bytes) -> str:
         raise Unreadable(_("This file is no UTF-8 text. Save it as “CSV UTF-8” and try again.")) from None
 
 
-def read_rows(text: str, batch: str) -> list[Row]:
+def read_rows(text: str, batch: str, added: Mapping[str, str] | None = None) -> list[Row]:
     """The rows of a text, each with its idempotency key. Lines without anything are none, and neither is a first line
-    of names.
+    of names. ``added`` has the operators that the organization has added, their names by their codes.
 
     Raises:
         Unreadable: there are none, or too many.
     """
     if len(text.encode(errors="replace")) > LARGEST_TEXT:
         raise Unreadable(_("This is more than 1 MiB. Send it in parts."))
+    operators = _OPERATORS | {_folded(name): code for code, named in (added or {}).items() for name in (code, named)}
     rows: list[Row] = []
     for index, (line, cells) in enumerate(_lines(text)):
         if index == 0 and _are_names(cells):
             continue
         if len(rows) == MOST_ROWS:
             raise Unreadable(_("These are more than 1,000 rows. Send them in parts."))
-        rows.append(_read_row(line, cells))
+        rows.append(_read_row(line, cells, operators))
     if not rows:
         raise Unreadable(_("There are no rows in this. Write one line for each sale: number, amount."))
     _mark_repeated(rows)
@@ -142,7 +142,11 @@ def _are_names(cells: Sequence[str]) -> bool:
     return all(any(character.isalpha() for character in cell) and not is_shortened(cell) for cell in cells[:2])
 
 
-def _read_row(line: int, cells: Sequence[str]) -> Row:
+def _folded(operator: str) -> str:
+    return folded(operator.replace("\u200c", " ")).casefold()
+
+
+def _read_row(line: int, cells: Sequence[str], operators: Mapping[str, str]) -> Row:
     phone_number, amount, operator = [*cells, "", ""][:3]
     row = Row(line, _shown(phone_number), _shown(amount), _shown(operator))
     if len(cells) > 3:
@@ -155,12 +159,15 @@ def _read_row(line: int, cells: Sequence[str]) -> Row:
         row.problems.extend(error.messages)
         written["amount"] = 1  # so that what else is wrong is told, too
     if operator:
-        found = _OPERATORS.get(operator.casefold().translate(_LETTERS))
+        found = operators.get(_folded(operator))
         if found:
             written["operator"] = found
         else:
             row.problems.append(
-                str(_("There is no such operator. Known: %(names)s.") % {"names": ", ".join(Operator.values)})
+                str(
+                    _("There is no such operator. Known: %(names)s.")
+                    % {"names": ", ".join(dict.fromkeys(operators.values()))}
+                )
             )
             written["operator"] = Operator.MCI.value
     try:

@@ -14,7 +14,6 @@ from uuid import UUID
 
 import structlog
 from django.db import connection
-from django.utils import timezone
 
 from recharge.gateways import Answer, Delivery, Gateway
 from recharge.gateways.factory import gateways_of
@@ -24,9 +23,6 @@ from tenants.models import Organization
 
 LEASE = timedelta(seconds=120)
 """How long a worker has for what it claimed. Several times the longest call: see worker.BATCH."""
-
-GIVE_UP_AFTER = timedelta(minutes=15)
-"""A recharge that could not even be sent for so long is refunded: its buyer has gone another way by now."""
 
 MOST_DOUBTS = 12
 """Attempts after which a recharge that has ended is no longer asked about, though its gateway might change its mind."""
@@ -42,7 +38,8 @@ _log = structlog.get_logger("recharge.delivery")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A claimed recharge and what is to be done with it: ``submit`` or ``inquire``."""
+    """A claimed recharge and what is to be done with it: ``submit``, ``inquire``, or ``expire``: it is too old to be
+    sent, and no gateway has it."""
 
     id: UUID
     seller_id: int
@@ -54,6 +51,8 @@ class Task:
     action: str
     number: int
     created_at: datetime
+    route: int | None
+    """The id of the gateway's row that it goes by, or is asked about at; None: there is none of this name."""
     claimed_at: float = field(default_factory=time.monotonic)
     """The moment, of the monotonic clock."""
 
@@ -65,8 +64,6 @@ class Result:
     answer: Answer
     latency_ms: int
     due_in: float | None
-    gives_up: bool = False
-    """It was not sent, and is too old to be."""
 
 
 class DeliveryWork:
@@ -74,32 +71,35 @@ class DeliveryWork:
 
     def __init__(self, lease: timedelta = LEASE) -> None:
         self._lease = lease
-        self._gateways: dict[int, tuple[float, dict[str, Gateway]]] = {}
-        self._breakers: dict[tuple[int, str], Breaker] = {}
+        self._gateways: dict[int, tuple[float, dict[int, Gateway]]] = {}
+        self._breakers: dict[tuple[int, int], Breaker] = {}
 
     def claim(self, organization: Organization, limit: int) -> list[Task]:
-        columns = "id, seller_id, phone_number, operator, amount, status, gateway, action, number, created_at"
+        columns = "id, seller_id, phone_number, operator, amount, status, gateway, action, number, created_at, route"
         rows = call_set_function(organization.schema_name, "recharge_claim", columns, [limit, self._lease])
-        known_at, _ = self._gateways.get(organization.pk, (float("-inf"), {}))
-        if rows and time.monotonic() > known_at + SETTINGS_SECONDS:
+        tasks = [Task(*row) for row in rows]
+        known_at, known = self._gateways.get(organization.pk, (float("-inf"), {}))
+        is_new = any(task.route is not None and task.route not in known for task in tasks)
+        if tasks and (is_new or time.monotonic() > known_at + SETTINGS_SECONDS):
             self._gateways[organization.pk] = (time.monotonic(), gateways_of(organization))
-        return [Task(*row) for row in rows]
+        return tasks
 
     def carry_out(self, organization: Organization, task: Task) -> Result:
+        if task.action == "expire":
+            # What was tried before is asked about once more: an answer to that may still be on its way.
+            return Result(Answer(Delivery.UNSENT), 0, None if task.route is None else LONGEST_PAUSE)
         started = time.perf_counter()
         answer = self._ask(organization, task)
         latency = time.perf_counter() - started
-        # Its due_in stays: it is asked about once more, whether it got there after all.
-        gives_up = answer.delivery == Delivery.UNSENT and task.created_at < timezone.now() - GIVE_UP_AFTER
-        return Result(answer, round(latency * 1000), _due_in(task, answer), gives_up)
+        return Result(answer, round(latency * 1000), _due_in(task, answer))
 
     def _ask(self, organization: Organization, task: Task) -> Answer:
         nothing_done = Delivery.UNSENT if task.action == "submit" else Delivery.UNKNOWN
-        gateway = self._gateways[organization.pk][1].get(task.gateway)
-        if gateway is None:
+        gateway = None if task.route is None else self._gateways[organization.pk][1].get(task.route)
+        if task.route is None or gateway is None:
             _log.error("gateway_not_configured", organization=organization.slug, gateway=task.gateway)
             return Answer(nothing_done, raw="this gateway is not in the organization's settings")
-        breaker = self._breakers.setdefault((organization.pk, task.gateway), Breaker())
+        breaker = self._breakers.setdefault((organization.pk, task.route), Breaker())
         if time.monotonic() > task.claimed_at + self._lease.total_seconds() / 2:
             # It has waited for a thread for so long that, when it is answered, another worker may have taken it.
             return Answer(nothing_done, raw="not asked in time", ask_again_after=0.0)
@@ -125,8 +125,8 @@ class DeliveryWork:
             row = (
                 task.id,
                 task.number,
-                "given_up" if result.gives_up else str(answer.delivery),
-                _reason(result),
+                "expired" if task.action == "expire" else str(answer.delivery),
+                _reason(task, answer),
                 _text(answer.operator_reference, 100),
                 _text(answer.raw, 1000),
                 result.latency_ms,
@@ -170,10 +170,10 @@ def _backoff(task: Task, longest: float) -> float:
     return min(longest, 1.6 ** min(task.number, 20)) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-def _reason(result: Result) -> str:
-    if result.gives_up:
+def _reason(task: Task, answer: Answer) -> str:
+    if task.action == "expire":
         return "not_sent"
-    return _text(result.answer.reason or "no_reason_given", 200) if result.answer.delivery == Delivery.FAILED else ""
+    return _text(answer.reason or "no_reason_given", 200) if answer.delivery == Delivery.FAILED else ""
 
 
 def _text(value: str, longest: int) -> str:

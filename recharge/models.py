@@ -5,11 +5,13 @@ from django.db import models
 from django.db.models import F, Q
 
 from credit.models import Seller
-from recharge.operators import Operator
 from shared.money import LARGEST_AMOUNT
 
 BUILT_IN_GATEWAY = "instant"
 """The name of the gateway that every organization has without setting it up."""
+
+SEND_WITHIN, SHORTEST_SEND_WITHIN, LONGEST_SEND_WITHIN = 15 * 60, 30, 24 * 60 * 60
+"""Seconds; the usual, the least and the most time in which a recharge is sent or not at all."""
 
 LONGEST_WINDOW = 24 * 60 * 60
 """Seconds; the longest time in which a repetition may be taken for a slip."""
@@ -67,6 +69,11 @@ class Recharge(models.Model):
     """When a worker first took it to submit it; from then on its gateway may have it. Null: it certainly has not."""
     attempts = models.IntegerField(default=0)
     """How many there were; the number of the last."""
+    submitted_through = models.BigIntegerField(null=True)
+    """The id of the row of :class:`GatewaySettings` that may have it, and so is the one to be asked about it. Null: no
+    gateway has it for certain."""
+    training = models.BooleanField(default=False)
+    """Whether it was sold by an organization that trained, of an operator without a gateway: it was never delivered."""
 
     class Meta:
         indexes = [
@@ -142,14 +149,17 @@ class Attempt(models.Model):
 
 
 class GatewaySettings(models.Model):
-    """A gateway as the organization has set it up."""
+    """A gateway as the organization has set it up.
+
+    A row stands for one account at one address for good. Who changes either gets a new row of the same name, and the
+    old one is retired: what was submitted through it is still asked about there."""
 
     class Kind(models.TextChoices):
         INSTANT = "instant"
         SIMULATOR = "simulator"
         HTTP = "http"
 
-    name = models.CharField(max_length=50, unique=True, db_collation="C")
+    name = models.CharField(max_length=50, db_collation="C")
     kind = models.CharField(max_length=9, choices=Kind)
     url = models.CharField(max_length=2000, blank=True)
     """Of an http gateway."""
@@ -159,9 +169,12 @@ class GatewaySettings(models.Model):
     """Encrypted (shared/secrets.py)."""
     connect_timeout_ms = models.IntegerField(default=3000)
     read_timeout_ms = models.IntegerField(default=10000)
+    retired_at = models.DateTimeField(null=True)
+    """When another row took its place; null: nothing did."""
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(fields=["name"], condition=Q(retired_at__isnull=True), name="gateway_once"),
             # The built-in gateway's name: see recharge_terms_of in sql/recharges.sql.
             models.CheckConstraint(condition=~Q(name=BUILT_IN_GATEWAY), name="gateway_name"),
         ]
@@ -171,11 +184,14 @@ class GatewaySettings(models.Model):
 
 
 class OperatorSettings(models.Model):
-    """What an organization has settled for one operator. Without a row: the instant gateway, any amount."""
+    """What an organization has settled for one operator. Without a row a built-in one has no gateway and any amount;
+    any other operator is one because it has a row."""
 
-    operator = models.CharField(max_length=20, primary_key=True, choices=Operator, db_collation="C")
+    operator = models.CharField(max_length=20, primary_key=True, db_collation="C")
+    name = models.CharField(max_length=50, blank=True, default="")
+    """Of one that the organization has added; the built-in ones have theirs from :class:`Operator`."""
     gateway = models.ForeignKey(GatewaySettings, on_delete=models.PROTECT, null=True)
-    """Null: the instant one."""
+    """Null: none is chosen."""
     amounts = ArrayField(models.BigIntegerField(), default=list, blank=True)
     """The amounts that may be sold, in Tomans; empty: any from the least to the most."""
     least_amount = models.BigIntegerField(default=1)
@@ -199,9 +215,19 @@ class Settings(models.Model):
     duplicate_window = models.IntegerField(default=0)
     """Seconds in which the same seller, number and amount is taken for a slip; 0: never."""
 
+    send_within = models.IntegerField(default=SEND_WITHIN)
+    """Seconds after its sale in which a recharge is sent; what is older fails and is refunded instead."""
+    training = models.BooleanField(default=True)
+    """Whether the organization trains: an operator without a gateway is sold, and nothing is delivered. Else it is not
+    sold."""
+
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(id=1), name="settings_one_row"),
+            models.CheckConstraint(
+                condition=Q(send_within__gte=SHORTEST_SEND_WITHIN, send_within__lte=LONGEST_SEND_WITHIN),
+                name="settings_send_within",
+            ),
             models.CheckConstraint(
                 condition=Q(duplicate_window__gte=0, duplicate_window__lte=LONGEST_WINDOW), name="settings_window"
             ),

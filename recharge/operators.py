@@ -1,4 +1,5 @@
-"""Mobile operators of Iran, and which one a number belongs to."""
+"""Mobile operators of Iran, and which one a number belongs to. An organization can add others
+(recharge.models.OperatorSettings); a number is never found to be theirs, so they are named with each sale."""
 
 from functools import lru_cache
 
@@ -6,9 +7,12 @@ import phonenumbers
 from django.db import models
 from phonenumbers import carrier
 
+OPERATOR_CODE = r"^[a-z][a-z0-9_]{0,19}\Z"
+"""How an operator is named in the API, a built-in one or an added one."""
+
 
 class Operator(models.TextChoices):
-    """The operators that can be recharged; the values are what the API takes and returns."""
+    """The operators that every organization has; the values are what the API takes and returns."""
 
     MCI = "mci", "Hamrah-e Aval (MCI)"
     IRANCELL = "irancell", "Irancell (MTN)"
@@ -31,11 +35,15 @@ _BY_CARRIER = {
 # answer for a prefix is the answer for every number that begins with it.
 _PREFIX = len("+989999")
 
+# These blocks are given out in small parts, also to operators that the data don't know, and the data give some of them
+# to a large one as a whole. Who sells there names the operator.
+_SHARED = ("+98998", "+98999")
+
 
 def operator_of(phone_number: str) -> Operator | None:
-    """The operator whose block an E.164 number is from; None where the carrier data don't know. A ported number is with
+    """The operator whose block an E.164 number is from; None where that is not certain. A ported number is with
     another operator by now, which only its owner can say."""
-    return _operator_of_block(phone_number[:_PREFIX])
+    return None if phone_number.startswith(_SHARED) else _operator_of_block(phone_number[:_PREFIX])
 
 
 @lru_cache(maxsize=1000)

@@ -61,7 +61,9 @@ class RechargeFilters(SellerFilters, DaysForm):
     OF_ALL_ALONE = ("seller", "idempotency_key")
 
     status = ChoiceField(label=_("State"), required=False, choices=[*_ANY, *words.STATUSES.items()])
-    operator = ChoiceField(label=_("Operator"), required=False, choices=[*_ANY, *words.OPERATORS.items()])
+    operator = ChoiceField(
+        label=_("Operator"), required=False, choices=lambda: [*_ANY, *words.operators_to_choose_from()]
+    )
     phone_number = PhoneNumberFormField(required=False)
     late = ChoiceField(
         label=_("Came late"),

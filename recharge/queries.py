@@ -1,5 +1,6 @@
 """Reads of recharges and of what they leave of a seller's credit. They run on the organization's schema."""
 
+import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ _RECONCILE = (Path(__file__).parent / "sql" / "reconcile.sql").read_text()
 _PROSPECT = """
     SELECT
         account.balance,
+        terms.refusal,
         recharge_is_amount_sold(terms, %(amount)s),
         recharge_is_duplicate(terms.duplicate_window, account.seller_id, %(phone_number)s, %(amount)s)
     FROM credit_account AS account, recharge_terms_of(%(operator)s) AS terms
@@ -48,7 +50,8 @@ _BALANCE = """
             SELECT coalesce(sum(recharge.amount), 0)::bigint FROM recharge_recharge AS recharge
             WHERE recharge.seller_id = account.seller_id AND recharge.status IN ('pending', 'unknown')
         ),
-        statement_timestamp()
+        statement_timestamp(),
+        coalesce((SELECT settings.training FROM recharge_settings AS settings), true)
     FROM credit_account AS account
     WHERE account.seller_id = %s
 """
@@ -80,6 +83,8 @@ class Balance:
     last_entry: int
     in_flight: int
     as_of: datetime
+    training: bool
+    """Whether the organization trains; here since every page of a seller asks for a balance anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +105,34 @@ class Prospect:
     """What a sale would meet with if it were made now. ``balance`` is in Tomans."""
 
     balance: int
+    refusal: str | None
+    """Why nothing of this operator is sold at all; an outcome of recharge_sell."""
     amount_is_sold: bool
     possible_duplicate: bool
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorTerms:
-    """What an organization has settled for an operator: the name of the gateway that delivers, and the amounts that are
-    sold, in Tomans: those of a list, or (``amounts`` is None) those from the least to the most."""
+    """What an organization has settled for an operator: the name of the gateway that delivers (None: it is not sold),
+    and the amounts that are sold, in Tomans: those of a list, or (``amounts`` is None) those from the least to the
+    most."""
 
-    operator: Operator
+    operator: str
     name: str
-    gateway: str
+    gateway: str | None
     amounts: list[int] | None
     least_amount: int
     most_amount: int
+    refusal: str | None
+    """Why nothing of it is sold at all: an outcome of recharge_sell."""
+
+    @property
+    def has_gateway(self) -> bool:
+        return self.gateway not in (None, BUILT_IN_GATEWAY)
+
+    @property
+    def is_sold(self) -> bool:
+        return self.refusal is None
 
     def sells(self, amount: int) -> bool:
         """As recharge_is_amount_sold (sql/recharges.sql) has it, for what is shown before a sale."""
@@ -302,17 +320,24 @@ def settings() -> Settings:
 
 def gateways() -> QuerySet[GatewaySettings]:
     """All gateways that were set up; the built-in one is not among them."""
-    return GatewaySettings.objects.all()
+    return GatewaySettings.objects.filter(retired_at__isnull=True)
 
 
 def gateway_names(*, most: int) -> list[str]:
     """Names of gateways that were set up, the newest ones if there are more than ``most``."""
-    return list(GatewaySettings.objects.order_by("-pk").values_list("name", flat=True)[:most])
+    return list(gateways().order_by("-pk").values_list("name", flat=True)[:most])
+
+
+def gateways_that_deliver_nothing() -> list[str]:
+    """The names of operators' gateways that call nobody."""
+    kinds = [GatewaySettings.Kind.INSTANT, GatewaySettings.Kind.SIMULATOR]
+    used = gateways().filter(kind__in=kinds, operatorsettings__isnull=False)
+    return list(used.order_by("name").values_list("name", flat=True).distinct())
 
 
 def gateway_by_name(name: str) -> GatewaySettings:
     """Raises :class:`NotFound` where there is none."""
-    gateway = GatewaySettings.objects.filter(name=name).first()
+    gateway = gateways().filter(name=name).first()
     if gateway is None:
         raise NotFound("There is no such gateway.")
     return gateway
@@ -320,26 +345,74 @@ def gateway_by_name(name: str) -> GatewaySettings:
 
 def terms_of_operators() -> list[OperatorTerms]:
     """What is settled for each operator there is, or the defaults."""
-    rows = {row.operator: row for row in OperatorSettings.objects.select_related("gateway")}
-    return [_terms(operator, rows.get(operator)) for operator in Operator]
+    rows = {row.operator: row for row in _operators().order_by("name", "operator")}
+    added = [row for operator, row in rows.items() if operator not in Operator]
+    built_in = [rows.get(operator.value) or OperatorSettings(operator=operator.value) for operator in Operator]
+    return _terms([*built_in, *added])
 
 
-def terms_of_operator(operator: Operator) -> OperatorTerms:
-    """What is settled for one operator, or the defaults."""
-    row = OperatorSettings.objects.select_related("gateway").filter(operator=operator).first()
-    return _terms(operator, row)
+def terms_of_operator(operator: str) -> OperatorTerms:
+    """What is settled for one operator, or the defaults.
+
+    Raises:
+        NotFound: it is neither a built-in operator nor one that the organization has added.
+    """
+    row = _operators().filter(operator=operator).first()
+    if row is None and operator not in Operator:
+        raise NotFound("There is no such operator.")
+    (terms,) = _terms([row or OperatorSettings(operator=operator)])
+    return terms
 
 
-def _terms(operator: Operator, row: OperatorSettings | None) -> OperatorTerms:
-    row = row or OperatorSettings(operator=operator)
-    return OperatorTerms(
-        operator=operator,
-        name=str(operator.label),
-        gateway=row.gateway.name if row.gateway else BUILT_IN_GATEWAY,
-        amounts=row.amounts or None,
-        least_amount=min(row.amounts, default=row.least_amount),
-        most_amount=max(row.amounts, default=row.most_amount),
-    )
+def added_operators() -> dict[str, str]:
+    """The names of the operators that the organization has added, by their codes."""
+    rows = OperatorSettings.objects.exclude(operator__in=Operator.values).order_by("name", "operator")
+    return dict(rows.values_list("operator", "name"))
+
+
+_names: dict[tuple[str, str], tuple[float, str]] = {}
+"""By schema and code: when the name of an added operator was looked up, and what it was."""
+_NAME_SECONDS = 5.0
+
+
+def name_of_added_operator(operator: str) -> str:
+    """The name of an operator that the organization has added, of the last seconds (a list shows it in every row); the
+    code itself, where there is none."""
+    key = (connection.schema_name, operator)
+    known = _names.get(key)
+    if known is None or time.monotonic() > known[0] + _NAME_SECONDS:
+        if len(_names) > 10_000:
+            _names.clear()
+        _names[key] = known = (time.monotonic(), added_operators().get(operator) or operator)
+    return known[1]
+
+
+def forget_operator_names() -> None:
+    """So that this process shows a changed name at once."""
+    _names.clear()
+
+
+def _operators() -> QuerySet[OperatorSettings]:
+    return OperatorSettings.objects.select_related("gateway")
+
+
+def _terms(rows: list[OperatorSettings]) -> list[OperatorTerms]:
+    with connection.cursor() as cursor:
+        named = "SELECT operator, (recharge_terms_of(operator)).refusal FROM unnest(%s) AS named (operator)"
+        cursor.execute(named, [[row.operator for row in rows]])
+        refusals = dict(cursor.fetchall())
+    return [
+        OperatorTerms(
+            operator=row.operator,
+            name=str(Operator(row.operator).label) if row.operator in Operator else row.name,
+            gateway=row.gateway.name if row.gateway else None if refusals[row.operator] else BUILT_IN_GATEWAY,
+            amounts=row.amounts or None,
+            least_amount=min(row.amounts, default=row.least_amount),
+            most_amount=max(row.amounts, default=row.most_amount),
+            refusal=refusals[row.operator],
+        )
+        for row in rows
+    ]
 
 
 def find_faults() -> list[Fault]:

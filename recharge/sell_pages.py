@@ -21,9 +21,9 @@ from django.utils.translation import gettext_lazy as _
 from recharge import queries, words
 from recharge.intake import Sale, read_sale
 from recharge.models import Recharge
-from recharge.operators import Operator, operator_of
+from recharge.operators import operator_of
 from recharge.queries import LATELY_SECONDS, OperatorTerms
-from recharge.services import AmountNotSold, PossibleDuplicate, sell_recharge
+from recharge.services import AmountNotSold, PossibleDuplicate, refusal_of, sell_recharge
 from shared.consoles import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
 from shared.errors import InvalidRequest, Problem
 from shared.forms import ChoiceField, Form, PhoneNumberFormField, TextInput, TomansFormField
@@ -60,7 +60,7 @@ class SaleForm(Form):
     operator = ChoiceField(
         label=_("Operator"),
         required=False,
-        choices=[("", _("The number's own")), *words.OPERATORS.items()],
+        choices=lambda: [("", _("The number's own")), *words.operators_to_choose_from()],
         help_text=_("Choose one only if the number was taken to another operator."),
     )
     amount = TomansFormField()
@@ -120,7 +120,7 @@ class Hint:
     """What can be said of a number while it is typed."""
 
     phone_number: str
-    operator: Operator | None
+    operator: str | None
     is_chosen: bool
     """Whether the operator is not the number's own, but was chosen."""
     problem: str
@@ -136,7 +136,7 @@ def number(request: HttpRequest) -> HttpResponse:
 
 
 def _hint(written: str, chosen: str) -> Hint:
-    operator = Operator(chosen) if chosen in Operator else None
+    operator: str | None = chosen if any(chosen == code for code, _ in words.operators_to_choose_from()) else None
     is_chosen, phone_number, problem = operator is not None, "", ""
     if written.strip():
         try:
@@ -198,6 +198,9 @@ def confirm(request: HttpRequest) -> HttpResponse:
     prospect = queries.prospect_of(
         seller_id=own_seller(request), phone_number=sale.phone_number, operator=sale.operator, amount=sale.amount
     )
+    if prospect.refusal:
+        add_problem(form, refusal_of(prospect.refusal, sale.operator))
+        return _show_form(request, form, key, written)
     if not prospect.amount_is_sold:
         form.add_error("amount", message_for(AmountNotSold(sale.operator)))
         return _show_form(request, form, key, written)
@@ -307,6 +310,10 @@ def api_access(request: HttpRequest) -> HttpResponse:
 
 MESSAGES.update(
     {
+        "operator_not_sold": _(
+            "Recharges of this operator are not sold: nothing is set up that would deliver them. Ask an admin of your "
+            "organization."
+        ),
         "amount_not_sold": _("This amount is not sold for this operator. Choose one that is offered."),
         "idempotency_key_reused": _("This was sent before with other content. Begin anew."),
         "insufficient_credit": _(

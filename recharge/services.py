@@ -15,11 +15,11 @@ from credit.errors import BalanceLimitExceeded, InsufficientCredit
 from credit.queries import seller_is_active
 from credit.services import Written
 from recharge.combining import Combiner
-from recharge.intake import Item
+from recharge.intake import UNKNOWN_OPERATOR, Item
 from recharge.models import Recharge
 from recharge.queries import balance_of, recharge_by_id, recharges_by_key
 from shared.database import array_literal, call_for_each, call_function, call_set_function, lock_seller
-from shared.errors import NotFound, Problem, SellerInactive
+from shared.errors import InvalidRequest, NotFound, Problem, SellerInactive
 from shared.idempotency import IdempotencyKeyReused
 from shared.wakeups import wake_workers
 from tenants.models import Organization
@@ -43,6 +43,8 @@ _FIELDS = (
     "due_at",
     "submitted_at",
     "attempts",
+    "submitted_through",
+    "training",
 )
 # Of what was sold, only what its seller does not know already: every column costs a sale its part in planning and
 # reading the answer.
@@ -97,6 +99,15 @@ class AmountNotSold(Problem):
         super().__init__(f"This amount is not sold for {operator}; GET /operators has those that are.")
 
 
+class OperatorNotSold(Problem):
+    """409: no gateway delivers this operator's recharges, and the organization does not train; nothing was written."""
+
+    status, code, title = 409, "operator_not_sold", "Operator not sold"
+
+    def __init__(self, operator: str) -> None:
+        super().__init__(f"No recharges of {operator} are sold here: no gateway is set up that would deliver them.")
+
+
 class PossibleDuplicate(Problem):
     """409: the seller sold the same amount to the same number a moment ago; nothing was written."""
 
@@ -139,6 +150,8 @@ def sell_recharge(
         SellerInactive: the seller was switched off.
         OrganizationSuspended: it is; what was sold before is answered all the same, as for a seller switched off.
         IdempotencyKeyReused: the key was used for another number, operator or amount.
+        InvalidRequest: there is no such operator, neither a built-in one nor one of the organization's.
+        OperatorNotSold: no gateway delivers this operator's recharges, and the organization does not train.
         AmountNotSold: the organization does not sell this amount of this operator.
         PossibleDuplicate: the same was sold a moment ago, and ``allow_duplicate`` does not say that it is meant.
         SellerBusy: too much else was going on for this seller; nothing was written.
@@ -163,12 +176,22 @@ def sell_recharge(
     raise _refusal(outcome, balance, item)
 
 
+def refusal_of(outcome: str, operator: str) -> Problem:
+    """Why nothing of an operator is sold at all (``recharge_terms.refusal``), in a sale and in what is said before."""
+    if outcome == "unknown_operator":
+        return InvalidRequest.of_field("operator", "invalid_choice", UNKNOWN_OPERATOR)
+    assert outcome == "operator_not_sold", outcome
+    return OperatorNotSold(operator)
+
+
 def _refusal(outcome: str, balance: int, item: Item) -> Problem:
     match outcome:
         case "insufficient_credit":
             return InsufficientCredit(balance=balance, required=item.amount)
         case "key_reused":
             return IdempotencyKeyReused()
+        case "unknown_operator" | "operator_not_sold":
+            return refusal_of(outcome, item.operator)
         case "amount_not_sold":
             return AmountNotSold(item.operator)
         case "possible_duplicate":

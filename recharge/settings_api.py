@@ -10,9 +10,15 @@ from rest_framework.response import Response
 
 from credit.permissions import IsActiveSeller, own_seller_id
 from recharge import queries, settings_services
-from recharge.api import acting_username
-from recharge.models import BUILT_IN_GATEWAY, LONGEST_WINDOW, GatewaySettings, Settings
-from recharge.operators import Operator
+from recharge.api import OperatorField, acting_username
+from recharge.models import (
+    BUILT_IN_GATEWAY,
+    LONGEST_SEND_WITHIN,
+    LONGEST_WINDOW,
+    SHORTEST_SEND_WITHIN,
+    GatewaySettings,
+    Settings,
+)
 from recharge.settings_services import (
     GATEWAY_NAME,
     KEY_ID,
@@ -20,8 +26,7 @@ from recharge.settings_services import (
     MOST_AMOUNTS,
     SHORTEST_TIMEOUT_MS,
 )
-from shared.errors import NotFound
-from shared.fields import PasswordField, StrictSerializer, StringField, WholeNumberField
+from shared.fields import PasswordField, StrictBooleanField, StrictSerializer, StringField, WholeNumberField
 from shared.money import TomansField
 from shared.pagination import PageQuery, Query, page_of, page_serializer
 from shared.parsers import body_of
@@ -34,10 +39,18 @@ class SettingsSerializer(serializers.Serializer[Settings]):
     duplicate_window = serializers.IntegerField(
         help_text="Seconds in which the same seller, number and amount is taken for a slip; 0: never."
     )
+    send_within = serializers.IntegerField(
+        help_text="Seconds after its sale in which a recharge is sent; what is older fails and is refunded instead."
+    )
+    training = serializers.BooleanField(
+        help_text="Whether an operator without a gateway is sold though nothing is delivered; else it is not sold."
+    )
 
 
 class SettingsChangeSerializer(StrictSerializer):
     duplicate_window = WholeNumberField(least=0, most=LONGEST_WINDOW, required=False)
+    send_within = WholeNumberField(least=SHORTEST_SEND_WITHIN, most=LONGEST_SEND_WITHIN, required=False)
+    training = StrictBooleanField(required=False)
 
 
 class SettingsView(APIView):
@@ -135,7 +148,11 @@ class GatewayView(APIView):
 
     @extend_schema(request=GatewayChangeSerializer, responses=GatewaySerializer)
     def patch(self, request: Request, name: str) -> Response:
-        """Change a gateway, within seconds also for what is under way through it. Its name and kind stay."""
+        """Change a gateway. Its name and kind stay.
+
+        A new secret or time limit holds within seconds also for what is under way through it. With another address or
+        key id it is another gateway: what was submitted before is asked about where it was submitted.
+        """
         body = GatewayChangeSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         gateway = settings_services.change_gateway(**_acting(request), name=name, **body.validated_data)
@@ -152,6 +169,7 @@ class GatewayView(APIView):
 
 
 class OperatorChangeSerializer(StrictSerializer):
+    name = StringField(max_length=50, required=False, help_text="Of one that was added; the built-in ones keep theirs.")
     gateway = StringField(
         max_length=50,
         required=False,
@@ -170,15 +188,25 @@ class OperatorChangeSerializer(StrictSerializer):
     most_amount = TomansField(required=False, help_text="Ends it.")
 
 
+class NewOperatorSerializer(StrictSerializer):
+    operator = OperatorField(help_text="Its code, for good: what sales name it by.")
+    name = StringField(max_length=50)
+
+
 class OperatorSerializer(serializers.Serializer[queries.OperatorTerms]):
-    operator = serializers.ChoiceField(Operator.choices)
+    operator = serializers.CharField()
     name = serializers.CharField()
     amounts = serializers.ListField(
         child=serializers.IntegerField(), allow_null=True, help_text="All that are sold, ascending; null: a range."
     )
     least_amount = serializers.IntegerField(help_text="Tomans; of the list, if there is one.")
     most_amount = serializers.IntegerField(help_text="Tomans; of the list, if there is one.")
-    gateway = serializers.CharField(help_text="The name of the gateway that delivers; for admins only.")
+    is_sold = serializers.BooleanField(
+        help_text="Whether it is sold at all: a gateway delivers it, or the organization trains."
+    )
+    gateway = serializers.CharField(
+        allow_null=True, help_text="The name of the gateway that delivers; null: none does. For admins only."
+    )
 
 
 class OperatorsSerializer(serializers.Serializer[Any]):
@@ -186,13 +214,23 @@ class OperatorsSerializer(serializers.Serializer[Any]):
 
 
 class OperatorsView(APIView):
-    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+    def get_permissions(self) -> list[Any]:
+        allowed = IsOrganizationAdmin if self.request.method == "POST" else IsOrganizationAdmin | IsActiveSeller
+        return [allowed()]
 
     @extend_schema(responses=OperatorsSerializer)
     def get(self, request: Request) -> Response:
         """All operators, and which amounts of them are sold."""
         Query.read(request)
         return Response({"results": [_rendered(request, terms) for terms in queries.terms_of_operators()]})
+
+    @extend_schema(request=NewOperatorSerializer, responses={201: OperatorSerializer})
+    def post(self, request: Request) -> Response:
+        """Add an operator of the organization's own. No number is found to be its: sales name it."""
+        body = NewOperatorSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        terms = settings_services.add_operator(**_acting(request), **body.validated_data)
+        return Response(_rendered(request, terms), status=status.HTTP_201_CREATED)
 
 
 class OperatorView(APIView):
@@ -203,12 +241,12 @@ class OperatorView(APIView):
     @extend_schema(responses=OperatorSerializer)
     def get(self, request: Request, operator: str) -> Response:
         """One operator, and which amounts of it are sold."""
-        return Response(_rendered(request, queries.terms_of_operator(_operator(operator))))
+        return Response(_rendered(request, queries.terms_of_operator(operator)))
 
     @extend_schema(request=OperatorChangeSerializer, responses=OperatorSerializer)
     def patch(self, request: Request, operator: str) -> Response:
         """Change its gateway and the amounts that are sold (a list or a range), from the next sale on."""
-        known = _operator(operator)
+        queries.terms_of_operator(operator)  # one that there is not is 404, whatever the body
         body = OperatorChangeSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         changes = dict(body.validated_data)
@@ -216,15 +254,8 @@ class OperatorView(APIView):
             changes["gateway"] = BUILT_IN_GATEWAY
         if changes.get("amounts", ()) is None:
             changes["amounts"] = []
-        terms = settings_services.change_operator(**_acting(request), operator=known, **changes)
+        terms = settings_services.change_operator(**_acting(request), operator=operator, **changes)
         return Response(_rendered(request, terms))
-
-
-def _operator(name: str) -> Operator:
-    try:
-        return Operator(name)
-    except ValueError:
-        raise NotFound("There is no such operator.") from None
 
 
 def _rendered(request: Request, terms: queries.OperatorTerms) -> dict[str, Any]:

@@ -8,8 +8,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from recharge import queries, settings_services, words
-from recharge.models import BUILT_IN_GATEWAY, LONGEST_WINDOW, GatewaySettings
-from recharge.operators import Operator
+from recharge.models import (
+    BUILT_IN_GATEWAY,
+    LONGEST_SEND_WITHIN,
+    LONGEST_WINDOW,
+    SHORTEST_SEND_WITHIN,
+    GatewaySettings,
+)
 from recharge.settings_services import (
     GATEWAY_NAME,
     KEY_ID,
@@ -65,10 +70,19 @@ class WindowForm(Form):
     )
 
 
+class AgeForm(Form):
+    send_within = WholeNumberFormField(
+        label=_("Seconds to send it"),
+        least=SHORTEST_SEND_WITHIN,
+        most=LONGEST_SEND_WITHIN,
+        help_text=_("From 30 to 86,400 (a day). A quarter of an hour is usual: 900."),
+    )
+
+
 @page(ADMIN)
 def settings(request: HttpRequest) -> HttpResponse:
     """All that is settled, each with the way to change it."""
-    return _show_settings(request, WindowForm(initial={"duplicate_window": queries.settings().duplicate_window}))
+    return _show_settings(request)
 
 
 @page(ADMIN, methods=FORM)
@@ -78,16 +92,45 @@ def duplicate_window(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         settings_services.change_settings(**_acting(request), **form.cleaned_data)
         return done(request, _("Saved. It holds from the next sale on."), "settings")
-    return _show_settings(request, form, status=status_of_form(form))
+    return _show_settings(request, form=form, status=status_of_form(form))
 
 
-def _show_settings(request: HttpRequest, form: WindowForm, *, status: int = 200) -> HttpResponse:
+@page(ADMIN, methods=FORM)
+def send_within(request: HttpRequest) -> HttpResponse:
+    """Changes how old a recharge may be to be sent."""
+    form = AgeForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        settings_services.change_settings(**_acting(request), **form.cleaned_data)
+        return done(request, _("Saved."), "settings")
+    return _show_settings(request, age_form=form, status=status_of_form(form))
+
+
+@page(ADMIN, methods=FORM)
+def training(request: HttpRequest) -> HttpResponse:
+    """Ends training or begins it; asked for, it says what that means. What is sent names the state that is wanted, so
+    that sent twice it does the same."""
+    if request.method == "POST" and request.POST.get("training") in ("on", "off"):
+        trains = request.POST["training"] == "on"
+        settings_services.change_settings(**_acting(request), training=trains)
+        message = _("Your organization trains from the next sale on.") if trains else _("Your organization sells now.")
+        return done(request, message, "settings")
+    not_sold = [words.operator_name(one.operator) for one in queries.terms_of_operators() if not one.has_gateway]
+    return show(request, "recharge/training.html", {"settings": queries.settings(), "not_sold": not_sold})
+
+
+def _show_settings(
+    request: HttpRequest, *, form: WindowForm | None = None, age_form: AgeForm | None = None, status: int = 200
+) -> HttpResponse:
+    settled = queries.settings()
     context = {
+        "settings": settled,
+        "delivers_nothing": [] if settled.training else queries.gateways_that_deliver_nothing(),
+        "age_form": age_form or AgeForm(initial={"send_within": settled.send_within}),
         "operators": queries.terms_of_operators(),
         "largest": LARGEST_AMOUNT,
         "page": page_of_rows(queries.gateways(), limit=GATEWAYS_SHOWN, cursor=request.GET.get("cursor") or None),
         "built_in": BUILT_IN_GATEWAY,
-        "form": form,
+        "form": form or WindowForm(initial={"duplicate_window": settled.duplicate_window}),
     }
     return show(request, "recharge/settings.html", context, status=status)
 
@@ -262,17 +305,17 @@ class OperatorForm(Form):
 @page(ADMIN, methods=FORM)
 def operator(request: HttpRequest, operator: str) -> HttpResponse:
     """What is settled for one operator."""
-    try:
-        known = Operator(operator)
-    except ValueError:
-        raise NotFound("There is no such operator.") from None
-    terms = queries.terms_of_operator(known)
-    names = {BUILT_IN_GATEWAY, terms.gateway, *queries.gateway_names(most=GATEWAYS_TO_CHOOSE_FROM)}
+    terms = queries.terms_of_operator(operator)
+    names = {terms.gateway or BUILT_IN_GATEWAY, *queries.gateway_names(most=GATEWAYS_TO_CHOOSE_FROM)}
+    names -= {BUILT_IN_GATEWAY}
     form = OperatorForm(request.POST or None, initial=_initial(terms))
-    form.fields["gateway"].choices = [(name, name) for name in sorted(names)]  # type: ignore[attr-defined]
+    form.fields["gateway"].choices = [
+        (BUILT_IN_GATEWAY, BUILT_IN_GATEWAY if queries.settings().training else _("None: it is not sold")),
+        *((name, name) for name in sorted(names)),
+    ]  # type: ignore[attr-defined]
     if request.method == "POST" and form.is_valid():
         try:
-            settings_services.change_operator(**_acting(request), operator=known, **form.changes())
+            settings_services.change_operator(**_acting(request), operator=operator, **form.changes())
         except Problem as problem:
             add_problem(form, problem)
         else:
@@ -283,9 +326,9 @@ def operator(request: HttpRequest, operator: str) -> HttpResponse:
 def _initial(terms: queries.OperatorTerms) -> dict[str, Any]:
     if terms.amounts:
         written = "\n".join(format_number(amount) for amount in terms.amounts)
-        return {"gateway": terms.gateway, "sold": OperatorForm.LIST, "amounts": written}
+        return {"gateway": terms.gateway or BUILT_IN_GATEWAY, "sold": OperatorForm.LIST, "amounts": written}
     return {
-        "gateway": terms.gateway,
+        "gateway": terms.gateway or BUILT_IN_GATEWAY,
         "sold": OperatorForm.ANY,
         "least_amount": format_number(terms.least_amount) if terms.least_amount > 1 else "",
         "most_amount": format_number(terms.most_amount) if terms.most_amount < LARGEST_AMOUNT else "",
@@ -294,6 +337,7 @@ def _initial(terms: queries.OperatorTerms) -> dict[str, Any]:
 
 MESSAGES.update(
     {
+        "operator_exists": _("There is an operator of this code already. Choose another code."),
         "gateway_exists": _("There is a gateway of this name already. Choose another name."),
         "gateway_in_use": _(
             "This gateway is still needed: an operator has it, or recharges are under way through it. Give its "
@@ -305,6 +349,7 @@ FIELD_MESSAGES.update(
     {
         "amounts_and_range": _("Choose certain amounts or a range, not both."),
         "invalid_url": _("Write an https:// address without a user, a password, a query or a fragment."),
+        "built_in": _("This operator has its name for good. Leave it as it is."),
         "least_above_most": _("The least amount is above the most. Make it smaller, or the most larger."),
         "not_of_this_kind": _("A gateway of this kind has none. Leave it empty."),
         "repeated": _("An amount is there twice. Remove one of them."),

@@ -11,13 +11,14 @@ from typing import Any
 
 import structlog
 from django.db import IntegrityError, OperationalError, connection, transaction
+from django.utils import timezone
 from psycopg2 import errorcodes
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 from recharge.models import BUILT_IN_GATEWAY, GatewaySettings, OperatorSettings, Recharge, Settings
 from recharge.operators import Operator
-from recharge.queries import OperatorTerms, terms_of_operator
+from recharge.queries import OperatorTerms, forget_operator_names, terms_of_operator
 from shared.errors import InvalidRequest, NotFound, Problem, Unavailable
 from shared.money import LARGEST_AMOUNT
 from shared.secrets import encrypt
@@ -46,9 +47,23 @@ class GatewayInUse(Problem):
     status, code, title = 409, "gateway_in_use", "Gateway in use"
 
 
-def change_settings(*, organization: Organization, by: str, duplicate_window: int | None = None) -> Settings:
+class OperatorExists(Problem):
+    """409: there is an operator of this code."""
+
+    status, code, title = 409, "operator_exists", "Operator exists"
+
+
+def change_settings(
+    *,
+    organization: Organization,
+    by: str,
+    duplicate_window: int | None = None,
+    send_within: int | None = None,
+    training: bool | None = None,
+) -> Settings:
     """Changes what is settled for the whole organization. What is None stays; ``by`` is the admin's username."""
-    changes = {} if duplicate_window is None else {"duplicate_window": duplicate_window}
+    given = {"duplicate_window": duplicate_window, "send_within": send_within, "training": training}
+    changes = {name: value for name, value in given.items() if value is not None}
     settings, _ = Settings.objects.update_or_create(pk=1, defaults=changes)
     _log.info("settings_changed", organization=organization.slug, by=by, **changes)
     return settings
@@ -82,8 +97,10 @@ def create_gateway(
 def change_gateway(
     *, organization: Organization, by: str, name: str, secret: str | None = None, **options: Any
 ) -> GatewaySettings:
-    """Changes a gateway, also for what is under way through it. Its name and kind stay for good, since recharges refer
-    to it by its name and are asked about where they were sent.
+    """Changes a gateway. Its name and kind stay for good, since recharges refer to it by its name.
+
+    A new secret or time limit holds for what is under way through it, too. With another address or key id it is another
+    gateway: what was submitted is asked about where it was submitted, with the secret of then.
 
     Raises:
         NotFound: there is no such gateway.
@@ -91,15 +108,29 @@ def change_gateway(
     """
     with transaction.atomic():
         row = _locked_gateway(name)
+        was = (row.url, row.key_id)
         for field, value in options.items():
             setattr(row, field, value)
         if secret is not None:
             row.secret = encrypt(secret)
         _check_gateway(row)
-        row.save()
+        if (row.url, row.key_id) == was:
+            row.save()
+        else:
+            _replace(row)
     changed = sorted([*options, *(["secret"] if secret is not None else [])])
     _log.info("gateway_changed", organization=organization.slug, by=by, gateway=name, changed=changed)
     return row
+
+
+def _replace(row: GatewaySettings) -> None:
+    """Keeps a locked gateway that was changed as a new row, and retires the one that is stored. A claim that has seen
+    the old one submits through it, and asks there."""
+    retired = row.pk
+    GatewaySettings.objects.filter(pk=retired).update(retired_at=timezone.now())
+    row.pk = None
+    row.save(force_insert=True)
+    OperatorSettings.objects.filter(gateway_id=retired).update(gateway=row)
 
 
 def delete_gateway(*, organization: Organization, by: str, name: str) -> None:
@@ -121,7 +152,7 @@ def delete_gateway(*, organization: Organization, by: str, name: str) -> None:
         in_flight = of_it.filter(status__in=[Recharge.Status.PENDING, Recharge.Status.UNKNOWN])
         if in_flight.exists() or of_it.filter(due_at__isnull=False).exists():
             raise GatewayInUse("Recharges are under way through it.")
-        row.delete()
+        GatewaySettings.objects.filter(name=name).delete()
     _log.info("gateway_deleted", organization=organization.slug, by=by, gateway=name)
 
 
@@ -146,10 +177,12 @@ def _no_sales() -> Iterator[None]:
 
 
 def _locked_gateway(name: str) -> GatewaySettings:
-    row = GatewaySettings.objects.select_for_update().filter(name=name).first()
-    if row is None:
-        raise NotFound("There is no such gateway.")
-    return row
+    # Twice: one that was replaced while this waited for it is gone, and the one in its place was not yet to be seen.
+    for _ in range(2):
+        row = GatewaySettings.objects.select_for_update().filter(name=name, retired_at__isnull=True).first()
+        if row is not None:
+            return row
+    raise NotFound("There is no such gateway.")
 
 
 def _check_gateway(row: GatewaySettings) -> None:
@@ -178,11 +211,30 @@ def _check_url(url: str) -> None:
 # --- Operators --------------------------------------------------------------------------------------------------------
 
 
+def add_operator(*, organization: Organization, by: str, operator: str, name: str) -> OperatorTerms:
+    """Adds an operator of the organization's own to those that can be sold. ``operator`` is its code (OPERATOR_CODE).
+
+    Raises:
+        OperatorExists: there is one of this code, a built-in one or one that was added.
+    """
+    try:
+        with transaction.atomic():
+            if operator in Operator:
+                raise IntegrityError
+            OperatorSettings(operator=operator, name=name).save(force_insert=True)
+    except IntegrityError:
+        raise OperatorExists(f"There is an operator {operator!r} already.") from None
+    forget_operator_names()
+    _log.info("operator_added", organization=organization.slug, by=by, operator=operator, name=name)
+    return terms_of_operator(operator)
+
+
 def change_operator(
     *,
     organization: Organization,
     by: str,
-    operator: Operator,
+    operator: str,
+    name: str | None = None,
     gateway: str | None = None,
     amounts: Sequence[int] | None = None,
     least_amount: int | None = None,
@@ -192,7 +244,8 @@ def change_operator(
     list, or those of a range. Each takes the place of the other; what is None stays. Empty ``amounts`` drop the list.
 
     Raises:
-        InvalidRequest: there is no such gateway, or the amounts contradict each other.
+        NotFound: it is neither a built-in operator nor one that the organization has added.
+        InvalidRequest: there is no such gateway, the amounts contradict each other, or a built-in one is given a name.
     """
     is_range = least_amount is not None or most_amount is not None
     if amounts and is_range:
@@ -202,8 +255,15 @@ def change_operator(
     with transaction.atomic():
         # Before the operator's row, as whoever deletes the gateway: it stays until this is committed.
         delivering = _gateway_to_deliver(gateway)
-        OperatorSettings.objects.get_or_create(operator=operator)
+        if operator in Operator:
+            if name is not None:
+                raise InvalidRequest.of_field("name", "built_in", "A built-in operator keeps its name.")
+            OperatorSettings.objects.get_or_create(operator=operator)
+        elif not OperatorSettings.objects.filter(operator=operator).exists():
+            raise NotFound("There is no such operator.")
         row = OperatorSettings.objects.select_for_update(of=("self",)).get(operator=operator)
+        if name is not None:
+            row.name = name
         if gateway is not None:
             row.gateway = delivering
         if amounts is not None or is_range:
@@ -220,6 +280,7 @@ def change_operator(
             raise InvalidRequest.of_field(field, "least_above_most", detail)
         row.save()
         terms = terms_of_operator(operator)
+    forget_operator_names()
     _log.info(
         "operator_changed",
         organization=organization.slug,

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from recharge.models import Attempt, GatewaySettings, Recharge
 from recharge.operators import Operator
+from recharge.queries import added_operators, name_of_added_operator
 from recharge.services import Settlement
 
 Status, Late = Recharge.Status, Recharge.Late
@@ -192,8 +193,17 @@ def _in_words(texts: Mapping[str, Promise]) -> Callable[[str], str]:
     return words
 
 
+def operator_name(code: str) -> str:
+    """A built-in operator's name in the reader's language, or the name that the organization has given its own."""
+    return str(OPERATORS[code]) if code in OPERATORS else name_of_added_operator(code)
+
+
+def operators_to_choose_from() -> list[tuple[str, str | Promise]]:
+    """Codes and names of the built-in operators and of those that the organization has added; one query."""
+    return [*OPERATORS.items(), *added_operators().items()]
+
+
 # What a code is called in the reader's language; a code without words, and what somebody wrote, stays as it is.
-operator_name = _in_words(OPERATORS)
 status_words = _in_words(STATUSES)
 late_words = _in_words(LATE)
 late_explained = _in_words(LATE_EXPLAINED)

@@ -63,7 +63,8 @@ def console(request: HttpRequest) -> dict[str, Any]:
         "is_platform": realm_of(request).is_platform,
         **_menu(request, account),
         "languages": settings.LANGUAGES,
-        "balance_now": SimpleLazyObject(lambda: _balance(account)),
+        "balance_now": (balance := SimpleLazyObject(lambda: _balance(account))),
+        "is_training": lambda: _is_training(account, balance),
     }
 
 
@@ -73,6 +74,13 @@ def _menu(request: HttpRequest, account: Account | None) -> dict[str, Any]:
     path = request.path
     here = next((address for address, _label in lines if path == address or path.startswith(address + "/")), "")
     return {"menu": lines, "here": here}
+
+
+def _is_training(account: Account | None, balance: Any) -> bool:
+    """Whether the page is of an organization that trains. A seller's comes with the balance; an admin's is a query."""
+    if account is None or account.role == PLATFORM_ADMIN:
+        return False
+    return bool(balance.training if account.seller_id is not None else queries.settings().training)
 
 
 def _balance(account: Account | None) -> queries.Balance | None:

@@ -15,9 +15,9 @@ from shared.texts import is_shortened, latin_digits, without_invisible
 LONGEST_WRITTEN = 40
 """Characters; nobody writes a phone number with more, and the parser need not see it."""
 
-# The blocks that belong to mobile operators as a whole; in 995, 998 and 999 only parts do, so those numbers go to the
-# package. A test compares this with the package's data, block by block.
-_PLAIN = re.compile(r"(?:\+98|0098|0)(9(?:0[0-5]|1[0-9]|2[0-3]|3[0-9]|9[0-46])[0-9]{7})")
+# All numbers of this shape are mobile ones, or may be tomorrow: the package learns of a new block months later.
+_PLAIN = re.compile(r"(?:\+98|0098|0)(9[0-9]{9})")
+_MOBILE = re.compile(r"9[0-9]{9}")
 # What people put between the digits.
 _PUNCTUATION = re.compile("[\\s().\\-\u2010-\u2015]")
 _WRITTEN = re.compile(r"\+?[0-9]+")
@@ -61,11 +61,12 @@ def _normalize_unusual(number: str) -> str:
         raise InvalidPhoneNumber("invalid_phone_number", "This is not a phone number.") from None
     if parsed.country_code != 98:
         raise InvalidPhoneNumber("foreign_phone_number", "Only Iranian numbers (+98) can be recharged.")
+    national = phonenumbers.national_significant_number(parsed)
+    if _MOBILE.fullmatch(national):
+        return "+98" + national
     if not phonenumbers.is_valid_number(parsed):
         raise InvalidPhoneNumber("invalid_phone_number", "There is no such Iranian number.")
-    if phonenumbers.number_type(parsed) != phonenumbers.PhoneNumberType.MOBILE:
-        raise InvalidPhoneNumber("not_a_mobile_number", "Only mobile numbers can be recharged.")
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    raise InvalidPhoneNumber("not_a_mobile_number", "Only mobile numbers can be recharged.")
 
 
 class PhoneNumberField(serializers.Field[str, Any, str, Any]):

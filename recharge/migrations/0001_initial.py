@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
             name="GatewaySettings",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("name", models.CharField(db_collation="C", max_length=50, unique=True)),
+                ("name", models.CharField(db_collation="C", max_length=50)),
                 (
                     "kind",
                     models.CharField(
@@ -27,9 +27,13 @@ class Migration(migrations.Migration):
                 ("secret", models.TextField(blank=True)),
                 ("connect_timeout_ms", models.IntegerField(default=3000)),
                 ("read_timeout_ms", models.IntegerField(default=10000)),
+                ("retired_at", models.DateTimeField(null=True)),
             ],
             options={
                 "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("retired_at__isnull", True)), fields=("name",), name="gateway_once"
+                    ),
                     models.CheckConstraint(condition=models.Q(("name", "instant"), _negated=True), name="gateway_name"),
                 ],
             },
@@ -37,23 +41,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="OperatorSettings",
             fields=[
-                (
-                    "operator",
-                    models.CharField(
-                        db_collation="C",
-                        choices=[
-                            ("mci", "Hamrah-e Aval (MCI)"),
-                            ("irancell", "Irancell (MTN)"),
-                            ("rightel", "RighTel"),
-                            ("aptel", "ApTel"),
-                            ("espadan", "Espadan (MTCE)"),
-                            ("telekish", "TeleKish"),
-                        ],
-                        max_length=20,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
+                ("operator", models.CharField(db_collation="C", max_length=20, primary_key=True, serialize=False)),
+                ("name", models.CharField(blank=True, default="", max_length=50)),
                 (
                     "amounts",
                     django.contrib.postgres.fields.ArrayField(
@@ -121,6 +110,8 @@ class Migration(migrations.Migration):
                 ("due_at", models.DateTimeField(null=True)),
                 ("submitted_at", models.DateTimeField(null=True)),
                 ("attempts", models.IntegerField(default=0)),
+                ("submitted_through", models.BigIntegerField(null=True)),
+                ("training", models.BooleanField(default=False)),
                 (
                     "seller",
                     models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to="credit.seller"),
@@ -173,10 +164,16 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("duplicate_window", models.IntegerField(default=0)),
+                ("send_within", models.IntegerField(default=900)),
+                ("training", models.BooleanField(default=True)),
             ],
             options={
                 "constraints": [
                     models.CheckConstraint(condition=models.Q(("id", 1)), name="settings_one_row"),
+                    models.CheckConstraint(
+                        condition=models.Q(("send_within__gte", 30), ("send_within__lte", 86400)),
+                        name="settings_send_within",
+                    ),
                     models.CheckConstraint(
                         condition=models.Q(("duplicate_window__gte", 0), ("duplicate_window__lte", 86400)),
                         name="settings_window",

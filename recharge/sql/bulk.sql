@@ -45,6 +45,8 @@ DECLARE
     v_outcomes text[] := array_fill(NULL::text, ARRAY[v_items]);
     v_balances bigint[] := array_fill(NULL::bigint, ARRAY[v_items]);
     v_ids uuid[] := array_fill(NULL::uuid, ARRAY[v_items]);
+    v_refusals text[];                -- by item: why nothing is sold of its operator at all
+    v_training boolean[];
     v_sold_amount boolean[];          -- by item: whether the organization sells such an amount of its operator
     v_gateways text[];
     v_delivered boolean[];
@@ -72,6 +74,8 @@ BEGIN
         ),
         array_agg(asked.first_item ORDER BY asked.item),
         array_agg(recharge_is_amount_sold(known.terms, asked.amount) ORDER BY asked.item),
+        array_agg((known.terms).refusal ORDER BY asked.item),
+        array_agg((known.terms).training ORDER BY asked.item),
         array_agg((known.terms).gateway ORDER BY asked.item),
         array_agg((known.terms).delivered ORDER BY asked.item),
         array_agg((known.terms).duplicate_window > 0 AND NOT asked.allow_duplicate ORDER BY asked.item),
@@ -88,7 +92,9 @@ BEGIN
             ORDER BY asked.item
         ),
         array_agg(asked.alike ORDER BY asked.item)
-    INTO v_existing, v_same, v_first, v_sold_amount, v_gateways, v_delivered, v_guarded, v_duplicate, v_alike
+    INTO
+        v_existing, v_same, v_first, v_sold_amount, v_refusals, v_training, v_gateways, v_delivered, v_guarded,
+        v_duplicate, v_alike
     FROM (
         SELECT
             *,
@@ -127,6 +133,8 @@ BEGIN
             END;
         ELSIF NOT v_active THEN
             v_outcomes[i] := 'seller_inactive';
+        ELSIF v_refusals[i] IS NOT NULL THEN
+            v_outcomes[i] := v_refusals[i];
         ELSIF NOT v_sold_amount[i] THEN
             v_outcomes[i] := 'amount_not_sold';
         ELSIF v_duplicate[i] OR (v_guarded[i] AND v_sold_alike[v_alike[i]]) THEN
@@ -180,19 +188,19 @@ BEGIN
 
     INSERT INTO recharge_recharge (
         id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
-        completed_at, gateway, late, due_at, attempts
+        completed_at, gateway, late, due_at, attempts, training
     )
     SELECT
         given.id, p_seller_id, given.idempotency_key, given.phone_number, given.operator, given.amount,
         CASE WHEN given.delivered THEN 'succeeded' ELSE 'pending' END, '', given.balance,
         v_now + given.i * interval '1 microsecond',
         CASE WHEN given.delivered THEN v_now + given.i * interval '1 microsecond' END,
-        given.gateway, '', CASE WHEN NOT given.delivered THEN v_clock END, 0
+        given.gateway, '', CASE WHEN NOT given.delivered THEN v_clock END, 0, given.training
     FROM unnest(
         v_ids, v_outcomes, v_balances, p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, v_gateways,
-        v_delivered
+        v_delivered, v_training
     ) WITH ORDINALITY AS given (
-        id, outcome, balance, idempotency_key, phone_number, operator, amount, gateway, delivered, i
+        id, outcome, balance, idempotency_key, phone_number, operator, amount, gateway, delivered, training, i
     )
     WHERE given.outcome = 'created'
     ORDER BY given.i;

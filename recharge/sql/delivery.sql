@@ -4,15 +4,21 @@
 -- Claiming is committed before a gateway is called, with a new time at which the recharge is due again: that is the lease.
 -- Whoever finds a recharge that was claimed to be submitted and not recorded does not know whether the gateway has it, and
 -- so inquires. It is submitted again only when the gateway says that it never got it, and under the same reference.
+--
+-- A claim to submit also keeps which row of the gateway's settings is used (submitted_through): whoever asks later asks there,
+-- and whoever submits again does, wherever the gateway of that name is by then. What is older than the organization's
+-- send_within is not submitted: it fails and is refunded, since its buyer has gone another way by now.
 
 -- The plans of these functions are made while an organization's tables are empty, too; without the SETs of enable_… they
 -- would read all of the table later on, until its statistics are made.
 
 -- Takes up to p_limit due recharges, each until p_lease has passed, and writes the attempt that is about to be made.
+-- action: submit, inquire, or expire, which is no attempt: no gateway has it, and it is too old to be sent. Settling that is
+-- left to recharge_record_many, which takes the sellers' locks before it takes rows.
 CREATE FUNCTION recharge_claim(p_limit integer, p_lease interval)
 RETURNS TABLE (
     id uuid, seller_id bigint, phone_number text, operator text, amount bigint, status text, gateway text, action text,
-    number integer, created_at timestamptz
+    number integer, created_at timestamptz, route bigint
 )
 LANGUAGE sql VOLATILE
 SET search_path FROM CURRENT
@@ -21,7 +27,14 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 BEGIN ATOMIC
     WITH due AS (
-        SELECT recharge.id, recharge.submitted_at IS NULL AND recharge.status IN ('pending', 'unknown') AS to_submit
+        SELECT
+            recharge.id,
+            CASE
+                WHEN recharge.submitted_at IS NOT NULL OR recharge.status IN ('succeeded', 'failed') THEN 'inquire'
+                WHEN recharge.created_at < clock_timestamp() - interval '1 second'
+                    * coalesce((SELECT settings.send_within FROM recharge_settings AS settings), 900) THEN 'expire'
+                ELSE 'submit'
+            END AS action
         FROM recharge_recharge AS recharge
         WHERE recharge.due_at <= statement_timestamp()  -- stable, and so a bound of the index
         ORDER BY recharge.due_at
@@ -32,10 +45,17 @@ BEGIN ATOMIC
     claimed AS (
         UPDATE recharge_recharge AS recharge
         SET due_at = clock_timestamp() + p_lease,
-            submitted_at = CASE WHEN due.to_submit THEN clock_timestamp() ELSE recharge.submitted_at END,
-            attempts = recharge.attempts + 1
+            submitted_at = CASE WHEN due.action = 'submit' THEN clock_timestamp() ELSE recharge.submitted_at END,
+            submitted_through = CASE
+                WHEN due.action = 'expire' THEN recharge.submitted_through
+                ELSE coalesce(recharge.submitted_through, (
+                    SELECT gateway.id FROM recharge_gatewaysettings AS gateway
+                    WHERE gateway.name = recharge.gateway AND gateway.retired_at IS NULL
+                ))
+            END,
+            attempts = recharge.attempts + CASE WHEN due.action = 'expire' THEN 0 ELSE 1 END
         FROM due WHERE recharge.id = due.id
-        RETURNING recharge.*, CASE WHEN due.to_submit THEN 'submit' ELSE 'inquire' END AS action
+        RETURNING recharge.*, due.action
     ),
 
     written AS (
@@ -44,11 +64,13 @@ BEGIN ATOMIC
         )
         SELECT claimed.id, claimed.attempts, claimed.action, claimed.gateway, clock_timestamp(), 'open', '', '', '', ''
         FROM claimed
+        WHERE claimed.action <> 'expire'
     )
 
     SELECT
         claimed.id, claimed.seller_id, claimed.phone_number::text, claimed.operator::text, claimed.amount,
-        claimed.status::text, claimed.gateway::text, claimed.action, claimed.attempts, claimed.created_at
+        claimed.status::text, claimed.gateway::text, claimed.action, claimed.attempts, claimed.created_at,
+        claimed.submitted_through
     FROM claimed;
 END;
 
@@ -58,7 +80,7 @@ END;
 --   succeeded, failed (p_reason says why)  settled, see recharge_settle
 --   unknown    no answer, or none that says
 --   unsent     certainly nothing was sent: to be submitted as if never tried
---   given_up   the same, and it is too late to: fails and is refunded, unless another attempt has followed
+--   expired    no attempt: it was claimed to expire, and fails and is refunded, unless an attempt has followed
 --   missing    it says that it never got it: to be submitted again, under the same reference
 -- Gives recharge_settle's outcome, or "noted", or "doubted": an answer to an attempt that others have followed, and that
 -- says the opposite of what came of those. Which of the two is newer the gateway alone knows; so it is asked once more.
@@ -82,22 +104,24 @@ DECLARE
     v_seller_id bigint;
     v_status text;
     v_attempts integer;
+    v_submitted_at timestamptz;
     v_locked boolean;
 BEGIN
     -- Whether the seller's money may move; if so, first the lock (recharge_settle does likewise).
     SELECT seller_id, status INTO v_seller_id, v_status FROM recharge_recharge WHERE id = p_recharge_id;
-    v_locked := p_outcome IN ('failed', 'given_up') OR v_status IN ('succeeded', 'failed');
+    v_locked := p_outcome IN ('failed', 'expired') OR v_status IN ('succeeded', 'failed');
     IF v_locked THEN
         PERFORM seller_lock(p_organization_id, v_seller_id);
     END IF;
     -- With the row locked nobody claims it meanwhile, and so nobody sends it.
-    SELECT status, attempts INTO v_status, v_attempts FROM recharge_recharge WHERE id = p_recharge_id FOR UPDATE;
+    SELECT status, attempts, submitted_at INTO v_status, v_attempts, v_submitted_at
+    FROM recharge_recharge WHERE id = p_recharge_id FOR UPDATE;
     IF NOT v_locked AND v_status IN ('succeeded', 'failed') THEN
         RAISE serialization_failure USING MESSAGE = 'the recharge was settled at the same time';
     END IF;
 
-    IF p_outcome = 'given_up' THEN
-        IF v_attempts = p_number AND v_status IN ('pending', 'unknown') THEN
+    IF p_outcome = 'expired' THEN
+        IF v_attempts = p_number AND v_submitted_at IS NULL AND v_status IN ('pending', 'unknown') THEN
             v_outcome := (recharge_settle(p_organization_id, p_recharge_id, 'failed', p_reason)).outcome;
         END IF;
     ELSIF p_outcome IN ('succeeded', 'failed') AND v_attempts > p_number
@@ -109,10 +133,12 @@ BEGIN
         v_outcome := (recharge_settle(p_organization_id, p_recharge_id, p_outcome, p_reason)).outcome;
     END IF;
 
-    UPDATE recharge_attempt
-    SET outcome = replace(p_outcome, 'given_up', 'unsent'), reason = p_reason,
-        operator_reference = p_operator_reference, answer = p_answer, latency_ms = p_latency_ms
-    WHERE recharge_id = p_recharge_id AND number = p_number;
+    IF p_outcome <> 'expired' THEN
+        UPDATE recharge_attempt
+        SET outcome = p_outcome, reason = p_reason,
+            operator_reference = p_operator_reference, answer = p_answer, latency_ms = p_latency_ms
+        WHERE recharge_id = p_recharge_id AND number = p_number;
+    END IF;
 
     UPDATE recharge_recharge
     SET due_at = CASE
@@ -120,8 +146,16 @@ BEGIN
             WHEN p_due_in IS NOT NULL THEN clock_timestamp() + p_due_in
         END,
         submitted_at = CASE
-            WHEN p_outcome IN ('unsent', 'given_up', 'missing') AND status IN ('pending', 'unknown') THEN NULL
+            WHEN p_outcome IN ('unsent', 'missing') AND status IN ('pending', 'unknown') THEN NULL
             ELSE submitted_at
+        END,
+        -- What has certainly reached no gateway may go by another one next time. (One that says that it never got it may
+        -- say otherwise later: only there may it be submitted again.)
+        submitted_through = CASE
+            WHEN p_outcome = 'unsent' AND status IN ('pending', 'unknown') AND NOT EXISTS (
+                SELECT FROM recharge_attempt AS made WHERE made.recharge_id = p_recharge_id AND made.outcome <> 'unsent'
+            ) THEN NULL
+            ELSE submitted_through
         END
     WHERE id = p_recharge_id AND attempts = p_number
         AND (p_due_in IS NOT NULL OR due_at IS NOT NULL);
@@ -158,7 +192,7 @@ BEGIN
         SELECT DISTINCT recharge.seller_id
         FROM unnest(p_recharge_ids, p_outcomes) AS given (id, outcome)
         INNER JOIN recharge_recharge AS recharge ON recharge.id = given.id
-        WHERE given.outcome IN ('failed', 'given_up') OR recharge.status IN ('succeeded', 'failed')
+        WHERE given.outcome IN ('failed', 'expired') OR recharge.status IN ('succeeded', 'failed')
         ORDER BY recharge.seller_id
     ) AS moving;
 

@@ -61,9 +61,11 @@ RETURN jsonb_build_object(
 
 
 -- What the organization has settled for an operator, or the defaults. delivered: its gateway succeeds by itself and
--- touches nothing outside, so that a sale is recorded as delivered in the very transaction that pays for it.
+-- touches nothing outside, so that a sale is recorded as delivered in the very transaction that pays for it. refusal: why
+-- nothing is sold of it at all (one of recharge_sell's outcomes), or NULL. training: it is sold, and nobody delivers it.
 CREATE TYPE recharge_terms AS (
-    gateway text, delivered boolean, amounts bigint[], least_amount bigint, most_amount bigint, duplicate_window integer
+    gateway text, delivered boolean, amounts bigint[], least_amount bigint, most_amount bigint, duplicate_window integer,
+    refusal text, training boolean
 );
 
 -- One row. A set, since so it becomes a part of the statement that asks (see webhook_listeners).
@@ -76,8 +78,17 @@ BEGIN ATOMIC
         coalesce(operator.amounts, '{}'),
         coalesce(operator.least_amount, 1),
         coalesce(operator.most_amount, 9223372036854775807),
-        coalesce((SELECT settings.duplicate_window FROM recharge_settings AS settings), 0)
+        coalesce(settings.duplicate_window, 0),
+        CASE
+            -- A row of settings is what makes one that the organization has added; the others: recharge/operators.py.
+            WHEN operator.operator IS NULL
+                AND p_operator NOT IN ('mci', 'irancell', 'rightel', 'aptel', 'espadan', 'telekish')
+                THEN 'unknown_operator'
+            WHEN gateway.id IS NULL AND NOT coalesce(settings.training, true) THEN 'operator_not_sold'
+        END,
+        gateway.id IS NULL AND coalesce(settings.training, true)
     FROM (SELECT) AS always
+    LEFT JOIN recharge_settings AS settings ON true
     LEFT JOIN recharge_operatorsettings AS operator ON operator.operator = p_operator
     LEFT JOIN recharge_gatewaysettings AS gateway ON gateway.id = operator.gateway_id;
 END;
@@ -114,6 +125,8 @@ END;
 --   created              the row is new, and the seller is debited
 --   replayed             the key was used before with the same content; the row as it is now
 --   key_reused           the key was used before with other content
+--   unknown_operator     neither is it a built-in operator nor has the organization added it
+--   operator_not_sold    no gateway delivers it, and the organization no longer trains
 --   amount_not_sold      the organization does not sell this amount of this operator
 --   possible_duplicate   the same was sold lately (and p_allow_duplicate does not say that it is meant)
 --   insufficient_credit  the balance (which is given) does not bear it
@@ -175,6 +188,10 @@ BEGIN
     END IF;
 
     SELECT * INTO v_terms FROM recharge_terms_of(p_operator);
+    IF v_terms.refusal IS NOT NULL THEN
+        outcome := v_terms.refusal;
+        RETURN;
+    END IF;
     IF NOT recharge_is_amount_sold(v_terms, p_amount) THEN
         outcome := 'amount_not_sold';
         RETURN;
@@ -199,13 +216,13 @@ BEGIN
 
     INSERT INTO recharge_recharge (
         id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
-        completed_at, gateway, late, due_at, attempts
+        completed_at, gateway, late, due_at, attempts, training
     )
     VALUES (
         v_id, p_seller_id, p_idempotency_key, p_phone_number, p_operator, p_amount,
         CASE WHEN v_terms.delivered THEN 'succeeded' ELSE 'pending' END, '', v_posting.balance, v_now,
         CASE WHEN v_terms.delivered THEN v_now END, v_terms.gateway, '',
-        CASE WHEN NOT v_terms.delivered THEN v_clock END, 0
+        CASE WHEN NOT v_terms.delivered THEN v_clock END, 0, v_terms.training
     )
     RETURNING * INTO sold;
     is_due := NOT v_terms.delivered OR EXISTS (SELECT FROM webhook_listeners(p_seller_id));

@@ -565,11 +565,12 @@ def test_gateways_are_made_from_their_settings(
             secret=encrypt(SECRET),
             connect_timeout_ms=1500,
         )
-        GatewaySettings.objects.create(name="sandbox", kind="simulator")
+        sandbox = GatewaySettings.objects.create(name="sandbox", kind="simulator")
+        trainer = GatewaySettings.objects.create(name="trainer", kind="instant")
         gateways = gateways_of(acme.row)
-    assert isinstance(gateways["instant"], InstantGateway)
-    assert isinstance(gateways["sandbox"], SimulatorGateway)
-    made = gateways["mci-direct"]
+    assert isinstance(gateways[trainer.pk], InstantGateway)
+    assert isinstance(gateways[sandbox.pk], SimulatorGateway)
+    made = gateways[row.pk]
     assert isinstance(made, HttpGateway)
     assert (made.secret, made.connect_timeout, made.read_timeout) == (SECRET, 1.5, 10.0)
     # As an installation would trust an authority of its own.
@@ -583,11 +584,11 @@ def test_gateways_are_made_from_their_settings(
 
 def test_a_gateway_that_can_not_be_made_is_left_out(acme: Organization) -> None:
     with acme.context:
-        GatewaySettings.objects.create(name="good", kind="simulator")
+        good = GatewaySettings.objects.create(name="good", kind="simulator")
         GatewaySettings.objects.create(name="odd", kind="telex")
         GatewaySettings.objects.create(name="unreadable", kind="http", url="https://operator.example", secret="x")
         GatewaySettings.objects.create(name="nowhere", kind="http", url="nowhere", secret=encrypt("x"))
-        assert set(gateways_of(acme.row)) == {"instant", "good"}
+        assert set(gateways_of(acme.row)) == {good.pk}
 
 
 # --- With a worker ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from django.db.models import F
 from django.utils import timezone
 from django_tenants.utils import tenant_context
 
-from recharge.delivery import GIVE_UP_AFTER, LEASE, DeliveryWork, Result
+from recharge.delivery import LEASE, DeliveryWork, Result
 from recharge.gateways import Answer, Delivery
 from recharge.models import Attempt, Recharge
 from recharge.worker import Worker
@@ -280,10 +280,17 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_holds(pending: World) ->
         assert not Attempt.objects.filter(outcome="open").exists()
 
 
-def old(row: Row) -> None:
-    """All recharges were sold a quarter of an hour and more ago."""
+def due(row: Row) -> None:
+    """All that waits falls due, and every claim's time is over."""
     with tenant_context(row):
-        Recharge.objects.update(created_at=F("created_at") - GIVE_UP_AFTER, due_at="2020-01-01T00:00:00Z")
+        Recharge.objects.update(due_at="2020-01-01T00:00:00Z")
+
+
+def old(row: Row, by: timedelta = timedelta(minutes=15)) -> None:
+    """The same; and all recharges were sold by so much earlier."""
+    with tenant_context(row):
+        Recharge.objects.update(created_at=F("created_at") - by)
+    due(row)
 
 
 class Answering(DeliveryWork):
@@ -303,7 +310,8 @@ class Answering(DeliveryWork):
 
             inquire = submit
 
-        self._gateways[organization.pk] = (float("inf"), {"sandbox": Gateway()})
+        routes = {task.route for task in claimed}
+        self._gateways[organization.pk] = (float("inf"), dict.fromkeys(routes, Gateway()))
         return claimed
 
 
@@ -335,12 +343,11 @@ def test_what_could_not_be_sent_for_a_quarter_of_an_hour_is_refunded(pending: Wo
 
 def test_what_another_worker_has_delivered_is_not_refunded_by_one_that_could_not_send_it(pending: World) -> None:
     row = pending.acme.row
-    old(row)
     late = step(row, Answering(UNSENT))
-    old(row)  # its time has run out
+    due(row)  # its time has run out
     missing, good = Answering(Answer(Delivery.MISSING)), Answering(Answer(Delivery.SUCCEEDED))
     record(row, missing, step(row, missing))
-    old(row)
+    due(row)
     record(row, good, step(row, good))
     record(row, good, late)
     assert statuses(row) == ["succeeded"] * 5
@@ -351,7 +358,7 @@ def test_of_two_answers_that_contradict_each_other_the_gateway_is_asked_which_it
     row = pending.acme.row
     bad, good = Answering(Answer(Delivery.FAILED, reason="barred")), Answering(Answer(Delivery.SUCCEEDED))
     late = step(row, bad)
-    old(row)
+    due(row)
     record(row, good, step(row, good))
     record(row, bad, late)
     assert statuses(row) == ["succeeded"] * 5

@@ -87,6 +87,7 @@ ORGANIZATION = [
     Endpoint("POST", "api/v1/recharges/validate", SELLER, _RECHARGE),
     Endpoint("POST", "api/v1/recharges/<any_uuid:recharge_id>/resolve", ADMIN, {"status": "failed", "reason": "No."}),
     Endpoint("GET", "api/v1/operators", BOTH),
+    Endpoint("POST", "api/v1/operators", ADMIN, {"operator": "shatel", "name": "Shatel Mobile"}),
     Endpoint("GET", "api/v1/operators/<slug:operator>", BOTH),
     Endpoint("PATCH", "api/v1/operators/<slug:operator>", ADMIN, {"least_amount": 1000}),
     Endpoint("GET", "api/v1/settings", ADMIN),

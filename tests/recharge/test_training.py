@@ -1,0 +1,115 @@
+"""Training: an operator without a gateway is sold, and delivered by nobody, until an admin says that it sells."""
+
+import uuid
+from typing import Any
+
+import pytest
+
+from recharge.models import Recharge
+from tests.bad_input import table
+from tests.http import Answer
+from tests.tables import nothing_written
+from tests.visitor import Visitor
+from tests.world import Organization, give_credit
+
+
+@pytest.fixture
+def selling(acme: Organization) -> Organization:
+    """acme sells: MCI through its sandbox, the others not at all; its seller has 100,000 Tomans."""
+    give_credit(acme.row, acme.member.id, 100_000)
+    assert acme.owner.client.post("/gateways", {"name": "sandbox", "kind": "simulator"}).status == 201
+    assert acme.owner.client.patch("/operators/mci", {"gateway": "sandbox"}).status == 200
+    assert acme.owner.client.patch("/settings", {"training": False}).json["training"] is False
+    return acme
+
+
+def sell(organization: Organization, number: str = "09351234567", *, key: str = "", **more: Any) -> Answer:
+    body = {"phone_number": number, "amount": 5000, **more}
+    return organization.member.client.post("/recharges", body, key=key or uuid.uuid4().hex)
+
+
+def item(key: str, number: str) -> dict[str, Any]:
+    return {"idempotency_key": key, "phone_number": number, "amount": 5000}
+
+
+def test_an_organization_trains_until_it_says_otherwise(acme: Organization) -> None:
+    assert acme.owner.client.get("/settings").json["training"] is True
+    give_credit(acme.row, acme.member.id, 100_000)
+    sold = sell(acme)
+    assert (sold.status, sold.json["status"]) == (201, "succeeded")
+    with acme.context:
+        assert Recharge.objects.get().training
+
+
+def test_an_operator_without_a_gateway_is_not_sold(selling: Organization) -> None:
+    with nothing_written(selling):
+        refused = sell(selling)
+    assert (refused.status, refused.code) == (409, "operator_not_sold")
+    assert sell(selling, "09121234567").status == 201
+    with selling.context:
+        assert not Recharge.objects.get().training
+
+
+def test_bulk_and_validate_and_the_list_say_the_same(selling: Organization) -> None:
+    items = [item("a", "09351234567"), item("b", "09121234567")]
+    answer = selling.member.client.post("/recharges/bulk", {"items": items}).json
+    assert [one.get("problem", {}).get("code", one["outcome"]) for one in answer["results"]] == [
+        "operator_not_sold",
+        "created",
+    ]
+    items = [item("c", "09351234567"), item("d", "09121234567")]
+    with nothing_written(selling):
+        answer = selling.member.client.post("/recharges/bulk", {"items": items, "atomic": True})
+    assert answer.status == 400
+    asked = selling.member.client.post("/recharges/validate", {"phone_number": "09351234567", "amount": 5000}).json
+    assert (asked["amount_is_sold"], asked["would_be_sold"]) == (False, False)
+    listed = {row["operator"]: row for row in selling.owner.client.get("/operators").json["results"]}
+    assert {code for code, row in listed.items() if row["is_sold"]} == {"mci"}
+    assert (listed["mci"]["gateway"], listed["irancell"]["gateway"]) == ("sandbox", None)
+
+
+def test_what_was_sold_in_training_is_replayed_after_it_and_stays_known_as_that(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 100_000)
+    assert sell(acme, key="k").status == 201
+    assert acme.owner.client.patch("/settings", {"training": False}).status == 200
+    assert sell(acme, key="k").status == 200
+    with acme.context:
+        assert Recharge.objects.get().training
+
+
+def test_a_chosen_gateway_that_delivers_nothing_is_sold(selling: Organization) -> None:
+    assert selling.owner.client.post("/gateways", {"name": "trainer", "kind": "instant"}).status == 201
+    assert selling.owner.client.patch("/operators/irancell", {"gateway": "trainer"}).status == 200
+    assert sell(selling).json["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("given", table(("a number", 0), ("a text", "false"), ("null", None)))
+def test_training_is_true_or_false(acme: Organization, given: Any) -> None:
+    assert acme.owner.client.patch("/settings", {"training": given}).status == 400
+    assert acme.owner.client.get("/settings").json["training"] is True
+
+
+def test_every_page_says_so_while_it_trains_and_none_does_when_it_sells(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 100_000)
+    sold = sell(acme).json["id"]
+    paths = {acme.owner: ["/", "/settings", "/recharges"], acme.member: ["/sell", "/recharges", f"/recharges/{sold}"]}
+    for person, of_person in paths.items():
+        for path in of_person:
+            assert "Training: recharges of an operator" in Visitor.signed_in(person).get(path).text, path
+    owner = Visitor.signed_in(acme.owner)
+    assert "Irancell" in owner.get("/settings/training").text
+    owner.submit("/settings/training", {})
+    assert acme.owner.client.get("/settings").json["training"] is False
+    for person, of_person in paths.items():
+        for path in of_person:
+            assert "Training: recharges of an operator" not in Visitor.signed_in(person).get(path).text, path
+    # What was sold in training stays known as that.
+    for person in (acme.owner, acme.member):
+        assert "Sold in training" in Visitor.signed_in(person).get(f"/recharges/{sold}").text
+        assert "Sold in training" in Visitor.signed_in(person).get(f"/recharges/{sold}/receipt").text
+
+
+def test_the_confirmation_and_the_preview_say_that_an_operator_is_not_sold(selling: Organization) -> None:
+    member = Visitor.signed_in(selling.member)
+    assert "are not sold" in member.get(f"/sell/confirm?key={'0' * 32}&phone_number=09351234567&amount=5000").text
+    assert "are not sold" in member.submit("/bulk", {"text": "09351234567,5000"}).text
