@@ -32,21 +32,18 @@ class Migration(migrations.Migration):
                 ),
                 ("balance", models.BigIntegerField(default=0)),
                 ("last_number", models.BigIntegerField(default=0)),
-                ("last_moment", models.DateTimeField(null=True)),
-                ("ran_back", models.BooleanField(db_default=False)),
             ],
         ),
         migrations.CreateModel(
             name="CreditRequest",
             fields=[
                 ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ("idempotency_key", models.CharField(db_collation="C", max_length=255)),
+                ("idempotency_key", models.CharField(max_length=255)),
                 ("amount", models.BigIntegerField()),
                 ("note", models.CharField(blank=True, max_length=500)),
                 (
                     "status",
                     models.CharField(
-                        db_collation="C",
                         choices=[("pending", "Pending"), ("approved", "Approved"), ("rejected", "Rejected")],
                         default="pending",
                         max_length=8,
@@ -87,8 +84,6 @@ class Migration(migrations.Migration):
                 ("secret", models.TextField()),
                 ("previous_secret", models.TextField(blank=True)),
                 ("previous_secret_until", models.DateTimeField(null=True)),
-                ("creation_key", models.CharField(blank=True, db_default="", default="", max_length=255)),
-                ("rotation_key", models.CharField(blank=True, db_default="", default="", max_length=255)),
                 (
                     "disabled",
                     models.CharField(
@@ -172,7 +167,6 @@ class Migration(migrations.Migration):
                 (
                     "kind",
                     models.CharField(
-                        db_collation="C",
                         choices=[
                             ("credit", "Credit"),
                             ("recharge", "Recharge"),
@@ -284,7 +278,7 @@ class Migration(migrations.Migration):
             model_name="entry",
             index=models.Index(
                 condition=models.Q(("kind", "recharge"), _negated=True),
-                fields=["seller", "kind", "number"],
+                fields=["seller", "kind", "id"],
                 name="entry_seller_kind",
             ),
         ),

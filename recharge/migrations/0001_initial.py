@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
             name="GatewaySettings",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("name", models.CharField(db_collation="C", max_length=50)),
+                ("name", models.CharField(max_length=50, unique=True)),
                 (
                     "kind",
                     models.CharField(
@@ -27,13 +27,9 @@ class Migration(migrations.Migration):
                 ("secret", models.TextField(blank=True)),
                 ("connect_timeout_ms", models.IntegerField(default=3000)),
                 ("read_timeout_ms", models.IntegerField(default=10000)),
-                ("retired_at", models.DateTimeField(null=True)),
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(
-                        condition=models.Q(("retired_at__isnull", True)), fields=("name",), name="gateway_once"
-                    ),
                     models.CheckConstraint(condition=models.Q(("name", "instant"), _negated=True), name="gateway_name"),
                 ],
             },
@@ -41,8 +37,22 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="OperatorSettings",
             fields=[
-                ("operator", models.CharField(db_collation="C", max_length=20, primary_key=True, serialize=False)),
-                ("name", models.CharField(blank=True, default="", max_length=50)),
+                (
+                    "operator",
+                    models.CharField(
+                        choices=[
+                            ("mci", "Hamrah-e Aval (MCI)"),
+                            ("irancell", "Irancell (MTN)"),
+                            ("rightel", "RighTel"),
+                            ("aptel", "ApTel"),
+                            ("espadan", "Espadan (MTCE)"),
+                            ("telekish", "TeleKish"),
+                        ],
+                        max_length=20,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
                 (
                     "amounts",
                     django.contrib.postgres.fields.ArrayField(
@@ -75,14 +85,13 @@ class Migration(migrations.Migration):
             name="Recharge",
             fields=[
                 ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ("idempotency_key", models.CharField(db_collation="C", max_length=255)),
-                ("phone_number", models.CharField(db_collation="C", max_length=16)),
+                ("idempotency_key", models.CharField(max_length=255)),
+                ("phone_number", models.CharField(max_length=16)),
                 ("operator", models.CharField(max_length=20)),
                 ("amount", models.BigIntegerField()),
                 (
                     "status",
                     models.CharField(
-                        db_collation="C",
                         choices=[
                             ("pending", "Pending"),
                             ("succeeded", "Succeeded"),
@@ -96,12 +105,10 @@ class Migration(migrations.Migration):
                 ("balance_after", models.BigIntegerField()),
                 ("created_at", models.DateTimeField()),
                 ("completed_at", models.DateTimeField(null=True)),
-                ("delivered_at", models.DateTimeField(null=True)),
                 ("gateway", models.CharField(max_length=50)),
                 (
                     "late",
                     models.CharField(
-                        db_collation="C",
                         blank=True,
                         choices=[("", "No"), ("charged", "Charged"), ("owed", "Owed"), ("reversed", "Reversed")],
                         max_length=8,
@@ -110,8 +117,6 @@ class Migration(migrations.Migration):
                 ("due_at", models.DateTimeField(null=True)),
                 ("submitted_at", models.DateTimeField(null=True)),
                 ("attempts", models.IntegerField(default=0)),
-                ("submitted_through", models.BigIntegerField(null=True)),
-                ("training", models.BooleanField(default=False)),
                 (
                     "seller",
                     models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to="credit.seller"),
@@ -164,16 +169,10 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("duplicate_window", models.IntegerField(default=0)),
-                ("send_within", models.IntegerField(default=900)),
-                ("training", models.BooleanField(default=True)),
             ],
             options={
                 "constraints": [
                     models.CheckConstraint(condition=models.Q(("id", 1)), name="settings_one_row"),
-                    models.CheckConstraint(
-                        condition=models.Q(("send_within__gte", 30), ("send_within__lte", 86400)),
-                        name="settings_send_within",
-                    ),
                     models.CheckConstraint(
                         condition=models.Q(("duplicate_window__gte", 0), ("duplicate_window__lte", 86400)),
                         name="settings_window",
@@ -185,8 +184,8 @@ class Migration(migrations.Migration):
             name="Transition",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("old", models.CharField(db_collation="C", max_length=9)),
-                ("new", models.CharField(db_collation="C", max_length=9)),
+                ("old", models.CharField(max_length=9)),
+                ("new", models.CharField(max_length=9)),
             ],
             options={
                 "constraints": [models.UniqueConstraint(fields=("old", "new"), name="transition_once")],

@@ -15,11 +15,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="SignInAttempts",
             fields=[
-                ("key", models.CharField(db_collation="C", max_length=64, primary_key=True, serialize=False)),
-                (
-                    "address_key",
-                    models.CharField(blank=True, db_collation="C", db_index=True, default="", max_length=64),
-                ),
+                ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
                 ("attempts", models.IntegerField()),
                 ("failures", models.IntegerField()),
                 ("window_ends_at", models.DateTimeField(db_index=True)),
@@ -39,7 +35,7 @@ class Migration(migrations.Migration):
                         verbose_name="superuser status",
                     ),
                 ),
-                ("username", models.CharField(db_collation="C", max_length=220, unique=True)),
+                ("username", models.CharField(max_length=220, unique=True)),
                 ("email", models.EmailField(blank=True, max_length=254)),
                 ("language", models.CharField(blank=True, max_length=5)),
                 ("time_zone", models.CharField(default="Asia/Tehran", max_length=40)),
@@ -70,16 +66,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "constraints": [
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(("username__contains", "/"), _negated=True),
-                            ("is_superuser", False),
-                            _connector="OR",
-                        ),
-                        name="user_member_is_no_platform_admin",
-                    ),
-                ],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
@@ -109,9 +96,7 @@ class Migration(migrations.Migration):
                 (
                     "username",
                     models.CharField(
-                        db_collation="C",
-                        max_length=150,
-                        validators=[django.contrib.auth.validators.UnicodeUsernameValidator()],
+                        max_length=150, validators=[django.contrib.auth.validators.UnicodeUsernameValidator()]
                     ),
                 ),
                 ("role", models.CharField(choices=[("admin", "Admin"), ("seller", "Seller")], max_length=10)),

@@ -16,14 +16,13 @@ class Migration(migrations.Migration):
                 (
                     "schema_name",
                     models.CharField(
-                        db_collation="C",
                         db_index=True,
                         max_length=63,
                         unique=True,
                         validators=[django_tenants.postgresql_backend.base._check_schema_name],
                     ),
                 ),
-                ("slug", models.CharField(db_collation="C", max_length=50, unique=True)),
+                ("slug", models.CharField(max_length=50, unique=True)),
                 ("name", models.CharField(max_length=200)),
                 (
                     "status",
@@ -58,7 +57,7 @@ class Migration(migrations.Migration):
             name="Domain",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("domain", models.CharField(db_collation="C", db_index=True, max_length=253, unique=True)),
+                ("domain", models.CharField(db_index=True, max_length=253, unique=True)),
                 ("is_primary", models.BooleanField(db_index=True, default=True)),
                 (
                     "tenant",
@@ -70,14 +69,6 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
             },
-        ),
-        migrations.CreateModel(
-            name="FormerSlug",
-            fields=[
-                ("slug", models.CharField(db_collation="C", max_length=50, primary_key=True, serialize=False)),
-                ("organization_id", models.BigIntegerField()),
-                ("given_up_at", models.DateTimeField()),
-            ],
         ),
         migrations.CreateModel(
             name="AuditRecord",
@@ -96,7 +87,7 @@ class Migration(migrations.Migration):
                         max_length=20,
                     ),
                 ),
-                ("organization", models.CharField(db_collation="C", blank=True, max_length=50)),
+                ("organization", models.CharField(blank=True, max_length=50)),
                 ("user_id", models.BigIntegerField(null=True)),
                 ("username", models.CharField(blank=True, max_length=150)),
                 ("faults", models.IntegerField(null=True)),
@@ -108,15 +99,5 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [models.Index(fields=["organization", "id"], name="audit_organization")],
             },
-        ),
-        migrations.CreateModel(
-            name="WorkerHeartbeat",
-            fields=[
-                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ("host", models.CharField(max_length=255)),
-                ("process", models.IntegerField()),
-                ("started_at", models.DateTimeField()),
-                ("seen_at", models.DateTimeField()),
-            ],
         ),
     ]
