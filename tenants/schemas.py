@@ -105,8 +105,8 @@ def _app_of(model: Any) -> str:
 def states_of(schemas: Sequence[str], *, thorough: bool | None = None) -> dict[str, State]:
     """How these schemas are: two statements for every ``BATCH`` of them.
 
-    ``thorough``: with the bodies that PostgreSQL has parsed, which takes some milliseconds a schema; None: where they are
-    few. What points at another schema is found in either case.
+    ``thorough``: with the bodies that PostgreSQL has parsed, which takes some milliseconds a schema; None: where they
+    are few. What points at another schema is found in either case.
 
     Raises:
         django.db.DatabaseError: the database does not answer as it should, beyond one schema.
