@@ -25,7 +25,7 @@ def prove_books(organizations: Sequence[Organization]) -> Iterator[tuple[Organiz
     Raises:
         django.db.OperationalError: the database does not answer.
     """
-    states = states_of([organization.schema_name for organization in organizations])
+    states = states_of([organization.schema_name for organization in organizations], thorough=True)
     for organization in organizations:
         state = states[organization.schema_name]
         faults = _faults_of_state(organization.schema_name, state)

@@ -148,19 +148,24 @@ def _hash(statements: Iterable[str]) -> str:
     return hashlib.sha256(";\n".join(statements).encode()).hexdigest()
 
 
-def catalogue_of(schemas: Sequence[str]) -> dict[str, Catalogue]:
-    """What the catalogue says of those of these schemas that are there. One statement for every ``BATCH`` of them."""
+def catalogue_of(schemas: Sequence[str], *, with_bodies: bool = True) -> dict[str, Catalogue]:
+    """What the catalogue says of those of these schemas that are there. One statement for every ``BATCH`` of them.
+
+    Writing down the parsed bodies takes longer than all the rest.
+    """
     found: dict[str, Catalogue] = {}
     for first in range(0, len(schemas), BATCH):
         batch = schemas[first : first + BATCH]
         if connection.in_atomic_block:
-            found |= _catalogue_of(batch)
+            found |= _catalogue_of(batch, with_bodies=with_bodies)
             continue
         try:
             with transaction.atomic():
                 with connection.cursor() as cursor:
-                    cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LONGEST_WAIT])
-                found |= _catalogue_of(batch)
+                    cursor.execute(
+                        "SELECT set_config('lock_timeout', %s, true), set_config('jit', 'off', true)", [LONGEST_WAIT]
+                    )
+                found |= _catalogue_of(batch, with_bodies=with_bodies)
         except OperationalError as error:
             if getattr(error.__cause__, "pgcode", None) != errorcodes.LOCK_NOT_AVAILABLE:
                 raise
@@ -168,7 +173,7 @@ def catalogue_of(schemas: Sequence[str]) -> dict[str, Catalogue]:
     return found
 
 
-def _catalogue_of(schemas: Sequence[str], *, with_bodies: bool = True) -> dict[str, Catalogue]:
+def _catalogue_of(schemas: Sequence[str], *, with_bodies: bool) -> dict[str, Catalogue]:
     parameters: dict[str, Any] = {
         "schemas": list(schemas),
         "public_functions": sorted(release_of(PUBLIC).functions),
