@@ -90,7 +90,7 @@ def page_of_rows(
     """
     newer_than = older_than = None
     if cursor is not None:
-        newer_than, older_than = _read_cursor(cursor, rows.model, by)
+        by, newer_than, older_than = _read_cursor(cursor, rows.model, by)
 
     found: list[M] = []
     more_newer = older_than is not None
@@ -145,11 +145,17 @@ def _list_of(model: type[Model], by: str) -> str:
     return str(model._meta.model_name) if by == "pk" else f"{model._meta.model_name}.{by}"
 
 
-def _read_cursor(cursor: str, model: type[Model], by: str) -> tuple[Any, Any]:
+def _read_cursor(cursor: str, model: type[Model], by: str) -> tuple[str, Any, Any]:
+    """What the page is ordered by, and the row that it is newer or older than.
+
+    A cursor by the key is one of any list of these rows, and leads on by the key: its list may have been a wider one.
+    """
     try:
         position = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
         written = _POSITION.fullmatch(position)
-        if written is None or written[1] != _list_of(model, by):
+        if written is not None and written[1] == _list_of(model, "pk"):
+            by = "pk"
+        elif written is None or written[1] != _list_of(model, by):
             raise ValueError(position)
         direction, key = written[2], written[3]
         pk: Any
@@ -160,7 +166,7 @@ def _read_cursor(cursor: str, model: type[Model], by: str) -> tuple[Any, Any]:
             pk = int(key)
             if not 0 < pk <= LARGEST_ID:
                 raise ValueError(key)
-        return {">": (pk, None), "<": (None, pk)}[direction]
+        return by, pk if direction == ">" else None, pk if direction == "<" else None
     except (binascii.Error, ValueError):
         raise InvalidRequest.of_field("cursor", "invalid", "This is no cursor of this list.") from None
 
