@@ -135,8 +135,8 @@ def polled_page(
     Raises:
         InvalidRequest: the cursor is not one of ours.
     """
-    listed = _List(rows.model, by)
-    direction, place = _read_cursor(cursor, listed)
+    listed, direction, place = _read_cursor(cursor, _List(rows.model, by))
+    by = listed.by
     polls = polls or direction == "+" or cursor == NEWEST
     newer = "+" if polls else ">"
     is_newer = direction in (">", "+")
@@ -233,21 +233,27 @@ def _cursor(direction: str, listed: _List, place: Any) -> str:
     return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str | None, listed: _List) -> tuple[str, Any]:
-    """What it leads to, and from where; "" and None: the first page."""
+def _read_cursor(cursor: str | None, listed: _List) -> tuple[_List, str, Any]:
+    """What the page is ordered by, what it leads to, and from where; "" and None: the first page.
+
+    A cursor by the key is one of any list of these rows, and leads on by the key: its list may have been a wider one.
+    """
     if cursor is None or cursor == NEWEST:
-        return "", None
+        return listed, "", None
     try:
         position = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
         written = _POSITION.fullmatch(position)
-        if written is None or written[1] != listed.name:
+        by_key = _List(listed.model, "pk")
+        if written is not None and written[1] == by_key.name:
+            listed = by_key
+        elif written is None or written[1] != listed.name:
             raise ValueError(position)
         direction, key = written[2], written[3]
         if listed.has_uuids():
-            return direction, uuid.UUID(key)
+            return listed, direction, uuid.UUID(key)
         if not (0 if direction == "+" else 1) <= int(key) <= LARGEST_ID:
             raise ValueError(key)
-        return direction, int(key)
+        return listed, direction, int(key)
     except (binascii.Error, ValueError):
         raise InvalidRequest.of_field("cursor", "invalid", "This is no cursor of this list.") from None
 
