@@ -314,10 +314,11 @@ def operator(request: HttpRequest, operator: str) -> HttpResponse:
     names = {terms.gateway or BUILT_IN_GATEWAY, *queries.gateway_names(most=GATEWAYS_TO_CHOOSE_FROM)}
     names -= {BUILT_IN_GATEWAY}
     form = OperatorForm(request.POST or None, initial=_initial(terms))
-    form.fields["gateway"].choices = [
+    choices = [
         (BUILT_IN_GATEWAY, BUILT_IN_GATEWAY if queries.settings().training else _("None: it is not sold")),
         *((name, name) for name in sorted(names)),
-    ]  # type: ignore[attr-defined]
+    ]
+    form.fields["gateway"].choices = choices  # type: ignore[attr-defined]
     if request.method == "POST" and form.is_valid():
         try:
             settings_services.change_operator(**_acting(request), operator=operator, **form.changes())

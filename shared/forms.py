@@ -100,7 +100,8 @@ class EditForm(Form):
 
     def _take_what_is_stored_for_shown(self, names: set[str]) -> None:
         """Who sends it again has seen what is said."""
-        data = self.data.copy()
+        data: Any = self.data  # a QueryDict
+        data = data.copy()
         for name in names:
             stored, of_name = self.initial.get(name), self[name].html_initial_name
             if of_name in data:

@@ -92,15 +92,18 @@ def test_training_is_true_or_false(acme: Organization, given: Any) -> None:
 def test_every_page_says_so_while_it_trains_and_none_does_when_it_sells(acme: Organization) -> None:
     give_credit(acme.row, acme.member.id, 100_000)
     sold = sell(acme).json["id"]
-    paths = {acme.owner: ["/", "/settings", "/recharges"], acme.member: ["/sell", "/recharges", f"/recharges/{sold}"]}
-    for person, of_person in paths.items():
+    paths = [
+        (acme.owner, ["/", "/settings", "/recharges"]),
+        (acme.member, ["/sell", "/recharges", f"/recharges/{sold}"]),
+    ]
+    for person, of_person in paths:
         for path in of_person:
             assert "Training: recharges of an operator" in shown(Visitor.signed_in(person).get(path)), path
     owner = Visitor.signed_in(acme.owner)
     assert "Irancell" in shown(owner.get("/settings/training"))
     owner.submit("/settings/training", {"training": "off"})
     assert acme.owner.client.get("/settings").json["training"] is False
-    for person, of_person in paths.items():
+    for person, of_person in paths:
         for path in of_person:
             assert "Training: recharges of an operator" not in shown(Visitor.signed_in(person).get(path)), path
     # What was sold in training stays known as that.
