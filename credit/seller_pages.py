@@ -17,7 +17,7 @@ from credit.tables import sellers_table
 from shared.consoles import FORM, add_problem, done, not_done, page, show, status_of_form
 from shared.database import SellerBusy
 from shared.errors import PasswordChanged, Problem
-from shared.forms import AS_WRITTEN, FilterForm, Form, TextField, TextInput
+from shared.forms import AS_WRITTEN, EditForm, FilterForm, Form, TextField, TextInput
 from shared.languages import is_shown_again
 from shared.lockout import client_address
 from shared.pagination import page_of_rows
@@ -59,7 +59,7 @@ def sellers(request: HttpRequest) -> HttpResponse:
     return show(request, "credit/sellers.html", context)
 
 
-class NameForm(Form):
+class NameForm(EditForm):
     name = TextField(label=_("Name"), max_length=200, help_text=_("Of the shop or the person, as your lists show it."))
 
 
@@ -139,7 +139,8 @@ def rename_seller(request: HttpRequest, seller_id: int) -> HttpResponse:
     form = NameForm(request.POST or None, initial={"name": seller.name})
     if request.method == "POST" and form.is_valid():
         try:
-            services.update_seller(organization=organization_of(request), seller_id=seller_id, **form.cleaned_data)
+            if edits := form.edits():
+                services.update_seller(organization=organization_of(request), seller_id=seller_id, **edits)
         except SellerBusy as problem:
             add_problem(form, problem)
         else:

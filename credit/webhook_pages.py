@@ -15,7 +15,7 @@ from credit.models import WebhookEndpoint
 from credit.webhook_urls import LONGEST_URL, UrlRefused, parse_url
 from shared.consoles import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import Problem
-from shared.forms import AS_WRITTEN, Form, TextField, TextInput
+from shared.forms import AS_WRITTEN, EditForm, Form, TextField, TextInput
 from shared.messages import MESSAGES
 from shared.pagination import page_of_rows
 from shared.secrets import SecretUnreadable, decrypt, encrypt
@@ -64,6 +64,10 @@ _URL_MESSAGES: dict[str, str | Promise] = {
     "not_https": _("This must begin with https://. Get a certificate for the host first."),
     "private_address": _("This address is inside a private network. Write one that the whole internet reaches."),
 }
+
+
+class ChangedWebhookForm(EditForm, WebhookForm):
+    """The same, of a webhook that there is."""
 
 
 @page(ADMIN, SELLER)
@@ -128,9 +132,9 @@ def _take_secret(request: HttpRequest, endpoint: WebhookEndpoint) -> str:
 def change(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """Another URL, other events."""
     endpoint = services.webhook_by_id(webhook_id, seller_id=_owner(request))
-    form = WebhookForm(request.POST or None, initial={"url": endpoint.url, "events": endpoint.events})
+    form = ChangedWebhookForm(request.POST or None, initial={"url": endpoint.url, "events": endpoint.events})
     if request.method == "POST" and form.is_valid():
-        services.update_webhook(webhook_id=webhook_id, seller_id=_owner(request), **form.cleaned_data)
+        services.update_webhook(webhook_id=webhook_id, seller_id=_owner(request), **form.edits())
         return done(request, _("Saved."), "webhook", webhook_id)
     context = {"form": form, "endpoint": endpoint}
     return show(request, "credit/webhook_form.html", context, status=status_of_form(form))

@@ -378,7 +378,7 @@ _NAME_SECONDS = 5.0
 def name_of_added_operator(operator: str) -> str:
     """The name of an operator that the organization has added, of the last seconds (a list shows it in every row); the
     code itself, where there is none."""
-    key = (connection.schema_name, operator)
+    key = (connection.schema_name, operator)  # type: ignore[attr-defined]
     known = _names.get(key)
     if known is None or time.monotonic() > known[0] + _NAME_SECONDS:
         if len(_names) > 10_000:

@@ -25,7 +25,7 @@ from recharge.settings_services import (
 from shared.consoles import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.formats import format_number
-from shared.forms import AS_WRITTEN, ChoiceField, Form, TextField, TextInput, TomansFormField
+from shared.forms import AS_WRITTEN, ChoiceField, EditForm, Form, TextField, TextInput, TomansFormField
 from shared.messages import FIELD_MESSAGES, MESSAGES
 from shared.money import LARGEST_AMOUNT
 from shared.pagination import page_of_rows
@@ -61,7 +61,7 @@ class WholeNumberFormField(forms.IntegerField):
             raise forms.ValidationError(self._said, code="invalid", params=numbers) from None
 
 
-class WindowForm(Form):
+class WindowForm(EditForm):
     duplicate_window = WholeNumberFormField(
         label=_("Seconds"),
         least=0,
@@ -70,7 +70,7 @@ class WindowForm(Form):
     )
 
 
-class AgeForm(Form):
+class AgeForm(EditForm):
     send_within = WholeNumberFormField(
         label=_("Seconds to send it"),
         least=SHORTEST_SEND_WITHIN,
@@ -88,9 +88,9 @@ def settings(request: HttpRequest) -> HttpResponse:
 @page(ADMIN, methods=FORM)
 def duplicate_window(request: HttpRequest) -> HttpResponse:
     """Changes the guard against slips."""
-    form = WindowForm(request.POST or None)
+    form = WindowForm(request.POST or None, initial={"duplicate_window": queries.settings().duplicate_window})
     if request.method == "POST" and form.is_valid():
-        settings_services.change_settings(**_acting(request), **form.cleaned_data)
+        settings_services.change_settings(**_acting(request), **form.edits())
         return done(request, _("Saved. It holds from the next sale on."), "settings")
     return _show_settings(request, form=form, status=status_of_form(form))
 
@@ -98,9 +98,9 @@ def duplicate_window(request: HttpRequest) -> HttpResponse:
 @page(ADMIN, methods=FORM)
 def send_within(request: HttpRequest) -> HttpResponse:
     """Changes how old a recharge may be to be sent."""
-    form = AgeForm(request.POST or None)
+    form = AgeForm(request.POST or None, initial={"send_within": queries.settings().send_within})
     if request.method == "POST" and form.is_valid():
-        settings_services.change_settings(**_acting(request), **form.cleaned_data)
+        settings_services.change_settings(**_acting(request), **form.edits())
         return done(request, _("Saved."), "settings")
     return _show_settings(request, age_form=form, status=status_of_form(form))
 
@@ -174,6 +174,10 @@ class HttpGatewayForm(Form):
     )
 
 
+class GatewayForm(EditForm, HttpGatewayForm):
+    """The same, of a gateway that there is."""
+
+
 _NAME = TextField(
     label=_("Name"),
     max_length=50,
@@ -221,13 +225,12 @@ def gateway(request: HttpRequest, name: str) -> HttpResponse:
         return show(request, "recharge/gateway.html", context)
     kept = {"url": row.url, "key_id": row.key_id}
     times = {"connect_timeout_ms": row.connect_timeout_ms, "read_timeout_ms": row.read_timeout_ms}
-    form = HttpGatewayForm(request.POST or None, initial=kept | times)
+    form = GatewayForm(request.POST or None, initial=kept | times)
     secret = form.fields["secret"]
     secret.required = False
     secret.help_text = str(_("Leave it empty to keep the one that is there, which is never shown."))
     if request.method == "POST" and form.is_valid():
-        changes = dict(form.cleaned_data)
-        changes["secret"] = changes["secret"] or None
+        changes = form.edits() | {"secret": form.cleaned_data["secret"] or None}
         try:
             settings_services.change_gateway(**_acting(request), name=name, **changes)
         except Problem as problem:
@@ -267,10 +270,11 @@ class AmountsField(forms.Field):
         return [one.clean(line) for line in lines]
 
 
-class OperatorForm(Form):
+class OperatorForm(EditForm):
     """Through which gateway, and which amounts."""
 
     ANY, LIST = "range", "list"
+    together = ("sold", "least_amount", "most_amount", "amounts")
 
     gateway = ChoiceField(label=_("Delivered through"))
     sold = ChoiceField(
@@ -292,13 +296,15 @@ class OperatorForm(Form):
 
     def changes(self) -> dict[str, Any]:
         """What the service takes. An end of the range that is left empty is open."""
-        cleaned = self.cleaned_data
-        if cleaned["sold"] == self.LIST:
-            return {"gateway": cleaned["gateway"], "amounts": cleaned["amounts"]}
-        return {
-            "gateway": cleaned["gateway"],
-            "least_amount": cleaned["least_amount"] or 1,
-            "most_amount": cleaned["most_amount"] or LARGEST_AMOUNT,
+        edits = self.edits()
+        changes = {"gateway": edits["gateway"]} if "gateway" in edits else {}
+        if "sold" not in edits:
+            return changes
+        if edits["sold"] == self.LIST:
+            return changes | {"amounts": edits["amounts"]}
+        return changes | {
+            "least_amount": edits["least_amount"] or 1,
+            "most_amount": edits["most_amount"] or LARGEST_AMOUNT,
         }
 
 
@@ -309,10 +315,11 @@ def operator(request: HttpRequest, operator: str) -> HttpResponse:
     names = {terms.gateway or BUILT_IN_GATEWAY, *queries.gateway_names(most=GATEWAYS_TO_CHOOSE_FROM)}
     names -= {BUILT_IN_GATEWAY}
     form = OperatorForm(request.POST or None, initial=_initial(terms))
-    form.fields["gateway"].choices = [
+    choices = [
         (BUILT_IN_GATEWAY, BUILT_IN_GATEWAY if queries.settings().training else _("None: it is not sold")),
         *((name, name) for name in sorted(names)),
-    ]  # type: ignore[attr-defined]
+    ]
+    form.fields["gateway"].choices = choices  # type: ignore[attr-defined]
     if request.method == "POST" and form.is_valid():
         try:
             settings_services.change_operator(**_acting(request), operator=operator, **form.changes())

@@ -1,7 +1,7 @@
 """Forms: fields that read what people write (Persian digits, grouped amounts, Jalali dates), and how they look."""
 
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django import forms
@@ -40,6 +40,73 @@ class Form(forms.Form):
             else:
                 looks = "form-control"
             widget.attrs["class"] = f"{widget.attrs.get('class', '')} {looks}".strip()
+
+
+class EditForm(Form):
+    """A form of something that others may edit at the same time. ``initial`` is what is stored now.
+
+    It carries what it was made with, field by field. So what somebody left alone is not written over what another has
+    saved meanwhile (:meth:`edits`), and what both have changed is said, and asked again."""
+
+    together: ClassVar[tuple[str, ...]] = ()
+    """Fields that are one thing: who changes one of them, changes all."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.show_hidden_initial = not isinstance(field.widget, forms.PasswordInput)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        moved = self._with_those_together({name for name in self.fields if self._has_moved(name)})
+        for name in sorted(moved & self._with_those_together(set(self.changed_data))):
+            if self._has_moved(name) and self.fields[name].has_changed(self.initial.get(name), self._given(name)):
+                self.add_error(name, self._conflict(name))
+        if self.errors:
+            self._take_what_is_stored_for_shown(moved)
+        return cleaned
+
+    def edits(self) -> dict[str, Any]:
+        """What was changed in it, cleaned: by name of the field."""
+        changed = self._with_those_together(set(self.changed_data))
+        return {name: value for name, value in self.cleaned_data.items() if name in changed}
+
+    def _with_those_together(self, names: set[str]) -> set[str]:
+        return names | set(self.together) if names & set(self.together) else names
+
+    def _given(self, name: str) -> Any:
+        return self[name].data
+
+    def _shown(self, name: str) -> Any:
+        widget = self.fields[name].hidden_widget()
+        return widget.value_from_datadict(self.data, self.files, self[name].html_initial_name)
+
+    def _has_moved(self, name: str) -> bool:
+        """Whether what is stored is no longer what the form was made with (as far as it says that)."""
+        field = self.fields[name]
+        if not field.show_hidden_initial or self[name].html_initial_name not in self.data:
+            return False
+        try:
+            stored = field.to_python(self.initial.get(name))
+        except forms.ValidationError:
+            return False
+        return field.has_changed(stored, self._shown(name))
+
+    def _conflict(self, name: str) -> str:
+        stored = self.initial.get(name)
+        written = ", ".join(map(str, stored)) if isinstance(stored, list) else str(stored or "–")
+        return str(_("Somebody else has changed this since the form was opened. It is now: %(now)s") % {"now": written})
+
+    def _take_what_is_stored_for_shown(self, names: set[str]) -> None:
+        """Who sends it again has seen what is said."""
+        data: Any = self.data  # a QueryDict
+        data = data.copy()
+        for name in names:
+            stored, of_name = self.initial.get(name), self[name].html_initial_name
+            if of_name in data:
+                values = [str(one) for one in stored] if isinstance(stored, list) else [str(stored or "")]
+                data.setlist(of_name, values)
+        self.data = data
 
 
 class TextInput(forms.TextInput):

@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from shared import expired, lockout, services
 from shared.consoles import FORM, add_problem, done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
-from shared.forms import ChoiceField, Form, PasswordFormField, TextField, TextInput
+from shared.forms import ChoiceField, EditForm, Form, PasswordFormField, TextField, TextInput
 from shared.languages import choose_language, is_shown_again, remember_language
 from shared.lockout import client_address
 from shared.models import User
@@ -123,7 +123,7 @@ def _back(request: HttpRequest) -> str:
     return back if url_has_allowed_host_and_scheme(back, allowed_hosts=None) else "/"
 
 
-class PreferencesForm(Form):
+class PreferencesForm(EditForm):
     language = ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
     time_zone = ChoiceField(label=_("Time zone"), choices=[])
     email = forms.EmailField(
@@ -152,8 +152,9 @@ def preferences(request: HttpRequest) -> HttpResponse:
     initial = {"language": user.language or request.LANGUAGE_CODE, "time_zone": user.time_zone, "email": user.email}
     form = PreferencesForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
-        given = dict(form.cleaned_data)
-        password_now = given.pop("password")
+        given = initial | form.edits()
+        given.pop("password", None)
+        password_now = form.cleaned_data["password"]
         try:
             is_proved = given["email"] != user.email
             if is_proved:

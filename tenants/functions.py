@@ -15,7 +15,7 @@ first it is known what is to be installed anew, by the second what somebody chan
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -243,18 +243,32 @@ def install_functions(schema: str) -> None:
         cursor.execute("SELECT set_config('search_path', %s, true)", [path])
 
 
-def drop_parsed_functions(schema: str) -> None:
-    """Drops the functions whose bodies PostgreSQL has parsed: it refuses to change the columns that they name.
-    In the transaction that then installs them anew."""
+def drop_what_names_columns(schema: str) -> None:
+    """Drops the functions whose bodies PostgreSQL has parsed, and the triggers: it refuses to change the columns that
+    they name. In the transaction that then installs them anew."""
     assert connection.in_atomic_block
+    release = release_of(schema)
     with connection.cursor() as cursor:
+        if schema != PUBLIC:
+            _drop_triggers(cursor, schema, but=())
         cursor.execute(
             "SELECT oid FROM pg_proc WHERE pronamespace = %s::regnamespace AND prosqlbody IS NOT NULL"
-            " AND proname::text = ANY (%s)",
-            [_quoted(schema), sorted(release_of(schema).functions)],
+            " AND (%s OR proname::text = ANY (%s))",
+            [_quoted(schema), schema != PUBLIC, sorted(release.functions)],
         )
         for (oid,) in cursor.fetchall():
             _drop(cursor, "pg_proc", oid)
+
+
+def _drop_triggers(cursor: Any, schema: str, *, but: Collection[str]) -> None:
+    cursor.execute(
+        "SELECT format('DROP TRIGGER %%I ON %%s', tgname, tgrelid::regclass) FROM pg_trigger"
+        " INNER JOIN pg_class ON pg_class.oid = tgrelid"
+        " WHERE relnamespace = %s::regnamespace AND NOT tgisinternal AND tgname::text <> ALL (%s)",
+        [_quoted(schema), sorted(but)],
+    )
+    for (statement,) in cursor.fetchall():
+        cursor.execute(statement)
 
 
 def _has_triggers(cursor: Any, release: Release, before: Catalogue) -> bool:
@@ -302,14 +316,7 @@ def _create_type(cursor: Any, schema: str, name: str, statement: str) -> None:
 
 
 def _drop_what_is_gone(cursor: Any, schema: str, release: Release) -> None:
-    cursor.execute(
-        "SELECT format('DROP TRIGGER %%I ON %%s', tgname, tgrelid::regclass) FROM pg_trigger"
-        " INNER JOIN pg_class ON pg_class.oid = tgrelid"
-        " WHERE relnamespace = %s::regnamespace AND NOT tgisinternal AND tgname::text <> ALL (%s)",
-        [_quoted(schema), sorted(release.triggers)],
-    )
-    for (statement,) in cursor.fetchall():
-        cursor.execute(statement)
+    _drop_triggers(cursor, schema, but=release.triggers)
     cursor.execute(
         "SELECT oid FROM pg_proc WHERE pronamespace = %s::regnamespace AND proname::text <> ALL (%s)",
         [_quoted(schema), sorted(release.functions)],

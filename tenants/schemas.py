@@ -25,7 +25,7 @@ from tenants.functions import (
     Catalogue,
     FunctionsInUse,
     catalogue_of,
-    drop_parsed_functions,
+    drop_what_names_columns,
     install_functions,
     release_of,
     server_version,
@@ -215,7 +215,7 @@ def update_schema(schema: str, *, verbosity: int = 1) -> None:
             _take_turn(schema)
             if any(True for _ in _pending(schema)):
                 if _MIGRATIONS in catalogue_of([schema])[schema].tables:
-                    drop_parsed_functions(schema)
+                    drop_what_names_columns(schema)
                 _migrate(schema, verbosity)
                 connection.set_schema(schema)  # type: ignore[attr-defined]
             _check_tables(schema)

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms, template
+from django.forms import BoundField
 from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -14,6 +15,12 @@ from django.utils.translation import gettext as _
 from shared import formats
 
 register = template.Library()
+
+
+@register.filter
+def shown_before(field: BoundField) -> SafeString:
+    """What a form carries of the value that it was made with (EditForm), where a field is written option by option."""
+    return field.as_hidden(only_initial=True) if field.field.show_hidden_initial else mark_safe("")
 
 
 @register.filter

@@ -33,7 +33,7 @@ def test_a_number_of_a_shared_or_unknown_block_is_sold_once_its_operator_is_name
     rich: Organization, block: str
 ) -> None:
     number = block.ljust(11, "1")
-    with nothing_written(rich):
+    with nothing_written():
         refused = sell(rich, number)
     assert (refused.status, [error["code"] for error in refused.json["errors"]]) == (400, ["unknown_operator"])
     sold = sell(rich, number, operator="rightel")
@@ -69,7 +69,7 @@ def test_an_added_operator_is_sold_and_listed_and_found(rich: Organization) -> N
 
 def test_an_operator_of_another_organization_is_none(rich: Organization, world: Any) -> None:
     assert world.globex.owner.client.post("/operators", SHATEL).status == 201
-    with nothing_written(rich):
+    with nothing_written():
         refused = sell(rich, operator="shatel")
     assert (refused.status, refused.code) == (400, "invalid_request")
     assert refused.json["errors"][0]["field"] == "operator"

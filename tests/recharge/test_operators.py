@@ -39,7 +39,9 @@ def test_all_operators_are_there_before_anything_is_settled(acme: Organization) 
         "telekish": "TeleKish",
     }
     for row in operators:
-        assert row == {"operator": row["operator"], "name": row["name"], "gateway": "instant"} | DEFAULTS
+        assert (
+            row == {"operator": row["operator"], "name": row["name"], "gateway": "instant", "is_sold": True} | DEFAULTS
+        )
 
 
 def test_a_seller_sees_the_amounts_and_not_the_gateway(acme: Organization, sandbox: str) -> None:
