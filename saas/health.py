@@ -6,6 +6,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from shared.errors import Problem, Unavailable, problem_response
+from shared.sick import has_no_room, is_read_only
 from tenants.readiness import hindrance
 
 _PATHS = ("/livez", "/readyz")
@@ -35,7 +36,12 @@ class HealthMiddleware:
 def _readiness(request: HttpRequest) -> HttpResponse:
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+            read_only = is_read_only(cursor)
+        if read_only:
+            connection.close()  # the next look may find the new primary
+            return problem_response(request, Unavailable("The database is read only."))
+        if has_no_room():
+            return problem_response(request, Unavailable("The database has no room: its disk is full."))
         if reason := hindrance():
             return problem_response(request, Unavailable(reason))
     except (DatabaseError, InterfaceError):

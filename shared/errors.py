@@ -13,7 +13,7 @@ import structlog
 from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError
+from django.db import DatabaseError, InterfaceError, ProgrammingError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.template.loader import render_to_string
 from django.utils import translation
@@ -24,6 +24,7 @@ from rest_framework import exceptions
 
 from shared.messages import message_for
 from shared.requests import request_id_of
+from shared.sick import is_sick
 
 _log = structlog.get_logger("recharge.errors")
 
@@ -232,15 +233,11 @@ def problem_of(error: BaseException) -> Problem | None:
             return PayloadTooLarge("The body is too large.")
         case BadRequest() | SuspiciousOperation():
             return _malformed()
-        case OperationalError() | InterfaceError():
-            _log.error("database_unavailable", exc_info=error)
+        case DatabaseError() | InterfaceError() if is_sick(error):
             return Unavailable()
         case ProgrammingError() if getattr(error.__cause__, "pgcode", None) in _NOT_THERE:
             # Nothing was migrated yet, or one organization's schema is gone or half restored.
             _log.error("schema_broken", exc_info=error)
-            return Unavailable()
-        case DatabaseError() if "connection" in str(error).lower() and "closed" in str(error).lower():
-            _log.error("database_unavailable", exc_info=error)
             return Unavailable()
     return None
 
