@@ -68,11 +68,15 @@ _pool = urllib3.PoolManager(maxsize=16, retries=False, timeout=30)
 _progress: Any = None
 
 
-def begin(counter: Any, parent: int) -> None:
-    """Gives this process the counter of answered requests that all client processes share, and ends it with its
-    parent."""
+def share_progress(counter: Any) -> None:
+    """Gives this process the counter of answered requests that all client processes share."""
     global _progress
     _progress = counter
+
+
+def begin(counter: Any, parent: int) -> None:
+    """Makes this process one of the demo's clients: with the counter, and gone when the demo (``parent``) is."""
+    share_progress(counter)
     end_with(parent, seconds=0)
 
 
