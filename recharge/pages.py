@@ -61,9 +61,7 @@ class RechargeFilters(SellerFilters, DaysForm):
     OF_ALL_ALONE = ("seller", "idempotency_key")
 
     status = ChoiceField(label=_("State"), required=False, choices=[*_ANY, *words.STATUSES.items()])
-    operator = ChoiceField(
-        label=_("Operator"), required=False, choices=lambda: [*_ANY, *words.operators_to_choose_from()]
-    )
+    operator = ChoiceField(label=_("Operator"), required=False)
     phone_number = PhoneNumberFormField(required=False)
     late = ChoiceField(
         label=_("Came late"),
@@ -72,6 +70,11 @@ class RechargeFilters(SellerFilters, DaysForm):
     )
     idempotency_key = KeyFilter()
     field_order = ("status", "operator", "phone_number", "late", "from_day", "to_day", "seller", "idempotency_key")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [*_ANY, *words.operators_to_choose_from()]
+        self.fields["operator"].choices = choices  # type: ignore[attr-defined]
 
 
 @page(ADMIN, SELLER)

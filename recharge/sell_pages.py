@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from recharge import queries, words
 from recharge.intake import Sale, read_sale
 from recharge.models import Recharge
-from recharge.operators import operator_of
+from recharge.operators import Operator, operator_of
 from recharge.queries import LATELY_SECONDS, OperatorTerms
 from recharge.services import AmountNotSold, PossibleDuplicate, refusal_of, sell_recharge
 from shared.consoles import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
@@ -60,11 +60,15 @@ class SaleForm(Form):
     operator = ChoiceField(
         label=_("Operator"),
         required=False,
-        choices=lambda: [("", _("The number's own")), *words.operators_to_choose_from()],
         help_text=_("Choose one only if the number was taken to another operator."),
     )
     amount = TomansFormField()
     sale: Sale
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [("", _("The number's own")), *words.operators_to_choose_from()]
+        self.fields["operator"].choices = choices  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
@@ -136,7 +140,8 @@ def number(request: HttpRequest) -> HttpResponse:
 
 
 def _hint(written: str, chosen: str) -> Hint:
-    operator: str | None = chosen if any(chosen == code for code, _ in words.operators_to_choose_from()) else None
+    is_known = chosen in Operator or (chosen and chosen in queries.added_operators())
+    operator: str | None = chosen if is_known else None
     is_chosen, phone_number, problem = operator is not None, "", ""
     if written.strip():
         try:

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.forms.utils import flatatt
+from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -55,6 +56,24 @@ class EditForm(Form):
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
             field.show_hidden_initial = not isinstance(field.widget, forms.PasswordInput)
+
+    @cached_property
+    def changed_data(self) -> list[str]:
+        """The fields that are not as they were shown, or (where the form does not say how) as they are stored."""
+        changed = []
+        for name, field in self.fields.items():
+            says = field.show_hidden_initial and self[name].html_initial_name in self.data
+            before = field.to_python(self._shown(name)) if says and self._reads(name) else self.initial.get(name)
+            if field.has_changed(before, self._given(name)):
+                changed.append(name)
+        return changed
+
+    def _reads(self, name: str) -> bool:
+        try:
+            self.fields[name].to_python(self._shown(name))
+        except forms.ValidationError:
+            return False
+        return True
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}

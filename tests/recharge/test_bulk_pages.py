@@ -188,7 +188,7 @@ def test_what_a_form_carries_comes_back_as_it_was() -> None:
         "1:+989121234567:5000",
         "1:+989121234567:0:mci",
         "1:+989121234567:9999999999999:mci",
-        "1:+989121234567:5000:vodafone",
+        "1:+989121234567:5000:Vodafone",
         "1:+982188776655:5000:mci",
         "0:+989121234567:5000:mci",
         "1:+989121234567:5000:mci ",
@@ -544,8 +544,8 @@ def test_the_pages_cost_the_same_for_one_row_and_for_a_thousand(seller: Visitor,
         fields = form_of(preview(seller, text))
         seller.post("/bulk/sell", fields)
         known = " ".join(f"{line}:pending:{one.pk.hex}" for line, one in enumerate(sold(acme)[:count], start=1))
-        # The session, the account, the balance; and what is sold of the operators, what was sold, and lately, the
-        # balance to count with.
-        assert queries("/bulk", {"text": text, "batch": fields["batch"]}) == 7
+        # The session, the account, the balance; and the operators that were added, what is sold of them (two), what was
+        # sold, and lately, the balance to count with.
+        assert queries("/bulk", {"text": text, "batch": fields["batch"]}) == 9
         assert queries("/bulk/states", {**fields, "in_flight": known}) == 3
         assert queries("/bulk/results.csv", fields) == 3

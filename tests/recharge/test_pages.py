@@ -189,10 +189,11 @@ def test_a_list_costs_few_queries_however_many_rows(funded: Organization) -> Non
     for _ in range(3):
         sold(funded.member)
         sold(funded.neighbour)
-    # The session, the account, (the seller's balance,) the rows with their sellers.
-    assert len(queries_of(funded.member, "/recharges")) == 4
-    assert len(queries_of(funded.owner, "/recharges")) == 3
-    assert len(queries_of(funded.owner, "/recharges?seller=member&status=failed")) == 4
+    # The session, the account, (the seller's balance,) the rows with their sellers, the operators that were added; of an
+    # admin also whether the organization trains.
+    assert len(queries_of(funded.member, "/recharges")) == 5
+    assert len(queries_of(funded.owner, "/recharges")) == 5
+    assert len(queries_of(funded.owner, "/recharges?seller=member&status=failed")) == 6
 
 
 # --- Exports ----------------------------------------------------------------------------------------------------------
@@ -376,9 +377,10 @@ def test_what_stays_open_for_long_is_asked_about_less(funded: Organization) -> N
 
 def test_a_recharge_costs_few_queries(funded: Organization) -> None:
     recharge_id = sell_pending(funded.row, funded.member.id, 4000)
-    # The session, the account, (the balance,) the recharge, its entries; of an admin also its attempts and its seller.
+    # The session, the account, (the balance,) the recharge, its entries; of an admin also its attempts, its seller
+    # and whether the organization trains (which a seller's balance says).
     assert len(queries_of(funded.member, f"/recharges/{recharge_id}")) == 5
-    assert len(queries_of(funded.owner, f"/recharges/{recharge_id}")) == 6
+    assert len(queries_of(funded.owner, f"/recharges/{recharge_id}")) == 7
 
 
 # --- Settling one by hand ---------------------------------------------------------------------------------------------

@@ -131,11 +131,12 @@ def test_a_page_costs_few_queries(acme: Organization) -> None:
             gateway = GatewaySettings.objects.create(name=f"gateway-{number}", kind="instant")
         for operator in ("mci", "irancell", "rightel"):
             OperatorSettings.objects.create(operator=operator, gateway=gateway)
-    # The session, the account; what is settled, the operators with their gateways, the gateways.
-    assert len(queries_of(acme.owner, "/settings")) == 5
-    assert len(queries_of(acme.owner, "/settings/operators/mci")) == 4
-    assert len(queries_of(acme.owner, "/settings/gateways/gateway-1")) == 3
-    assert len(queries_of(acme.owner, "/settings/new-gateway")) == 2
+    # The session, the account; what is settled, the operators with their gateways and whether they are sold, the
+    # gateways; and whether it trains.
+    assert len(queries_of(acme.owner, "/settings")) == 7
+    assert len(queries_of(acme.owner, "/settings/operators/mci")) == 7
+    assert len(queries_of(acme.owner, "/settings/gateways/gateway-1")) == 4
+    assert len(queries_of(acme.owner, "/settings/new-gateway")) == 3
 
 
 # --- The guard against slips ------------------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ def test_an_http_gateway_is_set_up_and_its_secret_is_never_shown(acme: Organizat
     assert (answer.status, answer.headers["Location"]) == (302, "/settings")
     assert "The gateway is set up" in text_of(admin.get("/settings"))
     with acme.context:
-        row = GatewaySettings.objects.get()
+        row = GatewaySettings.objects.get(retired_at=None)
     assert (row.name, row.kind, row.url, row.key_id) == ("mci-direct", "http", HTTP["url"], "acme-1")
     assert (row.connect_timeout_ms, row.read_timeout_ms) == (3000, 10_000)
     assert decrypt(row.secret) == " two words "
@@ -187,7 +188,7 @@ def test_other_kinds_need_a_name_alone(acme: Organization, admin: Visitor, kind:
     assert 'name="secret"' not in admin.get(path).body.decode()
     assert admin.submit(path, {"name": "sandbox"}).status == 302
     with acme.context:
-        assert GatewaySettings.objects.get().kind == kind
+        assert GatewaySettings.objects.get(retired_at=None).kind == kind
     assert "nothing to change" in text_of(admin.get("/settings/gateways/sandbox"))
 
 
@@ -254,12 +255,12 @@ def test_a_gateway_is_changed_and_keeps_its_secret(acme: Organization, admin: Vi
     answer = admin.submit(path, changed)
     assert (answer.status, answer.headers["Location"]) == (302, path)
     with acme.context:
-        row = GatewaySettings.objects.get()
+        row = GatewaySettings.objects.get(retired_at=None)
     assert (row.url, row.key_id, row.read_timeout_ms) == ("https://other.example", "", 5000)
     assert decrypt(row.secret) == " two words "
     admin.submit(path, changed | {"secret": "a new one"})
     with acme.context:
-        assert decrypt(GatewaySettings.objects.get().secret) == "a new one"
+        assert decrypt(GatewaySettings.objects.get(retired_at=None).secret) == "a new one"
     with nothing_written():
         refused = admin.submit(path, changed | {"url": "http://plain.example"})
     assert list(errors_of(refused)) == ["url"]

@@ -93,7 +93,7 @@ def test_every_page_says_so_while_it_trains_and_none_does_when_it_sells(acme: Or
     give_credit(acme.row, acme.member.id, 100_000)
     sold = sell(acme).json["id"]
     paths = [
-        (acme.owner, ["/", "/settings", "/recharges"]),
+        (acme.owner, ["/today", "/settings", "/recharges"]),
         (acme.member, ["/sell", "/recharges", f"/recharges/{sold}"]),
     ]
     for person, of_person in paths:
