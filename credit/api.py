@@ -16,7 +16,15 @@ from credit.models import CreditRequest, Entry, Seller
 from credit.permissions import IsActiveSeller, own_seller_id
 from shared.errors import InvalidRequest
 from shared.exports import CSVRenderer, csv_response, pages_of
-from shared.fields import IdParameter, PasswordField, StrictBooleanField, StrictSerializer, StringField, TimeParameter
+from shared.fields import (
+    IdParameter,
+    PasswordField,
+    ReadableField,
+    StrictBooleanField,
+    StrictSerializer,
+    StringField,
+    TimeParameter,
+)
 from shared.horizon import Horizon, horizon_of
 from shared.idempotency import idempotency_key_of, replayed
 from shared.money import TomansField
@@ -35,13 +43,13 @@ from tenants.routing import organization_of
 
 
 class NewSellerSerializer(StrictSerializer):
-    name = StringField(max_length=200)
+    name = ReadableField(max_length=200)
     username = StringField(max_length=150)
     password = PasswordField()
 
 
 class SellerChangeSerializer(StrictSerializer):
-    name = StringField(max_length=200, required=False)
+    name = ReadableField(max_length=200, required=False)
     is_active = StrictBooleanField(required=False)
 
 
@@ -201,11 +209,11 @@ class EntriesExportView(APIView):
 
 class NewCreditRequestSerializer(StrictSerializer):
     amount = TomansField()
-    note = StringField(max_length=500, required=False, allow_blank=True, default="", lines=True)
+    note = ReadableField(max_length=500, required=False, allow_blank=True, default="", lines=True)
 
 
 class RejectionSerializer(StrictSerializer):
-    reason = StringField(max_length=500, lines=True)
+    reason = ReadableField(max_length=500, lines=True)
 
 
 class CreditRequestSerializer(serializers.ModelSerializer[CreditRequest]):

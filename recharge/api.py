@@ -22,7 +22,14 @@ from recharge.queries import ANY_LATE
 from recharge.rendering import rendered_recharge
 from recharge.services import refusal_of
 from shared.exports import CSVRenderer, csv_response, pages_of
-from shared.fields import IdParameter, StrictBooleanField, StrictSerializer, StringField, TimeParameter
+from shared.fields import (
+    IdParameter,
+    ReadableField,
+    StrictBooleanField,
+    StrictSerializer,
+    StringField,
+    TimeParameter,
+)
 from shared.idempotency import KEY_PATTERN, LONGEST_KEY, idempotency_key_of, replayed
 from shared.money import TomansField
 from shared.openapi import IDEMPOTENCY_KEY, REPLAYED
@@ -173,7 +180,7 @@ class RechargeDetailSerializer(RechargeSerializer):
 
 class ResolutionSerializer(StrictSerializer):
     status = serializers.ChoiceField([Recharge.Status.SUCCEEDED.value, Recharge.Status.FAILED.value])
-    reason = StringField(max_length=200, help_text="Of a failure, the seller is shown it.")
+    reason = ReadableField(max_length=200, help_text="Of a failure, the seller is shown it.")
 
 
 class RechargeFilters(Query):

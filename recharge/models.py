@@ -72,7 +72,7 @@ class Recharge(models.Model):
     submitted_through = models.BigIntegerField(null=True)
     """The id of the row of :class:`GatewaySettings` that may have it, and so is the one to be asked about it. Null: no
     gateway has it for certain."""
-    training = models.BooleanField(default=False)
+    training = models.BooleanField(default=False, db_default=False)
     """Whether it was sold by an organization that trained, of an operator without a gateway: it was never delivered."""
 
     class Meta:

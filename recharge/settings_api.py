@@ -26,7 +26,14 @@ from recharge.settings_services import (
     MOST_AMOUNTS,
     SHORTEST_TIMEOUT_MS,
 )
-from shared.fields import PasswordField, StrictBooleanField, StrictSerializer, StringField, WholeNumberField
+from shared.fields import (
+    PasswordField,
+    ReadableField,
+    StrictBooleanField,
+    StrictSerializer,
+    StringField,
+    WholeNumberField,
+)
 from shared.money import TomansField
 from shared.pagination import PageQuery, Query, page_of, page_serializer
 from shared.parsers import body_of
@@ -169,7 +176,9 @@ class GatewayView(APIView):
 
 
 class OperatorChangeSerializer(StrictSerializer):
-    name = StringField(max_length=50, required=False, help_text="Of one that was added; the built-in ones keep theirs.")
+    name = ReadableField(
+        max_length=50, required=False, help_text="Of one that was added; the built-in ones keep theirs."
+    )
     gateway = StringField(
         max_length=50,
         required=False,
@@ -190,7 +199,7 @@ class OperatorChangeSerializer(StrictSerializer):
 
 class NewOperatorSerializer(StrictSerializer):
     operator = OperatorField(help_text="Its code, for good: what sales name it by.")
-    name = StringField(max_length=50)
+    name = ReadableField(max_length=50)
 
 
 class OperatorSerializer(serializers.Serializer[queries.OperatorTerms]):

@@ -24,7 +24,7 @@ from rest_framework import exceptions
 
 from shared.messages import message_for
 from shared.requests import request_id_of
-from shared.sick import is_sick
+from shared.sick import is_sick, schema_is_gone
 
 _log = structlog.get_logger("recharge.errors")
 
@@ -235,8 +235,7 @@ def problem_of(error: BaseException) -> Problem | None:
             return _malformed()
         case DatabaseError() | InterfaceError() if is_sick(error):
             return Unavailable()
-        case ProgrammingError() if getattr(error.__cause__, "pgcode", None) in _NOT_THERE:
-            # Nothing was migrated yet, or one organization's schema is gone or half restored.
+        case ProgrammingError() if getattr(error.__cause__, "pgcode", None) in _NOT_THERE and schema_is_gone():
             _log.error("schema_broken", exc_info=error)
             return Unavailable()
     return None

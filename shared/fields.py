@@ -33,21 +33,27 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class StringField(serializers.CharField):
-    """Text that must be a JSON string; surrounding white space is removed. Characters that nobody sees, or that no
-    document may hold, are refused; ``lines`` allows line feeds."""
+    """Text that must be a JSON string; surrounding white space is removed."""
 
-    default_error_messages = {
-        "invalid": "This must be a string.",
-        "unfit_character": "This has a character that can't be seen or kept: {mark}.",
-    }
+    default_error_messages = {"invalid": "This must be a string."}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class ReadableField(StringField):
+    """A name, a note or a reason: text for people, without characters that nobody sees or that no document may hold.
+    ``lines`` allows line feeds."""
+
+    default_error_messages = {"unfit_character": "This has a character that can't be seen or kept: {mark}."}
 
     def __init__(self, *, lines: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.lines = lines
 
     def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
         text = super().to_internal_value(data)
         if unfit := unfit_character(text, lines=self.lines):
             self.fail("unfit_character", mark=unfit)

@@ -169,7 +169,7 @@ class TextField(forms.CharField):
 
     def to_python(self, value: Any) -> str:
         text = str(super().to_python(value))
-        if unfit_character(text):
+        if "\x00" not in text and unfit_character(text):  # NUL: Django's own words
             raise forms.ValidationError(str(FIELD_MESSAGES["unfit_character"]), code="unfit_character")
         return text
 
@@ -179,7 +179,9 @@ class TomansFormField(forms.Field):
 
     default_error_messages = {
         "required": _("Write an amount in Tomans."),
-        "invalid": _("Write whole Tomans in digits, alone or in groups of three: 50000 or 50,000."),
+        "invalid": _("Write an amount in whole Tomans, in digits alone."),
+        "grouped": _("Separate groups of three digits alone, like 50,000; without decimals."),
+        "shortened": _("A spreadsheet has shortened this amount (like 5E+05). Format the column as a number there."),
         "too_small": _("This must be at least 1 Toman."),
         "too_large": _("This is more than can be sold or credited at once."),
     }
@@ -198,10 +200,7 @@ class TomansFormField(forms.Field):
         try:
             amount = read_whole_number(str(value))
         except UnreadableNumber as error:
-            message = (
-                FIELD_MESSAGES["shortened_number"] if error.code == "shortened" else self.error_messages["invalid"]
-            )
-            raise forms.ValidationError(str(message), code=error.code) from None
+            raise forms.ValidationError(self.error_messages[error.code], code=error.code) from None
         if amount < 1:
             raise forms.ValidationError(self.error_messages["too_small"], code="too_small")
         if amount > LARGEST_AMOUNT:

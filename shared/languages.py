@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.shortcuts import redirect
 from django.utils import translation
 from psycopg2 import errorcodes
@@ -49,9 +49,7 @@ def in_another_language(
     """
     language = request.POST[SWITCH]
     choose_language(request, language)
-    sent = request.POST.copy()
-    del sent[SWITCH]
-    request.POST = sent  # type: ignore[assignment]
+    request.POST = QueryDict(request.POST.get("sent_again", ""))
     request.is_shown_again = True  # type: ignore[attr-defined]
     with translation.override(language):
         request.LANGUAGE_CODE = language

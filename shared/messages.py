@@ -44,8 +44,8 @@ FIELD_MESSAGES: dict[str, str | Promise] = {
     "password_too_common": _("This password is too common. Think of one that nobody guesses."),
     "wrong_password": _("This is not the password that you have now. Write it again."),
     "shortened_number": _(
-        "A spreadsheet has shortened this number (like 9.89E+11), and its last digits are lost. Format the column as "
-        "text there, and enter the numbers again."
+        "This is no Iranian mobile number: a spreadsheet has shortened it (like 9.89E+11), and its last digits are "
+        "lost. Format the column as text there, and enter the numbers again."
     ),
     "unfit_character": _("This has a character that nobody sees, copied from somewhere. Write it anew."),
     "invalid_email": _("This is no email address. Write it like name@example.com."),

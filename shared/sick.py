@@ -52,6 +52,17 @@ def has_no_room() -> bool:
     return time.monotonic() < _full_until
 
 
+def schema_is_gone() -> bool:
+    """Whether the schema that this thread works on is not there: dropped, to be put back from a backup."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regnamespace(quote_ident(%s)) IS NULL", [connection.schema_name])  # type: ignore[attr-defined]
+            answer: bool = cursor.fetchone()[0]
+            return answer
+    except (DatabaseError, InterfaceError):
+        return False
+
+
 def is_read_only(cursor: Any) -> bool:
     """Whether nothing can be written on this connection."""
     cursor.execute("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")

@@ -80,11 +80,13 @@ def contains(column: str, search: str) -> Any:
 # --- Amounts ----------------------------------------------------------------------------------------------------------
 
 _GROUPED = re.compile(r"[0-9]{1,3}(?:(?P<mark>[,٬،_'’ \u00a0\u2009\u202f])[0-9]{3}(?:(?P=mark)[0-9]{3})*)?")
+_SEPARATED = re.compile(r"[0-9]+(?:[,.٬٫،_'’ \u00a0\u2009\u202f]+[0-9]*)+")
 _SHORTENED = re.compile(r"[0-9]+(?:[.,٫][0-9]+)?[eE]\+?[0-9]+")
 
 
 class UnreadableNumber(ValueError):
-    """This is no whole number as people write one; ``code`` is ``shortened`` where a spreadsheet has spoilt it."""
+    """This is no whole number as people write one. ``code`` is ``shortened`` where a spreadsheet has spoilt it, ``grouped``
+    where marks stand between the digits and make no groups of three, else ``invalid``."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -107,5 +109,5 @@ def read_whole_number(text: str) -> int:
     if is_shortened(written):
         raise UnreadableNumber("shortened")
     if len(written) > 40 or not (re.fullmatch("[0-9]+", written) or _GROUPED.fullmatch(written)):
-        raise UnreadableNumber("invalid")
+        raise UnreadableNumber("grouped" if _SEPARATED.fullmatch(written) else "invalid")
     return int(re.sub("[^0-9]", "", written))

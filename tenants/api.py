@@ -7,7 +7,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from shared.fields import PasswordField, StrictSerializer, StringField
+from shared.fields import PasswordField, ReadableField, StrictSerializer, StringField
 from shared.idempotency import replayed
 from shared.openapi import REPLAYED
 from shared.pagination import PageQuery, page_of, page_serializer
@@ -28,7 +28,7 @@ class FirstAdminSerializer(StrictSerializer):
 
 class NewOrganizationSerializer(StrictSerializer):
     slug = StringField(max_length=63)
-    name = StringField(max_length=200)
+    name = ReadableField(max_length=200)
     admin = FirstAdminSerializer()
 
 

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="recharge",
             name="training",
-            field=models.BooleanField(default=False),
+            field=models.BooleanField(db_default=False, default=False),
         ),
         migrations.AddField(
             model_name="settings",
@@ -109,5 +109,15 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("send_within__gte", 30), ("send_within__lte", 86400)), name="settings_send_within"
             ),
+        ),
+        # What is in flight is asked about where it was submitted.
+        migrations.RunSQL(
+            """
+            UPDATE recharge_recharge AS recharge SET submitted_through = gateway.id
+            FROM recharge_gatewaysettings AS gateway
+            WHERE gateway.name = recharge.gateway AND recharge.submitted_at IS NOT NULL
+                AND (recharge.status IN ('pending', 'unknown') OR recharge.due_at IS NOT NULL)
+            """,
+            migrations.RunSQL.noop,
         ),
     ]

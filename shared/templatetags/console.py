@@ -1,6 +1,7 @@
 """Filters that write amounts, numbers and moments for the reader: see shared/formats.py."""
 
 import json
+import re
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -8,7 +9,7 @@ from urllib.parse import urlencode
 from django import forms, template
 from django.forms import BoundField
 from django.utils.functional import Promise
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
@@ -87,25 +88,22 @@ def querystring_of(**values: Any) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def sent_again(context: Any) -> SafeString:
-    """What the page is the answer to, as hidden fields: for the same page in another language (shared/languages.py).
+    """What the page is the answer to, in one hidden field: for the same page in another language (shared/languages.py).
 
     Passwords that nobody was to see stay out. ``sent`` in the context has what takes the place of a file.
     """
-    form, request = context.get("form"), context["request"]
-    unseen = {
-        name for name, field in getattr(form, "fields", {}).items() if isinstance(field.widget, forms.PasswordInput)
+    shown = {
+        name
+        for name, field in getattr(context.get("form"), "fields", {}).items()
+        if not isinstance(field.widget, forms.PasswordInput)
     }
-    sent = dict(request.POST.lists()) | {name: [value] for name, value in context.get("sent", {}).items()}
-    return format_html_join(
-        "",
-        '<input type="hidden" name="{}" value="{}">',
-        (
-            (name, value)
-            for name, values in sent.items()
-            if name not in unseen and name != "csrfmiddlewaretoken"
-            for value in values
-        ),
-    )
+    sent = dict(context["request"].POST.lists()) | {name: [value] for name, value in context.get("sent", {}).items()}
+    kept = {name: values for name, values in sent.items() if name in shown or not _SECRET.search(name)}
+    return format_html('<input type="hidden" name="sent_again" value="{}">', urlencode(kept, doseq=True))
+
+
+_SECRET = re.compile("password|secret|token|old|new", re.IGNORECASE)
+"""In the name of a field that may hold what nobody is to see."""
 
 
 @register.filter

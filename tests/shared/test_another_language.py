@@ -1,5 +1,7 @@
 """The language is switched on a page that is the answer to a form: the same page, and nothing is done."""
 
+from urllib.parse import urlencode
+
 import pytest
 
 from credit.models import CreditRequest, Seller
@@ -26,7 +28,9 @@ def switch(visitor: Visitor, answer, path: str, fields: dict, language: str = "f
     page = text_of(answer)
     assert 'name="switch_language"' in page
     token = page.partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
-    return visitor.post(path, {"csrfmiddlewaretoken": token, **fields, "switch_language": language})
+    return visitor.post(
+        path, {"csrfmiddlewaretoken": token, "sent_again": urlencode(fields), "switch_language": language}
+    )
 
 
 def test_a_new_sellers_password_is_still_there(admin: Visitor, acme: Organization) -> None:
