@@ -166,7 +166,7 @@ def test_it_refuses_an_operator_that_is_null(seller: Client) -> None:
 
 
 def test_it_names_every_field_at_fault(seller: Client) -> None:
-    answer = seller.post("/recharges", {"phone_number": "nonsense", "operator": "verizon"}, key="k")
+    answer = seller.post("/recharges", {"phone_number": "nonsense", "operator": "Verizon"}, key="k")
     faults = [("phone_number", "invalid_phone_number"), ("operator", "invalid_choice"), ("amount", "required")]
     invalid(*faults).check(answer)
 
