@@ -89,17 +89,12 @@ class SellersView(APIView):
             },
         )
 
-    @extend_schema(
-        parameters=[REPLAYED], request=NewSellerSerializer, responses={200: SellerSerializer, 201: SellerSerializer}
-    )
+    @extend_schema(request=NewSellerSerializer, responses={201: SellerSerializer})
     def post(self, request: Request) -> Response:
-        """Add a seller, and the user who signs in as this seller. The same again within 15 minutes is answered with
-        the seller that was added."""
+        """Add a seller, and the user who signs in as this seller."""
         body = NewSellerSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         seller = services.create_seller(organization=organization_of(request._request), **body.validated_data)
-        if seller.is_replay:
-            return replayed(_seller_response(request, seller))
         return _seller_response(request, seller, status.HTTP_201_CREATED)
 
 

@@ -14,9 +14,6 @@ from shared.money import LARGEST_AMOUNT, LARGEST_BALANCE
 class Seller(models.Model):
     """Somebody who sells recharges on credit. The user who signs in as this seller is in the public schema."""
 
-    is_replay = False
-    """Not stored: whether a request to make it found it made by the same request before."""
-
     name = models.CharField(max_length=200)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -5,17 +5,15 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.utils import timezone
 
 from credit.errors import AlreadyDecided, BalanceLimitExceeded
 from credit.models import Account, CreditRequest, Seller
 from credit.queries import sellers
 from shared.database import call_function, lock_seller
-from shared.errors import NotFound, SellerInactive, UsernameTaken
-from shared.idempotency import REPEATED_WITHIN, IdempotencyKeyReused
+from shared.errors import NotFound, SellerInactive
+from shared.idempotency import IdempotencyKeyReused
 from shared.realm import Realm
 from shared.services import (
-    find_same_member,
     member_named,
     newest_seller_id,
     prepare_member,
@@ -56,8 +54,7 @@ class Written(Generic[T]):
 
 
 def create_seller(*, organization: Organization, name: str, username: str, password: str, email: str = "") -> Seller:
-    """A seller with an empty account, and the user who signs in as this seller. The same again within minutes, after a
-    lost answer or a second click, gets the seller that was made (``is_replay``).
+    """A seller with an empty account, and the user who signs in as this seller.
 
     A schema that was put back from a copy may be older than its members, who are in the public schema. Such a member's
     seller comes back, with the old id, when a seller of this username is made; and no other seller gets that id.
@@ -74,28 +71,16 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
         password=password,
         email=email,
     )
-    try:
-        with transaction.atomic():
-            known = member_named(organization_id=organization.pk, username=username)
-            if known is not None and known.seller_id is not None and not sellers().filter(pk=known.seller_id).exists():
-                seller = Seller.objects.create(pk=known.seller_id, name=name)
-                Account.objects.create(seller=seller)
-                reopen_member(membership=known, password=password, email=email)
-                return seller
-            seller = Seller.objects.create(pk=_free_seller_id(organization), name=name)
+    with transaction.atomic():
+        known = member_named(organization_id=organization.pk, username=username)
+        if known is not None and known.seller_id is not None and not sellers().filter(pk=known.seller_id).exists():
+            seller = Seller.objects.create(pk=known.seller_id, name=name)
             Account.objects.create(seller=seller)
-            save_member(member, seller_id=seller.pk)
-    except UsernameTaken:
-        made = find_same_member(member, password=password)
-        if made is None or made.seller_id is None:
-            raise
-        same = Seller.objects.filter(
-            pk=made.seller_id, name=name, created_at__gt=timezone.now() - REPEATED_WITHIN
-        ).first()
-        if same is None:
-            raise
-        same.is_replay = True
-        return same
+            reopen_member(membership=known, password=password, email=email)
+            return seller
+        seller = Seller.objects.create(pk=_free_seller_id(organization), name=name)
+        Account.objects.create(seller=seller)
+        save_member(member, seller_id=seller.pk)
     return seller
 
 

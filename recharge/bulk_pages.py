@@ -17,7 +17,6 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.csrf import csrf_exempt
 
 from recharge import queries, words
 from recharge.bulk_rows import (
@@ -296,7 +295,6 @@ def _mark(line: int, recharge: Sold | Recharge) -> str:
     return "" if recharge.completed_at else f"{line}:{recharge.status}:{str(recharge.id).replace('-', '')}"
 
 
-@csrf_exempt  # it only reads; and it goes on when its seller has signed in again in another window
 @page(SELLER, methods=("POST",))
 def states(request: HttpRequest) -> HttpResponse:
     """What became by now of the rows that were in flight, for the part of the page that asks again and again.

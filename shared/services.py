@@ -28,7 +28,6 @@ from shared.errors import (
     TokenInvalid,
     UsernameTaken,
 )
-from shared.idempotency import REPEATED_WITHIN
 from shared.models import Membership, RefreshFamily, User
 from shared.realm import Realm
 from shared.tokens import PLATFORM_ADMIN, SELLER, AccessToken, RefreshToken, name_realm, password_mark, read_token
@@ -135,18 +134,6 @@ def save_member(member: Membership, *, seller_id: int | None = None) -> Membersh
     except IntegrityError:
         raise UsernameTaken(f"There is a user {member.username!r} already.") from None
     return member
-
-
-def find_same_member(member: Membership, *, password: str) -> Membership | None:
-    """The member that a request for just this one (whom :func:`save_member` refused) had made before, if it had: of the
-    same name, role, email address and password."""
-    same = (
-        Membership.objects.select_related("user")
-        .filter(organization_id=member.organization_id, username=member.username, role=member.role)
-        .filter(created_at__gt=timezone.now() - REPEATED_WITHIN, user__email=member.user.email)
-        .first()
-    )
-    return same if same is not None and same.user.check_password(password) else None
 
 
 def create_member(

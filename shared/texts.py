@@ -85,8 +85,8 @@ _SHORTENED = re.compile(r"[0-9]+(?:[.,٫][0-9]+)?[eE]\+?[0-9]+")
 
 
 class UnreadableNumber(ValueError):
-    """This is no whole number as people write one. ``code`` is ``shortened`` where a spreadsheet has spoilt it, ``grouped``
-    where marks stand between the digits and make no groups of three, else ``invalid``."""
+    """This is no whole number as people write one. ``code`` is ``shortened`` where a spreadsheet has spoilt it,
+    ``grouped`` where marks stand between the digits and make no groups of three, else ``invalid``."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

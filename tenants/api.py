@@ -8,8 +8,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from shared.fields import PasswordField, ReadableField, StrictSerializer, StringField
-from shared.idempotency import replayed
-from shared.openapi import REPLAYED
 from shared.pagination import PageQuery, page_of, page_serializer
 from shared.parsers import body_of
 from shared.permissions import IsPlatformAdmin
@@ -56,18 +54,13 @@ class OrganizationsView(APIView):
         """All organizations, newest first."""
         return page_of(request, queries.organizations(), PageQuery.read(request), OrganizationSerializer)
 
-    @extend_schema(
-        parameters=[REPLAYED],
-        request=NewOrganizationSerializer,
-        responses={200: OrganizationSerializer, 201: OrganizationSerializer},
-    )
+    @extend_schema(request=NewOrganizationSerializer, responses={201: OrganizationSerializer})
     def post(self, request: Request) -> Response:
-        """Provision an organization: its host, its schema, its first admin. The same again within 15 minutes is
-        answered with the organization that was made."""
+        """Provision an organization: its host, its schema, its first admin."""
         body = NewOrganizationSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         admin: dict[str, Any] = body.validated_data["admin"]
-        organization = services.provision_once(
+        organization = services.provision_organization(
             slug=body.validated_data["slug"],
             name=body.validated_data["name"],
             admin_username=admin["username"],
@@ -75,8 +68,7 @@ class OrganizationsView(APIView):
             admin_email=admin.get("email", ""),
             by=_actor(request),
         )
-        data = OrganizationSerializer(organization).data
-        return replayed(Response(data)) if organization.is_replay else Response(data, status=status.HTTP_201_CREATED)
+        return Response(OrganizationSerializer(organization).data, status=status.HTTP_201_CREATED)
 
 
 class OrganizationView(APIView):

@@ -20,9 +20,6 @@ class Organization(TenantMixin):  # type: ignore[misc]
         ACTIVE = "active"
         SUSPENDED = "suspended"
 
-    is_replay = False
-    """Not stored: whether a request to provision it found it provisioned by the same request before."""
-
     auto_create_schema = False
     auto_drop_schema = False
 

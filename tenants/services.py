@@ -9,8 +9,7 @@ from django.utils import timezone
 from psycopg2 import sql
 
 from shared.errors import InvalidRequest, NotFound, Problem
-from shared.idempotency import REPEATED_WITHIN
-from shared.services import check_credentials, create_member, find_same_member, prepare_member
+from shared.services import check_credentials, create_member
 from shared.texts import unfit_character
 from shared.tokens import ADMIN
 from tenants import audit
@@ -77,43 +76,6 @@ def provision_organization(
     _log.info("organization_provisioned", slug=slug)
     organization.refresh_from_db()
     return organization
-
-
-def provision_once(
-    *, slug: str, name: str, admin_username: str, admin_password: str, admin_email: str = "", by: Actor = COMMAND
-) -> Organization:
-    """The same, but a request that was made within minutes, and whose answer was lost, gets the organization that it
-    made then (``is_replay``).
-
-    Raises:
-        InvalidRequest, OrganizationExists: as for :func:`provision_organization`.
-    """
-    try:
-        return provision_organization(
-            slug=slug,
-            name=name,
-            admin_username=admin_username,
-            admin_password=admin_password,
-            admin_email=admin_email,
-            by=by,
-        )
-    except OrganizationExists:
-        lately = timezone.now() - REPEATED_WITHIN
-        made = Organization.objects.filter(slug=slug, name=name.strip(), created_at__gt=lately).first()
-        if made is None or made.status != Organization.Status.ACTIVE:
-            raise
-        admin = prepare_member(
-            organization_id=made.pk,
-            slug=slug,
-            role=ADMIN,
-            username=admin_username,
-            password=admin_password,
-            email=admin_email,
-        )
-        if find_same_member(admin, password=admin_password) is None:
-            raise
-        made.is_replay = True
-        return made
 
 
 def _reserve(*, slug: str, name: str) -> None:

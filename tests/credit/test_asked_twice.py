@@ -1,7 +1,6 @@
 """What makes or changes access is asked for twice, as after a lost answer or by a second click: it is done once, and
 the second answer is the first one's."""
 
-import uuid
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -10,14 +9,13 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from credit.models import Seller, WebhookEndpoint
-from shared.models import Membership
+from credit.models import WebhookEndpoint
 from shared.secrets import decrypt
 from tests.bad_input import Refusal, invalid, table
 from tests.crowd import together
-from tests.http import Answer, Client
+from tests.http import Answer
 from tests.visitor import Visitor
-from tests.world import Organization, Person, World
+from tests.world import Organization, Person
 
 URL = "https://hooks.example.com/recharges"
 WEBHOOK: dict[str, Any] = {"url": URL, "events": ["recharge.succeeded", "recharge.failed"]}
@@ -176,70 +174,3 @@ def test_a_second_click_on_a_page_of_webhooks_does_nothing_more(acme: Organizati
     assert all(secret in one for one in shown)
     assert secret != old
     assert "here it is again" in shown[1]
-
-
-# --- Sellers ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_seller_asked_for_twice_is_one(acme: Organization) -> None:
-    first, second = (acme.owner.client.post("/sellers", SELLER) for _ in range(2))
-    assert (first.status, second.status) == (201, 200)
-    assert second.json == first.json
-    assert is_replay(second)
-    assert Membership.objects.filter(username="sara").count() == 1
-
-
-def test_a_seller_asked_for_by_some_at_once_is_one(acme: Organization) -> None:
-    answers = together([partial(acme.owner.client.post, "/sellers", SELLER)] * 4)
-    assert sorted(answer.status for answer in answers) == [200, 200, 200, 201]
-    with acme.context:
-        assert Seller.objects.filter(name="Sara").count() == 1
-
-
-@pytest.mark.parametrize(
-    "change",
-    table(
-        ("another name", {"name": "Somebody"}),
-        ("another password", {"password": "another horse battery"}),
-        ("a name of before", {"username": "member"}),
-        ("an admin's name", {"username": "owner"}),
-    ),
-)
-def test_another_seller_of_that_name_is_refused(acme: Organization, change: dict[str, str]) -> None:
-    assert acme.owner.client.post("/sellers", SELLER).status == 201
-    Refusal(409, "username_taken").check(acme.owner.client.post("/sellers", SELLER | change))
-
-
-def test_a_seller_of_long_ago_is_not_told_again(acme: Organization) -> None:
-    assert acme.owner.client.post("/sellers", SELLER).status == 201
-    Membership.objects.filter(username="sara").update(created_at=timezone.now() - LATER)
-    Refusal(409, "username_taken").check(acme.owner.client.post("/sellers", SELLER))
-
-
-def test_a_second_click_on_the_page_of_a_new_seller_shows_the_same(acme: Organization) -> None:
-    visitor = Visitor.signed_in(acme.owner)
-    for _ in range(2):
-        answer = visitor.submit("/sellers/new", SELLER)
-        assert answer.status == 200
-        assert SELLER["password"] in answer.body.decode()
-    with acme.context:
-        assert Seller.objects.filter(name="Sara").count() == 1
-
-
-# --- Organizations ----------------------------------------------------------------------------------------------------
-
-
-def test_an_organization_asked_for_twice_is_one(world: World) -> None:
-    client: Client = world.platform_admin.client
-    slug = f"twice-{uuid.uuid4().hex[:8]}"
-    body = {"slug": slug, "name": "Twice", "admin": {"username": "boss", "password": SELLER["password"]}}
-    first, second = (client.post("/organizations", body) for _ in range(2))
-    assert (first.status, second.status) == (201, 200)
-    assert second.json == first.json
-    assert is_replay(second)
-    for change in (
-        {"name": "Another"},
-        {"admin": {"username": "another", "password": SELLER["password"]}},
-        {"admin": {"username": "boss", "password": "another horse battery"}},
-    ):
-        Refusal(409, "organization_exists").check(client.post("/organizations", body | change))

@@ -164,8 +164,9 @@ def test_one_workbook_is_written_at_a_time(traded: Organization) -> None:
         assert response.status_code == 200
 
 
-def test_the_csv_is_the_apis(traded: Organization) -> None:
+def test_the_csv_is_the_apis_with_a_byte_order_mark(traded: Organization) -> None:
     for person in (traded.owner, traded.member):
         page = Visitor.signed_in(person).get("/ledger.csv")
-        assert page.body == person.client.get("/entries.csv").body
+        # With a byte order mark, by which spreadsheets know UTF-8.
+        assert page.body == b"\xef\xbb\xbf" + person.client.get("/entries.csv").body
         assert page.headers["Content-Disposition"] == 'attachment; filename="entries.csv"'

@@ -277,14 +277,14 @@ def test_an_odd_id_is_not_found(acme: Organization, webhook_id: str) -> None:
 
 
 def test_pages_take_few_queries(acme: Organization) -> None:
-    # The session and the account, and of a seller the balance; then the list, or the webhook with its messages and
-    # their attempts.
+    # The session and the account, of a seller the balance, of an admin whether it trains; then the list, or the
+    # webhook with its messages and their attempts.
     few = make(acme, acme.owner)
     deliver(acme, few)
     for _ in range(8):
         deliver(acme, make(acme, acme.member))
-    assert len(queries_of(acme.owner, "/webhooks")) == 3
-    assert len(queries_of(acme.owner, f"/webhooks/{few.pk}")) == 5
+    assert len(queries_of(acme.owner, "/webhooks")) == 4
+    assert len(queries_of(acme.owner, f"/webhooks/{few.pk}")) == 6
     own = make(acme, acme.member)
     for _ in range(8):
         deliver(acme, own)

@@ -208,7 +208,7 @@ def test_the_export_has_all_rows_of_the_filters(funded: Organization) -> None:
         answer = visitor.get(f"/recharges.csv{query}")
         assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
         assert "attachment" in answer.headers["Content-Disposition"]
-        return [row["id"] for row in csv.DictReader(io.StringIO(answer.body.decode()))]
+        return [row["id"] for row in csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig")))]
 
     assert exported(seller) == own[::-1]
     assert exported(seller, f"?seller={funded.neighbour.id}") == own[::-1]

@@ -83,11 +83,6 @@ def test_the_file_of_a_thousand_refused_rows_is_given(seller: Visitor, acme: Org
     assert all(row["reason"].startswith("Your credit did not suffice") for row in found)
 
 
-def test_looking_at_what_became_of_a_batch_goes_on_with_the_next_session(seller: Visitor, acme: Organization) -> None:
-    fields = {"batch": BATCH, "in_flight": "", "csrfmiddlewaretoken": "of the session before"}
-    assert seller.post("/bulk/states", fields).status == 200
-
-
 @pytest.mark.parametrize("path", ["/sell/balance", "/credit-requests", "/recharges"])
 def test_what_asks_by_itself_is_not_led_away_from_its_page(acme: Organization, path: str) -> None:
     nobody = Visitor(acme.anyone)

@@ -200,7 +200,7 @@ def test_each_table_can_be_exported(funded: Organization) -> None:
     visitor = Visitor.signed_in(funded.owner)
     query = "from_day=2026-03-01&to_day=2026-03-02"
     assert visitor.get(f"/reports.csv?by=day&{query}").body.decode().splitlines() == [
-        "day,succeeded,amount,failed,open",
+        "\ufeffday,succeeded,amount,failed,open",
         "2026-03-01,0,0,0,0",
         "2026-03-02,1,1000,0,0",
     ]
@@ -319,8 +319,10 @@ def test_a_report_costs_one_query(funded: Organization) -> None:
     for _ in range(3):
         funded.member.sell(1000)
         funded.neighbour.sell(1000, phone_number="09351234567")
-    # The session, the account, the sums of all three tables.
-    for path in ("/reports", "/reports?from_day=2026-10-01&to_day=2026-11-30", "/reports.csv", "/reports/chart.svg"):
+    # The session, the account, the sums of all three tables; on a page, whether the organization trains.
+    for path in ("/reports", "/reports?from_day=2026-10-01&to_day=2026-11-30"):
+        assert len(queries_of(funded.owner, path)) == 4, path
+    for path in ("/reports.csv", "/reports/chart.svg"):
         assert len(queries_of(funded.owner, path)) == 3, path
 
 

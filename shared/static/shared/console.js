@@ -125,7 +125,16 @@ function noAnswer(event, text) {
   noAnswer(event, document.body.dataset.connectionLost);
 }));
 // The server answers what asks by itself, and has nobody signed in, with 401 instead of leading away from the page.
-document.addEventListener("htmx:configRequest", (event) => { if (isPolling(event)) event.detail.headers["Polls"] = "yes"; });
+document.addEventListener("htmx:configRequest", (event) => {
+  if (!isPolling(event)) return;
+  event.detail.headers["Polls"] = "yes";
+  // The token of now: after signing in again in another window, the page's own is that of the session before.
+  const token = document.cookie.match(/(?:^|; )(?:__Host-)?csrftoken=([^;]+)/);
+  if (token && event.detail.verb === "post") {
+    delete event.detail.parameters.csrfmiddlewaretoken;
+    event.detail.headers["X-CSRFToken"] = token[1];
+  }
+});
 document.addEventListener("htmx:responseError", (event) => {
   // Signed out, suspended, or not one's own any more. What stands there stays: it may be the results of a hundred sales.
   // It goes on by itself when somebody has signed in again, in another window.
