@@ -14,7 +14,7 @@ from credit.models import Account, CreditRequest, Entry, Seller
 from shared.errors import NotFound
 from shared.fields import LARGEST_ID
 from shared.models import Membership
-from shared.texts import Folded, contains, folded, latin_digits
+from shared.texts import contains, folded, latin_digits
 from shared.times import from_moment, until_moment
 from tenants.models import Organization
 
@@ -71,8 +71,8 @@ def sellers_like(written: str, *, most: int = 5) -> list[Seller]:
         if by_id:
             return by_id
     found = list(sellers().filter(contains("name", written)).order_by("pk")[:most])
-    exactly = sellers().alias(folded=Folded("name")).filter(folded__iexact=folded(written)).order_by("pk")[:most]
-    return list(exactly) or found
+    name = folded(written).casefold()
+    return [seller for seller in found if folded(seller.name).casefold() == name] or found
 
 
 def sellers_found(search: str, *, ids: Sequence[int]) -> QuerySet[Seller]:

@@ -249,8 +249,7 @@ def drop_what_names_columns(schema: str) -> None:
     assert connection.in_atomic_block
     release = release_of(schema)
     with connection.cursor() as cursor:
-        if schema != PUBLIC:
-            _drop_triggers(cursor, schema, but=())
+        _drop_triggers(cursor, schema, release.triggers)
         cursor.execute(
             "SELECT oid FROM pg_proc WHERE pronamespace = %s::regnamespace AND prosqlbody IS NOT NULL"
             " AND (%s OR proname::text = ANY (%s))",
@@ -260,12 +259,13 @@ def drop_what_names_columns(schema: str) -> None:
             _drop(cursor, "pg_proc", oid)
 
 
-def _drop_triggers(cursor: Any, schema: str, *, but: Collection[str]) -> None:
+def _drop_triggers(cursor: Any, schema: str, names: Collection[str], *, but_these: bool = False) -> None:
+    """Drops the triggers of these names, or all but these."""
     cursor.execute(
         "SELECT format('DROP TRIGGER %%I ON %%s', tgname, tgrelid::regclass) FROM pg_trigger"
         " INNER JOIN pg_class ON pg_class.oid = tgrelid"
-        " WHERE relnamespace = %s::regnamespace AND NOT tgisinternal AND tgname::text <> ALL (%s)",
-        [_quoted(schema), sorted(but)],
+        " WHERE relnamespace = %s::regnamespace AND NOT tgisinternal AND (tgname::text = ANY (%s)) <> %s",
+        [_quoted(schema), sorted(names), but_these],
     )
     for (statement,) in cursor.fetchall():
         cursor.execute(statement)
@@ -316,7 +316,7 @@ def _create_type(cursor: Any, schema: str, name: str, statement: str) -> None:
 
 
 def _drop_what_is_gone(cursor: Any, schema: str, release: Release) -> None:
-    _drop_triggers(cursor, schema, but=release.triggers)
+    _drop_triggers(cursor, schema, release.triggers, but_these=True)
     cursor.execute(
         "SELECT oid FROM pg_proc WHERE pronamespace = %s::regnamespace AND proname::text <> ALL (%s)",
         [_quoted(schema), sorted(release.functions)],

@@ -290,4 +290,4 @@ def test_pages_take_few_queries(acme: Organization) -> None:
         deliver(acme, own)
     assert len(queries_of(acme.member, "/webhooks")) == 4
     assert len(queries_of(acme.member, f"/webhooks/{own.pk}")) == 6
-    assert len(queries_of(acme.owner, f"/webhooks/{own.pk}")) == 6  # and the seller's name
+    assert len(queries_of(acme.owner, f"/webhooks/{own.pk}")) == 7  # and the seller's name
