@@ -28,6 +28,7 @@ from django_tenants.utils import tenant_context
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from shared.errors import Problem
+from shared.sick import needs_new_connection
 from shared.wakeups import CHANNEL, QUIET_SECONDS
 from tenants.heartbeats import BEAT_SECONDS, Heartbeat
 from tenants.models import Organization
@@ -188,7 +189,7 @@ class Worker:
                     # One whose schema is not as it should be (it may be migrating) does not keep the others waiting.
                     self._look_at[organization_id] = now + BROKEN_SECONDS
                     self._say_once("worker_can_not_look", error, organization.slug)
-                    if not connection.is_usable():
+                    if needs_new_connection(error):
                         raise
                 else:
                     self._say_that_it_is_over("worker_can_not_look", organization.slug)
@@ -217,6 +218,8 @@ class Worker:
                 self._heartbeat.begin()
         except (DatabaseError, InterfaceError) as error:
             self._say_once("worker_can_not_say_that_it_runs", error)
+            if needs_new_connection(error):
+                connection.close()
         self._beat_at = now
 
     def _say_once(self, event: str, error: Exception, organization: str | None = None) -> None:
@@ -314,6 +317,7 @@ class Worker:
         try:
             with tenant_context(organization):
                 work.record(organization, [(done.task, done.result) for done in group])
+            self._say_that_it_is_over("worker_could_not_record", organization.slug)
             self._held -= len(group)
             self._lanes[id(work), organization.pk].held -= len(group)
             # What was claimed is not due before its lease is over, as far as the last look knows; and there may be room
@@ -322,14 +326,15 @@ class Worker:
                 soon = time.monotonic() + LINGER_SECONDS
                 self._look_at[organization.pk] = min(self._look_at[organization.pk], soon)
         except (DatabaseError, InterfaceError, Problem) as error:
-            _log.warning("worker_could_not_record", organization=organization.slug, tasks=len(group), error=str(error))
-            if len(group) > 1:  # a busy seller keeps the others of the batch from being recorded
+            self._say_once("worker_could_not_record", error, organization.slug)
+            of_no_use = needs_new_connection(error)
+            if len(group) > 1 and not of_no_use:  # a busy seller keeps the others of the batch from being recorded
                 for done in group:
                     self._record_group([done])
             else:
                 self._done += group
                 self._record_at = time.monotonic() + RETRY_SECONDS
-                if not connection.is_usable():
+                if of_no_use:
                     connection.close()
 
     def _listen(self) -> None:
