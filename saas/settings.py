@@ -77,8 +77,8 @@ try:
 except ProgrammingError as error:
     raise ImproperlyConfigured(f"DATABASE_URL is no PostgreSQL address: {error}") from None
 # How long who connects waits for a database that is silent, and when a peer that has vanished is given up; libpq itself
-# waits for ever, and a quarter of an hour. (These do not see a process that is stopped while it works for us: its system
-# answers for it.) What DATABASE_URL says of them comes first.
+# waits for ever, and a quarter of an hour. (A process that is stopped while it works for us is not noticed by these: its
+# system answers for it.) What DATABASE_URL says of them comes first.
 _PATIENCE = {
     "connect_timeout": 5,  # seconds, for each host, until it has let us in
     "keepalives_idle": 30,  # seconds
