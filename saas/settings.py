@@ -76,8 +76,8 @@ try:
     _dsn = parse_dsn(DATABASE_URL)
 except ProgrammingError as error:
     raise ImproperlyConfigured(f"DATABASE_URL is no PostgreSQL address: {error}") from None
-# How long who connects waits for a database that is silent, and when a peer that has vanished is given up; libpq itself
-# waits for ever, and a quarter of an hour. (A process that is stopped while it works for us is not noticed by these: its
+# How long a connection to a silent database is waited for, and when a peer that has vanished is given up. libpq itself
+# waits for ever, and a quarter of an hour. (These do not notice that a process was stopped while it works for us: its
 # system answers for it.) What DATABASE_URL says of them comes first.
 _PATIENCE = {
     "connect_timeout": 5,  # seconds, for each host, until it has let us in
