@@ -220,6 +220,8 @@ class WebhookMessage(models.Model):
         indexes = [
             models.Index(fields=["endpoint", "id"], name="webhook_message_endpoint"),
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="webhook_message_due"),
+            # What waits for one endpoint, past whatever waits for a slow one.
+            models.Index(fields=["endpoint", "due_at"], condition=Q(due_at__isnull=False), name="webhook_message_lane"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -11,7 +11,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,7 @@ from credit.webhook_urls import Url, UrlRefused, parse_url
 from credit.webhooks import TRIED_FOR
 from shared.addresses import AddressNotPublic, connect_to
 from shared.breaker import Breaker
-from shared.database import call_set_function
+from shared.database import array_literal, call_set_function
 from shared.secrets import SecretUnreadable, decrypt
 from tenants.models import Organization
 
@@ -37,7 +38,19 @@ LEASE = timedelta(seconds=120)
 """How long a worker has for what it claimed; many times the longest call."""
 
 MOST_AT_ONCE = 16
-"""Messages that one worker holds: half as many as it has threads, so that slow receivers keep no recharge waiting."""
+"""Messages that one worker sends at once."""
+
+SLOW, QUICK = (2, 4), (4, 16)
+"""Of one endpoint, the messages that are sent at once, and those that a worker has claimed. An endpoint is quick if the
+last message arrived there within a second; one that takes ten keeps only two calls and two that wait."""
+
+QUICK_MS = 1000
+
+MOST_HELD = 32
+"""Messages of one organization that a worker has claimed and not recorded."""
+
+SENT_WITHIN = LEASE / 2
+"""What has waited for a thread for longer is not sent: when it is answered, another worker may have taken it."""
 
 CONNECT_SECONDS, READ_SECONDS, CALL_SECONDS = 3.0, 10.0, 15.0
 """How long a call waits for a connection, then for each piece of the answer; and how long it takes in all, unless
@@ -94,21 +107,44 @@ class WebhookWork:
     """The messages that are due."""
 
     def __init__(self) -> None:
-        self._held = 0
+        self._held: dict[int, Counter[UUID]] = defaultdict(Counter)
+        """By organization and endpoint, the messages that are claimed and not recorded."""
+        self._quick: dict[UUID, int] = {}
+        """The endpoints that are, and whose organization's."""
         self._breakers: dict[UUID, Breaker] = {}
 
     def claim(self, organization: Organization, limit: int) -> list[Task]:
         columns = "id, endpoint_id, url, secret, previous_secret, event, data, attempts, created_at, give_up_at"
-        limit = min(limit, MOST_AT_ONCE - self._held)
-        if limit == 0:
+        limit = min(limit, MOST_HELD - self._held[organization.pk].total())
+        if limit <= 0:
             return []
-        rows = call_set_function(organization.schema_name, "webhook_claim", f"{columns}, claimed_until", [limit, LEASE])
-        self._held += len(rows)
-        return [Task(*row) for row in rows]
+        rooms = self._rooms(organization)
+        arguments = [limit, LEASE, array_literal([str(id_) for id_ in rooms]), list(rooms.values()), SLOW[1]]
+        rows = call_set_function(organization.schema_name, "webhook_claim", f"{columns}, claimed_until", arguments)
+        tasks = [Task(*row) for row in rows]
+        self._held[organization.pk].update(task.endpoint_id for task in tasks)
+        return tasks
+
+    def most_at_once(self, threads: int) -> int:
+        return min(threads, MOST_AT_ONCE)
+
+    def lane_of(self, task: Task) -> UUID:
+        return task.endpoint_id
+
+    def most_of(self, lane: Hashable, at_once: int) -> int:
+        return (QUICK if lane in self._quick else SLOW)[0]
+
+    def _rooms(self, organization: Organization) -> dict[UUID, int]:
+        """How many more messages may be claimed for the endpoints of which something is known."""
+        held = self._held[organization.pk]
+        quick = {id_ for id_, owner in self._quick.items() if owner == organization.pk}
+        return {id_: (QUICK if id_ in quick else SLOW)[1] - held[id_] for id_ in held.keys() | quick}
 
     def carry_out(self, organization: Organization, task: Task) -> Result:
         breaker = self._breakers.setdefault(task.endpoint_id, Breaker())
         attempted_at, started = timezone.now(), time.perf_counter()
+        if attempted_at > task.claimed_until - SENT_WITHIN:
+            return Result("postponed", 0.0, attempted_at, 0, Answer(error="Not tried: it waited too long."))
         if breaker.lets_through():
             answer = send(task)
             breaker.note(answered=_has_arrived(answer))
@@ -145,21 +181,30 @@ class WebhookWork:
         ]
         columns = [list(column) for column in zip(*rows, strict=True)]
         disabled = call_set_function(organization.schema_name, "webhook_record", "endpoint_id, reason", columns)
-        self._held -= len(rows)
+        held = self._held[organization.pk]
+        held.subtract(task.endpoint_id for task, _ in done)
+        self._held[organization.pk] = +held  # without those that have nothing left
         for task, result in done:
+            if result.outcome == "delivered" and result.latency_ms < QUICK_MS:
+                self._quick[task.endpoint_id] = organization.pk
+            else:
+                self._quick.pop(task.endpoint_id, None)
             if result.outcome == "delivered":
                 self._breakers.pop(task.endpoint_id, None)  # as good as a new one
         for endpoint_id, reason in disabled:
             _log.warning("webhook_disabled", organization=organization.slug, webhook=str(endpoint_id), reason=reason)
 
     def seconds_until_due(self, organization: Organization) -> float | None:
+        if self._held[organization.pk].total() >= MOST_HELD:
+            return None
+        # What waits for an endpoint that has all it may have is looked for when something of it is recorded.
+        full = [str(id_) for id_, room in self._rooms(organization).items() if room <= 0]
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float FROM credit_webhookmessage"
+                "SELECT extract(epoch FROM webhook_next_due(%s::uuid[]) - clock_timestamp())::float",
+                [array_literal(full)],
             )
             seconds: float | None = cursor.fetchone()[0]
-        if seconds is not None and self._held >= MOST_AT_ONCE:
-            return max(seconds, 0.1)  # what is due can't be claimed before something that is held is done
         return seconds
 
 

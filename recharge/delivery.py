@@ -7,7 +7,8 @@ when it was never sent at all and is too old to be sent now.
 
 import random
 import time
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -18,7 +19,7 @@ from django.db import connection
 from recharge.gateways import Answer, Delivery, Gateway
 from recharge.gateways.factory import gateways_of
 from shared.breaker import Breaker
-from shared.database import call_set_function
+from shared.database import array_literal, call_set_function
 from tenants.models import Organization
 
 LEASE = timedelta(seconds=120)
@@ -29,6 +30,10 @@ MOST_DOUBTS = 12
 
 LONGEST_PAUSE = 900.0
 """Seconds between two questions about a recharge that remains unknown."""
+
+MOST_HELD = 64
+"""Recharges of an organization that a worker has claimed and not recorded: of one gateway no more than are left for its
+others."""
 
 SETTINGS_SECONDS = 5.0
 """How old a worker's knowledge of an organization's gateways gets."""
@@ -72,17 +77,40 @@ class DeliveryWork:
     def __init__(self, lease: timedelta = LEASE) -> None:
         self._lease = lease
         self._gateways: dict[int, tuple[float, dict[int, Gateway]]] = {}
+        self._held: dict[int, Counter[str]] = defaultdict(Counter)
+        """By organization and gateway, the recharges that are claimed and not recorded."""
         self._breakers: dict[tuple[int, int], Breaker] = {}
 
     def claim(self, organization: Organization, limit: int) -> list[Task]:
         columns = "id, seller_id, phone_number, operator, amount, status, gateway, action, number, created_at, route"
-        rows = call_set_function(organization.schema_name, "recharge_claim", columns, [limit, self._lease])
+        # Half of what is left at most: it may all be one gateway's, and the rest remains for the others.
+        limit = min(limit, max(1, self._left(organization) // 2))
+        arguments = [limit, self._lease, array_literal(self._full(organization))]
+        rows = call_set_function(organization.schema_name, "recharge_claim", columns, arguments)
         tasks = [Task(*row) for row in rows]
+        self._held[organization.pk].update(task.gateway for task in tasks)
         known_at, known = self._gateways.get(organization.pk, (float("-inf"), {}))
         is_new = any(task.route is not None and task.route not in known for task in tasks)
         if tasks and (is_new or time.monotonic() > known_at + SETTINGS_SECONDS):
             self._gateways[organization.pk] = (time.monotonic(), gateways_of(organization))
         return tasks
+
+    def most_at_once(self, threads: int) -> int:
+        return threads
+
+    def lane_of(self, task: Task) -> str:
+        return task.gateway
+
+    def most_of(self, lane: Hashable, at_once: int) -> int:
+        return at_once // 4
+
+    def _left(self, organization: Organization) -> int:
+        return MOST_HELD - sum(self._held[organization.pk].values())
+
+    def _full(self, organization: Organization) -> list[str]:
+        """The gateways that have as much as is left for the organization's others."""
+        left = self._left(organization)
+        return [name for name, held in self._held[organization.pk].items() if held >= max(1, left)]
 
     def carry_out(self, organization: Organization, task: Task) -> Result:
         if task.action == "expire":
@@ -137,6 +165,9 @@ class DeliveryWork:
         settled = call_set_function(
             organization.schema_name, "recharge_record_many", "recharge_id, outcome", [organization.pk, *columns]
         )
+        held = self._held[organization.pk]
+        held.subtract(task.gateway for task, _ in done)
+        self._held[organization.pk] = +held  # without those that have nothing left
         for recharge_id, outcome in settled:
             if outcome in ("charged_late", "owed", "reversed", "over_limit", "already_settled", "doubted"):
                 _log.warning(
@@ -145,7 +176,11 @@ class DeliveryWork:
 
     def seconds_until_due(self, organization: Organization) -> float | None:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT extract(epoch FROM recharge_next_due() - clock_timestamp())::float")
+            # What waits for a gateway that has all it may have is looked for when something of it is recorded.
+            cursor.execute(
+                "SELECT extract(epoch FROM recharge_next_due(%s::text[]) - clock_timestamp())::float",
+                [array_literal(self._full(organization))],
+            )
             seconds: float | None = cursor.fetchone()[0]
             return seconds
 

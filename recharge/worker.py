@@ -4,6 +4,10 @@ A kind of work (recharge/delivery.py, credit/webhook_delivery.py) is claimed in 
 hold no lock and no connection, and recorded in batches. The table is the queue; what a worker holds in memory is only
 what it has claimed, each for a limited time, so any number of workers may run and any may be killed at any moment.
 
+Nobody slow keeps the others waiting. An organization may have another call under way, or claim more, only while more is
+left for the others than it has: alone it gets half, a second one half of the rest, and so on, and nobody ever the last.
+The same rule holds within an organization for its gateways and endpoints (``Lanes``).
+
 An organization is looked at when somebody rings (shared/wakeups.py), when something of it that was seen falls due, and
 otherwise once a minute: a thousand idle organizations cost a worker some 17 looks a second, of four short queries each.
 """
@@ -14,11 +18,11 @@ import select
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import psycopg2
 import structlog
@@ -28,6 +32,7 @@ from django_tenants.utils import tenant_context
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from shared.errors import Problem
+from shared.sick import needs_new_connection
 from shared.wakeups import CHANNEL, QUIET_SECONDS
 from tenants.heartbeats import BEAT_SECONDS, Heartbeat
 from tenants.models import Organization
@@ -48,19 +53,15 @@ REPEAT_SECONDS = 60.0
 BROKEN_SECONDS = 5.0
 """After which an organization is looked at again whose schema did not answer as it should."""
 
-THREADS = 32
-"""Calls at once."""
+THREADS = 64
+"""Calls of one kind at once, unless the kind allows fewer: half of them for an organization that is alone."""
 
 MOST_HELD = 256
-"""Tasks that a worker has claimed and not recorded."""
+"""Tasks of one kind that a worker has claimed and not recorded."""
 
 BATCH = 64
 """Tasks of one kind and organization that are claimed and not recorded. What waits for a thread waits well within a
 claim's time: four rounds of calls that all run into the usual time limits take less than a minute."""
-
-SHARE = 0.5
-"""The part of the threads that calls of one kind and organization may take up: a slow operator of one organization does
-not keep the others' waiting."""
 
 LINGER_SECONDS = 0.1
 """Seconds between two looks at an organization, unless the first found a whole batch: a claim of many costs little more
@@ -90,6 +91,23 @@ class Work(Protocol):
         ...
 
 
+@runtime_checkable
+class Lanes(Protocol):
+    """What a kind of work has besides if its tasks go different ways, of which one may be slow and the others not."""
+
+    def most_at_once(self, threads: int) -> int:
+        """Of so many threads, those that tasks of this kind may take."""
+        ...
+
+    def lane_of(self, task: Any) -> Hashable:
+        """The way that a task goes: the gateway's, or the endpoint's."""
+        ...
+
+    def most_of(self, lane: Hashable, at_once: int) -> int:
+        """How many calls may be under way on this lane, if there are so many of the kind."""
+        ...
+
+
 @dataclass(slots=True)
 class _Done:
     work: Work
@@ -100,36 +118,119 @@ class _Done:
 
 @dataclass(slots=True)
 class _Lane:
-    """The tasks of one kind and organization."""
+    """The tasks of one kind and organization that go one way."""
 
+    begun: int = 0
+    """Being carried out."""
+    waiting: deque[Any] = field(default_factory=deque)
+
+
+@dataclass(slots=True)
+class _Share:
+    """What an organization has of one kind of work."""
+
+    organization: Organization
     held: int = 0
     """Claimed and not recorded."""
     begun: int = 0
-    """Being carried out."""
-    waiting: deque[tuple[Work, Organization, Any]] = field(default_factory=deque)
+    lanes: dict[Hashable, _Lane] = field(default_factory=dict)
+
+
+class _Kind:
+    """One kind of work, and who has how much of it."""
+
+    def __init__(self, work: Work, threads: int) -> None:
+        self.work = work
+        self._lanes = work if isinstance(work, Lanes) else None
+        self.at_once = max(1, min(threads, self._lanes.most_at_once(threads))) if self._lanes else threads
+        self.held = 0
+        self._begun = 0
+        self._shares: dict[int, _Share] = {}
+
+    def room(self, organization: Organization) -> int:
+        """How many tasks may be claimed for it now."""
+        share = self._shares.get(organization.pk)
+        held = share.held if share else 0
+        return max(0, min(BATCH - held, MOST_HELD - self.held - held))
+
+    def holds(self, organization: Organization) -> bool:
+        return organization.pk in self._shares
+
+    def take(self, organization: Organization, tasks: Sequence[Any]) -> None:
+        """They are claimed."""
+        if not tasks:
+            return
+        share = self._shares.setdefault(organization.pk, _Share(organization))
+        share.organization = organization
+        share.held += len(tasks)
+        self.held += len(tasks)
+        for task in tasks:
+            share.lanes.setdefault(self._lane_of(task), _Lane()).waiting.append(task)
+
+    def begin(self) -> tuple[Organization, Any] | None:
+        """The next to be carried out; None: none may be now. Whoever has the fewest under way comes first."""
+        left = self.at_once - self._begun
+        best: tuple[int, int] | None = None
+        chosen: tuple[_Share, _Lane] | None = None
+        for share in self._shares.values():
+            if share.begun >= left:
+                continue
+            for key, lane in share.lanes.items():
+                order = (share.begun, lane.begun)
+                if lane.waiting and (best is None or order < best) and lane.begun < self._most_of(key):
+                    best, chosen = order, (share, lane)
+        if chosen is None:
+            return None
+        share, lane = chosen
+        self._begun += 1
+        share.begun += 1
+        lane.begun += 1
+        return share.organization, lane.waiting.popleft()
+
+    def end(self, organization: Organization, task: Any) -> None:
+        """It is carried out."""
+        share, key = self._shares[organization.pk], self._lane_of(task)
+        lane = share.lanes[key]
+        self._begun -= 1
+        share.begun -= 1
+        lane.begun -= 1
+        if not lane.begun and not lane.waiting:
+            del share.lanes[key]
+
+    def give_back(self, organization: Organization, count: int) -> None:
+        """So many are recorded."""
+        share = self._shares[organization.pk]
+        share.held -= count
+        self.held -= count
+        if not share.held:
+            del self._shares[organization.pk]
+
+    def _lane_of(self, task: Any) -> Hashable:
+        return self._lanes.lane_of(task) if self._lanes else None
+
+    def _most_of(self, lane: Hashable) -> int:
+        return max(1, self._lanes.most_of(lane, self.at_once)) if self._lanes else self.at_once
 
 
 class Worker:
     """Runs until it is stopped, or (:meth:`run_once`) until nothing is due."""
 
     def __init__(self, works: Sequence[Work], *, threads: int = THREADS) -> None:
-        self._works = works
+        self._kinds = {id(work): _Kind(work, threads) for work in works}
         self._events: queue.SimpleQueue[_Done | int | None] = queue.SimpleQueue()
         """What the main thread waits for: a result, an organization that was rung for, or None: stop."""
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
+        self._pool = ThreadPoolExecutor(
+            sum(kind.at_once for kind in self._kinds.values()), thread_name_prefix="delivery"
+        )
         self._organizations: dict[int, Organization] = {}
         self._listed_at = float("-inf")
         self._look_at: dict[int, float] = {}
         """By organization: the moment (of the monotonic clock) of the next look."""
         self._look_twice: dict[int, float] = {}
         """By organization that was rung for: the moment of a second look."""
-        self._lanes: dict[tuple[int, int], _Lane] = defaultdict(_Lane)
-        """By kind of work and organization."""
-        self._most_begun = max(1, int(threads * SHARE))
         self._done: list[_Done] = []
         """Carried out, and not recorded."""
         self._record_at = 0.0
-        self._held = 0
         self._seen: set[int] = set()
         """The organizations that this connection to the database has seen."""
         self._stopping = threading.Event()
@@ -137,6 +238,10 @@ class Worker:
         self._beat_at = float("-inf")
         self._trouble: dict[tuple[str, str | None], tuple[str, float]] = {}
         """By event of the log and organization: what was said last, and when (of the monotonic clock)."""
+
+    @property
+    def _held(self) -> int:
+        return sum(kind.held for kind in self._kinds.values())
 
     def stop(self) -> None:
         """Lets :meth:`run` end as soon as all that it has claimed is carried out and recorded. For signal handlers."""
@@ -179,7 +284,7 @@ class Worker:
             self._beat()
             # Those that have waited longest first; and each at most one batch, so that none keeps the others waiting.
             for organization_id in sorted(self._look_at, key=self._look_at.__getitem__):
-                if self._look_at[organization_id] > now or self._held >= MOST_HELD:
+                if self._look_at[organization_id] > now:
                     break
                 organization = self._organizations[organization_id]
                 try:
@@ -188,7 +293,7 @@ class Worker:
                     # One whose schema is not as it should be (it may be migrating) does not keep the others waiting.
                     self._look_at[organization_id] = now + BROKEN_SECONDS
                     self._say_once("worker_can_not_look", error, organization.slug)
-                    if not connection.is_usable():
+                    if needs_new_connection(error):
                         raise
                 else:
                     self._say_that_it_is_over("worker_can_not_look", organization.slug)
@@ -198,8 +303,6 @@ class Worker:
             connection.close()
             return RETRY_SECONDS
         self._say_that_it_is_over("worker_can_not_work")
-        if self._held >= MOST_HELD:
-            return BEAT_SECONDS
         soonest = min(self._look_at.values(), default=float("inf"))
         if self._done:
             soonest = min(soonest, self._record_at)
@@ -217,6 +320,8 @@ class Worker:
                 self._heartbeat.begin()
         except (DatabaseError, InterfaceError) as error:
             self._say_once("worker_can_not_say_that_it_runs", error)
+            if needs_new_connection(error):
+                connection.close()
         self._beat_at = now
 
     def _say_once(self, event: str, error: Exception, organization: str | None = None) -> None:
@@ -243,16 +348,16 @@ class Worker:
         """Claims a batch of each kind of work, and decides when to look again."""
         again = SWEEP_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 - so that not all are looked at at once
         with tenant_context(organization):
-            for work in self._works:
-                lane = self._lanes[id(work), organization.pk]
-                room = min(BATCH - lane.held, MOST_HELD - self._held)
+            for kind in self._kinds.values():
+                work = kind.work
+                room = kind.room(organization)
                 if room <= 0:
-                    continue  # it is looked at again when something of it is recorded
+                    # What it holds has it looked at again when recorded; else the others have all that there is.
+                    again = again if kind.holds(organization) else min(again, RETRY_SECONDS)
+                    continue
                 tasks = work.claim(organization, room)
-                self._held += len(tasks)
-                lane.held += len(tasks)
-                lane.waiting.extend((work, organization, task) for task in tasks)
-                self._begin(lane)
+                kind.take(organization, tasks)
+                self._begin(kind)
                 if len(tasks) == room:
                     again = 0.0
                     continue
@@ -269,10 +374,9 @@ class Worker:
             twice = None
         self._look_at[organization.pk] = min(time.monotonic() + again, twice or float("inf"))
 
-    def _begin(self, lane: "_Lane") -> None:
-        while lane.waiting and lane.begun < self._most_begun:
-            lane.begun += 1
-            self._pool.submit(self._carry_out, *lane.waiting.popleft())
+    def _begin(self, kind: _Kind) -> None:
+        while begun := kind.begin():
+            self._pool.submit(self._carry_out, kind.work, *begun)
 
     def _carry_out(self, work: Work, organization: Organization, task: Any) -> None:
         self._events.put(_Done(work, organization, task, work.carry_out(organization, task)))
@@ -290,9 +394,9 @@ class Worker:
     def _take_in(self, event: _Done | int | None) -> None:
         if isinstance(event, _Done):
             self._done.append(event)
-            lane = self._lanes[id(event.work), event.organization.pk]
-            lane.begun -= 1
-            self._begin(lane)
+            kind = self._kinds[id(event.work)]
+            kind.end(event.organization, event.task)
+            self._begin(kind)
         elif event is not None and event in self._look_at:
             # And once more when the process that rang may ring again: what it sold meanwhile it did not ring for.
             self._look_at[event] = time.monotonic()
@@ -314,22 +418,23 @@ class Worker:
         try:
             with tenant_context(organization):
                 work.record(organization, [(done.task, done.result) for done in group])
-            self._held -= len(group)
-            self._lanes[id(work), organization.pk].held -= len(group)
+            self._say_that_it_is_over("worker_could_not_record", organization.slug)
+            self._kinds[id(work)].give_back(organization, len(group))
             # What was claimed is not due before its lease is over, as far as the last look knows; and there may be room
             # again, and messages for webhooks.
             if organization.pk in self._look_at:
                 soon = time.monotonic() + LINGER_SECONDS
                 self._look_at[organization.pk] = min(self._look_at[organization.pk], soon)
         except (DatabaseError, InterfaceError, Problem) as error:
-            _log.warning("worker_could_not_record", organization=organization.slug, tasks=len(group), error=str(error))
-            if len(group) > 1:  # a busy seller keeps the others of the batch from being recorded
+            self._say_once("worker_could_not_record", error, organization.slug)
+            of_no_use = needs_new_connection(error)
+            if len(group) > 1 and not of_no_use:  # a busy seller keeps the others of the batch from being recorded
                 for done in group:
                     self._record_group([done])
             else:
                 self._done += group
                 self._record_at = time.monotonic() + RETRY_SECONDS
-                if not connection.is_usable():
+                if of_no_use:
                     connection.close()
 
     def _listen(self) -> None:

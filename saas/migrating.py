@@ -14,18 +14,16 @@ COMMANDS = ("migrate_schemas", "migrate")
 _LOCK = 0x7265636861726765
 """Of the kind with one number; the sellers' locks have two, and are others."""
 
-CONNECT_SECONDS = 10
-
 
 def connect() -> Any:
-    """A connection beside Django's, in autocommit, which is not waited for for ever.
+    """A connection beside Django's, in autocommit.
 
     Raises:
         psycopg2.Error: the database can't be reached.
     """
     parameters = connection.get_connection_params()
     parameters.pop("cursor_factory", None)
-    opened = psycopg2.connect(**{"connect_timeout": CONNECT_SECONDS} | parameters)
+    opened = psycopg2.connect(**parameters)
     opened.autocommit = True
     return opened
 

@@ -76,6 +76,16 @@ try:
     _dsn = parse_dsn(DATABASE_URL)
 except ProgrammingError as error:
     raise ImproperlyConfigured(f"DATABASE_URL is no PostgreSQL address: {error}") from None
+# How long a connection to a silent database is waited for, and when a peer that has vanished is given up. libpq itself
+# waits for ever, and a quarter of an hour. (These do not notice that a process was stopped while it works for us: its
+# system answers for it.) What DATABASE_URL says of them comes first.
+_PATIENCE = {
+    "connect_timeout": 5,  # seconds, for each host, until it has let us in
+    "keepalives_idle": 30,  # seconds
+    "keepalives_interval": 10,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds that what was sent stays unconfirmed
+}
 DATABASES = {
     "default": {
         "ENGINE": "django_tenants.postgresql_backend",
@@ -85,7 +95,7 @@ DATABASES = {
         "HOST": _dsn.pop("host", ""),
         "PORT": _dsn.pop("port", ""),
         # Whatever the database's default is: the money functions must see what was committed while they waited.
-        "OPTIONS": {"isolation_level": ISOLATION_LEVEL_READ_COMMITTED, **_dsn},
+        "OPTIONS": {"isolation_level": ISOLATION_LEVEL_READ_COMMITTED, **_PATIENCE, **_dsn},
         # A connection stays for the life of its thread. Django asks it once a request whether it still lives, before
         # the first query; the money functions don't wait for that: they are repeated if they find it dead
         # (shared/database.py).

@@ -41,6 +41,12 @@ def is_sick(error: BaseException) -> bool:
     return True
 
 
+def needs_new_connection(error: BaseException) -> bool:
+    """Whether who met this error should close the connection: it is dead, or the database at its end is read only. A
+    primary that became a standby answers as before, so that it looks usable for ever."""
+    return sqlstate_of(error) in _MOVED or not connection.is_usable()
+
+
 def sqlstate_of(error: BaseException) -> str | None:
     """PostgreSQL's code for what went wrong, where it is known."""
     code: str | None = getattr(error.__cause__, "pgcode", None) or getattr(error, "pgcode", None)

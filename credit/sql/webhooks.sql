@@ -43,9 +43,64 @@ END;
 $$;
 
 
--- Takes up to p_limit due messages, each until p_lease has passed; whoever is given one sends it. What is due to an
+-- The endpoints that something waits for: one step in the index for each, however many messages wait.
+CREATE FUNCTION webhook_waiting() RETURNS SETOF uuid
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+SET enable_seqscan = off -- see recharge/sql/delivery.sql
+SET enable_bitmapscan = off
+BEGIN ATOMIC
+    WITH RECURSIVE endpoint AS (
+        (
+            SELECT message.endpoint_id FROM credit_webhookmessage AS message
+            WHERE message.due_at IS NOT NULL
+            ORDER BY message.endpoint_id
+            LIMIT 1
+        )
+        UNION ALL
+        SELECT (
+            SELECT message.endpoint_id FROM credit_webhookmessage AS message
+            WHERE message.endpoint_id > endpoint.endpoint_id AND message.due_at IS NOT NULL
+            ORDER BY message.endpoint_id
+            LIMIT 1
+        )
+        FROM endpoint WHERE endpoint.endpoint_id IS NOT NULL
+    )
+
+    SELECT endpoint.endpoint_id FROM endpoint WHERE endpoint.endpoint_id IS NOT NULL;
+END;
+
+
+-- When the next message is due, but for the endpoints that are passed over; NULL: none is waiting.
+CREATE FUNCTION webhook_next_due(p_passed_over uuid[] DEFAULT '{}') RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+BEGIN ATOMIC
+    SELECT min(next.due_at)
+    FROM webhook_waiting() AS waiting (id)
+    CROSS JOIN LATERAL (
+        SELECT message.due_at FROM credit_webhookmessage AS message
+        WHERE message.endpoint_id = waiting.id AND message.due_at IS NOT NULL
+        ORDER BY message.due_at
+        LIMIT 1
+    ) AS next
+    WHERE waiting.id <> ALL (p_passed_over);
+END;
+
+
+-- Takes up to p_limit due messages, for an endpoint no more than its part of p_rooms (the one at its place in
+-- p_endpoints; for all others p_room, and NULL: p_limit), the one that has waited longest first: what waits for a slow
+-- endpoint is neither taken nor read. Each is taken until p_lease has passed; whoever is given one sends it. What is due to an
 -- endpoint that has been disabled is given up instead.
-CREATE FUNCTION webhook_claim(p_limit integer, p_lease interval)
+CREATE FUNCTION webhook_claim(
+    p_limit integer,
+    p_lease interval,
+    p_endpoints uuid[] DEFAULT '{}',
+    p_rooms integer[] DEFAULT '{}',
+    p_room integer DEFAULT NULL
+)
 RETURNS TABLE (
     id uuid, endpoint_id uuid, url text, secret text, previous_secret text, event text, data text, attempts integer,
     created_at timestamptz, give_up_at timestamptz, claimed_until timestamptz
@@ -55,14 +110,25 @@ SET search_path FROM CURRENT
 SET enable_seqscan = off -- see recharge/sql/delivery.sql
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_bitmapscan = off
 BEGIN ATOMIC
     WITH due AS (
         SELECT message.id
-        FROM credit_webhookmessage AS message
-        WHERE message.due_at <= statement_timestamp()
+        FROM webhook_waiting() AS waiting (id)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(p_rooms[array_position(p_endpoints, waiting.id)], p_room, p_limit) AS messages
+        ) AS room
+        CROSS JOIN LATERAL (
+            SELECT next.id, next.due_at
+            FROM credit_webhookmessage AS next
+            WHERE next.endpoint_id = waiting.id AND next.due_at <= statement_timestamp()
+            ORDER BY next.due_at
+            LIMIT least(room.messages, p_limit)
+            FOR UPDATE SKIP LOCKED
+        ) AS message
+        WHERE room.messages > 0
         ORDER BY message.due_at
         LIMIT p_limit
-        FOR UPDATE SKIP LOCKED
     ),
 
     claimed AS (

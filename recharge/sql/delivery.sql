@@ -12,10 +12,11 @@
 -- The plans of these functions are made while an organization's tables are empty, too; without the SETs of enable_… they
 -- would read all of the table later on, until its statistics are made.
 
--- Takes up to p_limit due recharges, each until p_lease has passed, and writes the attempt that is about to be made.
+-- Takes up to p_limit due recharges, but for those of the gateways that are passed over since they have all that they may
+-- have; each until p_lease has passed, and writes the attempt that is about to be made.
 -- action: submit, inquire, or expire, which is no attempt: no gateway has it, and it is too old to be sent. Settling that is
 -- left to recharge_record_many, which takes the sellers' locks before it takes rows.
-CREATE FUNCTION recharge_claim(p_limit integer, p_lease interval)
+CREATE FUNCTION recharge_claim(p_limit integer, p_lease interval, p_passed_over text[] DEFAULT '{}')
 RETURNS TABLE (
     id uuid, seller_id bigint, phone_number text, operator text, amount bigint, status text, gateway text, action text,
     number integer, created_at timestamptz, route bigint
@@ -37,6 +38,7 @@ BEGIN ATOMIC
             END AS action
         FROM recharge_recharge AS recharge
         WHERE recharge.due_at <= statement_timestamp()  -- stable, and so a bound of the index
+            AND recharge.gateway::text <> ALL (p_passed_over)
         ORDER BY recharge.due_at
         LIMIT p_limit
         FOR UPDATE SKIP LOCKED
@@ -250,11 +252,14 @@ END;
 $$;
 
 
--- When the next recharge is due; NULL: none is waiting.
-CREATE FUNCTION recharge_next_due() RETURNS timestamptz
+-- When the next recharge is due, but for those of the gateways that are passed over; NULL: none is waiting.
+CREATE FUNCTION recharge_next_due(p_passed_over text[] DEFAULT '{}') RETURNS timestamptz
 LANGUAGE sql STABLE
 SET search_path FROM CURRENT
 SET enable_seqscan = off
 BEGIN ATOMIC
-    SELECT min(due_at) FROM recharge_recharge WHERE due_at IS NOT NULL;
+    SELECT recharge.due_at FROM recharge_recharge AS recharge
+    WHERE recharge.due_at IS NOT NULL AND recharge.gateway::text <> ALL (p_passed_over)
+    ORDER BY recharge.due_at
+    LIMIT 1;
 END;
