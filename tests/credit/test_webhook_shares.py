@@ -12,6 +12,7 @@ from recharge.worker import Worker
 from tenants.models import Organization as Row
 from tests.credit.test_webhook_delivery import listen, sell
 from tests.receiver import HANG, Receiver, receiving
+from tests.recharge.test_worker import is_heard
 from tests.waiting import wait_until
 from tests.world import give_credit, make_seller
 
@@ -50,6 +51,7 @@ def test_an_endpoint_that_hangs_keeps_nobody_elses_messages_waiting(
         thread = in_the_background(worker)
         try:
             wait_until(lambda: len(receiver.received) == 2, "the slow one has two calls")
+            wait_until(is_heard, "it listens")
             sell(globex, others_id)
             sell(row, neighbour_id)
             wait_until(lambda: len(others.received) == 1, "the other organization's message has arrived")
@@ -78,6 +80,7 @@ def test_many_endpoints_that_hang_leave_the_others_their_part(row: Row, seller_i
         thread = in_the_background(worker)
         try:
             wait_until(lambda: len(slow.received) == 8, "half of the calls are one organization's")
+            wait_until(is_heard, "it listens")
             sell(globex, others_id)
             wait_until(lambda: len(others.received) == 1, "the other's message has arrived")
             assert len(slow.received) == 8  # which still hang
