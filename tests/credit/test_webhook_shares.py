@@ -3,9 +3,11 @@ other endpoints."""
 
 import threading
 
+import pytest
 from django.db import connection
 from django_tenants.utils import tenant_context
 
+from credit import webhook_delivery
 from credit.models import WebhookMessage
 from credit.webhook_delivery import WebhookWork
 from recharge.worker import Worker
@@ -17,6 +19,12 @@ from tests.waiting import wait_until
 from tests.world import give_credit, make_seller
 
 SLOW_MESSAGES = 60
+
+
+@pytest.fixture(autouse=True)
+def _calls_last_until_they_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook_delivery, "READ_SECONDS", 60.0)
+    monkeypatch.setattr(webhook_delivery, "CALL_SECONDS", 60.0)
 
 
 def in_the_background(worker: Worker) -> threading.Thread:
