@@ -3,19 +3,28 @@ other endpoints."""
 
 import threading
 
+import pytest
 from django.db import connection
 from django_tenants.utils import tenant_context
 
+from credit import webhook_delivery
 from credit.models import WebhookMessage
 from credit.webhook_delivery import WebhookWork
 from recharge.worker import Worker
 from tenants.models import Organization as Row
 from tests.credit.test_webhook_delivery import listen, sell
 from tests.receiver import HANG, Receiver, receiving
+from tests.recharge.test_worker import is_heard
 from tests.waiting import wait_until
 from tests.world import give_credit, make_seller
 
 SLOW_MESSAGES = 60
+
+
+@pytest.fixture(autouse=True)
+def _calls_last_until_they_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook_delivery, "READ_SECONDS", 60.0)
+    monkeypatch.setattr(webhook_delivery, "CALL_SECONDS", 60.0)
 
 
 def in_the_background(worker: Worker) -> threading.Thread:
@@ -50,6 +59,7 @@ def test_an_endpoint_that_hangs_keeps_nobody_elses_messages_waiting(
         thread = in_the_background(worker)
         try:
             wait_until(lambda: len(receiver.received) == 2, "the slow one has two calls")
+            wait_until(is_heard, "it listens")
             sell(globex, others_id)
             sell(row, neighbour_id)
             wait_until(lambda: len(others.received) == 1, "the other organization's message has arrived")
@@ -78,6 +88,7 @@ def test_many_endpoints_that_hang_leave_the_others_their_part(row: Row, seller_i
         thread = in_the_background(worker)
         try:
             wait_until(lambda: len(slow.received) == 8, "half of the calls are one organization's")
+            wait_until(is_heard, "it listens")
             sell(globex, others_id)
             wait_until(lambda: len(others.received) == 1, "the other's message has arrived")
             assert len(slow.received) == 8  # which still hang
