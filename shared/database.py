@@ -71,18 +71,29 @@ def array_literal(elements: Sequence[str]) -> str:
 
 def _call(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
     try:
+        return _execute_again_if_dead(statement, arguments)
+    except OperationalError as error:
+        if _code_of(error) == errorcodes.LOCK_NOT_AVAILABLE:  # at the first call or at the repetition
+            raise SellerBusy from None
+        raise
+
+
+def _execute_again_if_dead(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
+    try:
         return _execute(statement, arguments)
     except (OperationalError, InterfaceError) as error:
-        code = getattr(error.__cause__, "pgcode", None)
-        if code == errorcodes.LOCK_NOT_AVAILABLE:
-            raise SellerBusy from None
-        if connection.in_atomic_block:
+        code = _code_of(error)
+        if connection.in_atomic_block or code == errorcodes.LOCK_NOT_AVAILABLE:
             raise
         if code != errorcodes.SERIALIZATION_FAILURE:  # which asks to begin anew: see recharge_settle
             if connection.is_usable():
                 raise
             connection.close()
         return _execute(statement, arguments)
+
+
+def _code_of(error: Exception) -> str | None:
+    return getattr(error.__cause__, "pgcode", None)
 
 
 def lock_seller(organization_id: int, seller_id: int) -> None:
@@ -97,7 +108,7 @@ def lock_seller(organization_id: int, seller_id: int) -> None:
             cursor.execute("SET LOCAL lock_timeout = '3s'")
             cursor.execute("SELECT seller_lock(%s, %s)", [organization_id, seller_id])
     except OperationalError as error:
-        if getattr(error.__cause__, "pgcode", None) == errorcodes.LOCK_NOT_AVAILABLE:
+        if _code_of(error) == errorcodes.LOCK_NOT_AVAILABLE:
             raise SellerBusy from None
         raise
 

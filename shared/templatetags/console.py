@@ -1,7 +1,6 @@
 """Filters that write amounts, numbers and moments for the reader: see shared/formats.py."""
 
 import json
-import re
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -14,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from shared import formats
+from shared.expired import secrets_of
 
 register = template.Library()
 
@@ -90,20 +90,18 @@ def querystring_of(**values: Any) -> SafeString:
 def sent_again(context: Any) -> SafeString:
     """What the page is the answer to, in one hidden field: for the same page in another language (shared/languages.py).
 
-    Passwords that nobody was to see stay out. ``sent`` in the context has what takes the place of a file.
+    Passwords that nobody was to see stay out: of a form, those of its fields that hide what is typed; of what is no
+    field of the page's form, whatever is named like a secret. ``sent`` in the context takes a file's place.
     """
-    shown = {
-        name
-        for name, field in getattr(context.get("form"), "fields", {}).items()
-        if not isinstance(field.widget, forms.PasswordInput)
-    }
-    sent = dict(context["request"].POST.lists()) | {name: [value] for name, value in context.get("sent", {}).items()}
-    kept = {name: values for name, values in sent.items() if name in shown or not _SECRET.search(name)}
+    request = context["request"]
+    fields, is_secret = getattr(context.get("form"), "fields", {}), secrets_of(request)
+
+    def is_unseen(name: str) -> bool:
+        return isinstance(fields[name].widget, forms.PasswordInput) if name in fields else is_secret(name)
+
+    sent = dict(request.POST.lists()) | {name: [value] for name, value in context.get("sent", {}).items()}
+    kept = {name: values for name, values in sent.items() if not is_unseen(name) and name != "csrfmiddlewaretoken"}
     return format_html('<input type="hidden" name="sent_again" value="{}">', urlencode(kept, doseq=True))
-
-
-_SECRET = re.compile("password|secret|token|old|new", re.IGNORECASE)
-"""In the name of a field that may hold what nobody is to see."""
 
 
 @register.filter

@@ -260,10 +260,19 @@ def test_a_database_with_another_isolation_level_by_default_changes_nothing(worl
     assert member.balance() == 9200
 
 
-def test_a_seller_who_stays_locked_is_503_and_nothing_was_done(world: World) -> None:
+@pytest.mark.parametrize("connections", ["alive", "dead"])
+def test_a_seller_who_stays_locked_is_503_and_nothing_was_done(world: World, connections: str) -> None:
+    """Also where the call had to be repeated, on a new connection."""
     member = world.acme.member
     give_credit(world.acme.row, member.id, 5000)
     with holding_lock(world.acme.row, member.id):
+        if connections == "dead":
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+                    "AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
+                )
         answer = member.sell(5000, key="k")
     assert (answer.status, answer.code) == (503, "seller_busy")
     assert int(answer.headers["Retry-After"]) >= 1

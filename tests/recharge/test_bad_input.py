@@ -310,9 +310,8 @@ def test_its_list_refuses_a_key_with_nul(seller: Client) -> None:
 
 
 def test_its_list_refuses_more_parameters_than_anyone_sends(seller: Client) -> None:
-    invalid(("request", "malformed")).check(
-        seller.get("/recharges?" + "&".join(f"a{number}=1" for number in range(1001)))
-    )
+    answer = seller.get("/recharges?" + "&".join(f"a{number}=1" for number in range(1001)))
+    assert (answer.status, answer.code) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize(

@@ -205,11 +205,11 @@ def test_each_table_can_be_exported(funded: Organization) -> None:
         "2026-03-02,1,1000,0,0",
     ]
     assert visitor.get(f"/reports.csv?by=operator&{query}").body.decode().splitlines() == [
-        "operator,succeeded,amount,failed,open",
+        "\ufeffoperator,succeeded,amount,failed,open",
         "telekish,1,1000,0,0",
     ]
     assert visitor.get(f"/reports.csv?by=seller&{query}").body.decode().splitlines() == [
-        "seller_id,seller,succeeded,amount,failed,open",
+        "\ufeffseller_id,seller,succeeded,amount,failed,open",
         f"{funded.member.id},member,1,1000,0,0",
     ]
     page = visitor.get(f"/reports?{query}").body.decode()

@@ -17,7 +17,9 @@ SALE = {"phone_number": "09121234567", "amount": "5000", "operator": "mci"}
 
 def fields_of(page: Answer) -> dict[str, str]:
     """The hidden fields of the form that is shown again."""
-    form = text_of(page).partition("<main")[2].partition("</main>")[0].partition("data-once>")[2]
+    form = (
+        text_of(page).partition("<main")[2].partition("</main>")[0].partition("data-once>")[2].partition("</form>")[0]
+    )
     pairs = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', form)
     return {name: unescape(value) for name, value in pairs}
 
