@@ -76,7 +76,8 @@ class PasswordField(forms.CharField):
         )
 
 
-class NewSellerForm(NameForm):
+class NewSellerForm(Form):
+    name = NameForm.base_fields["name"]
     username = TextField(
         label=_("Username"),
         max_length=150,

@@ -25,6 +25,7 @@ from tests.saas.test_pages import line_of
 from tests.schemas import PASSWORD, provision, run_sql
 from tests.server import serving
 from tests.visitor import Visitor
+from tests.waiting import wait_until
 from tests.world import Person, World, access_token, database_url, give_credit, make_person
 
 BREAKS = {
@@ -114,10 +115,12 @@ def test_its_own_requests_fail_and_nobody_else_notices(broken: OrganizationRow, 
     activate_organization(slug="broken")
     person = make_person_of(broken, world.platform.address)
     give_credit(world.acme.row, world.acme.member.id, 10_000)
+    # The server may know the host, for a few seconds, as the organization that an earlier test had there.
+    wait_until(lambda: person.sell(1000).status != 401, "the server knows the organization")
     for _ in range(2):
         sale = person.sell(1000)
         # Where all of it is gone, clients are asked to come again; a part that is missing is a defect, and in the log.
-        assert sale.status == 503 if is_gone else sale.status in (500, 503)
+        assert (sale.status == 503) if is_gone else (sale.status in (500, 503)), (sale.status, sale.body)
         assert "org_broken" not in sale.body.decode()
         assert world.acme.member.sell(1000).status == 201
 
