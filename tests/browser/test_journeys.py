@@ -280,7 +280,7 @@ def test_two_windows_of_one_account_sell_at_once(
         guest.page.click(SELL, no_wait_after=True)
     seller.page.wait_for_url("**/outcome")
     # Together they are more than there is: one was sold, and the other is told why not.
-    expect(other.page.locator("main .alert")).to_be_visible()
+    expect(other.page.locator("main [role=alert]")).to_be_visible()
     assert sold(acme) == [60_000]
     balance_is(seller, 40_000)
     other.go("acme", "/sell")
@@ -342,7 +342,7 @@ def test_after_a_refusal_the_keyboard_is_where_it_goes_on(acme: Organization, se
     acme.member.sell(5000)
     seller.page.focus(SELL)
     seller.page.keyboard.press("Enter")
-    expect(seller.page.locator("main .alert-danger")).to_be_visible()
+    expect(seller.page.locator("main [role=alert]")).to_be_visible()
     assert seller.page.evaluate("document.activeElement.closest('main') !== null")
     seller.go("acme", "/account/password")
     for field in ("old", "new", "again"):
