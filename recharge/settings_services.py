@@ -22,6 +22,7 @@ from recharge.queries import OperatorTerms, forget_operator_names, terms_of_oper
 from shared.errors import InvalidRequest, NotFound, Problem, Unavailable
 from shared.money import LARGEST_AMOUNT
 from shared.secrets import encrypt
+from shared.sick import sqlstate_of
 from tenants.models import Organization
 
 _log = structlog.get_logger("recharge.settings")
@@ -171,7 +172,7 @@ def _no_sales() -> Iterator[None]:
             cursor.execute("LOCK TABLE recharge_recharge IN ACCESS EXCLUSIVE MODE")
         yield
     except OperationalError as error:
-        if getattr(error.__cause__, "pgcode", None) == errorcodes.LOCK_NOT_AVAILABLE:
+        if sqlstate_of(error) == errorcodes.LOCK_NOT_AVAILABLE:
             raise Unavailable("Too much was going on to see what is under way; nothing was done, try again.") from None
         raise
 

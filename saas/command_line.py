@@ -186,13 +186,14 @@ def _explain_of_django(error: Exception) -> str | None:
     from psycopg2 import errorcodes
 
     from shared.errors import Problem
+    from shared.sick import sqlstate_of
 
     if isinstance(error, ImproperlyConfigured | Problem):
         return str(error)
     if not isinstance(error, Error | psycopg2.Error):
         return None
     text = str(error).strip()
-    code = getattr(error, "pgcode", None) or getattr(error.__cause__, "pgcode", None)
+    code = sqlstate_of(error)
     match code:
         case None if isinstance(error, OperationalError | psycopg2.OperationalError):
             return f"The database can't be reached: {text}"

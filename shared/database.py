@@ -8,6 +8,7 @@ from django.db import InterfaceError, OperationalError, connection
 from psycopg2 import errorcodes, sql
 
 from shared.errors import Problem
+from shared.sick import sqlstate_of
 
 
 class SellerBusy(Problem):
@@ -73,7 +74,7 @@ def _call(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
     try:
         return _execute_again_if_dead(statement, arguments)
     except OperationalError as error:
-        if _code_of(error) == errorcodes.LOCK_NOT_AVAILABLE:  # at the first call or at the repetition
+        if sqlstate_of(error) == errorcodes.LOCK_NOT_AVAILABLE:  # at the first call or at the repetition
             raise SellerBusy from None
         raise
 
@@ -82,7 +83,7 @@ def _execute_again_if_dead(statement: str, arguments: Sequence[Any]) -> list[tup
     try:
         return _execute(statement, arguments)
     except (OperationalError, InterfaceError) as error:
-        code = _code_of(error)
+        code = sqlstate_of(error)
         if connection.in_atomic_block or code == errorcodes.LOCK_NOT_AVAILABLE:
             raise
         if code != errorcodes.SERIALIZATION_FAILURE:  # which asks to begin anew: see recharge_settle
@@ -90,10 +91,6 @@ def _execute_again_if_dead(statement: str, arguments: Sequence[Any]) -> list[tup
                 raise
             connection.close()
         return _execute(statement, arguments)
-
-
-def _code_of(error: Exception) -> str | None:
-    return getattr(error.__cause__, "pgcode", None)
 
 
 def lock_seller(organization_id: int, seller_id: int) -> None:
@@ -108,7 +105,7 @@ def lock_seller(organization_id: int, seller_id: int) -> None:
             cursor.execute("SET LOCAL lock_timeout = '3s'")
             cursor.execute("SELECT seller_lock(%s, %s)", [organization_id, seller_id])
     except OperationalError as error:
-        if _code_of(error) == errorcodes.LOCK_NOT_AVAILABLE:
+        if sqlstate_of(error) == errorcodes.LOCK_NOT_AVAILABLE:
             raise SellerBusy from None
         raise
 

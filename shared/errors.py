@@ -24,7 +24,7 @@ from rest_framework import exceptions
 
 from shared.messages import message_for
 from shared.requests import request_id_of
-from shared.sick import is_sick, schema_is_gone
+from shared.sick import is_sick, schema_is_gone, sqlstate_of
 
 _log = structlog.get_logger("recharge.errors")
 
@@ -235,7 +235,7 @@ def problem_of(error: BaseException) -> Problem | None:
             return _malformed()
         case DatabaseError() | InterfaceError() if is_sick(error):
             return Unavailable()
-        case ProgrammingError() if getattr(error.__cause__, "pgcode", None) in _NOT_THERE and schema_is_gone():
+        case ProgrammingError() if sqlstate_of(error) in _NOT_THERE and schema_is_gone():
             _log.error("schema_broken", exc_info=error)
             return Unavailable()
     return None

@@ -13,6 +13,7 @@ from shared import services
 from shared.errors import NotFound
 from shared.preferences import LANGUAGE_COOKIE, is_language
 from shared.sessions import account_of
+from shared.sick import sqlstate_of
 
 SWITCH = "switch_language"
 """The field of a form that is sent once more for the sake of the language alone."""
@@ -59,7 +60,7 @@ def in_another_language(
                     cursor.execute("SET TRANSACTION READ ONLY")
                 response = answer()
         except DatabaseError as error:
-            if getattr(error.__cause__, "pgcode", None) != errorcodes.READ_ONLY_SQL_TRANSACTION:
+            if sqlstate_of(error) != errorcodes.READ_ONLY_SQL_TRANSACTION:
                 raise
             response = redirect(request.get_full_path() if may_get else "/")
     remember_language(response, language)

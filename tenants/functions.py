@@ -26,6 +26,7 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
 from psycopg2 import errorcodes, sql
 
+from shared.sick import sqlstate_of
 from tenants.statements import statements_of
 
 TABLE = "installed_functions"
@@ -167,7 +168,7 @@ def catalogue_of(schemas: Sequence[str], *, with_bodies: bool = True) -> dict[st
                     )
                 found |= _catalogue_of(batch, with_bodies=with_bodies)
         except OperationalError as error:
-            if getattr(error.__cause__, "pgcode", None) != errorcodes.LOCK_NOT_AVAILABLE:
+            if sqlstate_of(error) != errorcodes.LOCK_NOT_AVAILABLE:
                 raise
             found |= _catalogue_of(batch, with_bodies=False)  # one of them is being migrated
     return found
@@ -288,7 +289,7 @@ def _create_function(cursor: Any, schema: str, name: str, statement: str) -> Non
     try:
         cursor.execute(statement)
     except DatabaseError as error:
-        if getattr(error.__cause__, "pgcode", None) != errorcodes.INVALID_FUNCTION_DEFINITION:
+        if sqlstate_of(error) != errorcodes.INVALID_FUNCTION_DEFINITION:
             raise
         cursor.execute("ROLLBACK TO SAVEPOINT installing")
         _drop_each(cursor, before)

@@ -18,6 +18,7 @@ from django_tenants.migration_executors.base import run_migrations
 from django_tenants.utils import schema_context
 from psycopg2 import errorcodes, sql
 
+from shared.sick import sqlstate_of
 from tenants.functions import (
     BATCH,
     PUBLIC,
@@ -131,7 +132,7 @@ def _rows_of_batch(schemas: Sequence[str], catalogues: dict[str, Catalogue]) -> 
             found = cursor.fetchall()
     except (DatabaseError, InterfaceError) as error:
         # One of them changed since the catalogue was read, or can't be read. Which, the statement does not say.
-        if connection.in_atomic_block or getattr(error.__cause__, "pgcode", None) not in _OF_ONE_SCHEMA:
+        if connection.in_atomic_block or sqlstate_of(error) not in _OF_ONE_SCHEMA:
             raise
         if len(schemas) > 1:
             half = len(schemas) // 2

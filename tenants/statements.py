@@ -1,4 +1,4 @@
-"""Splits a SQL file of ours into its statements, since not every server takes many at once (Citus does not)."""
+"""Splits a SQL file of ours into its statements: each is looked at, and installed by itself (see functions.py)."""
 
 import re
 

@@ -1,21 +1,17 @@
 """No slow receiver keeps other people's messages waiting: neither another organization's nor those of the same one's
 other endpoints."""
 
-import threading
-
 import pytest
-from django.db import connection
 from django_tenants.utils import tenant_context
 
 from credit import webhook_delivery
 from credit.models import WebhookMessage
 from credit.webhook_delivery import WebhookWork
 from recharge import worker as worker_module
-from recharge.worker import Worker
 from tenants.models import Organization as Row
 from tests.credit.test_webhook_delivery import listen, sell
 from tests.receiver import HANG, Receiver, receiving
-from tests.recharge.test_worker import is_heard
+from tests.recharge.test_worker import is_heard, working
 from tests.waiting import wait_until
 from tests.world import give_credit, make_seller
 
@@ -28,18 +24,6 @@ def _calls_last_until_they_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook_delivery, "CALL_SECONDS", 60.0)
     # What these tests sold just before the worker listened has rung, and what follows at once does not ring again.
     monkeypatch.setattr(worker_module, "SWEEP_SECONDS", 2.0)
-
-
-def in_the_background(worker: Worker) -> threading.Thread:
-    def run() -> None:
-        try:
-            worker.run()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 def test_an_endpoint_that_hangs_keeps_nobody_elses_messages_waiting(
@@ -58,22 +42,18 @@ def test_an_endpoint_that_hangs_keeps_nobody_elses_messages_waiting(
             sell(row, seller_id)
         with tenant_context(row):  # as old as a day's: what comes later is due after all of them
             WebhookMessage.objects.update(due_at="2020-01-01T00:00:00Z")
-        worker = Worker([WebhookWork()])
-        thread = in_the_background(worker)
-        try:
-            wait_until(lambda: len(receiver.received) == 2, "the slow one has two calls")
-            wait_until(is_heard, "it listens")
-            sell(globex, others_id)
-            sell(row, neighbour_id)
-            wait_until(lambda: len(others.received) == 1, "the other organization's message has arrived")
-            wait_until(lambda: len(neighbours.received) == 1, "the same organization's other endpoint's too")
-            assert len(receiver.received) == 2  # which still hang
-        finally:
-            receiver.answer = 204
-            receiver.released.set()
-            worker.stop()
-            thread.join(60)
-        assert not thread.is_alive()
+        with working(WebhookWork()):
+            try:
+                wait_until(lambda: len(receiver.received) == 2, "the slow one has two calls")
+                wait_until(is_heard, "it listens")
+                sell(globex, others_id)
+                sell(row, neighbour_id)
+                wait_until(lambda: len(others.received) == 1, "the other organization's message has arrived")
+                wait_until(lambda: len(neighbours.received) == 1, "the same organization's other endpoint's too")
+                assert len(receiver.received) == 2  # which still hang
+            finally:
+                receiver.answer = 204
+                receiver.released.set()
 
 
 def test_many_endpoints_that_hang_leave_the_others_their_part(row: Row, seller_id: int) -> None:
@@ -87,20 +67,16 @@ def test_many_endpoints_that_hang_leave_the_others_their_part(row: Row, seller_i
         listen(globex, others, others_id)
         for _ in range(6):
             sell(row, seller_id)
-        worker = Worker([WebhookWork()])
-        thread = in_the_background(worker)
-        try:
-            wait_until(lambda: len(slow.received) == 8, "half of the calls are one organization's")
-            wait_until(is_heard, "it listens")
-            sell(globex, others_id)
-            wait_until(lambda: len(others.received) == 1, "the other's message has arrived")
-            assert len(slow.received) == 8  # which still hang
-        finally:
-            slow.answer = 204
-            slow.released.set()
-            worker.stop()
-            thread.join(60)
-        assert not thread.is_alive()
+        with working(WebhookWork()):
+            try:
+                wait_until(lambda: len(slow.received) == 8, "half of the calls are one organization's")
+                wait_until(is_heard, "it listens")
+                sell(globex, others_id)
+                wait_until(lambda: len(others.received) == 1, "the other's message has arrived")
+                assert len(slow.received) == 8  # which still hang
+            finally:
+                slow.answer = 204
+                slow.released.set()
 
 
 def test_what_is_claimed_is_what_has_waited_longest_of_each_endpoint(row: Row, seller_id: int) -> None:

@@ -12,11 +12,11 @@ from django_tenants.utils import tenant_context
 
 from recharge.delivery import DeliveryWork
 from recharge.models import Recharge
-from recharge.worker import Worker
 from shared.sick import sqlstate_of
 from tenants.models import Organization
 from tests.faults.test_sick_database import set_read_only
 from tests.locks import sell_pending
+from tests.recharge.test_worker import working
 from tests.waiting import wait_until
 from tests.world import World, give_credit
 
@@ -56,26 +56,15 @@ def noting(refused: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def working(work: Watched) -> Iterator[None]:
-    worker = Worker([work])
-
-    def run() -> None:
+def watching(work: Watched) -> Iterator[None]:
+    """A worker with this work, which ends whatever the test has left."""
+    with working(work):
         try:
-            worker.run()
+            yield
         finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        set_read_only(False)
-        end_read_only_sessions()  # so that a worker that kept its connection ends, too
-        work.may_call.set()
-        worker.stop()
-        thread.join(60)
-        assert not thread.is_alive()
+            set_read_only(False)
+            end_read_only_sessions()  # so that a worker that kept its connection ends, too
+            work.may_call.set()
 
 
 def end_read_only_sessions() -> None:
@@ -106,7 +95,7 @@ def test_a_worker_that_may_not_claim_connects_anew_and_delivers_once_it_may(pend
     work = Watched()
     work.may_call.set()
     set_read_only(True)
-    with working(work):
+    with watching(work):
         assert work.claim_refused.wait(60)
         assert not work.calls.is_set()
         set_read_only(False)  # for who connects from now on
@@ -115,7 +104,7 @@ def test_a_worker_that_may_not_claim_connects_anew_and_delivers_once_it_may(pend
 
 def test_a_worker_that_may_not_record_keeps_what_it_knows_and_records_it_once_it_may(pending: World) -> None:
     work = Watched()
-    with working(work):
+    with watching(work):
         assert work.calls.wait(60)
         set_read_only(True)
         work.may_call.set()
