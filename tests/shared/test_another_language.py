@@ -1,6 +1,7 @@
 """The language is switched on a page that is the answer to a form: the same page, and nothing is done."""
 
-from urllib.parse import urlencode
+from html import unescape
+from urllib.parse import parse_qs, urlencode
 
 import pytest
 
@@ -24,12 +25,18 @@ def seller(acme: Organization) -> Visitor:
 
 
 def switch(visitor: Visitor, answer, path: str, fields: dict, language: str = "fa"):
-    """Presses the button of the other language on this page."""
+    """Presses the button of the other language on this page; ``fields`` stand in for those of its form."""
     page = text_of(answer)
     assert 'name="switch_language"' in page
     token = page.partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
+    own = parse_qs(unescape(page.partition('name="sent_again" value="')[2].partition('"')[0]), keep_blank_values=True)
     return visitor.post(
-        path, {"csrfmiddlewaretoken": token, "sent_again": urlencode(fields), "switch_language": language}
+        path,
+        {
+            "csrfmiddlewaretoken": token,
+            "sent_again": urlencode(own | fields, doseq=True),
+            "switch_language": language,
+        },
     )
 
 
@@ -51,6 +58,19 @@ def test_so_is_a_password_that_was_reset(admin: Visitor, acme: Organization) -> 
     answer = admin.submit(path, {"password": PASSWORD, "state": state})
     assert PASSWORD in text_of(answer)
     assert PASSWORD in text_of(switch(admin, answer, path, {"password": PASSWORD, "state": state}))
+
+
+def test_a_password_that_another_page_has_shown_is_not_taken_for_this_ones(admin: Visitor, acme: Organization) -> None:
+    added = {"name": "Omid", "username": "omid", "password": PASSWORD}
+    assert PASSWORD in text_of(admin.submit("/sellers/new", added))
+    refused = {"name": "Mina", "username": "omid", "password": "another password for mina"}
+    answer = admin.submit("/sellers/new", refused)
+    assert answer.status == 422
+    assert PASSWORD not in text_of(switch(admin, answer, "/sellers/new", refused))
+    path = f"/sellers/{acme.member.id}/password"
+    answer = admin.submit(path, {"password": "short", "state": ""})
+    assert answer.status == 422
+    assert PASSWORD not in text_of(switch(admin, answer, path, {"password": "short", "state": ""}))
 
 
 def test_what_was_typed_into_a_refused_form_is_still_there(seller: Visitor) -> None:
