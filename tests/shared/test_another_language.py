@@ -73,6 +73,14 @@ def test_a_password_that_another_page_has_shown_is_not_taken_for_this_ones(admin
     assert PASSWORD not in text_of(switch(admin, answer, path, {"password": "short", "state": ""}))
 
 
+def test_no_password_of_ones_own_is_written_into_the_page(seller: Visitor) -> None:
+    answer = seller.submit("/account/password", {"old": "not this one", "new": PASSWORD, "again": PASSWORD})
+    assert answer.status == 422
+    assert PASSWORD not in text_of(answer)
+    assert urlencode({"x": PASSWORD})[2:] not in text_of(answer)
+    assert "not this one" not in text_of(answer)
+
+
 def test_what_was_typed_into_a_refused_form_is_still_there(seller: Visitor) -> None:
     fields = {"amount": "5000,00", "note": "paid at the counter"}
     answer = seller.submit("/credit-requests/new", fields)
