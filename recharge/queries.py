@@ -1,15 +1,16 @@
 """Reads of recharges and of what they leave of a seller's credit. They run on the organization's schema."""
 
-import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from django.core.cache import cache
 from django.db import ProgrammingError, connection
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
+from django_tenants.cache import make_key
 from psycopg2 import sql
 
 from credit.models import Entry, Seller
@@ -370,26 +371,23 @@ def added_operators() -> dict[str, str]:
     return dict(rows.values_list("operator", "name"))
 
 
-_names: dict[tuple[str, str], tuple[float, str]] = {}
-"""By schema and code: when the name of an added operator was looked up, and what it was."""
-_NAME_SECONDS = 5.0
+_NAMES_SECONDS = 5
 
 
 def name_of_added_operator(operator: str) -> str:
     """The name of an operator that the organization has added, of the last seconds (a list shows it in every row); the
     code itself, where there is none."""
-    key = (connection.schema_name, operator)  # type: ignore[attr-defined]
-    known = _names.get(key)
-    if known is None or time.monotonic() > known[0] + _NAME_SECONDS:
-        if len(_names) > 10_000:
-            _names.clear()
-        _names[key] = known = (time.monotonic(), added_operators().get(operator) or operator)
-    return known[1]
+    names = cache.get_or_set(_key_of_names(), added_operators, _NAMES_SECONDS) or {}
+    return str(names.get(operator, operator))
 
 
 def forget_operator_names() -> None:
     """So that this process shows a changed name at once."""
-    _names.clear()
+    cache.delete(_key_of_names())
+
+
+def _key_of_names() -> str:
+    return str(make_key("names of added operators", "", 1))  # with the schema in it
 
 
 def _operators() -> QuerySet[OperatorSettings]:

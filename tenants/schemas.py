@@ -89,10 +89,14 @@ def _known_migrations() -> frozenset[str]:
     return frozenset(f"{app}.{name}" for app, name in MigrationLoader(None).disk_migrations)
 
 
-@cache
 def tables_of(schema: str) -> frozenset[str]:
     """The tables that this code works with in this schema."""
-    labels = set(settings.SHARED_APPS if schema == PUBLIC else settings.TENANT_APPS)
+    return _tables(schema == PUBLIC)
+
+
+@cache
+def _tables(is_public: bool) -> frozenset[str]:
+    labels = set(settings.SHARED_APPS if is_public else settings.TENANT_APPS)
     models = [model for config in apps.get_app_configs() for model in config.get_models(include_auto_created=True)]
     return frozenset(model._meta.db_table for model in models if model._meta.managed and _app_of(model) in labels) | {
         _MIGRATIONS
