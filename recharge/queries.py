@@ -387,7 +387,7 @@ def forget_operator_names() -> None:
 
 
 def _key_of_names() -> str:
-    return str(make_key("names of added operators", "", 1))  # with the schema in it
+    return str(make_key("operator-names", "", 1))  # with the schema in it
 
 
 def _operators() -> QuerySet[OperatorSettings]:
