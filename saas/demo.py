@@ -65,6 +65,8 @@ def _ended_on_the_way_out(pool: ProcessPoolExecutor) -> Iterator[None]:
     except BaseException:
         for process in list(pool._processes.values()):
             process.terminate()
+        # What it still writes to processes that were starting, nobody reads: without this, Python 3.11 waits for ever.
+        pool._call_queue._reader.close()
         raise
 
 
@@ -207,27 +209,23 @@ class Demo:
         answered = context.Value("i", 0)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         progress = Progress(*columns, console=self.console)
-        with (
-            progress,
-            ProcessPoolExecutor(
-                PROCESSES, mp_context=context, initializer=begin, initargs=(answered, os.getpid())
-            ) as pool,
-            _ended_on_the_way_out(pool),
-        ):
-            task = progress.add_task(
-                f"{len(jobs)} requests, {PROCESSES} processes × {THREADS} threads", total=len(jobs)
-            )
-            started = time.monotonic()
+        pool = ProcessPoolExecutor(PROCESSES, mp_context=context, initializer=begin, initargs=(answered, os.getpid()))
+        with pool, _ended_on_the_way_out(pool):
+            # Before there is any other thread, which would hear Ctrl-C for this one.
             with without_ctrl_c():
                 parts = [pool.submit(sell, self.address, jobs[index::PROCESSES], THREADS) for index in range(PROCESSES)]
-            first_answer = started
-            while not all(part.done() for part in parts):
-                if answered.value == 0:
-                    first_answer = time.monotonic()  # the processes are still starting
+            first_answer = time.monotonic()
+            with progress:
+                task = progress.add_task(
+                    f"{len(jobs)} requests, {PROCESSES} processes × {THREADS} threads", total=len(jobs)
+                )
+                while not all(part.done() for part in parts):
+                    if answered.value == 0:
+                        first_answer = time.monotonic()  # the processes are still starting
+                    progress.update(task, completed=answered.value)
+                    time.sleep(0.02)
+                seconds = time.monotonic() - first_answer
                 progress.update(task, completed=answered.value)
-                time.sleep(0.02)
-            seconds = time.monotonic() - first_answer
-            progress.update(task, completed=answered.value)
             return sum((part.result() for part in parts), Counter()), seconds
 
     def _wait_for_delivery(self, sellers: list[Seller]) -> None:

@@ -46,29 +46,38 @@ def start(data: Path) -> subprocess.Popen[str]:
     )
 
 
-def is_starting_the_database(data: Path) -> bool:
+def is_starting_the_database(_demo: int, data: Path) -> bool:
     return (data / "postgres.new").exists()
 
 
-def is_starting_the_server(data: Path) -> bool:
+def is_starting_the_server(_demo: int, data: Path) -> bool:
     return (data / "demo-server.log").exists()
 
 
-def is_selling(data: Path) -> bool:
+def is_starting_the_clients(demo: int, _data: Path) -> bool:
+    """Their work is on its way to them, and they don't read it yet."""
+    children = [child.cmdline() for child in psutil.Process(demo).children()]
+    return any("spawn_main" in " ".join(words) for words in children)
+
+
+def is_selling(_demo: int, data: Path) -> bool:
     log = data / "demo-server.log"
     return log.exists() and '"/api/v1/recharges"' in log.read_text()
 
 
-MOMENTS = [is_starting_the_database, is_starting_the_server, is_selling]
+MOMENTS = [is_starting_the_database, is_starting_the_server, is_starting_the_clients, is_selling]
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__)
-def test_ctrl_c_stops_all_of_it_and_says_what_to_do(moment: Callable[[Path], bool], data: Path) -> None:
+def test_ctrl_c_stops_all_of_it_and_says_what_to_do(moment: Callable[[int, Path], bool], data: Path) -> None:
     demo = start(data)
-    wait_until(lambda: moment(data), "the moment has come", seconds=120)
+    wait_until(lambda: moment(demo.pid, data), "the moment has come", seconds=120)
     children = psutil.Process(demo.pid).children(recursive=True)
     os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
-    output, _ = demo.communicate(timeout=120)
+    try:
+        output, _ = demo.communicate(timeout=60)
+    finally:
+        demo.kill()
     assert demo.returncode == 128 + signal.SIGINT, output
     assert "Stopped by Ctrl-C." in output
     assert "can be run again" in output
@@ -79,7 +88,7 @@ def test_ctrl_c_stops_all_of_it_and_says_what_to_do(moment: Callable[[Path], boo
 
 def test_a_killed_demo_leaves_no_server_and_no_client_behind(data: Path) -> None:
     demo = start(data)
-    wait_until(lambda: is_selling(data), "it sells", seconds=120)
+    wait_until(lambda: is_selling(demo.pid, data), "it sells", seconds=120)
     children = psutil.Process(demo.pid).children(recursive=True)
     assert len(children) > 5  # clients, a server, its web processes and its worker
     demo.kill()
