@@ -5,8 +5,6 @@ connections; they are few. Granian's are many and cheap, since some only wait fo
 to read on. So a database that stands still and readers that stand still leave threads for ``/livez``.
 """
 
-import os
-import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,9 +36,6 @@ TURN_SECONDS = 10.0
 WHOLE_BYTES = 4 * 1024 * 1024
 """An answer of a known length up to this is handed to Granian whole, which sends it without a thread."""
 
-STALL_MS = 30_000
-"""A client that takes nothing for so long is disconnected (TCP_USER_TIMEOUT)."""
-
 _END = object()
 
 
@@ -58,11 +53,8 @@ class Gate:
         self._readiness = ThreadPoolExecutor(READINESS_THREADS, "readiness")
         self._waiting = threading.BoundedSemaphore(WAITING)
         self._streams = threading.BoundedSemaphore(STREAMS)
-        self._limit_stalls_once = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if self._limit_stalls_once.acquire(blocking=False):  # and never released
-            limit_stalls()
         path = environ.get("PATH_INFO", "")
         if path == "/livez" or not self._waiting.acquire(blocking=False):
             return self._now(environ, start_response)
@@ -131,22 +123,3 @@ class _Stream:
         if self._is_open.acquire(blocking=False):
             self._release()
             self._pool.submit(self._answer.close)
-
-
-def limit_stalls() -> None:
-    """Has the kernel end the connections of clients that take nothing for :data:`STALL_MS`.
-
-    The listening sockets are Granian's, which tells nobody of them; what they are set to, the connections inherit.
-    """
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            found = socket.socket(fileno=os.dup(int(name)))
-        except OSError:
-            continue  # no socket, or closed meanwhile
-        with found:
-            try:
-                is_listening = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-                if is_listening and found.family in (socket.AF_INET, socket.AF_INET6):
-                    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_MS)
-            except OSError:
-                continue
