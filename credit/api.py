@@ -34,7 +34,6 @@ from shared.parsers import body_of
 from shared.permissions import IsOrganizationAdmin, IsSeller
 from shared.queries import seller_usernames, username_of
 from shared.realm import realm_of
-from shared.requests import request_id_of
 from shared.tokens import require_principal
 from shared.views import APIView
 from tenants.routing import organization_of
@@ -195,7 +194,8 @@ class EntriesExportView(APIView):
             filename="entries.csv",
             columns=ENTRY_COLUMNS,
             pages=pages_of(organization, rows, queries.order_of_entries(filters.get("seller_id"))),
-            request_id=request_id_of(request._request),
+            request=request._request,
+            person=request.user.pk,
         )
 
 

@@ -14,7 +14,6 @@ from django.utils.translation import gettext_lazy as _
 from credit.forms import SellerFilters, read_filters
 from shared.consoles import signed_in
 from shared.exports import Column, csv_response, pages_of, xlsx_response
-from shared.requests import request_id_of
 from shared.tokens import ADMIN
 from tenants.routing import organization_of
 
@@ -47,7 +46,8 @@ class Exports:
             filename=f"{self.name}.csv",
             columns=self.columns,
             pages=self._pages(request, filters),
-            request_id=request_id_of(request),
+            request=request,
+            person=signed_in(request).user.pk,
             is_for_people=True,
         )
 
@@ -62,6 +62,8 @@ class Exports:
             sheet=self.sheet,
             columns=[*(_SELLERS if is_of_all else ()), *self.sheet_columns],
             pages=self._pages(request, filters),
+            request=request,
+            person=signed_in(request).user.pk,
         )
 
     def _pages(self, request: HttpRequest, filters: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:

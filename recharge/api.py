@@ -39,7 +39,6 @@ from shared.permissions import IsOrganizationAdmin, IsSeller
 from shared.phones import PhoneNumberField
 from shared.queries import username_of
 from shared.realm import realm_of
-from shared.requests import request_id_of
 from shared.tokens import require_principal
 from shared.views import APIView
 from tenants.routing import organization_of
@@ -339,5 +338,6 @@ class RechargesExportView(APIView):
             filename="recharges.csv",
             columns=RECHARGE_COLUMNS,
             pages=pages_of(organization, rows),
-            request_id=request_id_of(request._request),
+            request=request._request,
+            person=request.user.pk,
         )

@@ -10,12 +10,11 @@ from django.utils.translation import gettext_lazy as _
 
 from recharge import charts, words
 from recharge.reports import MOST_DAYS, Changes, Report, Sums, report
-from shared.consoles import page, show
+from shared.consoles import page, show, signed_in
 from shared.errors import InvalidRequest
 from shared.exports import csv_response
 from shared.formats import days_before, format_day, today
 from shared.forms import DaysForm
-from shared.requests import request_id_of
 from shared.tokens import ADMIN
 
 USUAL_DAYS = 7
@@ -138,7 +137,8 @@ def reports_csv(request: HttpRequest) -> HttpResponseBase:
         filename=f"report-by-{by}.csv",
         columns=[*keys, "succeeded", "amount", "failed", "open"],
         pages=iter([lines]),
-        request_id=request_id_of(request),
+        request=request,
+        person=signed_in(request).user.pk,
         is_for_people=True,
     )
 

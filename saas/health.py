@@ -33,6 +33,15 @@ class HealthMiddleware:
         return _readiness(request)
 
 
+class WithoutDatabaseMiddleware(HealthMiddleware):
+    """Answers ``/livez`` as the other does, and everything else, ``/readyz`` too, 503."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path == "/livez":
+            return super().__call__(request)
+        return problem_response(request, Unavailable("The service is busy; try again in a moment."))
+
+
 def _readiness(request: HttpRequest) -> HttpResponse:
     try:
         with connection.cursor() as cursor:

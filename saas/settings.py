@@ -158,6 +158,8 @@ MIDDLEWARE = [
     "shared.preferences.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
+# Where a process has no thread left for a request: see saas/gate.py.
+AT_ONCE_MIDDLEWARE = [*MIDDLEWARE[:6], "saas.health.WithoutDatabaseMiddleware"]
 # Below /api/ nobody has a session and nothing is a file: see saas/wsgi.py.
 API_MIDDLEWARE = [
     "shared.requests.RequestMiddleware",

@@ -28,6 +28,9 @@ def _with_middleware(middleware: list[str]) -> Any:
 
 _api: Any = _with_middleware(settings.API_MIDDLEWARE)
 
+at_once: Any = _with_middleware(settings.AT_ONCE_MIDDLEWARE)
+"""Answers ``/livez``, and anything else 503, without the database."""
+
 LARGEST_BODY = 2 * 1024 * 1024
 """Bytes; the largest body any path takes (a bulk call)."""
 

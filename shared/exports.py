@@ -4,7 +4,6 @@ and XLSX, written to a temporary file first (a workbook is a ZIP archive, and it
 import csv
 import re
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,7 @@ from typing import Any
 import structlog
 import xlsxwriter
 from django.db.models import QuerySet
-from django.http import FileResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import get_language_bidi
@@ -22,7 +21,9 @@ from django.utils.translation import gettext as _
 from django_tenants.utils import tenant_context
 from rest_framework.renderers import BaseRenderer
 
-from shared.errors import Unavailable
+from shared.admission import Admission
+from shared.realm import realm_of
+from shared.requests import request_id_of
 
 ROWS_AT_A_TIME = 2000
 
@@ -32,7 +33,11 @@ LARGEST_SHEET = 50_000
 """Rows of a workbook at most (a sheet could hold 1,048,575): it is whole before its first byte is sent, and a proxy
 does not wait for long. A CSV file has as many as there are."""
 
-_writing = threading.Lock()
+_streams = Admission(of_organization=16, of_person=4)
+"""Downloads that a process has under way: slow readers hold theirs, and nobody else's."""
+
+_workbooks = Admission(of_organization=2, of_person=1)
+"""Workbooks that a process writes at once. (All together it writes as many as it has threads for: saas/gate.py.)"""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?[0-9]+")
@@ -83,7 +88,8 @@ def csv_response(
     filename: str,
     columns: Sequence[str],
     pages: Iterator[Iterable[Mapping[str, Any]]],
-    request_id: str,
+    request: HttpRequest,
+    person: int | None,
     is_for_people: bool = False,
 ) -> StreamingHttpResponse:
     """A download of all rows of all pages, a line each, below a line of the columns' names.
@@ -93,8 +99,18 @@ def csv_response(
 
     The first page is read before anything is sent, so that what fails at once is a problem document. What fails later
     ends the file with a line that says so: the server closes a stream that broke off as if it were whole.
+    ``person`` is the id of the user who asks.
+
+    Raises:
+        Unavailable: this person or the organization has as many downloads under way as it may.
     """
-    first = next(pages)
+    request_id = request_id_of(request)
+    leave = _streams.enter(realm_of(request).slug, person)
+    try:
+        first = next(pages)
+    except BaseException:
+        leave()
+        raise
 
     def lines() -> Iterator[str]:
         writer = csv.writer(_Echo())
@@ -107,11 +123,13 @@ def csv_response(
             _log.exception("export_broken_off", request_id=request_id, filename=filename)
             yield writer.writerow([f"This export broke off here: rows are missing. Request id: {request_id}"])
 
-    return StreamingHttpResponse(
+    response = StreamingHttpResponse(
         lines(),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{filename}"'},
     )
+    response._resource_closers.append(leave)  # type: ignore[attr-defined]
+    return response
 
 
 def _cell(value: Any) -> Any:
@@ -151,6 +169,8 @@ def xlsx_response(
     sheet: str | Promise,
     columns: Sequence[Column],
     pages: Iterator[Iterable[Mapping[str, Any]]],
+    request: HttpRequest,
+    person: int | None,
 ) -> FileResponse:
     """A download of a workbook with one sheet: the rows of all pages below a line of the columns' titles, in the
     reader's language and direction.
@@ -159,11 +179,9 @@ def xlsx_response(
     than :data:`LARGEST_SHEET` rows, the last line says so.
 
     Raises:
-        Unavailable: this process is writing another one.
+        Unavailable: this process is writing another one for this person, or two for the organization.
     """
-    # One at a time in a process: it keeps a thread busy until it is whole, and others want to sell meanwhile.
-    if not _writing.acquire(blocking=False):
-        raise Unavailable("Another workbook is being written; try again in a moment.")
+    leave = _workbooks.enter(realm_of(request).slug, person)
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it when it is sent
     try:
         _write_workbook(file, str(sheet), columns, pages)
@@ -171,7 +189,7 @@ def xlsx_response(
         file.close()
         raise
     finally:
-        _writing.release()
+        leave()
     file.seek(0)
     return FileResponse(
         file,

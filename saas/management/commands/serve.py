@@ -16,7 +16,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from saas import embedded, migrating
+from saas import embedded, gate, migrating, stalled
 from saas.beside import WorkerBeside
 from saas.migrated import is_migrated
 from shared.processes import end_with
@@ -119,12 +119,12 @@ class Command(BaseCommand):
             port=options["port"],
             interface=Interfaces.WSGI,
             workers=options["workers"],
-            blocking_threads=options["threads"],
+            blocking_threads=gate.GRANIAN_THREADS,
             websockets=False,
             respawn_failed_workers=True,
             workers_kill_timeout=30,
             log_level=LogLevels.warning,
-        ).serve(target_loader=_Loader(os.getpid()), wrap_loader=False)
+        ).serve(target_loader=_Loader(os.getpid(), options["threads"], options["port"]), wrap_loader=False)
 
 
 class _Server(Server):  # type: ignore[misc, valid-type]
@@ -147,8 +147,10 @@ class _Server(Server):  # type: ignore[misc, valid-type]
 class _Loader:
     """Called in each web process, before it serves."""
 
-    def __init__(self, server: int) -> None:
+    def __init__(self, server: int, threads: int, port: int) -> None:
         self.server = server
+        self.threads = threads
+        self.port = port
 
     def __call__(self) -> Callable[..., Any]:
         # Until Granian's own handlers are there, those of the server stand here, which stop nothing: a process that was
@@ -156,9 +158,10 @@ class _Loader:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, which then stops this
         end_with(self.server, seconds=ORPHAN_SECONDS)
-        from saas.wsgi import application
+        from saas.wsgi import application, at_once
 
-        return application
+        stalled.end_stalled(self.port)
+        return gate.Gate(application, at_once, threads=self.threads)
 
 
 def what_to_open(port: int) -> str:

@@ -1,0 +1,162 @@
+"""Readers that stand still, and a database that stands still, leave the server to the others."""
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import urllib3
+from django.db import connection
+
+from tests.http import Client
+from tests.server import Server, serving
+from tests.visitor import Visitor
+from tests.waiting import wait_until
+from tests.world import Organization, Person, World, give_credit
+
+ROWS = 60_000
+"""Of a CSV file that no buffer between the two holds."""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Server]:
+    """A server of one process with two threads: what holds a thread is felt at once."""
+    with serving(tmp_path / "log", workers=1, threads=2) as server:
+        yield server
+
+
+def sell_many(organization: Organization, count: int = ROWS) -> None:
+    seller = organization.member
+    give_credit(organization.row, seller.id, 1_000_000)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*) FROM generate_series(1, %s) AS number, LATERAL {organization.row.schema_name}."
+            "recharge_sell(%s, %s, 'many-' || number, '+989121234567', 'mci', 1, true) AS sale",
+            [count, organization.row.pk, seller.id],
+        )
+
+
+@contextmanager
+def download(client: Client, path: str, room: int = 4096) -> Iterator[socket.socket]:
+    """One that has been asked for, and whose answer nobody reads yet."""
+    host, _, port = client.address.partition(":")
+    with socket.socket() as opened:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        opened.settimeout(60)
+        opened.connect((host, int(port)))
+        opened.sendall(
+            f"GET /api/v1{path} HTTP/1.1\r\nHost: {client.host}\r\nAuthorization: Bearer {client.token}\r\n"
+            "Connection: close\r\n\r\n".encode()
+        )
+        yield opened
+
+
+def test_readers_that_stand_still_hold_up_nobody_else(small: Server) -> None:
+    world = World.build(small.address)
+    sell_many(world.acme)
+    give_credit(world.globex.row, world.globex.member.id, 10_000)
+    people = [world.acme.member.client, world.acme.neighbour.client, world.acme.owner.client]
+    with ExitStack() as stopped:
+        begun = [stopped.enter_context(download(people[number % 3], "/recharges.csv")) for number in range(14)]
+        firsts = [one.recv(12) for one in begun]  # each has been answered, and reads no more
+        # Nobody has more than four; the neighbour's files are short.
+        assert firsts.count(b"HTTP/1.1 503") >= 2
+        assert firsts.count(b"HTTP/1.1 200") >= 8
+        assert world.globex.member.client.get("/livez").status == 200
+        assert world.globex.member.client.get("/readyz").status == 200
+        assert world.globex.member.sell(5000).status == 201
+        assert world.globex.owner.client.get("/recharges.csv").status == 200
+        assert world.acme.neighbour.client.get("/balance").status == 200
+        refused = world.acme.member.client.get("/recharges.csv")
+        assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "unavailable", "1")
+    # Those who have gone take nobody's share.
+    wait_until(lambda: world.acme.member.client.get("/recharges.csv?operator=mtn").status == 200, "they are gone")
+
+
+def test_a_slow_reader_gets_the_whole_file(small: Server) -> None:
+    world = World.build(small.address)
+    sell_many(world.acme, 20_000)
+    received = b""
+    with download(world.acme.member.client, "/recharges.csv", room=65536) as reading:
+        while piece := reading.recv(2048):
+            received += piece
+    assert received.count(b",mci,") == 20_000
+    assert b"broke off" not in received
+    assert received.endswith(b"0\r\n\r\n")
+
+
+def test_one_who_asks_for_workbooks_again_and_again_keeps_no_other_from_theirs(small: Server) -> None:
+    world = World.build(small.address)
+    sell_many(world.acme, 5_000)
+    is_over = threading.Event()
+
+    def loop(person: Person) -> list[int]:
+        visitor, statuses = Visitor.signed_in(person), []
+        while not is_over.is_set():
+            statuses.append(visitor.get("/ledger.xlsx").status)
+        return statuses
+
+    with ThreadPoolExecutor(3) as threads:
+        loops = [threads.submit(loop, world.acme.member) for _ in range(3)]
+        try:
+            others = [Visitor.signed_in(person) for person in (world.globex.owner, world.acme.owner)]
+            assert [visitor.get("/ledger.xlsx").status for visitor in others * 2] == [200] * 4
+        finally:
+            is_over.set()
+        statuses = [status for one in loops for status in one.result()]
+    assert set(statuses) == {200, 503}
+
+
+@contextmanager
+def standing_still(postmaster: psutil.Process) -> Iterator[None]:
+    """While this lasts, nothing of this PostgreSQL runs."""
+    processes = [*postmaster.children(), postmaster]
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+
+
+def test_it_is_alive_while_the_database_stands_still(tmp_path: Path) -> None:
+    data = Path(tempfile.mkdtemp(prefix="recharge-tests-"))
+    ours = ("DATABASE_URL", "RECHARGE_EMBEDDED")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment["RECHARGE_DATA_DIR"] = str(data)
+    try:
+        with serving(tmp_path / "log", workers=1, threads=2, environment=environment, wait=False) as server:
+            client = Client(server.address, "recharge.test")
+            wait_until(lambda: is_ready(client), "it is ready", seconds=120)
+            credentials = {"username": "nobody", "password": "correct horse battery"}
+            postmaster = psutil.Process(int((data / "postgres" / "postmaster.pid").read_text().split()[0]))
+            with ThreadPoolExecutor(20) as threads:
+                with standing_still(postmaster):
+                    asked = [threads.submit(client.post, "/auth/token", credentials) for _ in range(20)]
+                    # Those whose turn doesn't come are refused: by then the two threads wait for the database.
+                    wait_until(lambda: any(one.done() for one in asked), "one is refused", seconds=60)
+                    for _ in range(5):
+                        assert client.get("/livez").status == 200
+                    assert client.get("/readyz").status == 503
+                    assert [one.result().status for one in asked if one.done()].count(503) >= 1
+                for one in asked:
+                    assert one.result().status in (401, 429, 503)
+            wait_until(lambda: is_ready(client), "it is ready again")
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def is_ready(client: Client) -> bool:
+    try:
+        return client.get("/readyz").status == 200
+    except urllib3.exceptions.HTTPError:  # it does not listen yet
+        return False
