@@ -66,7 +66,7 @@ def _ended_on_the_way_out(pool: ProcessPoolExecutor) -> Iterator[None]:
         for process in list(pool._processes.values()):
             process.terminate()
         # What it still writes to processes that were starting, nobody reads: without this, Python 3.11 waits for ever.
-        pool._call_queue._reader.close()
+        pool._call_queue._reader.close()  # type: ignore[attr-defined]
         raise
 
 

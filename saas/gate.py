@@ -1,14 +1,17 @@
 """Between Granian's threads and the application's: who only waits, or only reads slowly, holds none of the latter.
 
-A thread of Granian takes a request, hands it to a pool and waits. The pools' threads do the work and keep the database
+A thread of Granian reads a request, hands it to a pool and waits. The pools' threads do the work and keep the database
 connections; they are few. Granian's are many and cheap, since some only wait for their turn, and some only for a client
 to read on. So a database that stands still and readers that stand still leave threads for ``/livez``.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any, cast
+
+from saas.bodies import read_body
 
 WAITING = 256
 """Requests of a process that may wait for their turn or be worked at; one more is answered 503 at once."""
@@ -23,12 +26,10 @@ SPARE = 8
 GRANIAN_THREADS = WAITING + STREAMS + SPARE
 
 EXPORT_THREADS = 3
-"""They write workbooks and read the pages of CSV files, so that the other threads can sell meanwhile."""
+"""They write workbooks and read the pages of CSV files, so that the other threads can sell meanwhile. Each keeps a
+database connection, as those that sell do."""
 
 READINESS_THREADS = 1
-
-CONNECTIONS_BESIDE = EXPORT_THREADS + READINESS_THREADS
-"""Database connections that a process may hold beside one for each of ``--threads``."""
 
 TURN_SECONDS = 10.0
 """How long a request waits for its turn, or ``/readyz`` for its answer, before it is answered 503."""
@@ -37,6 +38,8 @@ WHOLE_BYTES = 4 * 1024 * 1024
 """An answer of a known length up to this is handed to Granian whole, which sends it without a thread."""
 
 _END = object()
+
+_Answer = tuple[tuple[str, Any], Any]
 
 
 class Gate:
@@ -59,14 +62,22 @@ class Gate:
         if path == "/livez" or not self._waiting.acquire(blocking=False):
             return self._now(environ, start_response)
         try:
-            pool = self._exports if path.endswith(".xlsx") else self._readiness if path == "/readyz" else self._work
-            future = pool.submit(self._application, environ, start_response)
-            answer = self._wait_for(future, at_most=path == "/readyz")
+            if not read_body(environ):
+                start_response("400 Bad Request", [])
+                return []  # to nobody
+            answer = self._answer_of(environ, path)
         finally:
             self._waiting.release()
         if answer is None:
             return self._now(environ, start_response)
-        return answer if isinstance(answer, list) else self._stream(environ, start_response, answer)
+        (status, headers), body = answer
+        if not isinstance(body, list):
+            if not self._streams.acquire(blocking=False):
+                self._exports.submit(body.close).result()
+                return self._now(environ, start_response)
+            body = _Stream(body, self._exports, self._streams.release)
+        start_response(status, headers)
+        return cast(Iterable[bytes], body)
 
     def _now(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         response = self._at_once(environ, start_response)
@@ -75,27 +86,27 @@ class Gate:
         finally:
             response.close()
 
-    @staticmethod
-    def _wait_for(future: Future[Any], *, at_most: bool) -> Any:
-        """What the application answers; None where its turn did not come, or (``at_most``) its answer."""
+    def _answer_of(self, environ: dict[str, Any], path: str) -> _Answer | None:
+        """What the application says; None where its turn did not come in time, or (``/readyz``) its answer."""
+        is_readiness = path == "/readyz"
+        pool = self._readiness if is_readiness else self._exports if path.endswith(".xlsx") else self._work
+        future = pool.submit(self._call, environ)
         try:
             return future.result(TURN_SECONDS)
         except TimeoutError:
-            if future.cancel() or (at_most and not future.done()):
+            if future.cancel() or (is_readiness and not future.done()):
                 return None
             return future.result()
 
-    def _stream(self, environ: dict[str, Any], start_response: Any, answer: Any) -> Iterable[bytes]:
-        length = answer.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) <= WHOLE_BYTES:
-            try:
-                return [b"".join(answer)]
-            finally:
-                answer.close()
-        if not self._streams.acquire(blocking=False):
-            self._exports.submit(answer.close).result()
-            return self._now(environ, start_response)
-        return _Stream(answer, self._exports, self._streams.release)
+    def _call(self, environ: dict[str, Any]) -> _Answer:
+        started: list[tuple[str, Any]] = []
+        answer = self._application(environ, lambda status, headers, *_: started.append((status, headers)))
+        if not isinstance(answer, list):
+            length = answer.headers.get("Content-Length", "")
+            if length.isdigit() and int(length) <= WHOLE_BYTES:
+                with closing(answer) as whole:
+                    answer = [b"".join(whole)]
+        return started[-1], answer
 
 
 class _Stream:

@@ -33,7 +33,7 @@ LARGEST_SHEET = 50_000
 """Rows of a workbook at most (a sheet could hold 1,048,575): it is whole before its first byte is sent, and a proxy
 does not wait for long. A CSV file has as many as there are."""
 
-_streams = Admission(of_organization=16, of_person=4)
+_streams = Admission(of_organization=32, of_person=16)
 """Downloads that a process has under way: slow readers hold theirs, and nobody else's."""
 
 _workbooks = Admission(of_organization=2, of_person=1)
@@ -123,13 +123,22 @@ def csv_response(
             _log.exception("export_broken_off", request_id=request_id, filename=filename)
             yield writer.writerow([f"This export broke off here: rows are missing. Request id: {request_id}"])
 
-    response = StreamingHttpResponse(
-        lines(),
+    return StreamingHttpResponse(
+        _Admitted(lines(), leave),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{filename}"'},
     )
-    response._resource_closers.append(leave)  # type: ignore[attr-defined]
-    return response
+
+
+class _Admitted:
+    """The lines of a download that is under way until they are closed, begun or not."""
+
+    def __init__(self, lines: Iterator[str], leave: Callable[[], None]) -> None:
+        self._lines = lines
+        self.close = leave
+
+    def __iter__(self) -> Iterator[str]:
+        return self._lines
 
 
 def _cell(value: Any) -> Any:

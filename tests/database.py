@@ -40,3 +40,12 @@ else:
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     embedded.start(directory)
 os.environ["BASE_DOMAIN"] = "recharge.test"
+
+
+BARE = {name: value for name, value in os.environ.items() if name not in (*SETTINGS, "RECHARGE_EMBEDDED")}
+"""The environment of a process that has nothing of the tests."""
+
+
+def environment_of(data: Path) -> dict[str, str]:
+    """That of a process which has an embedded database of its own in this directory."""
+    return BARE | {"RECHARGE_DATA_DIR": str(data)}

@@ -383,7 +383,14 @@ def test_another_sellers_recharge_is_nobodys(seller: Visitor, world: World) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["/sell", "/sell/number", "/sell/confirm", "/sell/balance", "/recharges/6f1c2a9e-0b7d-4c55-9a53-1f0e7d2b8c11/outcome"]
+    "path",
+    [
+        "/sell",
+        "/sell/number",
+        "/sell/confirm",
+        "/sell/balance",
+        "/recharges/6f1c2a9e-0b7d-4c55-9a53-1f0e7d2b8c11/outcome",
+    ],
 )
 def test_the_pages_are_sellers_alone(world: World, path: str) -> None:
     assert Visitor.signed_in(world.acme.owner).get(path).status == 404

@@ -17,12 +17,11 @@ from saas.embedded import production_settings
 from saas.env_file import EnvFileError, parse, read_env_file, take_option
 from shared.models import User
 from tests.commands import run, start
-from tests.database import SETTINGS
+from tests.database import BARE
 from tests.server import ROOT, free_port
 from tests.waiting import wait_until
 from tests.world import PASSWORD, World, database_url
 
-BARE = {name: value for name, value in os.environ.items() if name not in (*SETTINGS, "RECHARGE_EMBEDDED")}
 """An environment in which nothing is set."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.database import SETTINGS
+from tests.database import environment_of
 from tests.server import ROOT, free_port
 from tests.waiting import wait_until
 
@@ -24,20 +24,15 @@ def data() -> Iterator[Path]:
     yield place
     # Whoever was killed left the server running: the next user of the directory stops it.
     command = [sys.executable, "manage.py", "check"]
-    subprocess.run(command, cwd=ROOT, env=environment(place), capture_output=True, check=False)
+    subprocess.run(command, cwd=ROOT, env=environment_of(place), capture_output=True, check=False)
     shutil.rmtree(place, ignore_errors=True)
-
-
-def environment(data: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in (*SETTINGS, "RECHARGE_EMBEDDED")}
-    return kept | {"RECHARGE_DATA_DIR": str(data)}
 
 
 def start(data: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "manage.py", "demo", "--port", str(free_port())],
         cwd=ROOT,
-        env=environment(data),
+        env=environment_of(data),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -23,7 +23,7 @@ from tenants.heartbeats import ALIVE_SECONDS
 from tenants.models import WorkerHeartbeat
 from tests import waiting
 from tests.commands import run, start
-from tests.database import SETTINGS
+from tests.database import environment_of
 from tests.http import Client
 from tests.raw import send
 from tests.server import ROOT, Server, free_port, serving
@@ -31,12 +31,6 @@ from tests.world import World, database_url, give_credit
 
 wait_until = partial(waiting.wait_until, seconds=60)
 """Whole servers are started here, on machines that may be busy."""
-
-
-def embedded_environment(directory: Path) -> dict[str, str]:
-    """One in which manage.py starts an embedded database of its own there."""
-    kept = {name: value for name, value in os.environ.items() if name not in (*SETTINGS, "RECHARGE_EMBEDDED")}
-    return kept | {"RECHARGE_DATA_DIR": str(directory)}
 
 
 @pytest.fixture
@@ -58,7 +52,7 @@ def data() -> Iterator[Path]:
 
     place = Path(tempfile.mkdtemp(prefix="recharge-serve-"))
     yield place
-    environment = embedded_environment(place)
+    environment = environment_of(place)
     subprocess.run([sys.executable, "manage.py", "check"], cwd=ROOT, env=environment, capture_output=True, check=False)
     shutil.rmtree(place, ignore_errors=True)
 
@@ -79,7 +73,7 @@ def events(log: Path, event: str) -> list[dict[str, object]]:
 
 
 def test_serve_migrates_the_embedded_database_itself_and_says_what_to_open(data: Path) -> None:
-    with serving(data / "log", environment=embedded_environment(data), delivery=True) as server:
+    with serving(data / "log", environment=environment_of(data), delivery=True) as server:
         port = server.address.rpartition(":")[2]
         said = server.log.read_text()
         assert f"embedded database in {data}" in said

@@ -9,9 +9,11 @@ from tests.waiting import wait_until
 def test_only_who_takes_nothing_is_disconnected() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)) as slow, socket.create_connection(
-            ("127.0.0.1", port)
-        ) as still, socket.create_connection(("127.0.0.1", port)) as idle:
+        with (
+            socket.create_connection(("127.0.0.1", port)) as slow,
+            socket.create_connection(("127.0.0.1", port)) as still,
+            socket.create_connection(("127.0.0.1", port)) as idle,
+        ):
             to_slow, to_still, to_idle = (server.accept()[0] for _ in range(3))
             with to_slow, to_still, to_idle:
                 for sending in (to_slow, to_still):

@@ -16,7 +16,9 @@ from tests.world import PASSWORD, Organization, World, give_credit
 
 
 @pytest.mark.parametrize(
-    "given", ["a", "0", "find.me-1_2", "x" * 128, "ABC-123", "6f1c2a9e-0b7d-4c55-9a53-1f0e7d2b8c11"], ids=lambda given: given[:20]
+    "given",
+    ["a", "0", "find.me-1_2", "x" * 128, "ABC-123", "6f1c2a9e-0b7d-4c55-9a53-1f0e7d2b8c11"],
+    ids=lambda given: given[:20],
 )
 def test_it_takes_the_request_id_that_is_given(acme: Organization, given: str) -> None:
     for answer in (

@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 import socket
@@ -113,6 +114,8 @@ class Command(BaseCommand):
             self.stderr.write(f"WARNING: the database {': '.join(changed)}")
 
     def _serve(self, options: dict[str, Any]) -> None:
+        # Granian warns of so many; most of these only wait (saas/gate.py).
+        logging.getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
         _Server(
             "saas.wsgi:application",
             address=options["host"],
