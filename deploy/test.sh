@@ -45,4 +45,5 @@ if wants_browser "$@" && ! missing=$(.venv/bin/python -m tests.browser.chromium 
         exit 1
     fi
 fi
-exec .venv/bin/python -m pytest "$@"
+# A process a core, each with a database and a server of its own; a later -n says otherwise.
+exec .venv/bin/python -m pytest -n logical --dist worksteal "$@"

@@ -18,8 +18,11 @@ from tests.world import Organization, World, database_url, wipe
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_blocker: Any) -> Iterator[None]:
-    """Django's test database, with two organizations in it. Child processes find it in ``DATABASE_URL``."""
+def django_db_setup(django_db_blocker: Any, django_db_modify_db_settings: None) -> Iterator[None]:
+    """Django's test database, with two organizations in it. Child processes find it in ``DATABASE_URL``.
+
+    Each process of a run has one of its own, also where all are on one server.
+    """
     from tenants.services import provision_organization
 
     with django_db_blocker.unblock():
