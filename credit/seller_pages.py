@@ -4,6 +4,7 @@ The page of one seller is in recharge/seller_pages.py: what is in flight is rech
 """
 
 import time
+import uuid
 from typing import Any
 
 from django import forms
@@ -17,8 +18,8 @@ from credit.tables import sellers_table
 from shared.consoles import FORM, add_problem, done, not_done, page, show, status_of_form
 from shared.database import SellerBusy
 from shared.errors import PasswordChanged, Problem
-from shared.forms import AS_WRITTEN, EditForm, FilterForm, Form, TextField, TextInput
-from shared.languages import is_shown_again
+from shared.forms import AS_WRITTEN, EditForm, FilterForm, Form, SearchField, TextField, TextInput
+from shared.languages import SHOWN_SECONDS, is_shown_again
 from shared.lockout import client_address
 from shared.pagination import page_of_rows
 from shared.queries import seller_ids_by_username, seller_usernames
@@ -33,7 +34,7 @@ MOST_BY_USERNAME = 200
 
 
 class SearchForm(FilterForm):
-    search = TextField(label=_("Name or username"), required=False, max_length=200)
+    search = SearchField(label=_("Name or username"), required=False, max_length=200)
 
 
 @page(ADMIN)
@@ -110,24 +111,38 @@ def new_seller(request: HttpRequest) -> HttpResponse:
 
 def _show_credentials(request: HttpRequest, seller: Seller, password: str, *, is_new: bool) -> HttpResponse:
     """The answer to the form itself, shown this once."""
+    # For the same page in another language, encrypted and not for long. The page names what it shows: in the same
+    # session, the page of another seller may ask for its other language, too.
+    shown = uuid.uuid4().hex
+    request.session[_SHOWN] = [shown, seller.pk, encrypt(password), is_new, time.time()]
+    return _credentials(request, seller, password, is_new=is_new, shown=shown)
+
+
+def _credentials(request: HttpRequest, seller: Seller, password: str, *, is_new: bool, shown: str) -> HttpResponse:
     username = member_of_seller(organization_id=organization_of(request).pk, seller_id=seller.pk).username
-    # For the same page in another language, encrypted and not for long.
-    request.session[_SHOWN] = [seller.pk, encrypt(password), is_new, time.time()]
-    context = {"seller": seller, "username": username, "password": password, "is_new": is_new}
+    context = {
+        "seller": seller,
+        "username": username,
+        "password": password,
+        "is_new": is_new,
+        "sent": {"shown": shown},
+    }
     return show(request, "credit/seller_credentials.html", context)
 
 
-_SHOWN, _SHOWN_SECONDS = "credentials_shown", 10 * 60
+_SHOWN = "credentials_shown"
 
 
 def _credentials_again(request: HttpRequest) -> HttpResponse | None:
     """The page of the credentials that were shown a moment ago, where it is asked for in another language."""
     kept = request.session.get(_SHOWN)
-    if not is_shown_again(request) or not kept or time.time() > kept[3] + _SHOWN_SECONDS:
+    if not is_shown_again(request) or not kept or len(kept) != 5:
         return None
-    seller_id, password, is_new, _moment = kept
+    shown, seller_id, password, is_new, moment = kept
+    if request.POST.get("shown") != shown or time.time() > moment + SHOWN_SECONDS:
+        return None
     try:
-        return _show_credentials(request, queries.seller_by_id(seller_id), decrypt(password), is_new=is_new)
+        return _credentials(request, queries.seller_by_id(seller_id), decrypt(password), is_new=is_new, shown=shown)
     except SecretUnreadable:
         return None
 

@@ -22,6 +22,7 @@ MESSAGES: dict[str, str | Promise] = {
     "invalid_request": _("Something in what was sent can't be read. Go back, correct it and try again."),
     "method_not_allowed": _("This address can't be opened like this. Start from the home page."),
     "not_found": _("There is nothing at this address, or it is not yours to see."),
+    "only_shown": _("The language was switched, and nothing was done. Send it once more."),
     "organization_suspended": _("This organization is suspended. Ask the operator of the platform."),
     "password_changed": _(
         "The password was changed meanwhile, and stays as it is. Reset it again if it must be another."

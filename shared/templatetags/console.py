@@ -95,7 +95,8 @@ def sent_again(context: Any) -> SafeString:
     unseen = {
         name for name, field in getattr(form, "fields", {}).items() if isinstance(field.widget, forms.PasswordInput)
     }
-    sent = dict(request.POST.lists()) | {name: [value] for name, value in context.get("sent", {}).items()}
+    instead = context.get("sent", {}).items()
+    sent = dict(request.POST.lists()) | {name: value if isinstance(value, list) else [value] for name, value in instead}
     return format_html_join(
         "",
         '<input type="hidden" name="{}" value="{}">',

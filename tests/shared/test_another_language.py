@@ -1,10 +1,14 @@
 """The language is switched on a page that is the answer to a form: the same page, and nothing is done."""
 
+import re
+from html import unescape
+
 import pytest
 
 from credit.models import CreditRequest, Seller
 from recharge.models import Recharge
 from shared.models import User
+from tests.recharge.test_bulk_pages import form_of, preview
 from tests.visitor import Visitor, shown, text_of
 from tests.world import Organization, World, give_credit
 
@@ -21,12 +25,16 @@ def seller(acme: Organization) -> Visitor:
     return Visitor.signed_in(acme.member)
 
 
-def switch(visitor: Visitor, answer, path: str, fields: dict, language: str = "fa"):
+def switch(visitor: Visitor, answer, path: str, fields: dict, language: str = "fa", *, page_has_switch: bool = True):
     """Presses the button of the other language on this page."""
     page = text_of(answer)
-    assert 'name="switch_language"' in page
+    assert not page_has_switch or 'name="switch_language"' in page
     token = page.partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
-    return visitor.post(path, {"csrfmiddlewaretoken": token, **fields, "switch_language": language})
+    form = page.partition('id="languages"')[2].partition("</form>")[0]
+    hidden: dict[str, list[str]] = {}
+    for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form):
+        hidden.setdefault(name, []).append(unescape(value))
+    return visitor.post(path, {**hidden, "csrfmiddlewaretoken": token, **fields, "switch_language": language})
 
 
 def test_a_new_sellers_password_is_still_there(admin: Visitor, acme: Organization) -> None:
@@ -49,6 +57,44 @@ def test_so_is_a_password_that_was_reset(admin: Visitor, acme: Organization) -> 
     assert PASSWORD in text_of(switch(admin, answer, path, {"password": PASSWORD, "state": state}))
 
 
+def test_a_password_that_another_page_has_shown_is_not_taken_for_this_ones(admin: Visitor, acme: Organization) -> None:
+    added = {"name": "Omid", "username": "omid", "password": PASSWORD}
+    assert PASSWORD in text_of(admin.submit("/sellers/new", added))
+    refused = {"name": "Mina", "username": "omid", "password": "another password for mina"}
+    answer = admin.submit("/sellers/new", refused)
+    again = switch(admin, answer, "/sellers/new", refused)
+    assert again.status == 422
+    assert "another password for mina" in text_of(again)
+    path = f"/sellers/{acme.member.id}/password"
+    answer = admin.submit(path, {"password": "short", "state": ""})
+    assert answer.status == 422
+    assert PASSWORD not in text_of(switch(admin, answer, path, {"password": "short", "state": ""}))
+
+
+def test_a_webhooks_secret_is_still_there_and_only_then(admin: Visitor) -> None:
+    path = admin.submit("/webhooks/new", {"url": "https://hooks.example.com/x", "events": ["recharge.failed"]}).headers[
+        "Location"
+    ]
+    page = admin.get(path)
+    secret = text_of(page).partition('id="secret"')[2].partition(">")[2].partition("<")[0]
+    assert secret
+    token = text_of(page).partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
+    referer = f"http://{admin.client.host}{path}"
+    for _ in range(2):
+        switched = admin.client.request(
+            "POST",
+            "/language",
+            body=f"csrfmiddlewaretoken={token}&language=fa".encode(),
+            headers=admin._headers({"Content-Type": "application/x-www-form-urlencoded", "Referer": referer}),
+            is_page=True,
+        )
+        assert switched.headers["Location"] == path
+        again = admin.get(path)
+        assert 'lang="fa"' in text_of(again)
+        assert secret in text_of(again)
+    assert secret not in text_of(admin.get(path))
+
+
 def test_what_was_typed_into_a_refused_form_is_still_there(seller: Visitor) -> None:
     fields = {"amount": "5000,00", "note": "paid at the counter"}
     answer = seller.submit("/credit-requests/new", fields)
@@ -62,7 +108,7 @@ def test_what_was_typed_into_a_refused_form_is_still_there(seller: Visitor) -> N
 def test_a_form_that_would_do_now_what_it_could_not_do_before_does_nothing(seller: Visitor, acme: Organization) -> None:
     answer = seller.submit("/credit-requests/new", {"amount": "x", "note": ""})
     again = switch(seller, answer, "/credit-requests/new", {"amount": "5000", "note": ""})
-    assert again.status == 302
+    assert again.status in (302, 422)
     with acme.context:
         assert CreditRequest.objects.count() == 0
 
@@ -75,6 +121,37 @@ def test_a_sale_that_was_refused_is_not_sold_by_that(seller: Visitor, acme: Orga
     again = switch(seller, answer, "/sell/confirm", fields)
     assert again.status == 200
     assert "۰۹۱۲ ۱۲۳ ۴۵۶۷" in shown(again)
+    with acme.context:
+        assert Recharge.objects.count() == 0
+
+
+def test_results_of_a_batch_are_the_same_with_the_reasons_of_what_was_not_sold(
+    seller: Visitor, acme: Organization
+) -> None:
+    give_credit(acme.row, acme.member.id, 1500)
+    text = "09121234567,1000\n09121234568,2000"
+    fields = form_of(preview(seller, text))
+    answer = seller.post("/bulk/sell", fields)
+    refused = re.findall(r'name="refused" value="([^"]+)"', text_of(answer).partition('id="languages"')[2])
+    assert set(refused) == {"2:insufficient_credit"}
+    again = switch(seller, answer, "/bulk/sell", {**fields, "refused": refused[:1]})
+    assert again.status == 200
+    assert 'lang="fa"' in text_of(again)
+    assert 'name="refused" value="2:insufficient_credit"' in text_of(again)
+    assert "اعتبار" in text_of(again).partition('id="bulk-rows"')[2]
+    with acme.context:
+        assert Recharge.objects.count() == 1
+
+
+def test_rows_of_a_batch_that_were_not_reached_are_neither_sold_nor_called_refused(
+    seller: Visitor, acme: Organization
+) -> None:
+    fields = form_of(preview(seller, "09121234567,1000\n09121234568,2000"))
+    again = switch(seller, seller.get("/bulk"), "/bulk/sell", fields, page_has_switch=False)
+    assert again.status == 200
+    assert 'name="refused" value="1' not in text_of(again)
+    assert 'name="start" value="0"' in text_of(again)
+    assert 'hx-trigger="submit"' in text_of(again)
     with acme.context:
         assert Recharge.objects.count() == 0
 
