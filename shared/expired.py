@@ -7,6 +7,7 @@ over is kept in this browser, in a cookie for a quarter of an hour, until somebo
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -94,7 +95,7 @@ def show_held(request: HttpRequest, form: HeldForm) -> HttpResponse:
 
 def _sent(request: HttpRequest) -> HeldForm:
     fields = [(name, value) for name, values in request.POST.lists() for value in values if name != _OF_THE_FORM]
-    is_secret = _is_secret(request)
+    is_secret = secrets_of(request)
     return HeldForm(
         path=request.get_full_path(),
         fields=[(name, value) for name, value in fields if not is_secret(name)],
@@ -103,7 +104,8 @@ def _sent(request: HttpRequest) -> HeldForm:
     )
 
 
-def _is_secret(request: HttpRequest) -> Any:
+def secrets_of(request: HttpRequest) -> Callable[[str], bool]:
+    """Whether a field of this name, in the form that was sent, is never to be written into a page."""
     # "again" is a password where there is a new one before it; elsewhere it is a choice.
     has_new = "new" in request.POST
     return lambda name: bool(_SECRET.match(name)) and (name != "again" or has_new)

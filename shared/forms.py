@@ -169,7 +169,7 @@ class TextField(forms.CharField):
 
     def to_python(self, value: Any) -> str:
         text = str(super().to_python(value))
-        if unfit_character(text):
+        if "\0" not in text and unfit_character(text):  # of which Django's own check has its words
             raise forms.ValidationError(str(FIELD_MESSAGES["unfit_character"]), code="unfit_character")
         return text
 

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from shared import formats
+from shared.expired import secrets_of
 
 register = template.Library()
 
@@ -89,12 +90,15 @@ def querystring_of(**values: Any) -> SafeString:
 def sent_again(context: Any) -> SafeString:
     """What the page is the answer to, as hidden fields: for the same page in another language (shared/languages.py).
 
-    Passwords that nobody was to see stay out. ``sent`` in the context has what takes the place of a file.
+    Passwords that nobody was to see stay out: of a form, those of its fields that hide what is typed; of what is no
+    field of the page's form, whatever is named like a secret. ``sent`` in the context has what takes the place of a file.
     """
     form, request = context.get("form"), context["request"]
-    unseen = {
-        name for name, field in getattr(form, "fields", {}).items() if isinstance(field.widget, forms.PasswordInput)
-    }
+    fields, is_secret = getattr(form, "fields", {}), secrets_of(request)
+
+    def is_unseen(name: str) -> bool:
+        return isinstance(fields[name].widget, forms.PasswordInput) if name in fields else is_secret(name)
+
     instead = context.get("sent", {}).items()
     sent = dict(request.POST.lists()) | {name: value if isinstance(value, list) else [value] for name, value in instead}
     return format_html_join(
@@ -103,7 +107,7 @@ def sent_again(context: Any) -> SafeString:
         (
             (name, value)
             for name, values in sent.items()
-            if name not in unseen and name != "csrfmiddlewaretoken"
+            if not is_unseen(name) and name != "csrfmiddlewaretoken"
             for value in values
         ),
     )
