@@ -10,10 +10,10 @@ from credit import queries
 from credit.models import Seller
 from credit.names import KINDS, STATES
 from shared.consoles import signed_in
-from shared.forms import ChoiceField, DaysForm, FilterForm, TextField
+from shared.forms import ChoiceField, DaysForm, FilterForm, SearchField
 
 
-class SellerField(TextField):
+class SellerField(SearchField):
     """A seller by id, or by a part of the name that no other's has."""
 
     def __init__(self, **kwargs: Any) -> None:

@@ -18,8 +18,8 @@ from credit.tables import sellers_table
 from shared.consoles import FORM, add_problem, done, not_done, page, show, status_of_form
 from shared.database import SellerBusy
 from shared.errors import PasswordChanged, Problem
-from shared.forms import AS_WRITTEN, EditForm, FilterForm, Form, TextField, TextInput
-from shared.languages import is_shown_again
+from shared.forms import AS_WRITTEN, EditForm, FilterForm, Form, SearchField, TextField, TextInput
+from shared.languages import SHOWN_SECONDS, is_shown_again
 from shared.lockout import client_address
 from shared.pagination import page_of_rows
 from shared.queries import seller_ids_by_username, seller_usernames
@@ -34,7 +34,7 @@ MOST_BY_USERNAME = 200
 
 
 class SearchForm(FilterForm):
-    search = TextField(label=_("Name or username"), required=False, max_length=200)
+    search = SearchField(label=_("Name or username"), required=False, max_length=200)
 
 
 @page(ADMIN)
@@ -131,7 +131,7 @@ def _credentials(request: HttpRequest, seller: Seller, password: str, *, is_new:
     return show(request, "credit/seller_credentials.html", context)
 
 
-_SHOWN, _SHOWN_SECONDS = "credentials_shown", 10 * 60
+_SHOWN = "credentials_shown"
 
 
 def _credentials_again(request: HttpRequest) -> HttpResponse | None:
@@ -140,7 +140,7 @@ def _credentials_again(request: HttpRequest) -> HttpResponse | None:
     if not is_shown_again(request) or not kept:
         return None
     shown, seller_id, password, is_new, moment = kept
-    if request.POST.get("shown") != shown or time.time() > moment + _SHOWN_SECONDS:
+    if request.POST.get("shown") != shown or time.time() > moment + SHOWN_SECONDS:
         return None
     try:
         return _credentials(request, queries.seller_by_id(seller_id), decrypt(password), is_new=is_new, shown=shown)

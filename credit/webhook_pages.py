@@ -1,6 +1,7 @@
 """Webhooks and their delivery log, as pages: a seller manages the seller's own, an admin the organization's, and sees
 all. A secret is shown once: on the page that follows making it."""
 
+import time
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from credit.webhook_urls import LONGEST_URL, UrlRefused, parse_url
 from shared.consoles import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import Problem
 from shared.forms import AS_WRITTEN, EditForm, Form, TextField, TextInput
+from shared.languages import SHOWN_SECONDS, is_loaded_again
 from shared.messages import MESSAGES
 from shared.pagination import page_of_rows
 from shared.secrets import SecretUnreadable, decrypt, encrypt
@@ -117,11 +119,16 @@ def webhook(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
 
 
 def _take_secret(request: HttpRequest, endpoint: WebhookEndpoint) -> str:
-    """The secret that was made by the form before this page, the first time; nothing from then on."""
-    webhook_id, secret = request.session.get(_SECRET, ("", ""))
+    """The secret that was made by the form before this page, the first time, and again where only the language is
+    switched on that page; nothing from then on."""
+    webhook_id, secret, *shown_at = request.session.get(_SECRET, ("", ""))
     if request.method != "GET" or webhook_id != str(endpoint.pk):
         return ""
-    del request.session[_SECRET]
+    if not shown_at:
+        request.session[_SECRET] = [webhook_id, secret, time.time()]
+    elif not is_loaded_again(request) or time.time() > shown_at[0] + SHOWN_SECONDS:
+        del request.session[_SECRET]
+        return ""
     try:
         return decrypt(secret)
     except SecretUnreadable:

@@ -214,7 +214,7 @@ def sell(request: HttpRequest) -> HttpResponse:
         progress.in_flight = request.POST.get("in_flight", "")
     if is_shown_again(request):
         _show_results(request, items, progress)
-    while not progress.is_done and not progress.problem:
+    while not (progress.is_done or progress.problem or is_shown_again(request)):
         _sell_slice(request, batch, items[progress.start : progress.start + SLICE], progress)
         if is_fragment(request):
             break
@@ -228,6 +228,8 @@ def sell(request: HttpRequest) -> HttpResponse:
         "seconds": _OFTEN,
         "round": 0,
         "is_update": False,
+        "is_shown_again": is_shown_again(request),
+        "sent": {"refused": [f"{one.line}:{one.refusal}" for one in progress.results if not one.recharge]},
     }
     is_begun = is_fragment(request) and request.headers.get("HX-Target") == "bulk-progress"
     response = show(request, "recharge/bulk_slice.html" if is_begun else "recharge/bulk_results.html", context)
@@ -278,17 +280,26 @@ def _sell_slice(request: HttpRequest, batch: str, part: Sequence[tuple[int, Item
 
 
 def _show_results(request: HttpRequest, items: Sequence[tuple[int, Item]], progress: Progress) -> None:
-    """What was sold of the items, without selling any: for the same page in another language."""
+    """What became of the items, without selling any: for the same page in another language. Those at the end of which
+    nothing is known were not reached."""
+    refused = _refused(request)
     keys = [item.idempotency_key for _line, item in items]
     sold = queries.recharges_by_key(seller_id=own_seller(request), keys=keys)
-    for line, item in items:
-        recharge = sold.get(item.idempotency_key)
-        progress.results.append(Result(line, item, recharge))
+    known = [bool(item.idempotency_key in sold or str(line) in refused) for line, item in items]
+    progress.start = max((index for index, is_known in enumerate(known, start=1) if is_known), default=0)
+    for line, item in items[: progress.start]:
+        recharge, refusal = sold.get(item.idempotency_key), refused.get(str(line), "")
+        progress.results.append(Result(line, item, recharge, refusal="" if recharge else refusal))
         progress.created += recharge is not None
         progress.refused += recharge is None
+        progress.doubtful += recharge is None and refusal == PossibleDuplicate.code
         if recharge:
             progress.in_flight = f"{progress.in_flight} {_mark(line, recharge)}".strip()
-    progress.start = len(items)
+
+
+def _refused(request: HttpRequest) -> dict[str, str]:
+    """Why rows were not sold: codes by line, as the page has them."""
+    return dict(written.partition(":")[::2] for written in request.POST.getlist("refused"))
 
 
 def _mark(line: int, recharge: Sold | Recharge) -> str:
@@ -333,7 +344,7 @@ def results(request: HttpRequest) -> HttpResponse:
     """The results as they are now, as a file for spreadsheets."""
     _batch, items, _allow_duplicate = _read_batch(request)
     sold = queries.recharges_by_key(seller_id=own_seller(request), keys=[item.idempotency_key for _line, item in items])
-    refused = dict(written.partition(":")[::2] for written in request.POST.getlist("refused"))
+    refused = _refused(request)
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(["row", "phone_number", "operator", "amount", "status", "reason", "id"])

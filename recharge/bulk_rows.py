@@ -131,7 +131,9 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _delimiter_of(line: str) -> str:
     found = next((mark for mark in _MARKS if mark in line), None)
-    return found or ("،" if "،" in line and "," not in line else ",")
+    # Of two kinds of comma, the first is between cells, and the other one groups an amount.
+    commas = sorted((line.index(mark), mark) for mark in ",،" if mark in line)
+    return found or (commas[0][1] if commas else ",")
 
 
 def _are_names(cells: Sequence[str]) -> bool:

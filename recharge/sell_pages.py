@@ -329,4 +329,3 @@ MESSAGES.update(
         "seller_busy": _("Other sales of yours are still being made, and nothing was done. Try again in a moment."),
     }
 )
-FIELD_MESSAGES["unknown_operator"] = _("It is not known which operator this number belongs to. Choose it.")

@@ -17,7 +17,7 @@ from recharge.queries import Figures, figures_of
 from shared.consoles import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.formats import days_before, start_of_day, today
-from shared.forms import AS_WRITTEN, FilterForm, Form, PasswordFormField, TextField, TextInput
+from shared.forms import AS_WRITTEN, FilterForm, Form, PasswordFormField, SearchField, TextField, TextInput
 from shared.messages import FIELD_MESSAGES, MESSAGES
 from shared.pagination import page_of_rows
 from shared.tokens import PLATFORM_ADMIN
@@ -46,7 +46,7 @@ def start(request: HttpRequest) -> HttpResponse:
 
 
 class SearchForm(FilterForm):
-    search = TextField(label=_("A part of the name or address"), max_length=200, required=False)
+    search = SearchField(label=_("A part of the name or address"), max_length=200, required=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +279,7 @@ def _times_at_rest(request: HttpRequest) -> int:
 
 
 class AuditForm(FilterForm):
-    organization = TextField(
+    organization = SearchField(
         label=_("Organization: the first part of its address"),
         max_length=LONGEST,
         required=False,

@@ -15,7 +15,7 @@ from shared.formats import end_of_day, read_day, start_of_day
 from shared.messages import FIELD_MESSAGES
 from shared.money import LARGEST_AMOUNT
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
-from shared.texts import UnreadableNumber, read_whole_number, unfit_character
+from shared.texts import UnreadableNumber, read_whole_number, unfit_character, without_marks
 
 AS_WRITTEN = {"dir": "ltr", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 """Attributes of a field for a name or an address: from the left, and no keyboard "corrects" it."""
@@ -172,6 +172,13 @@ class TextField(forms.CharField):
         if "\x00" not in text and unfit_character(text):  # NUL: Django's own words
             raise forms.ValidationError(str(FIELD_MESSAGES["unfit_character"]), code="unfit_character")
         return text
+
+
+class SearchField(TextField):
+    """What something is found by: marks that came along with it from elsewhere are passed over."""
+
+    def to_python(self, value: Any) -> str:
+        return super().to_python(without_marks(value) if isinstance(value, str) else value)
 
 
 class TomansFormField(forms.Field):

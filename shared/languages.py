@@ -18,6 +18,11 @@ from shared.sick import sqlstate_of
 SWITCH = "switch_language"
 """The field of a form that is sent once more for the sake of the language alone."""
 
+SHOWN_SECONDS = 10 * 60
+"""How long what is shown once is kept, encrypted, for the same page in another language."""
+
+_SWITCHED = "language_switched"
+
 
 def choose_language(request: HttpRequest, language: str) -> None:
     """Keeps the language with the account; :func:`remember_language` keeps it with the browser.
@@ -65,6 +70,17 @@ def in_another_language(
             response = redirect(request.get_full_path() if may_get else "/")
     remember_language(response, language)
     return response
+
+
+def remember_page(request: HttpRequest, path: str) -> None:
+    """Of a page that is loaded once more for its other language: see :func:`is_loaded_again`."""
+    if account_of(request):
+        request.session[_SWITCHED] = path
+
+
+def is_loaded_again(request: HttpRequest) -> bool:
+    """Whether this page is loaded only since the language was switched on it. True once."""
+    return bool(request.session.pop(_SWITCHED, None) == request.path)
 
 
 def is_shown_again(request: HttpRequest) -> bool:

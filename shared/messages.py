@@ -40,6 +40,7 @@ FIELD_MESSAGES: dict[str, str | Promise] = {
     "foreign_phone_number": _("Only Iranian numbers (+98) can be recharged."),
     "invalid_phone_number": _("This is no Iranian mobile number. Write it like 0912 123 4567."),
     "not_a_mobile_number": _("Only mobile numbers can be recharged. Write it like 0912 123 4567."),
+    "unknown_operator": _("It is not known which operator this number belongs to. Choose it."),
     "password_too_short": _("This password is too short. Use at least 8 characters."),
     "password_too_common": _("This password is too common. Think of one that nobody guesses."),
     "wrong_password": _("This is not the password that you have now. Write it again."),

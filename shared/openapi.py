@@ -150,8 +150,8 @@ LARGEST_INT32 = 2**31 - 1
 
 
 def wide_integers(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """A drf-spectacular hook: every integer is of 64 bits, but those that are bounded below 32. Generated clients take
-    one without a format for 32 bits, which Tomans and ids pass."""
+    """A drf-spectacular hook: every integer is of 64 bits, but those that are bounded below 32 (a column is no bound:
+    it may be widened). Generated clients take one without a format for 32 bits, which Tomans and ids pass."""
     _widen(result)
     return result
 
@@ -160,7 +160,7 @@ def _widen(node: Any) -> None:
     if isinstance(node, dict):
         kind = node.get("type")
         is_integer = (kind == "integer" or (isinstance(kind, list) and "integer" in kind)) and "enum" not in node
-        if is_integer and not 0 < node.get("maximum", LARGEST_INT32 + 1) <= LARGEST_INT32:
+        if is_integer and not 0 < node.get("maximum", LARGEST_INT32) < LARGEST_INT32:
             node["format"] = "int64"
         for inner in node.values():
             _widen(inner)

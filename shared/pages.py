@@ -23,8 +23,8 @@ from django.utils.translation import gettext_lazy as _
 from shared import expired, lockout, services
 from shared.consoles import FORM, add_problem, done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
-from shared.forms import ChoiceField, EditForm, Form, PasswordFormField, TextField, TextInput
-from shared.languages import choose_language, is_shown_again, remember_language
+from shared.forms import ChoiceField, EditForm, Form, PasswordFormField, SearchField, TextInput
+from shared.languages import choose_language, is_shown_again, remember_language, remember_page
 from shared.lockout import client_address
 from shared.models import User
 from shared.preferences import zone_names
@@ -39,7 +39,7 @@ EVERY_ROLE = (PLATFORM_ADMIN, ADMIN, SELLER)
 
 
 class SignInForm(Form):
-    username = TextField(
+    username = SearchField(
         label=_("Username"),
         max_length=150,
         widget=TextInput(
@@ -108,7 +108,9 @@ def set_language(request: HttpRequest) -> HttpResponse:
     """Switches the language: of the account, or of this browser for who is not signed in. Back to the same page."""
     language = request.POST.get("language", "")
     choose_language(request, language)
-    response = redirect(_back(request))
+    back = _back(request)
+    remember_page(request, urlsplit(back).path)
+    response = redirect(back)
     remember_language(response, language)
     return response
 
@@ -210,7 +212,7 @@ def _check_password(request: HttpRequest, given: str, field: str) -> None:
 
 
 class ResetForm(Form):
-    username = TextField(
+    username = SearchField(
         label=_("Username"), max_length=150, widget=TextInput(attrs={"autocomplete": "username", "dir": "ltr"})
     )
 

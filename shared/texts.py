@@ -11,6 +11,11 @@ from django.db.models.lookups import IContains
 _JOINERS = "\u200c\u200d"
 """ZWNJ and ZWJ belong to Persian words; they are the only characters of their kind that a name may have."""
 
+# Of the kinds of letters and marks, but drawn as nothing, or as a blank (Unicode's Default_Ignorable_Code_Point but for
+# the variation selectors, which belong to what stands before them; and the empty pattern of Braille).
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_SELECTORS = frozenset(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+
 _DIGITS = ("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩", "01234567890123456789")
 _LETTERS = ("يىكة", "ییکه")
 _SAME = (_DIGITS[0] + _LETTERS[0] + _JOINERS, _DIGITS[1] + _LETTERS[1])
@@ -21,6 +26,9 @@ _SAME_HERE = {
 }
 
 _LATIN = str.maketrans(*_DIGITS)
+
+
+_UNFIT = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def latin_digits(text: str) -> str:
@@ -38,8 +46,16 @@ def without_invisible(text: str) -> str:
     return "".join(character for character in text if unicodedata.category(character) != "Cf")
 
 
+def without_marks(text: str) -> str:
+    """The text without what comes along when it is copied; the joiners of Persian words stay. For what is looked up."""
+    if text.isascii():
+        return text
+    return "".join(one for one in text if one in _JOINERS or unicodedata.category(one) != "Cf")
+
+
 def unfit_character(text: str, *, lines: bool = False) -> str | None:
-    """The first character that a name or a note must not have, as U+0007; None if there is none.
+    """The first character that a name or a note must not have, as U+0007; None if there is none. Of a text in which
+    there is nothing to be seen at all, its first one.
 
     They are those that nobody sees or that documents can't hold: controls, formats (but for the joiners of Persian
     words), unpaired surrogates, noncharacters. ``lines`` allows line feeds.
@@ -51,8 +67,10 @@ def unfit_character(text: str, *, lines: bool = False) -> str | None:
             continue
         code = ord(character)
         is_noncharacter = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
-        if is_noncharacter or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        if is_noncharacter or character in _BLANK or unicodedata.category(character) in _UNFIT:
             return f"U+{code:04X}"
+    if text.strip() and all(one in _JOINERS or one in _SELECTORS or one.isspace() for one in text):
+        return f"U+{ord(text.strip()[0]):04X}"
     return None
 
 

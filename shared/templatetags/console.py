@@ -91,7 +91,8 @@ def sent_again(context: Any) -> SafeString:
     """What the page is the answer to, in one hidden field: for the same page in another language (shared/languages.py).
 
     Passwords that nobody was to see stay out: of a form, those of its fields that hide what is typed; of what is no
-    field of the page's form, whatever is named like a secret. ``sent`` in the context takes a file's place.
+    field of the page's form, whatever is named like a secret. ``sent`` in the context takes a
+    file's place.
     """
     request = context["request"]
     fields, is_secret = getattr(context.get("form"), "fields", {}), secrets_of(request)
@@ -99,7 +100,8 @@ def sent_again(context: Any) -> SafeString:
     def is_unseen(name: str) -> bool:
         return isinstance(fields[name].widget, forms.PasswordInput) if name in fields else is_secret(name)
 
-    sent = dict(request.POST.lists()) | {name: [value] for name, value in context.get("sent", {}).items()}
+    instead = context.get("sent", {}).items()
+    sent = dict(request.POST.lists()) | {name: value if isinstance(value, list) else [value] for name, value in instead}
     kept = {name: values for name, values in sent.items() if not is_unseen(name) and name != "csrfmiddlewaretoken"}
     return format_html('<input type="hidden" name="sent_again" value="{}">', urlencode(kept, doseq=True))
 

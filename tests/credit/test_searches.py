@@ -14,7 +14,7 @@ def admin(acme: Organization) -> Visitor:
     return Visitor.signed_in(acme.owner)
 
 
-@pytest.mark.parametrize("written", ["کیوسک ۷", "کیوسک 7", "کیوسک ٧", "كيوسك 7", "سک ۷"])
+@pytest.mark.parametrize("written", ["کیوسک ۷", "کیوسک 7", "کیوسک ٧", "كيوسك 7", "سک ۷", "\u202bکیوسک ۷\u202c\u200b"])
 @pytest.mark.parametrize(
     "path", ["/sellers?search=", "/recharges?seller=", "/ledger?seller=", "/credit-requests?seller="]
 )

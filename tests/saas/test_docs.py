@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -113,3 +114,37 @@ def test_the_documentation_takes_everything_from_its_own_host(world: World, whic
         assert asset.status == 200, link
         assert len(asset.data) > 100
     assert "/api/schema" in html
+
+
+NARROW = {"limit", "status", "expires_in", "index"}
+"""Integers that never need more than 32 bits, whatever they are bounded by."""
+
+
+def integers_of(node: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """All schemas of integers in a document, each with the name that it stands under."""
+    if isinstance(node, list):
+        for inner in node:
+            yield from integers_of(inner, name)
+    elif isinstance(node, dict):
+        kinds = node.get("type")
+        if kinds == "integer" or (isinstance(kinds, list) and "integer" in kinds):
+            yield name, node
+        # A parameter's name is beside its schema; of an array's items, the array's counts.
+        own = node["name"] if isinstance(node.get("name"), str) and "in" in node else name
+        for key, inner in node.items():
+            yield from integers_of(inner, own if key in ("schema", "items") else key)
+
+
+@pytest.mark.parametrize("host", ["platform", "organization"])
+def test_every_integer_has_64_bits_but_those_that_are_small_for_certain(world: World, host: str) -> None:
+    document = document_of(world.platform if host == "platform" else world.acme.anyone)
+    found = list(integers_of(document))
+    assert {"status", "expires_in"} <= {name for name, _schema in found}
+    for name, schema in found:
+        is_small = schema.get("maximum", 2**31) < 2**31 and abs(schema.get("minimum", 0)) < 2**31
+        assert schema.get("format") == "int64" or is_small or name in NARROW, (name, schema)
+    if host == "organization":
+        for name in ("balance", "required", "amount", "balance_after", "seller_id", "created", "last_entry", "number"):
+            schemas = [schema for of_name, schema in found if of_name == name]
+            assert schemas, name
+            assert all(schema.get("format") == "int64" for schema in schemas), name

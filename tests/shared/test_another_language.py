@@ -1,5 +1,6 @@
 """The language is switched on a page that is the answer to a form: the same page, and nothing is done."""
 
+import re
 from html import unescape
 from urllib.parse import parse_qs, urlencode
 
@@ -8,6 +9,7 @@ import pytest
 from credit.models import CreditRequest, Seller
 from recharge.models import Recharge
 from shared.models import User
+from tests.recharge.test_bulk_pages import form_of, preview
 from tests.visitor import Visitor, shown, text_of
 from tests.world import Organization, World, give_credit
 
@@ -24,10 +26,10 @@ def seller(acme: Organization) -> Visitor:
     return Visitor.signed_in(acme.member)
 
 
-def switch(visitor: Visitor, answer, path: str, fields: dict, language: str = "fa"):
+def switch(visitor: Visitor, answer, path: str, fields: dict, language: str = "fa", *, page_has_switch: bool = True):
     """Presses the button of the other language on this page; ``fields`` stand in for those of its form."""
     page = text_of(answer)
-    assert 'name="switch_language"' in page
+    assert not page_has_switch or 'name="switch_language"' in page
     token = page.partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
     own = parse_qs(unescape(page.partition('name="sent_again" value="')[2].partition('"')[0]), keep_blank_values=True)
     return visitor.post(
@@ -81,6 +83,30 @@ def test_no_password_of_ones_own_is_written_into_the_page(seller: Visitor) -> No
     assert "not this one" not in text_of(answer)
 
 
+def test_a_webhooks_secret_is_still_there_and_only_then(admin: Visitor) -> None:
+    path = admin.submit("/webhooks/new", {"url": "https://hooks.example.com/x", "events": ["recharge.failed"]}).headers[
+        "Location"
+    ]
+    page = admin.get(path)
+    secret = text_of(page).partition('id="secret"')[2].partition(">")[2].partition("<")[0]
+    assert secret
+    token = text_of(page).partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
+    referer = f"http://{admin.client.host}{path}"
+    for _ in range(2):
+        switched = admin.client.request(
+            "POST",
+            "/language",
+            body=f"csrfmiddlewaretoken={token}&language=fa".encode(),
+            headers=admin._headers({"Content-Type": "application/x-www-form-urlencoded", "Referer": referer}),
+            is_page=True,
+        )
+        assert switched.headers["Location"] == path
+        again = admin.get(path)
+        assert 'lang="fa"' in text_of(again)
+        assert secret in text_of(again)
+    assert secret not in text_of(admin.get(path))
+
+
 def test_what_was_typed_into_a_refused_form_is_still_there(seller: Visitor) -> None:
     fields = {"amount": "5000,00", "note": "paid at the counter"}
     answer = seller.submit("/credit-requests/new", fields)
@@ -107,6 +133,36 @@ def test_a_sale_that_was_refused_is_not_sold_by_that(seller: Visitor, acme: Orga
     again = switch(seller, answer, "/sell/confirm", fields)
     assert again.status == 200
     assert "۰۹۱۲ ۱۲۳ ۴۵۶۷" in shown(again)
+    with acme.context:
+        assert Recharge.objects.count() == 0
+
+
+def test_results_of_a_batch_are_the_same_with_the_reasons_of_what_was_not_sold(
+    seller: Visitor, acme: Organization
+) -> None:
+    give_credit(acme.row, acme.member.id, 1500)
+    text = "09121234567,1000\n09121234568,2000"
+    fields = form_of(preview(seller, text))
+    answer = seller.post("/bulk/sell", fields)
+    assert re.findall(r'name="refused" value="([^"]+)"', text_of(answer)) == ["2:insufficient_credit"]
+    again = switch(seller, answer, "/bulk/sell", fields)
+    assert again.status == 200
+    assert 'lang="fa"' in text_of(again)
+    assert 'name="refused" value="2:insufficient_credit"' in text_of(again)
+    assert "اعتبار" in text_of(again).partition('id="bulk-rows"')[2]
+    with acme.context:
+        assert Recharge.objects.count() == 1
+
+
+def test_rows_of_a_batch_that_were_not_reached_are_neither_sold_nor_called_refused(
+    seller: Visitor, acme: Organization
+) -> None:
+    fields = form_of(preview(seller, "09121234567,1000\n09121234568,2000"))
+    again = switch(seller, seller.get("/bulk"), "/bulk/sell", fields, page_has_switch=False)
+    assert again.status == 200
+    assert 'name="refused" value="1' not in text_of(again)
+    assert 'name="start" value="0"' in text_of(again)
+    assert 'hx-trigger="submit"' in text_of(again)
     with acme.context:
         assert Recharge.objects.count() == 0
 

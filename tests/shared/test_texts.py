@@ -95,13 +95,17 @@ def test_marks_that_come_along_with_a_number_are_passed_over(mark: str) -> None:
         ("a\u2028b", "U+2028"),
         ("a\x85b", "U+0085"),
         ("a\x7f", "U+007F"),
+        ("a\u3164b", "U+3164"),
+        ("\u2800", "U+2800"),
+        ("\u200c", "U+200C"),
+        (" \u200d\ufe0f ", "U+200D"),
     ],
 )
 def test_what_nobody_sees_is_found(text: str, mark: str) -> None:
     assert unfit_character(text) == mark
 
 
-@pytest.mark.parametrize("text", ["کیوسک\u200cهای ۷", "Café – 7 €", "🙂", "نیم\u200dفاصله", "a b"])
+@pytest.mark.parametrize("text", ["کیوسک\u200cهای ۷", "Café – 7 €", "🙂", "❤️", "", " ", "نیم\u200dفاصله", "a b"])
 def test_what_people_write_is_fit(text: str) -> None:
     assert unfit_character(text) is None
 

@@ -125,8 +125,10 @@ function noAnswer(event, text) {
   noAnswer(event, document.body.dataset.connectionLost);
 }));
 // The server answers what asks by itself, and has nobody signed in, with 401 instead of leading away from the page.
+// So it does a form with data-stays, on whose page is what nobody wants to lose.
+function isStaying(event) { return event.detail.elt && event.detail.elt.closest("[data-stays]") !== null; }
 document.addEventListener("htmx:configRequest", (event) => {
-  if (!isPolling(event)) return;
+  if (!isPolling(event) && !isStaying(event)) return;
   event.detail.headers["Polls"] = "yes";
   // The token of now: after signing in again in another window, the page's own is that of the session before.
   const token = document.cookie.match(/(?:^|; )(?:__Host-)?csrftoken=([^;]+)/);
@@ -141,12 +143,22 @@ document.addEventListener("htmx:responseError", (event) => {
   if (isPolling(event) && [401, 403, 404].includes(event.detail.xhr.status)) {
     if (unanswered < 3) alertWith(document.body.dataset.noAccess);
     unanswered = 3;
-  } else noAnswer(event, document.body.dataset.serverFailed);
+  } else if (isStaying(event) && event.detail.xhr.status === 401) alertWith(document.body.dataset.noAccess);
+  else noAnswer(event, document.body.dataset.serverFailed);
 });
 document.addEventListener("htmx:beforeOnLoad", (event) => {
   if (!isPolling(event) || event.detail.xhr.status >= 400) return;
   if (unanswered >= 3) document.getElementById("alerts").replaceChildren();
   unanswered = 0;
+});
+
+// The page in another language knows of a batch's rows why they were not sold, as this page does.
+document.addEventListener("formdata", (event) => {
+  if (!event.formData.has("sent_again")) return;
+  const sent = new URLSearchParams(event.formData.get("sent_again"));
+  sent.delete("refused");
+  document.querySelectorAll("input[name=refused][form]").forEach((input) => sent.append("refused", input.value));
+  event.formData.set("sent_again", sent.toString());
 });
 
 // Who works with the keyboard or a screen reader goes on where something is to be done: at the first field that is
