@@ -53,6 +53,9 @@ REPEAT_SECONDS = 60.0
 BROKEN_SECONDS = 5.0
 """After which an organization is looked at again whose schema did not answer as it should."""
 
+LISTEN_SECONDS = 1.0
+"""How long a worker that begins waits until it listens; then it begins without."""
+
 THREADS = 64
 """Calls of one kind at once, unless the kind allows fewer: half of them for an organization that is alone."""
 
@@ -212,17 +215,24 @@ class _Kind:
         return max(1, self._lanes.most_of(lane, self.at_once)) if self._lanes else self.at_once
 
 
+class _Listens:
+    """From now on, who rings is heard."""
+
+
 class Worker:
     """Runs until it is stopped, or (:meth:`run_once`) until nothing is due."""
 
     def __init__(self, works: Sequence[Work], *, threads: int = THREADS) -> None:
         self._kinds = {id(work): _Kind(work, threads) for work in works}
-        self._events: queue.SimpleQueue[_Done | int | None] = queue.SimpleQueue()
-        """What the main thread waits for: a result, an organization that was rung for, or None: stop."""
+        self._events: queue.SimpleQueue[_Done | _Listens | int | None] = queue.SimpleQueue()
+        """What the main thread waits for: a result, an organization that was rung for, that it listens from now on, or
+        None: stop."""
         self._pool = ThreadPoolExecutor(
             sum(kind.at_once for kind in self._kinds.values()), thread_name_prefix="delivery"
         )
         self._organizations: dict[int, Organization] = {}
+        self._begin_seconds = 0.0
+        """Before the first look at an organization."""
         self._listed_at = float("-inf")
         self._look_at: dict[int, float] = {}
         """By organization: the moment (of the monotonic clock) of the next look."""
@@ -250,6 +260,7 @@ class Worker:
 
     def run(self) -> None:
         """Works until :meth:`stop`."""
+        self._begin_seconds = LISTEN_SECONDS
         listener = threading.Thread(target=self._listen, daemon=True)
         listener.start()
         while not self._stopping.is_set():
@@ -342,7 +353,7 @@ class Worker:
             return
         self._organizations = {organization.pk: organization for organization in active_organizations()}
         self._listed_at = now
-        self._look_at = {pk: self._look_at.get(pk, now) for pk in self._organizations}
+        self._look_at = {pk: self._look_at.get(pk, now + self._begin_seconds) for pk in self._organizations}
 
     def _look(self, organization: Organization) -> None:
         """Claims a batch of each kind of work, and decides when to look again."""
@@ -391,12 +402,16 @@ class Worker:
         except queue.Empty:
             pass
 
-    def _take_in(self, event: _Done | int | None) -> None:
+    def _take_in(self, event: _Done | _Listens | int | None) -> None:
         if isinstance(event, _Done):
             self._done.append(event)
             kind = self._kinds[id(event.work)]
             kind.end(event.organization, event.task)
             self._begin(kind)
+        elif isinstance(event, _Listens):
+            # What was rung for before was not heard, and who rang then is quiet for a moment.
+            self._begin_seconds = 0.0
+            self._look_at = dict.fromkeys(self._look_at, time.monotonic() + 2 * QUIET_SECONDS)
         elif event is not None and event in self._look_at:
             # And once more when the process that rang may ring again: what it sold meanwhile it did not ring for.
             self._look_at[event] = time.monotonic()
@@ -447,6 +462,7 @@ class Worker:
                 listening.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
                 with listening.cursor() as cursor:
                     cursor.execute(f"LISTEN {CHANNEL}")
+                self._events.put(_Listens())
                 self._say_that_it_is_over("worker_can_not_listen")
                 while not self._stopping.is_set():
                     if select.select([listening], [], [], 1.0)[0]:

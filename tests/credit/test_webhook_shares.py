@@ -7,7 +7,6 @@ from django_tenants.utils import tenant_context
 from credit import webhook_delivery
 from credit.models import WebhookMessage
 from credit.webhook_delivery import WebhookWork
-from recharge import worker as worker_module
 from tenants.models import Organization as Row
 from tests.credit.test_webhook_delivery import listen, sell
 from tests.receiver import HANG, Receiver, receiving
@@ -22,8 +21,6 @@ SLOW_MESSAGES = 60
 def _calls_last_until_they_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook_delivery, "READ_SECONDS", 60.0)
     monkeypatch.setattr(webhook_delivery, "CALL_SECONDS", 60.0)
-    # What these tests sold just before the worker listened has rung, and what follows at once does not ring again.
-    monkeypatch.setattr(worker_module, "SWEEP_SECONDS", 2.0)
 
 
 def test_an_endpoint_that_hangs_keeps_nobody_elses_messages_waiting(

@@ -139,6 +139,27 @@ def test_it_looks_into_an_organization_when_somebody_rings_and_into_no_other(wor
         assert set(looks.at[2:]) == {"acme"}
 
 
+def test_nobody_who_rings_while_it_begins_is_missed(world: World) -> None:
+    class LooksAfterListening(Looks):
+        def claim(self, organization: Row, limit: int) -> Sequence[Any]:
+            assert is_heard()
+            return super().claim(organization, limit)
+
+    looks = LooksAfterListening()
+    with working(looks):
+        wait_until(lambda: sorted(looks.at) == ["acme", "globex"], "everyone is looked at once")
+
+
+def test_nobody_who_rings_while_it_is_cut_off_is_missed(world: World) -> None:
+    looks = Looks()
+    with working(looks):
+        wait_until(lambda: len(looks.at) == 2, "everyone is looked at once")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'")
+        # Far sooner than the minute after which it would have looked by itself.
+        wait_until(lambda: sorted(looks.at[2:]) == ["acme", "globex"], "everyone is looked at again")
+
+
 def is_heard() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN %')")
