@@ -33,5 +33,6 @@ urlpatterns = [
     path("settings/new-gateway", settings_pages.new_gateway, name="new_gateway"),
     path("settings/gateways/<slug:name>", settings_pages.gateway, name="gateway"),
     path("settings/gateways/<slug:name>/delete", settings_pages.delete_gateway, name="delete_gateway"),
+    path("settings/new-operator", settings_pages.new_operator, name="new_operator"),
     path("settings/operators/<slug:operator>", settings_pages.operator, name="operator"),
 ]

@@ -15,6 +15,7 @@ from recharge.models import (
     SHORTEST_SEND_WITHIN,
     GatewaySettings,
 )
+from recharge.operators import OPERATOR_CODE
 from recharge.settings_services import (
     GATEWAY_NAME,
     KEY_ID,
@@ -306,6 +307,36 @@ class OperatorForm(EditForm):
             "least_amount": edits["least_amount"] or 1,
             "most_amount": edits["most_amount"] or LARGEST_AMOUNT,
         }
+
+
+class NewOperatorForm(Form):
+    """One that this software doesn't know: a number never tells that it is this one's, so sales name it."""
+
+    operator = TextField(
+        label=_("Code"),
+        max_length=20,
+        validators=[
+            RegexValidator(OPERATOR_CODE, _("Use lower-case letters, digits and underscores, a letter first."))
+        ],
+        widget=TextInput(attrs=AS_WRITTEN),
+        help_text=_("It stays for good: programs and files name the operator by it. For example: shatel"),
+    )
+    name = TextField(label=_("Name"), max_length=50, help_text=_("What your sellers read."))
+
+
+@page(ADMIN, methods=FORM)
+def new_operator(request: HttpRequest) -> HttpResponse:
+    """Adds an operator of the organization's own."""
+    form = NewOperatorForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            terms = settings_services.add_operator(**_acting(request), **form.cleaned_data)
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            message = _("The operator is added. Choose what delivers it, and which amounts are sold.")
+            return done(request, message, "operator", terms.operator)
+    return show(request, "recharge/new_operator.html", {"form": form}, status=status_of_form(form))
 
 
 @page(ADMIN, methods=FORM)

@@ -86,6 +86,7 @@ PICTURES = [
     Picture("admin-new-gateway", "owner", "/settings/new-gateway"),
     Picture("admin-delete-gateway", "owner", "/settings/gateways/direct/delete"),
     Picture("admin-operator", "owner", "/settings/operators/rightel"),
+    Picture("admin-new-operator", "owner", "/settings/new-operator"),
     Picture("admin-training", "owner", "/settings/training"),
     # The platform's.
     Picture("platform-organizations", "root", "/organizations"),

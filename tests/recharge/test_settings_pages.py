@@ -88,6 +88,31 @@ def test_it_shows_all_that_is_settled(acme: Organization, admin: Visitor) -> Non
     assert 'href="/webhooks"' in page.body.decode().split("<main")[1]
 
 
+def test_an_operator_of_ones_own_is_added_and_then_sold(admin: Visitor, acme: Organization) -> None:
+    added = admin.submit("/settings/new-operator", {"operator": "shatel", "name": "شاتل موبایل"})
+    assert (added.status, added.headers["Location"]) == (302, "/settings/operators/shatel")
+    assert "شاتل موبایل" in text_of(admin.get("/settings"))
+    give_credit(acme.row, acme.member.id, 5000)
+    sale = {"phone_number": "09981000000", "amount": 5000, "operator": "shatel"}
+    answer = acme.member.client.post("/recharges", sale, headers={"Idempotency-Key": "k"})
+    assert (answer.status, answer.json["operator"]) == (201, "shatel")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"operator": "mci", "name": "Mine"}, "There is an operator of this code already"),
+        ({"operator": "Shatel", "name": "Mine"}, "Use lower-case letters"),
+        ({"operator": "", "name": "Mine"}, "Fill this in"),
+        ({"operator": "shatel", "name": "a\u200bb"}, "a character that nobody sees"),
+    ],
+)
+def test_an_operator_that_will_not_do_is_refused(admin: Visitor, fields: dict[str, str], said: str) -> None:
+    answer = admin.submit("/settings/new-operator", fields)
+    assert answer.status in (409, 422)
+    assert said in text_of(answer)
+
+
 def test_without_gateways_it_says_what_to_do(admin: Visitor) -> None:
     assert "No gateway was set up yet" in text_of(admin.get("/settings"))
 
