@@ -45,5 +45,6 @@ if wants_browser "$@" && ! missing=$(.venv/bin/python -m tests.browser.chromium 
         exit 1
     fi
 fi
-# A process a core, each with a database and a server of its own; a later -n says otherwise.
-exec .venv/bin/python -m pytest -n logical --dist worksteal "$@"
+# A process a core, each with a database and a server of its own; an argument -n says otherwise.
+export PYTEST_ADDOPTS="-n logical --dist worksteal ${PYTEST_ADDOPTS:-}"
+exec .venv/bin/python -m pytest "$@"

@@ -1,7 +1,7 @@
 """The ledger, as a page and as files of it: filters, CSV, workbooks."""
 
 import re
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -155,12 +155,17 @@ def test_a_sheet_that_is_full_says_so_in_its_last_line(
     assert len(sheet.rows) - 1 - is_full == shown_rows
 
 
-def test_one_workbook_is_written_at_a_time(traded: Organization) -> None:
-    """So that nobody's exports take all threads from those who sell."""
-    with exports._writing:
-        assert in_process(traded.member, "/ledger.xlsx").status_code == 503
-    assert len(sheet_of(Visitor.signed_in(traded.member).get("/ledger.xlsx")).rows) > 1
-    with closing(in_process(traded.member, "/ledger.xlsx")) as response:
+def test_a_person_writes_one_workbook_at_a_time_and_an_organization_two(traded: Organization) -> None:
+    """So that nobody's exports take all threads from those who sell, and none keeps another from an own one."""
+    slug, member, owner = traded.row.slug, traded.member, traded.owner
+    with ExitStack() as under_way:
+        under_way.callback(exports._workbooks.enter(slug, member.user.pk))
+        assert in_process(member, "/ledger.xlsx").status_code == 503
+        with closing(in_process(owner, "/ledger.xlsx")) as response:
+            assert response.status_code == 200
+        under_way.callback(exports._workbooks.enter(slug, None))
+        assert in_process(owner, "/ledger.xlsx").status_code == 503
+    with closing(in_process(member, "/ledger.xlsx")) as response:
         assert response.status_code == 200
 
 

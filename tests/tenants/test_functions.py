@@ -280,8 +280,8 @@ def test_functions_are_installed_after_a_migration_that_changes_what_they_name(a
     """PostgreSQL refuses to change a column that a parsed body names."""
     with schema_context(ACME), transaction.atomic(), connection.cursor() as cursor:
         functions.drop_what_names_columns(ACME)
-        cursor.execute("ALTER TABLE recharge_recharge ALTER COLUMN phone_number TYPE varchar(17)")
-        cursor.execute("ALTER TABLE recharge_recharge ALTER COLUMN phone_number TYPE varchar(16)")
+        cursor.execute('ALTER TABLE recharge_recharge ALTER COLUMN phone_number TYPE varchar(17) COLLATE "C"')
+        cursor.execute('ALTER TABLE recharge_recharge ALTER COLUMN phone_number TYPE varchar(16) COLLATE "C"')
         install_functions(ACME)
     assert condition_of() is Condition.CURRENT
 
