@@ -36,7 +36,7 @@ _PROSPECT = """
         account.balance,
         terms.refusal,
         recharge_is_amount_sold(terms, %(amount)s),
-        recharge_is_duplicate(terms.duplicate_window, account.seller_id, %(phone_number)s, %(amount)s)
+        recharge_is_repeated(terms.duplicate_window, account.seller_id, %(phone_number)s, %(amount)s)
     FROM credit_account AS account, recharge_terms_of(%(operator)s) AS terms
     WHERE account.seller_id = %(seller_id)s
 """

@@ -3,11 +3,12 @@
 An app names its files (``sql_functions`` of its AppConfig); the tenant apps' belong to each organization's schema, the
 others' to the public one. The files say CREATE; here it becomes CREATE OR REPLACE, statement by statement, in one
 transaction, so that web processes of the release before go on selling: a function stays what it is to whoever calls it.
-Only what can't be replaced (its result or its arguments' names changed) is dropped and made anew; what the files no
-longer have is dropped.
+One that can't be replaced (its result or its arguments changed) stays under another name until the next installation,
+for calls that have begun; what the files no longer have is dropped.
 
 So a function that takes more than before gives the new arguments defaults, if processes of the release before are to go
-on calling it until they are restarted.
+on calling it until they are restarted; and one that functions of the release before call by its name stays in the files
+for one release.
 
 A row in the schema (``installed_functions``) keeps what was installed and how the catalogue looked right after. By the
 first it is known what is to be installed anew, by the second what somebody changed by hand; see schemas.py.
@@ -33,6 +34,9 @@ TABLE = "installed_functions"
 
 BATCH = 200
 """Schemas that one statement looks at: each takes some locks, of which PostgreSQL has room for some thousands."""
+
+FORMER = "_former"
+"""What the name of a function ends with that another one has taken the place of."""
 
 LONGEST_WAIT = "2s"
 """For tables that a migration has locked, when schemas are looked at."""
@@ -220,6 +224,8 @@ def install_functions(schema: str) -> None:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(_TABLE.format(TABLE))
         triggers_are_there = _has_triggers(cursor, release, before)
+        if schema != PUBLIC:
+            _drop_what_is_gone(cursor, schema, release)
         for statement in release.statements:
             match = _CREATE.match(statement)
             kind = match["kind"] if match else ""
@@ -233,8 +239,6 @@ def install_functions(schema: str) -> None:
                     cursor.execute(statement.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1))
             else:
                 cursor.execute(statement)
-        if schema != PUBLIC:
-            _drop_what_is_gone(cursor, schema, release)
         after = catalogue_of([schema])[schema]
         cursor.execute(f"DELETE FROM {TABLE}")  # noqa: S608 - a constant
         cursor.execute(
@@ -244,20 +248,29 @@ def install_functions(schema: str) -> None:
         cursor.execute("SELECT set_config('search_path', %s, true)", [path])
 
 
-def drop_what_names_columns(schema: str) -> None:
-    """Drops the functions whose bodies PostgreSQL has parsed, and the triggers: it refuses to change the columns that
-    they name. In the transaction that then installs them anew."""
+def forget_what_names_columns(schema: str) -> None:
+    """Drops the triggers, and empties the functions whose bodies PostgreSQL has parsed, since it refuses to change the
+    columns that they name. In the transaction that then installs them anew.
+
+    The functions stay, since a sale that has begun before calls them after it.
+    """
     assert connection.in_atomic_block
     release = release_of(schema)
     with connection.cursor() as cursor:
         _drop_triggers(cursor, schema, release.triggers)
         cursor.execute(
-            "SELECT oid FROM pg_proc WHERE pronamespace = %s::regnamespace AND prosqlbody IS NOT NULL"
-            " AND (%s OR proname::text = ANY (%s))",
+            """
+            SELECT format(
+                'CREATE OR REPLACE FUNCTION %%s(%%s) RETURNS %%s LANGUAGE plpgsql AS $$BEGIN RAISE ''empty''; END$$',
+                oid::regproc, pg_get_function_arguments(oid), pg_get_function_result(oid)
+            )
+            FROM pg_proc
+            WHERE pronamespace = %s::regnamespace AND prosqlbody IS NOT NULL AND (%s OR proname::text = ANY (%s))
+            """,
             [_quoted(schema), schema != PUBLIC, sorted(release.functions)],
         )
-        for (oid,) in cursor.fetchall():
-            _drop(cursor, "pg_proc", oid)
+        for (statement,) in cursor.fetchall():
+            cursor.execute(statement)
 
 
 def _drop_triggers(cursor: Any, schema: str, names: Collection[str], *, but_these: bool = False) -> None:
@@ -292,11 +305,20 @@ def _create_function(cursor: Any, schema: str, name: str, statement: str) -> Non
         if sqlstate_of(error) != errorcodes.INVALID_FUNCTION_DEFINITION:
             raise
         cursor.execute("ROLLBACK TO SAVEPOINT installing")
-        _drop_each(cursor, before)
+        _retire(cursor, before, name)
         cursor.execute(statement)
     cursor.execute("RELEASE SAVEPOINT installing")
     if len(_functions_named(cursor, schema, name)) > 1:
-        _drop_each(cursor, before)  # it took other arguments
+        _retire(cursor, before, name)  # it took other arguments
+
+
+def _retire(cursor: Any, functions: Collection[int], name: str) -> None:
+    """Keeps a function that another one takes the place of, under another name, until the next installation: calls that
+    have begun go on in it."""
+    for oid in functions:
+        _check_dependents(cursor, "pg_proc", oid)
+        cursor.execute("SELECT oid::regprocedure::text FROM pg_proc WHERE oid = %s", [oid])
+        cursor.execute(f"ALTER FUNCTION {cursor.fetchone()[0]} RENAME TO {name}{FORMER}")
 
 
 def _create_type(cursor: Any, schema: str, name: str, statement: str) -> None:
@@ -309,8 +331,12 @@ def _create_type(cursor: Any, schema: str, name: str, statement: str) -> None:
     cursor.execute(statement.replace(name, new, 1))
     cursor.execute(_ATTRIBUTES, [new, _quoted(schema)])
     _, attributes = cursor.fetchone()
-    if attributes == there[1]:
+    before = there[1]
+    if attributes[: len(before)] == before:
         cursor.execute(f"DROP TYPE {new}")
+        # It stays the same to functions that run meanwhile.
+        for added in attributes[len(before) :]:
+            cursor.execute(f"ALTER TYPE {name} ADD ATTRIBUTE {added} CASCADE")
     else:
         _drop(cursor, "pg_type", there[0])
         cursor.execute(f"ALTER TYPE {new} RENAME TO {name}")
@@ -346,9 +372,7 @@ def _drop_each(cursor: Any, functions: set[int]) -> None:
 
 def _drop(cursor: Any, of_class: str, oid: int) -> None:
     """Drops a function or a type with those that depend on it, which come after it in the files."""
-    cursor.execute(_DEPENDENT, {"class": of_class, "object": oid})
-    if found := cursor.fetchone():
-        raise FunctionsInUse(f"{found[0]} depends on what is to be replaced.")
+    _check_dependents(cursor, of_class, oid)
     if of_class == "pg_proc":
         cursor.execute("SELECT oid::regprocedure::text FROM pg_proc WHERE oid = %s", [oid])
         what = "FUNCTION"
@@ -357,6 +381,12 @@ def _drop(cursor: Any, of_class: str, oid: int) -> None:
         what = "TYPE"
     if row := cursor.fetchone():  # else it went with another
         cursor.execute(f"DROP {what} {row[0]} CASCADE")
+
+
+def _check_dependents(cursor: Any, of_class: str, oid: int) -> None:
+    cursor.execute(_DEPENDENT, {"class": of_class, "object": oid})
+    if found := cursor.fetchone():
+        raise FunctionsInUse(f"{found[0]} depends on what is to be replaced.")
 
 
 def _quoted(schema: str) -> str:

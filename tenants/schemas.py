@@ -26,7 +26,7 @@ from tenants.functions import (
     Catalogue,
     FunctionsInUse,
     catalogue_of,
-    drop_what_names_columns,
+    forget_what_names_columns,
     install_functions,
     release_of,
     server_version,
@@ -220,7 +220,7 @@ def update_schema(schema: str, *, verbosity: int = 1) -> None:
             _take_turn(schema)
             if any(True for _ in _pending(schema)):
                 if _MIGRATIONS in catalogue_of([schema])[schema].tables:
-                    drop_what_names_columns(schema)
+                    forget_what_names_columns(schema)
                 _migrate(schema, verbosity)
                 connection.set_schema(schema)  # type: ignore[attr-defined]
             _check_tables(schema)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django_tenants.utils import tenant_context
+from psycopg2 import sql
 
 from tests.server import Server, serving
 from tests.world import Organization, World, database_url, wipe
@@ -82,3 +83,15 @@ def globex(world: World) -> Organization:
 @pytest.fixture
 def log(server: Server) -> Path:
     return server.log
+
+
+@pytest.fixture
+def empty_database(django_db_setup: None) -> Iterator[str]:
+    """The address of a database with nothing in it."""
+    address = f"{database_url()}_empty"
+    name = sql.Identifier(address.rpartition("/")[2])
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("CREATE DATABASE {}").format(name))
+    yield address
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))

@@ -74,11 +74,13 @@ def serving(
     environment: dict[str, str] | None = None,
     wait: bool = True,
     delivery: bool = False,
+    root: Path = ROOT,
 ) -> Iterator[Server]:
     """Runs ``manage.py serve`` until the block ends; it must then stop cleanly.
 
     Without ``delivery`` no worker beside it takes what a test wants to see pending. It serves
-    the tests' database, or what an ``environment`` of its own says; without ``wait`` it may not be ready yet.
+    the tests' database, or what an ``environment`` of its own says; without ``wait`` it may not be ready yet. ``root``
+    is where the code is, of another release for example.
     """
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "manage.py", "serve", "--port", address.split(":")[1]]
@@ -86,7 +88,7 @@ def serving(
     command += [] if delivery else ["--no-delivery"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=environment or os.environ
+            command, cwd=root, stdout=output, stderr=subprocess.STDOUT, env=environment or os.environ
         )
     server = Server(address, process, log)
     try:

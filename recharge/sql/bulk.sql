@@ -80,12 +80,12 @@ BEGIN
         array_agg((known.terms).delivered ORDER BY asked.item),
         array_agg((known.terms).duplicate_window > 0 AND NOT asked.allow_duplicate ORDER BY asked.item),
         array_agg(
-            -- recharge_is_duplicate looks at the window itself, but takes 5 µs an item to say so.
+            -- recharge_is_repeated looks at the window itself, but takes 5 µs an item to say so.
             NOT asked.allow_duplicate AND (
-                (known.terms).duplicate_window > 0 AND recharge_is_duplicate(
+                (known.terms).duplicate_window > 0 AND recharge_is_repeated(
                     (known.terms).duplicate_window, p_seller_id, asked.phone_number, asked.amount
                 )
-                OR p_guard > 0 AND recharge_is_duplicate(
+                OR p_guard > 0 AND recharge_is_repeated(
                     p_guard, p_seller_id, asked.phone_number, asked.amount, p_own_keys
                 )
             )

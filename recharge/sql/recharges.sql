@@ -103,7 +103,7 @@ END;
 
 -- Whether the seller has sold this amount to this number within so many seconds (0: it is not asked), and not with a key
 -- that begins with p_but_keys: then it may be a slip. What failed does not count.
-CREATE FUNCTION recharge_is_duplicate(
+CREATE FUNCTION recharge_is_repeated(
     p_seconds integer, p_seller_id bigint, p_phone_number text, p_amount bigint, p_but_keys text DEFAULT NULL
 ) RETURNS boolean
 LANGUAGE sql STABLE
@@ -117,6 +117,17 @@ BEGIN ATOMIC
             -- The same by the index: a number may have a long history.
             AND id >= uuid7_floor(clock_timestamp() - p_seconds * interval '1 second')
     );
+END;
+
+
+-- What the release before called so. A sale that has begun there calls it, also where it ends after the upgrade; it goes
+-- with the next release.
+CREATE FUNCTION recharge_is_duplicate(
+    p_terms recharge_terms, p_seller_id bigint, p_phone_number text, p_amount bigint
+) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT recharge_is_repeated((p_terms).duplicate_window, p_seller_id, p_phone_number, p_amount);
 END;
 
 
@@ -198,7 +209,7 @@ BEGIN
     END IF;
     v_terms.duplicate_window := greatest(v_terms.duplicate_window, p_guard);
     IF v_terms.duplicate_window > 0 AND NOT p_allow_duplicate
-        AND recharge_is_duplicate(v_terms.duplicate_window, p_seller_id, p_phone_number, p_amount)
+        AND recharge_is_repeated(v_terms.duplicate_window, p_seller_id, p_phone_number, p_amount)
     THEN
         outcome := 'possible_duplicate';
         RETURN;

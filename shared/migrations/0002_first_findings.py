@@ -11,6 +11,16 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # What 0001 has gained since it was first applied somewhere: there it is missing, and its state has it.
+        migrations.RunSQL(
+            """
+            ALTER TABLE shared_membership ADD COLUMN IF NOT EXISTS withdrawn_at timestamptz;
+            ALTER TABLE shared_user ADD COLUMN IF NOT EXISTS language varchar(5) NOT NULL DEFAULT '';
+            ALTER TABLE shared_user ADD COLUMN IF NOT EXISTS time_zone varchar(40) NOT NULL DEFAULT 'Asia/Tehran';
+            ALTER TABLE shared_user ALTER COLUMN language DROP DEFAULT, ALTER COLUMN time_zone DROP DEFAULT;
+            """,
+            migrations.RunSQL.noop,
+        ),
         migrations.AddField(
             model_name="signinattempts",
             name="address_key",

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from shared import formats
+from shared.consoles import is_fragment
 from shared.expired import secrets_of
 
 register = template.Library()
@@ -84,6 +85,16 @@ def percent(part: int, whole: int) -> str:
 def querystring_of(**values: Any) -> SafeString:
     """Parameters for a link to another page, as slug=acme&name=Acme; Django's ``querystring`` adds to this page's."""
     return format_html("{}", urlencode(values))
+
+
+@register.simple_tag(takes_context=True)
+def own_address(context: Any) -> SafeString:
+    """Where a button sends its form that is to come back to this view: of an answer that htmx puts into a page, since
+    the browser's address is that page's."""
+    request = context["request"]
+    if request.method != "POST" or not is_fragment(request):
+        return mark_safe("")
+    return format_html(' formaction="{}"', request.get_full_path())
 
 
 @register.simple_tag(takes_context=True)

@@ -16,7 +16,6 @@ import psutil
 import psycopg2
 import pytest
 from django.db import connection
-from psycopg2 import sql
 
 from recharge.models import Recharge
 from tenants.heartbeats import ALIVE_SECONDS
@@ -31,17 +30,6 @@ from tests.world import World, database_url, give_credit
 
 wait_until = partial(waiting.wait_until, seconds=60)
 """Whole servers are started here, on machines that may be busy."""
-
-
-@pytest.fixture
-def empty_database(django_db_setup: None) -> Iterator[str]:
-    """The address of a database with nothing in it."""
-    name = sql.Identifier("recharge_empty")
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("CREATE DATABASE {}").format(name))
-    yield database_url().rpartition("/")[0] + "/recharge_empty"
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 @pytest.fixture

@@ -279,7 +279,7 @@ def test_an_installation_without_a_record_of_its_functions_gets_them(as_installe
 def test_functions_are_installed_after_a_migration_that_changes_what_they_name(as_installed: None) -> None:
     """PostgreSQL refuses to change a column that a parsed body names."""
     with schema_context(ACME), transaction.atomic(), connection.cursor() as cursor:
-        functions.drop_what_names_columns(ACME)
+        functions.forget_what_names_columns(ACME)
         cursor.execute('ALTER TABLE recharge_recharge ALTER COLUMN phone_number TYPE varchar(17) COLLATE "C"')
         cursor.execute('ALTER TABLE recharge_recharge ALTER COLUMN phone_number TYPE varchar(16) COLLATE "C"')
         install_functions(ACME)
