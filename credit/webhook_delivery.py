@@ -49,6 +49,10 @@ QUICK_MS = 1000
 MOST_HELD = 32
 """Messages of one organization that a worker has claimed and not recorded."""
 
+MOST_HELD_OF_ANY = 24
+"""The rest is for endpoints of which nothing is claimed yet, one message each: many that are slow leave a place for one
+that is not."""
+
 SENT_WITHIN = LEASE / 2
 """What has waited for a thread for longer is not sent: when it is answered, another worker may have taken it."""
 
@@ -115,11 +119,13 @@ class WebhookWork:
 
     def claim(self, organization: Organization, limit: int) -> list[Task]:
         columns = "id, endpoint_id, url, secret, previous_secret, event, data, attempts, created_at, give_up_at"
-        limit = min(limit, MOST_HELD - self._held[organization.pk].total())
+        held = self._held[organization.pk].total()
+        limit = min(limit, (MOST_HELD_OF_ANY if held < MOST_HELD_OF_ANY else MOST_HELD) - held)
         if limit <= 0:
             return []
         rooms = self._rooms(organization)
-        arguments = [limit, LEASE, array_literal([str(id_) for id_ in rooms]), list(rooms.values()), SLOW[1]]
+        room = SLOW[1] if held < MOST_HELD_OF_ANY else 1
+        arguments = [limit, LEASE, array_literal([str(id_) for id_ in rooms]), list(rooms.values()), room]
         rows = call_set_function(organization.schema_name, "webhook_claim", f"{columns}, claimed_until", arguments)
         tasks = [Task(*row) for row in rows]
         self._held[organization.pk].update(task.endpoint_id for task in tasks)
@@ -138,6 +144,8 @@ class WebhookWork:
         """How many more messages may be claimed for the endpoints of which something is known."""
         held = self._held[organization.pk]
         quick = {id_ for id_, owner in self._quick.items() if owner == organization.pk}
+        if held.total() >= MOST_HELD_OF_ANY:
+            return {id_: 0 if held[id_] else 1 for id_ in held.keys() | quick}
         return {id_: (QUICK if id_ in quick else SLOW)[1] - held[id_] for id_ in held.keys() | quick}
 
     def carry_out(self, organization: Organization, task: Task) -> Result:

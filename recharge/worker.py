@@ -181,10 +181,11 @@ class _Kind:
             for key, lane in share.lanes.items():
                 order = (share.begun, lane.begun)
                 if lane.waiting and (best is None or order < best) and lane.begun < self._most_of(key):
-                    best, chosen = order, (share, lane)
+                    best, chosen, chosen_key = order, (share, lane), key
         if chosen is None:
             return None
         share, lane = chosen
+        share.lanes[chosen_key] = share.lanes.pop(chosen_key)  # its turn is over: of equals the others come first
         self._begun += 1
         share.begun += 1
         lane.begun += 1

@@ -1,10 +1,16 @@
 """Request bodies, read before anything looks at them."""
 
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
 LARGEST_BODY = 2 * 1024 * 1024
 """Bytes; the largest body any path takes (a bulk call)."""
+
+
+def has_body(environ: Mapping[str, Any]) -> bool:
+    """Whether a WSGI request has something that :func:`read_body` waits for."""
+    return "HTTP_TRANSFER_ENCODING" in environ or (environ.get("CONTENT_LENGTH") or "0") != "0"
 
 
 def read_body(environ: dict[str, Any]) -> bool:

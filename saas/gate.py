@@ -6,12 +6,15 @@ to read on. So a database that stands still and readers that stand still leave t
 """
 
 import threading
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, cast
 
-from saas.bodies import read_body
+from saas.bodies import has_body, read_body
+from shared.lockout import address_in
 
 WAITING = 256
 """Requests of a process that may wait for their turn or be worked at; one more is answered 503 at once."""
@@ -20,10 +23,16 @@ STREAMS = 64
 """Answers of a process that may be on their way to slow readers; one more is answered 503 at once. (What one person
 and one organization have of them: shared/exports.py.)"""
 
+SENDERS = 64
+"""Requests of a process whose bodies may be on their way; one more is answered 503 at once."""
+
+SENDERS_OF_ADDRESS = 16
+"""Those of one client's address. A body that comes with its request is read in no time."""
+
 SPARE = 8
 """Threads of Granian that are left when all of those are taken."""
 
-GRANIAN_THREADS = WAITING + STREAMS + SPARE
+GRANIAN_THREADS = WAITING + STREAMS + SENDERS + SPARE
 
 EXPORT_THREADS = 3
 """They write workbooks and read the pages of CSV files, so that the other threads can sell meanwhile. Each keeps a
@@ -52,19 +61,26 @@ class Gate:
         self._application = application
         self._at_once = at_once
         self._work = ThreadPoolExecutor(threads, "work")
-        self._exports = ThreadPoolExecutor(EXPORT_THREADS, "exports")
+        self._exports = _Turns(EXPORT_THREADS, "exports")
         self._readiness = ThreadPoolExecutor(READINESS_THREADS, "readiness")
         self._waiting = threading.BoundedSemaphore(WAITING)
         self._streams = threading.BoundedSemaphore(STREAMS)
+        self._senders = _Senders()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path == "/livez" or not self._waiting.acquire(blocking=False):
+        if path == "/livez":
+            return self._now(environ, start_response)
+        if has_body(environ):
+            with self._senders.one_more(address_in(environ)) as is_let_in:
+                if not is_let_in:
+                    return self._now(environ, start_response)
+                if not read_body(environ):
+                    start_response("400 Bad Request", [])
+                    return []  # to nobody
+        if not self._waiting.acquire(blocking=False):
             return self._now(environ, start_response)
         try:
-            if not read_body(environ):
-                start_response("400 Bad Request", [])
-                return []  # to nobody
             answer = self._answer_of(environ, path)
         finally:
             self._waiting.release()
@@ -72,10 +88,11 @@ class Gate:
             return self._now(environ, start_response)
         (status, headers), body = answer
         if not isinstance(body, list):
+            organization = _organization_of(environ)
             if not self._streams.acquire(blocking=False):
-                self._exports.submit(body.close).result()
+                self._exports.submit(organization, body.close).result()
                 return self._now(environ, start_response)
-            body = _Stream(body, self._exports, self._streams.release)
+            body = _Stream(body, partial(self._exports.submit, organization), self._streams.release)
         start_response(status, headers)
         return cast(Iterable[bytes], body)
 
@@ -89,8 +106,11 @@ class Gate:
     def _answer_of(self, environ: dict[str, Any], path: str) -> _Answer | None:
         """What the application says; None where its turn did not come in time, or (``/readyz``) its answer."""
         is_readiness = path == "/readyz"
-        pool = self._readiness if is_readiness else self._exports if path.endswith(".xlsx") else self._work
-        future = pool.submit(self._call, environ)
+        future: Future[_Answer]
+        if path.endswith(".xlsx"):
+            future = self._exports.submit(_organization_of(environ), self._call, environ)
+        else:
+            future = (self._readiness if is_readiness else self._work).submit(self._call, environ)
         try:
             return future.result(TURN_SECONDS)
         except TimeoutError:
@@ -109,13 +129,72 @@ class Gate:
         return started[-1], answer
 
 
+def _organization_of(environ: dict[str, Any]) -> str:
+    return str(environ.get("HTTP_HOST", ""))
+
+
+class _Senders:
+    """Counts the bodies that are on their way, all of them and those of each address."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of_address: Counter[str] = Counter()
+
+    @contextmanager
+    def one_more(self, address: str) -> Iterator[bool]:
+        """Whether one more is let in; while the block lasts, it counts."""
+        with self._lock:
+            is_let_in = self._of_address[address] < SENDERS_OF_ADDRESS and self._of_address.total() < SENDERS
+            self._of_address[address] += is_let_in
+        try:
+            yield is_let_in
+        finally:
+            with self._lock:
+                self._of_address[address] -= is_let_in
+                if not self._of_address[address]:
+                    del self._of_address[address]
+
+
+class _Turns:
+    """Threads that work for each organization in turn: one that asks for much waits for itself."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._pool = ThreadPoolExecutor(threads, name)
+        self._lock = threading.Lock()
+        self._queues: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
+        """By organization; the first one's turn is next."""
+
+    def submit(self, organization: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        with self._lock:
+            self._queues.setdefault(organization, deque()).append((future, partial(function, *arguments)))
+        self._pool.submit(self._take_turn)
+        return future
+
+    def _take_turn(self) -> None:
+        with self._lock:
+            organization = next(iter(self._queues))
+            queue = self._queues.pop(organization)
+            future, function = queue.popleft()
+            if queue:
+                self._queues[organization] = queue
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001 - it is whoever waits for the result that is told
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+
 class _Stream:
     """An answer in pieces. The exports' threads make each piece and close it; the reader's thread waits for them."""
 
-    def __init__(self, answer: Any, pool: ThreadPoolExecutor, release: Callable[[], None]) -> None:
+    def __init__(self, answer: Any, submit: Callable[..., Future[Any]], release: Callable[[], None]) -> None:
         self._answer = answer
         self._pieces = iter(answer)
-        self._pool = pool
+        self._submit = submit
         self._release = release
         self._is_open = threading.Lock()
 
@@ -123,14 +202,14 @@ class _Stream:
         return self
 
     def __next__(self) -> bytes:
-        piece = self._pool.submit(next, self._pieces, _END).result()
+        piece = self._submit(next, self._pieces, _END).result()
         if piece is _END:
             self.close()
             raise StopIteration
-        return piece  # type: ignore[return-value]
+        return cast(bytes, piece)
 
     def close(self) -> None:
         """Granian calls it when the client has gone, too."""
         if self._is_open.acquire(blocking=False):
             self._release()
-            self._pool.submit(self._answer.close)
+            self._submit(self._answer.close)

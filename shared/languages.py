@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from django.conf import settings
+from django.core.exceptions import TooManyFieldsSent
 from django.db import DatabaseError, connection, transaction
 from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.shortcuts import redirect
@@ -10,7 +11,7 @@ from django.utils import translation
 from psycopg2 import errorcodes
 
 from shared import services
-from shared.errors import NotFound
+from shared.errors import InvalidRequest, NotFound
 from shared.preferences import LANGUAGE_COOKIE, is_language
 from shared.sessions import account_of
 from shared.sick import sqlstate_of
@@ -55,7 +56,10 @@ def in_another_language(
     """
     language = request.POST[SWITCH]
     choose_language(request, language)
-    request.POST = QueryDict(request.POST.get("sent_again", ""))
+    try:
+        request.POST = QueryDict(request.POST.get("sent_again", ""))
+    except TooManyFieldsSent:
+        raise InvalidRequest("There are too many fields in this form.") from None
     request.is_shown_again = True  # type: ignore[attr-defined]
     with translation.override(language):
         request.LANGUAGE_CODE = language

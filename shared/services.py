@@ -30,6 +30,7 @@ from shared.errors import (
 )
 from shared.models import Membership, RefreshFamily, User
 from shared.realm import Realm
+from shared.texts import unfit_character
 from shared.tokens import PLATFORM_ADMIN, SELLER, AccessToken, RefreshToken, name_realm, password_mark, read_token
 
 
@@ -69,6 +70,8 @@ def check_credentials(*, username: str, password: str, email: str = "") -> str:
         UnicodeUsernameValidator()(username)
         if not 1 <= len(username) <= 150:
             raise ValidationError("A username has 1 to 150 characters.", code="invalid")
+        if unfit := unfit_character(username):
+            raise ValidationError(f"A username must not have {unfit}, which nobody sees.", code="invalid")
     except ValidationError as error:
         errors.append({"field": "username", "code": "invalid", "detail": error.messages[0]})
     try:

@@ -13,7 +13,8 @@ _JOINERS = "\u200c\u200d"
 
 # Of the kinds of letters and marks, but drawn as nothing, or as a blank (Unicode's Default_Ignorable_Code_Point but for
 # the variation selectors, which belong to what stands before them; and the empty pattern of Braille).
-_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2065\u2800\u3164\uffa0" + "".join(map(chr, range(0xFFF0, 0xFFF9))))
+_BLANK_PLANE = range(0xE0000, 0xE1000)
 _SELECTORS = frozenset(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 
 _DIGITS = ("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩", "01234567890123456789")
@@ -67,7 +68,8 @@ def unfit_character(text: str, *, lines: bool = False) -> str | None:
             continue
         code = ord(character)
         is_noncharacter = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
-        if is_noncharacter or character in _BLANK or unicodedata.category(character) in _UNFIT:
+        is_blank = character in _BLANK or (code in _BLANK_PLANE and character not in _SELECTORS)
+        if is_noncharacter or is_blank or unicodedata.category(character) in _UNFIT:
             return f"U+{code:04X}"
     if text.strip() and all(one in _JOINERS or one in _SELECTORS or one.isspace() for one in text):
         return f"U+{ord(text.strip()[0]):04X}"

@@ -127,7 +127,7 @@ BEGIN ATOMIC
             FOR UPDATE SKIP LOCKED
         ) AS message
         WHERE room.messages > 0
-        ORDER BY message.due_at
+        ORDER BY room.messages DESC, message.due_at
         LIMIT p_limit
     ),
 

@@ -88,3 +88,18 @@ def test_what_is_claimed_is_what_has_waited_longest_of_each_endpoint(row: Row, s
     for endpoint in (first, second):
         theirs = [id_ for id_, endpoint_id in due if endpoint_id == endpoint.pk]
         assert sorted(task.id for task in claimed if task.endpoint_id == endpoint.pk) == sorted(theirs[:4])
+
+
+def test_many_slow_endpoints_of_one_seller_leave_a_place_for_anothers(row: Row, seller_id: int) -> None:
+    other_id = make_seller(row, "other", 100_000).pk
+    with receiving() as slow, receiving() as quick, tenant_context(row):
+        for _ in range(10):
+            listen(row, slow, seller_id)
+        theirs = listen(row, quick, other_id)
+        for _ in range(6):
+            sell(row, seller_id)
+        work = WebhookWork()
+        while work.claim(row, 64):
+            pass  # none of them is answered
+        sell(row, other_id)
+        assert [task.endpoint_id for task in work.claim(row, 64)] == [theirs.pk]

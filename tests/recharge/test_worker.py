@@ -23,7 +23,7 @@ from django_tenants.utils import tenant_context
 from recharge.delivery import LEASE, DeliveryWork, Result
 from recharge.gateways import Answer, Delivery
 from recharge.models import Attempt, Recharge
-from recharge.worker import Worker
+from recharge.worker import Worker, _Kind
 from shared import wakeups
 from shared.wakeups import CHANNEL, wake_workers
 from tenants.models import Organization as Row
@@ -31,7 +31,7 @@ from tenants.services import suspend_organization
 from tests.locks import advisory_locks, holding_lock, sell_pending
 from tests.server import ROOT, serving
 from tests.waiting import wait_until
-from tests.world import World, database_url, give_credit
+from tests.world import Organization, World, database_url, give_credit
 
 
 @contextmanager
@@ -500,3 +500,28 @@ def test_a_batch_takes_the_sellers_locks_before_it_touches_a_row(pending: World)
                 assert len(rows) == 2
         recording.result(30)
     assert sorted(statuses(acme.row)) == ["failed", *["pending"] * 3, "succeeded"]
+
+
+class ByWay(Looks):
+    """Tasks that say which way they go."""
+
+    def most_at_once(self, threads: int) -> int:
+        return threads
+
+    def lane_of(self, task: Any) -> Any:
+        return task
+
+    def most_of(self, lane: Any, at_once: int) -> int:
+        return 1
+
+
+def test_of_equal_ways_each_has_its_turn(acme: Organization) -> None:
+    kind = _Kind(ByWay(), 4)
+    kind.take(acme.row, [way for way in "abcde" for _ in range(4)])
+    begun = []
+    for _ in range(5):
+        some = [kind.begin(), kind.begin()]
+        begun += [task for _, task in filter(None, some)]
+        for organization, task in filter(None, some):
+            kind.end(organization, task)
+    assert sorted(begun) == sorted("abcde" * 2)

@@ -1,5 +1,7 @@
 """Readers that stand still, and a database that stands still, leave the server to the others."""
 
+import os
+import select
 import shutil
 import signal
 import socket
@@ -15,12 +17,13 @@ import pytest
 import urllib3
 from django.db import connection
 
+from saas import gate
 from tests.database import environment_of
 from tests.http import Client
 from tests.server import Server, serving
 from tests.visitor import Visitor
 from tests.waiting import wait_until
-from tests.world import Organization, Person, World, give_credit
+from tests.world import PASSWORD, Organization, Person, World, give_credit
 
 ROWS = 40_000
 """Of a CSV file that no buffer between the two holds."""
@@ -29,7 +32,7 @@ ROWS = 40_000
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Server]:
     """A server of one process with two threads: what holds a thread is felt at once."""
-    with serving(tmp_path / "log", workers=1, threads=2) as server:
+    with serving(tmp_path / "log", workers=1, threads=2, environment=os.environ | {"TRUSTED_PROXIES": "1"}) as server:
         yield server
 
 
@@ -97,6 +100,38 @@ def test_who_sends_slowly_holds_up_nobody_else(small: Server) -> None:
     assert world.acme.member.balance() == 50_000 - 7 * 5000
 
 
+def test_a_stranger_who_sends_nothing_on_many_connections_holds_up_nobody_else(small: Server) -> None:
+    world = World.build(small.address)
+    body = b'{"phone_number": "09121234567", "amount": 5000}'
+    own = {"X-Forwarded-For": "192.0.2.7"}
+    with ExitStack() as stopped:
+        begun = [stopped.enter_context(sale(world.acme.anyone, body, "k", "192.0.2.66")) for _ in range(100)]
+        # Beyond sixteen of one address they are refused, and so are not waited for.
+        refused = len(begun) - gate.SENDERS_OF_ADDRESS
+        wait_until(lambda: len(select.select(begun, [], [], 0)[0]) == refused, "all others are answered")
+        assert {one.recv(12) for one in select.select(begun, [], [], 0)[0]} == {b"HTTP/1.1 503"}
+        credentials = {"username": "owner", "password": PASSWORD}
+        assert world.acme.anyone.post("/auth/token", credentials, headers=own).status == 200
+        assert world.acme.owner.client.get("/settings").status == 200
+
+
+def test_each_organization_has_its_turn_at_the_exports() -> None:
+    turns, order, is_begun, may_go_on = gate._Turns(1, "turns"), [], threading.Event(), threading.Event()
+    turns.submit("first", lambda: (is_begun.set(), may_go_on.wait(20)))
+    assert is_begun.wait(20)
+    asked = [turns.submit("greedy", order.append, f"greedy {number}") for number in range(5)]
+    asked += [turns.submit("modest", order.append, "modest")]
+    may_go_on.set()
+    for one in asked:
+        one.result(20)
+    assert order == ["greedy 0", "modest", *(f"greedy {number}" for number in range(1, 5))]
+
+
+def test_an_error_in_its_turn_is_told_to_who_waits() -> None:
+    with pytest.raises(ZeroDivisionError):
+        gate._Turns(1, "turns").submit("acme", lambda: 1 // 0).result(20)
+
+
 def test_a_request_that_is_cut_off_is_not_taken_for_the_whole(small: Server) -> None:
     world = World.build(small.address)
     give_credit(world.acme.row, world.acme.member.id, 50_000)
@@ -109,13 +144,14 @@ def test_a_request_that_is_cut_off_is_not_taken_for_the_whole(small: Server) -> 
 
 
 @contextmanager
-def sale(client: Client, body: bytes, key: str) -> Iterator[socket.socket]:
+def sale(client: Client, body: bytes, key: str, address: str = "192.0.2.1") -> Iterator[socket.socket]:
     """One whose body is still to be sent."""
     host, _, port = client.address.partition(":")
     with socket.create_connection((host, int(port)), timeout=60) as opened:
         opened.sendall(
             f"POST /api/v1/recharges HTTP/1.1\r\nHost: {client.host}\r\nAuthorization: Bearer {client.token}\r\n"
-            f"Idempotency-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"X-Forwarded-For: {address}\r\nIdempotency-Key: {key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
             "Connection: close\r\n\r\n".encode()
         )
         yield opened

@@ -8,7 +8,7 @@ from credit.models import Seller
 from tests.visitor import Visitor
 from tests.world import PASSWORD, Organization, World, ask
 
-UNFIT = ["a\u0007b", "a\u200bb", "\u202eabc", "a\ufeffb", "a\ufffeb", "a\x7fb", "a\u2028b"]
+UNFIT = ["a\u0007b", "a\u200bb", "\u202eabc", "a\ufeffb", "a\ufffeb", "a\x7fb", "a\u2028b", "a\u2065b", "a\U000e0080b"]
 
 
 @pytest.mark.parametrize("name", [*UNFIT, "a\nb"])
@@ -25,6 +25,19 @@ def test_names_over_the_api(world: World, name: str) -> None:
     for answer in answers:
         assert answer.status == 400, answer.json
         assert answer.json["errors"][0] | {"detail": ""} == {"field": "name", "code": "unfit_character", "detail": ""}
+
+
+@pytest.mark.parametrize("username", ["neda\u3164", "neda\uffa0", "\u115fneda", "ne\u2800da", "ne\u200cda"])
+def test_usernames(world: World, username: str) -> None:
+    answers = [
+        world.acme.owner.client.post("/sellers", {"name": "Neda", "username": username, "password": PASSWORD}),
+        world.platform_admin.client.post(
+            "/organizations", {"slug": "new", "name": "New", "admin": {"username": username, "password": PASSWORD}}
+        ),
+    ]
+    for answer in answers:
+        assert answer.status == 400, answer.json
+        assert answer.json["errors"][0]["field"].endswith("username")
 
 
 @pytest.mark.parametrize("text", UNFIT)

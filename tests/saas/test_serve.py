@@ -72,6 +72,29 @@ def test_serve_migrates_the_embedded_database_itself_and_says_what_to_open(data:
         assert "Traceback" not in server.log.read_text()
 
 
+def test_serve_on_the_embedded_database_starts_beside_an_organization_whose_schema_is_gone(data: Path) -> None:
+    environment = environment_of(data)
+    script = (
+        "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'saas.settings'\n"
+        "from saas import embedded; embedded.start()\n"
+        "import django; django.setup()\n"
+        "from django.core.management import call_command\n"
+        "from django.db import connection\n"
+        "from tenants.services import provision_organization\n"
+        "call_command('migrate_schemas', interactive=False, verbosity=0)\n"
+        "for slug in ('north', 'bazaar'):\n"
+        "    provision_organization(slug=slug, name=slug, admin_username='a', admin_password='correct horse battery')\n"
+        "connection.set_schema_to_public()\n"
+        "connection.cursor().execute('DROP SCHEMA org_bazaar CASCADE')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with serving(data / "log", environment=environment) as server:
+        assert "org_bazaar: NOT up to date: The schema is gone." in server.log.read_text()
+        credentials = {"username": "a", "password": "correct horse battery"}
+        assert Client(server.address, "north.localhost").post("/auth/token", credentials).status == 200
+
+
 def test_serve_on_a_database_that_is_not_migrated_says_so_once_and_answers_503_until_it_is(
     empty_database: str, tmp_path: Path
 ) -> None:
@@ -91,7 +114,10 @@ def test_serve_on_a_database_that_is_not_migrated_says_so_once_and_answers_503_u
 
         def refusals() -> int:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT xact_rollback FROM pg_stat_database WHERE datname = 'recharge_empty'")
+                cursor.execute(
+                    "SELECT xact_rollback FROM pg_stat_database WHERE datname = %s",
+                    [empty_database.rpartition("/")[2]],
+                )
                 return cursor.fetchone()[0]
 
         before = refusals()

@@ -7,6 +7,7 @@ import sys
 import threading
 from argparse import ArgumentParser
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import psycopg2
@@ -84,24 +85,23 @@ class Command(BaseCommand):
         """Migrates the embedded database; of another one says what is wrong, and goes on: it answers 503 until then."""
         if embedded.is_used():
             migrate = [sys.executable, sys.argv[0], "migrate_schemas", "--noinput", "--verbosity", "0"]
-            if subprocess.run(migrate, check=False).returncode:  # noqa: S603
+            # One broken organization, which is named, keeps no other from being served.
+            if subprocess.run(migrate, check=False).returncode and not self._is_migrated():  # noqa: S603
                 raise CommandError("The embedded database could not be migrated; the message above says why.")
             return
         try:
-            opened = migrating.connect()
-        except psycopg2.Error as error:
+            if not self._is_migrated():
+                self.stderr.write(
+                    "The database lacks migrations: run manage.py migrate_schemas. Until then the answer is 503."
+                )
+        except psycopg2.OperationalError as error:
             self.stderr.write(f"The database can't be reached; until it can, the answer is 503: {str(error).strip()}")
-            return
-        try:
-            with opened.cursor() as cursor:
-                if not is_migrated(cursor):
-                    self.stderr.write(
-                        "The database lacks migrations: run manage.py migrate_schemas. Until then the answer is 503."
-                    )
         except psycopg2.Error as error:
             self.stderr.write(f"The database does not answer as it should: {str(error).strip()}")
-        finally:
-            opened.close()
+
+    def _is_migrated(self) -> bool:
+        with closing(migrating.connect()) as opened, opened.cursor() as cursor:
+            return is_migrated(cursor)
 
     def _warn(self) -> None:
         try:
