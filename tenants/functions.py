@@ -38,6 +38,9 @@ BATCH = 200
 FORMER = "_former"
 """What the name of a function ends with that another one has taken the place of."""
 
+BATCH_WITHOUT_BODIES = 2000
+"""The same where nothing is locked: each such statement reads all of the catalogue."""
+
 LONGEST_WAIT = "2s"
 """For tables that a migration has locked, when schemas are looked at."""
 
@@ -154,13 +157,15 @@ def _hash(statements: Iterable[str]) -> str:
 
 
 def catalogue_of(schemas: Sequence[str], *, with_bodies: bool = True) -> dict[str, Catalogue]:
-    """What the catalogue says of those of these schemas that are there. One statement for every ``BATCH`` of them.
+    """What the catalogue says of those of these schemas that are there. One statement for every ``BATCH`` of them, or
+    ``BATCH_WITHOUT_BODIES``.
 
     Writing down the parsed bodies takes longer than all the rest.
     """
     found: dict[str, Catalogue] = {}
-    for first in range(0, len(schemas), BATCH):
-        batch = schemas[first : first + BATCH]
+    size = BATCH if with_bodies else BATCH_WITHOUT_BODIES
+    for first in range(0, len(schemas), size):
+        batch = schemas[first : first + size]
         if connection.in_atomic_block:
             found |= _catalogue_of(batch, with_bodies=with_bodies)
             continue
