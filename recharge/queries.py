@@ -99,6 +99,9 @@ class Totals:
     unknown: int
     pending: int
     credited: int
+    trained: int = 0
+    """Of those sold, how many were sold in training, and so delivered to nobody."""
+    trained_amount: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +221,15 @@ def totals(*, created_from: datetime) -> Totals:
     What failed does not count as sold; what is pending or unknown does until it has failed.
     """
     failed = Q(status=Recharge.Status.FAILED)
+    is_trained = ~failed & Q(training=True)
     sold = recharges(created_from=created_from).aggregate(
         sold=Count("pk", filter=~failed),
         sold_amount=Sum("amount", filter=~failed, default=0),
         failed=Count("pk", filter=failed),
         unknown=Count("pk", filter=Q(status=Recharge.Status.UNKNOWN)),
         pending=Count("pk", filter=Q(status=Recharge.Status.PENDING)),
+        trained=Count("pk", filter=is_trained),
+        trained_amount=Sum("amount", filter=is_trained, default=0),
     )
     credits = entries(kind=Entry.Kind.CREDIT, created_from=created_from)
     credited = credits.aggregate(credited=Sum("amount", default=0))
