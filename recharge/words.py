@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from recharge.models import Attempt, GatewaySettings, Recharge
 from recharge.operators import Operator
-from recharge.queries import added_operators, name_of_added_operator
+from recharge.queries import added_operators, name_of_added_operator, operators_on_offer
 from recharge.services import Settlement, Sold
 
 Status, Late = Recharge.Status, Recharge.Late
@@ -211,6 +212,18 @@ def operator_name(code: str) -> str:
 def operators_to_choose_from() -> list[tuple[str, str | Promise]]:
     """Codes and names of the built-in operators and of those that the organization has added; one query."""
     return [*OPERATORS.items(), *added_operators().items()]
+
+
+def operators_to_sell() -> tuple[list[tuple[str, str | Promise]], frozenset[str]]:
+    """The same as they are offered to who sells, and the codes of those that are not sold; one query, too."""
+    named = [(code, OPERATORS.get(code, name), is_sold) for code, name, is_sold in operators_on_offer()]
+    choices = [(code, name if is_sold else not_sold(name)) for code, name, is_sold in named]
+    return choices, frozenset(code for code, _name, is_sold in named if not is_sold)
+
+
+def not_sold(operator: str | Promise) -> str:
+    """The name of an operator that is not sold."""
+    return gettext("%(operator)s (not sold)") % {"operator": operator}
 
 
 def state_of(recharge: Recharge | Sold) -> str:

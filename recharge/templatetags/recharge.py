@@ -16,6 +16,7 @@ for _name in (
     "late_words",
     "late_explained",
     "late_to_sellers",
+    "not_sold",
     "state_of",
     "state_words",
     "status_words",

@@ -192,3 +192,45 @@ def test_the_api_says_what_it_said(acme: Organization) -> None:
     assert sold["status"] == "succeeded"
     assert "training" not in sold
     assert sold == acme.member.client.get(f"/recharges/{sold['id']}").json
+
+
+def options_on(page: Answer) -> dict[str, tuple[str, bool]]:
+    """Of a sell form: what each operator is called, and whether it can be chosen."""
+    found = re.findall(r'<option value="(\w+)"([^>]*)>([^<]*)</option>', page.body.decode())
+    return {code: (name, "disabled" not in attributes) for code, attributes, name in found}
+
+
+def test_the_sell_form_says_which_operators_are_not_sold(selling: Organization) -> None:
+    assert selling.owner.client.post("/operators", {"operator": "shatel", "name": "Shatel"}).status == 201
+    member = Visitor.signed_in(selling.member)
+    options = options_on(member.get("/sell"))
+    assert list(options) == ["mci", "irancell", "rightel", "aptel", "espadan", "telekish", "shatel"]
+    assert options["mci"] == ("Hamrah-e Aval (MCI)", True)
+    assert options["rightel"] == ("RighTel (not sold)", False)
+    assert options["shatel"] == ("Shatel (not sold)", False)
+    assert selling.owner.client.patch("/operators/shatel", {"gateway": "sandbox"}).status == 200
+    assert options_on(member.get("/sell"))["shatel"] == ("Shatel", True)
+
+
+def test_an_operator_that_was_chosen_and_is_not_sold_stays_chosen_and_is_refused(selling: Organization) -> None:
+    """Were it switched off in the form, the browser would send the number's own in its place."""
+    member = Visitor.signed_in(selling.member)
+    address = f"/sell/confirm?key={'0' * 32}&phone_number=09121234567&operator=rightel&amount=5000"
+    for path in (address, "/sell?operator=rightel"):
+        page = member.get(path)
+        assert options_on(page)["rightel"] == ("RighTel (not sold)", True), path
+        assert options_on(page)["irancell"][1] is False, path
+    assert "are not sold" in shown(member.get(address))
+
+
+def test_the_hint_of_a_number_says_that_its_operator_is_not_sold(selling: Organization) -> None:
+    member = Visitor.signed_in(selling.member)
+    path = "/sell/number?phone_number="
+    assert 'state-bad">Irancell (MTN) (not sold)<' in member.get(f"{path}09351234567").body.decode()
+    assert 'state-good">Hamrah-e Aval (MCI)<' in member.get(f"{path}09121234567").body.decode()
+
+
+def test_while_it_trains_every_operator_can_be_chosen(acme: Organization) -> None:
+    options = options_on(Visitor.signed_in(acme.member).get("/sell"))
+    assert len(options) == 6
+    assert all(can_be_chosen and "not sold" not in name for name, can_be_chosen in options.values())
