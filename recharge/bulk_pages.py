@@ -351,7 +351,8 @@ def results(request: HttpRequest) -> HttpResponse:
     for line, item in items:
         recharge = sold.get(item.idempotency_key)
         if recharge:
-            outcome = [recharge.status, words.failure_to_sellers(recharge.failure), recharge.pk]
+            reason = words.failure_to_sellers(recharge.failure) or (words.SOLD_IN_TRAINING if recharge.training else "")
+            outcome = [recharge.status, str(reason), recharge.pk]
         else:
             outcome = ["not_sold", _refusal(refused.get(str(line), "")), ""]
         cells = [line, item.phone_number, item.operator, item.amount, *outcome]

@@ -41,6 +41,20 @@ _PROSPECT = """
     WHERE account.seller_id = %(seller_id)s
 """
 
+# Each operator there is, with its name (of an added one), and why nothing of it is sold.
+_OPERATORS_ON_OFFER = """
+    SELECT listed.operator, listed.name, (recharge_terms_of(listed.operator)).refusal
+    FROM (
+        SELECT built_in.operator, '' AS name, built_in.place
+        FROM unnest(%(built_in)s) WITH ORDINALITY AS built_in (operator, place)
+        UNION ALL
+        SELECT added.operator, added.name, NULL
+        FROM recharge_operatorsettings AS added
+        WHERE added.operator <> ALL (%(built_in)s)
+    ) AS listed
+    ORDER BY listed.place, listed.name, listed.operator
+"""
+
 # One statement, and so one snapshot: the balance and what is in flight belong together.
 _BALANCE = """
     SELECT
@@ -99,6 +113,9 @@ class Totals:
     unknown: int
     pending: int
     credited: int
+    trained: int = 0
+    """Of those sold, how many were sold in training, and so delivered to nobody."""
+    trained_amount: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +235,15 @@ def totals(*, created_from: datetime) -> Totals:
     What failed does not count as sold; what is pending or unknown does until it has failed.
     """
     failed = Q(status=Recharge.Status.FAILED)
+    is_trained = ~failed & Q(training=True)
     sold = recharges(created_from=created_from).aggregate(
         sold=Count("pk", filter=~failed),
         sold_amount=Sum("amount", filter=~failed, default=0),
         failed=Count("pk", filter=failed),
         unknown=Count("pk", filter=Q(status=Recharge.Status.UNKNOWN)),
         pending=Count("pk", filter=Q(status=Recharge.Status.PENDING)),
+        trained=Count("pk", filter=is_trained),
+        trained_amount=Sum("amount", filter=is_trained, default=0),
     )
     credits = entries(kind=Entry.Kind.CREDIT, created_from=created_from)
     credited = credits.aggregate(credited=Sum("amount", default=0))
@@ -369,6 +389,14 @@ def added_operators() -> dict[str, str]:
     """The names of the operators that the organization has added, by their codes."""
     rows = OperatorSettings.objects.exclude(operator__in=Operator.values).order_by("name", "operator")
     return dict(rows.values_list("operator", "name"))
+
+
+def operators_on_offer() -> list[tuple[str, str, bool]]:
+    """Each operator's code, its name (of one that the organization has added; else "") and whether it is sold now: what
+    ``terms_of_operators`` takes two queries for, in one."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OPERATORS_ON_OFFER, {"built_in": Operator.values})
+        return [(operator, name, refusal is None) for operator, name, refusal in cursor.fetchall()]
 
 
 _NAMES_SECONDS = 5

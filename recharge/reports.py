@@ -76,10 +76,20 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
+class Training:
+    """How many of those that are summed up as sold were sold in training, and so delivered to nobody; their Tomans."""
+
+    sold: int = 0
+    amount: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The sums of a range of days: of all, of each day, of each operator and of each seller (those that sold most)."""
 
     total: Sums = field(default_factory=Sums)
+    training: Training = Training()
+    """Of the total."""
     days: dict[date, Sums] = field(default_factory=dict)
     """In order; a day without sales is there too."""
     operators: dict[str, Sums] = field(default_factory=dict)
@@ -101,9 +111,9 @@ def report(*, first: date, last: date, most_sellers: int) -> Report:
         cursor.execute(_REPORT, parameters)
         rows = cursor.fetchall()
     found = Report(days=dict.fromkeys(days, Sums()), operators={}, sellers=[])
-    total = Sums()
+    total, training = Sums(), Training()
     for by_day, by_operator, by_seller, day, operator, seller_id, name, *figures in rows:
-        sold, amount, failed, still_open, *changed = figures
+        sold, amount, failed, still_open, *changed, trained, trained_amount = figures
         sums = Sums(sold, amount, failed, still_open, Changes(*changed))
         if by_day:
             found.days[days[day - 1]] = sums
@@ -112,5 +122,5 @@ def report(*, first: date, last: date, most_sellers: int) -> Report:
         elif by_seller:
             found.sellers.append((seller_id, name, sums))
         else:
-            total = sums
-    return replace(found, total=total)
+            total, training = sums, Training(trained, trained_amount)
+    return replace(found, total=total, training=training)

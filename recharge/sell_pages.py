@@ -26,7 +26,7 @@ from recharge.queries import LATELY_SECONDS, OperatorTerms
 from recharge.services import AmountNotSold, PossibleDuplicate, refusal_of, sell_recharge
 from shared.consoles import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
 from shared.errors import InvalidRequest, Problem
-from shared.forms import ChoiceField, Form, PhoneNumberFormField, TextInput, TomansFormField
+from shared.forms import ChoiceField, Form, PhoneNumberFormField, Select, TextInput, TomansFormField
 from shared.idempotency import IdempotencyKeyReused
 from shared.languages import is_shown_again
 from shared.messages import FIELD_MESSAGES, MESSAGES, message_for
@@ -49,6 +49,21 @@ class SeeOther(HttpResponseRedirect):
     status_code = 303
 
 
+class OperatorSelect(Select):
+    """Operators of which some are not sold: they can't be chosen. One that has been is left, so that what is sent is
+    what is seen, and is refused."""
+
+    not_sold: frozenset[str] = frozenset()
+
+    def create_option(
+        self, name: str, value: Any, label: Any, selected: Any, *args: Any, **more: Any
+    ) -> dict[str, Any]:
+        option: dict[str, Any] = super().create_option(name, value, label, selected, *args, **more)
+        if value in self.not_sold and not selected:
+            option["attrs"]["disabled"] = True
+        return option
+
+
 class SaleForm(Form):
     """What to sell; ``sale`` is it, once it is valid."""
 
@@ -60,6 +75,7 @@ class SaleForm(Form):
     operator = ChoiceField(
         label=_("Operator"),
         required=False,
+        widget=OperatorSelect,
         help_text=_("Choose one only if the number was taken to another operator."),
     )
     amount = TomansFormField()
@@ -67,8 +83,9 @@ class SaleForm(Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        choices = [("", _("The number's own")), *words.operators_to_choose_from()]
-        self.fields["operator"].choices = choices  # type: ignore[attr-defined]
+        operator, (choices, not_sold) = self.fields["operator"], words.operators_to_sell()
+        operator.choices = [("", _("The number's own")), *choices]  # type: ignore[attr-defined]
+        operator.widget.not_sold = not_sold
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}

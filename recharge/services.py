@@ -48,7 +48,7 @@ _FIELDS = (
 )
 # Of what was sold, only what its seller does not know already: every column costs a sale its part in planning and
 # reading the answer.
-_NEWS = ("id::text", "status", "failure", "balance_after", "created_at", "completed_at", "late")
+_NEWS = ("id::text", "status", "failure", "balance_after", "created_at", "completed_at", "late", "training")
 _SOLD = "outcome, balance, is_due, " + ", ".join(f"(sold).{name}" for name in _NEWS)
 _SOLD_IN_BULK = f"balance_after_call, {_SOLD}"
 _SETTLED = "outcome, " + ", ".join(f"(settled).{name}" for name in _FIELDS)
@@ -58,7 +58,8 @@ _log = structlog.get_logger("recharge.services")
 
 
 class Sold(NamedTuple):
-    """A recharge as its sale (or the replay of it) answers it: what the API shows of one, without a model's row.
+    """A recharge as its sale (or the replay of it) answers it: what the API and the consoles show of one, without a
+    model's row.
 
     A tuple, since a bulk call makes a thousand: 0.3 µs each where a :class:`Recharge` takes 7. The id is a text, which
     is what it is wanted as: making a UUID of it and a text again takes 1.7 µs. ``amount`` and ``balance_after`` are in
@@ -76,6 +77,7 @@ class Sold(NamedTuple):
     created_at: datetime
     completed_at: datetime | None
     late: str
+    training: bool
 
 
 class AlreadySettled(Problem):

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from recharge.models import Attempt, GatewaySettings, Recharge
 from recharge.operators import Operator
-from recharge.queries import added_operators, name_of_added_operator
-from recharge.services import Settlement
+from recharge.queries import added_operators, name_of_added_operator, operators_on_offer
+from recharge.services import Settlement, Sold
 
 Status, Late = Recharge.Status, Recharge.Late
 
@@ -19,7 +20,17 @@ STATUSES: dict[str, Promise] = {
     Status.FAILED: _("Failed, refunded"),
     Status.UNKNOWN: _("Not known yet"),
 }
-LOOKS: dict[str, str] = {Status.PENDING: "wait", Status.SUCCEEDED: "good", Status.FAILED: "bad", Status.UNKNOWN: "wait"}
+TRAINING = "training"
+"""In place of ``succeeded``, for people: it was sold in training, and delivered to nobody."""
+SOLD_IN_TRAINING = _("Sold in training: nothing was delivered.")
+STATES: dict[str, Promise] = {**STATUSES, TRAINING: _("Training")}
+LOOKS: dict[str, str] = {
+    Status.PENDING: "wait",
+    Status.SUCCEEDED: "good",
+    Status.FAILED: "bad",
+    Status.UNKNOWN: "wait",
+    TRAINING: "plain",
+}
 """The colour of a state: a class of console.css."""
 
 LATE: dict[str, Promise] = {
@@ -203,8 +214,26 @@ def operators_to_choose_from() -> list[tuple[str, str | Promise]]:
     return [*OPERATORS.items(), *added_operators().items()]
 
 
+def operators_to_sell() -> tuple[list[tuple[str, str | Promise]], frozenset[str]]:
+    """The same as they are offered to who sells, and the codes of those that are not sold; one query, too."""
+    named = [(code, OPERATORS.get(code, name), is_sold) for code, name, is_sold in operators_on_offer()]
+    choices = [(code, name if is_sold else not_sold(name)) for code, name, is_sold in named]
+    return choices, frozenset(code for code, _name, is_sold in named if not is_sold)
+
+
+def not_sold(operator: str | Promise) -> str:
+    """The name of an operator that is not sold."""
+    return gettext("%(operator)s (not sold)") % {"operator": operator}
+
+
+def state_of(recharge: Recharge | Sold) -> str:
+    """Its status, or that it was sold in training; a code of ``STATES``."""
+    return TRAINING if recharge.training and recharge.status == Status.SUCCEEDED else recharge.status
+
+
 # What a code is called in the reader's language; a code without words, and what somebody wrote, stays as it is.
 status_words = _in_words(STATUSES)
+state_words = _in_words(STATES)
 late_words = _in_words(LATE)
 late_explained = _in_words(LATE_EXPLAINED)
 late_to_sellers = _in_words(LATE_TO_SELLERS)

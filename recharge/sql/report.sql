@@ -14,6 +14,7 @@ WITH recharge AS (
         seller_id,
         amount,
         status,
+        training,
         -- From when and until when it was delivered. What was taken back says when it had been delivered in delivered_at
         -- (one of an earlier release does not: then it was when it was sold).
         CASE
@@ -68,7 +69,10 @@ sums AS (
         count(*) FILTER (WHERE was = 'open' AND is_now = 'succeeded') AS delivered,
         coalesce(sum(amount) FILTER (WHERE was = 'open' AND is_now = 'succeeded'), 0)::bigint AS delivered_amount,
         count(*) FILTER (WHERE was = 'open' AND is_now = 'failed') AS refunded,
-        coalesce(sum(amount) FILTER (WHERE was = 'open' AND is_now = 'failed'), 0)::bigint AS refunded_amount
+        coalesce(sum(amount) FILTER (WHERE was = 'open' AND is_now = 'failed'), 0)::bigint AS refunded_amount,
+        -- Of those that are summed up as sold.
+        count(*) FILTER (WHERE was = 'succeeded' AND training) AS training,
+        coalesce(sum(amount) FILTER (WHERE was = 'succeeded' AND training), 0)::bigint AS training_amount
     FROM ended
     GROUP BY GROUPING SETS ((), (day), (operator), (seller_id))
 ),
@@ -81,7 +85,8 @@ ranked AS (
 SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.operator, ranked.seller_id, seller.name,
     ranked.sold, ranked.amount, ranked.failed, ranked.open,
     ranked.taken_back, ranked.taken_back_amount, ranked.delivered_after_all, ranked.delivered_after_all_amount,
-    ranked.delivered, ranked.delivered_amount, ranked.refunded, ranked.refunded_amount
+    ranked.delivered, ranked.delivered_amount, ranked.refunded, ranked.refunded_amount,
+    ranked.training, ranked.training_amount
 FROM ranked
 LEFT JOIN credit_seller AS seller ON seller.id = ranked.seller_id
 WHERE NOT ranked.by_seller OR ranked.place <= %(most_sellers)s

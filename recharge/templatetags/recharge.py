@@ -1,10 +1,12 @@
 """Filters that say in words what recharges have as codes: see recharge/words.py."""
 
 from django import template
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from recharge import words
 from recharge.models import Recharge
+from recharge.services import Sold
 from shared.templatetags.console import pill
 
 register = template.Library()
@@ -14,6 +16,9 @@ for _name in (
     "late_words",
     "late_explained",
     "late_to_sellers",
+    "not_sold",
+    "state_of",
+    "state_words",
     "status_words",
     "failure_words",
     "failure_to_sellers",
@@ -25,9 +30,13 @@ for _name in (
 
 
 @register.filter
-def state(recharge: Recharge) -> SafeString:
-    """What became of it, as a coloured word."""
-    return pill(words.LOOKS[recharge.status], words.status_words(recharge.status))
+def state(recharge: Recharge | Sold) -> SafeString:
+    """What became of it, as a coloured word; of what was sold in training and failed since, two."""
+    found = words.state_of(recharge)
+    shown = pill(words.LOOKS[found], words.state_words(found))
+    if recharge.training and found != words.TRAINING:
+        return format_html("{} {}", shown, pill(words.LOOKS[words.TRAINING], words.state_words(words.TRAINING)))
+    return shown
 
 
 @register.filter

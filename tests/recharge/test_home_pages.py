@@ -65,6 +65,7 @@ def test_a_calm_day_says_so(acme: Organization) -> None:
     assert "Nothing waits for you." in page
     assert "Nothing was sold today yet." in page
     assert "Sold 0 Tomans" in page
+    assert "in training" not in page
 
 
 def test_what_waits_is_named_and_counted(funded: Organization) -> None:
@@ -144,6 +145,8 @@ def test_today_is_what_the_tables_say(funded: Organization) -> None:
     assert (totals.failed, totals.unknown) == (1, 1)
     assert totals.pending == sum(row.status == "pending" for row in rows)
     assert totals.credited == 2_000_000
+    assert (totals.trained, totals.trained_amount) == (1, 5000)
+    assert "Of these in training, delivered to nobody: 1, 5,000 Tomans" in shown(home(funded))
     assert nothing == queries.Totals(sold=0, sold_amount=0, failed=0, unknown=0, pending=0, credited=0)
 
 

@@ -17,13 +17,13 @@ from psycopg2 import sql
 
 from credit.models import Seller
 from recharge.models import Recharge
-from recharge.reports import Sums, report
-from recharge.services import settle_recharge
+from recharge.reports import Sums, Training, report
+from recharge.services import resolve_recharge, settle_recharge
 from shared.models import User
 from tests.http import Answer
 from tests.locks import sell_pending
 from tests.queries import queries_of
-from tests.visitor import Visitor
+from tests.visitor import Visitor, shown
 from tests.world import Organization, give_credit, make_seller
 
 MARKUP = '"><script>alert(1)</script><img src=x>'
@@ -347,3 +347,31 @@ def test_a_report_reads_the_rows_of_its_days_alone(funded: Organization) -> None
         cursor.execute("RESET enable_seqscan")
     assert re.search(r"Index Cond: \(\(id >= '[0-9a-f-]+'::uuid\) AND \(id < ", plan), plan
     assert re.search(r"recharge_recharge.*actual rows=25[. ]", plan), plan
+
+
+def test_it_says_how_much_of_it_was_training(funded: Organization) -> None:
+    """Of what is counted as sold: not what failed by the end of its day, nor what a gateway delivered."""
+    of_these = "Of these in training, delivered to nobody"
+    write_recharge(funded, at(2, 8), amount=1000)
+    visitor = Visitor.signed_in(funded.owner)
+    assert of_these not in shown(visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-02"))
+    assert funded.member.sell(2000).status == 201
+    assert funded.neighbour.sell(5000).status == 201
+    failed = funded.neighbour.sell(7000).json["id"]
+    resolve_recharge(
+        organization=funded.row,
+        recharge_id=uuid.UUID(failed),
+        status=Recharge.Status.FAILED,
+        reason="no",
+        by="owner",
+    )
+    write_recharge(funded, timezone.now() - timedelta(seconds=1), amount=4000)
+    with funded.context:
+        days = {"first": timezone.localdate() - timedelta(days=1), "last": timezone.localdate()}
+        found = report(**days, most_sellers=10)
+    assert found.training == Training(sold=2, amount=7000)
+    assert (found.total.sold, found.total.amount) == (3, 11_000)
+    page = shown(visitor.get("/reports"))
+    assert f"Delivered 3 {of_these}: 2, 7,000 Tomans" in page
+    User.objects.filter(pk=funded.owner.user.pk).update(language="fa")
+    assert "از این میان آموزشی و بدون تحویل: ۲ شارژ، ۷٬۰۰۰ تومان" in shown(visitor.get("/reports"))

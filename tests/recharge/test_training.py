@@ -1,15 +1,18 @@
 """Training: an operator without a gateway is sold, and delivered by nobody, until an admin says that it sells."""
 
+import re
 import uuid
 from typing import Any
 
 import pytest
 
 from recharge.models import Recharge
+from recharge.services import resolve_recharge
 from tests.bad_input import table
 from tests.http import Answer
+from tests.sheets import sheet_of
 from tests.tables import nothing_written
-from tests.visitor import Visitor, shown
+from tests.visitor import Visitor, shown, value_of
 from tests.world import Organization, give_credit
 
 
@@ -117,3 +120,117 @@ def test_the_confirmation_and_the_preview_say_that_an_operator_is_not_sold(selli
     address = f"/sell/confirm?key={'0' * 32}&phone_number=09351234567&amount=5000"
     assert "are not sold" in shown(member.get(address))
     assert "are not sold" in shown(member.submit("/bulk", {"text": "09351234567,5000"}))
+
+
+def states_on(page: Answer) -> list[str]:
+    """The coloured words for states, in their order."""
+    assert page.status == 200, page
+    return re.findall(r'<span class="(state state-\w+">[^<]*)</span>', page.body.decode())
+
+
+TRAINING, DELIVERED = 'state state-plain">Training', 'state state-good">Delivered'
+
+
+def test_wherever_a_state_is_shown_what_was_sold_in_training_is_not_delivered(acme: Organization) -> None:
+    """What a gateway delivered is, on the same page, by the same organization."""
+    give_credit(acme.row, acme.member.id, 100_000)
+    trained = sell(acme, key="k").json["id"]
+    assert acme.owner.client.post("/gateways", {"name": "sandbox", "kind": "instant"}).status == 201
+    assert acme.owner.client.patch("/operators/mci", {"gateway": "sandbox"}).status == 200
+    delivered = sell(acme, "09121234567").json["id"]
+    owner, member = Visitor.signed_in(acme.owner), Visitor.signed_in(acme.member)
+    for visitor in (owner, member):
+        assert states_on(visitor.get("/recharges")) == [DELIVERED, TRAINING]
+        for path in (f"/recharges/{trained}", f"/recharges/{trained}/receipt"):
+            assert TRAINING in states_on(visitor.get(path)), path
+            assert "Delivered" not in shown(visitor.get(path)), path
+        for path in (f"/recharges/{delivered}", f"/recharges/{delivered}/receipt"):
+            assert states_on(visitor.get(path))[0] == DELIVERED, path
+            assert "training" not in shown(visitor.get(path)), path
+        titles, *rows = sheet_of(visitor.get("/recharges.xlsx")).rows
+        assert [row[titles.index("State")] for row in rows] == ["Delivered", "Training"]
+    assert "nobody was called" in shown(owner.get(f"/recharges/{trained}"))
+    outcome = member.get(f"/recharges/{trained}/outcome").body.decode()
+    assert 'data-announce="Training"' in outcome
+    assert "outcome-training" in outcome
+    assert "outcome-succeeded" in member.get(f"/recharges/{delivered}/outcome").body.decode()
+
+
+def test_of_many_at_once_each_row_says_whether_it_was_training(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 100_000)
+    assert acme.owner.client.post("/gateways", {"name": "sandbox", "kind": "instant"}).status == 201
+    assert acme.owner.client.patch("/operators/mci", {"gateway": "sandbox"}).status == 200
+    member = Visitor.signed_in(acme.member)
+    preview = member.submit("/bulk", {"text": "09351234567,5000\n09121234567,5000"})
+    fields = {name: value_of(preview, name) for name in ("csrfmiddlewaretoken", "batch", "items")}
+    for _ in range(2):  # and where it is a replay
+        found = states_on(member.post("/bulk/sell", fields))
+        assert [one for one in found if one in (TRAINING, DELIVERED)] == [TRAINING, DELIVERED]
+    file = member.post("/bulk/results.csv", fields).body.decode().splitlines()
+    assert "succeeded,Sold in training: nothing was delivered.," in file[1]
+    assert "succeeded,," in file[2]
+
+
+def test_what_was_sold_in_training_and_failed_by_hand_is_both(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 100_000)
+    sold = sell(acme).json["id"]
+    resolve_recharge(
+        organization=acme.row,
+        recharge_id=uuid.UUID(sold),
+        status=Recharge.Status.FAILED,
+        reason="no",
+        by="owner",
+    )
+    for path in ("/recharges", f"/recharges/{sold}"):
+        found = states_on(Visitor.signed_in(acme.owner).get(path))
+        assert found[:2] == ['state state-bad">Failed, refunded', TRAINING], path
+
+
+def test_the_api_says_what_it_said(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 100_000)
+    sold = sell(acme).json
+    assert sold["status"] == "succeeded"
+    assert "training" not in sold
+    assert sold == acme.member.client.get(f"/recharges/{sold['id']}").json
+
+
+def options_on(page: Answer) -> dict[str, tuple[str, bool]]:
+    """Of a sell form: what each operator is called, and whether it can be chosen."""
+    found = re.findall(r'<option value="(\w+)"([^>]*)>([^<]*)</option>', page.body.decode())
+    return {code: (name, "disabled" not in attributes) for code, attributes, name in found}
+
+
+def test_the_sell_form_says_which_operators_are_not_sold(selling: Organization) -> None:
+    assert selling.owner.client.post("/operators", {"operator": "shatel", "name": "Shatel"}).status == 201
+    member = Visitor.signed_in(selling.member)
+    options = options_on(member.get("/sell"))
+    assert list(options) == ["mci", "irancell", "rightel", "aptel", "espadan", "telekish", "shatel"]
+    assert options["mci"] == ("Hamrah-e Aval (MCI)", True)
+    assert options["rightel"] == ("RighTel (not sold)", False)
+    assert options["shatel"] == ("Shatel (not sold)", False)
+    assert selling.owner.client.patch("/operators/shatel", {"gateway": "sandbox"}).status == 200
+    assert options_on(member.get("/sell"))["shatel"] == ("Shatel", True)
+
+
+def test_an_operator_that_was_chosen_and_is_not_sold_stays_chosen_and_is_refused(selling: Organization) -> None:
+    """Were it switched off in the form, the browser would send the number's own in its place."""
+    member = Visitor.signed_in(selling.member)
+    address = f"/sell/confirm?key={'0' * 32}&phone_number=09121234567&operator=rightel&amount=5000"
+    for path in (address, "/sell?operator=rightel"):
+        page = member.get(path)
+        assert options_on(page)["rightel"] == ("RighTel (not sold)", True), path
+        assert options_on(page)["irancell"][1] is False, path
+    assert "are not sold" in shown(member.get(address))
+
+
+def test_the_hint_of_a_number_says_that_its_operator_is_not_sold(selling: Organization) -> None:
+    member = Visitor.signed_in(selling.member)
+    path = "/sell/number?phone_number="
+    assert 'state-bad">Irancell (MTN) (not sold)<' in member.get(f"{path}09351234567").body.decode()
+    assert 'state-good">Hamrah-e Aval (MCI)<' in member.get(f"{path}09121234567").body.decode()
+
+
+def test_while_it_trains_every_operator_can_be_chosen(acme: Organization) -> None:
+    options = options_on(Visitor.signed_in(acme.member).get("/sell"))
+    assert len(options) == 6
+    assert all(can_be_chosen and "not sold" not in name for name, can_be_chosen in options.values())
