@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.db.models import Case, F, Value, When
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -93,10 +93,7 @@ def recharges(request: HttpRequest) -> HttpResponse:
 _EXPORTS = Exports(
     name="recharges",
     form_class=RechargeFilters,
-    rows=lambda **filters: queries.recharges(**filters).annotate(
-        seller_name=F("seller__name"),
-        state=Case(When(training=True, status=Recharge.Status.SUCCEEDED, then=Value(words.TRAINING)), default="status"),
-    ),
+    rows=lambda **filters: queries.recharges(**filters).annotate(seller_name=F("seller__name")),
     columns=RECHARGE_COLUMNS,
     sheet=_("Recharges"),
     sheet_columns=[
@@ -104,7 +101,7 @@ _EXPORTS = Exports(
         Column("phone_number", _("Number"), 16),
         Column("operator", _("Operator"), 20, words.operator_name),
         Column("amount", _("Amount (Tomans)"), 18),
-        Column("state", _("State"), 18, words.state_words),
+        Column("status", _("State"), 18, words.status_words),
         Column("failure", _("Why it failed"), 40, words.failure_words),
         Column("late", _("Came late"), 14, words.late_words),
         Column("completed_at", _("Ended"), 20),

@@ -23,7 +23,7 @@ STATUSES: dict[str, Promise] = {
 TRAINING = "training"
 """In place of ``succeeded``, for people: it was sold in training, and delivered to nobody."""
 SOLD_IN_TRAINING = _("Sold in training: nothing was delivered.")
-STATES: dict[str, Promise] = {**STATUSES, TRAINING: _("Training")}
+STATES: dict[str, Promise] = {**STATUSES, TRAINING: _("Delivered (training)")}
 LOOKS: dict[str, str] = {
     Status.PENDING: "wait",
     Status.SUCCEEDED: "good",

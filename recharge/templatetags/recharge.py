@@ -3,6 +3,7 @@
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from recharge import words
 from recharge.models import Recharge
@@ -35,7 +36,7 @@ def state(recharge: Recharge | Sold) -> SafeString:
     found = words.state_of(recharge)
     shown = pill(words.LOOKS[found], words.state_words(found))
     if recharge.training and found != words.TRAINING:
-        return format_html("{} {}", shown, pill(words.LOOKS[words.TRAINING], words.state_words(words.TRAINING)))
+        return format_html("{} {}", shown, pill(words.LOOKS[words.TRAINING], gettext("Training")))
     return shown
 
 

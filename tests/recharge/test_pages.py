@@ -239,7 +239,7 @@ def test_a_workbook_says_it_in_words(funded: Organization) -> None:
         other,
         "neighbour",
         "Irancell (MTN)",
-        "Training",
+        "Delivered",
     )
     assert (second["Amount (Tomans)"], second["State"], second["Why it failed"]) == (4000, "Failed, refunded", "=1+1")
     titles, *rows = sheet(funded.member)
@@ -265,7 +265,7 @@ def test_an_export_needs_somebody_signed_in_here(world: World) -> None:
 def test_a_seller_sees_the_own_recharge_and_no_others(funded: Organization, globex: Organization) -> None:
     recharge_id = sold(funded.member, key="my own key")
     read = text_of(Visitor.signed_in(funded.member).get(f"/recharges/{recharge_id}"))
-    for shown in ("Training", "5,000 Tomans", "0912 123 4567", "95,000 Tomans", recharge_id, "my own key"):
+    for shown in ("Delivered", "5,000 Tomans", "0912 123 4567", "95,000 Tomans", recharge_id, "my own key"):
         assert shown in read
     assert "Attempts" not in read
     assert "Resolve" not in read

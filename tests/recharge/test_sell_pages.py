@@ -75,10 +75,10 @@ def test_a_sale_from_the_form_to_the_receipt(seller: Visitor, acme: Organization
     assert (recharge.phone_number, recharge.operator, recharge.amount) == ("+989121234567", "mci", 50_000)
     assert acme.member.balance() == 950_000
     page = seller.get(outcome).body.decode()
-    assert "Sold in training" in page
+    assert "Delivered" in page
     assert "950,000 Tomans" in page
     receipt = seller.get(f"/recharges/{recharge.pk}/receipt").body.decode()
-    for shown in ("Acme", "0912 123 4567", "50,000 Tomans", "Sold in training", str(recharge.pk), "data-prints"):
+    for shown in ("Acme", "0912 123 4567", "50,000 Tomans", "Delivered", str(recharge.pk), "data-prints"):
         assert shown in receipt
 
 
