@@ -11,11 +11,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from recharge.intake import Item, read_item
-from recharge.operators import Operator
+from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
 from shared.errors import InvalidRequest
 from shared.forms import TomansFormField
 from shared.messages import field_message_for
-from shared.texts import folded, is_shortened, without_invisible
+from shared.texts import is_shortened, without_invisible
 
 MOST_ROWS = 1000
 LARGEST_TEXT = 1024 * 1024
@@ -29,18 +29,6 @@ _DECLARATION = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _WRITTEN = re.compile(r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z][a-z0-9_]{0,19})(:again)?")
 _AMOUNT = TomansFormField()
 _NO_KEY_YET = "-"
-
-_OPERATORS: dict[str, str] = {
-    **{operator.value: operator.value for operator in Operator},
-    **{str(operator.label).casefold(): operator.value for operator in Operator},
-    **{name.casefold(): Operator[name].value for name in Operator.names},
-    "همراه اول": Operator.MCI,
-    "ایرانسل": Operator.IRANCELL,
-    "رایتل": Operator.RIGHTEL,
-    "آپتل": Operator.APTEL,
-    "اسپادان": Operator.ESPADAN,
-    "تله کیش": Operator.TELEKISH,
-}
 
 
 class Unreadable(ValueError):
@@ -91,7 +79,11 @@ def read_rows(text: str, batch: str, added: Mapping[str, str] | None = None) -> 
     """
     if len(text.encode(errors="replace")) > LARGEST_TEXT:
         raise Unreadable(_("This is more than 1 MiB. Send it in parts."))
-    operators = _OPERATORS | {_folded(name): code for code, named in (added or {}).items() for name in (code, named)}
+    added = added or {}
+    # A code comes before a name, and what is built in before what was added.
+    operators = (
+        {folded_name(name): code for code, name in added.items()} | {code: code for code in added} | BUILT_IN_NAMES
+    )
     rows: list[Row] = []
     for index, (line, cells) in enumerate(_lines(text)):
         if index == 0 and _are_names(cells):
@@ -144,10 +136,6 @@ def _are_names(cells: Sequence[str]) -> bool:
     return all(any(character.isalpha() for character in cell) and not is_shortened(cell) for cell in cells[:2])
 
 
-def _folded(operator: str) -> str:
-    return folded(operator.replace("\u200c", " ")).casefold()
-
-
 def _read_row(line: int, cells: Sequence[str], operators: Mapping[str, str]) -> Row:
     phone_number, amount, operator = [*cells, "", ""][:3]
     row = Row(line, _shown(phone_number), _shown(amount), _shown(operator))
@@ -161,7 +149,7 @@ def _read_row(line: int, cells: Sequence[str], operators: Mapping[str, str]) -> 
         row.problems.extend(error.messages)
         written["amount"] = 1  # so that what else is wrong is told, too
     if operator:
-        found = operators.get(_folded(operator))
+        found = operators.get(folded_name(operator))
         if found:
             written["operator"] = found
         else:

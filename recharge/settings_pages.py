@@ -390,6 +390,7 @@ FIELD_MESSAGES.update(
         "built_in": _("This operator has its name for good. Leave it as it is."),
         "least_above_most": _("The least amount is above the most. Make it smaller, or the most larger."),
         "not_of_this_kind": _("A gateway of this kind has none. Leave it empty."),
+        "operator_name_taken": _("There is an operator of this name already. Choose another name."),
         "repeated": _("An amount is there twice. Remove one of them."),
         "reserved": _("This is the name of the gateway that is always there. Choose another name."),
         "unknown_gateway": _("This gateway is gone. Choose another one."),

@@ -91,3 +91,18 @@ def test_what_asks_by_itself_is_not_led_away_from_its_page(acme: Organization, p
     answer = nobody.get(path, HX_Request="true", Polls="yes")
     assert answer.status == 401
     assert "HX-Redirect" not in answer.headers
+
+
+def test_a_built_in_operator_wins_over_an_added_one_of_its_name_and_a_code_over_a_name() -> None:
+    added = {"mine": "ایرانسل", "irancell2": "mci", "shatel": "Shatel Mobile", "other": "Shatel"}
+    for named, meant in (
+        ("ایرانسل", "irancell"),
+        ("MCI", "mci"),
+        ("irancell2", "irancell2"),
+        ("Shatel", "shatel"),
+        ("shatel mobile", "shatel"),
+        ("mine", "mine"),
+    ):
+        (row,) = read_rows(f"09121234567,5000,{named}", BATCH, added)
+        assert row.item, row.problems
+        assert row.item.operator == meant

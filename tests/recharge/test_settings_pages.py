@@ -104,6 +104,7 @@ def test_an_operator_of_ones_own_is_added_and_then_sold(admin: Visitor, acme: Or
         ({"operator": "mci", "name": "Mine"}, "There is an operator of this code already"),
         ({"operator": "Shatel", "name": "Mine"}, "Use lower-case letters"),
         ({"operator": "", "name": "Mine"}, "Fill this in"),
+        ({"operator": "shatel", "name": "ایرانسل"}, "There is an operator of this name already. Choose another name."),
         ({"operator": "shatel", "name": "a\u200bb"}, "a character that nobody sees"),
     ],
 )
