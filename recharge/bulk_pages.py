@@ -152,6 +152,7 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
         "total": total,
         "balance": balance,
         "balance_after": balance - total,
+        "missing": max(0, total - balance),
         "borne": _borne(left, balance),
     }
     return show(request, "recharge/bulk_preview.html", context)
