@@ -302,7 +302,7 @@ class OperatorForm(EditForm):
     def changes(self) -> dict[str, Any]:
         """What the service takes. An end of the range that is left empty is open."""
         edits = self.edits()
-        changes = {name: edits[name] for name in ("name", "gateway") if name in edits}
+        changes: dict[str, Any] = {name: edits[name] for name in ("name", "gateway") if name in edits}
         if "sold" not in edits:
             return changes
         if edits["sold"] == self.LIST:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from recharge.models import Recharge
+from shared.models import User
 from tests.bad_input import table
 from tests.http import Answer
 from tests.tables import nothing_written
@@ -117,3 +118,12 @@ def test_the_confirmation_and_the_preview_say_that_an_operator_is_not_sold(selli
     address = f"/sell/confirm?key={'0' * 32}&phone_number=09351234567&amount=5000"
     assert "are not sold" in shown(member.get(address))
     assert "are not sold" in shown(member.submit("/bulk", {"text": "09351234567,5000"}))
+
+
+@pytest.mark.parametrize(
+    ("language", "listed"), [("en", "Hamrah-e Aval (MCI), Irancell (MTN)"), ("fa", "همراه اول، ایرانسل")]
+)
+def test_names_stand_between_commas_of_the_readers_language(acme: Organization, language: str, listed: str) -> None:
+    User.objects.filter(pk=acme.owner.user.pk).update(language=language)
+    page = Visitor.signed_in(acme.owner).get("/settings/training").body.decode()
+    assert listed in page
