@@ -10,6 +10,7 @@ from credit import queries
 from credit.models import Seller
 from credit.names import KINDS, STATES
 from shared.consoles import signed_in
+from shared.formats import format_list
 from shared.forms import ChoiceField, DaysForm, FilterForm, SearchField
 
 
@@ -28,7 +29,7 @@ class SellerField(SearchField):
         if not found:
             raise forms.ValidationError(_("There is no such seller. Write a part of the name, or the id."))
         if len(found) > 1:
-            names = ", ".join(f"{seller.name} ({seller.pk})" for seller in found)
+            names = format_list(f"{seller.name} ({seller.pk})" for seller in found)
             raise forms.ValidationError(
                 _("Several sellers are called so: %(names)s. Write the id of one."), params={"names": names}
             )

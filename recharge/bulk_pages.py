@@ -65,7 +65,10 @@ class RowsForm(Form):
                 "placeholder": "09121234567,50000\n09351234567,20000,mci",
             }
         ),
-        help_text=_("One sale a line: number, amount in Tomans and, for a ported number, its operator. At most 1,000."),
+        help_text=_(
+            "One sale a line: number, amount in Tomans and its operator, where the number was ported or does not tell "
+            "it. At most 1,000."
+        ),
     )
     file = forms.FileField(
         label=_("Or a CSV file"),
@@ -149,6 +152,7 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
         "total": total,
         "balance": balance,
         "balance_after": balance - total,
+        "missing": max(0, total - balance),
         "borne": _borne(left, balance),
     }
     return show(request, "recharge/bulk_preview.html", context)

@@ -11,11 +11,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from recharge.intake import Item, read_item
-from recharge.operators import Operator
+from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
 from shared.errors import InvalidRequest
 from shared.forms import TomansFormField
 from shared.messages import field_message_for
-from shared.texts import folded, is_shortened, without_invisible
+from shared.phones import InvalidPhoneNumber, normalize_phone_number
+from shared.texts import is_shortened, without_invisible
 
 MOST_ROWS = 1000
 LARGEST_TEXT = 1024 * 1024
@@ -24,23 +25,12 @@ LARGEST_TEXT = 1024 * 1024
 _LONGEST_SHOWN = 40
 _MARKS = "\t;؛"
 """What stands between cells, before the commas, with which amounts are grouped too."""
+_COMMAS = ",،"
 _DECLARATION = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 """The first line of files that spreadsheets write and read: which mark stands between the cells."""
 _WRITTEN = re.compile(r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z][a-z0-9_]{0,19})(:again)?")
 _AMOUNT = TomansFormField()
 _NO_KEY_YET = "-"
-
-_OPERATORS: dict[str, str] = {
-    **{operator.value: operator.value for operator in Operator},
-    **{str(operator.label).casefold(): operator.value for operator in Operator},
-    **{name.casefold(): Operator[name].value for name in Operator.names},
-    "همراه اول": Operator.MCI,
-    "ایرانسل": Operator.IRANCELL,
-    "رایتل": Operator.RIGHTEL,
-    "آپتل": Operator.APTEL,
-    "اسپادان": Operator.ESPADAN,
-    "تله کیش": Operator.TELEKISH,
-}
 
 
 class Unreadable(ValueError):
@@ -91,7 +81,11 @@ def read_rows(text: str, batch: str, added: Mapping[str, str] | None = None) -> 
     """
     if len(text.encode(errors="replace")) > LARGEST_TEXT:
         raise Unreadable(_("This is more than 1 MiB. Send it in parts."))
-    operators = _OPERATORS | {_folded(name): code for code, named in (added or {}).items() for name in (code, named)}
+    added = added or {}
+    # A code comes before a name, and what is built in before what was added.
+    operators = (
+        {folded_name(name): code for code, name in added.items()} | {code: code for code in added} | BUILT_IN_NAMES
+    )
     rows: list[Row] = []
     for index, (line, cells) in enumerate(_lines(text)):
         if index == 0 and _are_names(cells):
@@ -120,7 +114,7 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
             continue
         try:
             cells = next(csv.reader([line], delimiter=declared or _delimiter_of(line)), [])
-        except csv.Error:
+        except (csv.Error, ValueError):  # a declared mark that can't stand between cells
             cells = [line]
         cells = [cell.strip() for cell in cells]
         while cells and not cells[-1]:
@@ -132,7 +126,7 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
 def _delimiter_of(line: str) -> str:
     found = next((mark for mark in _MARKS if mark in line), None)
     # Of two kinds of comma, the first is between cells, and the other one groups an amount.
-    commas = sorted((line.index(mark), mark) for mark in ",،" if mark in line)
+    commas = sorted((line.index(mark), mark) for mark in _COMMAS if mark in line)
     return found or (commas[0][1] if commas else ",")
 
 
@@ -144,8 +138,15 @@ def _are_names(cells: Sequence[str]) -> bool:
     return all(any(character.isalpha() for character in cell) and not is_shortened(cell) for cell in cells[:2])
 
 
-def _folded(operator: str) -> str:
-    return folded(operator.replace("\u200c", " ")).casefold()
+def _is_number_and_amount(cell: str) -> bool:
+    """Whether one cell seems to have both in it: digits with a blank, say, between them, and no mark."""
+    if is_shortened(cell) or any(mark in cell for mark in _MARKS + _COMMAS) or not re.search(r"\d\D+\d", cell):
+        return False
+    try:
+        normalize_phone_number(cell)
+    except InvalidPhoneNumber:
+        return True
+    return False
 
 
 def _read_row(line: int, cells: Sequence[str], operators: Mapping[str, str]) -> Row:
@@ -154,6 +155,9 @@ def _read_row(line: int, cells: Sequence[str], operators: Mapping[str, str]) -> 
     if len(cells) > 3:
         row.problems.append(str(_("There are more than three columns. Write amounts without commas, or in quotes.")))
         return row
+    if len(cells) == 1 and _is_number_and_amount(phone_number):
+        row.problems.append(str(_("Put a comma, a semicolon or a tab between number and amount.")))
+        return row
     written: dict[str, object] = {"idempotency_key": _NO_KEY_YET, "phone_number": phone_number}
     try:
         written["amount"] = _AMOUNT.clean(amount)
@@ -161,7 +165,7 @@ def _read_row(line: int, cells: Sequence[str], operators: Mapping[str, str]) -> 
         row.problems.extend(error.messages)
         written["amount"] = 1  # so that what else is wrong is told, too
     if operator:
-        found = operators.get(_folded(operator))
+        found = operators.get(folded_name(operator))
         if found:
             written["operator"] = found
         else:

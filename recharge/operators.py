@@ -7,6 +7,8 @@ import phonenumbers
 from django.db import models
 from phonenumbers import carrier
 
+from shared.texts import folded
+
 OPERATOR_CODE = r"^[a-z][a-z0-9_]{0,19}\Z"
 """How an operator is named in the API, a built-in one or an added one."""
 
@@ -21,6 +23,26 @@ class Operator(models.TextChoices):
     ESPADAN = "espadan", "Espadan (MTCE)"
     TELEKISH = "telekish", "TeleKish"
 
+
+def folded_name(name: str) -> str:
+    """An operator's name or code as names are compared: however the letters, digits, case and joiners are written."""
+    return folded(name.replace("\u200c", " ")).casefold()
+
+
+BUILT_IN_NAMES: dict[str, str] = {
+    folded_name(name): operator.value
+    for operator, persian in (
+        (Operator.MCI, "همراه اول"),
+        (Operator.IRANCELL, "ایرانسل"),
+        (Operator.RIGHTEL, "رایتل"),
+        (Operator.APTEL, "آپتل"),
+        (Operator.ESPADAN, "اسپادان"),
+        (Operator.TELEKISH, "تله‌کیش"),
+    )
+    for name in (operator.value, str(operator.label), operator.name, persian)
+}
+"""The codes of the built-in operators by their codes and by their names in English and Persian, as
+:func:`folded_name` has them."""
 
 _BY_CARRIER = {
     "IR-MCI": Operator.MCI,

@@ -76,7 +76,7 @@ class SaleForm(Form):
         label=_("Operator"),
         required=False,
         widget=OperatorSelect,
-        help_text=_("Choose one only if the number was taken to another operator."),
+        help_text=_("Choose one if the number was taken to another operator, or if it is not known whose it is."),
     )
     amount = TomansFormField()
     sale: Sale
@@ -228,7 +228,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
         return _show_form(request, form, key, written)
     context = {
         "sale": sale,
-        "is_ported": operator_of(sale.phone_number) != sale.operator,
+        "is_ported": operator_of(sale.phone_number) not in (None, sale.operator),
         "key": key,
         "change": urlencode(
             {"phone_number": sale.phone_number, "operator": sale.operator, "amount": sale.amount, "key": key}

@@ -15,7 +15,7 @@ from recharge.models import (
     SHORTEST_SEND_WITHIN,
     GatewaySettings,
 )
-from recharge.operators import OPERATOR_CODE
+from recharge.operators import OPERATOR_CODE, Operator
 from recharge.settings_services import (
     GATEWAY_NAME,
     KEY_ID,
@@ -27,7 +27,7 @@ from shared.consoles import FORM, add_problem, done, not_done, page, show, signe
 from shared.errors import NotFound, Problem
 from shared.formats import format_number
 from shared.forms import AS_WRITTEN, ChoiceField, EditForm, Form, TextField, TextInput, TomansFormField
-from shared.messages import FIELD_MESSAGES, MESSAGES
+from shared.messages import FIELD_MESSAGES, MESSAGES, message_for
 from shared.money import LARGEST_AMOUNT
 from shared.pagination import page_of_rows
 from shared.texts import UnreadableNumber, read_whole_number
@@ -67,7 +67,10 @@ class WindowForm(EditForm):
         label=_("Seconds"),
         least=0,
         most=LONGEST_WINDOW,
-        help_text=_("From 0 (nothing is held back) to 86,400 (a day). Two or three minutes are usual: 120 to 180."),
+        help_text=_(
+            "From 0 (no time set) to 86,400 (a day). It holds for programs, too. "
+            "These pages ask for ten minutes in any case."
+        ),
     )
 
 
@@ -272,11 +275,12 @@ class AmountsField(forms.Field):
 
 
 class OperatorForm(EditForm):
-    """Through which gateway, and which amounts."""
+    """Its name (of one that the organization has added), through which gateway, and which amounts."""
 
     ANY, LIST = "range", "list"
     together = ("sold", "least_amount", "most_amount", "amounts")
 
+    name = TextField(label=_("Name"), max_length=50, help_text=_("What your sellers read."))
     gateway = ChoiceField(label=_("Delivered through"))
     sold = ChoiceField(
         label=_("What is sold"),
@@ -298,7 +302,7 @@ class OperatorForm(EditForm):
     def changes(self) -> dict[str, Any]:
         """What the service takes. An end of the range that is left empty is open."""
         edits = self.edits()
-        changes = {"gateway": edits["gateway"]} if "gateway" in edits else {}
+        changes: dict[str, Any] = {name: edits[name] for name in ("name", "gateway") if name in edits}
         if "sold" not in edits:
             return changes
         if edits["sold"] == self.LIST:
@@ -331,6 +335,8 @@ def new_operator(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             terms = settings_services.add_operator(**_acting(request), **form.cleaned_data)
+        except settings_services.OperatorExists as problem:
+            form.add_error("operator", message_for(problem))
         except Problem as problem:
             add_problem(form, problem)
         else:
@@ -345,7 +351,9 @@ def operator(request: HttpRequest, operator: str) -> HttpResponse:
     terms = queries.terms_of_operator(operator)
     names = {terms.gateway or BUILT_IN_GATEWAY, *queries.gateway_names(most=GATEWAYS_TO_CHOOSE_FROM)}
     names -= {BUILT_IN_GATEWAY}
-    form = OperatorForm(request.POST or None, initial=_initial(terms))
+    form = OperatorForm(request.POST or None, initial={"name": terms.name} | _initial(terms))
+    if operator in Operator:
+        del form.fields["name"]
     choices = [
         (BUILT_IN_GATEWAY, BUILT_IN_GATEWAY if queries.settings().training else _("None: it is not sold")),
         *((name, name) for name in sorted(names)),
@@ -390,6 +398,7 @@ FIELD_MESSAGES.update(
         "built_in": _("This operator has its name for good. Leave it as it is."),
         "least_above_most": _("The least amount is above the most. Make it smaller, or the most larger."),
         "not_of_this_kind": _("A gateway of this kind has none. Leave it empty."),
+        "operator_name_taken": _("There is an operator of this name already. Choose another name."),
         "repeated": _("An amount is there twice. Remove one of them."),
         "reserved": _("This is the name of the gateway that is always there. Choose another name."),
         "unknown_gateway": _("This gateway is gone. Choose another one."),

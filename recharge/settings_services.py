@@ -17,8 +17,8 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 from recharge.models import BUILT_IN_GATEWAY, GatewaySettings, OperatorSettings, Recharge, Settings
-from recharge.operators import Operator
-from recharge.queries import OperatorTerms, forget_operator_names, terms_of_operator
+from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
+from recharge.queries import OperatorTerms, added_operators, forget_operator_names, terms_of_operator
 from shared.errors import InvalidRequest, NotFound, Problem, Unavailable
 from shared.money import LARGEST_AMOUNT
 from shared.secrets import encrypt
@@ -216,12 +216,15 @@ def add_operator(*, organization: Organization, by: str, operator: str, name: st
     """Adds an operator of the organization's own to those that can be sold. ``operator`` is its code (OPERATOR_CODE).
 
     Raises:
-        OperatorExists: there is one of this code, a built-in one or one that was added.
+        OperatorExists: there is one of this code, a built-in one or one that was added, or one has it for its name.
+        InvalidRequest: another one has this name, or has it for its code.
     """
     try:
         with transaction.atomic():
-            if operator in Operator:
+            taken = _names_of_others(operator)
+            if operator in Operator or operator in taken:
                 raise IntegrityError
+            _check_name(name, taken)
             OperatorSettings(operator=operator, name=name).save(force_insert=True)
     except IntegrityError:
         raise OperatorExists(f"There is an operator {operator!r} already.") from None
@@ -246,7 +249,8 @@ def change_operator(
 
     Raises:
         NotFound: it is neither a built-in operator nor one that the organization has added.
-        InvalidRequest: there is no such gateway, the amounts contradict each other, or a built-in one is given a name.
+        InvalidRequest: there is no such gateway, the amounts contradict each other, a built-in one is given a name, or
+            another one has this name, or has it for its code.
     """
     is_range = least_amount is not None or most_amount is not None
     if amounts and is_range:
@@ -262,6 +266,8 @@ def change_operator(
             OperatorSettings.objects.get_or_create(operator=operator)
         elif not OperatorSettings.objects.filter(operator=operator).exists():
             raise NotFound("There is no such operator.")
+        if name is not None:
+            _check_name(name, _names_of_others(operator))  # before the row is locked: its holder waits for no name
         row = OperatorSettings.objects.select_for_update(of=("self",)).get(operator=operator)
         if name is not None:
             row.name = name
@@ -293,6 +299,22 @@ def change_operator(
         most_amount=terms.most_amount,
     )
     return terms
+
+
+def _names_of_others(operator: str) -> set[str]:
+    """The names and codes of all operators but this one, folded. Until this transaction ends, no other writes any:
+    sellers name operators in the rows they sell, and a name that two have would sell what nobody meant."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(0, ('recharge_operatorsettings'::regclass::oid::bigint & 2147483647)::int)"
+        )
+    others = {code: name for code, name in added_operators().items() if code != operator}
+    return {folded_name(name) for code_and_name in others.items() for name in code_and_name} | set(BUILT_IN_NAMES)
+
+
+def _check_name(name: str, taken: set[str]) -> None:
+    if folded_name(name) in taken:
+        raise InvalidRequest.of_field("name", "operator_name_taken", "There is an operator of this name already.")
 
 
 def _gateway_to_deliver(name: str | None) -> GatewaySettings | None:

@@ -300,10 +300,11 @@ class Demo:
             self.console.print(f"[red]not expected: {outcomes[outcome]} answers {outcome}")
         return outcomes == expected
 
-    def print_addresses(self) -> None:
-        """Where to look and how to sign in."""
+    def print_addresses(self, *, is_served: bool) -> None:
+        """Where to look and how to sign in; where the server ends with the demo, after what."""
         port = self.address.rpartition(":")[2]
-        table = Table(title="Where to sign in", box=SIMPLE_HEAD)
+        title = "Where to sign in" if is_served else "Where to sign in, after manage.py serve"
+        table = Table(title=title, box=SIMPLE_HEAD)
         for column in ("address", "username", "password"):
             table.add_column(column, overflow="fold")
         platform = self.accounts.password_of("platform")

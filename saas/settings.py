@@ -74,8 +74,8 @@ if not DATABASE_URL:
 try:
     # libpq's own parser: it knows every parameter and every way to write a host, a socket's directory included.
     _dsn = parse_dsn(DATABASE_URL)
-except ProgrammingError as error:
-    raise ImproperlyConfigured(f"DATABASE_URL is no PostgreSQL address: {error}") from None
+except ProgrammingError:  # which quotes the value, and with it the password
+    raise ImproperlyConfigured("DATABASE_URL must look like postgresql://role:password@host:5432/database.") from None
 # How long a connection to a silent database is waited for, and when a peer that has vanished is given up. libpq itself
 # waits for ever, and a quarter of an hour. (These do not notice that a process was stopped while it works for us: its
 # system answers for it.) What DATABASE_URL says of them comes first.

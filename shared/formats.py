@@ -4,6 +4,7 @@ It goes by the language and the time zone that are active (see preferences.py).
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 
@@ -26,6 +27,11 @@ def is_persian() -> bool:
 def in_digits(text: str) -> str:
     """The text with the digits of the reader's language."""
     return text.translate(_PERSIAN) if is_persian() else text
+
+
+def format_list(names: Iterable[str]) -> str:
+    """Names one after the other, with the comma of the reader's language."""
+    return ("، " if is_persian() else ", ").join(names)
 
 
 def format_number(value: int) -> str:

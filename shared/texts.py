@@ -99,7 +99,7 @@ def contains(column: str, search: str) -> Any:
 
 # --- Amounts ----------------------------------------------------------------------------------------------------------
 
-_GROUPED = re.compile(r"[0-9]{1,3}(?:(?P<mark>[,٬،_'’ \u00a0\u2009\u202f])[0-9]{3}(?:(?P=mark)[0-9]{3})*)?")
+_GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:(?P<mark>[,٬،_'’ \u00a0\u2009\u202f])[0-9]{3}(?:(?P=mark)[0-9]{3})*)?")
 _SEPARATED = re.compile(r"[0-9]+(?:[,.٬٫،_'’ \u00a0\u2009\u202f]+[0-9]*)+")
 _SHORTENED = re.compile(r"[0-9]+(?:[.,٫][0-9]+)?[eE]\+?[0-9]+")
 
@@ -120,7 +120,8 @@ def is_shortened(text: str) -> bool:
 
 def read_whole_number(text: str) -> int:
     """A whole number as people write it: digits of Latin, Persian or Arabic alone, or in groups of three with one kind
-    of mark between them. A mark in another place is no group's: ``5000,00`` may be meant as 5,000 with decimals.
+    of mark between them, the first of which begins with no zero (``0,500`` may be meant as a half). A mark in another
+    place is no group's: ``5000,00`` may be meant as 5,000 with decimals.
 
     Raises:
         UnreadableNumber: it is none.

@@ -1,6 +1,7 @@
 """Filters that write amounts, numbers and moments for the reader: see shared/formats.py."""
 
 import json
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -29,6 +30,12 @@ def shown_before(field: BoundField) -> SafeString:
 def number(value: int | None) -> str:
     """A grouped number."""
     return "" if value is None else formats.format_number(value)
+
+
+@register.filter
+def listed(names: Iterable[str]) -> str:
+    """Names one after the other, with the comma of the reader's language."""
+    return formats.format_list(names)
 
 
 @register.filter

@@ -127,3 +127,15 @@ def test_many_are_sold_in_slices_that_may_be_lost(window: Guest, acme: Organizat
         page.click("#bulk-results button")
     assert Path(download.value.path()).read_text("utf-8-sig").count("succeeded") == 250
     assert window.complaints == []
+
+
+def test_why_a_row_is_not_sold_can_be_read_on_a_phone(window: Guest) -> None:
+    page = window.go("acme", "/bulk").page
+    page.fill("#id_text", "09121234567 5000\n0912,1\n09351234567,20000,vodafone\n09351234567,5000000\n")
+    page.click("main form button.btn-primary")
+    page.wait_for_selector(".row-problems")
+    for reason in page.locator(".row-problems").all():
+        box = reason.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360

@@ -84,6 +84,46 @@ def test_an_operator_is_added_once(acme: Organization, operator: str) -> None:
     assert (again.status, again.code) == (409, "operator_exists")
 
 
+TAKEN = (
+    "mci",
+    "MCI",
+    "hamrah-e aval (mci)",
+    "همراه اول",
+    "همراه‌اول",
+    "همراه اول",
+    "تله‌کيش",
+    "TeleKish",
+    "lorem",
+    "Ipsum ٧",
+    "ipsum 7",
+)
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_an_operator_takes_no_others_name(acme: Organization, name: str) -> None:
+    client = acme.owner.client
+    assert client.post("/operators", {"operator": "lorem", "name": "Ipsum 7"}).status == 201
+    assert client.post("/operators", SHATEL).status == 201
+    with nothing_written():
+        added = client.post("/operators", {"operator": "another", "name": name})
+        renamed = client.patch("/operators/shatel", {"name": name})
+    for refused in (added, renamed):
+        error = {"field": "name", "code": "operator_name_taken", "detail": "There is an operator of this name already."}
+        assert (refused.status, refused.json["errors"]) == (400, [error])
+
+
+def test_an_operators_own_name_and_code_are_not_anothers(acme: Organization) -> None:
+    acme.owner.client.post("/operators", SHATEL)
+    for name in ("Shatel", "SHATEL MOBILE", "shatel"):
+        assert acme.owner.client.patch("/operators/shatel", {"name": name}).json["name"] == name
+
+
+def test_a_code_that_is_anothers_name_is_refused(acme: Organization) -> None:
+    acme.owner.client.post("/operators", {"operator": "other", "name": "Shatel"})
+    refused = acme.owner.client.post("/operators", SHATEL)
+    assert (refused.status, refused.code) == (409, "operator_exists")
+
+
 @pytest.mark.parametrize("code", ["", "Shatel", "1shatel", "sha tel", "شاتل", "a" * 21, "sha-tel", 7, None])
 def test_a_code_of_another_shape_is_refused(acme: Organization, code: Any) -> None:
     assert acme.owner.client.post("/operators", SHATEL | {"operator": code}).status == 400

@@ -68,6 +68,33 @@ def test_what_may_be_meant_otherwise_is_refused_in_words(line: str, said: str) -
     assert any(said in problem for problem in row.problems), row.problems
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "09121234567 5000",
+        "0912 123 4567 5000",
+        "۰۹۱۲۱۲۳۴۵۶۷ ۵۰۰۰",
+        "09121234567|5000",
+        "09121234567 - 5000",
+        'sep="\n09121234567 5000',
+    ],
+)
+def test_where_no_mark_stands_between_number_and_amount_that_alone_is_said(line: str) -> None:
+    (row,) = read_rows(line, BATCH)
+    assert (row.item, row.problems) == (None, ["Put a comma, a semicolon or a tab between number and amount."])
+
+
+@pytest.mark.parametrize("line", ["09121234567", "0912 123 4567", "+98 912 123 4567"])
+def test_a_number_alone_lacks_its_amount(line: str) -> None:
+    (row,) = read_rows(line, BATCH)
+    assert row.problems == ["Write an amount in Tomans."]
+
+
+def test_an_amount_whose_first_group_is_zero_is_refused() -> None:
+    (row,) = read_rows("09121234567;0,500", BATCH)
+    assert row.problems == ["Separate groups of three digits alone, like 50,000; without decimals."]
+
+
 def test_a_first_row_that_is_wrong_is_told_and_not_taken_for_names() -> None:
     first, second = read_rows("0912123456x;5000\n09121234567;5000", BATCH)
     assert first.problems
@@ -91,3 +118,18 @@ def test_what_asks_by_itself_is_not_led_away_from_its_page(acme: Organization, p
     answer = nobody.get(path, HX_Request="true", Polls="yes")
     assert answer.status == 401
     assert "HX-Redirect" not in answer.headers
+
+
+def test_a_built_in_operator_wins_over_an_added_one_of_its_name_and_a_code_over_a_name() -> None:
+    added = {"mine": "ایرانسل", "irancell2": "mci", "shatel": "Shatel Mobile", "other": "Shatel"}
+    for named, meant in (
+        ("ایرانسل", "irancell"),
+        ("MCI", "mci"),
+        ("irancell2", "irancell2"),
+        ("Shatel", "shatel"),
+        ("shatel mobile", "shatel"),
+        ("mine", "mine"),
+    ):
+        (row,) = read_rows(f"09121234567,5000,{named}", BATCH, added)
+        assert row.item, row.problems
+        assert row.item.operator == meant

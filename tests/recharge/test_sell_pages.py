@@ -220,6 +220,18 @@ def test_a_ported_number_goes_to_the_operator_that_was_chosen(seller: Visitor, a
     assert "not the number's own" not in seller.get(look(sale(operator="mci"))).body.decode()
 
 
+def test_an_operator_that_had_to_be_chosen_is_not_another_than_the_numbers_own(seller: Visitor) -> None:
+    page = seller.get(look(sale(phone_number="09951000000", operator="rightel"))).body.decode()
+    assert "RighTel" in page
+    assert "not the number's own" not in page
+
+
+def test_that_an_operator_must_be_chosen_is_said_once(seller: Visitor) -> None:
+    said = "It is not known which operator this number belongs to. Choose it."
+    assert seller.get(look(sale(phone_number="09951000000"))).body.decode().count(said) == 1
+    assert seller.get("/sell?phone_number=09951000000").body.decode().count(said) == 1
+
+
 def test_too_little_credit_is_said_before_and_when_it_is_sold(seller: Visitor, acme: Organization) -> None:
     fields = sale(amount="1,000,001")
     page = seller.get(look(fields)).body.decode()

@@ -104,6 +104,7 @@ def test_an_operator_of_ones_own_is_added_and_then_sold(admin: Visitor, acme: Or
         ({"operator": "mci", "name": "Mine"}, "There is an operator of this code already"),
         ({"operator": "Shatel", "name": "Mine"}, "Use lower-case letters"),
         ({"operator": "", "name": "Mine"}, "Fill this in"),
+        ({"operator": "shatel", "name": "ایرانسل"}, "There is an operator of this name already. Choose another name."),
         ({"operator": "shatel", "name": "a\u200bb"}, "a character that nobody sees"),
     ],
 )
@@ -111,6 +112,29 @@ def test_an_operator_that_will_not_do_is_refused(admin: Visitor, fields: dict[st
     answer = admin.submit("/settings/new-operator", fields)
     assert answer.status in (409, 422)
     assert said in text_of(answer)
+
+
+def test_a_code_that_is_taken_is_said_at_the_code(admin: Visitor) -> None:
+    answer = admin.submit("/settings/new-operator", {"operator": "mci", "name": "Mine"})
+    assert errors_of(answer) == {"operator": "There is an operator of this code already. Choose another code."}
+
+
+def test_an_added_operator_is_renamed_and_a_built_in_one_is_not(acme: Organization, admin: Visitor) -> None:
+    with acme.context:
+        OperatorSettings.objects.create(operator="shatel", name="Shatel", amounts=[5000])
+    path, sent = "/settings/operators/shatel", {"gateway": "instant", "sold": "list", "amounts": "5000"}
+    assert 'name="name" value="Shatel"' in admin.get(path).body.decode()
+    assert admin.submit(path, sent | {"name": "Shatel Mobile"}).status == 302
+    with acme.context:
+        row = OperatorSettings.objects.get()
+        assert (row.name, row.amounts) == ("Shatel Mobile", [5000])
+    taken = "There is an operator of this name already. Choose another name."
+    assert errors_of(admin.submit(path, sent | {"name": "irancell"})) == {"name": taken}
+    assert errors_of(admin.submit(path, sent | {"name": " "})) == {"name": "Fill this in."}
+    assert 'name="name"' not in admin.get("/settings/operators/mci").body.decode()
+    assert (
+        admin.submit("/settings/operators/mci", {"gateway": "instant", "sold": "range", "name": "Mine"}).status == 302
+    )
 
 
 def test_without_gateways_it_says_what_to_do(admin: Visitor) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from recharge.models import Recharge
 from recharge.services import resolve_recharge
+from shared.models import User
 from tests.bad_input import table
 from tests.http import Answer
 from tests.tables import nothing_written
@@ -231,3 +232,12 @@ def test_while_it_trains_every_operator_can_be_chosen(acme: Organization) -> Non
     options = options_on(Visitor.signed_in(acme.member).get("/sell"))
     assert len(options) == 6
     assert all(can_be_chosen and "not sold" not in name for name, can_be_chosen in options.values())
+
+
+@pytest.mark.parametrize(
+    ("language", "listed"), [("en", "Hamrah-e Aval (MCI), Irancell (MTN)"), ("fa", "همراه اول، ایرانسل")]
+)
+def test_names_stand_between_commas_of_the_readers_language(acme: Organization, language: str, listed: str) -> None:
+    User.objects.filter(pk=acme.owner.user.pk).update(language=language)
+    page = Visitor.signed_in(acme.owner).get("/settings/training").body.decode()
+    assert listed in page

@@ -182,6 +182,15 @@ def test_a_file_without_a_database_does_not_start_the_embedded_one(tmp_path: Pat
     assert not data.exists()
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql//role:s3cret@host/name", "postgresql://role:s3cret@host:54x2/n%zz", "s3cret", "port=s3cret x"]
+)
+def test_an_address_of_a_database_that_can_not_be_read_is_refused_without_its_value(url: str) -> None:
+    done = manage("reconcile", environment={"DATABASE_URL": url, "SECRET_KEY": "x" * 60})
+    assert_told(done, "DATABASE_URL must look like postgresql://role:password@host:5432/database.")
+    assert "s3cret" not in done.stdout + done.stderr
+
+
 def test_what_is_for_trying_things_out_is_no_production_setting() -> None:
     tried = {"ALLOW_PRIVATE_ADDRESSES": "on", "LOG_LEVEL": "DEBUG", "DEBUG": "on", "RECHARGE_DATA_DIR": "/x"}
     assert production_settings(tried) == []
@@ -192,6 +201,8 @@ def test_what_is_for_trying_things_out_is_no_production_setting() -> None:
 
 def test_a_command_on_the_embedded_database_says_so_and_leaves_its_output_alone(tmp_path: Path) -> None:
     environment = {"RECHARGE_DATA_DIR": str(tmp_path)}
+    first = manage("migrate_schemas", environment=environment)
+    assert first.stdout.splitlines()[-1] == "There are no organizations yet."
     migrated = manage("migrate_schemas", "--verbosity", "0", environment=environment)
     assert (migrated.returncode, migrated.stdout) == (0, ""), migrated.stderr
     assert f"embedded database in {tmp_path}" in migrated.stderr

@@ -1,5 +1,6 @@
 """The demo when it is stopped half way, by Ctrl-C or for good: nothing of it stays behind, and it says what to do."""
 
+import io
 import os
 import shutil
 import signal
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
+from saas.demo import Accounts, Demo
 from tests.database import environment_of
 from tests.server import ROOT, free_port
 from tests.waiting import wait_until
@@ -89,3 +92,13 @@ def test_a_killed_demo_leaves_no_server_and_no_client_behind(data: Path) -> None
     demo.kill()
     demo.communicate(timeout=60)
     assert psutil.wait_procs(children, timeout=60)[1] == []
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+def test_where_to_sign_in_says_when_a_server_is_needed_first(tmp_path: Path, is_served: bool) -> None:
+    console = Console(file=io.StringIO(), width=120)
+    accounts = Accounts(tmp_path / "accounts.json")
+    Demo("127.0.0.1:8000", "localhost", accounts, "platform", console).print_addresses(is_served=is_served)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "http://localhost:8000/" in said
+    assert ("after manage.py serve" in said) is not is_served

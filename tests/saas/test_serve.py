@@ -244,7 +244,8 @@ def test_a_worker_is_seen_while_it_runs_and_not_after(world: World) -> None:
     first = WorkerHeartbeat.objects.get()
     wait_until(lambda: WorkerHeartbeat.objects.get().seen_at > first.seen_at, "it says so again")
     process.terminate()
-    process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=30)
+    assert said.splitlines()[0] == "Delivering, with 64 calls at once. Ctrl-C stops."
     assert process.returncode == 0
     assert run("workers").returncode == 1
     assert not WorkerHeartbeat.objects.exists()

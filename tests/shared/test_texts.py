@@ -25,7 +25,6 @@ from shared.texts import UnreadableNumber, folded, read_whole_number, unfit_char
         "\u200f5,000,000\u200e",
         "\u202a5000000\u202c",
         "5\u200b000\u061c000",
-        "05,000,000",
     ],
 )
 def test_groups_of_three_or_none_are_read(written: str) -> None:
@@ -36,6 +35,10 @@ def test_groups_of_three_or_none_are_read(written: str) -> None:
     "written",
     [
         "5000,00",
+        "05,000,000",
+        "0,500",
+        "0 500",
+        "۰٬۵۰۰",
         "50,00",
         "5,0000",
         "5,,000",

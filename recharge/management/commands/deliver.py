@@ -52,4 +52,7 @@ class Command(BaseCommand):
         if options["once"]:
             worker.run_once()
         else:
+            if not parent:
+                self.stdout.write(f"Delivering, with {options['threads']} calls at once. Ctrl-C stops.")
+                self.stdout.flush()
             worker.run()

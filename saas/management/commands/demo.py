@@ -65,7 +65,7 @@ class Command(BaseCommand):
                 console.print("[bold green]The proof held.")
             else:
                 console.print("[bold red]THE PROOF DID NOT HOLD.")
-            demo.print_addresses()
+            demo.print_addresses(is_served=not options["exit"])
             if not options["exit"]:
                 console.print(f"Serving until Ctrl-C. {what_to_open(options['port'])}")
                 server.wait()

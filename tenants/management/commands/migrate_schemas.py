@@ -59,7 +59,9 @@ class Command(MigrateSchemasCommand):  # type: ignore[misc]
             else:
                 if verbosity:
                     self.stdout.write(f"{schema} is up to date now ({number} of {len(behind)}).")
-        if verbosity:
+        if verbosity and not schemas:
+            self.stdout.write("There are no organizations yet.")
+        elif verbosity:
             self.stdout.write(f"{len(schemas) - failed} of {len(schemas)} organizations' schemas are up to date.")
         if failed:
             if len(schemas) == 1:
