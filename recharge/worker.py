@@ -411,8 +411,8 @@ class Worker:
             self._begin(kind)
         elif isinstance(event, _Listens):
             # What was rung for before was not heard, and who rang then is quiet for a moment.
-            self._begin_seconds = 0.0
-            self._look_at = dict.fromkeys(self._look_at, time.monotonic() + 2 * QUIET_SECONDS)
+            self._begin_seconds = 2 * QUIET_SECONDS
+            self._look_at = dict.fromkeys(self._look_at, time.monotonic() + self._begin_seconds)
         elif event is not None and event in self._look_at:
             # And once more when the process that rang may ring again: what it sold meanwhile it did not ring for.
             self._look_at[event] = time.monotonic()

@@ -6,14 +6,16 @@ to read on. So a database that stands still and readers that stand still leave t
 """
 
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from typing import Any, cast
 
 from saas.bodies import has_body, read_body
+from shared.admission import Admission
+from shared.errors import Unavailable
 from shared.lockout import address_in
 
 WAITING = 256
@@ -65,19 +67,24 @@ class Gate:
         self._readiness = ThreadPoolExecutor(READINESS_THREADS, "readiness")
         self._waiting = threading.BoundedSemaphore(WAITING)
         self._streams = threading.BoundedSemaphore(STREAMS)
-        self._senders = _Senders()
+        self._senders = Admission(of_group=SENDERS, of_one=SENDERS_OF_ADDRESS)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == "/livez":
             return self._now(environ, start_response)
         if has_body(environ):
-            with self._senders.one_more(address_in(environ)) as is_let_in:
-                if not is_let_in:
-                    return self._now(environ, start_response)
-                if not read_body(environ):
-                    start_response("400 Bad Request", [])
-                    return []  # to nobody
+            try:
+                leave = self._senders.enter(None, address_in(environ))
+            except Unavailable:
+                return self._now(environ, start_response)
+            try:
+                is_whole = read_body(environ)
+            finally:
+                leave()
+            if not is_whole:
+                start_response("400 Bad Request", [])
+                return []  # to nobody
         if not self._waiting.acquire(blocking=False):
             return self._now(environ, start_response)
         try:
@@ -131,28 +138,6 @@ class Gate:
 
 def _organization_of(environ: dict[str, Any]) -> str:
     return str(environ.get("HTTP_HOST", ""))
-
-
-class _Senders:
-    """Counts the bodies that are on their way, all of them and those of each address."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._of_address: Counter[str] = Counter()
-
-    @contextmanager
-    def one_more(self, address: str) -> Iterator[bool]:
-        """Whether one more is let in; while the block lasts, it counts."""
-        with self._lock:
-            is_let_in = self._of_address[address] < SENDERS_OF_ADDRESS and self._of_address.total() < SENDERS
-            self._of_address[address] += is_let_in
-        try:
-            yield is_let_in
-        finally:
-            with self._lock:
-                self._of_address[address] -= is_let_in
-                if not self._of_address[address]:
-                    del self._of_address[address]
 
 
 class _Turns:

@@ -159,7 +159,10 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
 # Where a process has no thread left for a request: see saas/gate.py.
-AT_ONCE_MIDDLEWARE = [*MIDDLEWARE[:6], "saas.health.WithoutDatabaseMiddleware"]
+AT_ONCE_MIDDLEWARE = [
+    *MIDDLEWARE[: MIDDLEWARE.index("saas.health.HealthMiddleware")],
+    "saas.health.WithoutDatabaseMiddleware",
+]
 # Below /api/ nobody has a session and nothing is a file: see saas/wsgi.py.
 API_MIDDLEWARE = [
     "shared.requests.RequestMiddleware",

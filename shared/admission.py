@@ -1,44 +1,38 @@
-"""Heavy work, by who asks for it: what one person or one organization has under way takes no more than its share."""
+"""What one has under way in a process takes no more than its share of what all of them may have."""
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from shared.errors import Unavailable
 
 
 class Admission:
-    """Counts, in this process, what is under way for each person and each organization."""
+    """Counts, in this process, what is under way: of each group (an organization, say), and of each one in it."""
 
-    def __init__(self, *, of_organization: int, of_person: int) -> None:
-        self._of_organization = of_organization
-        self._of_person = of_person
+    def __init__(self, *, of_group: int, of_one: int) -> None:
+        self._of_group = of_group
+        self._of_one = of_one
         self._lock = threading.Lock()
-        self._under_way: Counter[tuple[str | None, str]] = Counter()
+        self._under_way: Counter[Hashable] = Counter()
 
-    def enter(self, organization: str | None, person: int | None) -> Callable[[], None]:
+    def enter(self, group: str | None, one: Hashable) -> Callable[[], None]:
         """Admits one more, until what is returned is called (once or several times).
 
         Raises:
-            Unavailable: the person or the organization has its share already.
+            Unavailable: this one or the group has its share already.
         """
-        keys = ((organization, str(person)), (organization, "all"))
+        of_group, of_one = (group,), (group, one)
         with self._lock:
-            if self._under_way[keys[0]] >= self._of_person or self._under_way[keys[1]] >= self._of_organization:
-                self._forget(keys)
-                raise Unavailable("Another export is under way; try again when it is done.")
-            self._under_way.update(keys)
+            if self._under_way[of_one] >= self._of_one or self._under_way[of_group] >= self._of_group:
+                raise Unavailable("As many as may be are under way; try again when one is done.")
+            self._under_way.update((of_group, of_one))
         is_in = threading.Lock()
 
         def leave() -> None:
             if is_in.acquire(blocking=False):
                 with self._lock:
-                    self._under_way.subtract(keys)
-                    self._forget(keys)
+                    self._under_way.subtract((of_group, of_one))
+                    self._under_way += Counter()  # without those that have nothing under way any more
 
         return leave
-
-    def _forget(self, keys: tuple[tuple[str | None, str], ...]) -> None:
-        for key in keys:
-            if self._under_way[key] <= 0:
-                del self._under_way[key]

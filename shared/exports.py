@@ -33,10 +33,10 @@ LARGEST_SHEET = 50_000
 """Rows of a workbook at most (a sheet could hold 1,048,575): it is whole before its first byte is sent, and a proxy
 does not wait for long. A CSV file has as many as there are."""
 
-_streams = Admission(of_organization=32, of_person=16)
+_streams = Admission(of_group=32, of_one=16)
 """Downloads that a process has under way: slow readers hold theirs, and nobody else's."""
 
-_workbooks = Admission(of_organization=2, of_person=1)
+_workbooks = Admission(of_group=2, of_one=1)
 """Workbooks that a process writes at once. (All together it writes as many as it has threads for: saas/gate.py.)"""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

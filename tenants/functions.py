@@ -230,7 +230,7 @@ def install_functions(schema: str) -> None:
         cursor.execute(_TABLE.format(TABLE))
         triggers_are_there = _has_triggers(cursor, release, before)
         if schema != PUBLIC:
-            _drop_what_is_gone(cursor, schema, release)
+            _drop_what_is_gone(cursor, schema, release)  # with what was kept as former at the last installation
         for statement in release.statements:
             match = _CREATE.match(statement)
             kind = match["kind"] if match else ""

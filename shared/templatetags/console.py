@@ -109,8 +109,7 @@ def sent_again(context: Any) -> SafeString:
     """What the page is the answer to, in one hidden field: for the same page in another language (shared/languages.py).
 
     Passwords that nobody was to see stay out: of a form, those of its fields that hide what is typed; of what is no
-    field of the page's form, whatever is named like a secret. ``sent`` in the context takes a
-    file's place.
+    field of the page's form, whatever is named like a secret. ``sent`` in the context takes a file's place.
     """
     request = context["request"]
     fields, is_secret = getattr(context.get("form"), "fields", {}), secrets_of(request)

@@ -1,14 +1,20 @@
 """Numbers of small operators, and operators that an organization adds."""
 
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from recharge.operators import Operator, operator_of
+from recharge.settings_services import add_operator
+from shared.errors import InvalidRequest
 from shared.phones import normalize_phone_number
 from tests.http import Answer
 from tests.tables import nothing_written
+from tests.waiting import wait_until
 from tests.world import Organization, give_credit
 
 SHATEL = {"operator": "shatel", "name": "Shatel Mobile"}
@@ -136,3 +142,34 @@ def test_a_seller_adds_no_operator(acme: Organization) -> None:
 
 def test_a_built_in_operator_keeps_its_name(acme: Organization) -> None:
     assert acme.owner.client.patch("/operators/mci", {"name": "MCI"}).status == 400
+
+
+def test_of_two_admins_who_give_one_name_at_once_the_second_is_refused(acme: Organization) -> None:
+    def add(code: str) -> None:
+        with acme.context:
+            add_operator(organization=acme.row, by="owner", operator=code, name="Shatel Mobile")
+
+    with ThreadPoolExecutor(1) as threads:
+        with acme.context, transaction.atomic():
+            add_operator(organization=acme.row, by="owner", operator="first", name="شاتل")
+            add_operator(organization=acme.row, by="owner", operator="other", name="Shatel mobile")
+            second = threads.submit(in_own_connection, add, "second")
+            wait_until(lambda: second.done() or is_waited_for(), "the second has asked for its turn")
+            assert not second.done()
+        with pytest.raises(InvalidRequest):
+            second.result(30)
+
+
+def in_own_connection(function: Callable[..., None], *arguments: Any) -> None:
+    """In a thread, whose connection nobody else closes."""
+    try:
+        function(*arguments)
+    finally:
+        connection.close()
+
+
+def is_waited_for() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
+        found: bool = cursor.fetchone()[0]
+        return found
