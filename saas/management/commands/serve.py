@@ -122,7 +122,7 @@ class Command(BaseCommand):
             port=options["port"],
             interface=Interfaces.WSGI,
             workers=options["workers"],
-            blocking_threads=gate.GRANIAN_THREADS,
+            blocking_threads=gate.granian_threads(options["threads"]),
             websockets=False,
             respawn_failed_workers=True,
             workers_kill_timeout=30,
@@ -164,7 +164,7 @@ class _Loader:
         from saas.wsgi import application, at_once
 
         stalled.end_stalled(self.port)
-        return gate.Gate(application, at_once, threads=self.threads)
+        return gate.Gate(application, at_once, seats=self.threads)
 
 
 def what_to_open(port: int) -> str:
