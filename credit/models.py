@@ -170,7 +170,7 @@ class WebhookEndpoint(models.Model):
     url = models.CharField(max_length=2000)
     events = ArrayField(models.CharField(max_length=30, choices=Event))
     secret = models.TextField()
-    """Encrypted (shared/secrets.py); so are those before it."""
+    """Encrypted (shared/outbound/secrets.py); so are those before it."""
     previous_secret = models.TextField(blank=True)
     """The one before; and those before that which were still in use when it was replaced, with a blank between: whoever
     makes one after the other, and never sees the first, has a receiver that knows neither."""

@@ -12,10 +12,10 @@ from django.db.models.functions import Coalesce
 
 from credit.models import Account, CreditRequest, Entry, Seller
 from shared.errors import NotFound
-from shared.fields import LARGEST_ID
 from shared.models import Membership
+from shared.rest.fields import LARGEST_ID
 from shared.texts import contains, folded, latin_digits
-from shared.times import from_moment, until_moment
+from shared.uuid7 import from_moment, until_moment
 from tenants.models import Organization
 
 # What was sold is what the balance lacks of what it was and was given: by the running balance, two entries and the few

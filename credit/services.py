@@ -11,9 +11,8 @@ from credit.models import Account, CreditRequest, Seller
 from credit.queries import sellers
 from shared.database import call_function, lock_seller
 from shared.errors import NotFound, SellerInactive
-from shared.idempotency import IdempotencyKeyReused
-from shared.realm import Realm
-from shared.services import (
+from shared.identity.realm import Realm
+from shared.identity.services import (
     member_named,
     newest_seller_id,
     prepare_member,
@@ -22,10 +21,11 @@ from shared.services import (
     save_member,
     set_membership_active,
 )
-from shared.tokens import SELLER
-from shared.wakeups import wake_workers
+from shared.identity.tokens import SELLER
+from shared.rest.idempotency import IdempotencyKeyReused
 from tenants.models import Organization
 from tenants.routing import OrganizationSuspended
+from tenants.wakeups import wake_workers
 
 T = TypeVar("T")
 
@@ -108,8 +108,8 @@ def reset_seller_password(
 ) -> None:
     """A new password for the user who signs in as this seller, whose sessions and refresh tokens all end by that.
 
-    ``state`` is what :func:`shared.services.password_state` said when the admin was asked for it. The same again
-    changes nothing. ``address`` is the client's.
+    ``state`` is what :func:`shared.identity.services.password_state` said when the admin was asked for it. The same
+    again changes nothing. ``address`` is the client's.
 
     Raises:
         NotFound: there is no such seller.

@@ -166,7 +166,7 @@ class GatewaySettings(models.Model):
     key_id = models.CharField(max_length=100, blank=True)
     """Tells the operator whose signature it is."""
     secret = models.TextField(blank=True)
-    """Encrypted (shared/secrets.py)."""
+    """Encrypted (shared/outbound/secrets.py)."""
     connect_timeout_ms = models.IntegerField(default=3000)
     read_timeout_ms = models.IntegerField(default=10000)
     retired_at = models.DateTimeField(null=True)

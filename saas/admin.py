@@ -15,13 +15,13 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
-from shared import services
-from shared.consoles import signed_in
+from shared.console.messages import field_message_for, message_for
+from shared.console.views import signed_in
 from shared.errors import InvalidRequest, Problem
-from shared.lockout import client_address
-from shared.messages import field_message_for, message_for
+from shared.identity import services
+from shared.identity.lockout import client_address
+from shared.identity.realm import realm_of
 from shared.models import User
-from shared.realm import realm_of
 from tenants.audit import Actor, record
 from tenants.models import AuditRecord
 

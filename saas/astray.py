@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
 
 from shared.errors import NotFound, problem_response
-from shared.realm import realm_of
+from shared.identity.realm import realm_of
 from tenants.routing import NothingHere
 
 

@@ -15,7 +15,7 @@ from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.request import Request
 
-from shared.views import METHODS
+from shared.rest.views import METHODS
 
 SECONDS_KEPT = 300
 """How long a client may go on with the document it has, until it asks whether it is still the same."""

@@ -18,7 +18,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from saas.bodies import has_body, read_body
 from shared.admission import Admission
 from shared.errors import Unavailable
-from shared.lockout import address_in
+from shared.identity.lockout import address_in
 
 WAITING = 224
 """Requests of a process that may wait for their turn; one more is answered 503 at once."""
@@ -28,7 +28,7 @@ APART = 32
 
 STREAMS = 64
 """Answers of a process that may be on their way to slow readers; one more is answered 503 at once. (What one person
-and one organization have of them: shared/exports.py.)"""
+and one organization have of them: tenants/exports.py.)"""
 
 SENDERS = 64
 """Requests of a process whose bodies may be on their way; one more is answered 503 at once."""

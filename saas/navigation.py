@@ -8,12 +8,12 @@ from django.http import HttpRequest
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
-from recharge import queries
-from shared.links import address_of
-from shared.realm import realm_of
-from shared.services import Account
-from shared.sessions import account_of
-from shared.tokens import ADMIN, PLATFORM_ADMIN, SELLER
+from recharge.selling import queries
+from shared.console.links import address_of
+from shared.identity.realm import realm_of
+from shared.identity.services import Account
+from shared.identity.sessions import account_of
+from shared.identity.tokens import ADMIN, PLATFORM_ADMIN, SELLER
 
 
 @dataclass(frozen=True, slots=True)

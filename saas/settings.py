@@ -50,7 +50,7 @@ if len(SECRET_KEY) < 50:
     # It signs tokens with HMAC-SHA256 (RFC 7518 section 3.2 wants 256 bits); Django's own check asks for 50 characters.
     raise ImproperlyConfigured("Set SECRET_KEY to a random string of at least 50 characters.")
 
-# What they signed and encrypted stays good, in Django's own sessions and in shared/secrets.py.
+# What they signed and encrypted stays good, in Django's own sessions and in shared/outbound/secrets.py.
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOW_PRIVATE_ADDRESSES = flag("ALLOW_PRIVATE_ADDRESSES", default=False)
 
@@ -154,8 +154,8 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "shared.sessions.RealmAuthenticationMiddleware",
-    "shared.preferences.PreferencesMiddleware",
+    "shared.identity.sessions.RealmAuthenticationMiddleware",
+    "shared.console.preferences.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
 # Where a process has no thread left for a request: see saas/gate.py.
@@ -194,7 +194,7 @@ CACHES = {
 }
 # Messages of a page that was left by a redirect go with the session: a cookie of their own would outlive it. Who has no
 # session gets none by one.
-MESSAGE_STORAGE = "shared.told.Storage"
+MESSAGE_STORAGE = "shared.console.told.Storage"
 STATIC_URL = "static/"
 
 
@@ -239,7 +239,7 @@ HTTPS = flag("HTTPS", default=not EMBEDDED)
 if HTTPS:
     # Browsers take such a cookie from this very host alone: no sibling's page can plant one.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
-SESSION_ENGINE = "shared.session_store"
+SESSION_ENGINE = "shared.identity.session_store"
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
@@ -257,8 +257,8 @@ SILENCED_SYSTEM_CHECKS = [
 # --- Identity ---------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "shared.User"
-AUTHENTICATION_BACKENDS = ["shared.sessions.RealmBackend"]
-PASSWORD_HASHERS = ["shared.hashing.Argon2PasswordHasher"]
+AUTHENTICATION_BACKENDS = ["shared.identity.sessions.RealmBackend"]
+PASSWORD_HASHERS = ["shared.identity.hashing.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -270,21 +270,21 @@ SIMPLE_JWT = {
     "ALGORITHM": "HS256",
     "SIGNING_KEY": SECRET_KEY,
     "ISSUER": BASE_DOMAIN,
-    # Seconds: machines' clocks are seldom further apart. For iat and nbf alone: see shared/tokens.py.
+    # Seconds: machines' clocks are seldom further apart. For iat and nbf alone: see shared/identity/tokens.py.
     "LEEWAY": 5,
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
     "USER_ID_CLAIM": "sub",
-    "AUTH_TOKEN_CLASSES": ("shared.tokens.AccessToken",),
+    "AUTH_TOKEN_CLASSES": ("shared.identity.tokens.AccessToken",),
 }
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["shared.tokens.RealmJWTAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["shared.permissions.Authenticated"],
-    "DEFAULT_PARSER_CLASSES": ["shared.parsers.StrictJSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["shared.identity.tokens.RealmJWTAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["shared.rest.permissions.Authenticated"],
+    "DEFAULT_PARSER_CLASSES": ["shared.rest.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_METADATA_CLASS": None,
-    "DEFAULT_SCHEMA_CLASS": "shared.openapi.ContractSchema",
+    "DEFAULT_SCHEMA_CLASS": "shared.rest.openapi.ContractSchema",
     "EXCEPTION_HANDLER": "shared.errors.exception_handler",
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": None,
@@ -312,9 +312,9 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "shared.openapi.exact_bodies",
-        "shared.openapi.problem_responses",
-        "shared.openapi.wide_integers",
+        "shared.rest.openapi.exact_bodies",
+        "shared.rest.openapi.problem_responses",
+        "shared.rest.openapi.wide_integers",
     ],
 }
 

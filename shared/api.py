@@ -7,13 +7,13 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from shared import services
-from shared.fields import PasswordField, StrictSerializer, StringField
-from shared.lockout import client_address
-from shared.parsers import body_of
-from shared.realm import realm_of
-from shared.tokens import ADMIN, PLATFORM_ADMIN, SELLER, require_principal
-from shared.views import APIView
+from shared.identity import services
+from shared.identity.lockout import client_address
+from shared.identity.realm import realm_of
+from shared.identity.tokens import ADMIN, PLATFORM_ADMIN, SELLER, require_principal
+from shared.rest.fields import PasswordField, StrictSerializer, StringField
+from shared.rest.parsers import body_of
+from shared.rest.views import APIView
 
 
 class CredentialsSerializer(StrictSerializer):

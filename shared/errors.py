@@ -22,7 +22,7 @@ from django.utils.translation import get_language_from_request
 from psycopg2 import errorcodes
 from rest_framework import exceptions
 
-from shared.messages import message_for
+from shared.console.messages import message_for
 from shared.requests import request_id_of
 from shared.sick import is_sick, schema_is_gone, sqlstate_of
 
@@ -43,7 +43,7 @@ class Problem(Exception):
     code = "internal_error"
     title = "Internal error"
     message: str | Promise | None = None
-    """What a person is told of this one; None: what shared/messages.py has for the code."""
+    """What a person is told of this one; None: what shared/console/messages.py has for the code."""
     home: str | None = "/"
     """Where a person can go on; None: nowhere on this host."""
 

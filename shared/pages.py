@@ -20,18 +20,19 @@ from django.utils.encoding import force_bytes
 from django.utils.http import url_has_allowed_host_and_scheme, urlsafe_base64_decode, urlsafe_base64_encode
 from django.utils.translation import gettext_lazy as _
 
-from shared import expired, lockout, services
-from shared.consoles import FORM, add_problem, done, page, show, signed_in, status_of_form
+from shared.console import expired
+from shared.console.forms import ChoiceField, EditForm, Form, PasswordFormField, SearchField, TextInput
+from shared.console.languages import choose_language, is_shown_again, remember_language, remember_page
+from shared.console.preferences import zone_names
+from shared.console.views import FORM, add_problem, done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
-from shared.forms import ChoiceField, EditForm, Form, PasswordFormField, SearchField, TextInput
-from shared.languages import choose_language, is_shown_again, remember_language, remember_page
-from shared.lockout import client_address
+from shared.identity import lockout, services
+from shared.identity.lockout import client_address
+from shared.identity.realm import realm_of
+from shared.identity.sessions import account_of
+from shared.identity.tokens import ADMIN, PLATFORM_ADMIN, SELLER
 from shared.models import User
-from shared.preferences import zone_names
-from shared.realm import realm_of
 from shared.requests import request_id_of
-from shared.sessions import account_of
-from shared.tokens import ADMIN, PLATFORM_ADMIN, SELLER
 
 _log = structlog.get_logger("recharge.pages")
 
@@ -205,7 +206,7 @@ def password(request: HttpRequest) -> HttpResponse:
 
 
 def _check_password(request: HttpRequest, given: str, field: str) -> None:
-    """See :func:`shared.services.check_password_of`."""
+    """See :func:`shared.identity.services.check_password_of`."""
     services.check_password_of(
         signed_in(request), realm=realm_of(request), given=given, address=client_address(request), field=field
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from django.http import HttpRequest, HttpResponseBase
 
-from shared.realm import realm_of
+from shared.identity.realm import realm_of
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # What is in the link of a reset opens the account.

@@ -7,12 +7,12 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from shared.fields import PasswordField, ReadableField, StrictSerializer, StringField
-from shared.pagination import PageQuery, page_of, page_serializer
-from shared.parsers import body_of
-from shared.permissions import IsPlatformAdmin
-from shared.tokens import require_principal
-from shared.views import APIView
+from shared.identity.tokens import require_principal
+from shared.rest.fields import PasswordField, ReadableField, StrictSerializer, StringField
+from shared.rest.pagination import PageQuery, page_of, page_serializer
+from shared.rest.parsers import body_of
+from shared.rest.permissions import IsPlatformAdmin
+from shared.rest.views import APIView
 from tenants import queries, services
 from tenants.audit import Actor, actor_of
 from tenants.models import Organization

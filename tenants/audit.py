@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 
-from shared.lockout import client_address
+from shared.identity.lockout import client_address
 from shared.models import User
 from shared.requests import request_id_of
 from tenants.models import AuditRecord

@@ -6,9 +6,9 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from shared.errors import NotFound
+from shared.identity.tokens import ADMIN
 from shared.models import Membership
 from shared.texts import contains
-from shared.tokens import ADMIN
 from tenants.models import AuditRecord, FormerSlug, Organization
 
 MOST_ADMINS = 20

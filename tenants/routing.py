@@ -23,7 +23,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from shared.errors import NotFound, PermissionDenied, Problem, Unavailable, problem_response
-from shared.realm import PLATFORM, Realm
+from shared.identity.realm import PLATFORM, Realm
 from tenants.models import Domain, Organization
 
 CACHE_SECONDS = 2.0

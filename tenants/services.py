@@ -9,9 +9,9 @@ from django.utils import timezone
 from psycopg2 import sql
 
 from shared.errors import InvalidRequest, NotFound, Problem
-from shared.services import check_credentials, create_member
+from shared.identity.services import check_credentials, create_member
+from shared.identity.tokens import ADMIN
 from shared.texts import unfit_character
-from shared.tokens import ADMIN
 from tenants import audit
 from tenants.audit import COMMAND, Actor
 from tenants.models import AuditRecord, Domain, Organization

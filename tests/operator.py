@@ -1,4 +1,4 @@
-"""A mobile operator that misbehaves as it is told, as a process: the other side of recharge/gateways/http.py.
+"""A mobile operator that misbehaves as it is told, as a process: the other side of recharge/delivery/gateways/http.py.
 
 What it is told is a behaviour: what it does, and after a colon what is seen of that. ``succeed:cut`` tops up, then cuts
 the connection. Whatever it answers, what it did stays done: it keeps each reference, with its effects, as long as it

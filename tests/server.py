@@ -26,12 +26,12 @@ class Server:
 
     def worker_pids(self) -> list[int]:
         """The processes that answer requests."""
-        others = (b"resource_tracker", b"saas.beside")
+        others = (b"resource_tracker", b"saas.worker_process")
         return [pid for pid, command in _children(self.process.pid) if not any(name in command for name in others)]
 
     def delivery_pids(self) -> list[int]:
         """The delivery worker beside it; none while another one is about to be started."""
-        beside = [pid for pid, command in _children(self.process.pid) if b"saas.beside" in command]
+        beside = [pid for pid, command in _children(self.process.pid) if b"saas.worker_process" in command]
         return [pid for keeper in beside for pid, command in _children(keeper) if b"deliver" in command]
 
     def wait_until_ready(self) -> None:

@@ -9,10 +9,10 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.test import Client as InProcess
 
+from shared.identity.realm import PLATFORM, Realm
+from shared.identity.session_store import SessionStore
+from shared.identity.sessions import session_content
 from shared.models import Membership
-from shared.realm import PLATFORM, Realm
-from shared.session_store import SessionStore
-from shared.sessions import session_content
 from tests.http import Answer, Client
 from tests.world import PASSWORD, Person
 

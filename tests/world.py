@@ -15,10 +15,10 @@ from psycopg2 import sql
 
 from credit.models import Account, Seller
 from credit.services import approve_credit_request, create_credit_request
-from recharge.queries import balance_of
+from recharge.selling.queries import balance_of
+from shared.identity.realm import PLATFORM, Realm
+from shared.identity.tokens import AccessToken, name_realm, password_mark
 from shared.models import Membership, RefreshFamily, SignInAttempts, User
-from shared.realm import PLATFORM, Realm
-from shared.tokens import AccessToken, name_realm, password_mark
 from tenants import models, routing
 from tests.http import Client
 

@@ -1,13 +1,13 @@
-"""Filters that say in words what recharges have as codes: see recharge/words.py."""
+"""Filters that say in words what recharges have as codes: see recharge/pages/words.py."""
 
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from recharge import words
 from recharge.models import Recharge
-from recharge.services import Sold
+from recharge.pages import words
+from recharge.selling.services import Sold
 from shared.templatetags.console import pill
 
 register = template.Library()

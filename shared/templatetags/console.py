@@ -1,4 +1,4 @@
-"""Filters that write amounts, numbers and moments for the reader: see shared/formats.py."""
+"""Filters that write amounts, numbers and moments for the reader: see shared/console/formats.py."""
 
 import json
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from shared import formats
-from shared.consoles import is_fragment
-from shared.expired import secrets_of
+from shared.console import formats
+from shared.console.expired import secrets_of
+from shared.console.views import is_fragment
 
 register = template.Library()
 
@@ -106,7 +106,8 @@ def own_address(context: Any) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def sent_again(context: Any) -> SafeString:
-    """What the page is the answer to, in one hidden field: for the same page in another language (shared/languages.py).
+    """What the page is the answer to, in one hidden field, for the same page in another language: see
+    shared/console/languages.py.
 
     Passwords that nobody was to see stay out: of a form, those of its fields that hide what is typed; of what is no
     field of the page's form, whatever is named like a secret. ``sent`` in the context takes a file's place.

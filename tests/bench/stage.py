@@ -160,8 +160,8 @@ def admin_line_for(organization: Organization) -> str:
 def _line(organization: Organization, user_id: int, role: str, seller_id: int | None) -> str:
     from datetime import timedelta
 
-    from shared.realm import Realm
-    from shared.tokens import AccessToken, name_realm
+    from shared.identity.realm import Realm
+    from shared.identity.tokens import AccessToken, name_realm
 
     token = AccessToken()
     token.set_exp(lifetime=timedelta(hours=6))
@@ -190,10 +190,10 @@ def _admin_of(organization: Organization) -> int:
 def _session_line(organization: Organization, user_id: int) -> str:
     from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 
+    from shared.identity.realm import Realm
+    from shared.identity.session_store import SessionStore
+    from shared.identity.sessions import session_content
     from shared.models import User
-    from shared.realm import Realm
-    from shared.session_store import SessionStore
-    from shared.sessions import session_content
 
     session = SessionStore()
     session.update(session_content(Realm(organization.id, organization.slug), withdrawn_at=None))
@@ -390,7 +390,7 @@ def prove_the_books() -> None:
     """Raises unless every organization's books are right."""
     from django_tenants.utils import tenant_context
 
-    from recharge.queries import find_faults
+    from recharge.selling.queries import find_faults
     from tenants.queries import working_organizations
 
     for organization in working_organizations():

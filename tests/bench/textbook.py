@@ -20,9 +20,9 @@ from rest_framework.views import APIView
 from credit.models import Account, Entry, Seller
 from recharge.models import Recharge
 from shared.errors import NotAuthenticated
+from shared.identity.realm import realm_of
+from shared.identity.tokens import AccessToken, Principal, read_token
 from shared.models import User
-from shared.realm import realm_of
-from shared.tokens import AccessToken, Principal, read_token
 
 
 class SaleSerializer(serializers.Serializer[Any]):

@@ -44,10 +44,10 @@ def furnish(world):
 
     from credit.models import WebhookEndpoint
     from credit.services import create_credit_request, reject_credit_request, update_seller
-    from credit.webhooks import create_webhook, update_webhook
+    from credit.webhooks.services import create_webhook, update_webhook
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
-    from recharge.services import sell_recharge, settle_recharge
-    from recharge.settings_services import create_gateway
+    from recharge.selling.services import sell_recharge, settle_recharge
+    from recharge.terms.services import create_gateway
     from tests.world import give_credit, make_seller
 
     rng = random.Random(7)

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, Route, expect
 
 from recharge.models import Recharge
 from recharge.operators import Operator
-from recharge.settings_services import change_operator, create_gateway
+from recharge.terms.services import change_operator, create_gateway
 from tenants.models import Organization as OrganizationRow
 from tenants.services import activate_organization, suspend_organization
 from tests.browser.people import Guest

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from credit.models import WebhookEndpoint
-from shared.secrets import decrypt
+from shared.outbound.secrets import decrypt
 from tests.browser.people import Guest
 from tests.server import Server
 from tests.world import Organization

@@ -14,7 +14,7 @@ from credit.errors import InsufficientCredit
 from credit.models import Entry
 from credit.services import update_seller
 from recharge.models import Recharge
-from recharge.services import AlreadySettled, Settled, Settlement, sell_recharge, settle_recharge
+from recharge.selling.services import AlreadySettled, Settled, Settlement, sell_recharge, settle_recharge
 from tests.crowd import in_threads, together
 from tests.locks import advisory_locks, holding_lock, sell_pending
 from tests.waiting import wait_until

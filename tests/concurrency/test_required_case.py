@@ -11,7 +11,7 @@ from django_tenants.utils import tenant_context
 
 from credit.models import Account, Entry
 from recharge.models import Recharge
-from recharge.services import sell_recharge
+from recharge.selling.services import sell_recharge
 from saas.demo_clients import Job, sell, share_progress
 from tenants.models import Organization as OrganizationRow
 from tests.crowd import in_processes, in_threads

@@ -10,7 +10,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from credit.models import WebhookEndpoint
-from shared.secrets import decrypt
+from shared.outbound.secrets import decrypt
 from tests.bad_input import Refusal, invalid, table
 from tests.crowd import together
 from tests.http import Answer

@@ -15,7 +15,7 @@ from django.db import connection
 
 from credit.models import Account, Entry
 from recharge.models import Recharge
-from recharge.services import settle_recharge
+from recharge.selling.services import settle_recharge
 from tests.http import Client
 from tests.locks import sell_through_sandbox
 from tests.visitor import Visitor, text_of

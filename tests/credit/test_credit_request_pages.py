@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from credit import queries, services
 from credit.models import CreditRequest, Entry
-from recharge.services import resolve_recharge, settle_recharge
-from shared.times import moment_of
+from recharge.selling.services import resolve_recharge, settle_recharge
+from shared.uuid7 import moment_of
 from tests.locks import sell_pending
 from tests.visitor import Visitor, shown, text_of, value_of, words_of
 from tests.world import Organization, ask, give_credit

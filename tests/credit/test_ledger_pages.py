@@ -10,8 +10,8 @@ import pytest
 from django.utils import timezone
 
 from credit.models import Entry, Seller
-from shared import exports
 from shared.models import User
+from tenants import exports
 from tests.http import Answer
 from tests.sheets import Sheet, sheet_of
 from tests.visitor import MARKUP, Visitor, in_process, shown, text_of

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from credit.models import Seller
-from credit.seller_pages import MOST_BY_USERNAME
+from credit.pages.sellers import MOST_BY_USERNAME
 from shared.models import User
 from tests.visitor import Visitor, in_process, shown, text_of, value_of
 from tests.world import PASSWORD, Organization, give_credit, make_seller
@@ -179,7 +179,7 @@ def test_sellers_are_found_by_name_and_by_username(acme: Organization) -> None:
 
 
 def test_a_search_that_finds_too_many_usernames_says_so(acme: Organization, monkeypatch: Any) -> None:
-    monkeypatch.setattr("credit.seller_pages.MOST_BY_USERNAME", 1)
+    monkeypatch.setattr("credit.pages.sellers.MOST_BY_USERNAME", 1)
     assert MOST_BY_USERNAME > 1
     page = in_process(acme.owner, "/sellers?search=e").content.decode()
     assert "Write more of it" in page

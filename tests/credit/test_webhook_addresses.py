@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from credit import webhook_delivery
-from shared.secrets import encrypt
+from credit.webhooks import sending
+from shared.outbound.secrets import encrypt
 from tenants.models import Organization as Row
 from tests.bad_input import table
 from tests.certificates import make_certificate
@@ -46,10 +46,10 @@ def connections_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return tried
 
 
-def task_for(url: str) -> webhook_delivery.Task:
+def task_for(url: str) -> sending.Task:
     now = datetime.now(UTC)
     secret = encrypt("whsec_" + "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0")
-    return webhook_delivery.Task(
+    return sending.Task(
         uuid.uuid4(), uuid.uuid4(), url, secret, "", "recharge.failed", "{}", 0, now, now + timedelta(days=1), now
     )
 
@@ -94,7 +94,7 @@ PRIVATE = table(
 def test_no_name_leads_into_a_private_network(monkeypatch: pytest.MonkeyPatch, number: str, place: str) -> None:
     leads_to(monkeypatch, [number] if place == "alone" else ["93.184.215.14", number])
     tried = connections_of(monkeypatch)
-    answer = webhook_delivery.send(task_for("https://hooks.example.com/x"))
+    answer = sending.send(task_for("https://hooks.example.com/x"))
     assert (answer.status_code, answer.error) == (None, "The host's address is not a public one.")
     assert tried == []
 
@@ -103,7 +103,7 @@ def test_no_name_leads_into_a_private_network(monkeypatch: pytest.MonkeyPatch, n
 def test_no_number_does(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
     tried = connections_of(monkeypatch)
     host = f"[{number}]" if ":" in number else number
-    assert webhook_delivery.send(task_for(f"https://{host}/x")).error == "This address is not a public one."
+    assert sending.send(task_for(f"https://{host}/x")).error == "This address is not a public one."
     assert tried == []
 
 
@@ -113,7 +113,7 @@ def test_no_number_does(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
 )
 def test_other_writings_of_this_host_do_not_either(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     tried = connections_of(monkeypatch)
-    assert webhook_delivery.send(task_for(f"https://{host}/x")).error
+    assert sending.send(task_for(f"https://{host}/x")).error
     assert tried == []
 
 
@@ -121,7 +121,7 @@ def test_other_writings_of_this_host_do_not_either(monkeypatch: pytest.MonkeyPat
 def test_a_public_address_is_called(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
     leads_to(monkeypatch, [number])
     tried = connections_of(monkeypatch)
-    assert webhook_delivery.send(task_for("https://hooks.example.com/x")).error == "The connection was refused."
+    assert sending.send(task_for("https://hooks.example.com/x")).error == "The connection was refused."
     assert tried == [number]
 
 
@@ -129,14 +129,14 @@ def test_a_name_that_changes_after_the_check_changes_nothing(monkeypatch: pytest
     """DNS rebinding: the address that was checked is the one that is called."""
     asked = leads_to(monkeypatch, ["93.184.215.14"], ["127.0.0.1"])
     tried = connections_of(monkeypatch)
-    webhook_delivery.send(task_for("https://hooks.example.com/x"))
+    sending.send(task_for("https://hooks.example.com/x"))
     assert (asked, tried) == (["hooks.example.com"], ["93.184.215.14"])
 
 
 def test_it_is_checked_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
     leads_to(monkeypatch, ["93.184.215.14"], ["127.0.0.1"])
     tried = connections_of(monkeypatch)
-    errors = [webhook_delivery.send(task_for("https://hooks.example.com/x")).error for _ in range(2)]
+    errors = [sending.send(task_for("https://hooks.example.com/x")).error for _ in range(2)]
     assert errors == ["The connection was refused.", "The host's address is not a public one."]
     assert tried == ["93.184.215.14"]
 
@@ -146,7 +146,7 @@ def test_another_address_of_the_host_is_tried_when_one_takes_no_connection(
 ) -> None:
     leads_to(monkeypatch, ["127.0.0.2", "127.0.0.1"])
     url = f"http://hooks.example.com:{receiver.port}/x"
-    assert webhook_delivery.send(task_for(url)).status_code == 204
+    assert sending.send(task_for(url)).status_code == 204
     assert receiver.received[0].headers["host"] == f"hooks.example.com:{receiver.port}"
 
 
@@ -154,13 +154,13 @@ def test_a_proxy_in_the_environment_is_not_asked(row: Row, receiver: Receiver, m
     with receiving() as proxy:
         for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        assert webhook_delivery.send(task_for(receiver.url)).status_code == 204
+        assert sending.send(task_for(receiver.url)).status_code == 204
         assert (len(receiver.received), proxy.received) == (1, [])
 
 
 def test_plain_http_and_private_addresses_need_the_setting(receiver: Receiver, settings: Any) -> None:
     assert settings.ALLOW_PRIVATE_ADDRESSES is False
-    assert webhook_delivery.send(task_for(receiver.url)).error == "This must begin with https://."
+    assert sending.send(task_for(receiver.url)).error == "This must begin with https://."
     assert receiver.received == []
 
 
@@ -179,19 +179,19 @@ def test_the_certificate_must_be_the_hosts(
     monkeypatch: pytest.MonkeyPatch,
     certified: str,
     trusted: bool,
-    check: Callable[[webhook_delivery.Answer], bool],
+    check: Callable[[sending.Answer], bool],
 ) -> None:
     certificate = make_certificate(tmp_path, host=certified)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    webhook_delivery._tls.cache_clear()
+    sending._tls.cache_clear()
     leads_to(monkeypatch, ["127.0.0.1"])
     try:
         with receiving(tls=tls) as receiver:
-            answer = webhook_delivery.send(task_for(f"https://hooks.example.com:{receiver.port}/x"))
+            answer = sending.send(task_for(f"https://hooks.example.com:{receiver.port}/x"))
             assert check(answer), answer
             assert len(receiver.received) == (answer.status_code == 204)
     finally:
-        webhook_delivery._tls.cache_clear()
+        sending._tls.cache_clear()

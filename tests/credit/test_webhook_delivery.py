@@ -14,16 +14,16 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django_tenants.utils import tenant_context
 
-from credit import webhook_delivery, webhooks
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
 from credit.services import approve_credit_request, create_credit_request, reject_credit_request
-from credit.webhook_delivery import PAUSES, WebhookWork
-from recharge.intake import Item
+from credit.webhooks import sending, services
+from credit.webhooks.sending import PAUSES, WebhookWork
 from recharge.models import Recharge
-from recharge.services import resolve_recharge, sell_recharge, sell_recharges, settle_recharge
-from recharge.worker import Worker
-from shared import wakeups
+from recharge.selling.sale import Item
+from recharge.selling.services import resolve_recharge, sell_recharge, sell_recharges, settle_recharge
+from tenants import wakeups
 from tenants.models import Organization as Row
+from tenants.worker import Worker
 from tests import commands
 from tests.bad_input import table
 from tests.locks import sell_pending
@@ -37,7 +37,7 @@ EVERYTHING = list(WebhookEndpoint.Event.values)
 def listen(row: Row, receiver: Receiver, seller_id: int | None, events: list[str] | None = None) -> WebhookEndpoint:
     """An endpoint that leads to the receiver, which knows its secret."""
     with tenant_context(row):
-        endpoint, secret = webhooks.create_webhook(
+        endpoint, secret = services.create_webhook(
             organization=row, seller_id=seller_id, url=receiver.url, events=events or EVERYTHING
         )
     receiver.secrets.append(secret)
@@ -224,7 +224,7 @@ def test_a_refused_sale_and_a_replayed_one_are_told_to_nobody(
 def test_for_a_day_after_a_rotation_both_secrets_verify(row: Row, receiver: Receiver, seller_id: int) -> None:
     endpoint = listen(row, receiver, seller_id)
     with tenant_context(row):
-        _, secret = webhooks.rotate_secret(webhook_id=endpoint.pk, seller_id=seller_id)
+        _, secret = services.rotate_secret(webhook_id=endpoint.pk, seller_id=seller_id)
     receiver.secrets.append(secret)
     sell(row, seller_id)
     work()
@@ -282,8 +282,8 @@ def test_it_is_tried_again_under_the_same_id(
     status_code: int | None,
     error: str,
 ) -> None:
-    monkeypatch.setattr(webhook_delivery, "READ_SECONDS", 0.2)
-    monkeypatch.setattr(webhook_delivery, "CALL_SECONDS", 0.5)
+    monkeypatch.setattr(sending, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(sending, "CALL_SECONDS", 0.5)
     listen(row, receiver, seller_id)
     sell(row, seller_id)
     receiver.answer = answer
@@ -413,7 +413,7 @@ def test_what_waits_for_a_disabled_endpoint_is_given_up(row: Row, receiver: Rece
     endpoint = listen(row, receiver, seller_id)
     sell(row, seller_id)
     with tenant_context(row):
-        webhooks.update_webhook(webhook_id=endpoint.pk, seller_id=seller_id, is_active=False)
+        services.update_webhook(webhook_id=endpoint.pk, seller_id=seller_id, is_active=False)
     assert the_message(row).status == "failed"
     with tenant_context(row):  # written by a sale that had found it enabled
         WebhookMessage.objects.update(status="pending", due_at=timezone.now())
@@ -447,7 +447,7 @@ def test_a_resent_message_is_sent_again_under_its_id_and_for_another_day(
 
     def resend() -> None:
         with tenant_context(row):
-            webhooks.resend_message(
+            services.resend_message(
                 organization=row, webhook_id=endpoint.pk, seller_id=seller_id, message_id=message.pk
             )
 
@@ -471,7 +471,7 @@ def test_a_resent_message_is_sent_again_under_its_id_and_for_another_day(
 # --- Workers ----------------------------------------------------------------------------------------------------------
 
 
-def claim(row: Row, limit: int = 16) -> list[webhook_delivery.Task]:
+def claim(row: Row, limit: int = 16) -> list[sending.Task]:
     with tenant_context(row):
         return WebhookWork().claim(row, limit)
 
@@ -528,7 +528,7 @@ def test_a_message_that_was_deleted_while_it_was_sent_holds_nobody_up(
     with tenant_context(row):
         tasks = worker.claim(row, 5)
         done = [(task, worker.carry_out(row, task)) for task in tasks]
-        webhooks.delete_webhook(webhook_id=endpoint.pk, seller_id=seller_id)
+        services.delete_webhook(webhook_id=endpoint.pk, seller_id=seller_id)
         worker.record(row, done)
         assert [message.endpoint_id for message in WebhookMessage.objects.all()] == [other.pk]
     assert the_message(row).status == "delivered"
@@ -646,7 +646,7 @@ def test_a_deletion_waits_for_the_sale_that_has_just_written_a_message(
 
     def delete() -> None:
         with tenant_context(row):
-            webhooks.delete_webhook(webhook_id=endpoint.pk, seller_id=seller_id)
+            services.delete_webhook(webhook_id=endpoint.pk, seller_id=seller_id)
         connection.close()
 
     thread = threading.Thread(target=delete)
@@ -675,6 +675,6 @@ def test_a_deletion_that_was_cut_off_is_finished_by_the_next(row: Row, receiver:
     sell(row, seller_id)
     with tenant_context(row):
         WebhookEndpoint.objects.filter(pk=first.pk).update(disabled="deleted")
-        assert list(webhooks.webhooks()) == [second]
-        webhooks.delete_webhook(webhook_id=second.pk, seller_id=seller_id)
+        assert list(services.webhooks()) == [second]
+        services.delete_webhook(webhook_id=second.pk, seller_id=seller_id)
         assert WebhookEndpoint.objects.count() == 0

@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from credit import webhooks
 from credit.models import Seller, WebhookAttempt, WebhookEndpoint, WebhookMessage
-from shared.secrets import decrypt
+from credit.webhooks import services
+from shared.outbound.secrets import decrypt
 from tests.http import Answer
 from tests.queries import queries_of
 from tests.visitor import Visitor
@@ -23,7 +23,7 @@ EVENTS = WebhookEndpoint.Event.values
 
 def make(organization: Organization, owner: Person, url: str = URL) -> WebhookEndpoint:
     with organization.context:
-        endpoint, _ = webhooks.create_webhook(
+        endpoint, _ = services.create_webhook(
             organization=organization.row, seller_id=owner.seller_id, url=url, events=EVENTS
         )
     return endpoint
@@ -136,7 +136,7 @@ def test_events_that_are_refused(acme: Organization, events: list[str]) -> None:
 
 
 def test_there_are_ten_at_most(acme: Organization, person: Person) -> None:
-    for _ in range(webhooks.MOST_WEBHOOKS):
+    for _ in range(services.MOST_WEBHOOKS):
         make(acme, person)
     answer = Visitor.signed_in(person).submit("/webhooks/new", {"url": f"{URL}/new", "events": EVENTS})
     assert answer.status == 422

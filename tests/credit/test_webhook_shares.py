@@ -4,9 +4,9 @@ other endpoints."""
 import pytest
 from django_tenants.utils import tenant_context
 
-from credit import webhook_delivery
 from credit.models import WebhookMessage
-from credit.webhook_delivery import WebhookWork
+from credit.webhooks import sending
+from credit.webhooks.sending import WebhookWork
 from tenants.models import Organization as Row
 from tests.credit.test_webhook_delivery import listen, sell
 from tests.receiver import HANG, Receiver, receiving
@@ -19,8 +19,8 @@ SLOW_MESSAGES = 60
 
 @pytest.fixture(autouse=True)
 def _calls_last_until_they_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook_delivery, "READ_SECONDS", 60.0)
-    monkeypatch.setattr(webhook_delivery, "CALL_SECONDS", 60.0)
+    monkeypatch.setattr(sending, "READ_SECONDS", 60.0)
+    monkeypatch.setattr(sending, "CALL_SECONDS", 60.0)
 
 
 def test_an_endpoint_that_hangs_keeps_nobody_elses_messages_waiting(

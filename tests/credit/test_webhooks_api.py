@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
-from credit.webhooks import create_webhook
-from shared.secrets import decrypt
+from credit.webhooks.services import create_webhook
+from shared.outbound.secrets import decrypt
 from tests.bad_input import NO_UUIDS, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, cursor_of, invalid, queries, table
 from tests.crowd import together
 from tests.http import Answer, Client

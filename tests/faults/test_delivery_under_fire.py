@@ -18,10 +18,10 @@ from django.utils import timezone
 from django_tenants.utils import tenant_context
 
 from credit.models import Entry, WebhookMessage
-from credit.webhooks import create_webhook
+from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
-from recharge.queries import find_faults
-from shared.secrets import encrypt
+from recharge.selling.queries import find_faults
+from shared.outbound.secrets import encrypt
 from tests.operator import KEY_ID, SECRET, MisbehavingOperator, operating
 from tests.receiver import Receiver, receiving
 from tests.server import ROOT

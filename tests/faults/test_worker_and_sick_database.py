@@ -10,7 +10,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django_tenants.utils import tenant_context
 
-from recharge.delivery import DeliveryWork
+from recharge.delivery.work import DeliveryWork
 from recharge.models import Recharge
 from shared.sick import sqlstate_of
 from tenants.models import Organization

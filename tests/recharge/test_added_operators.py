@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from recharge.operators import Operator, operator_of
-from recharge.settings_services import add_operator
+from recharge.terms.services import add_operator
 from shared.errors import InvalidRequest
 from shared.phones import normalize_phone_number
 from tests.http import Answer

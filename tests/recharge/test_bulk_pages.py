@@ -14,9 +14,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from recharge.bulk_rows import LARGEST_TEXT, MOST_ROWS, Unreadable, read_items, read_rows, text_of, write_items
 from recharge.models import OperatorSettings, Recharge, Settings
-from recharge.services import settle_recharge
+from recharge.pages.bulk_rows import LARGEST_TEXT, MOST_ROWS, Unreadable, read_items, read_rows, text_of, write_items
+from recharge.selling.services import settle_recharge
 from tests.http import Answer
 from tests.locks import holding_lock
 from tests.queries import counted

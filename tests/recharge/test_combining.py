@@ -13,13 +13,13 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from credit.errors import InsufficientCredit
 from credit.models import Entry
-from recharge import combining, services
-from recharge.combining import Combiner
 from recharge.models import Recharge
-from recharge.services import sell_recharge
-from shared import wakeups
+from recharge.selling import combining, services
+from recharge.selling.combining import Combiner
+from recharge.selling.services import sell_recharge
 from shared.database import SellerBusy, lock_seller
-from shared.idempotency import IdempotencyKeyReused
+from shared.rest.idempotency import IdempotencyKeyReused
+from tenants import wakeups
 from tests.locks import advisory_locks, holding_lock, sell_through_sandbox
 from tests.waiting import wait_until
 from tests.world import Organization, database_url, give_credit

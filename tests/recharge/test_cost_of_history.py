@@ -14,10 +14,10 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from credit.queries import entries, order_of_entries
-from recharge import queries
-from recharge.intake import Item
-from recharge.queries import recharges
-from recharge.services import sell_recharge, sell_recharges
+from recharge.selling import queries
+from recharge.selling.queries import recharges
+from recharge.selling.sale import Item
+from recharge.selling.services import sell_recharge, sell_recharges
 from tenants.services import provision_organization
 from tests.world import PASSWORD, World, give_credit, make_seller
 

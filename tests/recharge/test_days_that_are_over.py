@@ -12,8 +12,8 @@ from django.db import connection
 from django.utils import timezone
 
 from recharge.models import Recharge
-from recharge.services import settle_recharge
-from shared.formats import start_of_day
+from recharge.selling.services import settle_recharge
+from shared.console.formats import start_of_day
 from tests.bad_input import table
 from tests.http import Answer
 from tests.locks import sell_pending

@@ -9,7 +9,7 @@ import pytest
 from django.db.models import F
 
 from recharge.models import Recharge
-from recharge.services import settle_recharge
+from recharge.selling.services import settle_recharge
 from tests.bad_input import table
 from tests.crowd import together
 from tests.http import Answer

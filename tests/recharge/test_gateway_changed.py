@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from django_tenants.utils import tenant_context
 
-from recharge import delivery
-from recharge.delivery import DeliveryWork
-from recharge.gateways import Answer, Delivery
-from recharge.gateways.factory import gateways_of
+from recharge.delivery import work
+from recharge.delivery.gateways import Answer, Delivery
+from recharge.delivery.gateways.kinds import gateways_of
+from recharge.delivery.work import DeliveryWork
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
 from tests.world import Organization, give_credit
 
@@ -63,8 +63,8 @@ def worker(acme: Organization, monkeypatch: pytest.MonkeyPatch) -> Delivering:
     def spied(organization: Any) -> dict[int, Any]:
         return {pk: Spy(gateway, made) for pk, gateway in gateways_of(organization).items()}
 
-    monkeypatch.setattr(delivery, "gateways_of", spied)
-    monkeypatch.setattr(delivery, "SETTINGS_SECONDS", 0.0)
+    monkeypatch.setattr(work, "gateways_of", spied)
+    monkeypatch.setattr(work, "SETTINGS_SECONDS", 0.0)
     body = {"name": "direct", "kind": "http", "url": OLD, "key_id": "k1", "secret": "s1"}
     assert acme.owner.client.post("/gateways", body).status == 201
     assert acme.owner.client.patch("/operators/mci", {"gateway": "direct"}).status == 200

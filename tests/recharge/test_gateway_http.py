@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from recharge.gateways import Answer, Delivery, GatewayMisconfigured
-from recharge.gateways import http as module
-from recharge.gateways.factory import gateways_of, make_gateway
-from recharge.gateways.http import HttpGateway, close_idle_connections
-from recharge.gateways.instant import InstantGateway
-from recharge.gateways.simulator import SimulatorGateway
+from recharge.delivery.gateways import Answer, Delivery, GatewayMisconfigured
+from recharge.delivery.gateways import http as module
+from recharge.delivery.gateways.http import HttpGateway, close_idle_connections
+from recharge.delivery.gateways.instant import InstantGateway
+from recharge.delivery.gateways.kinds import gateways_of, make_gateway
+from recharge.delivery.gateways.simulator import SimulatorGateway
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
-from shared.secrets import encrypt
+from shared.outbound.secrets import encrypt
 from tests import commands
 from tests.certificates import make_certificate
 from tests.operator import KEY_ID, SECRET, MisbehavingOperator, operating

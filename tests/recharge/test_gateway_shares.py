@@ -5,10 +5,10 @@ from typing import Any
 
 from django_tenants.utils import tenant_context
 
-from recharge.delivery import DeliveryWork
+from recharge.delivery.work import DeliveryWork
 from recharge.models import Recharge
-from shared.wakeups import wake_workers
 from tenants.models import Organization as Row
+from tenants.wakeups import wake_workers
 from tests.locks import sell_pending
 from tests.recharge.test_worker import statuses, working
 from tests.waiting import wait_until

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from recharge.delivery import DeliveryWork
-from recharge.gateways import Answer, simulator
-from recharge.gateways.simulator import ENDINGS, LATE, TIME_OUT, VERY_LATE, SimulatorGateway
+from recharge.delivery.gateways import Answer, simulator
+from recharge.delivery.gateways.simulator import ENDINGS, LATE, TIME_OUT, VERY_LATE, SimulatorGateway
+from recharge.delivery.work import DeliveryWork
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
-from recharge.worker import Worker
-from shared.times import moment_of
+from shared.uuid7 import moment_of
+from tenants.worker import Worker
 from tests.waiting import wait_until
 from tests.world import Organization, give_credit
 

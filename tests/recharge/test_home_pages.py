@@ -8,10 +8,10 @@ from django.utils import timezone
 
 from credit.models import Seller
 from credit.services import create_credit_request
-from recharge import queries
-from recharge.home_pages import MOST_COUNTED, ROWS_SHOWN
 from recharge.models import Recharge
-from recharge.services import resolve_recharge, settle_recharge
+from recharge.pages.home import MOST_COUNTED, ROWS_SHOWN
+from recharge.selling import queries
+from recharge.selling.services import resolve_recharge, settle_recharge
 from shared.models import User
 from tests.locks import sell_pending
 from tests.queries import queries_of

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from recharge.models import Recharge
-from recharge.services import settle_recharge
+from recharge.selling.services import settle_recharge
 from tests.bad_input import table
 from tests.http import Client
 from tests.locks import sell_pending

@@ -13,8 +13,8 @@ import pytest
 
 from credit.models import Entry, Seller
 from recharge.models import Attempt, Recharge
-from recharge.pages import ROWS
-from recharge.services import settle_recharge
+from recharge.pages.recharges import ROWS
+from recharge.selling.services import settle_recharge
 from shared.models import User
 from tests.bad_input import table
 from tests.http import Answer

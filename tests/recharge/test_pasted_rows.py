@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from recharge.bulk_rows import read_rows
+from recharge.pages.bulk_rows import read_rows
 from tests.recharge.test_bulk_pages import BATCH, form_of, preview
 from tests.visitor import Visitor
 from tests.world import Organization, give_credit

@@ -11,8 +11,8 @@ from django.db import connection, transaction
 from django_tenants.utils import tenant_context
 
 from recharge.models import Recharge
-from recharge.queries import find_faults
-from recharge.services import settle_recharge
+from recharge.selling.queries import find_faults
+from recharge.selling.services import settle_recharge
 from tenants.models import Organization
 from tests.locks import sell_pending
 from tests.world import database_url, give_credit, make_seller

@@ -17,8 +17,8 @@ from psycopg2 import sql
 
 from credit.models import Seller
 from recharge.models import Recharge
-from recharge.reports import Sums, Training, report
-from recharge.services import resolve_recharge, settle_recharge
+from recharge.reports.sums import Sums, Training, report
+from recharge.selling.services import resolve_recharge, settle_recharge
 from shared.models import User
 from tests.http import Answer
 from tests.locks import sell_pending

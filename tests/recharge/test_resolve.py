@@ -9,12 +9,12 @@ import pytest
 from django.db import connection
 
 from credit.models import Entry
-from recharge.delivery import DeliveryWork, Result
-from recharge.gateways import Answer as GatewayAnswer
-from recharge.gateways import Delivery
+from recharge.delivery.gateways import Answer as GatewayAnswer
+from recharge.delivery.gateways import Delivery
+from recharge.delivery.work import DeliveryWork, Result
 from recharge.models import Attempt, Recharge
-from recharge.queries import MOST_ATTEMPTS
-from recharge.services import RechargeChanged, resolve_recharge, settle_recharge
+from recharge.selling.queries import MOST_ATTEMPTS
+from recharge.selling.services import RechargeChanged, resolve_recharge, settle_recharge
 from tests.bad_input import NO_UUIDS, NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, invalid, table
 from tests.crowd import together
 from tests.http import Answer

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.realm import Realm
-from shared.tokens import AccessToken, name_realm
+from shared.identity.realm import Realm
+from shared.identity.tokens import AccessToken, name_realm
 from tests.waiting import wait_until
 from tests.world import Organization, Person, give_credit
 
@@ -36,7 +36,7 @@ def test_a_replay_sells_nothing(funded: Organization) -> None:
 
 
 def test_it_is_shown_by_the_sale_as_by_the_list(funded: Organization) -> None:
-    """The one is rendered by hand (recharge/rendering.py), the other by the serializer that the document describes."""
+    """The one is rendered by hand (recharge/selling/rendering.py), the other by the serializer of the document."""
     sold = funded.member.sell(5000)
     assert funded.member.client.get(f"/recharges/{sold.json['id']}").json == sold.json
 
@@ -44,7 +44,7 @@ def test_it_is_shown_by_the_sale_as_by_the_list(funded: Organization) -> None:
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html, application/json;q=0.9", "application/*"])
 def test_it_is_the_same_whatever_way_it_is_answered(funded: Organization, content_type: str, accept: str) -> None:
-    """An ordinary request is answered by recharge/lean.py, any other by the view of REST framework."""
+    """An ordinary request is answered by recharge/api/fast_path.py, any other by the view of REST framework."""
     headers = {"Content-Type": content_type, "Accept": accept}
     body = b'{"amount": 5000, "phone_number": "09121234567"}'
     sold = funded.member.client.request("POST", "/recharges", body=body, key="k", headers=headers)

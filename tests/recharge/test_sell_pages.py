@@ -8,11 +8,11 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from recharge.gateways.simulator import ENDINGS
+from recharge.delivery.gateways.simulator import ENDINGS
 from recharge.models import OperatorSettings, Recharge, Settings
-from recharge.sell_pages import SANDBOX, stored_key
-from recharge.services import settle_recharge
-from recharge.words import FAILURES, FAILURES_TO_SELLERS
+from recharge.pages.sell import SANDBOX, stored_key
+from recharge.pages.words import FAILURES, FAILURES_TO_SELLERS
+from recharge.selling.services import settle_recharge
 from shared.models import Membership, User
 from tests.http import Answer
 from tests.queries import queries_of

@@ -7,8 +7,8 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from recharge.models import GatewaySettings, OperatorSettings, Recharge, Settings
-from recharge.services import settle_recharge
-from shared.secrets import decrypt
+from recharge.selling.services import settle_recharge
+from shared.outbound.secrets import decrypt
 from tests.bad_input import NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, invalid, table
 from tests.crowd import together
 from tests.http import Answer

@@ -6,9 +6,9 @@ from urllib.parse import quote
 import pytest
 
 from recharge.models import GatewaySettings, OperatorSettings, Settings
-from recharge.settings_pages import GATEWAYS_SHOWN
+from recharge.pages.settings import GATEWAYS_SHOWN
 from shared.money import LARGEST_AMOUNT as MOST
-from shared.secrets import decrypt
+from shared.outbound.secrets import decrypt
 from tests.bad_input import table
 from tests.http import Answer
 from tests.locks import sell_pending, sell_through_sandbox

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from credit.errors import InsufficientCredit
-from recharge.delivery import DeliveryWork, Result, Task
-from recharge.gateways import Answer, Delivery
+from recharge.delivery.gateways import Answer, Delivery
+from recharge.delivery.work import DeliveryWork, Result, Task
 from recharge.models import Attempt, Recharge
-from recharge.queries import balance_of, find_faults
-from recharge.services import AlreadySettled, resolve_recharge, sell_recharge
+from recharge.selling.queries import balance_of, find_faults
+from recharge.selling.services import AlreadySettled, resolve_recharge, sell_recharge
 from tests.locks import sell_through_sandbox
 from tests.world import World, give_credit, make_seller
 

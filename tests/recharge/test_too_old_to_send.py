@@ -8,13 +8,13 @@ import pytest
 from django.db import connection
 from django_tenants.utils import tenant_context
 
-from recharge.delivery import DeliveryWork
-from recharge.gateways import Answer, Delivery
+from recharge.delivery.gateways import Answer, Delivery
+from recharge.delivery.work import DeliveryWork
 from recharge.models import Attempt, Recharge
-from recharge.queries import find_faults
-from recharge.worker import Worker
+from recharge.selling.queries import find_faults
 from tenants.models import Organization as Row
 from tenants.services import activate_organization, suspend_organization
+from tenants.worker import Worker
 from tests.bad_input import table
 from tests.locks import sell_pending
 from tests.recharge.test_worker import UNSENT, Answering, due, old, record, statuses, step

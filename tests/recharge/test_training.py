@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from recharge.models import Recharge
-from recharge.services import resolve_recharge
+from recharge.selling.services import resolve_recharge
 from shared.models import User
 from tests.bad_input import table
 from tests.http import Answer

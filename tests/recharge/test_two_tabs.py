@@ -17,7 +17,7 @@ import pytest
 from django.db.models import F
 
 from recharge.models import Recharge, Settings
-from recharge.services import settle_recharge
+from recharge.selling.services import settle_recharge
 from tests.crowd import together
 from tests.http import Answer
 from tests.locks import advisory_locks, holding_lock

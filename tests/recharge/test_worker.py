@@ -20,14 +20,14 @@ from django.db.models import F
 from django.utils import timezone
 from django_tenants.utils import tenant_context
 
-from recharge.delivery import LEASE, DeliveryWork, Result
-from recharge.gateways import Answer, Delivery
+from recharge.delivery.gateways import Answer, Delivery
+from recharge.delivery.work import LEASE, DeliveryWork, Result
 from recharge.models import Attempt, Recharge
-from recharge.worker import Worker, _Kind
-from shared import wakeups
-from shared.wakeups import CHANNEL, wake_workers
+from tenants import wakeups
 from tenants.models import Organization as Row
 from tenants.services import suspend_organization
+from tenants.wakeups import CHANNEL, wake_workers
+from tenants.worker import Worker, _Kind
 from tests.locks import advisory_locks, holding_lock, sell_pending
 from tests.server import ROOT, serving
 from tests.waiting import wait_until

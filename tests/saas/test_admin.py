@@ -8,10 +8,10 @@ import pytest
 from django.db import IntegrityError
 
 from shared.errors import PermissionDenied
-from shared.lockout import ATTEMPTS_FROM_ONE_ADDRESS, count_attempt
+from shared.identity.lockout import ATTEMPTS_FROM_ONE_ADDRESS, count_attempt
+from shared.identity.realm import PLATFORM
+from shared.identity.services import account_of
 from shared.models import Membership, User
-from shared.realm import PLATFORM
-from shared.services import account_of
 from tenants.models import AuditRecord
 from tenants.models import Organization as OrganizationRow
 from tenants.services import provision_organization

@@ -11,8 +11,8 @@ from django.db import connection
 from django.utils import timezone
 
 from recharge.models import Recharge
-from recharge.queries import Figures, figures_of
-from recharge.services import settle_recharge
+from recharge.selling.queries import Figures, figures_of
+from recharge.selling.services import settle_recharge
 from shared.models import Membership
 from tenants import services
 from tenants.models import AuditRecord

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.addresses import AddressNotPublic, connect_to, is_public
+from shared.outbound.addresses import AddressNotPublic, connect_to, is_public
 
 PRIVATE = [
     "127.0.0.1",

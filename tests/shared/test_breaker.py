@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared import breaker
-from shared.breaker import Breaker
+from shared.outbound import breaker
+from shared.outbound.breaker import Breaker
 
 
 class Clock:

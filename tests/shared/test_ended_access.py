@@ -10,11 +10,11 @@ from django.test import RequestFactory
 from django.utils import timezone
 from rest_framework.request import Request
 
+from shared.identity.realm import PLATFORM, Realm
+from shared.identity.services import TokenPair, set_membership_active, sign_in
+from shared.identity.session_store import SessionStore
+from shared.identity.tokens import RealmJWTAuthentication, remembered_principal
 from shared.models import Membership, RefreshFamily, User
-from shared.realm import PLATFORM, Realm
-from shared.services import TokenPair, set_membership_active, sign_in
-from shared.session_store import SessionStore
-from shared.tokens import RealmJWTAuthentication, remembered_principal
 from tests.http import Answer, Client
 from tests.tenants.forgery import claims_of, signed
 from tests.visitor import Visitor, session_of

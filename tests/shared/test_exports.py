@@ -13,9 +13,9 @@ import urllib3
 from django.db import connection
 
 from recharge.models import Recharge
-from recharge.services import settle_recharge
+from recharge.selling.services import settle_recharge
 from shared.database import call_function
-from shared.exports import neutralize_formula
+from tenants.exports import neutralize_formula
 from tests.http import Answer
 from tests.logs import ServerLog
 from tests.world import Organization, Person, give_credit

@@ -8,9 +8,9 @@ import pytest
 from django.contrib.auth import hashers
 from django.contrib.auth.hashers import check_password, make_password
 
-from shared import hashing, lockout
 from shared.errors import BadCredentials, Throttled
-from shared.lockout import (
+from shared.identity import hashing, lockout
+from shared.identity.lockout import (
     ATTEMPTS_FROM_ALL_ADDRESSES,
     ATTEMPTS_FROM_ONE_ADDRESS,
     ATTEMPTS_OVER_ALL_NAMES,
@@ -20,9 +20,9 @@ from shared.lockout import (
     count_failure,
     forget_attempts,
 )
+from shared.identity.realm import PLATFORM, Realm
+from shared.identity.services import authenticate
 from shared.models import SignInAttempts, User
-from shared.realm import PLATFORM, Realm
-from shared.services import authenticate
 from tests.crowd import together
 from tests.visitor import Visitor
 from tests.waiting import wait_until

@@ -12,10 +12,10 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from django.utils import timezone
 
-from shared import lockout
 from shared.errors import Throttled
+from shared.identity import lockout
+from shared.identity.realm import PLATFORM, Realm
 from shared.models import SignInAttempts
-from shared.realm import PLATFORM, Realm
 from tests.crowd import together
 from tests.http import Answer, Client
 from tests.server import serving

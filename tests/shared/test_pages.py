@@ -12,7 +12,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from credit.services import update_seller
-from shared.lockout import ATTEMPTS_FROM_ONE_ADDRESS
+from shared.identity.lockout import ATTEMPTS_FROM_ONE_ADDRESS
 from shared.models import User
 from tenants.services import activate_organization, suspend_organization
 from tests.queries import queries_of

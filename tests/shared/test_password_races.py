@@ -12,9 +12,9 @@ from django.utils.http import urlsafe_base64_encode
 
 from credit.services import reset_seller_password
 from shared.errors import InvalidRequest, PasswordChanged, Throttled
-from shared.lockout import ATTEMPTS_FROM_ONE_ADDRESS
+from shared.identity.lockout import ATTEMPTS_FROM_ONE_ADDRESS
+from shared.identity.services import password_state, set_language, set_preferences
 from shared.models import User
-from shared.services import password_state, set_language, set_preferences
 from tests.crowd import together
 from tests.http import Answer
 from tests.visitor import Visitor

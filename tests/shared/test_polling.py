@@ -20,11 +20,11 @@ from psycopg2 import sql
 
 from credit.models import Seller
 from credit.services import create_seller
-from credit.webhooks import create_webhook
+from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings
-from recharge.settings_services import create_gateway
-from shared.horizon import horizon_of
-from shared.pagination import NEWEST, polled_page
+from recharge.terms.services import create_gateway
+from shared.rest.horizon import horizon_of
+from shared.rest.pagination import NEWEST, polled_page
 from tenants import models
 from tenants.audit import COMMAND, record
 from tests.bad_input import table

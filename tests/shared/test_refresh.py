@@ -7,9 +7,9 @@ from threading import Barrier
 from django.utils import timezone
 
 from credit.services import update_seller
+from shared.identity.realm import PLATFORM, Realm
+from shared.identity.services import TokenPair, sign_in
 from shared.models import Membership, RefreshFamily, User
-from shared.realm import PLATFORM, Realm
-from shared.services import TokenPair, sign_in
 from tests.http import Answer, Client
 from tests.tenants.forgery import FORGERIES, claims_of, signed
 from tests.world import PASSWORD, Organization, Person, World

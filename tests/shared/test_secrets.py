@@ -3,7 +3,7 @@
 import pytest
 from pytest_django import Settings
 
-from shared.secrets import SecretUnreadable, decrypt, encrypt
+from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
 
 OLD, NEW = "old-" * 20, "new-" * 20
 

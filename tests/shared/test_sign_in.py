@@ -7,9 +7,9 @@ import pytest
 
 from credit.models import Seller
 from credit.services import update_seller
+from shared.identity.services import check_credentials, create_member
+from shared.identity.tokens import AccessToken
 from shared.models import Membership, RefreshFamily, User
-from shared.services import check_credentials, create_member
-from shared.tokens import AccessToken
 from tests.http import Answer, Client
 from tests.tenants.forgery import claims_of
 from tests.world import PASSWORD, Organization, World

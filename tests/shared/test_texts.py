@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.forms import TomansFormField
+from shared.console.forms import TomansFormField
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
 from shared.texts import UnreadableNumber, folded, read_whole_number, unfit_character
 

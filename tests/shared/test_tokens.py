@@ -9,11 +9,11 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from rest_framework.request import Request
 
-from shared import tokens
 from shared.errors import TokenExpired, TokenInvalid, TokenWrongOrganization
+from shared.identity import tokens
+from shared.identity.realm import PLATFORM, Realm
+from shared.identity.tokens import AccessToken, Principal, RealmJWTAuthentication, RefreshToken, name_realm, read_token
 from shared.models import User
-from shared.realm import PLATFORM, Realm
-from shared.tokens import AccessToken, Principal, RealmJWTAuthentication, RefreshToken, name_realm, read_token
 from tenants.models import Organization
 from tests.tenants.forgery import FORGERIES, claims_of, signed
 from tests.world import access_token

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django_tenants.utils import schema_context, tenant_context
 
 from credit.models import Account
-from recharge.services import sell_recharge
+from recharge.selling.services import sell_recharge
 from tenants import functions, readiness
 from tenants.functions import FunctionsInUse, install_functions
 from tenants.models import Organization as OrganizationRow

@@ -13,15 +13,15 @@ from django.test import RequestFactory
 
 from credit.models import CreditRequest, Entry, Seller, WebhookMessage
 from credit.services import create_credit_request, update_seller
-from credit.webhooks import create_webhook
+from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings, Recharge
-from recharge.services import sell_recharge
+from recharge.selling.services import sell_recharge
+from shared.identity.realm import PLATFORM as PLATFORM_REALM
+from shared.identity.realm import Realm
+from shared.identity.services import sign_in
+from shared.identity.session_store import SessionStore
+from shared.identity.sessions import RealmAuthenticationMiddleware
 from shared.models import Membership, User
-from shared.realm import PLATFORM as PLATFORM_REALM
-from shared.realm import Realm
-from shared.services import sign_in
-from shared.session_store import SessionStore
-from shared.sessions import RealmAuthenticationMiddleware
 from tenants.models import Organization as OrganizationRow
 from tenants.services import provision_organization
 from tests.http import Answer, Client
@@ -441,7 +441,7 @@ def session_of(user: User, realm: str | None) -> dict[str, str]:
     """The headers of a browser that signed in as ``user`` in this realm (``""``: the platform; None: not said)."""
     session = SessionStore()
     session["_auth_user_id"] = str(user.pk)
-    session["_auth_user_backend"] = "shared.sessions.RealmBackend"
+    session["_auth_user_backend"] = "shared.identity.sessions.RealmBackend"
     session["_auth_user_hash"] = user.get_session_auth_hash()
     if realm is not None:
         session["realm"] = realm

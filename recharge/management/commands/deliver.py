@@ -5,10 +5,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from credit.webhook_delivery import WebhookWork
-from recharge.delivery import LEASE, DeliveryWork
-from recharge.worker import THREADS, Worker
+from credit.webhooks.sending import WebhookWork
+from recharge.delivery.work import LEASE, DeliveryWork
 from shared.processes import end_with
+from tenants.worker import THREADS, Worker
 
 ORPHAN_SECONDS = 40.0
 """What it has to finish what it has begun when its parent is gone; more than its longest call."""

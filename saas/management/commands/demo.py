@@ -17,8 +17,8 @@ from saas import embedded, migrating
 from saas.demo import Accounts, Demo, DemoError
 from saas.management.commands.serve import check_port_is_free, what_to_open
 from shared.errors import UsernameTaken
+from shared.identity.services import create_platform_admin
 from shared.models import User
-from shared.services import create_platform_admin
 
 PLATFORM_ADMIN = "demo"
 

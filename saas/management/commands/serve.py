@@ -19,8 +19,8 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from saas import embedded, gate, migrating, stalled
-from saas.beside import WorkerBeside
 from saas.migrated import is_migrated
+from saas.worker_process import WorkerBeside
 from shared.processes import end_with
 from tenants.collation import changed_collation
 

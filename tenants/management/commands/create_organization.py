@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from shared.errors import Problem
-from shared.passwords import read_password
+from shared.identity.passwords import read_password
 from tenants.services import domain_of, provision_organization
 
 

@@ -1,0 +1,1 @@
+"""Sellers, statements and credit requests over HTTP."""

@@ -1,0 +1,329 @@
+"""Sellers, statements and credit requests over HTTP."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import serializers, status
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from credit import queries, services
+from credit.api.permissions import IsActiveSeller, own_seller_id
+from credit.models import CreditRequest, Entry, Seller
+from shared.errors import InvalidRequest
+from shared.identity.queries import seller_usernames, username_of
+from shared.identity.realm import realm_of
+from shared.identity.tokens import require_principal
+from shared.money import TomansField
+from shared.rest.fields import (
+    IdParameter,
+    PasswordField,
+    ReadableField,
+    StrictBooleanField,
+    StrictSerializer,
+    StringField,
+    TimeParameter,
+)
+from shared.rest.horizon import Horizon, horizon_of
+from shared.rest.idempotency import idempotency_key_of, replayed
+from shared.rest.openapi import IDEMPOTENCY_KEY, REPLAYED
+from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer, settled
+from shared.rest.parsers import body_of
+from shared.rest.permissions import IsOrganizationAdmin, IsSeller
+from shared.rest.views import APIView
+from tenants.exports import CSVRenderer, csv_response, pages_of
+from tenants.routing import organization_of
+
+# --- Sellers ----------------------------------------------------------------------------------------------------------
+
+
+class NewSellerSerializer(StrictSerializer):
+    name = ReadableField(max_length=200)
+    username = StringField(max_length=150)
+    password = PasswordField()
+
+
+class SellerChangeSerializer(StrictSerializer):
+    name = ReadableField(max_length=200, required=False)
+    is_active = StrictBooleanField(required=False)
+
+
+class SellerSerializer(serializers.Serializer[Seller]):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    username = serializers.SerializerMethodField()
+    is_active = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+
+    def get_username(self, seller: Seller) -> str:
+        usernames: dict[int, str] = self.context["usernames"]
+        return usernames.get(seller.pk, "")
+
+
+def _seller_response(request: Request, seller: Seller, status_code: int = 200) -> Response:
+    usernames = seller_usernames(organization_id=organization_of(request._request).pk, seller_ids=[seller.pk])
+    return Response(SellerSerializer(seller, context={"usernames": usernames}).data, status=status_code)
+
+
+class SellersView(APIView):
+    permission_classes = (IsOrganizationAdmin,)
+
+    @extend_schema(parameters=[PageQuery], responses=page_serializer(SellerSerializer))
+    def get(self, request: Request) -> Response:
+        """All sellers, newest first."""
+        organization_id = organization_of(request._request).pk
+        return page_of(
+            request,
+            queries.sellers(),
+            PageQuery.read(request),
+            SellerSerializer,
+            context=lambda rows: {
+                "usernames": seller_usernames(
+                    organization_id=organization_id, seller_ids=[seller.pk for seller in rows]
+                )
+            },
+        )
+
+    @extend_schema(request=NewSellerSerializer, responses={201: SellerSerializer})
+    def post(self, request: Request) -> Response:
+        """Add a seller, and the user who signs in as this seller."""
+        body = NewSellerSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        seller = services.create_seller(organization=organization_of(request._request), **body.validated_data)
+        return _seller_response(request, seller, status.HTTP_201_CREATED)
+
+
+class SellerView(APIView):
+    permission_classes = (IsOrganizationAdmin,)
+
+    @extend_schema(responses=SellerSerializer)
+    def get(self, request: Request, seller_id: int) -> Response:
+        """One seller."""
+        return _seller_response(request, queries.seller_by_id(seller_id))
+
+    @extend_schema(request=SellerChangeSerializer, responses=SellerSerializer)
+    def patch(self, request: Request, seller_id: int) -> Response:
+        """Rename a seller, or switch one off or on."""
+        body = SellerChangeSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        seller = services.update_seller(
+            organization=organization_of(request._request), seller_id=seller_id, **body.validated_data
+        )
+        return _seller_response(request, seller)
+
+
+# --- Entries ----------------------------------------------------------------------------------------------------------
+
+ENTRY_COLUMNS = ("seller_id", "number", "kind", "amount", "balance_after", "reference", "created_at")
+
+
+class EntrySerializer(serializers.ModelSerializer[Entry]):
+    seller_id = serializers.IntegerField()
+
+    class Meta:
+        model = Entry
+        fields = ENTRY_COLUMNS
+
+
+class EntryFilters(Query):
+    seller_id = IdParameter(required=False, help_text="Admins only.")
+    kind = serializers.ChoiceField(Entry.Kind.choices, required=False)
+    created_from = TimeParameter(required=False, help_text=CREATED_FROM)
+    created_to = TimeParameter(required=False, help_text="Before this moment.")
+
+
+class EntryQuery(EntryFilters, PageQuery):
+    pass
+
+
+def narrow_to_own(request: Request, query: dict[str, Any]) -> dict[str, Any]:
+    """The filters of a list, narrowed to the caller's own rows if the caller is a seller.
+
+    Raises:
+        InvalidRequest: a seller names a seller, which is for admins.
+    """
+    filters = {name: value for name, value in query.items() if name not in PageQuery().fields}
+    own = own_seller_id(request)
+    if own is not None:
+        if "seller_id" in filters:
+            raise InvalidRequest.of_field("seller_id", "unknown_parameter", "This filter is for admins.")
+        filters["seller_id"] = own
+    return filters
+
+
+def horizon_of_list(request: Request, filters: dict[str, Any]) -> Horizon | None:
+    """Up to where a list with these filters is all there, if its rows are written under their sellers' locks."""
+    return horizon_of(organization_id=organization_of(request._request).pk, seller_id=filters.get("seller_id"))
+
+
+class EntriesView(APIView):
+    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+
+    @extend_schema(parameters=[EntryQuery], responses=page_serializer(EntrySerializer))
+    def get(self, request: Request) -> Response:
+        """The statement, newest first: a seller's own, or all sellers' for an admin.
+
+        One seller's entries are in the order of their numbers.
+        """
+        query = EntryQuery.read(request)
+        filters = narrow_to_own(request, query)
+        horizon = horizon_of_list(request, filters)
+        by = queries.order_of_entries(filters.get("seller_id"))
+        return page_of(request, queries.entries(**filters), query, EntrySerializer, horizon=horizon, by=by)
+
+
+class EntriesExportView(APIView):
+    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+    renderer_classes = (CSVRenderer, JSONRenderer)
+
+    @extend_schema(parameters=[EntryFilters], responses={(200, "text/csv"): OpenApiTypes.STR})
+    def get(self, request: Request) -> HttpResponseBase:
+        """The same as CSV, all of it."""
+        filters = narrow_to_own(request, EntryFilters.read(request))
+        organization = organization_of(request._request)
+        exported = settled(queries.entries(**filters), filters, horizon_of_list(request, filters))
+
+        def rows(**after: Any) -> Any:
+            return exported.filter(**after)
+
+        return csv_response(
+            filename="entries.csv",
+            columns=ENTRY_COLUMNS,
+            pages=pages_of(organization, rows, queries.order_of_entries(filters.get("seller_id"))),
+            request=request._request,
+            person=request.user.pk,
+        )
+
+
+# --- Credit requests --------------------------------------------------------------------------------------------------
+
+
+class NewCreditRequestSerializer(StrictSerializer):
+    amount = TomansField()
+    note = ReadableField(max_length=500, required=False, allow_blank=True, default="", lines=True)
+
+
+class RejectionSerializer(StrictSerializer):
+    reason = ReadableField(max_length=500, lines=True)
+
+
+class CreditRequestSerializer(serializers.ModelSerializer[CreditRequest]):
+    seller_id = serializers.IntegerField()
+    decided_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = CreditRequest
+        fields = (
+            "id",
+            "seller_id",
+            "amount",
+            "note",
+            "status",
+            "reason",
+            "created_at",
+            "decided_at",
+            "decided_by",
+        )
+
+    def get_decided_by(self, request: CreditRequest) -> str | None:
+        return request.decided_by or None
+
+
+class CreditRequestQuery(PageQuery):
+    status = serializers.ChoiceField(CreditRequest.Status.choices, required=False)
+    seller_id = IdParameter(required=False, help_text="Admins only.")
+
+
+def _credit_request_response(written: services.Written[CreditRequest], status_code: int) -> Response:
+    data = CreditRequestSerializer(written.row).data
+    return replayed(Response(data)) if written.is_replay else Response(data, status=status_code)
+
+
+@extend_schema_view(
+    get=extend_schema(parameters=[CreditRequestQuery], responses=page_serializer(CreditRequestSerializer)),
+    post=extend_schema(
+        parameters=[IDEMPOTENCY_KEY, REPLAYED],
+        request=NewCreditRequestSerializer,
+        responses={200: CreditRequestSerializer, 201: CreditRequestSerializer},
+    ),
+)
+class CreditRequestsView(APIView):
+    answers_replays = True
+
+    def get_permissions(self) -> list[Any]:
+        allowed = IsSeller if self.request.method == "POST" else IsOrganizationAdmin | IsActiveSeller
+        return [allowed()]
+
+    def get(self, request: Request) -> Response:
+        """Credit requests, newest first: a seller's own, or all for an admin."""
+        query = CreditRequestQuery.read(request)
+        filters = narrow_to_own(request, query)
+        rows, horizon = queries.credit_requests(**filters), horizon_of_list(request, filters)
+        return page_of(request, rows, query, CreditRequestSerializer, horizon=horizon)
+
+    def post(self, request: Request) -> Response:
+        """Ask for credit."""
+        key = idempotency_key_of(request._request)
+        body = NewCreditRequestSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        seller_id = require_principal(request).seller_id
+        assert seller_id is not None
+        written = services.create_credit_request(
+            organization=organization_of(request._request),
+            seller_id=seller_id,
+            idempotency_key=key,
+            **body.validated_data,
+        )
+        return _credit_request_response(written, status.HTTP_201_CREATED)
+
+
+class CreditRequestView(APIView):
+    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+
+    @extend_schema(responses=CreditRequestSerializer)
+    def get(self, request: Request, request_id: UUID) -> Response:
+        """One credit request."""
+        row = queries.credit_request_by_id(request_id, seller_id=own_seller_id(request))
+        return Response(CreditRequestSerializer(row).data)
+
+
+class ApproveView(APIView):
+    permission_classes = (IsOrganizationAdmin,)
+    answers_replays = True
+
+    @extend_schema(parameters=[REPLAYED], request=None, responses=CreditRequestSerializer)
+    def post(self, request: Request, request_id: UUID) -> Response:
+        """Approve: the amount is on the balance when this answers. The same decision again changes nothing."""
+        StrictSerializer(data=body_of(request)).is_valid(raise_exception=True)
+        written = services.approve_credit_request(
+            organization=organization_of(request._request), request_id=request_id, **_decider(request)
+        )
+        return _credit_request_response(written, status.HTTP_200_OK)
+
+
+class RejectView(APIView):
+    permission_classes = (IsOrganizationAdmin,)
+    answers_replays = True
+
+    @extend_schema(parameters=[REPLAYED], request=RejectionSerializer, responses=CreditRequestSerializer)
+    def post(self, request: Request, request_id: UUID) -> Response:
+        """Reject, with a reason for the seller. The same decision again changes nothing."""
+        body = RejectionSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        written = services.reject_credit_request(
+            organization=organization_of(request._request),
+            request_id=request_id,
+            reason=body.validated_data["reason"],
+            **_decider(request),
+        )
+        return _credit_request_response(written, status.HTTP_200_OK)
+
+
+def _decider(request: Request) -> dict[str, Any]:
+    principal = require_principal(request)
+    username = username_of(principal, realm_of(request._request))
+    return {"decided_by": username or "", "decided_by_id": principal.user_id}

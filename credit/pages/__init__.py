@@ -1,0 +1,1 @@
+"""Sellers, credit requests and the ledger, as pages."""

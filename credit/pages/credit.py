@@ -1,0 +1,275 @@
+"""Credit requests and the ledger, as pages."""
+
+import uuid
+import zlib
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from credit import queries, services
+from credit.api.credit import ENTRY_COLUMNS
+from credit.errors import AlreadyDecided, BalanceLimitExceeded
+from credit.models import CreditRequest
+from credit.pages.exports import Exports
+from credit.pages.filters import CreditRequestFilters, EntryFilters, read_filters
+from credit.pages.tables import credit_requests_table, entries_table, last_entries_table
+from credit.pages.words import kind_name
+from shared.console.formats import days_before, format_number, start_of_day, today
+from shared.console.forms import Form, TextField, TomansFormField
+from shared.console.messages import MESSAGES
+from shared.console.views import (
+    FORM,
+    add_problem,
+    done,
+    is_fragment,
+    not_done,
+    on_to,
+    own_seller,
+    page,
+    show,
+    signed_in,
+    status_of_form,
+)
+from shared.database import SellerBusy
+from shared.errors import Problem
+from shared.identity.tokens import ADMIN, SELLER
+from shared.rest.idempotency import IdempotencyKeyReused, is_idempotency_key
+from shared.rest.pagination import page_of_rows
+from tenants.exports import Column
+from tenants.routing import organization_of
+
+ROWS_ON_A_PAGE = 25
+HISTORY_ROWS = 5
+"""Of each list beside a credit request."""
+HISTORY_DAYS = (7, 30)
+
+# --- Credit requests --------------------------------------------------------------------------------------------------
+
+
+@page(ADMIN, SELLER)
+def credit_requests(request: HttpRequest) -> HttpResponse:
+    """All for an admin; a seller's own, where those that wait look for themselves whether they were decided."""
+    form, filters = read_filters(request, CreditRequestFilters)
+    rows, of_all = queries.credit_requests(**filters), signed_in(request).role == ADMIN
+    if of_all:
+        rows = rows.select_related("seller")
+    rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
+    shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
+    waiting = sum(row.status == CreditRequest.Status.PENDING for row in shown.rows)
+    version = _version(shown.rows)
+    if is_fragment(request) and request.headers.get("Known-Version") == version:
+        return HttpResponse(status=204)  # nothing has changed, and nothing moves under who reads or types
+    context = {
+        "page": shown,
+        "table": credit_requests_table(shown.rows, of_all=of_all),
+        "form": form,
+        "version": version,
+        "waiting": waiting,
+        "polls": not of_all and waiting > 0,
+        "is_changed": is_fragment(request),
+    }
+    template = "credit/credit_request_rows.html" if is_fragment(request) else "credit/credit_requests.html"
+    return show(request, template, context)
+
+
+def _version(rows: list[CreditRequest]) -> str:
+    """The same for the same requests in the same states."""
+    return f"{zlib.crc32(repr([(row.pk, row.status) for row in rows]).encode()):08x}"
+
+
+@page(ADMIN, SELLER)
+def credit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """One request; for an admin, with the history of its seller beside it."""
+    account = signed_in(request)
+    row = queries.credit_request_by_id(request_id, seller_id=account.seller_id)
+    context: dict[str, Any] = {"row": row, "form": RejectionForm()}
+    if account.role == ADMIN:
+        context["history"] = history = _history(row.seller_id)
+        row.seller = history.seller
+        context["balance_then"] = history.balance + row.amount
+        context["entries"] = last_entries_table(history.entries)
+        context["sold"] = list(zip(HISTORY_DAYS, history.sold, strict=True))
+    return show(request, "credit/credit_request.html", context)
+
+
+def _history(seller_id: int) -> queries.History:
+    moments = [start_of_day(days_before(today(), days - 1)) for days in HISTORY_DAYS]
+    return queries.history_of(seller_id, sold_since_moments=moments, limit=HISTORY_ROWS)
+
+
+class KeyField(forms.Field):
+    """The idempotency key of a form, made when it is shown; one that is no key is as good as none."""
+
+    widget = forms.HiddenInput
+
+    def __init__(self) -> None:
+        super().__init__(required=False)
+
+    def clean(self, value: Any) -> str:
+        key = str(value or "")
+        return key if is_idempotency_key(key) else _new_key()
+
+
+def _new_key() -> str:
+    return f"page-{uuid.uuid4().hex}"
+
+
+class CreditRequestForm(Form):
+    amount = TomansFormField()
+    note = TextField(
+        label=_("Note"),
+        required=False,
+        max_length=500,
+        help_text=_("What your admin should know: how you paid, for example."),
+    )
+    key = KeyField()
+
+
+@page(SELLER, methods=FORM)
+def new_credit_request(request: HttpRequest) -> HttpResponse:
+    """Asks for credit: once, however often the form is sent."""
+    form = CreditRequestForm(request.POST or None, initial={"key": _new_key()})
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.create_credit_request(
+                organization=organization_of(request),
+                seller_id=own_seller(request),
+                idempotency_key=form.cleaned_data["key"],
+                amount=form.cleaned_data["amount"],
+                note=form.cleaned_data["note"],
+            )
+        except IdempotencyKeyReused:
+            # What is sent from here on is another request.
+            form.data = request.POST | {"key": _new_key()}
+            form.add_error(None, _SENT_BEFORE)
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            return done(request, _("You have asked for credit. What is decided shows here."), "credit_requests")
+    return show(request, "credit/new_credit_request.html", {"form": form}, status=status_of_form(form))
+
+
+_SENT_BEFORE = _(
+    "This form was sent before, with another amount or note: look at your credit requests. To ask for this as well, "
+    "send it now."
+)
+
+
+class RejectionForm(Form):
+    reason = TextField(label=_("Reason"), max_length=500, help_text=_("The seller reads it."))
+
+
+@page(ADMIN, methods=FORM)
+def approve_credit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """Asks whether it is meant, and approves."""
+    if request.method == "POST":
+        return _decide(request, request_id, services.approve_credit_request)
+    row = queries.credit_request_by_id(request_id, seller_id=None)
+    if row.status != CreditRequest.Status.PENDING:
+        return on_to(request, "credit_request", request_id)
+    template = "credit/approve_dialog.html" if is_fragment(request) else "credit/approve.html"
+    return show(request, template, {"row": row, "balance_then": row.seller.account.balance + row.amount})
+
+
+@page(ADMIN, methods=FORM)
+def reject_credit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """Rejects, with a reason."""
+    form = RejectionForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        return _decide(request, request_id, services.reject_credit_request, reason=form.cleaned_data["reason"])
+    row = queries.credit_request_by_id(request_id, seller_id=None)
+    if row.status != CreditRequest.Status.PENDING:
+        return redirect("credit_request", request_id)
+    return show(request, "credit/reject.html", {"row": row, "form": form}, status=status_of_form(form))
+
+
+def _decide(
+    request: HttpRequest,
+    request_id: UUID,
+    service: Callable[..., services.Written[CreditRequest]],
+    **arguments: str,
+) -> HttpResponse:
+    account = signed_in(request)
+    try:
+        written = service(
+            organization=organization_of(request),
+            request_id=request_id,
+            decided_by=account.username,
+            decided_by_id=account.user.pk,
+            **arguments,
+        )
+    except (AlreadyDecided, BalanceLimitExceeded, SellerBusy) as problem:
+        return not_done(request, problem, "credit_request", request_id)
+    name = queries.seller_by_id(written.row.seller_id).name
+    if written.is_replay:
+        said = gettext("This was decided before, just so. Nothing was done twice.")
+    elif written.row.status == CreditRequest.Status.APPROVED:
+        said = gettext("Approved: %(name)s has %(amount)s Tomans more.")
+    else:
+        said = gettext("Rejected: %(name)s was told why.")
+    # On to what else waits.
+    where = reverse("credit_requests") + f"?status={CreditRequest.Status.PENDING}"
+    return done(request, said % {"name": name, "amount": format_number(written.row.amount)}, where)
+
+
+# --- The ledger -------------------------------------------------------------------------------------------------------
+
+
+@page(ADMIN, SELLER)
+def entries(request: HttpRequest) -> HttpResponse:
+    """The ledger; of a seller, the statement."""
+    form, filters = read_filters(request, EntryFilters)
+    rows, of_all = queries.entries(**filters), signed_in(request).role == ADMIN
+    if of_all:
+        rows = rows.select_related("seller__seller")
+    rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
+    by = queries.order_of_entries(filters.get("seller_id"))
+    shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"), by=by)
+    context = {"page": shown, "table": entries_table(shown.rows, of_all=of_all), "form": form}
+    return show(request, "credit/entries.html", context)
+
+
+_EXPORTS = Exports(
+    name="entries",
+    form_class=EntryFilters,
+    rows=lambda **filters: queries.entries(**filters).annotate(seller_name=F("seller__seller__name")),
+    columns=ENTRY_COLUMNS,
+    sheet=_("Entries"),
+    sheet_columns=[
+        Column("number", _("Number"), 10),
+        Column("created_at", _("Time"), 20),
+        Column("kind", _("Kind"), 16, kind_name),
+        Column("amount", _("Amount (Tomans)"), 20),
+        Column("balance_after", _("Balance after (Tomans)"), 22),
+        Column("reference", _("Reference"), 38),
+    ],
+    order=queries.order_of_entries,
+)
+
+
+@page(ADMIN, SELLER)
+def entries_csv(request: HttpRequest) -> HttpResponseBase:
+    """The same rows as CSV."""
+    return _EXPORTS.csv(request)
+
+
+@page(ADMIN, SELLER)
+def entries_xlsx(request: HttpRequest) -> HttpResponseBase:
+    """The same rows as a workbook."""
+    return _EXPORTS.xlsx(request)
+
+
+MESSAGES.update(
+    {
+        "already_decided": _("Somebody has decided otherwise meanwhile: see what. Nothing was done."),
+        "balance_limit_exceeded": _("The balance would be more than there can be, and nothing was done. Reject it."),
+    }
+)

@@ -1,0 +1,77 @@
+"""Exports of lists that are filtered by the seller, as CSV and as a workbook."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from credit.pages.filters import SellerFilters, read_filters
+from shared.console.views import signed_in
+from shared.identity.tokens import ADMIN
+from tenants.exports import Column, csv_response, pages_of, xlsx_response
+from tenants.routing import organization_of
+
+_SELLERS = (Column("seller_id", _("Seller's number"), 14), Column("seller_name", _("Seller"), 28))
+
+
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """All rows of a list, with the filters of its page. Where a filter can't be read, back to the page: it says so."""
+
+    name: str
+    """The page's name among the URLs, and the file's."""
+    form_class: type[SellerFilters]
+    rows: Callable[..., QuerySet[Any]]
+    """Takes the filters; each row has its seller's name as ``seller_name``."""
+    columns: Sequence[str]
+    """Of the CSV file, as the API has them."""
+    sheet: Promise
+    sheet_columns: Sequence[Column]
+    """Of the workbook; an admin's has the seller before them."""
+    order: Callable[[int | None], str] = lambda seller_id: "pk"
+    """What the rows of this seller (None: of all) are ordered by."""
+
+    def csv(self, request: HttpRequest) -> HttpResponseBase:
+        """With the columns of the API's."""
+        form, filters = read_filters(request, self.form_class)
+        if form.errors:
+            return self._back(form)
+        return csv_response(
+            filename=f"{self.name}.csv",
+            columns=self.columns,
+            pages=self._pages(request, filters),
+            request=request,
+            person=signed_in(request).user.pk,
+            is_for_people=True,
+        )
+
+    def xlsx(self, request: HttpRequest) -> HttpResponseBase:
+        """For people, in words."""
+        form, filters = read_filters(request, self.form_class)
+        if form.errors:
+            return self._back(form)
+        is_of_all = signed_in(request).role == ADMIN
+        return xlsx_response(
+            filename=f"{self.name}.xlsx",
+            sheet=self.sheet,
+            columns=[*(_SELLERS if is_of_all else ()), *self.sheet_columns],
+            pages=self._pages(request, filters),
+            request=request,
+            person=signed_in(request).user.pk,
+        )
+
+    def _pages(self, request: HttpRequest, filters: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+        return pages_of(
+            organization_of(request),
+            lambda **after: self.rows(**filters).filter(**after),
+            self.order(filters.get("seller_id")),
+        )
+
+    def _back(self, form: SellerFilters) -> HttpResponseBase:
+        return redirect(reverse(self.name) + form.query)

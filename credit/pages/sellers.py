@@ -1,0 +1,220 @@
+"""Sellers, as pages: the list, adding one, and what is changed of one.
+
+The page of one seller is in recharge/pages/seller.py: what is in flight is recharges.
+"""
+
+import time
+import uuid
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from credit import queries, services
+from credit.models import Seller
+from credit.pages.tables import sellers_table
+from shared.console.forms import AS_WRITTEN, EditForm, FilterForm, Form, SearchField, TextField, TextInput
+from shared.console.languages import SHOWN_SECONDS, is_shown_again
+from shared.console.views import FORM, add_problem, done, not_done, page, show, status_of_form
+from shared.database import SellerBusy
+from shared.errors import PasswordChanged, Problem
+from shared.identity.lockout import client_address
+from shared.identity.queries import seller_ids_by_username, seller_usernames
+from shared.identity.services import member_of_seller, password_state, suggest_password
+from shared.identity.tokens import ADMIN
+from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
+from shared.rest.pagination import page_of_rows
+from tenants.routing import organization_of
+
+ROWS_ON_A_PAGE = 25
+MOST_BY_USERNAME = 200
+"""Sellers that a search finds by their username; whoever is beyond them is found by writing more of it."""
+
+
+class SearchForm(FilterForm):
+    search = SearchField(label=_("Name or username"), required=False, max_length=200)
+
+
+@page(ADMIN)
+def sellers(request: HttpRequest) -> HttpResponse:
+    """All sellers with their balances, newest first."""
+    organization = organization_of(request)
+    form = SearchForm(request.GET)
+    search = form.cleaned_data["search"] if form.is_valid() else ""
+    rows = queries.sellers()
+    by_username: list[int] = []
+    if search:
+        by_username = seller_ids_by_username(organization_id=organization.pk, search=search, limit=MOST_BY_USERNAME)
+        rows = queries.sellers_found(search, ids=by_username)
+    shown = page_of_rows(rows.select_related("account"), limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
+    usernames = seller_usernames(organization_id=organization.pk, seller_ids=[seller.pk for seller in shown.rows])
+    context = {
+        "page": shown,
+        "table": sellers_table(shown.rows, usernames),
+        "form": form,
+        "search": search,
+        "is_cut_off": len(by_username) == MOST_BY_USERNAME,
+    }
+    return show(request, "credit/sellers.html", context)
+
+
+class NameForm(EditForm):
+    name = TextField(label=_("Name"), max_length=200, help_text=_("Of the shop or the person, as your lists show it."))
+
+
+class PasswordField(forms.CharField):
+    """A password that an admin gives to somebody else, and so must be able to read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label=_("Password"),
+            strip=False,
+            max_length=1000,
+            help_text=_("A suggestion that nobody guesses; or write another one of at least 8 characters."),
+            widget=TextInput(attrs=AS_WRITTEN),
+        )
+
+
+class NewSellerForm(Form):
+    name = NameForm.base_fields["name"]
+    username = TextField(
+        label=_("Username"),
+        max_length=150,
+        help_text=_("What the seller signs in with: letters, digits and @/./+/-/_ only."),
+        widget=TextInput(attrs=AS_WRITTEN),
+    )
+    password = PasswordField()
+    email = forms.EmailField(
+        label=_("Email address"),
+        required=False,
+        help_text=_("Where to send what resets a forgotten password."),
+        widget=forms.EmailInput(attrs=AS_WRITTEN),
+    )
+
+
+@page(ADMIN, methods=FORM)
+def new_seller(request: HttpRequest) -> HttpResponse:
+    """Adds a seller, and shows once what they sign in with."""
+    if again := _credentials_again(request):
+        return again
+    form = NewSellerForm(request.POST or None, initial={"password": suggest_password()})
+    if request.method == "POST" and form.is_valid():
+        try:
+            seller = services.create_seller(organization=organization_of(request), **form.cleaned_data)
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            return _show_credentials(request, seller, form.cleaned_data["password"], is_new=True)
+    return show(request, "credit/new_seller.html", {"form": form}, status=status_of_form(form))
+
+
+def _show_credentials(request: HttpRequest, seller: Seller, password: str, *, is_new: bool) -> HttpResponse:
+    """The answer to the form itself, shown this once."""
+    # For the same page in another language, encrypted and not for long. The page names what it shows: that of another
+    # seller, in the same session, may be asked for in another language, too.
+    shown = uuid.uuid4().hex
+    request.session[_SHOWN] = [shown, seller.pk, encrypt(password), is_new, time.time()]
+    return _credentials(request, seller, password, is_new=is_new, shown=shown)
+
+
+def _credentials(request: HttpRequest, seller: Seller, password: str, *, is_new: bool, shown: str) -> HttpResponse:
+    username = member_of_seller(organization_id=organization_of(request).pk, seller_id=seller.pk).username
+    context = {
+        "seller": seller,
+        "username": username,
+        "password": password,
+        "is_new": is_new,
+        "sent": {"shown": shown},
+    }
+    return show(request, "credit/seller_credentials.html", context)
+
+
+_SHOWN = "credentials_shown"
+
+
+def _credentials_again(request: HttpRequest) -> HttpResponse | None:
+    """The page of the credentials that were shown a moment ago, where it is asked for in another language."""
+    kept = request.session.get(_SHOWN)
+    if not is_shown_again(request) or not kept:
+        return None
+    shown, seller_id, password, is_new, moment = kept
+    if request.POST.get("shown") != shown or time.time() > moment + SHOWN_SECONDS:
+        return None
+    try:
+        return _credentials(request, queries.seller_by_id(seller_id), decrypt(password), is_new=is_new, shown=shown)
+    except SecretUnreadable:
+        return None
+
+
+@page(ADMIN, methods=FORM)
+def rename_seller(request: HttpRequest, seller_id: int) -> HttpResponse:
+    """Another name for a seller; what was sold under the former one shows the new one."""
+    seller = queries.seller_by_id(seller_id)
+    form = NameForm(request.POST or None, initial={"name": seller.name})
+    if request.method == "POST" and form.is_valid():
+        try:
+            if edits := form.edits():
+                services.update_seller(organization=organization_of(request), seller_id=seller_id, **edits)
+        except SellerBusy as problem:
+            add_problem(form, problem)
+        else:
+            return done(request, _("Saved."), "seller", seller_id)
+    return show(request, "credit/rename_seller.html", {"seller": seller, "form": form}, status=status_of_form(form))
+
+
+@page(ADMIN, methods=FORM)
+def switch_seller_off(request: HttpRequest, seller_id: int) -> HttpResponse:
+    """Asks whether it is meant, and switches the seller off."""
+    said = gettext("%(name)s is switched off: no sale and no sign-in from now on.")
+    return _switch(request, seller_id, is_active=False, said=said)
+
+
+@page(ADMIN, methods=FORM)
+def switch_seller_on(request: HttpRequest, seller_id: int) -> HttpResponse:
+    """Asks whether it is meant, and switches the seller on again."""
+    return _switch(request, seller_id, is_active=True, said=gettext("%(name)s may sell and sign in again."))
+
+
+def _switch(request: HttpRequest, seller_id: int, *, is_active: bool, said: str) -> HttpResponse:
+    if request.method == "POST":
+        try:
+            seller = services.update_seller(
+                organization=organization_of(request), seller_id=seller_id, is_active=is_active
+            )
+        except SellerBusy as problem:
+            return not_done(request, problem, "seller", seller_id)
+        return done(request, said % {"name": seller.name}, "seller", seller_id)
+    context = {"seller": queries.seller_by_id(seller_id), "is_active": is_active}
+    return show(request, "credit/switch_seller.html", context)
+
+
+class NewPasswordForm(Form):
+    password = PasswordField()
+    state = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
+
+
+@page(ADMIN, methods=FORM)
+def reset_seller_password(request: HttpRequest, seller_id: int) -> HttpResponse:
+    """A new password for a seller, shown once."""
+    if again := _credentials_again(request):
+        return again
+    organization = organization_of(request)
+    seller = queries.seller_by_id(seller_id)
+    member = member_of_seller(organization_id=organization.pk, seller_id=seller_id)
+    initial: dict[str, Any] = {"password": suggest_password(), "state": password_state(member.user)}
+    form = NewPasswordForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.reset_seller_password(
+                organization=organization, seller_id=seller_id, address=client_address(request), **form.cleaned_data
+            )
+        except PasswordChanged as problem:
+            return not_done(request, problem, "seller", seller_id)
+        except Problem as problem:
+            add_problem(form, problem, fields={"new": "password"})
+        else:
+            return _show_credentials(request, seller, form.cleaned_data["password"], is_new=False)
+    context = {"seller": seller, "username": member.username, "form": form}
+    return show(request, "credit/reset_seller_password.html", context, status=status_of_form(form))

@@ -1,0 +1,166 @@
+"""The lists of these pages: entries, credit requests and sellers."""
+
+from collections.abc import Sequence
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from credit.models import CreditRequest, Entry, Seller
+from credit.pages.words import kind_name
+from credit.templatetags.credit import request_state
+from shared.console.links import address_of
+from shared.console.tables import AMOUNT, WIDE, Table, TableColumn
+from shared.templatetags.console import moment, number, pill, signed, tomans
+
+# --- Entries ----------------------------------------------------------------------------------------------------------
+
+
+def _kind(entry: Entry) -> str:
+    """An entry's kind, as a link to what caused it."""
+    if entry.kind == Entry.Kind.ADJUSTMENT:
+        return kind_name(entry.kind)
+    cause = "credit_request" if entry.kind == Entry.Kind.CREDIT else "recharge"
+    return format_html('<a href="{}">{}</a>', address_of(cause, entry.reference), kind_name(entry.kind))
+
+
+def _kind_on_phones(entry: Entry) -> SafeString:
+    return format_html('{}<div class="d-md-none small text-secondary">{}</div>', _kind(entry), _created(entry))
+
+
+def _kind_and_time(entry: Entry) -> SafeString:
+    return format_html('{}<div class="small text-secondary">{}</div>', _kind(entry), _created(entry))
+
+
+def _created(row: Entry | CreditRequest | Seller) -> str:
+    return moment(row.created_at)
+
+
+def _amount(entry: Entry) -> SafeString:
+    looks = "debit" if entry.amount < 0 else "credit"
+    return mark_safe(f'<span class="{looks}">{signed(entry.amount)}</span>')  # noqa: S308 - a number
+
+
+def seller_link(seller: Seller) -> SafeString:
+    """A seller's name, as a link to the seller's page."""
+    return format_html('<a href="{}"><bdi>{}</bdi></a>', address_of("seller", seller.pk), seller.name)
+
+
+_AMOUNT = TableColumn(_("Tomans"), _amount, AMOUNT)
+_BALANCE = TableColumn(_("Balance"), lambda entry: number(entry.balance_after), AMOUNT)
+_OF_SELLER = (
+    TableColumn(_("Time"), _created, WIDE),
+    TableColumn(_("Number"), lambda entry: number(entry.number), f"{WIDE} {AMOUNT}"),
+    TableColumn(_("Kind"), _kind_on_phones),
+    _AMOUNT,
+    _BALANCE,
+)
+_OF_ALL = (_OF_SELLER[0], TableColumn(_("Seller"), lambda entry: seller_link(entry.seller.seller)), *_OF_SELLER[1:])
+
+
+def entries_table(entries: Sequence[Entry], *, of_all: bool) -> Table:
+    """Entries of one seller, or of all."""
+    return Table(_("Entries"), _OF_ALL if of_all else _OF_SELLER, entries)
+
+
+def last_entries_table(entries: Sequence[Entry]) -> Table:
+    """The last few of one seller, beside something else."""
+    columns = (TableColumn(_("Kind"), _kind_and_time), _AMOUNT, _BALANCE)
+    return Table(_("Last entries"), columns, entries, "table-sm")
+
+
+# --- Credit requests --------------------------------------------------------------------------------------------------
+
+
+def _asked(row: CreditRequest) -> SafeString:
+    return format_html('<a href="{}">{}</a>', address_of("credit_request", row.pk), _created(row))
+
+
+def _by_whom(row: CreditRequest) -> SafeString:
+    return format_html('{}<div class="d-md-none small">{}</div>', seller_link(row.seller), _asked(row))
+
+
+def _outcome(row: CreditRequest) -> SafeString:
+    reason = row.reason and format_html(
+        '<div class="d-md-none small text-secondary text-break"><bdi>{}</bdi></div>', row.reason
+    )
+    return format_html("{}{}", request_state(row.status), reason)
+
+
+def _outcome_or_decision(row: CreditRequest) -> SafeString:
+    if row.status != CreditRequest.Status.PENDING:
+        return _outcome(row)
+    whose = {"amount": tomans(row.amount), "name": row.seller.name}
+    return format_html(
+        '{}<div class="d-flex flex-wrap gap-1 mt-1">'
+        '<a class="btn btn-sm btn-primary" href="{approve}" hx-get="{approve}" hx-target="#approve"'
+        ' hx-sync="#approve:replace" aria-label="{}">{}</a>'
+        '<a class="btn btn-sm btn-outline-secondary" href="{}" aria-label="{}">{}</a></div>',
+        _outcome(row),
+        gettext("Approve %(amount)s for %(name)s") % whose,
+        gettext("Approve"),
+        address_of("reject_credit_request", row.pk),
+        gettext("Reject %(amount)s for %(name)s") % whose,
+        gettext("Reject"),
+        approve=address_of("approve_credit_request", row.pk),
+    )
+
+
+def _note_and_reason(row: CreditRequest) -> SafeString:
+    note = row.note and format_html("<bdi>{}</bdi>", row.note)
+    reason = row.reason and format_html(
+        '<div class="text-secondary">{}: <bdi>{}</bdi></div>', gettext("Reason"), row.reason
+    )
+    return format_html("{}{}", note, reason)
+
+
+_ASKED_AMOUNT = TableColumn(_("Tomans"), lambda row: number(row.amount), AMOUNT)
+_NOTE = TableColumn(_("Note and reason"), _note_and_reason, f"{WIDE} text-break")
+_REQUESTS_OF_SELLER = (
+    TableColumn(_("Time"), _asked),
+    _ASKED_AMOUNT,
+    TableColumn(_("State"), _outcome),
+    _NOTE,
+)
+_REQUESTS_OF_ALL = (
+    TableColumn(_("Seller"), _by_whom),
+    TableColumn(_("Time"), _asked, WIDE),
+    _ASKED_AMOUNT,
+    TableColumn(_("State"), _outcome_or_decision),
+    _NOTE,
+)
+
+
+def credit_requests_table(rows: Sequence[CreditRequest], *, of_all: bool) -> Table:
+    """A seller's own credit requests, or those of all, for an admin to decide."""
+    return Table(_("Credit requests"), _REQUESTS_OF_ALL if of_all else _REQUESTS_OF_SELLER, rows)
+
+
+# --- Sellers ----------------------------------------------------------------------------------------------------------
+
+_ACTIVE, _SWITCHED_OFF = _("Active"), _("Switched off")
+
+
+def sellers_table(sellers: Sequence[Seller], usernames: dict[int, str]) -> Table:
+    """Sellers with their balances; ``usernames`` by seller's id."""
+
+    def name(seller: Seller) -> SafeString:
+        off = "" if seller.is_active else format_html('<div class="d-md-none">{}</div>', pill("plain", _SWITCHED_OFF))
+        return format_html("{}{}", seller_link(seller), off)
+
+    return Table(
+        _("Sellers"),
+        (
+            TableColumn(_("Name"), name),
+            TableColumn(_("Balance"), lambda seller: tomans(seller.account.balance), AMOUNT),
+            TableColumn(_("State"), _state, WIDE),
+            TableColumn(_("Username"), lambda seller: format_html("<bdi>{}</bdi>", usernames.get(seller.pk, "")), WIDE),
+            TableColumn(_("Added"), _created, WIDE),
+        ),
+        sellers,
+    )
+
+
+def _state(seller: Seller) -> SafeString:
+    return pill("good", _ACTIVE) if seller.is_active else pill("plain", _SWITCHED_OFF)

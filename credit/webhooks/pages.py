@@ -1,0 +1,206 @@
+"""Webhooks and their delivery log, as pages: a seller manages the seller's own, an admin the organization's, and sees
+all. A secret is shown once: on the page that follows making it."""
+
+import time
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from credit.models import WebhookEndpoint
+from credit.webhooks import services
+from credit.webhooks.addresses import LONGEST_URL, UrlRefused, parse_url
+from shared.console.forms import AS_WRITTEN, EditForm, Form, TextField, TextInput
+from shared.console.languages import SHOWN_SECONDS, is_loaded_again
+from shared.console.messages import MESSAGES
+from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
+from shared.errors import Problem
+from shared.identity.tokens import ADMIN, SELLER
+from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
+from shared.rest.pagination import page_of_rows
+from tenants.routing import organization_of
+
+ON_A_PAGE = 25
+"""Rows of a list."""
+
+EVENTS: dict[str, str | Promise] = {
+    WebhookEndpoint.Event.RECHARGE_SUCCEEDED: _("A recharge succeeded"),
+    WebhookEndpoint.Event.RECHARGE_FAILED: _("A recharge failed and was refunded"),
+    WebhookEndpoint.Event.RECHARGE_REVERSED: _("The operator took a recharge back"),
+    WebhookEndpoint.Event.CREDIT_REQUEST_APPROVED: _("A credit request was approved"),
+    WebhookEndpoint.Event.CREDIT_REQUEST_REJECTED: _("A credit request was rejected"),
+}
+
+_SECRET = "new_webhook_secret"  # noqa: S105 - the name under which a session keeps one, encrypted, until it is shown
+
+
+class WebhookForm(Form):
+    url = TextField(
+        label=_("URL"),
+        max_length=LONGEST_URL,
+        help_text=_("Where your own system listens, as https://hooks.example.com/recharges."),
+        widget=TextInput(attrs=AS_WRITTEN | {"inputmode": "url"}),
+    )
+    events = forms.MultipleChoiceField(
+        label=_("Call it when"), choices=list(EVENTS.items()), widget=forms.CheckboxSelectMultiple
+    )
+
+    def clean_url(self) -> str:
+        url: str = self.cleaned_data["url"]
+        try:
+            parse_url(url)
+        except UrlRefused as error:
+            raise ValidationError(str(_URL_MESSAGES[error.code]), code=error.code) from None
+        return url
+
+
+_URL_MESSAGES: dict[str, str | Promise] = {
+    "invalid": _(
+        "This is no URL that can be called. Write it like https://hooks.example.com/recharges: with a host's name, "
+        "without a user, a password or a fragment (#), and with other than ASCII characters percent-encoded."
+    ),
+    "not_https": _("This must begin with https://. Get a certificate for the host first."),
+    "private_address": _("This address is inside a private network. Write one that the whole internet reaches."),
+}
+
+
+class ChangedWebhookForm(EditForm, WebhookForm):
+    """The same, of a webhook that there is."""
+
+
+@page(ADMIN, SELLER)
+def webhooks(request: HttpRequest) -> HttpResponse:
+    """Who is told what, where."""
+    rows = services.webhooks(seller_id=_owner(request)).select_related("seller")
+    found = page_of_rows(rows, limit=ON_A_PAGE, cursor=request.GET.get("cursor"))
+    return show(request, "credit/webhooks.html", {"page": found})
+
+
+def _owner(request: HttpRequest) -> int | None:
+    """Whose webhooks the account may change: its seller's, or (None) the organization's own."""
+    return signed_in(request).seller_id
+
+
+@page(ADMIN, SELLER, methods=FORM)
+def add(request: HttpRequest) -> HttpResponse:
+    """A new webhook."""
+    form = WebhookForm(request.POST or None, initial={"events": list(EVENTS)})
+    if request.method == "POST" and form.is_valid():
+        try:
+            endpoint, secret = services.create_webhook(
+                organization=organization_of(request), seller_id=_owner(request), once=True, **form.cleaned_data
+            )
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            request.session[_SECRET] = [str(endpoint.pk), encrypt(secret)]
+            return done(request, _("The webhook is added."), "webhook", endpoint.pk)
+    return show(request, "credit/webhook_form.html", {"form": form}, status=status_of_form(form))
+
+
+@page(ADMIN, SELLER)
+def webhook(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
+    """One webhook and its delivery log."""
+    endpoint = services.webhook_by_id(webhook_id, seller_id=_owner(request))
+    found = page_of_rows(services.deliveries(endpoint.pk), limit=ON_A_PAGE, cursor=request.GET.get("cursor"))
+    context: dict[str, Any] = {
+        "endpoint": endpoint,
+        "events": [(event, EVENTS[event]) for event in EVENTS if event in endpoint.events],
+        "page": found,
+        "deliveries": [(message, EVENTS[message.event]) for message in found.rows],
+        "may_change": endpoint.seller_id == _owner(request),
+        "secret": _take_secret(request, endpoint),
+    }
+    return show(request, "credit/webhook.html", context)
+
+
+def _take_secret(request: HttpRequest, endpoint: WebhookEndpoint) -> str:
+    """The secret that was made by the form before this page, the first time, and again where only the language is
+    switched on that page; nothing from then on."""
+    webhook_id, secret, *shown_at = request.session.get(_SECRET, ("", ""))
+    if request.method != "GET" or webhook_id != str(endpoint.pk):
+        return ""
+    if not shown_at:
+        request.session[_SECRET] = [webhook_id, secret, time.time()]
+    elif not is_loaded_again(request) or time.time() > shown_at[0] + SHOWN_SECONDS:
+        del request.session[_SECRET]
+        return ""
+    try:
+        return decrypt(secret)
+    except SecretUnreadable:
+        return ""
+
+
+@page(ADMIN, SELLER, methods=FORM)
+def change(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
+    """Another URL, other events."""
+    endpoint = services.webhook_by_id(webhook_id, seller_id=_owner(request))
+    form = ChangedWebhookForm(request.POST or None, initial={"url": endpoint.url, "events": endpoint.events})
+    if request.method == "POST" and form.is_valid():
+        services.update_webhook(webhook_id=webhook_id, seller_id=_owner(request), **form.edits())
+        return done(request, _("Saved."), "webhook", webhook_id)
+    context = {"form": form, "endpoint": endpoint}
+    return show(request, "credit/webhook_form.html", context, status=status_of_form(form))
+
+
+@page(ADMIN, SELLER, methods=("POST",))
+def enable(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
+    """Calls it again, whatever had disabled it."""
+    services.update_webhook(webhook_id=webhook_id, seller_id=_owner(request), is_active=True)
+    return done(request, _("The webhook is enabled: it is told what happens from now on."), "webhook", webhook_id)
+
+
+@page(ADMIN, SELLER, methods=("POST",))
+def disable(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
+    """Calls it no more, and gives up what waits."""
+    services.update_webhook(webhook_id=webhook_id, seller_id=_owner(request), is_active=False)
+    return done(request, _("The webhook is disabled: nothing is sent to it."), "webhook", webhook_id)
+
+
+@page(ADMIN, SELLER, methods=("POST",))
+def rotate_secret(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
+    """Makes a new secret."""
+    endpoint, secret = services.rotate_secret(webhook_id=webhook_id, seller_id=_owner(request))
+    request.session[_SECRET] = [str(endpoint.pk), encrypt(secret)]
+    told = (
+        _("The secret is new since a moment ago; here it is again.")
+        if endpoint.is_replay
+        else _("There is a new secret.")
+    )
+    return done(request, told, "webhook", webhook_id)
+
+
+@page(ADMIN, SELLER, methods=("POST",))
+def delete(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
+    """Deletes it, with its delivery log."""
+    services.delete_webhook(webhook_id=webhook_id, seller_id=_owner(request))
+    return done(request, _("The webhook is deleted."), "webhooks")
+
+
+@page(ADMIN, SELLER, methods=("POST",))
+def resend(request: HttpRequest, webhook_id: UUID, delivery_id: UUID) -> HttpResponse:
+    """Sends a message once more, now."""
+    try:
+        services.resend_message(
+            organization=organization_of(request),
+            webhook_id=webhook_id,
+            seller_id=_owner(request),
+            message_id=delivery_id,
+        )
+    except services.WebhookDisabled as problem:
+        return not_done(request, problem, "webhook", webhook_id)
+    return done(
+        request, _("It is being sent again. Load the page in a moment to see the answer."), "webhook", webhook_id
+    )
+
+
+MESSAGES.update(
+    {
+        "too_many_webhooks": _("There are as many webhooks as you may have. Delete one first."),
+        "webhook_disabled": _("This webhook is disabled, so nothing is sent to it. Enable it first."),
+    }
+)

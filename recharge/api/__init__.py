@@ -1,0 +1,1 @@
+"""Selling and looking at recharges, and what an organization settles, over HTTP."""

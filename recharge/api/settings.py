@@ -1,0 +1,277 @@
+"""What an organization's admins settle about delivery and amounts, and what of it sellers see, over HTTP."""
+
+from typing import Any
+
+from django.core.validators import RegexValidator
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from credit.api.permissions import IsActiveSeller, own_seller_id
+from recharge.api.recharges import OperatorField, acting_username
+from recharge.models import (
+    BUILT_IN_GATEWAY,
+    LONGEST_SEND_WITHIN,
+    LONGEST_WINDOW,
+    SHORTEST_SEND_WITHIN,
+    GatewaySettings,
+    Settings,
+)
+from recharge.selling import queries
+from recharge.terms import services
+from recharge.terms.services import (
+    GATEWAY_NAME,
+    KEY_ID,
+    LONGEST_TIMEOUT_MS,
+    MOST_AMOUNTS,
+    SHORTEST_TIMEOUT_MS,
+)
+from shared.money import TomansField
+from shared.rest.fields import (
+    PasswordField,
+    ReadableField,
+    StrictBooleanField,
+    StrictSerializer,
+    StringField,
+    WholeNumberField,
+)
+from shared.rest.pagination import PageQuery, Query, page_of, page_serializer
+from shared.rest.parsers import body_of
+from shared.rest.permissions import IsOrganizationAdmin
+from shared.rest.views import APIView
+from tenants.routing import organization_of
+
+
+class SettingsSerializer(serializers.Serializer[Settings]):
+    duplicate_window = serializers.IntegerField(
+        help_text="Seconds in which the same seller, number and amount is taken for a slip; 0: never."
+    )
+    send_within = serializers.IntegerField(
+        help_text="Seconds after its sale in which a recharge is sent; what is older fails and is refunded instead."
+    )
+    training = serializers.BooleanField(
+        help_text="Whether an operator without a gateway is sold though nothing is delivered; else it is not sold."
+    )
+
+
+class SettingsChangeSerializer(StrictSerializer):
+    duplicate_window = WholeNumberField(least=0, most=LONGEST_WINDOW, required=False)
+    send_within = WholeNumberField(least=SHORTEST_SEND_WITHIN, most=LONGEST_SEND_WITHIN, required=False)
+    training = StrictBooleanField(required=False)
+
+
+class SettingsView(APIView):
+    permission_classes = (IsOrganizationAdmin,)
+
+    @extend_schema(responses=SettingsSerializer)
+    def get(self, request: Request) -> Response:
+        """What is settled for the whole organization."""
+        return Response(SettingsSerializer(queries.settings()).data)
+
+    @extend_schema(request=SettingsChangeSerializer, responses=SettingsSerializer)
+    def patch(self, request: Request) -> Response:
+        """Change it, from the next sale on."""
+        body = SettingsChangeSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        return Response(SettingsSerializer(services.change_settings(**_acting(request), **body.validated_data)).data)
+
+
+# --- Gateways ---------------------------------------------------------------------------------------------------------
+
+
+class _GatewayOptionsSerializer(StrictSerializer):
+    """What may be changed of a gateway."""
+
+    url = StringField(max_length=2000, required=False, help_text="An https address; of an http gateway.")
+    key_id = StringField(
+        max_length=100,
+        required=False,
+        allow_blank=True,
+        validators=[RegexValidator(KEY_ID, "This must be printable ASCII without blanks.")],
+        help_text="Tells the operator whose signature it is.",
+    )
+    secret = PasswordField(required=False, help_text="What requests are signed with; it is never shown.")
+    connect_timeout_ms = WholeNumberField(least=SHORTEST_TIMEOUT_MS, most=LONGEST_TIMEOUT_MS, required=False)
+    read_timeout_ms = WholeNumberField(least=SHORTEST_TIMEOUT_MS, most=LONGEST_TIMEOUT_MS, required=False)
+
+
+class NewGatewaySerializer(_GatewayOptionsSerializer):
+    name = StringField(
+        max_length=50,
+        validators=[RegexValidator(GATEWAY_NAME, "A name is of lower-case letters, digits, hyphens, underscores.")],
+    )
+    kind = serializers.ChoiceField(GatewaySettings.Kind.choices)
+
+
+class GatewayChangeSerializer(_GatewayOptionsSerializer):
+    pass
+
+
+class GatewaySerializer(serializers.Serializer[GatewaySettings]):
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(GatewaySettings.Kind.choices)
+    url = serializers.SerializerMethodField(help_text="Null unless it is an http gateway.")
+    key_id = serializers.SerializerMethodField()
+    has_secret = serializers.SerializerMethodField()
+    connect_timeout_ms = serializers.IntegerField()
+    read_timeout_ms = serializers.IntegerField()
+
+    def get_url(self, gateway: GatewaySettings) -> str | None:
+        return gateway.url or None
+
+    def get_key_id(self, gateway: GatewaySettings) -> str | None:
+        return gateway.key_id or None
+
+    def get_has_secret(self, gateway: GatewaySettings) -> bool:
+        return bool(gateway.secret)
+
+
+class GatewaysView(APIView):
+    permission_classes = (IsOrganizationAdmin,)
+
+    @extend_schema(parameters=[PageQuery], responses=page_serializer(GatewaySerializer))
+    def get(self, request: Request) -> Response:
+        """The gateways that were set up, newest first; beside them there is always the one named `instant`."""
+        return page_of(request, queries.gateways(), PageQuery.read(request), GatewaySerializer)
+
+    @extend_schema(request=NewGatewaySerializer, responses={201: GatewaySerializer})
+    def post(self, request: Request) -> Response:
+        """Set up a gateway. Nothing goes through it until an operator is given to it."""
+        body = NewGatewaySerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        gateway = services.create_gateway(**_acting(request), **body.validated_data)
+        return Response(GatewaySerializer(gateway).data, status=status.HTTP_201_CREATED)
+
+
+class GatewayView(APIView):
+    permission_classes = (IsOrganizationAdmin,)
+
+    @extend_schema(responses=GatewaySerializer)
+    def get(self, request: Request, name: str) -> Response:
+        """One gateway."""
+        return Response(GatewaySerializer(queries.gateway_by_name(name)).data)
+
+    @extend_schema(request=GatewayChangeSerializer, responses=GatewaySerializer)
+    def patch(self, request: Request, name: str) -> Response:
+        """Change a gateway. Its name and kind stay.
+
+        A new secret or time limit holds within seconds also for what is under way through it. With another address or
+        key id it is another gateway: what was submitted before is asked about where it was submitted.
+        """
+        body = GatewayChangeSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        gateway = services.change_gateway(**_acting(request), name=name, **body.validated_data)
+        return Response(GatewaySerializer(gateway).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, name: str) -> Response:
+        """Delete a gateway that no operator has, and through which nothing is under way."""
+        services.delete_gateway(**_acting(request), name=name)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+# --- Operators --------------------------------------------------------------------------------------------------------
+
+
+class OperatorChangeSerializer(StrictSerializer):
+    name = ReadableField(
+        max_length=50, required=False, help_text="Of one that was added; the built-in ones keep theirs."
+    )
+    gateway = StringField(
+        max_length=50,
+        required=False,
+        allow_null=True,
+        help_text="A gateway's name; null: the one that is always there, `instant`.",
+    )
+    amounts = serializers.ListField(
+        child=TomansField(),
+        required=False,
+        allow_null=True,
+        allow_empty=False,
+        max_length=MOST_AMOUNTS,
+        help_text="The only amounts that are sold; takes the place of a range. Null: any amount of the range.",
+    )
+    least_amount = TomansField(required=False, help_text="Begins a range, which takes the place of a list.")
+    most_amount = TomansField(required=False, help_text="Ends it.")
+
+
+class NewOperatorSerializer(StrictSerializer):
+    operator = OperatorField(help_text="Its code, for good: what sales name it by.")
+    name = ReadableField(max_length=50)
+
+
+class OperatorSerializer(serializers.Serializer[queries.OperatorTerms]):
+    operator = serializers.CharField()
+    name = serializers.CharField()
+    amounts = serializers.ListField(
+        child=serializers.IntegerField(), allow_null=True, help_text="All that are sold, ascending; null: a range."
+    )
+    least_amount = serializers.IntegerField(help_text="Tomans; of the list, if there is one.")
+    most_amount = serializers.IntegerField(help_text="Tomans; of the list, if there is one.")
+    is_sold = serializers.BooleanField(
+        help_text="Whether it is sold at all: a gateway delivers it, or the organization trains."
+    )
+    gateway = serializers.CharField(
+        allow_null=True, help_text="The name of the gateway that delivers; null: none does. For admins only."
+    )
+
+
+class OperatorsSerializer(serializers.Serializer[Any]):
+    results = OperatorSerializer(many=True)
+
+
+class OperatorsView(APIView):
+    def get_permissions(self) -> list[Any]:
+        allowed = IsOrganizationAdmin if self.request.method == "POST" else IsOrganizationAdmin | IsActiveSeller
+        return [allowed()]
+
+    @extend_schema(responses=OperatorsSerializer)
+    def get(self, request: Request) -> Response:
+        """All operators, and which amounts of them are sold."""
+        Query.read(request)
+        return Response({"results": [_rendered(request, terms) for terms in queries.terms_of_operators()]})
+
+    @extend_schema(request=NewOperatorSerializer, responses={201: OperatorSerializer})
+    def post(self, request: Request) -> Response:
+        """Add an operator of the organization's own. No number is found to be its: sales name it."""
+        body = NewOperatorSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        terms = services.add_operator(**_acting(request), **body.validated_data)
+        return Response(_rendered(request, terms), status=status.HTTP_201_CREATED)
+
+
+class OperatorView(APIView):
+    def get_permissions(self) -> list[Any]:
+        allowed = IsOrganizationAdmin if self.request.method == "PATCH" else IsOrganizationAdmin | IsActiveSeller
+        return [allowed()]
+
+    @extend_schema(responses=OperatorSerializer)
+    def get(self, request: Request, operator: str) -> Response:
+        """One operator, and which amounts of it are sold."""
+        return Response(_rendered(request, queries.terms_of_operator(operator)))
+
+    @extend_schema(request=OperatorChangeSerializer, responses=OperatorSerializer)
+    def patch(self, request: Request, operator: str) -> Response:
+        """Change its gateway and the amounts that are sold (a list or a range), from the next sale on."""
+        queries.terms_of_operator(operator)  # one that there is not is 404, whatever the body
+        body = OperatorChangeSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        changes = dict(body.validated_data)
+        if changes.get("gateway", "") is None:
+            changes["gateway"] = BUILT_IN_GATEWAY
+        if changes.get("amounts", ()) is None:
+            changes["amounts"] = []
+        terms = services.change_operator(**_acting(request), operator=operator, **changes)
+        return Response(_rendered(request, terms))
+
+
+def _rendered(request: Request, terms: queries.OperatorTerms) -> dict[str, Any]:
+    data = dict(OperatorSerializer(terms).data)
+    if own_seller_id(request) is not None:
+        del data["gateway"]
+    return data
+
+
+def _acting(request: Request) -> dict[str, Any]:
+    return {"organization": organization_of(request._request), "by": acting_username(request)}

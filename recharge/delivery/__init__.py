@@ -1,0 +1,1 @@
+"""What becomes of a recharge after it is sold."""

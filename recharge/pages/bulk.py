@@ -1,0 +1,380 @@
+"""Selling many recharges at once, as pages: rows are pasted or uploaded, looked at, and sold a slice at a time.
+
+The batch's key is made when the first form is shown, and each row's idempotency key is made of it and of the row's
+line. So whatever is sent again (a slice whose answer was lost, the preview after a reload) goes on where it stopped,
+and sells nothing twice.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from recharge.models import Recharge
+from recharge.pages import words
+from recharge.pages.bulk_rows import (
+    LARGEST_TEXT,
+    MOST_ROWS,
+    Row,
+    Unreadable,
+    keys_of,
+    read_items,
+    read_rows,
+    text_of,
+    write_items,
+)
+from recharge.pages.sell import is_key, new_key
+from recharge.selling import queries
+from recharge.selling.sale import Item
+from recharge.selling.services import AmountNotSold, PossibleDuplicate, Sold, refusal_of, sell_recharges
+from shared.console.forms import Form
+from shared.console.languages import is_shown_again
+from shared.console.messages import MESSAGES, message_for
+from shared.console.views import FORM, is_fragment, own_seller, page, show, status_of_form
+from shared.errors import InvalidRequest, Problem
+from shared.identity.tokens import SELLER
+from tenants.exports import BYTE_ORDER_MARK, neutralize_formula
+from tenants.routing import organization_of
+
+SLICE = 100
+"""Rows that are sold in one transaction: others who sell for the same seller wait for no more than that."""
+
+_OFTEN, _SELDOM = 2, 15  # seconds between two looks at what is in flight: the first ones, and later
+_OFTEN_TIMES = 30
+
+
+class RowsForm(Form):
+    """Rows, pasted or in a file."""
+
+    text = forms.CharField(
+        label=_("Rows"),
+        required=False,
+        strip=False,
+        widget=forms.Textarea(
+            attrs={
+                "rows": 8,
+                "dir": "ltr",
+                "spellcheck": "false",
+                "placeholder": "09121234567,50000\n09351234567,20000,mci",
+            }
+        ),
+        help_text=_(
+            "One sale a line: number, amount in Tomans and its operator, where the number was ported or does not tell "
+            "it. At most 1,000."
+        ),
+    )
+    file = forms.FileField(
+        label=_("Or a CSV file"),
+        required=False,
+        allow_empty_file=True,
+        widget=forms.FileInput(attrs={"accept": ".csv,.txt,text/csv,text/plain"}),
+        help_text=_("UTF-8, with commas, semicolons or tabs between the columns. At most 1 MiB."),
+    )
+
+    def written(self) -> str:
+        """The text of what was sent.
+
+        Raises:
+            Unreadable: there is none, or it can't be read.
+        """
+        file: UploadedFile[bytes] | None = self.cleaned_data["file"]
+        if file:
+            return text_of(file.read(LARGEST_TEXT + 1))
+        text: str = self.cleaned_data["text"]
+        return text
+
+
+@page(SELLER, methods=FORM)
+def bulk(request: HttpRequest) -> HttpResponse:
+    """The form for rows, and what they come to."""
+    form = RowsForm(request.POST, request.FILES) if request.method == "POST" else RowsForm()
+    batch = request.POST.get("batch", "")
+    batch = batch if is_key(batch) else new_key()
+    if form.is_bound and form.is_valid():
+        try:
+            text = form.written()
+            rows = read_rows(text, batch, queries.added_operators())
+        except Unreadable as error:
+            form.add_error("file" if form.cleaned_data["file"] else "text", str(error.message))
+        else:
+            return _preview(request, text, rows, batch, again=request.POST.get("again") == "on")
+    return show(request, "recharge/bulk.html", {"form": form, "batch": batch}, status=status_of_form(form))
+
+
+def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, again: bool) -> HttpResponse:
+    """What the rows come to. What was sold a moment ago by another form is left out unless it is meant (``again``):
+    after a lost answer, people begin anew."""
+    seller_id = own_seller(request)
+    terms = {one.operator: one for one in queries.terms_of_operators()}
+    keys = [row.item.idempotency_key for row in rows if row.item]
+    sold = queries.recharges_by_key(seller_id=seller_id, keys=keys)
+    for row in rows:
+        if row.item is None or row.item.idempotency_key in sold:
+            continue  # what this batch has sold is sold, whatever is sold by now
+        refusal = terms[row.item.operator].refusal
+        if refusal:
+            row.problems.append(message_for(refusal_of(refusal, row.item.operator)))
+            row.item = None
+        elif not terms[row.item.operator].sells(row.item.amount):
+            row.problems.append(message_for(AmountNotSold(row.item.operator)))
+            row.item = None
+    good = [row for row in rows if row.item]
+    is_sold = {row.line for row in good if row.item and row.item.idempotency_key in sold}
+    phone_numbers = {row.item.phone_number for row in good if row.item}
+    lately = queries.sold_lately(seller_id=seller_id, phone_numbers=phone_numbers, but_keys=keys)
+    for row in good:
+        if row.item and row.line not in is_sold:
+            row.sold_lately = (row.item.phone_number, row.item.amount) in lately
+    meant = [row for row in good if again or not row.sold_lately]
+    left = [row.item for row in meant if row.item and row.line not in is_sold]
+    total = sum(item.amount for item in left)
+    balance = queries.balance_of(seller_id).balance
+    context = {
+        # What needs a look comes first.
+        "rows": sorted(rows, key=lambda row: (not row.problems, row.same_as is None, row.line)),
+        "batch": batch,
+        "items": write_items(meant),
+        "lately": sum(row.sold_lately for row in good),
+        "again": again,
+        "text": text,
+        "sent": {"text": text, "batch": batch},
+        "left": len(left),
+        "sold": is_sold,
+        "wrong": len(rows) - len(good),
+        "repeated": sum(row.same_as is not None for row in rows),
+        "total": total,
+        "balance": balance,
+        "balance_after": balance - total,
+        "missing": max(0, total - balance),
+        "borne": _borne(left, balance),
+    }
+    return show(request, "recharge/bulk_preview.html", context)
+
+
+def _borne(items: Sequence[Item], balance: int) -> int:
+    """How many of the items a balance bears, in their order; one that it does not bear is passed over."""
+    count = 0
+    for item in items:
+        if item.amount <= balance:
+            balance -= item.amount
+            count += 1
+    return count
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of one row."""
+
+    line: int
+    item: Item
+    recharge: Sold | Recharge | None
+    is_replay: bool = False
+    refusal: str = ""
+    """The code of why it was not sold."""
+
+    @property
+    def message(self) -> str:
+        return _refusal(self.refusal)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a batch has come."""
+
+    total: int
+    start: int = 0
+    """How many rows were dealt with."""
+    created: int = 0
+    replayed: int = 0
+    refused: int = 0
+    doubtful: int = 0
+    """How many of the refused are only so since the same was sold a moment ago."""
+    in_flight: str = ""
+    """The lines whose recharges had not ended, each with its state: see :func:`states`."""
+    balance: int | None = None
+    problem: str = ""
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        return self.start >= self.total
+
+
+@page(SELLER, methods=("POST",))
+def sell(request: HttpRequest) -> HttpResponse:
+    """Sells what was looked at: for htmx a slice, which asks for the next one; without script all of it."""
+    batch, items, allow_duplicate = _read_batch(request)
+    progress = Progress(total=len(items))
+    if is_fragment(request):
+        for name in ("start", "created", "replayed", "refused", "doubtful"):
+            setattr(progress, name, _count(request, name))
+        progress.in_flight = request.POST.get("in_flight", "")
+    if is_shown_again(request):
+        _show_results(request, items, progress)
+    while not (progress.is_done or progress.problem or is_shown_again(request)):
+        _sell_slice(request, batch, items[progress.start : progress.start + SLICE], progress)
+        if is_fragment(request):
+            break
+    context = {
+        "progress": progress,
+        "batch": batch,
+        "items": request.POST["items"],
+        "allow_duplicate": allow_duplicate,
+        "in_flight": progress.in_flight,
+        "waiting": len(progress.in_flight.split()),
+        "seconds": _OFTEN,
+        "round": 0,
+        "is_update": False,
+        "is_shown_again": is_shown_again(request),
+        "sent": {"refused": [f"{one.line}:{one.refusal}" for one in progress.results if not one.recharge]},
+    }
+    is_begun = is_fragment(request) and request.headers.get("HX-Target") == "bulk-progress"
+    response = show(request, "recharge/bulk_slice.html" if is_begun else "recharge/bulk_results.html", context)
+    response["HX-Trigger"] = "balance-changed"
+    return response
+
+
+def _read_batch(request: HttpRequest) -> tuple[str, list[tuple[int, Item]], bool]:
+    batch, allow_duplicate = request.POST.get("batch", ""), request.POST.get("allow_duplicate") == "on"
+    try:
+        if not is_key(batch):
+            raise Unreadable(_("This form was not complete. Paste the rows once more."))
+        return batch, read_items(request.POST.get("items", ""), batch, allow_duplicate=allow_duplicate), allow_duplicate
+    except Unreadable as error:
+        raise InvalidRequest.of_field("items", "invalid", str(error.message)) from None
+
+
+def _count(request: HttpRequest, name: str) -> int:
+    written = request.POST.get(name, "0")
+    return int(written) if written.isascii() and written.isdigit() and len(written) <= 4 else 0
+
+
+def _sell_slice(request: HttpRequest, batch: str, part: Sequence[tuple[int, Item]], progress: Progress) -> None:
+    try:
+        sold = sell_recharges(
+            organization=organization_of(request),
+            seller_id=own_seller(request),
+            items=[item for _line, item in part],
+            atomic=False,
+            guard=queries.LATELY_SECONDS,
+            own_keys=keys_of(batch),
+        )
+    except Problem as problem:
+        progress.problem = message_for(problem)
+        return
+    for (line, item), result in zip(part, sold.results, strict=True):
+        if isinstance(result, Problem):
+            progress.results.append(Result(line, item, None, refusal=result.code))
+            progress.refused += 1
+            progress.doubtful += isinstance(result, PossibleDuplicate)
+        else:
+            progress.results.append(Result(line, item, result.row, is_replay=result.is_replay))
+            progress.in_flight = f"{progress.in_flight} {_mark(line, result.row)}".strip()
+            progress.replayed += result.is_replay
+            progress.created += not result.is_replay
+    progress.start += len(part)
+    progress.balance = sold.balance
+
+
+def _show_results(request: HttpRequest, items: Sequence[tuple[int, Item]], progress: Progress) -> None:
+    """What became of the items, without selling any: for the same page in another language. Those at the end of which
+    nothing is known were not reached."""
+    refused = _refused(request)
+    keys = [item.idempotency_key for _line, item in items]
+    sold = queries.recharges_by_key(seller_id=own_seller(request), keys=keys)
+    known = [bool(item.idempotency_key in sold or str(line) in refused) for line, item in items]
+    progress.start = max((index for index, is_known in enumerate(known, start=1) if is_known), default=0)
+    for line, item in items[: progress.start]:
+        recharge, refusal = sold.get(item.idempotency_key), refused.get(str(line), "")
+        progress.results.append(Result(line, item, recharge, refusal="" if recharge else refusal))
+        progress.created += recharge is not None
+        progress.refused += recharge is None
+        progress.doubtful += recharge is None and refusal == PossibleDuplicate.code
+        if recharge:
+            progress.in_flight = f"{progress.in_flight} {_mark(line, recharge)}".strip()
+
+
+def _refused(request: HttpRequest) -> dict[str, str]:
+    """Why rows were not sold: codes by line, as the page has them."""
+    return dict(written.partition(":")[::2] for written in request.POST.getlist("refused"))
+
+
+def _mark(line: int, recharge: Sold | Recharge) -> str:
+    return "" if recharge.completed_at else f"{line}:{recharge.status}:{str(recharge.id).replace('-', '')}"
+
+
+@page(SELLER, methods=("POST",))
+def states(request: HttpRequest) -> HttpResponse:
+    """What became by now of the rows that were in flight, for the part of the page that asks again and again.
+
+    It tells what it knows, a line, state and id each. Only what is otherwise by now is sent.
+    """
+    batch = request.POST.get("batch", "")
+    known = _known_states(request.POST.get("in_flight", "")) if is_key(batch) else {}
+    lines = {recharge_id: line for line, (_status, recharge_id) in known.items()}
+    own = queries.recharges(seller_id=own_seller(request)).filter(pk__in=list(lines)).order_by("pk")
+    rows = {lines[recharge.pk]: recharge for recharge in own}
+    in_flight = [_mark(line, recharge) for line, recharge in rows.items() if not recharge.completed_at]
+    times = _count(request, "round") + 1
+    context = {
+        "batch": batch,
+        "changed": {line: recharge for line, recharge in rows.items() if recharge.status != known[line][0]},
+        "in_flight": " ".join(in_flight),
+        "waiting": len(in_flight),
+        "round": times,
+        "seconds": _OFTEN if times < _OFTEN_TIMES else _SELDOM,
+        "is_update": True,
+    }
+    response = show(request, "recharge/bulk_states.html", context)
+    if len(in_flight) < len(rows):
+        response["HX-Trigger"] = "balance-changed"
+    return response
+
+
+def _known_states(written: str) -> dict[int, tuple[str, UUID]]:
+    found = re.findall(r"(?:^| )([1-9][0-9]{0,6}):(pending|unknown):([0-9a-f]{32})(?= |$)", written)
+    return {int(line): (status, UUID(hex=recharge_id)) for line, status, recharge_id in found[:MOST_ROWS]}
+
+
+@page(SELLER, methods=("POST",))
+def results(request: HttpRequest) -> HttpResponse:
+    """The results as they are now, as a file for spreadsheets."""
+    _batch, items, _allow_duplicate = _read_batch(request)
+    sold = queries.recharges_by_key(seller_id=own_seller(request), keys=[item.idempotency_key for _line, item in items])
+    refused = _refused(request)
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(["row", "phone_number", "operator", "amount", "status", "reason", "id"])
+    for line, item in items:
+        recharge = sold.get(item.idempotency_key)
+        if recharge:
+            reason = words.failure_to_sellers(recharge.failure) or (words.SOLD_IN_TRAINING if recharge.training else "")
+            outcome = [recharge.status, str(reason), recharge.pk]
+        else:
+            outcome = ["not_sold", _refusal(refused.get(str(line), "")), ""]
+        cells = [line, item.phone_number, item.operator, item.amount, *outcome]
+        writer.writerow([neutralize_formula(cell) for cell in cells])
+    return HttpResponse(
+        BYTE_ORDER_MARK + file.getvalue(),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="sales.csv"'},
+    )
+
+
+REFUSALS: dict[str, str | Promise] = {
+    "insufficient_credit": _("Your credit did not suffice. Ask for credit, and send the rows again."),
+    "possible_duplicate": _("The same amount was sold to this number a moment ago."),
+}
+
+
+def _refusal(code: str) -> str:
+    """Why a row was not sold; nothing for a code that is none."""
+    return str(REFUSALS.get(code) or MESSAGES.get(code, ""))

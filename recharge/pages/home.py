@@ -1,0 +1,59 @@
+"""What needs a decision, and what happened today."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from credit.queries import credit_requests_to_decide, names_of_sellers
+from recharge.selling import queries
+from shared.console.formats import days_before, start_of_day, today
+from shared.console.views import page, show, signed_in
+from shared.identity.tokens import ADMIN, SELLER
+
+MOST_COUNTED = 100
+"""Of what waits; of more it is said that there are more."""
+ROWS_SHOWN = 5
+DAYS_OF_LATE = 7
+"""For how long what came late is shown. What is owed is shown until it is paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for a decision: the first few, and how many there are, up to a bound."""
+
+    rows: Sequence[Any]
+    count: int
+    is_more: bool
+
+
+def _waiting(rows: Sequence[Any], names: dict[int, str]) -> Waiting:
+    for row in rows[:ROWS_SHOWN]:
+        row.seller_name = names[row.seller_id]
+    return Waiting(rows[:ROWS_SHOWN], min(len(rows), MOST_COUNTED - 1), len(rows) == MOST_COUNTED)
+
+
+@page(ADMIN)
+def home(request: HttpRequest) -> HttpResponse:
+    """Where an admin's day begins; six queries, whatever there is."""
+    requests = list(credit_requests_to_decide()[:MOST_COUNTED])
+    unknown = queries.unknown_recharges(limit=MOST_COUNTED)
+    late = queries.late_recharges(since=start_of_day(days_before(today(), DAYS_OF_LATE - 1)), limit=MOST_COUNTED)
+    shown: list[Any] = [*requests[:ROWS_SHOWN], *unknown[:ROWS_SHOWN], *late[:ROWS_SHOWN]]
+    names = names_of_sellers(row.seller_id for row in shown)
+    context = {
+        "requests": _waiting(requests, names),
+        "unknown": _waiting(unknown, names),
+        "late": _waiting(late, names),
+        "today": today(),
+        "totals": queries.totals(created_from=start_of_day(today())),
+    }
+    return show(request, "recharge/home.html", context)
+
+
+@page(ADMIN, SELLER)
+def start(request: HttpRequest) -> HttpResponse:
+    """The organization's address alone: on to where one's work begins."""
+    return redirect("sell" if signed_in(request).role == SELLER else "home")

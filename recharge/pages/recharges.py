@@ -1,0 +1,233 @@
+"""Recharges that were sold, as pages: the list with filters and exports, and one recharge with all there is of it."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from credit.errors import BalanceLimitExceeded
+from credit.pages.exports import Exports
+from credit.pages.filters import SellerFilters, read_filters
+from recharge.api.recharges import RECHARGE_COLUMNS
+from recharge.models import Recharge
+from recharge.pages import words
+from recharge.pages.tables import recharges_table
+from recharge.selling import queries, services
+from recharge.selling.queries import ANY_LATE
+from shared.console.forms import AS_WRITTEN, ChoiceField, DaysForm, Form, PhoneNumberFormField, TextField, TextInput
+from shared.console.messages import MESSAGES
+from shared.console.views import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
+from shared.errors import NotFound, Problem
+from shared.identity.tokens import ADMIN, SELLER
+from shared.rest.idempotency import LONGEST_KEY, is_idempotency_key
+from shared.rest.pagination import page_of_rows
+from tenants.exports import Column
+from tenants.routing import organization_of
+
+ROWS = 25
+
+_ANY: list[tuple[str, Any]] = [("", _("Any"))]
+
+
+class KeyFilter(TextField):
+    """An idempotency key, to the letter."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label=_("Idempotency key"),
+            required=False,
+            max_length=LONGEST_KEY,
+            strip=False,
+            widget=TextInput(attrs=AS_WRITTEN),
+        )
+
+    def clean(self, value: Any) -> str:
+        key: str = super().clean(value)
+        if key and not is_idempotency_key(key):
+            raise forms.ValidationError(
+                _("A key has only Latin letters, digits and marks, and neither begins nor ends with a blank.")
+            )
+        return key
+
+
+class RechargeFilters(SellerFilters, DaysForm):
+    """The filters of the list and of its exports."""
+
+    OF_ALL_ALONE = ("seller", "idempotency_key")
+
+    status = ChoiceField(label=_("State"), required=False, choices=[*_ANY, *words.STATUSES.items()])
+    operator = ChoiceField(label=_("Operator"), required=False)
+    phone_number = PhoneNumberFormField(required=False)
+    late = ChoiceField(
+        label=_("Came late"),
+        required=False,
+        choices=[("", _("Either")), (ANY_LATE, _("Anything late")), *words.LATE.items()],
+    )
+    idempotency_key = KeyFilter()
+    field_order = ("status", "operator", "phone_number", "late", "from_day", "to_day", "seller", "idempotency_key")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [*_ANY, *words.operators_to_choose_from()]
+        self.fields["operator"].choices = choices  # type: ignore[attr-defined]
+
+
+@page(ADMIN, SELLER)
+def recharges(request: HttpRequest) -> HttpResponse:
+    """All recharges for an admin; a seller's own history."""
+    form, filters = read_filters(request, RechargeFilters)
+    rows, of_all = queries.recharges(**filters), signed_in(request).role == ADMIN
+    if of_all:
+        rows = rows.select_related("seller")
+    rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
+    shown = page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor") or None)
+    context = {"form": form, "page": shown, "table": recharges_table(shown.rows, of_all=of_all)}
+    return show(request, "recharge/recharges.html", context)
+
+
+_EXPORTS = Exports(
+    name="recharges",
+    form_class=RechargeFilters,
+    rows=lambda **filters: queries.recharges(**filters).annotate(seller_name=F("seller__name")),
+    columns=RECHARGE_COLUMNS,
+    sheet=_("Recharges"),
+    sheet_columns=[
+        Column("created_at", _("Time"), 20),
+        Column("phone_number", _("Number"), 16),
+        Column("operator", _("Operator"), 20, words.operator_name),
+        Column("amount", _("Amount (Tomans)"), 18),
+        Column("status", _("State"), 18, words.status_words),
+        Column("failure", _("Why it failed"), 40, words.failure_words),
+        Column("late", _("Came late"), 14, words.late_words),
+        Column("completed_at", _("Ended"), 20),
+        Column("balance_after", _("Balance after the sale"), 22),
+        Column("id", _("Id"), 38),
+    ],
+)
+
+
+@page(ADMIN, SELLER)
+def recharges_csv(request: HttpRequest) -> HttpResponseBase:
+    """The same rows as CSV."""
+    return _EXPORTS.csv(request)
+
+
+@page(ADMIN, SELLER)
+def recharges_xlsx(request: HttpRequest) -> HttpResponseBase:
+    """The same rows as a workbook."""
+    return _EXPORTS.xlsx(request)
+
+
+# --- One recharge -----------------------------------------------------------------------------------------------------
+
+_YOUNG = timedelta(minutes=2)
+
+
+class ResolutionForm(Form):
+    """Why an admin settles a recharge by hand, and what was known of it when the form was shown."""
+
+    status = ChoiceField(
+        choices=[(Recharge.Status.SUCCEEDED.value, ""), (Recharge.Status.FAILED.value, "")], widget=forms.HiddenInput
+    )
+    seen = TextField(max_length=50, required=False, widget=forms.HiddenInput)
+    reason = TextField(
+        label=_("Reason"),
+        max_length=200,
+        widget=TextInput(attrs={"autocomplete": "off"}),
+        help_text=_("What the operator said, and who said it. Of a failure, the seller is shown it."),
+    )
+
+
+@page(ADMIN, SELLER)
+def recharge(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
+    """All fields of one recharge, its entries and (for an admin) what was done to get it delivered.
+
+    Until it has ended, the page asks for this part of itself again and again: 204 while nothing has changed, so that
+    nothing moves under the reader's eyes.
+    """
+    account = signed_in(request)
+    row = queries.recharge_by_id(recharge_id, seller_id=account.seller_id)
+    attempts = queries.attempts_of(row.pk) if account.role == ADMIN else []
+    version = _version(row) + (f".{len(attempts)}.{attempts[-1].outcome}" if attempts else "")
+    if is_fragment(request) and request.GET.get("seen") == version:
+        return HttpResponse(status=204)
+    is_open = row.status in (Recharge.Status.PENDING, Recharge.Status.UNKNOWN)
+    context = {
+        "recharge": row,
+        "attempts": attempts,
+        "entries": queries.entries_of_recharge(row.pk),
+        "version": version,
+        "has_changed": is_fragment(request),
+        # What stays open for long is not asked about every two seconds for hours.
+        "seconds": (2 if timezone.now() - row.created_at < _YOUNG else 15) if is_open else None,
+    }
+    if is_fragment(request):
+        return show(request, "recharge/recharge_now.html", context)
+    if account.role == ADMIN:
+        context["seller"] = queries.seller_of(row)
+        context["resolutions"] = [
+            (one, ResolutionForm(initial={"status": one.status, "seen": _version(row)}, auto_id=f"id_{one.status}_%s"))
+            for one in words.resolutions_of(row)
+        ]
+    return show(request, "recharge/recharge.html", context)
+
+
+def _version(row: Recharge) -> str:
+    return f"{row.status}.{row.late}"
+
+
+@page(ADMIN, methods=FORM)
+def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
+    """Settles a recharge by hand, after it was said what that means for the money."""
+    row = queries.recharge_by_id(recharge_id, seller_id=None)
+    status = request.POST.get("status") or request.GET.get("status")
+    resolution = next((one for one in words.resolutions_of(row) if one.status == status), None)
+    if request.method != "POST":
+        if resolution is None:
+            raise NotFound("There is nothing to be resolved so.")
+        form = ResolutionForm(initial={"status": status, "seen": _version(row)})
+        return show(request, "recharge/resolve.html", {"recharge": row, "resolution": resolution, "form": form})
+    form = ResolutionForm(request.POST)
+    if not form.is_valid():
+        if resolution is None:
+            return redirect("recharge", recharge_id)
+        context = {"recharge": row, "resolution": resolution, "form": form}
+        return show(request, "recharge/resolve.html", context, status=status_of_form(form))
+    status = Recharge.Status(form.cleaned_data["status"])
+    seen_status, _dot, seen_late = form.cleaned_data["seen"].partition(".")
+    try:
+        settled = services.resolve_recharge(
+            organization=organization_of(request),
+            recharge_id=recharge_id,
+            status=status,
+            reason=form.cleaned_data["reason"],
+            by=signed_in(request).username,
+            expected=(seen_status, seen_late),
+        )
+    except services.RechargeChanged as problem:
+        return not_done(request, problem, "recharge", recharge_id)
+    except Problem as problem:
+        if resolution is None:
+            return not_done(request, problem, "recharge", recharge_id)
+        if isinstance(problem, BalanceLimitExceeded):
+            form.add_error(None, _("The balance would be more than there can be; nothing was done. Try again later."))
+        else:
+            add_problem(form, problem)
+        context = {"recharge": row, "resolution": resolution, "form": form}
+        return show(request, "recharge/resolve.html", context, status=status_of_form(form))
+    return done(request, words.SETTLEMENTS[settled.settlement], "recharge", recharge_id)
+
+
+MESSAGES.update(
+    {
+        "already_settled": _("This recharge has ended for good; nothing was done. Look at how it ended."),
+        "recharge_changed": _("This recharge has changed meanwhile; nothing was done. Look at it, and decide anew."),
+        "seller_busy": _("Too much is going on for this seller at once, and nothing was done. Try again in a moment."),
+    }
+)

@@ -1,0 +1,161 @@
+"""Reports: what was sold by day, by operator and by seller, as tables, as charts and as CSV."""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from recharge.pages import charts, words
+from recharge.reports.sums import MOST_DAYS, Changes, Report, Sums, report
+from shared.console.formats import days_before, format_day, today
+from shared.console.forms import DaysForm
+from shared.console.views import page, show, signed_in
+from shared.errors import InvalidRequest
+from shared.identity.tokens import ADMIN
+from tenants.exports import csv_response
+
+USUAL_DAYS = 7
+SELLERS_SHOWN, SELLERS_DRAWN = 100, 10
+EVERY_SELLER = 2**31 - 1
+
+_PRESETS = ((_("Today"), 1), (_("7 days"), USUAL_DAYS), (_("30 days"), 30), (_("92 days"), MOST_DAYS))
+_FIRST_DAY, _LAST_DAY = date(2000, 1, 1), date(2200, 1, 1)
+
+
+class RangeForm(DaysForm):
+    """The days that are reported; the last seven where none are given."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if self.errors:
+            return cleaned
+        last = cleaned.get("to_day") or max(cleaned.get("from_day") or today(), today())
+        first = cleaned.get("from_day") or days_before(last, USUAL_DAYS - 1)
+        if not _FIRST_DAY <= first <= last <= _LAST_DAY:
+            self.add_error("to_day", _("These are no days to report. Choose others."))
+        elif (last - first).days >= MOST_DAYS:
+            self.add_error("from_day", _("These are more than 92 days. Choose a day closer to the last one."))
+        return {"from_day": first, "to_day": last}
+
+
+def _days(request: HttpRequest) -> tuple[RangeForm, date, date]:
+    """The form, and the days to show: the usual ones if it is wrong."""
+    form = RangeForm(request.GET)
+    if form.is_valid():
+        return form, form.cleaned_data["from_day"], form.cleaned_data["to_day"]
+    return form, days_before(today(), USUAL_DAYS - 1), today()
+
+
+_Rows = list[tuple[str, Sums]]
+
+
+def _by_day(found: Report) -> _Rows:
+    return [(format_day(day), sums) for day, sums in found.days.items()]
+
+
+def _by_operator(found: Report) -> _Rows:
+    return [(words.operator_name(operator), sums) for operator, sums in found.operators.items()]
+
+
+def _by_seller(found: Report) -> _Rows:
+    return [(name, sums) for _id, name, sums in found.sellers]
+
+
+@page(ADMIN)
+def reports(request: HttpRequest) -> HttpResponse:
+    """The tables, and the charts beside them."""
+    form, first, last = _days(request)
+    found = report(first=first, last=last, most_sellers=SELLERS_SHOWN)
+    written = {"from_day": format_day(first), "to_day": format_day(last)}
+    context = {
+        "form": form if form.is_bound and form.errors else RangeForm(initial=written),
+        "first": first,
+        "last": last,
+        "report": found,
+        "tables": [
+            ("day", _("By day"), _("Day"), _by_day(found)),
+            ("operator", _("By operator"), _("Operator"), _by_operator(found)),
+            ("seller", _("By seller"), _("Seller"), _by_seller(found)),
+        ],
+        "sellers_shown": SELLERS_SHOWN,
+        "are_sellers_cut": len(found.sellers) == SELLERS_SHOWN,
+        "query": f"from_day={first.isoformat()}&to_day={last.isoformat()}",
+        "presets": [
+            (name, f"from_day={days_before(today(), days - 1).isoformat()}&to_day={today().isoformat()}")
+            for name, days in _PRESETS
+        ],
+    }
+    return show(request, "recharge/reports.html", context)
+
+
+_CHARTS: Mapping[str, tuple[Callable[[list[charts.Point], str], charts.Drawing], Callable[[Report], _Rows]]] = {
+    "day": (charts.columns, _by_day),
+    "operator": (charts.bars, _by_operator),
+    "seller": (charts.bars, _by_seller),
+}
+
+
+@page(ADMIN)
+def chart(request: HttpRequest) -> HttpResponse:
+    """One table's Tomans, drawn."""
+    draw, rows = _CHARTS[_by(request)]
+    first, last = _valid_days(request)
+    found = report(first=first, last=last, most_sellers=SELLERS_DRAWN)
+    title = _now("Tomans delivered")
+    drawn = draw([(label, sums.amount) for label, sums in rows(found)], title)
+    response = HttpResponse(drawn.svg, content_type="image/svg+xml")
+    # As django-csp's own decorators do, which know their sources before the answer is there.
+    response._csp_update = {"style-src": [drawn.style_hash]}  # type: ignore[attr-defined]
+    return response
+
+
+@page(ADMIN)
+def reports_csv(request: HttpRequest) -> HttpResponseBase:
+    """One table, all of it. Days, operators and sellers as the API names them. What changed after the day is a line of
+    its own below; what it adds to each sum makes of it what is so now."""
+    by = _by(request)
+    first, last = _valid_days(request)
+    found = report(first=first, last=last, most_sellers=EVERY_SELLER)
+    keyed: list[tuple[dict[str, Any], Sums]]
+    if by == "day":
+        keyed = [({"day": day.isoformat()}, sums) for day, sums in found.days.items()]
+    elif by == "operator":
+        keyed = [({"operator": operator}, sums) for operator, sums in found.operators.items()]
+    else:
+        keyed = [({"seller_id": seller_id, "seller": name}, sums) for seller_id, name, sums in found.sellers]
+    keys = {"day": ["day"], "operator": ["operator"], "seller": ["seller_id", "seller"]}[by]
+    lines = []
+    for key, sums in keyed:
+        lines.append(key | _figures(sums))
+        if sums.changed:
+            name = keys[-1]
+            lines.append(key | {name: f"{key[name]} (changed after the day)"} | _figures(sums.changed))
+    return csv_response(
+        filename=f"report-by-{by}.csv",
+        columns=[*keys, "succeeded", "amount", "failed", "open"],
+        pages=iter([lines]),
+        request=request,
+        person=signed_in(request).user.pk,
+        is_for_people=True,
+    )
+
+
+def _figures(sums: Sums | Changes) -> dict[str, int]:
+    return {"succeeded": sums.sold, "amount": sums.amount, "failed": sums.failed, "open": sums.open}
+
+
+def _by(request: HttpRequest) -> str:
+    by = request.GET.get("by", "day")
+    if by not in _CHARTS:
+        raise InvalidRequest.of_field("by", "invalid", "This must be day, operator or seller.")
+    return by
+
+
+def _valid_days(request: HttpRequest) -> tuple[date, date]:
+    form, first, last = _days(request)
+    if not form.is_valid():
+        raise InvalidRequest("The days are wrong.")
+    return first, last

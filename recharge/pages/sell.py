@@ -1,0 +1,349 @@
+"""Selling one recharge, as pages: what to sell, a look at what it comes to, the sale, its outcome, its receipt.
+
+A sale's key is made when its form is shown, and stays the same while it is looked at, sent, and sent again. So neither
+a double click nor a reload, the Back button or a lost connection sells twice: all of them lead to the same outcome.
+"""
+
+import json
+import re
+import shlex
+import uuid
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from recharge.models import Recharge
+from recharge.operators import Operator, operator_of
+from recharge.pages import words
+from recharge.selling import queries
+from recharge.selling.queries import LATELY_SECONDS, OperatorTerms
+from recharge.selling.sale import Sale, read_sale
+from recharge.selling.services import AmountNotSold, PossibleDuplicate, refusal_of, sell_recharge
+from shared.console.forms import ChoiceField, Form, PhoneNumberFormField, Select, TextInput, TomansFormField
+from shared.console.languages import is_shown_again
+from shared.console.messages import FIELD_MESSAGES, MESSAGES, message_for
+from shared.console.views import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
+from shared.errors import InvalidRequest, Problem
+from shared.identity.tokens import ADMIN, SELLER
+from shared.phones import InvalidPhoneNumber, normalize_phone_number
+from shared.rest.idempotency import IdempotencyKeyReused
+from tenants.routing import organization_of
+
+USUAL_AMOUNTS = (10_000, 20_000, 50_000, 100_000, 200_000)
+"""Tomans; the amounts that are offered where the organization has no list of its own."""
+
+_KEY = re.compile(r"[0-9a-f]{32}")
+
+# Seconds between two looks at a recharge that has not ended: soon after its sale, and later.
+_OFTEN, _SELDOM, _SOON = 1, 10, 60
+
+
+class SeeOther(HttpResponseRedirect):
+    """303: done, and this is what there is to see; to be fetched with GET (RFC 9110 section 15.4.4)."""
+
+    status_code = 303
+
+
+class OperatorSelect(Select):
+    """Operators of which some are not sold: they can't be chosen. One that has been is left, so that what is sent is
+    what is seen, and is refused."""
+
+    not_sold: frozenset[str] = frozenset()
+
+    def create_option(
+        self, name: str, value: Any, label: Any, selected: Any, *args: Any, **more: Any
+    ) -> dict[str, Any]:
+        option: dict[str, Any] = super().create_option(name, value, label, selected, *args, **more)
+        if value in self.not_sold and not selected:
+            option["attrs"]["disabled"] = True
+        return option
+
+
+class SaleForm(Form):
+    """What to sell; ``sale`` is it, once it is valid."""
+
+    phone_number = PhoneNumberFormField(
+        widget=TextInput(
+            attrs={"inputmode": "tel", "autocomplete": "off", "dir": "ltr", "maxlength": 40, "autofocus": True}
+        )
+    )
+    operator = ChoiceField(
+        label=_("Operator"),
+        required=False,
+        widget=OperatorSelect,
+        help_text=_("Choose one if the number was taken to another operator, or if it is not known whose it is."),
+    )
+    amount = TomansFormField()
+    sale: Sale
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        operator, (choices, not_sold) = self.fields["operator"], words.operators_to_sell()
+        operator.choices = [("", _("The number's own")), *choices]  # type: ignore[attr-defined]
+        operator.widget.not_sold = not_sold
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if not self.errors:
+            try:
+                self.sale = read_sale({name: value for name, value in cleaned.items() if value})
+            except InvalidRequest as problem:
+                add_problem(self, problem)
+        return cleaned
+
+
+def new_key() -> str:
+    """For one form, which does what it does once."""
+    return uuid.uuid4().hex
+
+
+def is_key(key: str) -> bool:
+    """Whether ``new_key`` may have made it."""
+    return _KEY.fullmatch(key) is not None
+
+
+def stored_key(key: str) -> str:
+    """The idempotency key that a form's key becomes."""
+    return f"page-{key}"
+
+
+@page(SELLER)
+def sell(request: HttpRequest) -> HttpResponse:
+    """The form; a number, operator and amount in the address fill it in."""
+    given = {name: request.GET[name] for name in SaleForm.base_fields if name in request.GET}
+    # Who comes back to the form with what was in it has its key, too: it may have sold.
+    key = request.GET.get("key", "")
+    return _show_form(
+        request, SaleForm(initial=given), key if is_key(key) else new_key(), given.get("phone_number", "")
+    )
+
+
+def _show_form(
+    request: HttpRequest,
+    form: SaleForm,
+    key: str,
+    number: str,
+    *,
+    sold_before: Recharge | None = None,
+) -> HttpResponse:
+    given = form.data.get("operator", "") if form.is_bound else form.initial.get("operator", "")
+    context = {"form": form, "key": key, "hint": _hint(number, given), "sold_before": sold_before}
+    return show(request, "recharge/sell.html", context, status=422 if form.is_bound else 200)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What can be said of a number while it is typed."""
+
+    phone_number: str
+    operator: str | None
+    is_chosen: bool
+    """Whether the operator is not the number's own, but was chosen."""
+    problem: str
+    amounts: list[int]
+    terms: OperatorTerms | None
+
+
+@page(SELLER)
+def number(request: HttpRequest) -> HttpResponse:
+    """What is to be said of the number that is being typed, and the amounts of its operator."""
+    hint = _hint(request.GET.get("phone_number", ""), request.GET.get("operator", ""))
+    return show(request, "recharge/number_hint.html", {"hint": hint, "is_update": True})
+
+
+def _hint(written: str, chosen: str) -> Hint:
+    is_known = chosen in Operator or (chosen and chosen in queries.added_operators())
+    operator: str | None = chosen if is_known else None
+    is_chosen, phone_number, problem = operator is not None, "", ""
+    if written.strip():
+        try:
+            phone_number = normalize_phone_number(written)
+            operator = operator or operator_of(phone_number)
+        except InvalidPhoneNumber as error:
+            problem = str(FIELD_MESSAGES[error.code])
+    terms = queries.terms_of_operator(operator) if operator else None
+    return Hint(phone_number, operator, is_chosen, problem, _usual_amounts(terms), terms)
+
+
+def _usual_amounts(terms: OperatorTerms | None) -> list[int]:
+    if terms and terms.amounts:
+        return terms.amounts
+    return [amount for amount in USUAL_AMOUNTS if terms is None or terms.sells(amount)]
+
+
+@page(SELLER, methods=FORM)
+def confirm(request: HttpRequest) -> HttpResponse:
+    """What a sale would come to, and the sale itself."""
+    given: QueryDict = request.POST if request.method == "POST" else request.GET
+    form, key, written = SaleForm(given), given.get("key", ""), given.get("phone_number", "")
+    if not is_key(key):
+        form.add_error(None, _("This form was not complete. Check it and send it again."))
+        key = new_key()
+    if not form.is_valid():
+        return _show_form(request, form, key, written)
+
+    sale, allow_duplicate = form.sale, given.get("allow_duplicate") == "on"
+    problem: Problem | None = None
+    if request.method == "POST" and not is_shown_again(request):
+        try:
+            sold = sell_recharge(
+                organization=organization_of(request),
+                seller_id=own_seller(request),
+                idempotency_key=stored_key(key),
+                phone_number=sale.phone_number,
+                operator=sale.operator,
+                amount=sale.amount,
+                allow_duplicate=allow_duplicate,
+                guard=LATELY_SECONDS,
+            )
+        except IdempotencyKeyReused:
+            pass  # what it was used for is looked up below
+        except Problem as refused:
+            problem = refused
+        else:
+            return _see(request, reverse("recharge_outcome", args=[sold.row.id]))
+
+    sold_before = queries.recharges_by_key(seller_id=own_seller(request), keys=[stored_key(key)]).get(stored_key(key))
+    if sold_before and _is_of(sold_before, sale):
+        return show(request, "recharge/sold_already.html", {"recharge": sold_before})
+    if sold_before:
+        form.add_error(
+            None, _("The form you sent had sold something else before. Nothing was sold now: continue here.")
+        )
+        return _show_form(request, form, new_key(), written, sold_before=sold_before)
+
+    prospect = queries.prospect_of(
+        seller_id=own_seller(request), phone_number=sale.phone_number, operator=sale.operator, amount=sale.amount
+    )
+    if prospect.refusal:
+        add_problem(form, refusal_of(prospect.refusal, sale.operator))
+        return _show_form(request, form, key, written)
+    if not prospect.amount_is_sold:
+        form.add_error("amount", message_for(AmountNotSold(sale.operator)))
+        return _show_form(request, form, key, written)
+    context = {
+        "sale": sale,
+        "is_ported": operator_of(sale.phone_number) not in (None, sale.operator),
+        "key": key,
+        "change": urlencode(
+            {"phone_number": sale.phone_number, "operator": sale.operator, "amount": sale.amount, "key": key}
+        ),
+        "balance": prospect.balance,
+        "balance_after": prospect.balance - sale.amount,
+        "is_duplicate": isinstance(problem, PossibleDuplicate)
+        or prospect.possible_duplicate
+        or _is_sold_lately(request, sale, key),
+        "problem": message_for(problem)
+        if problem and problem.code not in ("possible_duplicate", "insufficient_credit")
+        else "",
+    }
+    return show(request, "recharge/confirm.html", context, status=422 if problem else 200)
+
+
+def _is_sold_lately(request: HttpRequest, sale: Sale, key: str) -> bool:
+    """Whether the same was sold a moment ago by another form: after a lost answer, people begin anew."""
+    lately = queries.sold_lately(
+        seller_id=own_seller(request), phone_numbers=[sale.phone_number], but_keys=[stored_key(key)]
+    )
+    return (sale.phone_number, sale.amount) in lately
+
+
+def _is_of(recharge: Recharge, sale: Sale) -> bool:
+    return (recharge.phone_number, recharge.operator, recharge.amount) == (
+        sale.phone_number,
+        sale.operator,
+        sale.amount,
+    )
+
+
+def _see(request: HttpRequest, address: str) -> HttpResponse:
+    if is_fragment(request):
+        return HttpResponse(status=204, headers={"HX-Redirect": address})
+    return SeeOther(address)
+
+
+@page(SELLER)
+def outcome(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
+    """What became of a sale; the part that may change asks for itself until the recharge has ended."""
+    recharge = queries.recharge_by_id(recharge_id, seller_id=own_seller(request))
+    context = {"recharge": recharge, "seconds": _seconds_to_next_look(recharge)}
+    if not is_fragment(request):
+        return show(request, "recharge/outcome.html", context)
+    response = show(request, "recharge/outcome_now.html", context)
+    if recharge.completed_at:
+        response["HX-Trigger"] = "balance-changed"
+    return response
+
+
+def _seconds_to_next_look(recharge: Recharge) -> int | None:
+    if recharge.completed_at:
+        return None
+    age = (timezone.now() - recharge.created_at).total_seconds()
+    return _OFTEN if age < _SOON else _SELDOM
+
+
+@page(SELLER, ADMIN)
+def receipt(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
+    """What a customer is given."""
+    recharge = queries.recharge_by_id(recharge_id, seller_id=signed_in(request).seller_id)
+    return show(request, "recharge/receipt.html", {"recharge": recharge})
+
+
+@page(SELLER)
+def balance_now(request: HttpRequest) -> HttpResponse:
+    """The balance above every page of a seller, asked for again and again."""
+    return show(request, "recharge/balance_now.html")
+
+
+SANDBOX = (
+    ("10", _("fails: the number is barred")),
+    ("11", _("fails: there is no such number")),
+    ("12", _("fails: the number is with another operator")),
+    ("13", _("fails: the operator does not take this amount")),
+    ("14", _("fails: the organization's credit with the operator is used up")),
+    ("15", _("fails: the operator can't be reached")),
+    ("20, 22", _("is accepted, and succeeds after 3 seconds, after 30")),
+    ("21", _("is accepted, and fails after 3 seconds")),
+    ("30, 31, 32", _("no answer; asked again, it has succeeded, has failed, succeeds soon")),
+    ("33, 40", _("never got there, and is sent again; succeeds")),
+    ("34", _("never answers: it is not known until an admin settles it")),
+    ("41", _("can't be sent: fails after a quarter of an hour")),
+    ("50", _("fails and is refunded; 3 seconds later it was delivered after all, and is charged again")),
+    ("51", _("succeeds; 3 seconds later the operator takes it back, and its amount is refunded")),
+    ("60, 61", _("succeeds, and the operator says so twice")),
+    (_("others"), _("succeeds at once")),
+)
+"""What the numbers of the sandbox do, by their last two digits: see gateways/simulator.py."""
+
+
+@page(SELLER)
+def api_access(request: HttpRequest) -> HttpResponse:
+    """How a program of the seller's own sells."""
+    base = f"{request.scheme}://{request.get_host()}/api/v1"
+    body = json.dumps({"username": signed_in(request).username, "password": "…"}, ensure_ascii=False)
+    context = {"base": base, "credentials": shlex.quote(body), "sandbox": SANDBOX}
+    return show(request, "recharge/api_access.html", context)
+
+
+MESSAGES.update(
+    {
+        "operator_not_sold": _(
+            "Recharges of this operator are not sold: nothing is set up that would deliver them. Ask an admin of your "
+            "organization."
+        ),
+        "amount_not_sold": _("This amount is not sold for this operator. Choose one that is offered."),
+        "idempotency_key_reused": _("This was sent before with other content. Begin anew."),
+        "insufficient_credit": _(
+            "Your credit does not suffice: this needs %(required)s Tomans, and you have %(balance)s. "
+            "Ask for credit, or sell less."
+        ),
+        "possible_duplicate": _("The same amount was sold to this number a moment ago. If it is meant, sell it again."),
+        "seller_busy": _("Other sales of yours are still being made, and nothing was done. Try again in a moment."),
+    }
+)

@@ -1,0 +1,27 @@
+"""One seller's own page for an admin: here and not in credit, since what is in flight is recharges."""
+
+from django.http import HttpRequest, HttpResponse
+
+from credit.pages.tables import last_entries_table
+from credit.queries import last_entries, seller_by_id
+from recharge.selling import queries
+from shared.console.views import page, show
+from shared.identity.queries import seller_usernames
+from shared.identity.tokens import ADMIN
+from tenants.routing import organization_of
+
+ENTRIES_SHOWN = 5
+
+
+@page(ADMIN)
+def seller(request: HttpRequest, seller_id: int) -> HttpResponse:
+    """A seller with the balance, what is in flight, and the last entries."""
+    row = seller_by_id(seller_id)
+    usernames = seller_usernames(organization_id=organization_of(request).pk, seller_ids=[seller_id])
+    context = {
+        "seller": row,
+        "username": usernames.get(seller_id, ""),
+        "balance": queries.balance_of(seller_id),
+        "entries": last_entries_table(last_entries(seller_id, limit=ENTRIES_SHOWN)),
+    }
+    return show(request, "recharge/seller.html", context)

@@ -1,0 +1,408 @@
+"""What an organization settles, as pages: operators and their amounts, gateways, the guard against slips."""
+
+from typing import Any
+
+from django import forms
+from django.core.validators import RegexValidator
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+
+from recharge.models import (
+    BUILT_IN_GATEWAY,
+    LONGEST_SEND_WITHIN,
+    LONGEST_WINDOW,
+    SHORTEST_SEND_WITHIN,
+    GatewaySettings,
+)
+from recharge.operators import OPERATOR_CODE, Operator
+from recharge.pages import words
+from recharge.selling import queries
+from recharge.terms import services
+from recharge.terms.services import (
+    GATEWAY_NAME,
+    KEY_ID,
+    LONGEST_TIMEOUT_MS,
+    MOST_AMOUNTS,
+    SHORTEST_TIMEOUT_MS,
+)
+from shared.console.formats import format_number
+from shared.console.forms import AS_WRITTEN, ChoiceField, EditForm, Form, TextField, TextInput, TomansFormField
+from shared.console.messages import FIELD_MESSAGES, MESSAGES, message_for
+from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
+from shared.errors import NotFound, Problem
+from shared.identity.tokens import ADMIN
+from shared.money import LARGEST_AMOUNT
+from shared.rest.pagination import page_of_rows
+from shared.texts import UnreadableNumber, read_whole_number
+from tenants.routing import organization_of
+
+GATEWAYS_SHOWN = 25
+GATEWAYS_TO_CHOOSE_FROM = 200
+
+
+def _acting(request: HttpRequest) -> dict[str, Any]:
+    return {"organization": organization_of(request), "by": signed_in(request).username}
+
+
+class WholeNumberFormField(forms.IntegerField):
+    """A whole number of a range, in any digits."""
+
+    def __init__(self, *, least: int, most: int, **kwargs: Any) -> None:
+        widget = TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "dir": "ltr", "maxlength": 10})
+        super().__init__(min_value=least, max_value=most, widget=widget, **kwargs)
+        said = _("Write a whole number from %(least)s to %(most)s.")
+        self._said = said
+        self._least, self._most = least, most
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return super().clean(str(read_whole_number(value)) if str(value or "").strip() else "")
+        except (UnreadableNumber, forms.ValidationError) as error:
+            if isinstance(error, forms.ValidationError) and {one.code for one in error.error_list} == {"required"}:
+                raise
+            numbers = {"least": format_number(self._least), "most": format_number(self._most)}
+            raise forms.ValidationError(self._said, code="invalid", params=numbers) from None
+
+
+class WindowForm(EditForm):
+    duplicate_window = WholeNumberFormField(
+        label=_("Seconds"),
+        least=0,
+        most=LONGEST_WINDOW,
+        help_text=_(
+            "From 0 (no time set) to 86,400 (a day). It holds for programs, too. "
+            "These pages ask for ten minutes in any case."
+        ),
+    )
+
+
+class AgeForm(EditForm):
+    send_within = WholeNumberFormField(
+        label=_("Seconds to send it"),
+        least=SHORTEST_SEND_WITHIN,
+        most=LONGEST_SEND_WITHIN,
+        help_text=_("From 30 to 86,400 (a day). A quarter of an hour is usual: 900."),
+    )
+
+
+@page(ADMIN)
+def settings(request: HttpRequest) -> HttpResponse:
+    """All that is settled, each with the way to change it."""
+    return _show_settings(request)
+
+
+@page(ADMIN, methods=FORM)
+def duplicate_window(request: HttpRequest) -> HttpResponse:
+    """Changes the guard against slips."""
+    form = WindowForm(request.POST or None, initial={"duplicate_window": queries.settings().duplicate_window})
+    if request.method == "POST" and form.is_valid():
+        services.change_settings(**_acting(request), **form.edits())
+        return done(request, _("Saved. It holds from the next sale on."), "settings")
+    return _show_settings(request, form=form, status=status_of_form(form))
+
+
+@page(ADMIN, methods=FORM)
+def send_within(request: HttpRequest) -> HttpResponse:
+    """Changes how old a recharge may be to be sent."""
+    form = AgeForm(request.POST or None, initial={"send_within": queries.settings().send_within})
+    if request.method == "POST" and form.is_valid():
+        services.change_settings(**_acting(request), **form.edits())
+        return done(request, _("Saved."), "settings")
+    return _show_settings(request, age_form=form, status=status_of_form(form))
+
+
+@page(ADMIN, methods=FORM)
+def training(request: HttpRequest) -> HttpResponse:
+    """Ends training or begins it; asked for, it says what that means. What is sent names the state that is wanted, so
+    that sent twice it does the same."""
+    if request.method == "POST" and request.POST.get("training") in ("on", "off"):
+        trains = request.POST["training"] == "on"
+        services.change_settings(**_acting(request), training=trains)
+        message = _("Your organization trains from the next sale on.") if trains else _("Your organization sells now.")
+        return done(request, message, "settings")
+    not_sold = [words.operator_name(one.operator) for one in queries.terms_of_operators() if not one.has_gateway]
+    return show(request, "recharge/training.html", {"settings": queries.settings(), "not_sold": not_sold})
+
+
+def _show_settings(
+    request: HttpRequest, *, form: WindowForm | None = None, age_form: AgeForm | None = None, status: int = 200
+) -> HttpResponse:
+    settled = queries.settings()
+    context = {
+        "settings": settled,
+        "delivers_nothing": [] if settled.training else queries.gateways_that_deliver_nothing(),
+        "age_form": age_form or AgeForm(initial={"send_within": settled.send_within}),
+        "operators": queries.terms_of_operators(),
+        "largest": LARGEST_AMOUNT,
+        "page": page_of_rows(queries.gateways(), limit=GATEWAYS_SHOWN, cursor=request.GET.get("cursor") or None),
+        "built_in": BUILT_IN_GATEWAY,
+        "form": form or WindowForm(initial={"duplicate_window": settled.duplicate_window}),
+    }
+    return show(request, "recharge/settings.html", context, status=status)
+
+
+# --- Gateways ---------------------------------------------------------------------------------------------------------
+
+
+class HttpGatewayForm(Form):
+    """What an http gateway has; the service checks the address."""
+
+    url = TextField(
+        label=_("Address"),
+        max_length=2000,
+        widget=TextInput(attrs=AS_WRITTEN | {"inputmode": "url"}),
+        help_text=_("It begins with https:// and has no user, password, query or fragment in it."),
+    )
+    key_id = TextField(
+        label=_("Key id"),
+        max_length=100,
+        required=False,
+        validators=[RegexValidator(KEY_ID, _("Use letters, digits and signs of ASCII, without blanks."))],
+        widget=TextInput(attrs=AS_WRITTEN),
+        help_text=_("Sent with each request, so that the operator knows whose signature it is."),
+    )
+    secret = forms.CharField(
+        label=_("Secret"),
+        max_length=1024,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "dir": "ltr"}),
+        help_text=_("What requests are signed with. It is kept encrypted and never shown again."),
+    )
+    connect_timeout_ms = WholeNumberFormField(
+        label=_("Time to connect (ms)"), least=SHORTEST_TIMEOUT_MS, most=LONGEST_TIMEOUT_MS, initial=3000
+    )
+    read_timeout_ms = WholeNumberFormField(
+        label=_("Time to answer (ms)"),
+        least=SHORTEST_TIMEOUT_MS,
+        most=LONGEST_TIMEOUT_MS,
+        initial=10_000,
+        help_text=_("After that it is not known whether the recharge was delivered, and the gateway is asked later."),
+    )
+
+
+class GatewayForm(EditForm, HttpGatewayForm):
+    """The same, of a gateway that there is."""
+
+
+_NAME = TextField(
+    label=_("Name"),
+    max_length=50,
+    validators=[RegexValidator(GATEWAY_NAME, _("Use lower-case letters, digits, hyphens and underscores alone."))],
+    widget=TextInput(attrs=AS_WRITTEN),
+    help_text=_("It stays for good, since recharges refer to it. For example: mci-direct"),
+)
+
+
+class NewGatewayForm(Form):
+    name = _NAME
+
+
+class NewHttpGatewayForm(HttpGatewayForm):
+    name = _NAME
+    field_order = ("name",)
+
+
+@page(ADMIN, methods=FORM)
+def new_gateway(request: HttpRequest) -> HttpResponse:
+    """Sets up a gateway; what it needs goes by its kind, which the address says."""
+    kind = request.GET.get("kind", GatewaySettings.Kind.HTTP.value)
+    if kind not in words.KINDS:
+        raise NotFound("There is no such kind of gateway.")
+    form_class = NewHttpGatewayForm if kind == GatewaySettings.Kind.HTTP else NewGatewayForm
+    form = form_class(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.create_gateway(**_acting(request), kind=kind, **form.cleaned_data)
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            message = _("The gateway is set up. Nothing goes through it until an operator is given to it.")
+            return done(request, message, "settings")
+    context = {"form": form, "kind": kind, "kinds": list(words.KINDS)}
+    return show(request, "recharge/new_gateway.html", context, status=status_of_form(form))
+
+
+@page(ADMIN, methods=FORM)
+def gateway(request: HttpRequest, name: str) -> HttpResponse:
+    """One gateway: what may be changed of it, and its end."""
+    row = queries.gateway_by_name(name)
+    context: dict[str, Any] = {"gateway": row}
+    if row.kind != GatewaySettings.Kind.HTTP:
+        return show(request, "recharge/gateway.html", context)
+    kept = {"url": row.url, "key_id": row.key_id}
+    times = {"connect_timeout_ms": row.connect_timeout_ms, "read_timeout_ms": row.read_timeout_ms}
+    form = GatewayForm(request.POST or None, initial=kept | times)
+    secret = form.fields["secret"]
+    secret.required = False
+    secret.help_text = str(_("Leave it empty to keep the one that is there, which is never shown."))
+    if request.method == "POST" and form.is_valid():
+        changes = form.edits() | {"secret": form.cleaned_data["secret"] or None}
+        try:
+            services.change_gateway(**_acting(request), name=name, **changes)
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            return done(request, _("Saved. Within seconds it holds for what is under way, too."), "gateway", name)
+    return show(request, "recharge/gateway.html", context | {"form": form}, status=status_of_form(form))
+
+
+@page(ADMIN, methods=FORM)
+def delete_gateway(request: HttpRequest, name: str) -> HttpResponse:
+    """Deletes a gateway that nothing needs any longer; asked for, it asks whether that is meant."""
+    if request.method != "POST":
+        return show(request, "recharge/delete_gateway.html", {"gateway": queries.gateway_by_name(name)})
+    try:
+        services.delete_gateway(**_acting(request), name=name)
+    except NotFound:
+        pass  # gone: that is what was asked for
+    except Problem as problem:
+        return not_done(request, problem, "gateway", name)
+    return done(request, _("The gateway is deleted."), "settings")
+
+
+# --- Operators --------------------------------------------------------------------------------------------------------
+
+
+class AmountsField(forms.Field):
+    """Amounts of Tomans, one a line, in any digits and grouping."""
+
+    widget = forms.Textarea(attrs={"rows": 6, "dir": "ltr", "inputmode": "text", "autocomplete": "off"})
+
+    def to_python(self, value: Any) -> list[int]:
+        lines = [line for line in str(value or "")[:10_000].splitlines() if line.strip()]
+        if len(lines) > MOST_AMOUNTS:
+            raise forms.ValidationError(_("These are more than 100 amounts. Write fewer."), code="max_length")
+        one = TomansFormField()
+        return [one.clean(line) for line in lines]
+
+
+class OperatorForm(EditForm):
+    """Its name (of one that the organization has added), through which gateway, and which amounts."""
+
+    ANY, LIST = "range", "list"
+    together = ("sold", "least_amount", "most_amount", "amounts")
+
+    name = TextField(label=_("Name"), max_length=50, help_text=_("What your sellers read."))
+    gateway = ChoiceField(label=_("Delivered through"))
+    sold = ChoiceField(
+        label=_("What is sold"),
+        choices=[(ANY, _("Any amount between two")), (LIST, _("Only certain amounts"))],
+        widget=forms.RadioSelect,
+    )
+    least_amount = TomansFormField(label=_("Least amount (Tomans)"), required=False)
+    most_amount = TomansFormField(label=_("Most amount (Tomans)"), required=False)
+    amounts = AmountsField(
+        label=_("Certain amounts (Tomans)"), required=False, help_text=_("One a line; at most 100 of them.")
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("sold") == self.LIST and "amounts" in cleaned and not cleaned["amounts"]:
+            self.add_error("amounts", _("Write the amounts that are sold, one a line."))
+        return cleaned
+
+    def changes(self) -> dict[str, Any]:
+        """What the service takes. An end of the range that is left empty is open."""
+        edits = self.edits()
+        changes: dict[str, Any] = {name: edits[name] for name in ("name", "gateway") if name in edits}
+        if "sold" not in edits:
+            return changes
+        if edits["sold"] == self.LIST:
+            return changes | {"amounts": edits["amounts"]}
+        return changes | {
+            "least_amount": edits["least_amount"] or 1,
+            "most_amount": edits["most_amount"] or LARGEST_AMOUNT,
+        }
+
+
+class NewOperatorForm(Form):
+    """One that this software doesn't know: a number never tells that it is this one's, so sales name it."""
+
+    operator = TextField(
+        label=_("Code"),
+        max_length=20,
+        validators=[
+            RegexValidator(OPERATOR_CODE, _("Use lower-case letters, digits and underscores, a letter first."))
+        ],
+        widget=TextInput(attrs=AS_WRITTEN),
+        help_text=_("It stays for good: programs and files name the operator by it. For example: shatel"),
+    )
+    name = TextField(label=_("Name"), max_length=50, help_text=_("What your sellers read."))
+
+
+@page(ADMIN, methods=FORM)
+def new_operator(request: HttpRequest) -> HttpResponse:
+    """Adds an operator of the organization's own."""
+    form = NewOperatorForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            terms = services.add_operator(**_acting(request), **form.cleaned_data)
+        except services.OperatorExists as problem:
+            form.add_error("operator", message_for(problem))
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            message = _("The operator is added. Choose what delivers it, and which amounts are sold.")
+            return done(request, message, "operator", terms.operator)
+    return show(request, "recharge/new_operator.html", {"form": form}, status=status_of_form(form))
+
+
+@page(ADMIN, methods=FORM)
+def operator(request: HttpRequest, operator: str) -> HttpResponse:
+    """What is settled for one operator."""
+    terms = queries.terms_of_operator(operator)
+    names = {terms.gateway or BUILT_IN_GATEWAY, *queries.gateway_names(most=GATEWAYS_TO_CHOOSE_FROM)}
+    names -= {BUILT_IN_GATEWAY}
+    form = OperatorForm(request.POST or None, initial={"name": terms.name} | _initial(terms))
+    if operator in Operator:
+        del form.fields["name"]
+    choices = [
+        (BUILT_IN_GATEWAY, BUILT_IN_GATEWAY if queries.settings().training else _("None: it is not sold")),
+        *((name, name) for name in sorted(names)),
+    ]
+    form.fields["gateway"].choices = choices  # type: ignore[attr-defined]
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.change_operator(**_acting(request), operator=operator, **form.changes())
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            return done(request, _("Saved. It holds from the next sale on."), "settings")
+    return show(request, "recharge/operator.html", {"form": form, "terms": terms}, status=status_of_form(form))
+
+
+def _initial(terms: queries.OperatorTerms) -> dict[str, Any]:
+    if terms.amounts:
+        written = "\n".join(format_number(amount) for amount in terms.amounts)
+        return {"gateway": terms.gateway or BUILT_IN_GATEWAY, "sold": OperatorForm.LIST, "amounts": written}
+    return {
+        "gateway": terms.gateway or BUILT_IN_GATEWAY,
+        "sold": OperatorForm.ANY,
+        "least_amount": format_number(terms.least_amount) if terms.least_amount > 1 else "",
+        "most_amount": format_number(terms.most_amount) if terms.most_amount < LARGEST_AMOUNT else "",
+    }
+
+
+MESSAGES.update(
+    {
+        "operator_exists": _("There is an operator of this code already. Choose another code."),
+        "gateway_exists": _("There is a gateway of this name already. Choose another name."),
+        "gateway_in_use": _(
+            "This gateway is still needed: an operator has it, or recharges are under way through it. Give its "
+            "operators another gateway, wait until nothing is under way, and try again."
+        ),
+    }
+)
+FIELD_MESSAGES.update(
+    {
+        "amounts_and_range": _("Choose certain amounts or a range, not both."),
+        "invalid_url": _("Write an https:// address without a user, a password, a query or a fragment."),
+        "built_in": _("This operator has its name for good. Leave it as it is."),
+        "least_above_most": _("The least amount is above the most. Make it smaller, or the most larger."),
+        "not_of_this_kind": _("A gateway of this kind has none. Leave it empty."),
+        "operator_name_taken": _("There is an operator of this name already. Choose another name."),
+        "repeated": _("An amount is there twice. Remove one of them."),
+        "reserved": _("This is the name of the gateway that is always there. Choose another name."),
+        "unknown_gateway": _("This gateway is gone. Choose another one."),
+    }
+)

@@ -1,0 +1,50 @@
+"""The list of recharges."""
+
+from collections.abc import Sequence
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from recharge.models import Recharge
+from recharge.pages.words import operator_name
+from recharge.templatetags.recharge import late_state, state
+from shared.console.links import address_of
+from shared.console.tables import AMOUNT, WIDE, Table, TableColumn
+from shared.templatetags.console import moment, number, phone
+
+
+def _time(recharge: Recharge) -> SafeString:
+    return format_html('<a href="{}">{}</a>', address_of("recharge", recharge.pk), moment(recharge.created_at))
+
+
+def _time_and_number(recharge: Recharge) -> SafeString:
+    return format_html('{}<span class="d-block d-md-none">{}</span>', _time(recharge), phone(recharge.phone_number))
+
+
+def _time_number_and_seller(recharge: Recharge) -> SafeString:
+    return format_html(
+        '{}<span class="d-block d-md-none">{}<br><bdi class="text-wrap">{}</bdi></span>',
+        _time(recharge),
+        phone(recharge.phone_number),
+        recharge.seller.name,
+    )
+
+
+_NUMBER_TO_OPERATOR = (
+    TableColumn(_("Number"), lambda recharge: phone(recharge.phone_number), WIDE),
+    TableColumn(_("Tomans"), lambda recharge: number(recharge.amount), AMOUNT),
+    TableColumn(_("State"), lambda recharge: format_html("{} {}", state(recharge), late_state(recharge))),
+    TableColumn(_("Operator"), lambda recharge: operator_name(recharge.operator), WIDE),
+)
+_OF_SELLER = (TableColumn(_("Time"), _time_and_number, "text-nowrap"), *_NUMBER_TO_OPERATOR)
+_OF_ALL = (
+    TableColumn(_("Time"), _time_number_and_seller, "text-nowrap"),
+    *_NUMBER_TO_OPERATOR,
+    TableColumn(_("Seller"), lambda recharge: format_html("<bdi>{}</bdi>", recharge.seller.name), WIDE),
+)
+
+
+def recharges_table(recharges: Sequence[Recharge], *, of_all: bool) -> Table:
+    """Recharges of one seller, or of all."""
+    return Table(_("Recharges"), _OF_ALL if of_all else _OF_SELLER, recharges, "table-hover")

@@ -1,0 +1,245 @@
+"""What a recharge's states, reasons and amounts are called in the consoles, and what settling one by hand means."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from recharge.models import Attempt, GatewaySettings, Recharge
+from recharge.operators import Operator
+from recharge.selling.queries import added_operators, name_of_added_operator, operators_on_offer
+from recharge.selling.services import Settlement, Sold
+
+Status, Late = Recharge.Status, Recharge.Late
+
+STATUSES: dict[str, Promise] = {
+    Status.PENDING: _("On its way"),
+    Status.SUCCEEDED: _("Delivered"),
+    Status.FAILED: _("Failed, refunded"),
+    Status.UNKNOWN: _("Not known yet"),
+}
+TRAINING = "training"
+"""In place of ``succeeded``, for people: it was sold in training, and delivered to nobody."""
+SOLD_IN_TRAINING = _("Sold in training: nothing was delivered.")
+STATES: dict[str, Promise] = {**STATUSES, TRAINING: _("Delivered (training)")}
+LOOKS: dict[str, str] = {
+    Status.PENDING: "wait",
+    Status.SUCCEEDED: "good",
+    Status.FAILED: "bad",
+    Status.UNKNOWN: "wait",
+    TRAINING: "plain",
+}
+"""The colour of a state: a class of console.css."""
+
+LATE: dict[str, Promise] = {
+    Late.CHARGED: _("Charged late"),
+    Late.OWED: _("Owed"),
+    Late.REVERSED: _("Reversed"),
+}
+LATE_LOOKS: dict[str, str] = {Late.CHARGED: "plain", Late.OWED: "bad", Late.REVERSED: "plain"}
+LATE_EXPLAINED: dict[str, Promise] = {
+    Late.CHARGED: _(
+        "It had failed and was refunded. Later the operator said that it was delivered after all, so its amount was "
+        "charged again."
+    ),
+    Late.OWED: _(
+        "It had failed and was refunded. Later the operator said that it was delivered after all, but the balance did "
+        "not bear charging it again: its amount is owed. Once there is credit, it can be charged by resolving it as "
+        "delivered."
+    ),
+    Late.REVERSED: _("It had succeeded. Later the operator took it back, so its amount was given back."),
+}
+LATE_TO_SELLERS: dict[str, Promise] = {
+    Late.CHARGED: _(
+        "It had failed and was refunded; then the operator said that it was delivered after all. Its amount was "
+        "charged again."
+    ),
+    Late.OWED: _(
+        "It had failed and was refunded; then the operator said that it was delivered after all. Your credit did not "
+        "suffice to charge it again, so its amount is owed. Ask an admin of your organization."
+    ),
+    Late.REVERSED: _("It was delivered; then the operator took it back. Its amount is on your balance again."),
+}
+"""The same for the seller whose balance it is, who can't resolve it."""
+
+OPERATORS: dict[str, Promise] = {
+    Operator.MCI: _("Hamrah-e Aval (MCI)"),
+    Operator.IRANCELL: _("Irancell (MTN)"),
+    Operator.RIGHTEL: _("RighTel"),
+    Operator.APTEL: _("ApTel"),
+    Operator.ESPADAN: _("Espadan (MTCE)"),
+    Operator.TELEKISH: _("TeleKish"),
+}
+
+FAILURES: dict[str, Promise] = {
+    "number_barred": _("The operator does not let this number be recharged."),
+    "number_not_found": _("The operator does not know this number."),
+    "wrong_operator": _("The number is with another operator."),
+    "amount_refused": _("The operator refused this amount."),
+    "operator_credit_exhausted": _("The operator's credit for us was used up."),
+    "operator_unavailable": _("The operator could not do it at that time."),
+    "reversed_by_operator": _("The operator took it back."),
+    "not_sent": _("The operator could not be reached."),
+}
+"""By the reason that a gateway gives; what an admin wrote, or a gateway of its own makes up, is shown as it is."""
+FAILURES_TO_SELLERS: dict[str, Promise] = {
+    "number_barred": _("The operator does not take recharges for this number. Ask your customer to call the operator."),
+    "number_not_found": _("The operator does not know this number. Check it with your customer."),
+    "wrong_operator": _("The number is with another operator now. Sell it again and choose that operator."),
+    "amount_refused": _("The operator does not take this amount for this number. Try another amount."),
+    "operator_credit_exhausted": _("The operator can't deliver now. Try again later, or tell an admin."),
+    "operator_unavailable": _("The operator could not be reached. Try again in a while."),
+    "not_sent": _("It could not be sent to the operator. Try again in a while."),
+    "reversed_by_operator": _("The operator took it back."),
+}
+"""The same for who sells: what to do now, or what to tell the customer."""
+
+ACTIONS: dict[str, Promise] = {
+    Attempt.Action.SUBMIT: _("Submitted"),
+    Attempt.Action.INQUIRE: _("Inquired"),
+    Attempt.Action.RESOLVE: _("Resolved by hand"),
+}
+OUTCOMES: dict[str, Promise] = {
+    Attempt.Outcome.OPEN: _("No answer yet"),
+    Attempt.Outcome.ACCEPTED: _("Accepted"),
+    Attempt.Outcome.SUCCEEDED: _("Succeeded"),
+    Attempt.Outcome.FAILED: _("Failed"),
+    Attempt.Outcome.UNKNOWN: _("No certain answer"),
+    Attempt.Outcome.UNSENT: _("Not sent"),
+    Attempt.Outcome.MISSING: _("Never arrived"),
+}
+OUTCOME_LOOKS: dict[str, str] = {
+    Attempt.Outcome.SUCCEEDED: "good",
+    Attempt.Outcome.FAILED: "bad",
+    Attempt.Outcome.ACCEPTED: "plain",
+}
+
+KINDS: dict[str, Promise] = {
+    GatewaySettings.Kind.INSTANT: _("Instant"),
+    GatewaySettings.Kind.SIMULATOR: _("Simulator"),
+    GatewaySettings.Kind.HTTP: _("HTTP"),
+}
+KINDS_EXPLAINED: dict[str, Promise] = {
+    GatewaySettings.Kind.INSTANT: _("Succeeds at once and calls nobody. For trying things out, and for training."),
+    GatewaySettings.Kind.SIMULATOR: _(
+        "A sandbox: the last two digits of the number decide whether a recharge succeeds, fails, is slow or times out. "
+        "It calls nobody."
+    ),
+    GatewaySettings.Kind.HTTP: _(
+        "Calls an operator's server over https. Each request is signed with the secret that you share with it."
+    ),
+}
+
+
+# --- Settling by hand -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """One way to settle a recharge by hand. ``looks`` is the colour of its button (Bootstrap's)."""
+
+    status: str
+    label: Promise
+    meaning: Promise
+    looks: str
+
+
+_DELIVERED, _NOT_DELIVERED = _("It was delivered"), _("It was not delivered")
+
+
+def resolutions_of(recharge: Recharge) -> list[Resolution]:
+    """What may be said about it by hand, and what recharge_settle (sql/recharges.sql) then does about the money."""
+
+    def delivered(meaning: Promise) -> Resolution:
+        return Resolution(Status.SUCCEEDED, _DELIVERED, meaning, "primary")
+
+    def not_delivered(meaning: Promise) -> Resolution:
+        return Resolution(Status.FAILED, _NOT_DELIVERED, meaning, "danger")
+
+    match recharge.status, recharge.late:
+        case ((Status.PENDING | Status.UNKNOWN), _late):
+            return [
+                delivered(_("The recharge succeeds. The seller has paid for it already: no money moves.")),
+                not_delivered(_("The recharge fails, and its amount is given back to the seller at once.")),
+            ]
+        case Status.FAILED, Late.NO:
+            return [
+                delivered(
+                    _(
+                        "The recharge had failed and was refunded. It becomes succeeded, and its amount is charged to "
+                        "the seller again; if the balance does not bear that, the seller owes it."
+                    )
+                )
+            ]
+        case Status.SUCCEEDED, Late.OWED:
+            return [
+                delivered(_("Its amount is owed. It is charged now if the balance bears it; else it stays owed.")),
+                not_delivered(_("The recharge fails. It was refunded before and never charged again: no money moves.")),
+            ]
+        case Status.SUCCEEDED, _late:
+            return [
+                not_delivered(_("The recharge had succeeded. It fails, and its amount is given back to the seller."))
+            ]
+    return []  # it was taken back by the operator: nothing changes that
+
+
+SETTLEMENTS: dict[Settlement, Promise] = {
+    Settlement.SETTLED: _("The recharge is settled."),
+    Settlement.REPLAYED: _("It was so already; nothing was changed."),
+    Settlement.CHARGED_LATE: _("The recharge is settled, and its amount was charged to the seller again."),
+    Settlement.OWED: _("The recharge is settled. The balance does not bear its amount: the seller owes it."),
+    Settlement.REVERSED: _("The recharge is settled."),
+}
+
+
+# --- One word ---------------------------------------------------------------------------------------------------------
+
+
+def _in_words(texts: Mapping[str, Promise]) -> Callable[[str], str]:
+    def words(code: str) -> str:
+        return str(texts.get(code, code))
+
+    return words
+
+
+def operator_name(code: str) -> str:
+    """A built-in operator's name in the reader's language, or the name that the organization has given its own."""
+    return str(OPERATORS[code]) if code in OPERATORS else name_of_added_operator(code)
+
+
+def operators_to_choose_from() -> list[tuple[str, str | Promise]]:
+    """Codes and names of the built-in operators and of those that the organization has added; one query."""
+    return [*OPERATORS.items(), *added_operators().items()]
+
+
+def operators_to_sell() -> tuple[list[tuple[str, str | Promise]], frozenset[str]]:
+    """The same as they are offered to who sells, and the codes of those that are not sold; one query, too."""
+    named = [(code, OPERATORS.get(code, name), is_sold) for code, name, is_sold in operators_on_offer()]
+    choices = [(code, name if is_sold else not_sold(name)) for code, name, is_sold in named]
+    return choices, frozenset(code for code, _name, is_sold in named if not is_sold)
+
+
+def not_sold(operator: str | Promise) -> str:
+    """The name of an operator that is not sold."""
+    return gettext("%(operator)s (not sold)") % {"operator": operator}
+
+
+def state_of(recharge: Recharge | Sold) -> str:
+    """Its status, or that it was sold in training; a code of ``STATES``."""
+    return TRAINING if recharge.training and recharge.status == Status.SUCCEEDED else recharge.status
+
+
+# What a code is called in the reader's language; a code without words, and what somebody wrote, stays as it is.
+status_words = _in_words(STATUSES)
+state_words = _in_words(STATES)
+late_words = _in_words(LATE)
+late_explained = _in_words(LATE_EXPLAINED)
+late_to_sellers = _in_words(LATE_TO_SELLERS)
+failure_words = _in_words(FAILURES)
+failure_to_sellers = _in_words(FAILURES_TO_SELLERS)
+action_words = _in_words(ACTIONS)
+outcome_words = _in_words(OUTCOMES)
+kind_words = _in_words(KINDS)
+kind_explained = _in_words(KINDS_EXPLAINED)

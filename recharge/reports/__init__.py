@@ -1,0 +1,1 @@
+"""What was sold, summed up, and whether the books are right."""

@@ -1,0 +1,1 @@
+"""The sale: what is sent, what is decided, what is written."""

@@ -1,0 +1,1 @@
+"""What is sold of an operator, through which gateway, on which terms."""

@@ -1,0 +1,1 @@
+"""The kit of the consoles: forms, tables, messages, formats, languages."""

@@ -1,0 +1,140 @@
+"""What all pages have in common: who may see one, and how what was sent in a form is answered."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import redirect, render, resolve_url
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from django.utils.functional import Promise
+from django.views.decorators.http import require_http_methods
+
+from shared.console.expired import hold
+from shared.console.languages import SWITCH, in_another_language
+from shared.console.messages import field_message_for, message_for
+from shared.errors import InvalidRequest, NotFound, Problem
+from shared.identity.services import Account
+from shared.identity.sessions import account_of
+
+PageView = Callable[..., HttpResponseBase]
+
+
+def page(*roles: str, methods: tuple[str, ...] = ("GET", "HEAD")) -> Callable[[PageView], PageView]:
+    """A page for accounts of these roles (none: for everybody, signed in or not).
+
+    Who is not signed in is led to sign in first and then back here. For somebody of another role there is nothing at
+    this address. No browser and no proxy keeps the page: the next person at the machine must not leaf back to it.
+    """
+
+    def decorate(view: PageView) -> PageView:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if request.method == "POST" and SWITCH in request.POST:
+                return in_another_language(request, lambda: answer(request, *args, **kwargs), may_get="GET" in methods)
+            return answer(request, *args, **kwargs)
+
+        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            account = account_of(request)
+            response: HttpResponseBase
+            if roles and account is None:
+                response = _to_sign_in(request)
+            elif roles and account and account.role not in roles:
+                raise NotFound("There is nothing at this address.")
+            else:
+                response = view(request, *args, **kwargs)
+            add_never_cache_headers(response)
+            return response
+
+        return require_http_methods(list(methods))(guarded)
+
+    return decorate
+
+
+FORM = ("GET", "HEAD", "POST")
+"""Methods of a page with a form."""
+
+
+def _to_sign_in(request: HttpRequest) -> HttpResponse:
+    if "Polls" in request.headers:  # what asks by itself must not lead away from what stands on the page
+        return HttpResponse(status=401, headers={"WWW-Authenticate": "Session"})
+    # Back to a page that can be opened: what a form sends must not be sent by signing in, but by hand once more.
+    wanted = request.get_full_path() if request.method in ("GET", "HEAD") and not is_fragment(request) else "/"
+    response = on_to(request, reverse("sign_in") + ("" if wanted == "/" else "?" + urlencode({"next": wanted})))
+    # Not what a part of a page asks for by itself, which has an id to be put in place of: nobody has typed that.
+    if request.method == "POST" and "HX-Trigger" not in request.headers:
+        hold(request, response)
+    return response
+
+
+def is_fragment(request: HttpRequest) -> bool:
+    """Whether htmx asks for a part of a page."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def on_to(request: HttpRequest, to: str, *args: Any) -> HttpResponse:
+    """On to another page: the page as a whole, where htmx asks for a part. ``to`` is a URL's name, or a path."""
+    address = resolve_url(to, *args)
+    if is_fragment(request):
+        return HttpResponse(status=204, headers={"HX-Redirect": address})
+    return HttpResponseRedirect(address)
+
+
+def signed_in(request: HttpRequest) -> Account:
+    """The account that a page's request is from, where ``page`` has seen to it that there is one."""
+    account = account_of(request)
+    assert account
+    return account
+
+
+def own_seller(request: HttpRequest) -> int:
+    """The seller's id of a request to a seller's page."""
+    seller_id = signed_in(request).seller_id
+    assert seller_id is not None
+    return seller_id
+
+
+def show(
+    request: HttpRequest, template: str, context: dict[str, Any] | None = None, *, status: int = 200
+) -> HttpResponse:
+    """A page, or a part of one."""
+    return render(request, template, context, status=status)
+
+
+def done(request: HttpRequest, message: str | Promise, to: str, *args: Any, **kwargs: Any) -> HttpResponse:
+    """After something was done: on to a page, which says so. ``to`` is a URL's name, or a path."""
+    messages.success(request, str(message))
+    response: HttpResponse = redirect(to, *args, **kwargs)
+    return response
+
+
+def not_done(request: HttpRequest, problem: Problem, to: str, *args: Any, **kwargs: Any) -> HttpResponse:
+    """After something was refused that has no form to be corrected: on to a page, which says why."""
+    messages.error(request, message_for(problem))
+    response: HttpResponse = redirect(to, *args, **kwargs)
+    return response
+
+
+def add_problem(form: forms.Form, problem: Problem, *, fields: dict[str, str] | None = None) -> None:
+    """Puts a service's refusal on the form: at the fields it names, or above them.
+
+    ``fields`` maps the names of a problem's fields to those of the form, where they differ.
+    """
+    errors = problem.members.get("errors", []) if isinstance(problem, InvalidRequest) else []
+    for error in errors:
+        name = (fields or {}).get(error["field"], error["field"])
+        if name in form.fields:
+            form.add_error(name, field_message_for(error))
+        else:
+            form.add_error(None, field_message_for(error))
+    if not errors:
+        form.add_error(None, message_for(problem))
+
+
+def status_of_form(form: forms.Form) -> int:
+    """422 where a form was sent and refused, as Rails and htmx have it; 200 where it is merely shown."""
+    return 422 if form.is_bound and form.errors else 200

@@ -1,0 +1,86 @@
+"""Reads of accounts."""
+
+from dataclasses import dataclass
+
+from django.db import connection
+
+from shared.identity.realm import Realm
+from shared.identity.tokens import SELLER, Principal, password_mark
+from shared.models import Membership, User
+from shared.texts import contains
+
+
+@dataclass(frozen=True, slots=True)
+class AdminsState:
+    """What is stored of an admin who asks with a token."""
+
+    password_mark: str
+    """What a token has in ``password`` that was issued with the password of now."""
+    is_signed_in: bool
+    """The sign-in that the token came from stands: it was not revoked."""
+
+
+# One look-up each, as before there was a sign-in to look at.
+_ORGANIZATION_ADMIN = """
+    SELECT account.password, family.id IS NOT NULL
+    FROM shared_membership AS membership
+    INNER JOIN shared_user AS account ON account.id = membership.user_id
+    LEFT JOIN shared_refreshfamily AS family ON family.id = %s AND family.user_id = account.id
+        AND family.organization_id = membership.organization_id AND family.revoked_at IS NULL
+    WHERE membership.organization_id = %s AND membership.user_id = %s
+        AND membership.role = 'admin' AND membership.is_active AND account.is_active
+"""
+_PLATFORM_ADMIN = """
+    SELECT account.password, family.id IS NOT NULL
+    FROM shared_user AS account
+    LEFT JOIN shared_refreshfamily AS family ON family.id = %s AND family.user_id = account.id
+        AND family.organization_id IS NULL AND family.revoked_at IS NULL
+    WHERE account.id = %s AND account.is_superuser AND account.is_active AND position('/' IN account.username) = 0
+        AND NOT EXISTS (SELECT FROM shared_membership WHERE user_id = account.id)
+"""
+
+
+def organization_admin(*, organization_id: int, user_id: int, family: int | None) -> AdminsState | None:
+    """An active admin of this organization; None where it is none (any longer)."""
+    return _admins_state(_ORGANIZATION_ADMIN, [family, organization_id, user_id])
+
+
+def platform_admin(*, user_id: int, family: int | None) -> AdminsState | None:
+    """An active platform admin, who is a member of no organization; None where it is none (any longer)."""
+    return _admins_state(_PLATFORM_ADMIN, [family, user_id])
+
+
+def _admins_state(statement: str, arguments: list[int | None]) -> AdminsState | None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, arguments)
+        row = cursor.fetchone()
+    return AdminsState(password_mark(User(password=row[0])), is_signed_in=row[1]) if row else None
+
+
+def username_of(principal: Principal, realm: Realm) -> str | None:
+    """The name this principal signs in with in this realm; None when the account is gone from it."""
+    if realm.is_platform:
+        return User.objects.filter(pk=principal.user_id).values_list("username", flat=True).first()
+    return (
+        Membership.objects.filter(user_id=principal.user_id, organization_id=realm.require_organization_id())
+        .values_list("username", flat=True)
+        .first()
+    )
+
+
+def seller_usernames(*, organization_id: int, seller_ids: list[int]) -> dict[int, str]:
+    """The names that these sellers of one organization sign in with, by seller's id."""
+    pairs = Membership.objects.filter(organization_id=organization_id, seller_id__in=seller_ids).values_list(
+        "seller_id", "username"
+    )
+    return {seller_id: username for seller_id, username in pairs if seller_id is not None}
+
+
+def seller_ids_by_username(*, organization_id: int, search: str, limit: int) -> list[int]:
+    """The newest sellers of an organization with this in the name that they sign in with."""
+    rows = Membership.objects.filter(organization_id=organization_id, role=SELLER).filter(contains("username", search))
+    return [
+        seller_id
+        for seller_id in rows.order_by("-seller_id").values_list("seller_id", flat=True)[:limit]
+        if seller_id is not None
+    ]

@@ -1,0 +1,547 @@
+"""Accounts and tokens: making users, signing in, refreshing, revoking. Everything here runs on the public schema."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.auth import password_validation
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.tokens import default_token_generator
+from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
+from rest_framework_simplejwt.tokens import Token
+
+from shared.errors import (
+    BadCredentials,
+    InvalidRequest,
+    NotFound,
+    PasswordChanged,
+    PermissionDenied,
+    Problem,
+    SellerInactive,
+    TokenInvalid,
+    UsernameTaken,
+)
+from shared.identity import lockout
+from shared.identity.realm import Realm
+from shared.identity.tokens import (
+    PLATFORM_ADMIN,
+    SELLER,
+    AccessToken,
+    RefreshToken,
+    name_realm,
+    password_mark,
+    read_token,
+)
+from shared.models import Membership, RefreshFamily, User
+from shared.texts import unfit_character
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """An access token, the refresh token that belongs to it, and the access token's life in seconds."""
+
+    access: str
+    refresh: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user in one realm: what a token will say."""
+
+    user: User
+    username: str
+    role: str
+    seller_id: int | None
+    withdrawn_at: datetime | None = None
+    """When the membership was last withdrawn: what was begun before is over."""
+
+
+# --- Making accounts --------------------------------------------------------------------------------------------------
+
+
+def check_credentials(*, username: str, password: str, email: str = "") -> str:
+    """Checks the form of what a new account is made from, and returns the name as it will be kept (NFKC).
+
+    Raises:
+        InvalidRequest: with an error for each field at fault.
+    """
+    errors = []
+    username = AbstractBaseUser.normalize_username(username)
+    try:
+        UnicodeUsernameValidator()(username)
+        if not 1 <= len(username) <= 150:
+            raise ValidationError("A username has 1 to 150 characters.", code="invalid")
+        if unfit := unfit_character(username):
+            raise ValidationError(f"A username must not have {unfit}, which nobody sees.", code="invalid")
+    except ValidationError as error:
+        errors.append({"field": "username", "code": "invalid", "detail": error.messages[0]})
+    try:
+        password_validation.validate_password(password, User(username=username))
+    except ValidationError as error:
+        codes = [inner.code or "invalid" for inner in error.error_list]
+        errors += [
+            {"field": "password", "code": code, "detail": message}
+            for code, message in zip(codes, error.messages, strict=True)
+        ]
+    if email:
+        try:
+            User._meta.get_field("email").run_validators(email)
+        except ValidationError as error:
+            errors.append({"field": "email", "code": "invalid", "detail": error.messages[0]})
+    if errors:
+        raise InvalidRequest(f"{errors[0]['field']}: {errors[0]['detail']}", errors=errors)
+    return username
+
+
+def create_platform_admin(*, username: str, password: str, email: str = "") -> User:
+    """A user of the platform's own host who may do everything there.
+
+    Raises:
+        InvalidRequest: the name, the password or the email address won't do.
+        UsernameTaken: there is one of this name.
+    """
+    username = check_credentials(username=username, password=password, email=email)
+    try:
+        with transaction.atomic():
+            return User.objects.create_superuser(username, password, email=email)
+    except IntegrityError:
+        raise UsernameTaken(f"There is a platform user {username!r} already.") from None
+
+
+def prepare_member(
+    *, organization_id: int, slug: str, role: str, username: str, password: str, email: str = ""
+) -> Membership:
+    """What :func:`save_member` saves. It takes as long as hashing a password does, and writes nothing: call it before a
+    transaction that others wait for.
+
+    Raises:
+        InvalidRequest: the name, the password or the email address won't do.
+    """
+    username = check_credentials(username=username, password=password, email=email)
+    user = User(username=f"{slug}/{username}", email=email)
+    user.set_password(password)
+    return Membership(user=user, organization_id=organization_id, username=username, role=role)
+
+
+def save_member(member: Membership, *, seller_id: int | None = None) -> Membership:
+    """Lets a user who was prepared sign in on the organization's host, as its admin or as one of its sellers.
+
+    Raises:
+        UsernameTaken: this organization has one of this name.
+    """
+    try:
+        with transaction.atomic():
+            member.user.save()
+            member.user = member.user  # takes over the key
+            member.seller_id = seller_id
+            member.save()
+    except IntegrityError:
+        raise UsernameTaken(f"There is a user {member.username!r} already.") from None
+    return member
+
+
+def create_member(
+    *,
+    organization_id: int,
+    slug: str,
+    role: str,
+    username: str,
+    password: str,
+    email: str = "",
+    seller_id: int | None = None,
+) -> Membership:
+    """A user who signs in on one organization's host; raises what :func:`prepare_member` and :func:`save_member` do."""
+    prepared = prepare_member(
+        organization_id=organization_id, slug=slug, role=role, username=username, password=password, email=email
+    )
+    return save_member(prepared, seller_id=seller_id)
+
+
+def member_named(*, organization_id: int, username: str) -> Membership | None:
+    """The member of this name, whose row is locked until the transaction ends; None where there is none."""
+    members = Membership.objects.select_for_update(no_key=True).filter(
+        organization_id=organization_id, username=AbstractBaseUser.normalize_username(username)
+    )
+    return members.first()
+
+
+def newest_seller_id(*, organization_id: int) -> int:
+    """The greatest id of a seller whom somebody signs in as; 0: nobody does."""
+    found = Membership.objects.filter(organization_id=organization_id).aggregate(newest=Max("seller_id"))["newest"]
+    return found or 0
+
+
+def reopen_member(*, membership: Membership, password: str, email: str = "") -> None:
+    """Gives a seller's user a new password, and lets it sign in. All its sessions and refresh tokens end.
+
+    Raises:
+        InvalidRequest: the password or the email address won't do.
+    """
+    check_credentials(username=membership.username, password=password, email=email)
+    assert membership.seller_id is not None
+    with transaction.atomic():
+        for is_active in (False, True):
+            set_membership_active(
+                organization_id=membership.organization_id, seller_id=membership.seller_id, is_active=is_active
+            )
+        user = membership.user
+        user.set_password(password)
+        user.email = email or user.email
+        user.save(update_fields=["password", "email"])
+
+
+def set_membership_active(*, organization_id: int, seller_id: int, is_active: bool) -> None:
+    """Lets a seller's user sign in, or no longer; withdrawing it also ends the sessions it has."""
+    memberships = Membership.objects.filter(organization_id=organization_id, seller_id=seller_id)
+    memberships.update(is_active=is_active)
+    if not is_active:
+        memberships.update(withdrawn_at=timezone.now())
+        RefreshFamily.objects.filter(
+            organization_id=organization_id,
+            user__memberships__organization_id=organization_id,
+            user__memberships__seller_id=seller_id,
+            revoked_at=None,
+        ).update(revoked_at=timezone.now())
+
+
+# --- Signing in -------------------------------------------------------------------------------------------------------
+
+
+def authenticate(*, realm: Realm, username: str, password: str, address: str) -> Account:
+    """The account that these credentials open in this realm.
+
+    Raises:
+        Throttled: too many tries; the password was not looked at.
+        BadCredentials: no such account here, or another password.
+        SellerInactive, PermissionDenied: the password is right, but the account was switched off.
+    """
+    username = AbstractBaseUser.normalize_username(username)
+    user: User | None = None
+    membership: Membership | None = None
+
+    def is_right() -> bool:
+        nonlocal user, membership
+        user, membership = _find(realm, username)
+        if user is None:
+            make_password(password)  # takes as long as looking at a password does, so that time tells nothing
+        return user is not None and user.check_password(password)
+
+    if not lockout.look_at_password(realm=realm, username=username, address=address, is_right=is_right):
+        raise BadCredentials("There is no account with this name and password here.")
+    assert user is not None
+    return _account(user, membership)
+
+
+def check_password_of(account: Account, *, realm: Realm, given: str, address: str, field: str) -> None:
+    """Who sits at an open session must prove to be its owner, and must not guess on.
+
+    Raises:
+        InvalidRequest: it is another password; ``field`` is where it was given.
+        Throttled: too many tries.
+    """
+    is_right = lockout.look_at_password(
+        realm=realm,
+        username=account.username,
+        address=address,
+        is_right=lambda: account.user.check_password(given),
+    )
+    if not is_right:
+        raise _wrong_password(field)
+
+
+def _wrong_password(field: str) -> InvalidRequest:
+    return InvalidRequest.of_field(field, "wrong_password", "This is not the password that you have now.")
+
+
+def _find(realm: Realm, username: str) -> tuple[User | None, Membership | None]:
+    if realm.is_platform:
+        return _platform_admins().filter(username=username).first(), None
+    membership = (
+        Membership.objects.select_related("user")
+        .filter(organization_id=realm.require_organization_id(), username=username)
+        .first()
+    )
+    return (membership.user if membership else None), membership
+
+
+def _platform_admins() -> QuerySet[User]:
+    """Who rules the platform, switched off or not. A member of an organization never does, whatever its row says: its
+    name has a slash in it, and its membership stands beside it."""
+    admins = User.objects.filter(is_superuser=True).exclude(username__contains="/")
+    return admins.filter(~Exists(Membership.objects.filter(user=OuterRef("pk"))))
+
+
+def _account(user: User, membership: Membership | None) -> Account:
+    if membership is None:
+        if not user.is_active:
+            raise PermissionDenied("This account was switched off.")
+        return Account(user, user.username, PLATFORM_ADMIN, None)
+    if not (user.is_active and membership.is_active):
+        if membership.role == SELLER:
+            raise SellerInactive
+        raise PermissionDenied("This account was switched off.")
+    return Account(user, membership.username, membership.role, membership.seller_id, membership.withdrawn_at)
+
+
+_OF_USER = [field.attname for field in User._meta.concrete_fields]
+_OF_MEMBERSHIP = ["username", "role", "seller_id", "is_active", "withdrawn_at"]
+# Each page and each refresh begins with it: 0.75 ms by select_related, 0.2 so.
+_MEMBER = f"""
+    SELECT {", ".join([f"account.{name}" for name in _OF_USER] + [f"membership.{name}" for name in _OF_MEMBERSHIP])}
+    FROM shared_membership AS membership
+    INNER JOIN shared_user AS account ON account.id = membership.user_id
+    WHERE membership.organization_id = %s AND membership.user_id = %s
+"""  # noqa: S608 - the names above
+
+
+def _member(organization_id: int, user_id: int) -> tuple[User | None, Membership | None]:
+    """The user, and a membership to look at: without its id, it is not one to save."""
+    with connection.cursor() as cursor:
+        cursor.execute(_MEMBER, [organization_id, user_id])
+        row = cursor.fetchone()
+    if row is None:
+        return None, None
+    user = User.from_db(connection.alias, _OF_USER, row[: len(_OF_USER)])
+    return user, Membership(user=user, **dict(zip(_OF_MEMBERSHIP, row[len(_OF_USER) :], strict=True)))
+
+
+def account_of(*, realm: Realm, user_id: int) -> Account:
+    """What a user is in this realm now, whatever a token says that was issued before.
+
+    Raises:
+        SellerInactive, PermissionDenied: the account was switched off, or is gone.
+    """
+    membership = None
+    if realm.is_platform:
+        user = _platform_admins().filter(pk=user_id).first()
+    else:
+        user, membership = _member(realm.require_organization_id(), user_id)
+    if user is None:
+        raise PermissionDenied("This account is no longer here.")
+    return _account(user, membership)
+
+
+def sign_in(*, realm: Realm, username: str, password: str, address: str) -> TokenPair:
+    """Begins a new family of refresh tokens. Raises what :func:`authenticate` raises."""
+    account = authenticate(realm=realm, username=username, password=password, address=address)
+    refresh = RefreshToken()
+    # Each sign-in takes a little of the old away, so that the table needs no job of its own.
+    expired = RefreshFamily.objects.filter(expires_at__lt=timezone.now()).values("pk")[:20]
+    RefreshFamily.objects.filter(pk__in=list(expired.values_list("pk", flat=True))).delete()
+    family = RefreshFamily.objects.create(
+        user=account.user,
+        organization_id=realm.organization_id,
+        current_jti=refresh["jti"],
+        expires_at=timezone.now() + RefreshToken.lifetime,
+    )
+    return _pair(realm, account, family.pk, refresh)
+
+
+def refresh(*, realm: Realm, raw_token: str) -> TokenPair:
+    """A new pair for a refresh token, which is spent by that. What the account may do is looked up anew.
+
+    Raises:
+        TokenInvalid: not a refresh token of this realm, or its family was revoked, or the password was changed since,
+            or it was used before (which revokes its family: either its owner or a thief holds the newer one, and
+            nobody can tell which).
+        TokenExpired, TokenWrongOrganization: as their names say.
+        SellerInactive, PermissionDenied: the account was switched off since.
+    """
+    token = read_token(RefreshToken, raw_token, realm)
+    renewed = RefreshToken()
+    with transaction.atomic():
+        family = (
+            # The row lock makes two uses of one token at once a first and a second.
+            RefreshFamily.objects.select_for_update(of=("self",))
+            .select_related("user")
+            .filter(pk=_family_id(token), organization_id=realm.organization_id)
+            .first()
+        )
+        if family is None:
+            raise TokenInvalid("The refresh token is not valid here.")
+        if family.revoked_at is None:
+            is_current = family.current_jti == token["jti"]
+            if is_current and token.get("password") == family.user.get_session_auth_hash():
+                account = account_of(realm=realm, user_id=family.user_id)
+                family.current_jti = renewed["jti"]
+                family.expires_at = timezone.now() + RefreshToken.lifetime
+                family.save(update_fields=["current_jti", "expires_at"])
+                return _pair(realm, account, family.pk, renewed)
+            family.revoked_at = timezone.now()
+            family.save(update_fields=["revoked_at"])
+    # Outside of the transaction: the revocation must be committed although the answer is an error.
+    account_of(realm=realm, user_id=family.user_id)  # where that is why, say so
+    raise TokenInvalid("The refresh token was used before or was revoked; sign in again.")
+
+
+def revoke(*, realm: Realm, raw_token: str) -> None:
+    """Ends the family of a refresh token: signs out. A spent token does it too; an ended family stays ended.
+
+    Raises:
+        TokenInvalid, TokenExpired, TokenWrongOrganization: it is no refresh token of this realm.
+    """
+    token = read_token(RefreshToken, raw_token, realm)
+    RefreshFamily.objects.filter(pk=_family_id(token), organization_id=realm.organization_id, revoked_at=None).update(
+        revoked_at=timezone.now()
+    )
+
+
+def _family_id(token: Token) -> int:
+    family = token.get("family")
+    return family if isinstance(family, int) else 0
+
+
+def _pair(realm: Realm, account: Account, family_id: int, refresh: RefreshToken) -> TokenPair:
+    refresh["sub"] = str(account.user.pk)
+    name_realm(refresh, realm)
+    refresh["family"] = family_id
+    refresh["password"] = account.user.get_session_auth_hash()
+    access = AccessToken()
+    access["sub"] = str(account.user.pk)
+    name_realm(access, realm)
+    access["role"] = account.role
+    access["seller_id"] = account.seller_id
+    access["family"] = family_id
+    access["password"] = password_mark(account.user)
+    return TokenPair(str(access), str(refresh), int(AccessToken.lifetime.total_seconds()))
+
+
+# --- One's own account ------------------------------------------------------------------------------------------------
+
+
+def change_password(*, user: User, new: str) -> None:
+    """A new password for somebody who was asked for the old one, which is ``user``'s as it was read then.
+
+    Raises:
+        InvalidRequest: it won't do.
+        PasswordChanged: the password was changed since; it stays as it is.
+    """
+    asked_for = user.password
+    if not _replace_password(user, new, still=lambda stored: stored.password == asked_for):
+        raise PasswordChanged("The password was changed meanwhile.")
+
+
+def reset_password(*, user: User, token: str, new: str) -> None:
+    """A new password for whoever followed the link with this token; of many who do it at once, for one.
+
+    Raises:
+        InvalidRequest: it won't do.
+        NotFound: the link is not good, or no longer.
+    """
+    if not _replace_password(user, new, still=lambda stored: default_token_generator.check_token(stored, token)):
+        raise NotFound("This link is not good any longer.")
+
+
+def _replace_password(user: User, new: str, *, still: Callable[[User], bool]) -> bool:
+    """Sets a password if ``still`` says so of the user as it is stored, which nobody changes meanwhile.
+
+    Raises:
+        InvalidRequest: it won't do.
+    """
+    try:
+        password_validation.validate_password(new, user)
+    except ValidationError as error:
+        first = error.error_list[0]
+        raise InvalidRequest.of_field("new", first.code or "invalid", error.messages[0]) from None
+    hashed = make_password(new)  # before the lock: it may have to wait for its turn
+    with transaction.atomic():
+        stored = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        if not still(stored):
+            return False
+        stored.password = user.password = hashed
+        stored.save(update_fields=["password"])
+    return True
+
+
+def suggest_password() -> str:
+    """A password that nobody guesses (59 bits) and that can be read out: no letters or digits that look alike."""
+    characters = get_random_string(12, "abcdefghjkmnpqrstuvwxyz23456789")
+    return "-".join((characters[:4], characters[4:8], characters[8:]))
+
+
+def member_of_seller(*, organization_id: int, seller_id: int) -> Membership:
+    """What the user who signs in as this seller is, with the user.
+
+    Raises:
+        NotFound: nobody does.
+    """
+    membership = (
+        Membership.objects.select_related("user").filter(organization_id=organization_id, seller_id=seller_id).first()
+    )
+    if membership is None:
+        raise NotFound("There is no such seller.")
+    return membership
+
+
+def password_state(user: User) -> str:
+    """Says whether the password is still the same, and nothing else about it."""
+    return salted_hmac("shared.services.password_state", user.password, algorithm="sha256").hexdigest()[:32]
+
+
+def reset_member_password(*, realm: Realm, seller_id: int, password: str, state: str, address: str) -> None:
+    """A new password for the user who signs in as this seller: see ``credit.services.reset_seller_password``."""
+    member = member_of_seller(organization_id=realm.require_organization_id(), seller_id=seller_id)
+    if _replace_password(
+        member.user, password, still=lambda stored: constant_time_compare(password_state(stored), state)
+    ):
+        return
+    # Either the same again, which finds done what it asks for; or somebody was there before. To tell the two apart a
+    # password is looked at, so that this is a door like the others.
+    member.user.refresh_from_db(fields=["password"])
+    if not lockout.look_at_password(
+        realm=realm,
+        username=member.username,
+        address=address,
+        is_right=lambda: member.user.check_password(password),
+    ):
+        raise PasswordChanged("The password was changed meanwhile.")
+
+
+def set_language(*, user: User, language: str) -> None:
+    """In which language an account's pages are shown."""
+    user.language = language
+    user.save(update_fields=["language"])
+
+
+def set_preferences(*, user: User, language: str, time_zone: str, email: str, is_proved: bool) -> None:
+    """How an account's pages are shown, and where a reset of its password is sent to; checked by the form.
+
+    ``is_proved``: whether the password of now was asked for, which is ``user``'s as it was read then. Without it the
+    email address stays.
+
+    Raises:
+        InvalidRequest: the email address was to be changed, and the password was not asked for.
+        PasswordChanged: it was asked for, and changed since.
+    """
+    with transaction.atomic():
+        stored = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        if email != stored.email:
+            if not is_proved:
+                raise _wrong_password("password")
+            if stored.password != user.password:
+                raise PasswordChanged("The password was changed meanwhile.")
+        user.language, user.time_zone, user.email = language, time_zone, email
+        user.save(update_fields=["language", "time_zone", "email"])
+
+
+def user_to_reset(*, realm: Realm, username: str) -> User | None:
+    """Whom a forgotten password belongs to here: an account that may sign in, and has an email address."""
+    user, membership = _find(realm, AbstractBaseUser.normalize_username(username))
+    if user is None or not user.email or not user.is_active or (membership and not membership.is_active):
+        return None
+    return user
+
+
+def user_of_realm(*, realm: Realm, user_id: int) -> User | None:
+    """An account of this realm that may sign in; None for another realm's."""
+    try:
+        return account_of(realm=realm, user_id=user_id).user
+    except Problem:
+        return None

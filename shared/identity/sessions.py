@@ -1,0 +1,116 @@
+"""Browser sessions that belong to one host: a cookie replayed on another organization's host, or on the platform's, is
+nobody there. And what an account may do is looked up at each request: a membership that was withdrawn ends at once."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.signals import user_logged_in
+from django.contrib.sessions.models import Session
+from django.dispatch import receiver
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.utils.functional import SimpleLazyObject
+
+from shared.errors import Problem
+from shared.identity import services
+from shared.identity.lockout import client_address
+from shared.identity.realm import Realm, realm_of
+from shared.identity.services import Account
+from shared.models import User
+
+_REALM = "realm"  # the slug, or "" for the platform
+_ORGANIZATION = "organization"  # its id, since a slug may be given again one day; none for the platform
+_WITHDRAWN = "withdrawn"  # when the membership had last been withdrawn when the session began, or ""
+
+
+class RealmBackend(ModelBackend):
+    """Checks a password for the realm of the request, with the same lock-out as the API's sign-in."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
+    ) -> User | None:
+        if request is None or username is None or password is None:
+            return None
+        try:
+            account = services.authenticate(
+                realm=realm_of(request), username=username, password=password, address=client_address(request)
+            )
+        except Problem:
+            return None
+        return account.user
+
+
+class RealmAuthenticationMiddleware(AuthenticationMiddleware):
+    """``request.user`` from the session: see :func:`account_of`."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        request.user = SimpleLazyObject(lambda: _user_of(request))  # type: ignore[assignment]
+
+
+def _user_of(request: HttpRequest) -> Any:
+    account = account_of(request)
+    return account.user if account else AnonymousUser()
+
+
+def account_of(request: HttpRequest) -> Account | None:
+    """Whose session this is, as what they are now; None for nobody's. At most two queries, once a request.
+
+    A session is nobody's where it was begun on another host, with a password that was changed since, or by an account
+    that was switched off.
+    """
+    if not hasattr(request, "_account"):
+        request._account = _account_of(request)  # type: ignore[attr-defined]
+    account: Account | None = request._account  # type: ignore[attr-defined]
+    return account
+
+
+def _account_of(request: HttpRequest) -> Account | None:
+    session = getattr(request, "session", None)
+    if session is None:  # on a host that nothing answers on
+        return None
+    realm = realm_of(request)
+    if (session.get(_REALM), session.get(_ORGANIZATION)) != (realm.slug or "", realm.organization_id):
+        return None
+    if not str(session.get(SESSION_KEY)).isdigit():
+        return None
+    try:
+        account = services.account_of(realm=realm, user_id=int(session[SESSION_KEY]))
+    except Problem:
+        return None
+    # Whether it was withdrawn since, and not whether it was withdrawn later than the session began: that would compare
+    # two machines' clocks.
+    if session.get(_WITHDRAWN, "") != _written(account.withdrawn_at):
+        return None
+    user = account.user
+    began_with = session.get(HASH_SESSION_KEY, "")
+    # The fallbacks: a session outlives a change of SECRET_KEY as long as the former one is kept.
+    hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    return account if any(constant_time_compare(began_with, one) for one in hashes) else None
+
+
+@receiver(user_logged_in)
+def _bind_session(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
+    realm = realm_of(request)
+    account = services.account_of(realm=realm, user_id=user.pk)
+    request.session.update(session_content(realm, withdrawn_at=account.withdrawn_at))
+    # Each sign-in takes a little of the old away, so that the table needs no job of its own.
+    expired = Session.objects.filter(expire_date__lt=timezone.now()).values_list("pk", flat=True)[:20]
+    Session.objects.filter(pk__in=list(expired)).delete()
+
+
+def session_content(realm: Realm, *, withdrawn_at: datetime | None) -> dict[str, Any]:
+    """What a session keeps beside Django's own: where it was begun, and what its account's membership was then."""
+    return {
+        _REALM: realm.slug or "",
+        _ORGANIZATION: realm.organization_id,
+        _WITHDRAWN: _written(withdrawn_at),
+    }
+
+
+def _written(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""

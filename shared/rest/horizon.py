@@ -1,0 +1,64 @@
+"""Up to which moment the rows of a list are all there: what a poller may be shown without missing any for ever.
+
+A row's id is made of a moment inside the transaction that writes it, after the seller's lock is held (credit/sql); the
+row is seen when that transaction commits. Rows of one seller appear in the order of their ids, for the lock is held
+until then. Rows of several sellers do not: while a bulk call of one is still writing, another's later sale may be there
+already, and whoever goes on from that sale never sees the bulk call's rows, whose ids are lower.
+
+So a poller is shown what is older than the oldest transaction that may still write such rows. A transaction can be seen
+before its locks are gone: what holds none when this looks is either seen by the next statement, or has its moment still
+to come. (That is why this is a statement of its own, before the one that reads the rows. Each must be in autocommit:
+a transaction keeps what pg_stat_activity first said in it.)
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+
+from shared.uuid7 import least_id
+
+# A transaction of another role does not show since when it runs, unless ours may read all statistics
+# (pg_read_all_stats): it is taken for one of a minute. One that has ended since its lock was seen shows none either
+# (or that of the next one), and needs none.
+_HORIZON = """
+    SELECT least(
+        statement_timestamp(),
+        min(
+            CASE
+                WHEN coalesce(activity.state, 'disabled') = 'disabled' THEN statement_timestamp() - interval '1 minute'
+                ELSE activity.xact_start
+            END
+        )
+    )
+    FROM pg_locks AS held
+    INNER JOIN pg_stat_activity AS activity USING (pid)
+    WHERE held.granted
+        AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND (
+            held.locktype = 'advisory' AND held.objsubid = 2 AND held.classid = (%(organization_id)s & 2147483647)::oid
+            OR held.locktype = 'relation' AND held.mode = 'RowExclusiveLock' AND held.relation = to_regclass(%(table)s)
+        )
+"""
+
+Horizon = Callable[[], UUID]
+"""Asks for the least id that is not yet to be shown to a poller; one query."""
+
+
+def horizon_of(*, organization_id: int, seller_id: int | None = None, table: str | None = None) -> Horizon | None:
+    """The horizon of an organization's list whose rows are written under their sellers' locks; or, where some are
+    written without, of the list in ``table``, whose moments are taken while the table is held for writing.
+
+    With ``seller_id``, the list is of one seller and all written under that lock: then there is none to heed.
+    """
+    if seller_id is not None:
+        return None
+
+    def ask() -> UUID:
+        with connection.cursor() as cursor:
+            cursor.execute(_HORIZON, {"organization_id": organization_id, "table": table})
+            moment: datetime = cursor.fetchone()[0]
+        return least_id(moment)
+
+    return ask

@@ -1,0 +1,33 @@
+"""Telling the workers that an organization has something for them to do.
+
+A hint, and nothing that must arrive: a worker looks at every organization now and then anyway (tenants/worker.py). It
+is a NOTIFY of its own, after the transaction that wrote what is to be done: inside of it, all of the database's
+transactions that notify would commit one after the other.
+"""
+
+import time
+
+from django.db import DatabaseError, InterfaceError, connection
+
+from shared.database import SellerBusy, call_function
+
+CHANNEL = "recharge_work"
+"""Its payloads are organizations' ids."""
+
+QUIET_SECONDS = 0.1
+"""How long after a hint a process gives no other for the same organization."""
+
+_given: dict[int, float] = {}
+
+
+def wake_workers(organization_id: int) -> None:
+    """Lets waiting workers know of work in this organization. Never fails."""
+    now = time.monotonic()
+    if _given.get(organization_id, float("-inf")) > now - QUIET_SECONDS or connection.in_atomic_block:
+        return
+    try:
+        # On Django's own connection: this thread's may not be open, or have died, when another thread sold for it.
+        call_function("pg_catalog", "pg_notify", "true", [CHANNEL, str(organization_id)])
+    except (DatabaseError, InterfaceError, SellerBusy):
+        return  # what was sold is sold, whatever becomes of the hint
+    _given[organization_id] = now

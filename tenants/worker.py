@@ -1,0 +1,478 @@
+"""The delivery worker: does what is due in the organizations' schemas, of several kinds, with many calls at once.
+
+A kind of work (recharge/delivery/work.py, credit/webhooks/sending.py) is claimed in batches, carried out in threads
+that hold no lock and no connection, and recorded in batches. The table is the queue; what a worker holds in memory
+is only what it has claimed, each for a limited time, so any number of workers may run and any may be killed at any moment.
+
+Nobody slow keeps the others waiting. An organization may have another call under way, or claim more, only while more is
+left for the others than it has: alone it gets half, a second one half of the rest, and so on, and nobody ever the last.
+The same rule holds within an organization for its gateways and endpoints (``Lanes``).
+
+An organization is looked at when somebody rings (tenants/wakeups.py), when something of it that was seen falls due, and
+otherwise once a minute: a thousand idle organizations cost a worker some 17 looks a second, of four short queries each.
+"""
+
+import queue
+import random
+import select
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import psycopg2
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django_tenants.utils import tenant_context
+from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+
+from shared.errors import Problem
+from shared.sick import needs_new_connection
+from tenants.heartbeats import BEAT_SECONDS, Heartbeat
+from tenants.models import Organization
+from tenants.queries import active_organizations
+from tenants.wakeups import CHANNEL, QUIET_SECONDS
+
+SWEEP_SECONDS = 60.0
+"""How long an organization is left alone at most."""
+
+ORGANIZATIONS_SECONDS = 5.0
+"""How old the list of organizations gets: a new one is looked at, and a suspended one left alone, after this."""
+
+RETRY_SECONDS = 1.0
+"""After which what could not be claimed or recorded is tried again."""
+
+REPEAT_SECONDS = 60.0
+"""How often the log says the same of a database that still does not answer as it should."""
+
+BROKEN_SECONDS = 5.0
+"""After which an organization is looked at again whose schema did not answer as it should."""
+
+LISTEN_SECONDS = 1.0
+"""How long a worker that begins waits until it listens; then it begins without."""
+
+THREADS = 64
+"""Calls of one kind at once, unless the kind allows fewer: half of them for an organization that is alone."""
+
+MOST_HELD = 256
+"""Tasks of one kind that a worker has claimed and not recorded."""
+
+BATCH = 64
+"""Tasks of one kind and organization that are claimed and not recorded. What waits for a thread waits well within a
+claim's time: four rounds of calls that all run into the usual time limits take less than a minute."""
+
+LINGER_SECONDS = 0.1
+"""Seconds between two looks at an organization, unless the first found a whole batch: a claim of many costs little more
+than a claim of one. (The rate of sales beside a worker ÷ without: 0.70 with no such pause, 0.80 with it; tests/bench,
+table "delivery".)"""
+
+_log = structlog.get_logger("recharge.worker")
+
+
+class Work(Protocol):
+    """One kind of work. All but ``carry_out`` run in the worker's main thread, on the organization's schema."""
+
+    def claim(self, organization: Organization, limit: int) -> Sequence[Any]:
+        """Takes up to so many due tasks, each for a limited time; committed when it returns."""
+        ...
+
+    def carry_out(self, organization: Organization, task: Any) -> Any:
+        """What came of a task. Called in a thread; uses no database, and whatever happens it returns."""
+        ...
+
+    def record(self, organization: Organization, done: Sequence[tuple[Any, Any]]) -> None:
+        """Writes down what came of tasks, all of them or (with an error) none."""
+        ...
+
+    def seconds_until_due(self, organization: Organization) -> float | None:
+        """When the next task falls due; None: none is waiting."""
+        ...
+
+
+@runtime_checkable
+class Lanes(Protocol):
+    """What a kind of work has besides if its tasks go different ways, of which one may be slow and the others not."""
+
+    def most_at_once(self, threads: int) -> int:
+        """Of so many threads, those that tasks of this kind may take."""
+        ...
+
+    def lane_of(self, task: Any) -> Hashable:
+        """The way that a task goes: the gateway's, or the endpoint's."""
+        ...
+
+    def most_of(self, lane: Hashable, at_once: int) -> int:
+        """How many calls may be under way on this lane, if there are so many of the kind."""
+        ...
+
+
+@dataclass(slots=True)
+class _Done:
+    work: Work
+    organization: Organization
+    task: Any
+    result: Any
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The tasks of one kind and organization that go one way."""
+
+    begun: int = 0
+    """Being carried out."""
+    waiting: deque[Any] = field(default_factory=deque)
+
+
+@dataclass(slots=True)
+class _Share:
+    """What an organization has of one kind of work."""
+
+    organization: Organization
+    held: int = 0
+    """Claimed and not recorded."""
+    begun: int = 0
+    lanes: dict[Hashable, _Lane] = field(default_factory=dict)
+
+
+class _Kind:
+    """One kind of work, and who has how much of it."""
+
+    def __init__(self, work: Work, threads: int) -> None:
+        self.work = work
+        self._lanes = work if isinstance(work, Lanes) else None
+        self.at_once = max(1, min(threads, self._lanes.most_at_once(threads))) if self._lanes else threads
+        self.held = 0
+        self._begun = 0
+        self._shares: dict[int, _Share] = {}
+
+    def room(self, organization: Organization) -> int:
+        """How many tasks may be claimed for it now."""
+        share = self._shares.get(organization.pk)
+        held = share.held if share else 0
+        return max(0, min(BATCH - held, MOST_HELD - self.held - held))
+
+    def holds(self, organization: Organization) -> bool:
+        return organization.pk in self._shares
+
+    def take(self, organization: Organization, tasks: Sequence[Any]) -> None:
+        """They are claimed."""
+        if not tasks:
+            return
+        share = self._shares.setdefault(organization.pk, _Share(organization))
+        share.organization = organization
+        share.held += len(tasks)
+        self.held += len(tasks)
+        for task in tasks:
+            share.lanes.setdefault(self._lane_of(task), _Lane()).waiting.append(task)
+
+    def begin(self) -> tuple[Organization, Any] | None:
+        """The next to be carried out; None: none may be now. Whoever has the fewest under way comes first."""
+        left = self.at_once - self._begun
+        best: tuple[int, int] | None = None
+        chosen: tuple[_Share, _Lane] | None = None
+        for share in self._shares.values():
+            if share.begun >= left:
+                continue
+            for key, lane in share.lanes.items():
+                order = (share.begun, lane.begun)
+                if lane.waiting and (best is None or order < best) and lane.begun < self._most_of(key):
+                    best, chosen, chosen_key = order, (share, lane), key
+        if chosen is None:
+            return None
+        share, lane = chosen
+        share.lanes[chosen_key] = share.lanes.pop(chosen_key)  # its turn is over: of equals the others come first
+        self._begun += 1
+        share.begun += 1
+        lane.begun += 1
+        return share.organization, lane.waiting.popleft()
+
+    def end(self, organization: Organization, task: Any) -> None:
+        """It is carried out."""
+        share, key = self._shares[organization.pk], self._lane_of(task)
+        lane = share.lanes[key]
+        self._begun -= 1
+        share.begun -= 1
+        lane.begun -= 1
+        if not lane.begun and not lane.waiting:
+            del share.lanes[key]
+
+    def give_back(self, organization: Organization, count: int) -> None:
+        """So many are recorded."""
+        share = self._shares[organization.pk]
+        share.held -= count
+        self.held -= count
+        if not share.held:
+            del self._shares[organization.pk]
+
+    def _lane_of(self, task: Any) -> Hashable:
+        return self._lanes.lane_of(task) if self._lanes else None
+
+    def _most_of(self, lane: Hashable) -> int:
+        return max(1, self._lanes.most_of(lane, self.at_once)) if self._lanes else self.at_once
+
+
+class _Listens:
+    """From now on, who rings is heard."""
+
+
+class Worker:
+    """Runs until it is stopped, or (:meth:`run_once`) until nothing is due."""
+
+    def __init__(self, works: Sequence[Work], *, threads: int = THREADS) -> None:
+        self._kinds = {id(work): _Kind(work, threads) for work in works}
+        self._events: queue.SimpleQueue[_Done | _Listens | int | None] = queue.SimpleQueue()
+        """What the main thread waits for: a result, an organization that was rung for, that it listens from now on, or
+        None: stop."""
+        self._pool = ThreadPoolExecutor(
+            sum(kind.at_once for kind in self._kinds.values()), thread_name_prefix="delivery"
+        )
+        self._organizations: dict[int, Organization] = {}
+        self._begin_seconds = 0.0
+        """Before the first look at an organization."""
+        self._listed_at = float("-inf")
+        self._look_at: dict[int, float] = {}
+        """By organization: the moment (of the monotonic clock) of the next look."""
+        self._look_twice: dict[int, float] = {}
+        """By organization that was rung for: the moment of a second look."""
+        self._done: list[_Done] = []
+        """Carried out, and not recorded."""
+        self._record_at = 0.0
+        self._seen: set[int] = set()
+        """The organizations that this connection to the database has seen."""
+        self._stopping = threading.Event()
+        self._heartbeat = Heartbeat()
+        self._beat_at = float("-inf")
+        self._trouble: dict[tuple[str, str | None], tuple[str, float]] = {}
+        """By event of the log and organization: what was said last, and when (of the monotonic clock)."""
+
+    @property
+    def _held(self) -> int:
+        return sum(kind.held for kind in self._kinds.values())
+
+    def stop(self) -> None:
+        """Lets :meth:`run` end as soon as all that it has claimed is carried out and recorded. For signal handlers."""
+        self._stopping.set()
+        self._events.put(None)
+
+    def run(self) -> None:
+        """Works until :meth:`stop`."""
+        self._begin_seconds = LISTEN_SECONDS
+        listener = threading.Thread(target=self._listen, daemon=True)
+        listener.start()
+        while not self._stopping.is_set():
+            self._wait(self._work())
+        self._finish()
+
+    def run_once(self) -> None:
+        """Does what is due now, and what falls due while it does, and returns."""
+        while not self._stopping.is_set():
+            pause = self._work()
+            if not self._held and min(self._look_at.values(), default=float("inf")) > time.monotonic() + LINGER_SECONDS:
+                break
+            self._wait(min(pause, 0.05))
+        self._finish()
+
+    def _finish(self) -> None:
+        while self._held:
+            self._wait(RETRY_SECONDS)
+            self._beat()
+            self._record()
+        self._pool.shutdown()
+        if self._beat_at > float("-inf"):
+            with suppress(DatabaseError, InterfaceError):  # it is then seen to be silent
+                self._heartbeat.end()
+
+    def _work(self) -> float:
+        """Records what is done, claims what is due, and gives how long nothing more is to be done, in seconds."""
+        self._record()
+        now = time.monotonic()
+        try:
+            self._list_organizations(now)
+            self._beat()
+            # Those that have waited longest first; and each at most one batch, so that none keeps the others waiting.
+            for organization_id in sorted(self._look_at, key=self._look_at.__getitem__):
+                if self._look_at[organization_id] > now:
+                    break
+                organization = self._organizations[organization_id]
+                try:
+                    self._look(organization)
+                except (DatabaseError, InterfaceError, Problem) as error:
+                    # One whose schema is not as it should be (it may be migrating) does not keep the others waiting.
+                    self._look_at[organization_id] = now + BROKEN_SECONDS
+                    self._say_once("worker_can_not_look", error, organization.slug)
+                    if needs_new_connection(error):
+                        raise
+                else:
+                    self._say_that_it_is_over("worker_can_not_look", organization.slug)
+        except (DatabaseError, InterfaceError, Problem) as error:
+            self._say_once("worker_can_not_work", error)
+            self._look_at = dict.fromkeys(self._look_at, now)
+            connection.close()
+            return RETRY_SECONDS
+        self._say_that_it_is_over("worker_can_not_work")
+        soonest = min(self._look_at.values(), default=float("inf"))
+        if self._done:
+            soonest = min(soonest, self._record_at)
+        return max(0.0, min(soonest, self._listed_at + ORGANIZATIONS_SECONDS) - time.monotonic())
+
+    def _beat(self) -> None:
+        """Says that it runs, now and then. That it can't say so keeps nothing from being delivered."""
+        now = time.monotonic()
+        if now < self._beat_at + BEAT_SECONDS:
+            return
+        try:
+            if self._beat_at > float("-inf"):
+                self._heartbeat.beat()
+            else:
+                self._heartbeat.begin()
+        except (DatabaseError, InterfaceError) as error:
+            self._say_once("worker_can_not_say_that_it_runs", error)
+            if needs_new_connection(error):
+                connection.close()
+        self._beat_at = now
+
+    def _say_once(self, event: str, error: Exception, organization: str | None = None) -> None:
+        """Logs what is wrong when it begins, when it changes, and now and then; it is tried every few seconds."""
+        said, moment = self._trouble.get((event, organization), ("", 0.0))
+        words = str(error).strip()
+        if said == words and time.monotonic() < moment + REPEAT_SECONDS:
+            return
+        self._trouble[event, organization] = words, time.monotonic()
+        _log.error(event, error=words, organization=organization)
+
+    def _say_that_it_is_over(self, event: str, organization: str | None = None) -> None:
+        if self._trouble.pop((event, organization), None):
+            _log.info(f"{event}_is_over", organization=organization)
+
+    def _list_organizations(self, now: float) -> None:
+        if now < self._listed_at + ORGANIZATIONS_SECONDS:
+            return
+        self._organizations = {organization.pk: organization for organization in active_organizations()}
+        self._listed_at = now
+        self._look_at = {pk: self._look_at.get(pk, now + self._begin_seconds) for pk in self._organizations}
+
+    def _look(self, organization: Organization) -> None:
+        """Claims a batch of each kind of work, and decides when to look again."""
+        again = SWEEP_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 - so that not all are looked at at once
+        with tenant_context(organization):
+            for kind in self._kinds.values():
+                work = kind.work
+                room = kind.room(organization)
+                if room <= 0:
+                    # What it holds has it looked at again when recorded; else the others have all that there is.
+                    again = again if kind.holds(organization) else min(again, RETRY_SECONDS)
+                    continue
+                tasks = work.claim(organization, room)
+                kind.take(organization, tasks)
+                self._begin(kind)
+                if len(tasks) == room:
+                    again = 0.0
+                    continue
+                until = work.seconds_until_due(organization)
+                if until is not None:
+                    again = min(again, max(LINGER_SECONDS, until))
+        self._seen.add(organization.pk)
+        if len(self._seen) > settings.ORGANIZATIONS_PER_CONNECTION:  # see tenants/routing.py
+            connection.close()
+            self._seen.clear()
+        twice = self._look_twice.get(organization.pk)
+        if twice is not None and time.monotonic() >= twice:
+            del self._look_twice[organization.pk]
+            twice = None
+        self._look_at[organization.pk] = min(time.monotonic() + again, twice or float("inf"))
+
+    def _begin(self, kind: _Kind) -> None:
+        while begun := kind.begin():
+            self._pool.submit(self._carry_out, kind.work, *begun)
+
+    def _carry_out(self, work: Work, organization: Organization, task: Any) -> None:
+        self._events.put(_Done(work, organization, task, work.carry_out(organization, task)))
+
+    def _wait(self, seconds: float) -> None:
+        """Takes in what has happened, after waiting at most so long for something to."""
+        try:
+            event = self._events.get(timeout=seconds) if seconds > 0 else self._events.get_nowait()
+            while True:
+                self._take_in(event)
+                event = self._events.get_nowait()
+        except queue.Empty:
+            pass
+
+    def _take_in(self, event: _Done | _Listens | int | None) -> None:
+        if isinstance(event, _Done):
+            self._done.append(event)
+            kind = self._kinds[id(event.work)]
+            kind.end(event.organization, event.task)
+            self._begin(kind)
+        elif isinstance(event, _Listens):
+            # What was rung for before was not heard, and who rang then is quiet for a moment.
+            self._begin_seconds = 2 * QUIET_SECONDS
+            self._look_at = dict.fromkeys(self._look_at, time.monotonic() + self._begin_seconds)
+        elif event is not None and event in self._look_at:
+            # And once more when the process that rang may ring again: what it sold meanwhile it did not ring for.
+            self._look_at[event] = time.monotonic()
+            self._look_twice[event] = time.monotonic() + 2 * QUIET_SECONDS
+
+    def _record(self) -> None:
+        """Records all that is done; what can't be recorded now stays."""
+        if time.monotonic() < self._record_at or not self._done:
+            return
+        groups: dict[tuple[int, int], list[_Done]] = defaultdict(list)
+        for done in self._done:
+            groups[id(done.work), done.organization.pk].append(done)
+        self._done = []
+        for group in groups.values():
+            self._record_group(group)
+
+    def _record_group(self, group: list[_Done]) -> None:
+        work, organization = group[0].work, group[0].organization
+        try:
+            with tenant_context(organization):
+                work.record(organization, [(done.task, done.result) for done in group])
+            self._say_that_it_is_over("worker_could_not_record", organization.slug)
+            self._kinds[id(work)].give_back(organization, len(group))
+            # What was claimed is not due before its lease is over, as far as the last look knows; and there may be room
+            # again, and messages for webhooks.
+            if organization.pk in self._look_at:
+                soon = time.monotonic() + LINGER_SECONDS
+                self._look_at[organization.pk] = min(self._look_at[organization.pk], soon)
+        except (DatabaseError, InterfaceError, Problem) as error:
+            self._say_once("worker_could_not_record", error, organization.slug)
+            of_no_use = needs_new_connection(error)
+            if len(group) > 1 and not of_no_use:  # a busy seller keeps the others of the batch from being recorded
+                for done in group:
+                    self._record_group([done])
+            else:
+                self._done += group
+                self._record_at = time.monotonic() + RETRY_SECONDS
+                if of_no_use:
+                    connection.close()
+
+    def _listen(self) -> None:
+        """In a thread of its own: passes on who is rung for. Without it everything is still found, later."""
+        parameters = connection.get_connection_params()
+        parameters.pop("cursor_factory", None)
+        while not self._stopping.is_set():
+            try:
+                listening = psycopg2.connect(**parameters)
+                listening.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+                with listening.cursor() as cursor:
+                    cursor.execute(f"LISTEN {CHANNEL}")
+                self._events.put(_Listens())
+                self._say_that_it_is_over("worker_can_not_listen")
+                while not self._stopping.is_set():
+                    if select.select([listening], [], [], 1.0)[0]:
+                        listening.poll()
+                    for payload in {notice.payload for notice in listening.notifies}:
+                        if payload.isascii() and payload.isdecimal():  # anybody on the database can notify
+                            self._events.put(int(payload))
+                    listening.notifies.clear()
+                listening.close()
+            except psycopg2.Error as error:
+                self._say_once("worker_can_not_listen", error)
+                self._stopping.wait(RETRY_SECONDS)
