@@ -8,4 +8,4 @@ set -euo pipefail
 usage_none "$@"
 cd "$(dirname "$0")/.."
 deploy/setup.sh --dev
-exec .venv/bin/python -m tests.messages
+exec .venv/bin/python -m tests.support.messages

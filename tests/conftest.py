@@ -14,8 +14,8 @@ from django.db import connection
 from django_tenants.utils import tenant_context
 from psycopg2 import sql
 
-from tests.server import Server, serving
-from tests.world import Organization, World, database_url, wipe
+from tests.support.server import Server, serving
+from tests.support.world import Organization, World, database_url, wipe
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def world(server: Server) -> World:
-    """Both organizations over HTTP, each with its people; see tests/world.py."""
+    """Both organizations over HTTP, each with its people; see tests/support/world.py."""
     return World.build(server.address)
 
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, chromium_path
 from tests.browser.people import Guest
-from tests.server import Server, serving
+from tests.support.server import Server, serving
 
 
 # Of a module, not of the session: beside playwright's event loop, and beside a delivery worker, other tests fail.

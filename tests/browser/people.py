@@ -7,8 +7,8 @@ from django.utils import translation
 from django.utils.translation import gettext
 from playwright.sync_api import Page
 
-from tests.visitor import session_of
-from tests.world import PASSWORD, Person
+from tests.support.visitor import session_of
+from tests.support.world import PASSWORD, Person
 
 
 @dataclass

@@ -143,7 +143,7 @@ def main() -> None:
 
     from tests.browser.chromium import ARGUMENTS, chromium_path
     from tests.browser.people import Guest
-    from tests.server import serving
+    from tests.support.server import serving
 
     with serving(directory / "log", environment=dict(os.environ)) as server:
         people, ids = scenery.set_up(server.address)

@@ -31,7 +31,7 @@ def prepare(directory: Path) -> None:
 def set_up(address: str):
     """Provisions the organizations and furnishes them: see :func:`furnish`."""
     from tenants.services import provision_organization
-    from tests.world import World
+    from tests.support.world import World
 
     for slug, name in (("acme", "Acme Top-ups"), ("globex", "Globex Mobile")):
         provision_organization(slug=slug, name=name, admin_username="first", admin_password="correct horse battery")
@@ -48,7 +48,7 @@ def furnish(world):
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
     from recharge.selling.services import sell_recharge, settle_recharge
     from recharge.terms.services import create_gateway
-    from tests.world import give_credit, make_seller
+    from tests.support.world import give_credit, make_seller
 
     rng = random.Random(7)
     acme = world.acme.row

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from playwright.sync_api import Route, expect
 
 from tests.browser.people import Guest
-from tests.server import Server
-from tests.world import World, ask
+from tests.support.server import Server
+from tests.support.world import World, ask
 
 Window = Callable[..., Guest]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.browser.people import Guest
-from tests.server import Server
-from tests.world import World
+from tests.support.server import Server
+from tests.support.world import World
 
 
 @pytest.mark.parametrize("slug", ["acme", None], ids=["organization", "platform"])

@@ -11,8 +11,8 @@ from playwright.sync_api import Page
 
 from tests.browser.pictures import PICTURES, ROOT
 from tests.browser.scenery import furnish
-from tests.server import Server
-from tests.world import World
+from tests.support.server import Server
+from tests.support.world import World
 
 AUDITED = [(1280, "en"), (360, "fa")]
 """An audit of a page takes two seconds. The others differ from these in nothing that it looks at."""

@@ -20,9 +20,9 @@ from recharge.terms.services import change_operator, create_gateway
 from tenants.models import Organization as OrganizationRow
 from tenants.services import activate_organization, suspend_organization
 from tests.browser.people import Guest
-from tests.server import Server
-from tests.waiting import wait_until
-from tests.world import Organization, World, database_url, give_credit
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, World, database_url, give_credit
 
 LANGUAGES = ["en", "fa"]
 PASSWORD = "seven green hills"

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from tenants.models import AuditRecord
 from tenants.models import Organization as OrganizationRow
 from tests.browser.people import Guest
-from tests.server import Server
-from tests.world import PASSWORD, World, database_url
+from tests.support.server import Server
+from tests.support.world import PASSWORD, World, database_url
 
 
 def _fill(page: Page, slug: str) -> None:

@@ -10,9 +10,9 @@ from playwright.sync_api import Page, Route
 
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
 from tests.browser.people import Guest
-from tests.server import Server
-from tests.waiting import wait_until
-from tests.world import Organization, World, give_credit
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, World, give_credit
 
 SELL = "main form[method=post] button.btn-primary"
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from recharge.models import Recharge
 from tests.browser.people import Guest
-from tests.server import Server
-from tests.world import PASSWORD, World, give_credit
+from tests.support.server import Server
+from tests.support.world import PASSWORD, World, give_credit
 
 
 def test_the_second_tab_at_sign_in_gets_to_the_start_page(

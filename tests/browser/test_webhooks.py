@@ -7,8 +7,8 @@ from playwright.sync_api import Page, expect
 from credit.models import WebhookEndpoint
 from shared.outbound.secrets import decrypt
 from tests.browser.people import Guest
-from tests.server import Server
-from tests.world import Organization
+from tests.support.server import Server
+from tests.support.world import Organization
 
 
 def test_a_webhook_from_its_secret_to_its_end(

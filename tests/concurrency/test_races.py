@@ -15,10 +15,10 @@ from credit.models import Entry
 from credit.services import update_seller
 from recharge.models import Recharge
 from recharge.selling.services import AlreadySettled, Settled, Settlement, sell_recharge, settle_recharge
-from tests.crowd import in_threads, together
-from tests.locks import advisory_locks, holding_lock, sell_pending
-from tests.waiting import wait_until
-from tests.world import World, database_url, give_credit, make_person
+from tests.support.crowd import in_threads, together
+from tests.support.locks import advisory_locks, holding_lock, sell_pending
+from tests.support.waiting import wait_until
+from tests.support.world import World, database_url, give_credit, make_person
 
 
 def test_of_many_spends_of_one_exactly_as_many_succeed_as_there_are_tomans(world: World) -> None:

@@ -14,8 +14,8 @@ from recharge.models import Recharge
 from recharge.selling.services import sell_recharge
 from saas.demo_clients import Job, sell, share_progress
 from tenants.models import Organization as OrganizationRow
-from tests.crowd import in_processes, in_threads
-from tests.world import World, give_credit, make_person, make_seller
+from tests.support.crowd import in_processes, in_threads
+from tests.support.world import World, give_credit, make_person, make_seller
 
 SELLERS, CREDIT, SALES, AMOUNT = 10, 1_000_000, 60, 5_000
 EXPECTED = 700_000

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tenants.models import Organization as Row
-from tests.receiver import Receiver, receiving
-from tests.world import make_seller
+from tests.support.receiver import Receiver, receiving
+from tests.support.world import make_seller
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from django.utils import timezone
 
 from credit.models import WebhookEndpoint
 from shared.outbound.secrets import decrypt
-from tests.bad_input import Refusal, invalid, table
-from tests.crowd import together
-from tests.http import Answer
-from tests.visitor import Visitor
-from tests.world import Organization, Person
+from tests.support.bad_input import Refusal, invalid, table
+from tests.support.client import Answer
+from tests.support.crowd import together
+from tests.support.visitor import Visitor
+from tests.support.world import Organization, Person
 
 URL = "https://hooks.example.com/recharges"
 WEBHOOK: dict[str, Any] = {"url": URL, "events": ["recharge.succeeded", "recharge.failed"]}

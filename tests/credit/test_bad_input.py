@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bad_input import (
+from tests.support.bad_input import (
     AMOUNTS,
     BODIES,
     KEYS,
@@ -24,10 +24,10 @@ from tests.bad_input import (
     queries,
     table,
 )
-from tests.http import Client
-from tests.raw import send_as
-from tests.tables import nothing_written
-from tests.world import PASSWORD, Organization
+from tests.support.client import Client
+from tests.support.raw import send_as
+from tests.support.tables import nothing_written
+from tests.support.world import PASSWORD, Organization
 
 GOOD = b'{"amount": 5000}'
 NOT_FOUND = Refusal(404, "not_found")

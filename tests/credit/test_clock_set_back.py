@@ -16,11 +16,11 @@ from django.db import connection
 from credit.models import Account, Entry
 from recharge.models import Recharge
 from recharge.selling.services import settle_recharge
-from tests.http import Client
-from tests.locks import sell_through_sandbox
-from tests.visitor import Visitor, text_of
-from tests.visitor import shown as words_on
-from tests.world import Organization, Person, ask, give_credit
+from tests.support.client import Client
+from tests.support.locks import sell_through_sandbox
+from tests.support.visitor import Visitor, text_of
+from tests.support.visitor import shown as words_on
+from tests.support.world import Organization, Person, ask, give_credit
 
 _READ = ("ledger_post", "ledger_post_many", "recharge_sell", "recharge_sell_bulk")
 """The functions that look at the clock when something is sold or posted."""

@@ -12,9 +12,9 @@ from credit import queries, services
 from credit.models import CreditRequest, Entry
 from recharge.selling.services import resolve_recharge, settle_recharge
 from shared.uuid7 import moment_of
-from tests.locks import sell_pending
-from tests.visitor import Visitor, shown, text_of, value_of, words_of
-from tests.world import Organization, ask, give_credit
+from tests.support.locks import sell_pending
+from tests.support.visitor import Visitor, shown, text_of, value_of, words_of
+from tests.support.world import Organization, ask, give_credit
 
 
 def row_of(organization: Organization, request_id: str) -> CreditRequest:

@@ -11,7 +11,7 @@ from django_tenants.utils import tenant_context
 from credit.models import Account, Entry
 from shared.money import LARGEST_BALANCE
 from tenants.models import Organization
-from tests.world import database_url, give_credit, make_seller
+from tests.support.world import database_url, give_credit, make_seller
 
 
 @pytest.fixture

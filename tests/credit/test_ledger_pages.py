@@ -12,10 +12,10 @@ from django.utils import timezone
 from credit.models import Entry, Seller
 from shared.models import User
 from tenants import exports
-from tests.http import Answer
-from tests.sheets import Sheet, sheet_of
-from tests.visitor import MARKUP, Visitor, in_process, shown, text_of
-from tests.world import Organization, give_credit
+from tests.support.client import Answer
+from tests.support.sheets import Sheet, sheet_of
+from tests.support.visitor import MARKUP, Visitor, in_process, shown, text_of
+from tests.support.world import Organization, give_credit
 
 
 @pytest.fixture

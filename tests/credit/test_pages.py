@@ -10,10 +10,10 @@ import pytest
 from credit import services
 from credit.models import Seller
 from shared.models import Membership
-from tests.queries import queries_of
-from tests.sheets import sheet_of
-from tests.visitor import MARKUP, Visitor, shown, text_of
-from tests.world import Organization, ask, give_credit, make_person, make_seller
+from tests.support.queries import queries_of
+from tests.support.sheets import sheet_of
+from tests.support.visitor import MARKUP, Visitor, shown, text_of
+from tests.support.world import Organization, ask, give_credit, make_person, make_seller
 
 # --- Who sees what ----------------------------------------------------------------------------------------------------
 

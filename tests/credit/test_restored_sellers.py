@@ -5,8 +5,8 @@ from django.db import connection
 
 from credit.models import Account, Seller
 from shared.models import Membership
-from tests.http import Client
-from tests.world import PASSWORD, Organization
+from tests.support.client import Client
+from tests.support.world import PASSWORD, Organization
 
 LATER = ("omid", "mina", "reza")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.visitor import Visitor, shown
-from tests.world import Organization, World
+from tests.support.visitor import Visitor, shown
+from tests.support.world import Organization, World
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from credit.models import Seller
 from credit.pages.sellers import MOST_BY_USERNAME
 from shared.models import User
-from tests.visitor import Visitor, in_process, shown, text_of, value_of
-from tests.world import PASSWORD, Organization, give_credit, make_seller
+from tests.support.visitor import Visitor, in_process, shown, text_of, value_of
+from tests.support.world import PASSWORD, Organization, give_credit, make_seller
 
 NEW_PASSWORD = "tall green lamp"
 

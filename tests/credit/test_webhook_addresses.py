@@ -13,9 +13,9 @@ import pytest
 from credit.webhooks import sending
 from shared.outbound.secrets import encrypt
 from tenants.models import Organization as Row
-from tests.bad_input import table
-from tests.certificates import make_certificate
-from tests.receiver import Receiver, receiving
+from tests.support.bad_input import table
+from tests.support.certificates import make_certificate
+from tests.support.receiver import Receiver, receiving
 
 
 def leads_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:

@@ -24,12 +24,12 @@ from recharge.selling.services import resolve_recharge, sell_recharge, sell_rech
 from tenants import wakeups
 from tenants.models import Organization as Row
 from tenants.worker import Worker
-from tests import commands
-from tests.bad_input import table
-from tests.locks import sell_pending
-from tests.receiver import CUT, DRIP, ENDLESS, GARBAGE, HANG, Receiver, receiving
-from tests.waiting import wait_until
-from tests.world import Organization, database_url, give_credit, make_seller
+from tests.support import commands
+from tests.support.bad_input import table
+from tests.support.locks import sell_pending
+from tests.support.receiver import CUT, DRIP, ENDLESS, GARBAGE, HANG, Receiver, receiving
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, database_url, give_credit, make_seller
 
 EVERYTHING = list(WebhookEndpoint.Event.values)
 

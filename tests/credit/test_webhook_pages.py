@@ -11,10 +11,10 @@ from django.utils import timezone
 from credit.models import Seller, WebhookAttempt, WebhookEndpoint, WebhookMessage
 from credit.webhooks import services
 from shared.outbound.secrets import decrypt
-from tests.http import Answer
-from tests.queries import queries_of
-from tests.visitor import Visitor
-from tests.world import Organization, Person, World
+from tests.support.client import Answer
+from tests.support.queries import queries_of
+from tests.support.visitor import Visitor
+from tests.support.world import Organization, Person, World
 
 URL = "https://hooks.example.com/recharges"
 MARKUP = '"><img src=x><script>alert(1)</script>'

@@ -9,10 +9,10 @@ from credit.webhooks import sending
 from credit.webhooks.sending import WebhookWork
 from tenants.models import Organization as Row
 from tests.credit.test_webhook_delivery import listen, sell
-from tests.receiver import HANG, Receiver, receiving
 from tests.recharge.test_worker import is_heard, working
-from tests.waiting import wait_until
-from tests.world import give_credit, make_seller
+from tests.support.receiver import HANG, Receiver, receiving
+from tests.support.waiting import wait_until
+from tests.support.world import give_credit, make_seller
 
 SLOW_MESSAGES = 60
 

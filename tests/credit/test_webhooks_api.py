@@ -11,11 +11,20 @@ from django.db import connection
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
 from credit.webhooks.services import create_webhook
 from shared.outbound.secrets import decrypt
-from tests.bad_input import NO_UUIDS, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, cursor_of, invalid, queries, table
-from tests.crowd import together
-from tests.http import Answer, Client
-from tests.tables import nothing_written
-from tests.world import Organization, Person, give_credit
+from tests.support.bad_input import (
+    NO_UUIDS,
+    SOME_BODIES,
+    SOME_CONTENT_TYPES,
+    Refusal,
+    cursor_of,
+    invalid,
+    queries,
+    table,
+)
+from tests.support.client import Answer, Client
+from tests.support.crowd import together
+from tests.support.tables import nothing_written
+from tests.support.world import Organization, Person, give_credit
 
 URL = "https://hooks.example.com/recharges"
 EVENTS = list(WebhookEndpoint.Event.values)

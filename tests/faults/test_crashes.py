@@ -21,9 +21,9 @@ from django.db import connection
 from credit.models import Entry
 from recharge.models import Recharge
 from saas.demo_clients import Api
-from tests.server import ROOT, Server, serving
-from tests.waiting import wait_until
-from tests.world import PASSWORD, Organization, World, database_url, give_credit
+from tests.support.server import ROOT, Server, serving
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD, Organization, World, database_url, give_credit
 
 
 class Gate:

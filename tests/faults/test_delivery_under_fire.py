@@ -22,11 +22,11 @@ from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
 from recharge.selling.queries import find_faults
 from shared.outbound.secrets import encrypt
-from tests.operator import KEY_ID, SECRET, MisbehavingOperator, operating
-from tests.receiver import Receiver, receiving
-from tests.server import ROOT
-from tests.waiting import wait_until
-from tests.world import Organization, Person, World, give_credit, make_person
+from tests.support.mobile_operator import KEY_ID, SECRET, MisbehavingOperator, operating
+from tests.support.receiver import Receiver, receiving
+from tests.support.server import ROOT
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, Person, World, give_credit, make_person
 
 SALES, AMOUNT, CREDIT = 100, 5_000, 1_000_000
 """Of each of twenty sellers; Tomans."""

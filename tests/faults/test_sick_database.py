@@ -12,8 +12,8 @@ from psycopg2 import sql
 from saas.health import HealthMiddleware
 from shared import sick
 from shared.errors import problem_of
-from tests.visitor import Visitor
-from tests.world import PASSWORD, World, give_credit
+from tests.support.visitor import Visitor
+from tests.support.world import PASSWORD, World, give_credit
 
 
 def set_read_only(on: bool) -> None:

@@ -15,10 +15,10 @@ from recharge.models import Recharge
 from shared.sick import sqlstate_of
 from tenants.models import Organization
 from tests.faults.test_sick_database import set_read_only
-from tests.locks import sell_pending
 from tests.recharge.test_worker import working
-from tests.waiting import wait_until
-from tests.world import World, give_credit
+from tests.support.locks import sell_pending
+from tests.support.waiting import wait_until
+from tests.support.world import World, give_credit
 
 READ_ONLY = "25006"
 

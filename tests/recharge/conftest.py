@@ -3,7 +3,7 @@
 import pytest
 
 from recharge.models import GatewaySettings, OperatorSettings
-from tests.world import Organization
+from tests.support.world import Organization
 
 
 @pytest.fixture

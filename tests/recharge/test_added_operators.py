@@ -12,10 +12,10 @@ from recharge.operators import Operator, operator_of
 from recharge.terms.services import add_operator
 from shared.errors import InvalidRequest
 from shared.phones import normalize_phone_number
-from tests.http import Answer
-from tests.tables import nothing_written
-from tests.waiting import wait_until
-from tests.world import Organization, give_credit
+from tests.support.client import Answer
+from tests.support.tables import nothing_written
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, give_credit
 
 SHATEL = {"operator": "shatel", "name": "Shatel Mobile"}
 NUMBER = "09981234567"

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.bad_input import table
-from tests.http import Answer
-from tests.tables import nothing_written
-from tests.world import Organization, Person, give_credit
+from tests.support.bad_input import table
+from tests.support.client import Answer
+from tests.support.tables import nothing_written
+from tests.support.world import Organization, Person, give_credit
 
 LIST = {"amounts": [5000, 10_000, 20_000]}
 RANGE = {"least_amount": 5000, "most_amount": 20_000}

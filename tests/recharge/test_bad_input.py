@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.bad_input import (
+from tests.support.bad_input import (
     AMOUNTS,
     BODIES,
     CONTENT_TYPES,
@@ -26,10 +26,10 @@ from tests.bad_input import (
     queries,
     table,
 )
-from tests.http import Client
-from tests.raw import send_as
-from tests.tables import nothing_written
-from tests.world import Organization, give_credit
+from tests.support.client import Client
+from tests.support.raw import send_as
+from tests.support.tables import nothing_written
+from tests.support.world import Organization, give_credit
 
 GOOD = b'{"phone_number": "09121234567", "amount": 5000}'
 

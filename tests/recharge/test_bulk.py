@@ -14,11 +14,11 @@ from django.db import connection
 
 from credit.models import Entry
 from recharge.models import Recharge
-from tests.crowd import together
-from tests.http import Answer
-from tests.locks import sell_pending
-from tests.tables import nothing_written
-from tests.world import Organization, Person, give_credit
+from tests.support.client import Answer
+from tests.support.crowd import together
+from tests.support.locks import sell_pending
+from tests.support.tables import nothing_written
+from tests.support.world import Organization, Person, give_credit
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from django.test.utils import CaptureQueriesContext
 from recharge.models import OperatorSettings, Recharge, Settings
 from recharge.pages.bulk_rows import LARGEST_TEXT, MOST_ROWS, Unreadable, read_items, read_rows, text_of, write_items
 from recharge.selling.services import settle_recharge
-from tests.http import Answer
-from tests.locks import holding_lock
-from tests.queries import counted
-from tests.visitor import Visitor, session_of
-from tests.world import Organization, World, give_credit
+from tests.support.client import Answer
+from tests.support.locks import holding_lock
+from tests.support.queries import counted
+from tests.support.visitor import Visitor, session_of
+from tests.support.world import Organization, World, give_credit
 
 BATCH = "0" * 32
 

@@ -20,9 +20,9 @@ from recharge.selling.services import sell_recharge
 from shared.database import SellerBusy, lock_seller
 from shared.rest.idempotency import IdempotencyKeyReused
 from tenants import wakeups
-from tests.locks import advisory_locks, holding_lock, sell_through_sandbox
-from tests.waiting import wait_until
-from tests.world import Organization, database_url, give_credit
+from tests.support.locks import advisory_locks, holding_lock, sell_through_sandbox
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, database_url, give_credit
 
 
 class Calls:

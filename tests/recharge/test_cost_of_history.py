@@ -19,7 +19,7 @@ from recharge.selling.queries import recharges
 from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge, sell_recharges
 from tenants.services import provision_organization
-from tests.world import PASSWORD, World, give_credit, make_seller
+from tests.support.world import PASSWORD, World, give_credit, make_seller
 
 SALES = 100_000
 LARGEST_COST = 120

@@ -14,12 +14,12 @@ from django.utils import timezone
 from recharge.models import Recharge
 from recharge.selling.services import settle_recharge
 from shared.console.formats import start_of_day
-from tests.bad_input import table
-from tests.http import Answer
-from tests.locks import sell_pending
 from tests.recharge.test_report_pages import tables_of
-from tests.visitor import Visitor
-from tests.world import Organization, give_credit
+from tests.support.bad_input import table
+from tests.support.client import Answer
+from tests.support.locks import sell_pending
+from tests.support.visitor import Visitor
+from tests.support.world import Organization, give_credit
 
 AMOUNT = 5000
 

@@ -10,12 +10,12 @@ from django.db.models import F
 
 from recharge.models import Recharge
 from recharge.selling.services import settle_recharge
-from tests.bad_input import table
-from tests.crowd import together
-from tests.http import Answer
-from tests.locks import sell_pending
-from tests.tables import nothing_written
-from tests.world import Organization, Person, give_credit
+from tests.support.bad_input import table
+from tests.support.client import Answer
+from tests.support.crowd import together
+from tests.support.locks import sell_pending
+from tests.support.tables import nothing_written
+from tests.support.world import Organization, Person, give_credit
 
 WINDOW = 600
 """Seconds."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.visitor import Visitor, shown, text_of
-from tests.world import Organization, Person
+from tests.support.visitor import Visitor, shown, text_of
+from tests.support.world import Organization, Person
 
 
 class Fields(HTMLParser):

@@ -10,7 +10,7 @@ from recharge.delivery.gateways import Answer, Delivery
 from recharge.delivery.gateways.kinds import gateways_of
 from recharge.delivery.work import DeliveryWork
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
-from tests.world import Organization, give_credit
+from tests.support.world import Organization, give_credit
 
 OLD, NEW = "https://old.example", "https://new.example"
 UNKNOWN, MISSING, UNSENT = Answer(Delivery.UNKNOWN), Answer(Delivery.MISSING), Answer(Delivery.UNSENT)

@@ -23,11 +23,11 @@ from recharge.delivery.gateways.kinds import gateways_of, make_gateway
 from recharge.delivery.gateways.simulator import SimulatorGateway
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
 from shared.outbound.secrets import encrypt
-from tests import commands
-from tests.certificates import make_certificate
-from tests.operator import KEY_ID, SECRET, MisbehavingOperator, operating
-from tests.waiting import wait_until
-from tests.world import Organization, give_credit
+from tests.support import commands
+from tests.support.certificates import make_certificate
+from tests.support.mobile_operator import KEY_ID, SECRET, MisbehavingOperator, operating
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, give_credit
 
 NUMBER = "+989121234567"
 

@@ -9,10 +9,10 @@ from recharge.delivery.work import DeliveryWork
 from recharge.models import Recharge
 from tenants.models import Organization as Row
 from tenants.wakeups import wake_workers
-from tests.locks import sell_pending
 from tests.recharge.test_worker import statuses, working
-from tests.waiting import wait_until
-from tests.world import World, give_credit
+from tests.support.locks import sell_pending
+from tests.support.waiting import wait_until
+from tests.support.world import World, give_credit
 
 
 class Slow(DeliveryWork):

@@ -14,8 +14,8 @@ from recharge.delivery.work import DeliveryWork
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
 from shared.uuid7 import moment_of
 from tenants.worker import Worker
-from tests.waiting import wait_until
-from tests.world import Organization, give_credit
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, give_credit
 
 GATEWAY = SimulatorGateway()
 

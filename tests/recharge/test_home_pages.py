@@ -13,10 +13,10 @@ from recharge.pages.home import MOST_COUNTED, ROWS_SHOWN
 from recharge.selling import queries
 from recharge.selling.services import resolve_recharge, settle_recharge
 from shared.models import User
-from tests.locks import sell_pending
-from tests.queries import queries_of
-from tests.visitor import MARKUP, Visitor, shown, text_of
-from tests.world import Organization, ask, give_credit
+from tests.support.locks import sell_pending
+from tests.support.queries import queries_of
+from tests.support.visitor import MARKUP, Visitor, shown, text_of
+from tests.support.world import Organization, ask, give_credit
 
 
 @pytest.fixture

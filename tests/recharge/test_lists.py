@@ -9,10 +9,10 @@ import pytest
 
 from recharge.models import Recharge
 from recharge.selling.services import settle_recharge
-from tests.bad_input import table
-from tests.http import Client
-from tests.locks import sell_pending
-from tests.world import Organization, give_credit
+from tests.support.bad_input import table
+from tests.support.client import Client
+from tests.support.locks import sell_pending
+from tests.support.world import Organization, give_credit
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import pytest
 from django.db import connection, transaction
 
 from recharge.models import OperatorSettings
-from tests.bad_input import AMOUNTS, invalid, table
-from tests.crowd import together
-from tests.http import Answer
-from tests.tables import nothing_written
-from tests.waiting import wait_until
-from tests.world import Organization, give_credit
+from tests.support.bad_input import AMOUNTS, invalid, table
+from tests.support.client import Answer
+from tests.support.crowd import together
+from tests.support.tables import nothing_written
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, give_credit
 
 LARGEST = 1_000_000_000_000
 DEFAULTS = {"amounts": None, "least_amount": 1, "most_amount": LARGEST}

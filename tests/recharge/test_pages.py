@@ -16,13 +16,13 @@ from recharge.models import Attempt, Recharge
 from recharge.pages.recharges import ROWS
 from recharge.selling.services import settle_recharge
 from shared.models import User
-from tests.bad_input import table
-from tests.http import Answer
-from tests.locks import holding_lock, sell_pending
-from tests.queries import queries_of
-from tests.tables import nothing_written
-from tests.visitor import Visitor
-from tests.world import Organization, Person, World, give_credit, make_seller
+from tests.support.bad_input import table
+from tests.support.client import Answer
+from tests.support.locks import holding_lock, sell_pending
+from tests.support.queries import queries_of
+from tests.support.tables import nothing_written
+from tests.support.visitor import Visitor
+from tests.support.world import Organization, Person, World, give_credit, make_seller
 
 S, F, U = Recharge.Status.SUCCEEDED, Recharge.Status.FAILED, Recharge.Status.UNKNOWN
 MARKUP = '"><script>alert(1)</script><img src=x>'

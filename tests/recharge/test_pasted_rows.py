@@ -7,8 +7,8 @@ import pytest
 
 from recharge.pages.bulk_rows import read_rows
 from tests.recharge.test_bulk_pages import BATCH, form_of, preview
-from tests.visitor import Visitor
-from tests.world import Organization, give_credit
+from tests.support.visitor import Visitor
+from tests.support.world import Organization, give_credit
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from recharge.models import Recharge
 from recharge.selling.queries import find_faults
 from recharge.selling.services import settle_recharge
 from tenants.models import Organization
-from tests.locks import sell_pending
-from tests.world import database_url, give_credit, make_seller
+from tests.support.locks import sell_pending
+from tests.support.world import database_url, give_credit, make_seller
 
 ROOT = Path(__file__).resolve().parents[2]
 

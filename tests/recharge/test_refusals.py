@@ -13,10 +13,10 @@ from django.db import connection
 
 from credit.models import Seller
 from tenants import models
-from tests.bad_input import table
-from tests.http import Answer, Client
-from tests.tables import nothing_written
-from tests.world import Organization, Person, World, give_credit
+from tests.support.bad_input import table
+from tests.support.client import Answer, Client
+from tests.support.tables import nothing_written
+from tests.support.world import Organization, Person, World, give_credit
 
 LARGEST_BALANCE = 2**53 - 1
 

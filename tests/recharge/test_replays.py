@@ -15,13 +15,13 @@ from recharge.models import Recharge
 from recharge.selling.services import resolve_recharge, sell_recharge
 from tenants import models
 from tenants.services import provision_organization
-from tests.bad_input import table
-from tests.http import Answer
-from tests.locks import advisory_locks, holding_lock, sell_through_sandbox
-from tests.server import Server
-from tests.tables import nothing_written
-from tests.waiting import wait_until
-from tests.world import PASSWORD, Organization, Person, database_url, give_credit, make_organization
+from tests.support.bad_input import table
+from tests.support.client import Answer
+from tests.support.locks import advisory_locks, holding_lock, sell_through_sandbox
+from tests.support.server import Server
+from tests.support.tables import nothing_written
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD, Organization, Person, database_url, give_credit, make_organization
 
 NUMBER = "09121234567"
 SALE = {"phone_number": NUMBER, "amount": 5000}

@@ -20,11 +20,11 @@ from recharge.models import Recharge
 from recharge.reports.sums import Sums, Training, report
 from recharge.selling.services import resolve_recharge, settle_recharge
 from shared.models import User
-from tests.http import Answer
-from tests.locks import sell_pending
-from tests.queries import queries_of
-from tests.visitor import Visitor, shown
-from tests.world import Organization, give_credit, make_seller
+from tests.support.client import Answer
+from tests.support.locks import sell_pending
+from tests.support.queries import queries_of
+from tests.support.visitor import Visitor, shown
+from tests.support.world import Organization, give_credit, make_seller
 
 MARKUP = '"><script>alert(1)</script><img src=x>'
 

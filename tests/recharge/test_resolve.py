@@ -15,14 +15,14 @@ from recharge.delivery.work import DeliveryWork, Result
 from recharge.models import Attempt, Recharge
 from recharge.selling.queries import MOST_ATTEMPTS
 from recharge.selling.services import RechargeChanged, resolve_recharge, settle_recharge
-from tests.bad_input import NO_UUIDS, NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, invalid, table
-from tests.crowd import together
-from tests.http import Answer
-from tests.locks import advisory_locks, holding_lock, sell_pending
-from tests.logs import ServerLog
-from tests.tables import nothing_written
-from tests.waiting import wait_until
-from tests.world import Organization, give_credit, make_person
+from tests.support.bad_input import NO_UUIDS, NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, invalid, table
+from tests.support.client import Answer
+from tests.support.crowd import together
+from tests.support.locks import advisory_locks, holding_lock, sell_pending
+from tests.support.logs import ServerLog
+from tests.support.tables import nothing_written
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, give_credit, make_person
 
 LARGEST_BALANCE = 2**53 - 1
 

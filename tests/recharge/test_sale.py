@@ -7,8 +7,8 @@ import pytest
 
 from shared.identity.realm import Realm
 from shared.identity.tokens import AccessToken, name_realm
-from tests.waiting import wait_until
-from tests.world import Organization, Person, give_credit
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, Person, give_credit
 
 
 @pytest.fixture

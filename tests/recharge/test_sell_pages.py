@@ -14,10 +14,10 @@ from recharge.pages.sell import SANDBOX, stored_key
 from recharge.pages.words import FAILURES, FAILURES_TO_SELLERS
 from recharge.selling.services import settle_recharge
 from shared.models import Membership, User
-from tests.http import Answer
-from tests.queries import queries_of
-from tests.visitor import Visitor
-from tests.world import Organization, World, give_credit
+from tests.support.client import Answer
+from tests.support.queries import queries_of
+from tests.support.visitor import Visitor
+from tests.support.world import Organization, World, give_credit
 
 CREDIT = 1_000_000
 

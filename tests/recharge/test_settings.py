@@ -9,13 +9,13 @@ from django.db import IntegrityError, connection, transaction
 from recharge.models import GatewaySettings, OperatorSettings, Recharge, Settings
 from recharge.selling.services import settle_recharge
 from shared.outbound.secrets import decrypt
-from tests.bad_input import NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, invalid, table
-from tests.crowd import together
-from tests.http import Answer
-from tests.locks import sell_pending, sell_through_sandbox
-from tests.logs import ServerLog
-from tests.tables import nothing_written
-from tests.world import Organization, give_credit
+from tests.support.bad_input import NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, invalid, table
+from tests.support.client import Answer
+from tests.support.crowd import together
+from tests.support.locks import sell_pending, sell_through_sandbox
+from tests.support.logs import ServerLog
+from tests.support.tables import nothing_written
+from tests.support.world import Organization, give_credit
 
 HTTP = {"name": "bank", "kind": "http", "url": "https://bank.example/topup", "secret": "a secret of theirs"}
 SIMULATOR = {"name": "sandbox", "kind": "simulator"}

@@ -9,13 +9,13 @@ from recharge.models import GatewaySettings, OperatorSettings, Settings
 from recharge.pages.settings import GATEWAYS_SHOWN
 from shared.money import LARGEST_AMOUNT as MOST
 from shared.outbound.secrets import decrypt
-from tests.bad_input import table
-from tests.http import Answer
-from tests.locks import sell_pending, sell_through_sandbox
-from tests.queries import queries_of
-from tests.tables import nothing_written
-from tests.visitor import Visitor
-from tests.world import Organization, give_credit
+from tests.support.bad_input import table
+from tests.support.client import Answer
+from tests.support.locks import sell_pending, sell_through_sandbox
+from tests.support.queries import queries_of
+from tests.support.tables import nothing_written
+from tests.support.visitor import Visitor
+from tests.support.world import Organization, give_credit
 
 MARKUP = '"><script>alert(1)</script><img src=x>'
 HTTP = {

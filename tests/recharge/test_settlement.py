@@ -14,10 +14,10 @@ from recharge.selling.queries import balance_of
 from recharge.selling.services import AlreadySettled, Settled, settle_recharge
 from shared.errors import NotFound
 from tenants.models import Organization
-from tests.bad_input import table
-from tests.locks import sell_pending
-from tests.tables import nothing_written
-from tests.world import World, give_credit, make_seller
+from tests.support.bad_input import table
+from tests.support.locks import sell_pending
+from tests.support.tables import nothing_written
+from tests.support.world import World, give_credit, make_seller
 
 LARGEST_BALANCE = 2**53 - 1
 

@@ -19,8 +19,8 @@ from recharge.delivery.work import DeliveryWork, Result, Task
 from recharge.models import Attempt, Recharge
 from recharge.selling.queries import balance_of, find_faults
 from recharge.selling.services import AlreadySettled, resolve_recharge, sell_recharge
-from tests.locks import sell_through_sandbox
-from tests.world import World, give_credit, make_seller
+from tests.support.locks import sell_through_sandbox
+from tests.support.world import World, give_credit, make_seller
 
 CREDIT = 100_000
 AMOUNTS = st.sampled_from([1, 5_000, 40_000, 60_000])

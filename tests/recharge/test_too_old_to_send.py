@@ -15,10 +15,10 @@ from recharge.selling.queries import find_faults
 from tenants.models import Organization as Row
 from tenants.services import activate_organization, suspend_organization
 from tenants.worker import Worker
-from tests.bad_input import table
-from tests.locks import sell_pending
 from tests.recharge.test_worker import UNSENT, Answering, due, old, record, statuses, step
-from tests.world import Organization, give_credit
+from tests.support.bad_input import table
+from tests.support.locks import sell_pending
+from tests.support.world import Organization, give_credit
 
 DAY = timedelta(days=1)
 

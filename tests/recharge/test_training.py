@@ -9,11 +9,11 @@ import pytest
 from recharge.models import Recharge
 from recharge.selling.services import resolve_recharge
 from shared.models import User
-from tests.bad_input import table
-from tests.http import Answer
-from tests.tables import nothing_written
-from tests.visitor import Visitor, shown, value_of
-from tests.world import Organization, give_credit
+from tests.support.bad_input import table
+from tests.support.client import Answer
+from tests.support.tables import nothing_written
+from tests.support.visitor import Visitor, shown, value_of
+from tests.support.world import Organization, give_credit
 
 
 @pytest.fixture

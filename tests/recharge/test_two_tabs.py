@@ -18,12 +18,12 @@ from django.db.models import F
 
 from recharge.models import Recharge, Settings
 from recharge.selling.services import settle_recharge
-from tests.crowd import together
-from tests.http import Answer
-from tests.locks import advisory_locks, holding_lock
-from tests.visitor import Visitor
-from tests.waiting import wait_until
-from tests.world import Organization, give_credit
+from tests.support.client import Answer
+from tests.support.crowd import together
+from tests.support.locks import advisory_locks, holding_lock
+from tests.support.visitor import Visitor
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, give_credit
 
 ROWS = "\n".join(f"0912123{number:04},1000" for number in range(20))
 NUMBER = "+989121230000"

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.bad_input import AMOUNTS, BODIES, CONTENT_TYPES, NOT_JSON, Refusal, invalid, table
-from tests.http import Answer
 from tests.recharge.test_bad_input import PHONES
-from tests.tables import nothing_written
-from tests.world import Organization, Person, give_credit
+from tests.support.bad_input import AMOUNTS, BODIES, CONTENT_TYPES, NOT_JSON, Refusal, invalid, table
+from tests.support.client import Answer
+from tests.support.tables import nothing_written
+from tests.support.world import Organization, Person, give_credit
 
 
 @pytest.fixture

@@ -28,10 +28,10 @@ from tenants.models import Organization as Row
 from tenants.services import suspend_organization
 from tenants.wakeups import CHANNEL, wake_workers
 from tenants.worker import Worker, _Kind
-from tests.locks import advisory_locks, holding_lock, sell_pending
-from tests.server import ROOT, serving
-from tests.waiting import wait_until
-from tests.world import Organization, World, database_url, give_credit
+from tests.support.locks import advisory_locks, holding_lock, sell_pending
+from tests.support.server import ROOT, serving
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, World, database_url, give_credit
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from shared.models import Membership, User
 from tenants.models import AuditRecord
 from tenants.models import Organization as OrganizationRow
 from tenants.services import provision_organization
-from tests.http import Answer
-from tests.visitor import Visitor
-from tests.world import PASSWORD, Organization, Person, World, access_token
+from tests.support.client import Answer
+from tests.support.visitor import Visitor
+from tests.support.world import PASSWORD, Organization, Person, World, access_token
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from tests import commands
-from tests.server import ROOT
+from tests.support import commands
+from tests.support.server import ROOT
 
 APPS = ("saas", "tenants", "shared", "credit", "recharge", "tests")
 

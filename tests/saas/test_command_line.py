@@ -16,11 +16,11 @@ from django.db import connection
 from saas.embedded import production_settings
 from saas.env_file import EnvFileError, parse, read_env_file, take_option
 from shared.models import User
-from tests.commands import run, start
-from tests.database import BARE
-from tests.server import ROOT, free_port
-from tests.waiting import wait_until
-from tests.world import PASSWORD, World, database_url
+from tests.support.commands import run, start
+from tests.support.database import BARE
+from tests.support.server import ROOT, free_port
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD, World, database_url
 
 """An environment in which nothing is set."""
 

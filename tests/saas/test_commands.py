@@ -8,9 +8,9 @@ import pytest
 
 from shared.models import User
 from tenants.models import Organization as OrganizationRow
-from tests.commands import run
-from tests.http import Client
-from tests.world import PASSWORD, World, give_credit
+from tests.support.client import Client
+from tests.support.commands import run
+from tests.support.world import PASSWORD, World, give_credit
 
 WITHOUT_PASSWORD = {"RECHARGE_ADMIN_PASSWORD": ""}
 IN_THE_ENVIRONMENT = {"RECHARGE_ADMIN_PASSWORD": PASSWORD}

@@ -15,9 +15,9 @@ import pytest
 from rich.console import Console
 
 from saas.demo import Accounts, Demo
-from tests.database import environment_of
-from tests.server import ROOT, free_port
-from tests.waiting import wait_until
+from tests.support.database import environment_of
+from tests.support.server import ROOT, free_port
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 import urllib3
 
-from tests.http import Client
-from tests.world import World
+from tests.support.client import Client
+from tests.support.world import World
 
 SHARED = {"/api/v1/auth/token", "/api/v1/auth/token/refresh", "/api/v1/auth/token/revoke", "/api/v1/me"}
 PLATFORM = SHARED | {

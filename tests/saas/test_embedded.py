@@ -18,8 +18,8 @@ import psycopg2
 import pytest
 
 from saas import embedded
-from tests.server import ROOT
-from tests.waiting import wait_until
+from tests.support.server import ROOT
+from tests.support.waiting import wait_until
 
 NOBODY = 65534
 

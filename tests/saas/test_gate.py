@@ -18,12 +18,12 @@ import urllib3
 from django.db import connection
 
 from saas import gate
-from tests.database import environment_of
-from tests.http import Client
-from tests.server import Server, serving
-from tests.visitor import Visitor
-from tests.waiting import wait_until
-from tests.world import PASSWORD, Organization, Person, World, give_credit
+from tests.support.client import Client
+from tests.support.database import environment_of
+from tests.support.server import Server, serving
+from tests.support.visitor import Visitor
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD, Organization, Person, World, give_credit
 
 ROWS = 40_000
 """Of a CSV file that no buffer between the two holds."""

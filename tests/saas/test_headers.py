@@ -1,5 +1,6 @@
-"""Headers of every answer: the API's, pages', files', and errors from before any view. tests/http.py looks at the same
-in every answer of every test."""
+"""Headers of every answer: the API's, pages', files', and errors from before any view.
+
+tests/support/client.py looks at the same in every answer of every test."""
 
 import pytest
 import urllib3
@@ -8,10 +9,10 @@ from drf_spectacular.generators import SchemaGenerator
 
 from saas import docs
 from shared.headers import NOTHING
-from tests.http import Answer, Client, check_headers
-from tests.raw import send
-from tests.visitor import Visitor
-from tests.world import PASSWORD, Organization, World
+from tests.support.client import Answer, Client, check_headers
+from tests.support.raw import send
+from tests.support.visitor import Visitor
+from tests.support.world import PASSWORD, Organization, World
 
 
 def plain(client: Client, method: str, path: str, **headers: str) -> Answer:

@@ -8,10 +8,10 @@ import pytest
 import urllib3
 from django.db import connection
 
-from tests.http import Client
-from tests.server import Server, serving
-from tests.waiting import wait_until
-from tests.world import World
+from tests.support.client import Client
+from tests.support.server import Server, serving
+from tests.support.waiting import wait_until
+from tests.support.world import World
 
 HOSTS = ["recharge.test", "acme.recharge.test", "nowhere.recharge.test", "elsewhere.example", "10.0.0.1", "bad_host!"]
 

@@ -5,8 +5,8 @@ import uuid
 import pytest
 
 from credit.models import Seller
-from tests.visitor import Visitor
-from tests.world import PASSWORD, Organization, World, ask
+from tests.support.visitor import Visitor
+from tests.support.world import PASSWORD, Organization, World, ask
 
 UNFIT = ["a\u0007b", "a\u200bb", "\u202eabc", "a\ufeffb", "a\ufffeb", "a\x7fb", "a\u2028b", "a\u2065b", "a\U000e0080b"]
 

@@ -18,12 +18,12 @@ from tenants import services
 from tenants.models import AuditRecord
 from tenants.models import Organization as OrganizationRow
 from tenants.slugs import schema_name_of
-from tests.http import Answer
-from tests.locks import sell_pending
-from tests.queries import queries_of
-from tests.visitor import Visitor
-from tests.waiting import wait_until
-from tests.world import PASSWORD, Organization, World, database_url, give_credit
+from tests.support.client import Answer
+from tests.support.locks import sell_pending
+from tests.support.queries import queries_of
+from tests.support.visitor import Visitor
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD, Organization, World, database_url, give_credit
 
 MARKUP = '"><img src=x><script>alert(1)</script>'
 PAGES = (

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.saas.test_command_line import BARE
-from tests.server import ROOT
+from tests.support.server import ROOT
 
 CONNECT = """
 import django

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import ROOT
+from tests.support.server import ROOT
 
 SCRIPTS = sorted(path.name for path in (ROOT / "deploy").glob("*.sh") if os.access(path, os.X_OK))
 

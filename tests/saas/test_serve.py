@@ -20,13 +20,13 @@ from django.db import connection
 from recharge.models import Recharge
 from tenants.heartbeats import ALIVE_SECONDS
 from tenants.models import WorkerHeartbeat
-from tests import waiting
-from tests.commands import run, start
-from tests.database import environment_of
-from tests.http import Client
-from tests.raw import send
-from tests.server import ROOT, Server, free_port, serving
-from tests.world import World, database_url, give_credit
+from tests.support import waiting
+from tests.support.client import Client
+from tests.support.commands import run, start
+from tests.support.database import environment_of
+from tests.support.raw import send
+from tests.support.server import ROOT, Server, free_port, serving
+from tests.support.world import World, database_url, give_credit
 
 wait_until = partial(waiting.wait_until, seconds=60)
 """Whole servers are started here, on machines that may be busy."""

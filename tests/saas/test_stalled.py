@@ -3,7 +3,7 @@
 import socket
 
 from saas.stalled import LOOKS, Stalls
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_only_who_takes_nothing_is_disconnected() -> None:

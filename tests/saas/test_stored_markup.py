@@ -7,9 +7,9 @@ from shared.models import Membership
 from tenants.models import Organization
 from tests.browser.pictures import PICTURES
 from tests.browser.scenery import furnish
-from tests.visitor import Visitor
-from tests.waiting import wait_until
-from tests.world import World
+from tests.support.visitor import Visitor
+from tests.support.waiting import wait_until
+from tests.support.world import World
 
 MARKUP = """'\"><svg/onload=a()><script>alert</script>"""
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from babel.messages.catalog import Catalog, Message
 
-from tests.messages import Text, catalog, compiled, texts
+from tests.support.messages import Text, catalog, compiled, texts
 
 TEXTS = texts()
 

@@ -10,8 +10,8 @@ from credit.models import CreditRequest, Seller
 from recharge.models import Recharge
 from shared.models import User
 from tests.recharge.test_bulk_pages import form_of, preview
-from tests.visitor import Visitor, shown, text_of
-from tests.world import Organization, World, give_credit
+from tests.support.visitor import Visitor, shown, text_of
+from tests.support.world import Organization, World, give_credit
 
 PASSWORD = "a password for omid"
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bad_input import NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, invalid, table
-from tests.http import Client
-from tests.raw import send_as
-from tests.tables import nothing_written
-from tests.world import PASSWORD, Organization
+from tests.support.bad_input import NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, invalid, table
+from tests.support.client import Client
+from tests.support.raw import send_as
+from tests.support.tables import nothing_written
+from tests.support.world import PASSWORD, Organization
 
 PATHS = ["/auth/token", "/auth/token/refresh", "/auth/token/revoke"]
 TOKEN_INVALID = Refusal(401, "token_invalid")

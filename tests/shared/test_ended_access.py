@@ -15,10 +15,10 @@ from shared.identity.services import TokenPair, set_membership_active, sign_in
 from shared.identity.session_store import SessionStore
 from shared.identity.tokens import RealmJWTAuthentication, remembered_principal
 from shared.models import Membership, RefreshFamily, User
-from tests.http import Answer, Client
+from tests.support.client import Answer, Client
+from tests.support.visitor import Visitor, session_of
+from tests.support.world import PASSWORD, Organization, Person, World, ask
 from tests.tenants.forgery import claims_of, signed
-from tests.visitor import Visitor, session_of
-from tests.world import PASSWORD, Organization, Person, World, ask
 
 NEW = "tall green lamp"
 

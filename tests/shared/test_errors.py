@@ -10,12 +10,12 @@ import pytest
 from django.db import connection
 from psycopg2 import sql
 
-from tests.bad_input import table
-from tests.http import Client
-from tests.logs import ServerLog
-from tests.tables import nothing_written
-from tests.waiting import wait_until
-from tests.world import PASSWORD, Organization, World, database_url, give_credit
+from tests.support.bad_input import table
+from tests.support.client import Client
+from tests.support.logs import ServerLog
+from tests.support.tables import nothing_written
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD, Organization, World, database_url, give_credit
 
 UUID = "0199b7e2-0000-7000-8000-000000000000"
 

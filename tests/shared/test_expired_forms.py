@@ -8,9 +8,9 @@ import pytest
 
 from credit.models import CreditRequest, Seller
 from recharge.models import Recharge
-from tests.http import Answer
-from tests.visitor import MARKUP, Visitor, session_of, shown, text_of, value_of
-from tests.world import PASSWORD, Organization, World, give_credit
+from tests.support.client import Answer
+from tests.support.visitor import MARKUP, Visitor, session_of, shown, text_of, value_of
+from tests.support.world import PASSWORD, Organization, World, give_credit
 
 SALE = {"phone_number": "09121234567", "amount": "5000", "operator": "mci"}
 

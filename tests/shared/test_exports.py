@@ -16,9 +16,9 @@ from recharge.models import Recharge
 from recharge.selling.services import settle_recharge
 from shared.database import call_function
 from tenants.exports import neutralize_formula
-from tests.http import Answer
-from tests.logs import ServerLog
-from tests.world import Organization, Person, give_credit
+from tests.support.client import Answer
+from tests.support.logs import ServerLog
+from tests.support.world import Organization, Person, give_credit
 
 RECHARGES_HEADER = (
     "id,seller_id,phone_number,operator,amount,status,failure,balance_after,created_at,completed_at,late\r\n"

@@ -23,10 +23,10 @@ from shared.identity.lockout import (
 from shared.identity.realm import PLATFORM, Realm
 from shared.identity.services import authenticate
 from shared.models import SignInAttempts, User
-from tests.crowd import together
-from tests.visitor import Visitor
-from tests.waiting import wait_until
-from tests.world import PASSWORD, Organization, World
+from tests.support.crowd import together
+from tests.support.visitor import Visitor
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD, Organization, World
 
 STRANGER, HOME = "192.0.2.1", "198.51.100.1"
 

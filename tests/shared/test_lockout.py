@@ -16,10 +16,10 @@ from shared.errors import Throttled
 from shared.identity import lockout
 from shared.identity.realm import PLATFORM, Realm
 from shared.models import SignInAttempts
-from tests.crowd import together
-from tests.http import Answer, Client
-from tests.server import serving
-from tests.world import PASSWORD, Organization, World
+from tests.support.client import Answer, Client
+from tests.support.crowd import together
+from tests.support.server import serving
+from tests.support.world import PASSWORD, Organization, World
 
 ALLOWED = lockout.ATTEMPTS_FROM_ONE_ADDRESS
 

@@ -1,6 +1,6 @@
 """``GET /me``: who a token speaks for."""
 
-from tests.world import World
+from tests.support.world import World
 
 
 def test_each_role_is_told_who_it_is(world: World) -> None:

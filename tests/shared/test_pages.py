@@ -15,10 +15,10 @@ from credit.services import update_seller
 from shared.identity.lockout import ATTEMPTS_FROM_ONE_ADDRESS
 from shared.models import User
 from tenants.services import activate_organization, suspend_organization
-from tests.queries import queries_of
-from tests.visitor import Visitor, session_of
-from tests.waiting import wait_until
-from tests.world import PASSWORD, Organization, World
+from tests.support.queries import queries_of
+from tests.support.visitor import Visitor, session_of
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD, Organization, World
 
 
 def is_sign_in(answer) -> bool:

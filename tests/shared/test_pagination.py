@@ -5,9 +5,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.bad_input import table
-from tests.http import Client
-from tests.world import Organization, World, give_credit, make_seller
+from tests.support.bad_input import table
+from tests.support.client import Client
+from tests.support.world import Organization, World, give_credit, make_seller
 
 
 def ask_for_credit(acme: Organization, amount: int) -> None:

@@ -15,10 +15,10 @@ from shared.errors import InvalidRequest, PasswordChanged, Throttled
 from shared.identity.lockout import ATTEMPTS_FROM_ONE_ADDRESS
 from shared.identity.services import password_state, set_language, set_preferences
 from shared.models import User
-from tests.crowd import together
-from tests.http import Answer
-from tests.visitor import Visitor
-from tests.world import PASSWORD, Organization
+from tests.support.client import Answer
+from tests.support.crowd import together
+from tests.support.visitor import Visitor
+from tests.support.world import PASSWORD, Organization
 
 NEW = [f"tall green lamp {number}" for number in range(4)]
 

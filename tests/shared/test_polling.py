@@ -27,11 +27,11 @@ from shared.rest.horizon import horizon_of
 from shared.rest.pagination import NEWEST, polled_page
 from tenants import models
 from tenants.audit import COMMAND, record
-from tests.bad_input import table
-from tests.http import Client
-from tests.locks import advisory_locks, sell_pending
-from tests.queries import counted
-from tests.world import Organization, Person, World, database_url, give_credit
+from tests.support.bad_input import table
+from tests.support.client import Client
+from tests.support.locks import advisory_locks, sell_pending
+from tests.support.queries import counted
+from tests.support.world import Organization, Person, World, database_url, give_credit
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from credit.services import update_seller
 from shared.identity.realm import PLATFORM, Realm
 from shared.identity.services import TokenPair, sign_in
 from shared.models import Membership, RefreshFamily, User
-from tests.http import Answer, Client
+from tests.support.client import Answer, Client
+from tests.support.world import PASSWORD, Organization, Person, World
 from tests.tenants.forgery import FORGERIES, claims_of, signed
-from tests.world import PASSWORD, Organization, Person, World
 
 
 def session_of(person: Person) -> TokenPair:

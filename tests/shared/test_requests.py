@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from shared.logs import mask_secrets
-from tests.bad_input import table
-from tests.http import Client
-from tests.logs import ServerLog
-from tests.raw import send_as
-from tests.waiting import wait_until
-from tests.world import PASSWORD, Organization, World, give_credit
+from tests.support.bad_input import table
+from tests.support.client import Client
+from tests.support.logs import ServerLog
+from tests.support.raw import send_as
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD, Organization, World, give_credit
 
 
 @pytest.mark.parametrize(

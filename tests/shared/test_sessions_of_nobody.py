@@ -7,8 +7,8 @@ from django.contrib.sessions.models import Session
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from tests.visitor import Visitor, shown
-from tests.world import PASSWORD, Organization, World
+from tests.support.visitor import Visitor, shown
+from tests.support.world import PASSWORD, Organization, World
 
 
 def token_of(visitor: Visitor, path: str = "/sign-in") -> dict[str, str]:

@@ -10,9 +10,9 @@ from credit.services import update_seller
 from shared.identity.services import check_credentials, create_member
 from shared.identity.tokens import AccessToken
 from shared.models import Membership, RefreshFamily, User
-from tests.http import Answer, Client
+from tests.support.client import Answer, Client
+from tests.support.world import PASSWORD, Organization, World
 from tests.tenants.forgery import claims_of
-from tests.world import PASSWORD, Organization, World
 
 
 def sign_in(client: Client, username: str, password: str = PASSWORD) -> Answer:
@@ -52,7 +52,7 @@ def test_each_role_gets_a_pair_of_tokens_that_says_who_it_is(who: str, world: Wo
 
 
 def test_a_token_of_the_tests_is_what_a_sign_in_gives(acme: Organization) -> None:
-    """tests/world.py makes tokens without the sign-in; they must not be better ones."""
+    """tests/support/world.py makes tokens without the sign-in; they must not be better ones."""
     given, made = claims_of(sign_in(acme.anyone, "member").json["access"]), claims_of(acme.member.client.token or "")
     for claim in ("iat", "exp", "jti"):
         assert given.pop(claim) != made.pop(claim) or claim != "jti"

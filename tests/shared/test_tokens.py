@@ -15,8 +15,8 @@ from shared.identity.realm import PLATFORM, Realm
 from shared.identity.tokens import AccessToken, Principal, RealmJWTAuthentication, RefreshToken, name_realm, read_token
 from shared.models import User
 from tenants.models import Organization
+from tests.support.world import access_token
 from tests.tenants.forgery import FORGERIES, claims_of, signed
-from tests.world import access_token
 
 ACME_ROW = Organization(pk=1, slug="acme")
 ACME = Realm(1, "acme")

@@ -11,7 +11,7 @@ from typing import Any
 from django.urls import get_resolver
 from django.urls.resolvers import URLResolver
 
-from tests.http import Answer, Client
+from tests.support.client import Answer, Client
 
 ADMIN, SELLER, BOTH, PLATFORM_ADMIN, ANYONE = "admin", "seller", "admin or seller", "platform admin", "anyone"
 

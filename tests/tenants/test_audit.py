@@ -11,9 +11,9 @@ from tenants import audit, services
 from tenants.audit import Actor
 from tenants.models import AuditRecord
 from tenants.models import Organization as OrganizationRow
-from tests import commands
-from tests.visitor import Visitor
-from tests.world import PASSWORD, Organization, World, database_url
+from tests.support import commands
+from tests.support.visitor import Visitor
+from tests.support.world import PASSWORD, Organization, World, database_url
 
 NEW = {"slug": "new-one", "name": "New", "admin": {"username": "boss", "password": PASSWORD}}
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bad_input import NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, cursor_of, invalid, table
-from tests.http import Client
-from tests.tables import nothing_written
-from tests.world import PASSWORD, World
+from tests.support.bad_input import NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, cursor_of, invalid, table
+from tests.support.client import Client
+from tests.support.tables import nothing_written
+from tests.support.world import PASSWORD, World
 
 ADMIN = {"username": "owner", "password": PASSWORD}
 GOOD = {"slug": "initech", "name": "Initech", "admin": ADMIN}

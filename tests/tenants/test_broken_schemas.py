@@ -18,15 +18,15 @@ from shared.models import Membership, User
 from tenants.models import Organization as OrganizationRow
 from tenants.schemas import Condition, states_of
 from tenants.services import activate_organization, suspend_organization
-from tests import commands
-from tests.http import Answer, Client
-from tests.locks import sell_pending
 from tests.saas.test_pages import line_of
-from tests.schemas import PASSWORD, provision, run_sql
-from tests.server import serving
-from tests.visitor import Visitor
-from tests.waiting import wait_until
-from tests.world import Person, World, access_token, database_url, give_credit, make_person
+from tests.support import commands
+from tests.support.client import Answer, Client
+from tests.support.locks import sell_pending
+from tests.support.schemas import PASSWORD, provision, run_sql
+from tests.support.server import serving
+from tests.support.visitor import Visitor
+from tests.support.waiting import wait_until
+from tests.support.world import Person, World, access_token, database_url, give_credit, make_person
 
 BREAKS = {
     "the schema is gone": "DROP SCHEMA org_broken CASCADE",

@@ -9,9 +9,9 @@ import pytest
 from django.db import connection
 
 from saas.embedded import ROLE
-from tests import commands
-from tests.schemas import run_sql
-from tests.world import World, database_url, give_credit
+from tests.support import commands
+from tests.support.schemas import run_sql
+from tests.support.world import World, database_url, give_credit
 
 
 def test_every_text_that_is_in_an_index_is_ordered_by_its_bytes() -> None:

@@ -5,7 +5,7 @@ from django.db import IntegrityError, connection, transaction
 
 from tenants.models import FormerSlug
 from tenants.models import Organization as OrganizationRow
-from tests.world import PASSWORD, World
+from tests.support.world import PASSWORD, World
 
 NEW = {"slug": "initech", "name": "Initech", "admin": {"username": "boss", "password": PASSWORD}}
 

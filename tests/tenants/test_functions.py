@@ -17,9 +17,9 @@ from tenants.functions import FunctionsInUse, install_functions
 from tenants.models import Organization as OrganizationRow
 from tenants.schemas import CanNotUpdate, Condition, states_of, update_schema
 from tenants.statements import statements_of
-from tests import commands
-from tests.schemas import provision, run_sql
-from tests.world import World, give_credit, make_seller
+from tests.support import commands
+from tests.support.schemas import provision, run_sql
+from tests.support.world import World, give_credit, make_seller
 
 ACME = "org_acme"
 

@@ -24,13 +24,13 @@ from shared.identity.sessions import RealmAuthenticationMiddleware
 from shared.models import Membership, User
 from tenants.models import Organization as OrganizationRow
 from tenants.services import provision_organization
-from tests.http import Answer, Client
-from tests.tables import contents
+from tests.support.client import Answer, Client
+from tests.support.tables import contents
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD, Organization, World, access_token, give_credit, make_organization
 from tests.tenants import endpoints
 from tests.tenants.endpoints import ADMIN, BOTH, SELLER, Endpoint
 from tests.tenants.forgery import FORGERIES
-from tests.waiting import wait_until
-from tests.world import PASSWORD, Organization, World, access_token, give_credit, make_organization
 
 UNKNOWN_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 

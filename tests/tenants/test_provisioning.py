@@ -19,11 +19,11 @@ from tenants.models import Domain
 from tenants.models import Organization as OrganizationRow
 from tenants.services import OrganizationExists, activate_organization, provision_organization, suspend_organization
 from tenants.slugs import LONGEST, RESERVED, InvalidSlug, check_slug, schema_name_of
-from tests import commands
-from tests.http import Answer, Client
-from tests.tables import contents
-from tests.waiting import wait_until
-from tests.world import PASSWORD, World, database_url
+from tests.support import commands
+from tests.support.client import Answer, Client
+from tests.support.tables import contents
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD, World, database_url
 
 ADMIN = {"username": "boss", "password": PASSWORD}
 

@@ -5,7 +5,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tenants import readiness, schemas
 from tenants.schemas import states_of
-from tests.schemas import provision
+from tests.support.schemas import provision
 
 
 def statements_for(names: list[str]) -> int:

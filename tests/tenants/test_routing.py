@@ -15,8 +15,8 @@ from tenants import routing
 from tenants.models import Domain
 from tenants.models import Organization as OrganizationRow
 from tenants.routing import RoutingMiddleware, normalize_host
-from tests.raw import send
-from tests.world import Organization, World
+from tests.support.raw import send
+from tests.support.world import Organization, World
 
 SAME = [
     "acme.recharge.test",

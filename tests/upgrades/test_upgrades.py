@@ -16,9 +16,9 @@ import pytest
 import urllib3
 
 from saas import embedded
-from tests import commands
-from tests.database import BARE
-from tests.server import Server, serving
+from tests.support import commands
+from tests.support.database import BARE
+from tests.support.server import Server, serving
 
 HERE = Path(__file__).parent
 RELEASES = sorted(path.name.partition(".")[0] for path in HERE.glob("*.sql.xz"))
@@ -45,7 +45,7 @@ def restore(release: str, address: str) -> None:
 
 
 def ask(server: Server, method: str, path: str, body: Any = None, token: str = "", key: str = "") -> tuple[int, Any]:
-    """Unlike tests.http, for a server of any release."""
+    """Unlike tests.support.client, for a server of any release."""
     headers = {"Host": "acme.localhost"}
     headers |= {"Authorization": f"Bearer {token}"} if token else {}
     headers |= {"Idempotency-Key": key} if key else {}

@@ -13,8 +13,8 @@ from shared.identity.realm import PLATFORM, Realm
 from shared.identity.session_store import SessionStore
 from shared.identity.sessions import session_content
 from shared.models import Membership
-from tests.http import Answer, Client
-from tests.world import PASSWORD, Person
+from tests.support.client import Answer, Client
+from tests.support.world import PASSWORD, Person
 
 MARKUP = '"><script>alert(1)</script><img src=x>'
 """What nobody may ever see run."""

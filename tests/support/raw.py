@@ -7,7 +7,7 @@ from io import BytesIO
 
 import urllib3
 
-from tests.http import Answer, Client, check_contract
+from tests.support.client import Answer, Client, check_contract
 
 
 class _Received:

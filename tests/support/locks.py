@@ -11,7 +11,7 @@ from psycopg2 import sql
 
 from recharge.models import GatewaySettings, OperatorSettings
 from tenants.models import Organization
-from tests.world import database_url
+from tests.support.world import database_url
 
 
 @contextmanager

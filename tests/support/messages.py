@@ -16,7 +16,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po, write_po
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 APPS = ("saas", "tenants", "shared", "credit", "recharge")
 PO = ROOT / "saas" / "locale" / "fa" / "LC_MESSAGES" / "django.po"
 MO = PO.with_suffix(".mo")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import urllib3
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from tests.server import ROOT
+from tests.support.server import ROOT
 
 
 def start(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:

@@ -4,7 +4,7 @@ import io
 import zipfile
 from xml.etree import ElementTree
 
-from tests.http import Answer
+from tests.support.client import Answer
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 

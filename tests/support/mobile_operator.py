@@ -24,8 +24,8 @@ from typing import Any, cast
 
 import urllib3
 
-from tests.certificates import make_certificate
-from tests.server import ROOT
+from tests.support.certificates import make_certificate
+from tests.support.server import ROOT
 
 KEY_ID = "acme-1"
 SECRET = "only-the-operator-and-acme-know-this"
@@ -335,7 +335,7 @@ def operating(
     """An operator until the block ends; over TLS, with a certificate made in ``directory``, if that is given."""
     certificate = make_certificate(directory) if directory else None
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.operator", str(certificate or ""), key_id, secret],
+        [sys.executable, "-m", "tests.support.mobile_operator", str(certificate or ""), key_id, secret],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

@@ -7,8 +7,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tests.visitor import session_of
-from tests.world import Person
+from tests.support.visitor import session_of
+from tests.support.world import Person
 
 
 def queries_of(person: Person, path: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.http import Answer
+from tests.support.client import Answer
 
 JSON = "application/json"
 MEBIBYTE = 1024 * 1024

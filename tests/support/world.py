@@ -20,7 +20,7 @@ from shared.identity.realm import PLATFORM, Realm
 from shared.identity.tokens import AccessToken, name_realm, password_mark
 from shared.models import Membership, RefreshFamily, SignInAttempts, User
 from tenants import models, routing
-from tests.http import Client
+from tests.support.client import Client
 
 PASSWORD = "correct horse battery"
 
