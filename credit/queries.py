@@ -11,9 +11,9 @@ from django.db.models import Case, Exists, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
 from credit.models import Account, CreditRequest, Entry, Seller
+from shared.database import LARGEST_ID
 from shared.errors import NotFound
 from shared.models import Membership
-from shared.rest.fields import LARGEST_ID
 from shared.texts import contains, folded, latin_digits
 from shared.uuid7 import from_moment, until_moment
 from tenants.models import Organization

@@ -11,6 +11,7 @@ from credit.models import Account, CreditRequest, Seller
 from credit.queries import sellers
 from shared.database import call_function, lock_seller
 from shared.errors import NotFound, SellerInactive
+from shared.idempotency import IdempotencyKeyReused
 from shared.identity.realm import Realm
 from shared.identity.services import (
     member_named,
@@ -22,9 +23,8 @@ from shared.identity.services import (
     set_membership_active,
 )
 from shared.identity.tokens import SELLER
-from shared.rest.idempotency import IdempotencyKeyReused
+from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
-from tenants.routing import OrganizationSuspended
 from tenants.wakeups import wake_workers
 
 T = TypeVar("T")

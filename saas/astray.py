@@ -6,7 +6,7 @@ from django.urls import Resolver404, resolve
 
 from shared.errors import NotFound, problem_response
 from shared.identity.realm import realm_of
-from tenants.routing import NothingHere
+from tenants.errors import NothingHere
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

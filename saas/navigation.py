@@ -63,6 +63,7 @@ def console(request: HttpRequest) -> dict[str, Any]:
         "is_platform": realm_of(request).is_platform,
         **_menu(request, account),
         "languages": settings.LANGUAGES,
+        "account_bar": "recharge/balance_now.html" if account and account.seller_id is not None else None,
         "balance_now": (balance := SimpleLazyObject(lambda: _balance(account))),
         "is_training": lambda: _is_training(account, balance),
     }

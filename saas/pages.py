@@ -14,13 +14,13 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from recharge.reports.books import prove_books
 from recharge.selling.queries import Figures, figures_of
-from shared.console.formats import days_before, start_of_day, today
 from shared.console.forms import AS_WRITTEN, FilterForm, Form, PasswordFormField, SearchField, TextField, TextInput
 from shared.console.messages import FIELD_MESSAGES, MESSAGES
 from shared.console.views import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
+from shared.days import days_before, start_of_day, today
 from shared.errors import NotFound, Problem
 from shared.identity.tokens import PLATFORM_ADMIN
-from shared.rest.pagination import page_of_rows
+from shared.pagination import page_of_rows
 from tenants import queries, services
 from tenants.audit import Actor, actor_of
 from tenants.models import Organization

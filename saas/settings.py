@@ -279,7 +279,7 @@ SIMPLE_JWT = {
 }
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["shared.identity.tokens.RealmJWTAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["shared.rest.authentication.RealmJWTAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["shared.rest.permissions.Authenticated"],
     "DEFAULT_PARSER_CLASSES": ["shared.rest.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -314,6 +314,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "shared.rest.openapi.exact_bodies",
         "shared.rest.openapi.problem_responses",
+        "credit.api.openapi.problem_members",
         "shared.rest.openapi.wide_integers",
     ],
 }

@@ -10,7 +10,8 @@ from rest_framework.response import Response
 from shared.identity import services
 from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
-from shared.identity.tokens import ADMIN, PLATFORM_ADMIN, SELLER, require_principal
+from shared.identity.tokens import ADMIN, PLATFORM_ADMIN, SELLER
+from shared.rest.authentication import require_principal
 from shared.rest.fields import PasswordField, StrictSerializer, StringField
 from shared.rest.parsers import body_of
 from shared.rest.views import APIView

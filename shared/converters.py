@@ -3,7 +3,7 @@
 from django.urls import register_converter
 from django.urls.converters import UUIDConverter
 
-from shared.rest.fields import LARGEST_ID
+from shared.database import LARGEST_ID
 
 
 class BigIntConverter:

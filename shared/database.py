@@ -10,6 +10,9 @@ from psycopg2 import errorcodes, sql
 from shared.errors import Problem
 from shared.sick import sqlstate_of
 
+LARGEST_ID = 2**63 - 1
+"""The largest ``bigint``."""
+
 
 class SellerBusy(Problem):
     """503: the seller's lock was not granted in time; nothing was done. ``Retry-After`` is in seconds."""

@@ -7,7 +7,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from shared.identity.tokens import require_principal
+from shared.rest.authentication import require_principal
 from shared.rest.fields import PasswordField, ReadableField, StrictSerializer, StringField
 from shared.rest.pagination import PageQuery, page_of, page_serializer
 from shared.rest.parsers import body_of

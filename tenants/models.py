@@ -3,9 +3,10 @@
 from typing import ClassVar
 
 from django.db import models
-from django.utils.translation import gettext_lazy as _
 from django_tenants.models import DomainMixin, TenantMixin
 from django_tenants.postgresql_backend.base import _check_schema_name
+
+from shared.texts import to_translate
 
 
 class Organization(TenantMixin):  # type: ignore[misc]
@@ -83,11 +84,11 @@ class AuditRecord(models.Model):
     """
 
     class Action(models.TextChoices):
-        PROVISIONED = "provisioned", _("Provisioned")
-        SUSPENDED = "suspended", _("Suspended")
-        ACTIVATED = "activated", _("Activated")
-        RECONCILED = "reconciled", _("Reconciled")
-        ADMIN_SITE = "admin_site", _("Changed in the admin site")
+        PROVISIONED = "provisioned", to_translate("Provisioned")
+        SUSPENDED = "suspended", to_translate("Suspended")
+        ACTIVATED = "activated", to_translate("Activated")
+        RECONCILED = "reconciled", to_translate("Reconciled")
+        ADMIN_SITE = "admin_site", to_translate("Changed in the admin site")
 
     action = models.CharField(max_length=20, choices=Action)
     organization = models.CharField(max_length=50, blank=True, db_collation="C")

@@ -4,7 +4,6 @@ Instead of django-tenants' own middleware, which takes the host as it is written
 leaves the connection on the tenant's schema when the request is over.
 """
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -19,11 +18,10 @@ from django.db import connection as django_connection
 from django.http import HttpRequest, HttpResponseBase
 from django.http.request import split_domain_port
 from django.urls import Resolver404, resolve
-from django.utils.text import format_lazy
-from django.utils.translation import gettext_lazy as _
 
-from shared.errors import NotFound, PermissionDenied, Problem, Unavailable, problem_response
+from shared.errors import Problem, Unavailable, problem_response
 from shared.identity.realm import PLATFORM, Realm
+from tenants.errors import NothingHere, OrganizationSuspended
 from tenants.models import Domain, Organization
 
 CACHE_SECONDS = 2.0
@@ -34,49 +32,6 @@ CACHED_HOSTS = 10_000
 
 
 _log = structlog.get_logger("recharge.tenants")
-
-
-class OrganizationSuspended(PermissionDenied):
-    """403: a platform admin has suspended the organization."""
-
-    code, title = "organization_suspended", "Organization suspended"
-    home = None
-
-    def __init__(self, detail: str = "This organization is suspended; ask the platform's operator.") -> None:
-        super().__init__(detail)
-
-
-class NothingHere(NotFound):
-    """404: no such host, or a path of the other kind of host. Says how hosts are made, and never which there are."""
-
-    def __init__(
-        self, request: HttpRequest, what: str = "There is nothing at this address.", *, home: str | None = None
-    ) -> None:
-        platform, organization = addresses(request)
-        super().__init__(f"{what} The platform is at {platform}; each organization has a subdomain: {organization}.")
-        self.home = home
-        self.message = format_lazy(
-            _(
-                "There is nothing at this address. Each organization has an address of its own, like {organization}; "
-                "the platform is at {platform}."
-            ),
-            organization=_left_to_right(organization),
-            platform=_left_to_right(platform),
-        )
-
-
-_PORT = re.compile(r"[^:]*(:[0-9]{1,5})|\[[0-9a-fA-F:.]*\](:[0-9]{1,5})")
-
-
-def addresses(request: HttpRequest) -> tuple[str, str]:
-    """Where the platform answers and how an organization's address is made, with the port that was asked."""
-    found = _PORT.fullmatch(request.META.get("HTTP_HOST", ""))
-    port = (found[1] or found[2]) if found else ""
-    return f"{settings.BASE_DOMAIN}{port}", f"NAME.{settings.BASE_DOMAIN}{port}"
-
-
-def _left_to_right(address: str) -> str:
-    return f"\u2066{address}\u2069"  # within a text that may run from right to left
 
 
 connection: Any = django_connection  # django-tenants' own, with set_tenant and set_schema_to_public

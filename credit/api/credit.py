@@ -15,10 +15,11 @@ from credit import queries, services
 from credit.api.permissions import IsActiveSeller, own_seller_id
 from credit.models import CreditRequest, Entry, Seller
 from shared.errors import InvalidRequest
+from shared.horizon import Horizon, horizon_of
 from shared.identity.queries import seller_usernames, username_of
 from shared.identity.realm import realm_of
-from shared.identity.tokens import require_principal
-from shared.money import TomansField
+from shared.pagination import settled
+from shared.rest.authentication import require_principal
 from shared.rest.fields import (
     IdParameter,
     PasswordField,
@@ -27,15 +28,16 @@ from shared.rest.fields import (
     StrictSerializer,
     StringField,
     TimeParameter,
+    TomansField,
 )
-from shared.rest.horizon import Horizon, horizon_of
 from shared.rest.idempotency import idempotency_key_of, replayed
 from shared.rest.openapi import IDEMPOTENCY_KEY, REPLAYED
-from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer, settled
+from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer
 from shared.rest.parsers import body_of
 from shared.rest.permissions import IsOrganizationAdmin, IsSeller
+from shared.rest.renderers import CSVRenderer
 from shared.rest.views import APIView
-from tenants.exports import CSVRenderer, csv_response, pages_of
+from tenants.exports import csv_response, pages_of
 from tenants.routing import organization_of
 
 # --- Sellers ----------------------------------------------------------------------------------------------------------

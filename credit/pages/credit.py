@@ -22,7 +22,7 @@ from credit.pages.exports import Exports
 from credit.pages.filters import CreditRequestFilters, EntryFilters, read_filters
 from credit.pages.tables import credit_requests_table, entries_table, last_entries_table
 from credit.pages.words import kind_name
-from shared.console.formats import days_before, format_number, start_of_day, today
+from shared.console.formats import format_number
 from shared.console.forms import Form, TextField, TomansFormField
 from shared.console.messages import MESSAGES
 from shared.console.views import (
@@ -38,12 +38,13 @@ from shared.console.views import (
     signed_in,
     status_of_form,
 )
+from shared.console.workbooks import Column
 from shared.database import SellerBusy
+from shared.days import days_before, start_of_day, today
 from shared.errors import Problem
+from shared.idempotency import IdempotencyKeyReused, is_idempotency_key
 from shared.identity.tokens import ADMIN, SELLER
-from shared.rest.idempotency import IdempotencyKeyReused, is_idempotency_key
-from shared.rest.pagination import page_of_rows
-from tenants.exports import Column
+from shared.pagination import page_of_rows
 from tenants.routing import organization_of
 
 ROWS_ON_A_PAGE = 25

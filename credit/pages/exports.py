@@ -13,8 +13,9 @@ from django.utils.translation import gettext_lazy as _
 
 from credit.pages.filters import SellerFilters, read_filters
 from shared.console.views import signed_in
+from shared.console.workbooks import Column, xlsx_response
 from shared.identity.tokens import ADMIN
-from tenants.exports import Column, csv_response, pages_of, xlsx_response
+from tenants.exports import csv_response, pages_of
 from tenants.routing import organization_of
 
 _SELLERS = (Column("seller_id", _("Seller's number"), 14), Column("seller_name", _("Seller"), 28))

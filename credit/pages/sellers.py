@@ -25,7 +25,7 @@ from shared.identity.queries import seller_ids_by_username, seller_usernames
 from shared.identity.services import member_of_seller, password_state, suggest_password
 from shared.identity.tokens import ADMIN
 from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
-from shared.rest.pagination import page_of_rows
+from shared.pagination import page_of_rows
 from tenants.routing import organization_of
 
 ROWS_ON_A_PAGE = 25

@@ -22,7 +22,7 @@ END;
 -- An endpoint that is being deleted (the only thing that takes its row FOR UPDATE) neither gets one nor is waited for.
 --
 -- The moment is taken by the statement that writes, and so with the table held for writing: whoever pages through the
--- messages looks at that (shared/rest/horizon.py), since not all that happens to a recharge is under its seller's lock.
+-- messages looks at that (shared/horizon.py), since not all that happens to a recharge is under its seller's lock.
 CREATE FUNCTION webhook_emit(p_event text, p_seller_id bigint, p_data jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT

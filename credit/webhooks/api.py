@@ -13,8 +13,8 @@ from credit.api.permissions import IsActiveSeller, own_seller_id
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
 from credit.webhooks import services
 from credit.webhooks.addresses import LONGEST_URL, UrlRefused, parse_url
+from shared.horizon import horizon_of
 from shared.rest.fields import IdParameter, StrictBooleanField, StrictSerializer, StringField
-from shared.rest.horizon import horizon_of
 from shared.rest.idempotency import optional_key_of, replayed
 from shared.rest.openapi import OPTIONAL_KEY, REPLAYED
 from shared.rest.pagination import PageQuery, page_of, page_serializer

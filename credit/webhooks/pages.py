@@ -21,7 +21,7 @@ from shared.console.views import FORM, add_problem, done, not_done, page, show, 
 from shared.errors import Problem
 from shared.identity.tokens import ADMIN, SELLER
 from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
-from shared.rest.pagination import page_of_rows
+from shared.pagination import page_of_rows
 from tenants.routing import organization_of
 
 ON_A_PAGE = 25

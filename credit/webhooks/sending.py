@@ -23,7 +23,6 @@ import structlog
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
-from django.utils.translation import gettext_noop
 from standardwebhooks import Webhook
 
 from credit.webhooks.addresses import Url, UrlRefused, parse_url
@@ -32,6 +31,7 @@ from shared.database import array_literal, call_set_function
 from shared.outbound.addresses import AddressNotPublic, connect_to
 from shared.outbound.breaker import Breaker
 from shared.outbound.secrets import SecretUnreadable, decrypt
+from shared.texts import to_translate
 from tenants.models import Organization
 
 LEASE = timedelta(seconds=120)
@@ -222,24 +222,24 @@ def send(task: Task) -> Answer:
         url, body = parse_url(task.url), body_of(task)
         return _call(url, body, headers_of(task, body))
     except SecretUnreadable:
-        return Answer(error=gettext_noop("The secret can't be read here; make a new one."))
+        return Answer(error=to_translate("The secret can't be read here; make a new one."))
     except UrlRefused as error:
         return Answer(error=str(error))
     except AddressNotPublic:
-        return Answer(error=gettext_noop("The host's address is not a public one."))
+        return Answer(error=to_translate("The host's address is not a public one."))
     except socket.gaierror:
-        return Answer(error=gettext_noop("The host's name leads nowhere."))
+        return Answer(error=to_translate("The host's name leads nowhere."))
     except ssl.SSLCertVerificationError as error:
         return Answer(error=f"The certificate is not good: {error.verify_message}.")
     except TimeoutError:
-        return Answer(error=gettext_noop("No answer in time."))
+        return Answer(error=to_translate("No answer in time."))
     except ConnectionRefusedError:
-        return Answer(error=gettext_noop("The connection was refused."))
+        return Answer(error=to_translate("The connection was refused."))
     except (OSError, http.client.HTTPException) as error:
         return Answer(error=f"No answer that can be read ({type(error).__name__}).")
     except Exception as error:  # noqa: BLE001 - one message must not end the worker
         _log.error("webhook_error", message=str(task.id), exc_info=error)
-        return Answer(error=gettext_noop("Something went wrong on our side."))
+        return Answer(error=to_translate("Something went wrong on our side."))
 
 
 def body_of(task: Task) -> str:

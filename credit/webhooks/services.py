@@ -17,8 +17,8 @@ from django.utils import timezone
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
 from shared.database import lock_seller
 from shared.errors import NotFound, PermissionDenied, Problem
+from shared.idempotency import REPEATED_WITHIN, IdempotencyKeyReused
 from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
-from shared.rest.idempotency import REPEATED_WITHIN, IdempotencyKeyReused
 from tenants.models import Organization
 from tenants.wakeups import wake_workers
 

@@ -16,11 +16,10 @@ from recharge.selling.rendering import rendered_recharge
 from recharge.selling.sale import Item, read_item
 from recharge.selling.services import NotSold, Sold, sell_recharges
 from shared.errors import InvalidRequest, Problem
-from shared.identity.tokens import require_principal
-from shared.money import TomansField
-from shared.phones import PhoneNumberField
-from shared.rest.fields import StrictBooleanField, StrictSerializer
-from shared.rest.idempotency import KEY_PATTERN, LONGEST_KEY
+from shared.idempotency import KEY_PATTERN, LONGEST_KEY
+from shared.rest.authentication import require_principal
+from shared.rest.fields import PhoneNumberField, StrictBooleanField, StrictSerializer, TomansField
+from shared.rest.openapi import has_at_times
 from shared.rest.parsers import body_of
 from shared.rest.permissions import IsSeller
 from shared.rest.views import APIView
@@ -49,6 +48,7 @@ class ProblemField(serializers.DictField):
     """For the OpenAPI document: a problem document inside another answer."""
 
 
+@has_at_times("recharge", "problem")
 class ItemResultSerializer(serializers.Serializer[Any]):
     index = serializers.IntegerField()
     outcome = serializers.ChoiceField(["created", "replayed", "refused"])

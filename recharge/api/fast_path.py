@@ -21,17 +21,17 @@ import json
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
-from rest_framework.exceptions import ParseError
 
 from recharge.api.recharges import RechargesView
 from recharge.selling.rendering import rendered_recharge
 from recharge.selling.sale import read_sale
 from recharge.selling.services import sell_recharge
 from shared.errors import InvalidRequest, Problem, problem_of, problem_response
+from shared.idempotency import is_idempotency_key
 from shared.identity.realm import realm_of
 from shared.identity.tokens import SELLER, remembered_principal
-from shared.rest.idempotency import is_idempotency_key
-from shared.rest.parsers import LARGEST_BODY, parse_json
+from shared.rest.parsers import LARGEST_BODY
+from shared.strict_json import NotJSON, parse_json
 from tenants.routing import organization_of
 
 _usual = RechargesView.as_view()
@@ -72,7 +72,7 @@ def _sell(request: HttpRequest) -> HttpResponse | None:
         if not isinstance(body, dict):
             return None
         sale = read_sale(body)
-    except (ParseError, InvalidRequest):
+    except (NotJSON, InvalidRequest):
         return None
     try:
         sold = sell_recharge(

@@ -21,26 +21,29 @@ from recharge.selling.queries import ANY_LATE
 from recharge.selling.rendering import rendered_recharge
 from recharge.selling.sale import UNKNOWN_OPERATOR, read_sale
 from recharge.selling.services import refusal_of
+from shared.idempotency import KEY_PATTERN, LONGEST_KEY
 from shared.identity.queries import username_of
 from shared.identity.realm import realm_of
-from shared.identity.tokens import require_principal
-from shared.money import TomansField
-from shared.phones import PhoneNumberField
+from shared.pagination import settled
+from shared.rest.authentication import require_principal
 from shared.rest.fields import (
     IdParameter,
+    PhoneNumberField,
     ReadableField,
     StrictBooleanField,
     StrictSerializer,
     StringField,
     TimeParameter,
+    TomansField,
 )
-from shared.rest.idempotency import KEY_PATTERN, LONGEST_KEY, idempotency_key_of, replayed
-from shared.rest.openapi import IDEMPOTENCY_KEY, REPLAYED
-from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer, settled
+from shared.rest.idempotency import idempotency_key_of, replayed
+from shared.rest.openapi import IDEMPOTENCY_KEY, REPLAYED, has_at_times
+from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer
 from shared.rest.parsers import body_of
 from shared.rest.permissions import IsOrganizationAdmin, IsSeller
+from shared.rest.renderers import CSVRenderer
 from shared.rest.views import APIView
-from tenants.exports import CSVRenderer, csv_response, pages_of
+from tenants.exports import csv_response, pages_of
 from tenants.routing import organization_of
 
 # --- Balances: here and not in credit, since what is in flight is recharges -------------------------------------------
@@ -164,6 +167,7 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
         )
 
 
+@has_at_times("gateway", "attempts")
 class RechargeDetailSerializer(RechargeSerializer):
     attempts = serializers.SerializerMethodField(help_text="The last 100; for admins only.")
 

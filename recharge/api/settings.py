@@ -27,15 +27,16 @@ from recharge.terms.services import (
     MOST_AMOUNTS,
     SHORTEST_TIMEOUT_MS,
 )
-from shared.money import TomansField
 from shared.rest.fields import (
     PasswordField,
     ReadableField,
     StrictBooleanField,
     StrictSerializer,
     StringField,
+    TomansField,
     WholeNumberField,
 )
+from shared.rest.openapi import has_at_times
 from shared.rest.pagination import PageQuery, Query, page_of, page_serializer
 from shared.rest.parsers import body_of
 from shared.rest.permissions import IsOrganizationAdmin
@@ -201,6 +202,7 @@ class NewOperatorSerializer(StrictSerializer):
     name = ReadableField(max_length=50)
 
 
+@has_at_times("gateway")
 class OperatorSerializer(serializers.Serializer[queries.OperatorTerms]):
     operator = serializers.CharField()
     name = serializers.CharField()

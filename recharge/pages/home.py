@@ -9,8 +9,8 @@ from django.shortcuts import redirect
 
 from credit.queries import credit_requests_to_decide, names_of_sellers
 from recharge.selling import queries
-from shared.console.formats import days_before, start_of_day, today
 from shared.console.views import page, show, signed_in
+from shared.days import days_before, start_of_day, today
 from shared.identity.tokens import ADMIN, SELLER
 
 MOST_COUNTED = 100

@@ -23,11 +23,11 @@ from recharge.selling.queries import ANY_LATE
 from shared.console.forms import AS_WRITTEN, ChoiceField, DaysForm, Form, PhoneNumberFormField, TextField, TextInput
 from shared.console.messages import MESSAGES
 from shared.console.views import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
+from shared.console.workbooks import Column
 from shared.errors import NotFound, Problem
+from shared.idempotency import LONGEST_KEY, is_idempotency_key
 from shared.identity.tokens import ADMIN, SELLER
-from shared.rest.idempotency import LONGEST_KEY, is_idempotency_key
-from shared.rest.pagination import page_of_rows
-from tenants.exports import Column
+from shared.pagination import page_of_rows
 from tenants.routing import organization_of
 
 ROWS = 25

@@ -10,9 +10,10 @@ from django.utils.translation import gettext_lazy as _
 
 from recharge.pages import charts, words
 from recharge.reports.sums import MOST_DAYS, Changes, Report, Sums, report
-from shared.console.formats import days_before, format_day, today
+from shared.console.formats import format_day
 from shared.console.forms import DaysForm
 from shared.console.views import page, show, signed_in
+from shared.days import days_before, today
 from shared.errors import InvalidRequest
 from shared.identity.tokens import ADMIN
 from tenants.exports import csv_response

@@ -30,9 +30,9 @@ from shared.console.languages import is_shown_again
 from shared.console.messages import FIELD_MESSAGES, MESSAGES, message_for
 from shared.console.views import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
 from shared.errors import InvalidRequest, Problem
+from shared.idempotency import IdempotencyKeyReused
 from shared.identity.tokens import ADMIN, SELLER
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
-from shared.rest.idempotency import IdempotencyKeyReused
 from tenants.routing import organization_of
 
 USUAL_AMOUNTS = (10_000, 20_000, 50_000, 100_000, 200_000)

@@ -32,7 +32,7 @@ from shared.console.views import FORM, add_problem, done, not_done, page, show, 
 from shared.errors import NotFound, Problem
 from shared.identity.tokens import ADMIN
 from shared.money import LARGEST_AMOUNT
-from shared.rest.pagination import page_of_rows
+from shared.pagination import page_of_rows
 from shared.texts import UnreadableNumber, read_whole_number
 from tenants.routing import organization_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.db import connection
 
-from shared.console.formats import start_of_day
+from shared.days import start_of_day
 from shared.uuid7 import from_moment, until_moment
 
 MOST_DAYS = 92

@@ -13,10 +13,10 @@ from typing import Any
 
 from recharge.operators import OPERATOR_CODE, Operator, operator_of
 from shared.errors import InvalidRequest
+from shared.idempotency import KEY_RULE, is_idempotency_key
 from shared.money import LARGEST_AMOUNT
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
-from shared.rest.fields import MOST_UNKNOWN_FIELDS
-from shared.rest.idempotency import KEY_RULE, is_idempotency_key
+from shared.strict_json import MOST_UNKNOWN_FIELDS
 
 _SALE = frozenset(("phone_number", "amount", "operator", "allow_duplicate"))
 _ITEM = frozenset((*_SALE, "idempotency_key"))

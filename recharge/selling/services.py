@@ -20,9 +20,9 @@ from recharge.selling.queries import balance_of, recharge_by_id, recharges_by_ke
 from recharge.selling.sale import UNKNOWN_OPERATOR, Item
 from shared.database import array_literal, call_for_each, call_function, call_set_function, lock_seller
 from shared.errors import InvalidRequest, NotFound, Problem, SellerInactive
-from shared.rest.idempotency import IdempotencyKeyReused
+from shared.idempotency import IdempotencyKeyReused
+from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
-from tenants.routing import OrganizationSuspended
 from tenants.wakeups import wake_workers
 
 _FIELDS = (

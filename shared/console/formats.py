@@ -5,7 +5,7 @@ It goes by the language and the time zone that are active (see preferences.py).
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from functools import lru_cache
 
 import jdatetime
@@ -83,22 +83,3 @@ def read_day(written: str) -> date:
         return date(year, month, day)
     gregorian: date = jdatetime.date(year, month, day).togregorian()
     return gregorian
-
-
-def start_of_day(day: date) -> datetime:
-    """The moment at which this day begins in the reader's time zone."""
-    return datetime.combine(day, time(), timezone.get_current_timezone()).astimezone(UTC)
-
-
-def end_of_day(day: date) -> datetime | None:
-    """The moment at which the day after this one begins; None where the calendar ends."""
-    return None if day == date.max else start_of_day(day + timedelta(days=1))
-
-
-def today() -> date:
-    """The day that it is in the reader's time zone."""
-    return timezone.localdate()
-
-
-def days_before(day: date, count: int) -> date:
-    return day - timedelta(days=count)

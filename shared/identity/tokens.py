@@ -1,7 +1,7 @@
 """JSON Web Tokens bound to their realm, on djangorestframework-simplejwt.
 
 Plain simplejwt tokens are good on every tenant (its issue 758, django-tenants' 983). Ours name their organization in
-``org`` (its slug) and ``org_id`` (both null on the platform), and :class:`RealmJWTAuthentication` compares both with
+``org`` (its slug) and ``org_id`` (both null on the platform), and :func:`read_token` compares both with
 the organization of the host: a slug may be given again one day, to another organization. Access tokens are verified
 without a database query.
 """
@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 from django.conf import settings
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.request import Request
 from rest_framework_simplejwt import tokens
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 
-from shared.errors import NotAuthenticated, TokenExpired, TokenInvalid, TokenWrongOrganization
-from shared.identity.realm import Realm, realm_of
+from shared.errors import TokenExpired, TokenInvalid, TokenWrongOrganization
+from shared.identity.realm import Realm
 
 if TYPE_CHECKING:
     from shared.models import User
@@ -97,7 +95,7 @@ def _is_of(realm: Realm, token: tokens.Token) -> bool:
     return slug == realm.slug and organization_id == realm.organization_id and type(organization_id) in (int, NoneType)
 
 
-def _may_be_id(claim: Any) -> bool:
+def may_be_id(claim: Any) -> bool:
     return claim is None or (type(claim) is int and 0 < claim < 2**63)
 
 
@@ -132,47 +130,9 @@ def remembered_principal(authorization: str, realm: Realm) -> Principal | None:
     return remembered[2]
 
 
-def _remember(authorization: str, expires_at: int, realm: Realm, principal: Principal) -> None:
+def remember_principal(authorization: str, expires_at: int, realm: Realm, principal: Principal) -> None:
     if len(authorization) > LONGEST_REMEMBERED:  # blanks may stand around a token, as many as one likes
         return
     if len(_remembered) >= MOST_REMEMBERED:
         _remembered.clear()
     _remembered[authorization] = (expires_at, realm, principal)
-
-
-class RealmJWTAuthentication(BaseAuthentication):
-    """Authenticates ``Authorization: Bearer <access token>``, and only on the host the token was issued for."""
-
-    def authenticate(self, request: Request) -> tuple[Principal, None] | None:
-        authorization = request.META.get("HTTP_AUTHORIZATION", "")
-        realm = realm_of(request._request)
-        principal = remembered_principal(authorization, realm)
-        if principal is None:
-            scheme, _, raw = authorization.strip().partition(" ")
-            if scheme.lower() != "bearer":  # RFC 9110 section 11.1: schemes are case-insensitive
-                return None
-            token = read_token(AccessToken, raw.strip(), realm)
-            try:
-                family, password = token.get("family"), token.get("password")
-                if not _may_be_id(family) or not isinstance(password, str | None):
-                    raise ValueError
-                principal = Principal(int(token["sub"]), token["role"], token["seller_id"], family, password)
-                _remember(authorization, int(token["exp"]), realm, principal)
-            except (KeyError, ValueError):
-                raise TokenInvalid("The token lacks a claim, or one is wrong.") from None
-        return principal, None
-
-    def authenticate_header(self, request: Request) -> str:
-        return "Bearer"
-
-
-def require_principal(request: Request) -> Principal:
-    """``request.user`` with its type.
-
-    Raises:
-        NotAuthenticated: nobody is signed in.
-    """
-    user: Any = request.user
-    if not isinstance(user, Principal):
-        raise NotAuthenticated("This needs an access token.")
-    return user

@@ -8,13 +8,11 @@ from typing import Any
 
 from rest_framework import serializers
 
+from shared.database import LARGEST_ID
+from shared.money import LARGEST_AMOUNT
+from shared.phones import InvalidPhoneNumber, normalize_phone_number
+from shared.strict_json import MOST_UNKNOWN_FIELDS
 from shared.texts import unfit_character
-
-LARGEST_ID = 2**63 - 1
-"""The largest ``bigint``."""
-
-MOST_UNKNOWN_FIELDS = 20
-"""Unknown fields that an answer names; a body of a megabyte has room for a hundred thousand."""
 
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 
@@ -138,3 +136,43 @@ class TimeParameter(serializers.Field[datetime, str, str, Any]):
 
     def to_representation(self, value: datetime) -> str:
         return value.isoformat()
+
+
+class TomansField(serializers.Field[int, Any, int, Any]):
+    """An amount of 1 to 1,000,000,000,000 Tomans; only a JSON integer will do (``5000.0`` and ``"5000"`` will not)."""
+
+    default_error_messages = {
+        "not_an_integer": "This must be a whole number of Tomans, written as a JSON integer.",
+        "too_small": "This must be at least 1 Toman.",
+        "too_large": f"This must be at most {LARGEST_AMOUNT} Tomans.",
+    }
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:  # bool is an int, and 5000.0 == 5000
+            self.fail("not_an_integer")
+        if data < 1:
+            self.fail("too_small")
+        if data > LARGEST_AMOUNT:
+            self.fail("too_large")
+        amount: int = data
+        return amount
+
+    def to_representation(self, value: int) -> int:
+        return value
+
+
+class PhoneNumberField(serializers.Field[str, Any, str, Any]):
+    """A phone number in a body or a query: any usual way of writing in, E.164 out."""
+
+    default_error_messages = {"not_a_string": "This must be a string."}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("not_a_string")
+        try:
+            return normalize_phone_number(data)
+        except InvalidPhoneNumber as error:
+            raise serializers.ValidationError(str(error), code=error.code) from None
+
+    def to_representation(self, value: str) -> str:
+        return value

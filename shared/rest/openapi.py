@@ -1,18 +1,21 @@
 """The OpenAPI document: what drf-spectacular can't see for itself."""
 
 import re
-from typing import Any
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import build_basic_type
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework.serializers import Serializer
 
+from shared.database import LARGEST_ID
+from shared.idempotency import KEY_PATTERN, LONGEST_KEY
 from shared.money import LARGEST_AMOUNT
-from shared.rest.fields import LARGEST_ID
-from shared.rest.idempotency import KEY_PATTERN, LONGEST_KEY
-from shared.rest.pagination import LARGEST_LIMIT
+from shared.pagination import LARGEST_LIMIT
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -52,7 +55,7 @@ class ContractSchema(AutoSchema):
 
 
 class RealmJWTScheme(OpenApiAuthenticationExtension):
-    target_class = "shared.identity.tokens.RealmJWTAuthentication"
+    target_class = "shared.rest.authentication.RealmJWTAuthentication"
     name = "accessToken"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
@@ -60,14 +63,14 @@ class RealmJWTScheme(OpenApiAuthenticationExtension):
 
 
 class TomansFieldExtension(OpenApiSerializerFieldExtension):
-    target_class = "shared.money.TomansField"
+    target_class = "shared.rest.fields.TomansField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         return {"type": "integer", "minimum": 1, "maximum": LARGEST_AMOUNT, "description": "Tomans"}
 
 
 class PhoneNumberFieldExtension(OpenApiSerializerFieldExtension):
-    target_class = "shared.phones.PhoneNumberField"
+    target_class = "shared.rest.fields.PhoneNumberField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         if direction == "response":
@@ -96,7 +99,7 @@ class TimeParameterExtension(OpenApiSerializerFieldExtension):
         return build_basic_type(OpenApiTypes.DATETIME) or {}
 
 
-PROBLEM = {
+PROBLEM: dict[str, Any] = {
     "type": "object",
     "description": "An RFC 9457 problem document.",
     "required": ["type", "title", "status", "code", "detail"],
@@ -107,8 +110,6 @@ PROBLEM = {
         "code": {"type": "string", "description": "What a program should look at."},
         "detail": {"type": "string", "description": "What happened and what to do, for a person."},
         "request_id": {"type": "string"},
-        "balance": {"type": "integer", "description": "Tomans; with insufficient_credit."},
-        "required": {"type": "integer", "description": "Tomans; with insufficient_credit."},
         "errors": {
             "type": "array",
             "items": {
@@ -121,12 +122,20 @@ PROBLEM = {
 }
 
 
-NOT_ALWAYS = {
-    "ItemResult": {"recharge", "problem"},
-    "RechargeDetail": {"gateway", "attempts"},
-    "Operator": {"gateway"},
-}
+_not_always: dict[str, frozenset[str]] = {}
 """Members of answers that are not always there, by component; all others are."""
+
+S = TypeVar("S", bound=type[Serializer[Any]])
+
+
+def has_at_times(*fields: str) -> Callable[[S], S]:
+    """A class decorator: answers of this serializer have these members only at times."""
+
+    def mark(serializer: S) -> S:
+        _not_always[serializer.__name__.removesuffix("Serializer")] = frozenset(fields)
+        return serializer
+
+    return mark
 
 
 def exact_bodies(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
@@ -142,7 +151,7 @@ def exact_bodies(result: dict[str, Any], generator: Any, request: Any, public: b
             if name in asked:
                 schema["additionalProperties"] = False
             else:
-                schema["required"] = sorted(schema["properties"].keys() - NOT_ALWAYS.get(name, set()))
+                schema["required"] = sorted(schema["properties"].keys() - _not_always.get(name, frozenset()))
     return result
 
 
@@ -170,8 +179,9 @@ def _widen(node: Any) -> None:
 
 
 def problem_responses(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """A drf-spectacular hook: every operation may answer any error, and each error is a problem document."""
-    result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
+    """A drf-spectacular hook: every operation may answer any error, and each error is a problem document. (Apps add
+    the members that theirs have with hooks of their own.)"""
+    result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = deepcopy(PROBLEM)
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for operations in result["paths"].values():
         for operation in operations.values():

@@ -1,22 +1,17 @@
-"""JSON from clients, read strictly: what is ambiguous or can't be stored is refused here, once, for every endpoint."""
+"""The bodies of requests: JSON, read strictly, once for every endpoint (shared/strict_json.py)."""
 
-import json
-import re
-from collections import Counter
 from collections.abc import Mapping
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 from shared.errors import PayloadTooLarge
+from shared.strict_json import NotJSON, parse_json
 
 LARGEST_BODY = 1024 * 1024
 """Bytes; a view may allow more with an attribute ``largest_body``."""
-
-# NUL can't be stored in a PostgreSQL text, and a lone surrogate is no character; JSON can only spell them escaped.
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class StrictJSONParser(BaseParser):
@@ -37,69 +32,10 @@ class StrictJSONParser(BaseParser):
         body = stream.read(largest + 1)
         if len(body) > largest:
             raise PayloadTooLarge(f"The body has more than {largest} bytes.")
-        return parse_json(body)
-
-
-def parse_json(body: bytes) -> Any:
-    """The value that ``body`` holds.
-
-    Raises:
-        ParseError: it is no JSON, or JSON that this product refuses; the message says why.
-    """
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ParseError("The body is not valid UTF-8.") from None
-    try:
-        value = _decoder.decode(text)
-    except RecursionError:
-        raise ParseError("The body is nested too deeply.") from None
-    except _Refused as error:
-        raise ParseError(str(error)) from None
-    except json.JSONDecodeError as error:
-        raise ParseError(
-            f"The body is not valid JSON: {error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}."
-        ) from None
-    except ValueError:  # Python's limit on the digits of an integer
-        raise ParseError("The body holds a number that is too long.") from None
-    if "\\u" in text:
-        _refuse_unstorable(value)
-    return value
-
-
-class _Refused(Exception):
-    pass
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        # Counted in one pass: to look each name up among all others takes minutes where there are a hundred thousand.
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise _Refused(f"The body names {twice!r} twice in one object.")
-    return value
-
-
-def _constant(name: str) -> NoReturn:
-    raise _Refused(f"The body holds {name}, which is not JSON.")
-
-
-_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
-
-
-def _refuse_unstorable(value: Any) -> None:
-    # The decoder has bounded the depth.
-    match value:
-        case str():
-            if _UNSTORABLE.search(value):
-                raise ParseError("The body holds a character that can't be stored (NUL or half a surrogate pair).")
-        case dict():
-            for name, inner in value.items():
-                _refuse_unstorable(name)
-                _refuse_unstorable(inner)
-        case list():
-            for inner in value:
-                _refuse_unstorable(inner)
+        try:
+            return parse_json(body)
+        except NotJSON as error:
+            raise ParseError(str(error)) from None
 
 
 def body_of(request: Request) -> Mapping[str, Any]:

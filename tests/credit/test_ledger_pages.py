@@ -10,6 +10,7 @@ import pytest
 from django.utils import timezone
 
 from credit.models import Entry, Seller
+from shared.console import workbooks
 from shared.models import User
 from tenants import exports
 from tests.support.client import Answer
@@ -145,7 +146,7 @@ def test_a_workbook_takes_no_text_for_anything_else(traded: Organization, name: 
 def test_a_sheet_that_is_full_says_so_in_its_last_line(
     traded: Organization, monkeypatch: Any, most: int, shown_rows: int
 ) -> None:
-    monkeypatch.setattr(exports, "LARGEST_SHEET", most)
+    monkeypatch.setattr(workbooks, "LARGEST_SHEET", most)
     monkeypatch.setattr(exports, "ROWS_AT_A_TIME", 2)
     response = in_process(traded.owner, "/ledger.xlsx")
     sheet = Sheet(b"".join(response.streaming_content))
@@ -159,11 +160,13 @@ def test_a_person_writes_one_workbook_at_a_time_and_an_organization_two(traded: 
     """So that nobody's exports take all threads from those who sell, and none keeps another from an own one."""
     slug, member, owner = traded.row.slug, traded.member, traded.owner
     with ExitStack() as under_way:
-        under_way.callback(exports._workbooks.enter(slug, member.user.pk))
+        workbooks._workbooks.enter(slug, member.user.pk)
+        under_way.callback(workbooks._workbooks.leave, slug, member.user.pk)
         assert in_process(member, "/ledger.xlsx").status_code == 503
         with closing(in_process(owner, "/ledger.xlsx")) as response:
             assert response.status_code == 200
-        under_way.callback(exports._workbooks.enter(slug, None))
+        workbooks._workbooks.enter(slug, None)
+        under_way.callback(workbooks._workbooks.leave, slug, None)
         assert in_process(owner, "/ledger.xlsx").status_code == 503
     with closing(in_process(member, "/ledger.xlsx")) as response:
         assert response.status_code == 200

@@ -18,7 +18,7 @@ from recharge.selling import combining, services
 from recharge.selling.combining import Combiner
 from recharge.selling.services import sell_recharge
 from shared.database import SellerBusy, lock_seller
-from shared.rest.idempotency import IdempotencyKeyReused
+from shared.idempotency import IdempotencyKeyReused
 from tenants import wakeups
 from tests.support.locks import advisory_locks, holding_lock, sell_through_sandbox
 from tests.support.waiting import wait_until

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from recharge.models import Recharge
 from recharge.selling.services import settle_recharge
-from shared.console.formats import start_of_day
+from shared.days import start_of_day
 from tests.recharge.test_report_pages import tables_of
 from tests.support.bad_input import table
 from tests.support.client import Answer

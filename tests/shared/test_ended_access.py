@@ -13,8 +13,9 @@ from rest_framework.request import Request
 from shared.identity.realm import PLATFORM, Realm
 from shared.identity.services import TokenPair, set_membership_active, sign_in
 from shared.identity.session_store import SessionStore
-from shared.identity.tokens import RealmJWTAuthentication, remembered_principal
+from shared.identity.tokens import remembered_principal
 from shared.models import Membership, RefreshFamily, User
+from shared.rest.authentication import RealmJWTAuthentication
 from tests.support.client import Answer, Client
 from tests.support.visitor import Visitor, session_of
 from tests.support.world import PASSWORD, Organization, Person, World, ask

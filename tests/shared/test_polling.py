@@ -23,8 +23,8 @@ from credit.services import create_seller
 from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings
 from recharge.terms.services import create_gateway
-from shared.rest.horizon import horizon_of
-from shared.rest.pagination import NEWEST, polled_page
+from shared.horizon import horizon_of
+from shared.pagination import NEWEST, polled_page
 from tenants import models
 from tenants.audit import COMMAND, record
 from tests.support.bad_input import table

@@ -12,8 +12,9 @@ from rest_framework.request import Request
 from shared.errors import TokenExpired, TokenInvalid, TokenWrongOrganization
 from shared.identity import tokens
 from shared.identity.realm import PLATFORM, Realm
-from shared.identity.tokens import AccessToken, Principal, RealmJWTAuthentication, RefreshToken, name_realm, read_token
+from shared.identity.tokens import AccessToken, Principal, RefreshToken, name_realm, read_token
 from shared.models import User
+from shared.rest.authentication import RealmJWTAuthentication
 from tenants.models import Organization
 from tests.support.world import access_token
 from tests.tenants.forgery import FORGERIES, claims_of, signed

@@ -24,7 +24,7 @@ MO = PO.with_suffix(".mo")
 _ALWAYS = datetime(2026, 1, 1, tzinfo=UTC)
 """In place of the moment of writing, which would make another file each time."""
 
-_SINGLE = {"_", "gettext", "gettext_lazy", "gettext_noop"}
+_SINGLE = {"_", "gettext", "gettext_lazy", "gettext_noop", "to_translate"}
 _PLURAL = {"ngettext", "ngettext_lazy"}
 
 

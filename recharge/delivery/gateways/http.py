@@ -65,13 +65,12 @@ from uuid import UUID
 
 import urllib3
 from django.conf import settings
-from rest_framework.exceptions import ParseError
 from urllib3.connection import HTTPConnection
 from urllib3.util import parse_url
 
 from recharge.delivery.gateways import Answer, Delivery, GatewayMisconfigured
 from shared.outbound.addresses import AddressNotPublic, connect_to
-from shared.rest.parsers import parse_json
+from shared.strict_json import NotJSON, parse_json
 
 LARGEST_ANSWER = 64 * 1024
 """Bytes."""
@@ -186,7 +185,7 @@ def _read(
         return None
     try:
         said = parse_json(body)
-    except ParseError:
+    except NotJSON:
         return None
     if not isinstance(said, dict) or said.get("reference") != str(reference):
         return None

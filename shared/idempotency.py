@@ -1,0 +1,38 @@
+"""Idempotency keys: which ones there are, and what is refused of them."""
+
+import re
+from datetime import timedelta
+
+from shared.errors import Problem
+
+LONGEST_KEY = 255
+
+# No blank at an end: a header's are lost on the way, so that the same key in a body would be another one.
+KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
+KEY_RULE = "A key is 1 to 255 printable ASCII characters, and neither begins nor ends with a blank."
+
+REPEATED_WITHIN = timedelta(minutes=15)
+"""Within this, the same request for access (an account, a webhook, a secret) that names no key is taken for the one
+before, whose answer was lost."""
+
+_KEY = re.compile(KEY_PATTERN.strip("^$"))
+
+
+class IdempotencyKeyMissing(Problem):
+    """400: a POST that moves money must name itself, so that it can be sent again safely."""
+
+    status, code, title = 400, "idempotency_key_missing", "Idempotency-Key missing"
+
+
+class IdempotencyKeyReused(Problem):
+    """422: the key was used before for something else."""
+
+    status, code, title = 422, "idempotency_key_reused", "Idempotency-Key reused"
+
+    def __init__(self, detail: str = "This Idempotency-Key was used before with other content; use a new one.") -> None:
+        super().__init__(detail)
+
+
+def is_idempotency_key(key: str) -> bool:
+    """Whether this is 1 to 255 printable ASCII characters, without a blank at either end."""
+    return len(key) <= LONGEST_KEY and _KEY.fullmatch(key) is not None

@@ -1,0 +1,53 @@
+"""What is refused because of the organization, or of the host."""
+
+import re
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+from shared.errors import NotFound, PermissionDenied
+
+
+class OrganizationSuspended(PermissionDenied):
+    """403: a platform admin has suspended the organization."""
+
+    code, title = "organization_suspended", "Organization suspended"
+    home = None
+
+    def __init__(self, detail: str = "This organization is suspended; ask the platform's operator.") -> None:
+        super().__init__(detail)
+
+
+class NothingHere(NotFound):
+    """404: no such host, or a path of the other kind of host. Says how hosts are made, and never which there are."""
+
+    def __init__(
+        self, request: HttpRequest, what: str = "There is nothing at this address.", *, home: str | None = None
+    ) -> None:
+        platform, organization = addresses(request)
+        super().__init__(f"{what} The platform is at {platform}; each organization has a subdomain: {organization}.")
+        self.home = home
+        self.message = format_lazy(
+            _(
+                "There is nothing at this address. Each organization has an address of its own, like {organization}; "
+                "the platform is at {platform}."
+            ),
+            organization=_left_to_right(organization),
+            platform=_left_to_right(platform),
+        )
+
+
+_PORT = re.compile(r"[^:]*(:[0-9]{1,5})|\[[0-9a-fA-F:.]*\](:[0-9]{1,5})")
+
+
+def addresses(request: HttpRequest) -> tuple[str, str]:
+    """Where the platform answers and how an organization's address is made, with the port that was asked."""
+    found = _PORT.fullmatch(request.META.get("HTTP_HOST", ""))
+    port = (found[1] or found[2]) if found else ""
+    return f"{settings.BASE_DOMAIN}{port}", f"NAME.{settings.BASE_DOMAIN}{port}"
+
+
+def _left_to_right(address: str) -> str:
+    return f"\u2066{address}\u2069"  # within a text that may run from right to left
