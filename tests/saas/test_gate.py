@@ -129,7 +129,8 @@ def test_who_works_shares_few_connections_to_the_database(small: Server) -> None
 def connections_open() -> int:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND backend_type = 'client backend'"
         )
         return int(cursor.fetchone()[0])
 
