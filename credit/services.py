@@ -10,8 +10,7 @@ from credit.errors import AlreadyDecided, BalanceLimitExceeded
 from credit.models import Account, CreditRequest, Seller
 from credit.queries import sellers
 from shared.database import call_function, lock_seller
-from shared.errors import NotFound, SellerInactive
-from shared.idempotency import IdempotencyKeyReused
+from shared.errors import IdempotencyKeyReused, NotFound, SellerInactive
 from shared.identity.realm import Realm
 from shared.identity.services import (
     member_named,

@@ -61,7 +61,7 @@ class PlatformPasswordForm(AdminPasswordChangeForm):
                 field="old_password",
             )
         except InvalidRequest as problem:
-            raise ValidationError(field_message_for(problem.members["errors"][0])) from None
+            raise ValidationError(field_message_for(problem, problem.members["errors"][0])) from None
         except Problem as problem:
             raise ValidationError(message_for(problem)) from None
         return given

@@ -4,7 +4,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
 
-from shared.errors import NotFound, problem_response
+from shared.errors import NotFound
+from shared.handlers import problem_response
 from shared.identity.realm import realm_of
 from tenants.errors import NothingHere
 

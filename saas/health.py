@@ -5,15 +5,12 @@ from collections.abc import Callable
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
-from shared.errors import Problem, Unavailable, problem_response
+from shared.errors import MethodNotAllowed, Unavailable
+from shared.handlers import problem_response
 from shared.sick import has_no_room, is_read_only
 from tenants.readiness import hindrance
 
 _PATHS = ("/livez", "/readyz")
-
-
-class _MethodNotAllowed(Problem):
-    status, code, title = 405, "method_not_allowed", "Method not allowed"
 
 
 class HealthMiddleware:
@@ -27,7 +24,7 @@ class HealthMiddleware:
         if request.path not in _PATHS:
             return self.get_response(request)
         if request.method not in ("GET", "HEAD"):
-            return problem_response(request, _MethodNotAllowed("Ask with GET.", headers={"Allow": "GET, HEAD"}))
+            return problem_response(request, MethodNotAllowed("Ask with GET.", headers={"Allow": "GET, HEAD"}))
         if request.path == "/livez":
             return JsonResponse({"status": "ok"})
         return _readiness(request)

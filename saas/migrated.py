@@ -13,7 +13,8 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponseBase
 
-from shared.errors import Unavailable, problem_response
+from shared.errors import Unavailable
+from shared.handlers import problem_response
 
 LOOK_SECONDS = 1.0
 """Between two looks of a process, while migrations are missing."""

@@ -15,7 +15,6 @@ from django_htmx.http import HttpResponseClientRedirect
 from recharge.reports.books import prove_books
 from recharge.selling.queries import Figures, figures_of
 from shared.console.forms import AS_WRITTEN, FilterForm, Form, PasswordFormField, SearchField, TextField, TextInput
-from shared.console.messages import FIELD_MESSAGES, MESSAGES
 from shared.console.views import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
 from shared.days import days_before, start_of_day, today
 from shared.errors import NotFound, Problem
@@ -23,6 +22,7 @@ from shared.identity.tokens import PLATFORM_ADMIN
 from shared.pagination import page_of_rows
 from tenants import queries, services
 from tenants.audit import Actor, actor_of
+from tenants.errors import OrganizationExists, SlugRefused
 from tenants.models import Organization
 from tenants.slugs import LONGEST, InvalidSlug, check_slug
 
@@ -192,7 +192,7 @@ def provision(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             row = services.provision_organization(**form.cleaned_data, by=_actor(request))
-        except services.OrganizationExists as problem:
+        except OrganizationExists as problem:
             add_problem(form, problem)
             existing = form.cleaned_data["slug"]
         except Problem as problem:
@@ -232,12 +232,12 @@ def check_new_slug(request: HttpRequest) -> HttpResponse:
     try:
         check_slug(slug)
     except InvalidSlug as error:
-        problem = FIELD_MESSAGES.get(error.code, str(error))
+        problem = SlugRefused.field_messages.get(error.code, str(error))
     else:
         taken = queries.organizations().filter(slug=slug).first()
         unfinished = taken is not None and not _is_working(taken)
         if (taken and not unfinished) or (taken is None and queries.is_former_slug(slug)):
-            problem = MESSAGES["organization_exists"]
+            problem = OrganizationExists.message
     context = {"slug": slug, "problem": problem, "unfinished": unfinished, "host": services.domain_of(slug)}
     return show(request, "saas/slug_state.html", context)
 
@@ -294,19 +294,3 @@ def audit(request: HttpRequest) -> HttpResponse:
     slug = form.cleaned_data["organization"] if form.is_valid() else ""
     found = page_of_rows(queries.audit_records(organization=slug), limit=ON_A_PAGE, cursor=request.GET.get("cursor"))
     return show(request, "saas/audit.html", {"page": found, "form": form, "slug": slug})
-
-
-MESSAGES.update(
-    {
-        "organization_exists": _("There is an organization at this address already. Choose another address."),
-    }
-)
-FIELD_MESSAGES.update(
-    {
-        "too_long": _("This is too long. An address has at most 50 characters."),
-        "invalid_slug": _(
-            "An address has lower-case letters, digits and hyphens between them only. Write it like north-star."
-        ),
-        "reserved_slug": _("This address is kept for the platform itself. Choose another one."),
-    }
-)

@@ -147,7 +147,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
-    "shared.errors.ProblemMiddleware",
+    "shared.handlers.ProblemMiddleware",
     "saas.health.HealthMiddleware",
     "saas.migrated.MigratedMiddleware",
     "tenants.routing.RoutingMiddleware",
@@ -285,7 +285,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "shared.rest.openapi.ContractSchema",
-    "EXCEPTION_HANDLER": "shared.errors.exception_handler",
+    "EXCEPTION_HANDLER": "shared.handlers.exception_handler",
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": None,
 }

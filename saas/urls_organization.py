@@ -14,7 +14,7 @@ urlpatterns = [
     *documentation("saas.urls_organization"),
 ]
 
-handler400 = "shared.errors.bad_request"
-handler403 = "shared.errors.permission_denied"
+handler400 = "shared.handlers.bad_request"
+handler403 = "shared.handlers.permission_denied"
 handler404 = "saas.astray.not_found"
-handler500 = "shared.errors.server_error"
+handler500 = "shared.handlers.server_error"

@@ -7,23 +7,11 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connection
 from psycopg2 import errorcodes, sql
 
-from shared.errors import Problem
+from shared.errors import SellerBusy
 from shared.sick import sqlstate_of
 
 LARGEST_ID = 2**63 - 1
 """The largest ``bigint``."""
-
-
-class SellerBusy(Problem):
-    """503: the seller's lock was not granted in time; nothing was done. ``Retry-After`` is in seconds."""
-
-    status, code, title = 503, "seller_busy", "Seller busy"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Other requests for this seller are still running; nothing was done, try again.",
-            headers={"Retry-After": "1"},
-        )
 
 
 def call_function(schema: str, function: str, columns: str, arguments: Sequence[Any]) -> tuple[Any, ...]:

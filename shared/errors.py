@@ -1,49 +1,31 @@
-"""Errors as problem documents (RFC 9457): the base class of the product's own, and what the web frameworks' become.
+"""What a request may be refused with, as problem documents (RFC 9457).
 
-A service raises a subclass of :class:`Problem` that names what went wrong in the business; the API answers it as it is.
+A service raises a subclass of :class:`Problem` that names what went wrong in the business. The API answers its document
+as it is; a page shows its words (see shared/console/messages.py). What the web frameworks raise becomes one of these in
+shared/handlers.py.
 """
 
-import json
-import sys
-from collections.abc import Callable, Iterator
-from http import HTTPStatus
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
-import structlog
-from django.conf import settings
-from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
-from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.db import DatabaseError, InterfaceError, ProgrammingError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
-from django.template.loader import render_to_string
-from django.utils import translation
 from django.utils.functional import Promise
-from django.utils.translation import get_language_from_request
-from psycopg2 import errorcodes
-from rest_framework import exceptions
-
-from shared.console.messages import message_for
-from shared.requests import request_id_of
-from shared.sick import is_sick, schema_is_gone, sqlstate_of
-
-_log = structlog.get_logger("recharge.errors")
-
-_NOT_THERE = {errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_FUNCTION, errorcodes.INVALID_SCHEMA_NAME}
-"""What PostgreSQL says where a schema is gone, or tables or functions of it."""
+from django.utils.translation import gettext_lazy as _
 
 
 class Problem(Exception):
     """Something a client is told about, as an RFC 9457 problem document.
 
-    ``status``, ``code`` and ``title`` belong to the class; ``detail`` says what happened this time and what to do;
-    ``members`` are further members of the document (amounts in Tomans); ``headers`` go onto the response.
+    ``status``, ``code``, ``title`` and ``message`` belong to the class; ``detail`` says what happened this time and
+    what to do, in English, for programs and those who write them; ``members`` are further members of the document
+    (amounts in Tomans); ``headers`` go onto the response.
     """
 
-    status = 500
-    code = "internal_error"
-    title = "Internal error"
+    status: int
+    code: str
+    title: str
     message: str | Promise | None = None
-    """What a person is told of this one; None: what shared/console/messages.py has for the code."""
+    """What a person is told, in their language: what is wrong, and what to do now. ``%(name)s`` stands for a member
+    (an amount is formatted for the reader). None where programs alone meet it: a person would be told the detail."""
     home: str | None = "/"
     """Where a person can go on; None: nowhere on this host."""
 
@@ -67,13 +49,43 @@ class Problem(Exception):
         return document | self.members
 
 
+class InternalError(Problem):
+    """500: a defect of ours; the request id finds it in the log."""
+
+    status, code, title = 500, "internal_error", "Internal error"
+    message = _("Something went wrong on our side. Try again; if it stays, tell your support the request id.")
+
+
+FIELD_MESSAGES: Mapping[str, str | Promise] = {
+    "required": _("Fill this in."),
+    "foreign_phone_number": _("Only Iranian numbers (+98) can be recharged."),
+    "invalid_phone_number": _("This is no Iranian mobile number. Write it like 0912 123 4567."),
+    "not_a_mobile_number": _("Only mobile numbers can be recharged. Write it like 0912 123 4567."),
+    "unknown_operator": _("It is not known which operator this number belongs to. Choose it."),
+    "password_too_short": _("This password is too short. Use at least 8 characters."),
+    "password_too_common": _("This password is too common. Think of one that nobody guesses."),
+    "wrong_password": _("This is not the password that you have now. Write it again."),
+    "shortened_number": _(
+        "This is no Iranian mobile number: a spreadsheet has shortened it (like 9.89E+11), and its last digits are "
+        "lost. Format the column as text there, and enter the numbers again."
+    ),
+    "unfit_character": _("This has a character that nobody sees, copied from somewhere. Write it anew."),
+    "invalid_email": _("This is no email address. Write it like name@example.com."),
+}
+"""What a person is told of one field, by the ``code`` of its error: of fields that are at home in many places. For
+those of one place, see the subclasses of :class:`InvalidRequest`."""
+
+
 class InvalidRequest(Problem):
     """400: the body, a parameter or a header is wrong; ``errors`` says which."""
 
     status, code, title = 400, "invalid_request", "Invalid request"
+    message = _("Something in what was sent can't be read. Go back, correct it and try again.")
+    field_messages: ClassVar[Mapping[str, str | Promise]] = FIELD_MESSAGES
+    """What a person is told of a field, by the ``code`` of its error; a code that is not here: the error's detail."""
 
     @classmethod
-    def of_field(cls, field: str, code: str, detail: str) -> "InvalidRequest":
+    def of_field(cls, field: str, code: str, detail: str) -> Self:
         """One field (or parameter, or header) is wrong."""
         return cls(f"{field}: {detail}", errors=[{"field": field, "code": code, "detail": detail}])
 
@@ -82,6 +94,7 @@ class NotAuthenticated(Problem):
     """401: the request carries no bearer token."""
 
     status, code, title = 401, "not_authenticated", "Authentication required"
+    message: str | Promise | None = None  # pages send whoever is not signed in to the form for it
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
@@ -91,36 +104,42 @@ class TokenInvalid(NotAuthenticated):
     """401: the token is malformed, not signed by us, of the wrong type, spent or revoked."""
 
     code, title = "token_invalid", "Invalid token"
+    message = None  # pages know no tokens
 
 
 class TokenExpired(NotAuthenticated):
     """401: the token was good once; refresh it."""
 
     code, title = "token_expired", "Token expired"
+    message = None  # pages know no tokens
 
 
 class TokenWrongOrganization(NotAuthenticated):
     """401: the token was issued for another host."""
 
     code, title = "token_wrong_organization", "Token of another organization"
+    message = None  # pages know no tokens
 
 
 class BadCredentials(NotAuthenticated):
     """401: no such user here, or not this password; which of the two is not told."""
 
     code, title = "bad_credentials", "Bad credentials"
+    message = _("There is no account with this name and password here. Check both and try again.")
 
 
 class PermissionDenied(Problem):
     """403: signed in, but not for this."""
 
     status, code, title = 403, "permission_denied", "Permission denied"
+    message = _("Your account may not do that, or the page has expired. Load it again and try once more.")
 
 
 class SellerInactive(PermissionDenied):
     """403: an admin of the organization switched this seller off."""
 
     code, title = "seller_inactive", "Seller inactive"
+    message = _("This account was switched off. Ask an admin of your organization.")
 
     def __init__(self, detail: str = "This seller was switched off by an admin of the organization.") -> None:
         super().__init__(detail)
@@ -130,30 +149,73 @@ class NotFound(Problem):
     """404: not there, or not yours; which of the two is not told."""
 
     status, code, title = 404, "not_found", "Not found"
+    message = _("There is nothing at this address, or it is not yours to see.")
 
 
-class PayloadTooLarge(Problem):
-    """413: the body has more bytes than this path takes."""
+class MethodNotAllowed(Problem):
+    """405: this address does not take this method."""
 
-    status, code, title = 413, "payload_too_large", "Payload too large"
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+    message = _("This address can't be opened like this. Start from the home page.")
+
+
+class NotAcceptable(Problem):
+    """406: the answer can't be given in a type that ``Accept`` allows."""
+
+    status, code, title = 406, "not_acceptable", "Not acceptable"
+    message = None  # pages take any
 
 
 class UsernameTaken(Problem):
     """409: the organization (or the platform) already has a user of this name."""
 
     status, code, title = 409, "username_taken", "Username taken"
+    message = _("There is a user of this name already. Choose another one.")
 
 
 class PasswordChanged(Problem):
     """409: the password that was to be replaced has been replaced already."""
 
     status, code, title = 409, "password_changed", "Password changed"
+    message = _("The password was changed meanwhile, and stays as it is. Reset it again if it must be another.")
+
+
+class PayloadTooLarge(Problem):
+    """413: the body has more bytes than this path takes."""
+
+    status, code, title = 413, "payload_too_large", "Payload too large"
+    message = _("This is too large to be sent at once. Send it in parts.")
+
+
+class UnsupportedMediaType(Problem):
+    """415: the body is of a type that this path does not take."""
+
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+    message = None  # browsers send forms
+
+
+class IdempotencyKeyMissing(Problem):
+    """400: a POST that moves money must name itself, so that it can be sent again safely."""
+
+    status, code, title = 400, "idempotency_key_missing", "Idempotency-Key missing"
+    message = None  # forms carry their keys
+
+
+class IdempotencyKeyReused(Problem):
+    """422: the key was used before for something else."""
+
+    status, code, title = 422, "idempotency_key_reused", "Idempotency-Key reused"
+    message = _("This was sent before with other content. Begin anew.")
+
+    def __init__(self, detail: str = "This Idempotency-Key was used before with other content; use a new one.") -> None:
+        super().__init__(detail)
 
 
 class Throttled(Problem):
     """429: too many attempts; ``Retry-After`` (seconds) says when to try again."""
 
     status, code, title = 429, "throttled", "Too many attempts"
+    message = _("Too many attempts to sign in. Wait a while and try again.")
 
     def __init__(self, detail: str = "", *, retry_after: int) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
@@ -163,146 +225,20 @@ class Unavailable(Problem):
     """503: the database can't be reached or refused the work; try again after ``Retry-After`` (seconds)."""
 
     status, code, title = 503, "unavailable", "Temporarily unavailable"
+    message = _("This is temporarily unavailable, and nothing was done. Try again in a moment.")
 
     def __init__(self, detail: str = "The service is temporarily unavailable; try again.") -> None:
         super().__init__(detail, headers={"Retry-After": "1"})
 
 
-class _FrameworkProblem(Problem):
-    def __init__(self, status: int, code: str, detail: str = "", **members: Any) -> None:
-        super().__init__(detail, **members)
-        self.status = status
-        self.code = code
-        self.title = HTTPStatus(status).phrase.capitalize()
+class SellerBusy(Problem):
+    """503: the seller's lock was not granted in time; nothing was done. ``Retry-After`` is in seconds."""
 
+    status, code, title = 503, "seller_busy", "Seller busy"
+    message = _("Too much is going on for this seller at once, and nothing was done. Try again in a moment.")
 
-def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
-    """The HTTP response for a problem: a problem document, or a page where a browser asks for one."""
-    if wants_page(request):
-        # Without the request: what is wrong may be that it can't be told who asks.
-        with translation.override(getattr(request, "LANGUAGE_CODE", None) or get_language_from_request(request)):
-            context = {"problem": problem, "message": message_for(problem), "request_id": request_id_of(request)}
-            content: str = render_to_string("shared/problem.html", context)
-        content_type = "text/html; charset=utf-8"
-    else:
-        content = json.dumps(problem.document(request_id_of(request)), ensure_ascii=False)
-        content_type = "application/problem+json"
-    response = HttpResponse(content, status=problem.status, content_type=content_type)
-    for name, value in problem.headers.items():
-        response[name] = value
-    return response
-
-
-def wants_page(request: HttpRequest) -> bool:
-    """Whether this is a browser's request for a page of a console, and not a program's for the API."""
-    return not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", "")
-
-
-def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
-    """Django REST framework's hook: answers what is known, and leaves the rest to :func:`server_error`."""
-    problem = problem_of(error)
-    return problem_response(context["request"], problem) if problem else None
-
-
-def problem_of(error: BaseException) -> Problem | None:
-    """The problem that an exception of ours, of Django's or of REST framework's stands for; None for a defect."""
-    match error:
-        case Problem():
-            return error
-        case exceptions.ValidationError():
-            errors = list(_field_errors(error.detail))
-            return InvalidRequest(f"{errors[0]['field']}: {errors[0]['detail']}", errors=errors)
-        case exceptions.NotAuthenticated():
-            return NotAuthenticated("This needs an access token: send it as 'Authorization: Bearer …'.")
-        case exceptions.AuthenticationFailed():
-            return TokenInvalid(str(error.detail))
-        case exceptions.PermissionDenied() | DjangoPermissionDenied():
-            return PermissionDenied("This account may not do that.")
-        case exceptions.NotFound() | Http404():
-            return NotFound("There is nothing at this address.")
-        case exceptions.MethodNotAllowed():
-            return _FrameworkProblem(405, "method_not_allowed", str(error.detail))
-        case exceptions.NotAcceptable():
-            return _FrameworkProblem(406, "not_acceptable", "The answer can't be given in a type that Accept allows.")
-        case exceptions.UnsupportedMediaType():
-            return _FrameworkProblem(415, "unsupported_media_type", "Send the body as application/json.")
-        case exceptions.ParseError():
-            detail = str(error.detail)
-            return InvalidRequest(detail, errors=[{"field": "body", "code": "not_readable", "detail": detail}])
-        case RequestDataTooBig():
-            return PayloadTooLarge("The body is too large.")
-        case BadRequest() | SuspiciousOperation():
-            return _malformed()
-        case DatabaseError() | InterfaceError() if is_sick(error):
-            return Unavailable()
-        case ProgrammingError() if sqlstate_of(error) in _NOT_THERE and schema_is_gone():
-            _log.error("schema_broken", exc_info=error)
-            return Unavailable()
-    return None
-
-
-def _malformed() -> InvalidRequest:
-    return InvalidRequest.of_field("request", "malformed", "This can't be read.")
-
-
-def _field_errors(detail: Any, field: str = "") -> Iterator[dict[str, str]]:
-    """Flattens REST framework's nested error detail into ``{"field", "code", "detail"}``, fields joined by dots."""
-    if isinstance(detail, dict):
-        for name, inner in detail.items():
-            below = "" if name == "non_field_errors" else str(name)
-            yield from _field_errors(inner, ".".join(filter(None, (field, below))))
-    elif isinstance(detail, list):
-        for index, inner in enumerate(detail):
-            nested = isinstance(inner, dict | list)
-            yield from _field_errors(inner, f"{field}.{index}" if nested and field else field)
-    else:
-        yield {"field": field or "body", "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
-
-
-class ProblemMiddleware:
-    """Makes a problem document of what Django refuses without a hook: a method that a page does not take."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        # Before anybody reads it: Django itself takes files of any size.
-        length = request.META.get("CONTENT_LENGTH") or ""
-        if length.isascii() and length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            return problem_response(request, PayloadTooLarge("The body is too large."))
-        response = self.get_response(request)
-        if isinstance(response, HttpResponseNotAllowed):
-            refused = problem_response(
-                request, _FrameworkProblem(405, "method_not_allowed", f'Method "{request.method}" not allowed.')
-            )
-            refused["Allow"] = response["Allow"]
-            return refused
-        return response
-
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """What a page's view raises of ours; the rest is Django's to handle (see below)."""
-        return problem_response(request, exception) if isinstance(exception, Problem) else None
-
-
-# Django's own hooks, named in the URL maps: what happens outside of the API's views is a problem document too. (The one
-# for 404 is saas/astray.py.)
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """handler400."""
-    return problem_response(request, problem_of(exception) or _malformed())
-
-
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """handler403."""
-    return problem_response(request, PermissionDenied("This account may not do that."))
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """handler500: says nothing of the inside; the request id finds the traceback in the log."""
-    error = sys.exc_info()[1]
-    problem = problem_of(error) if error else None
-    if problem is None:
-        _log.error("internal_error", exc_info=error)
-        problem = Problem("Something went wrong on our side. The request id finds it in our log.")
-    return problem_response(request, problem)
+    def __init__(self) -> None:
+        super().__init__(
+            "Other requests for this seller are still running; nothing was done, try again.",
+            headers={"Retry-After": "1"},
+        )

@@ -1,9 +1,7 @@
-"""Idempotency keys: which ones there are, and what is refused of them."""
+"""Idempotency keys: which ones there are."""
 
 import re
 from datetime import timedelta
-
-from shared.errors import Problem
 
 LONGEST_KEY = 255
 
@@ -16,21 +14,6 @@ REPEATED_WITHIN = timedelta(minutes=15)
 before, whose answer was lost."""
 
 _KEY = re.compile(KEY_PATTERN.strip("^$"))
-
-
-class IdempotencyKeyMissing(Problem):
-    """400: a POST that moves money must name itself, so that it can be sent again safely."""
-
-    status, code, title = 400, "idempotency_key_missing", "Idempotency-Key missing"
-
-
-class IdempotencyKeyReused(Problem):
-    """422: the key was used before for something else."""
-
-    status, code, title = 422, "idempotency_key_reused", "Idempotency-Key reused"
-
-    def __init__(self, detail: str = "This Idempotency-Key was used before with other content; use a new one.") -> None:
-        super().__init__(detail)
 
 
 def is_idempotency_key(key: str) -> bool:

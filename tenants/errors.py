@@ -7,13 +7,14 @@ from django.http import HttpRequest
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from shared.errors import NotFound, PermissionDenied
+from shared.errors import InvalidRequest, NotFound, PermissionDenied, Problem
 
 
 class OrganizationSuspended(PermissionDenied):
     """403: a platform admin has suspended the organization."""
 
     code, title = "organization_suspended", "Organization suspended"
+    message = _("This organization is suspended. Ask the operator of the platform.")
     home = None
 
     def __init__(self, detail: str = "This organization is suspended; ask the platform's operator.") -> None:
@@ -37,6 +38,26 @@ class NothingHere(NotFound):
             organization=_left_to_right(organization),
             platform=_left_to_right(platform),
         )
+
+
+class OrganizationExists(Problem):
+    """409: the slug is taken."""
+
+    status, code, title = 409, "organization_exists", "Organization exists"
+    message = _("There is an organization at this address already. Choose another address.")
+
+
+class SlugRefused(InvalidRequest):
+    """400: no organization can have this slug (see tenants/slugs.py)."""
+
+    field_messages = {
+        **InvalidRequest.field_messages,
+        "too_long": _("This is too long. An address has at most 50 characters."),
+        "invalid_slug": _(
+            "An address has lower-case letters, digits and hyphens between them only. Write it like north-star."
+        ),
+        "reserved_slug": _("This address is kept for the platform itself. Choose another one."),
+    }
 
 
 _PORT = re.compile(r"[^:]*(:[0-9]{1,5})|\[[0-9a-fA-F:.]*\](:[0-9]{1,5})")

@@ -19,7 +19,8 @@ from django.http import HttpRequest, HttpResponseBase
 from django.http.request import split_domain_port
 from django.urls import Resolver404, resolve
 
-from shared.errors import Problem, Unavailable, problem_response
+from shared.errors import Problem, Unavailable
+from shared.handlers import problem_response
 from shared.identity.realm import PLATFORM, Realm
 from tenants.errors import NothingHere, OrganizationSuspended
 from tenants.models import Domain, Organization

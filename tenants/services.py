@@ -8,24 +8,19 @@ from django.db import connection, transaction
 from django.utils import timezone
 from psycopg2 import sql
 
-from shared.errors import InvalidRequest, NotFound, Problem
+from shared.errors import InvalidRequest, NotFound
 from shared.identity.services import check_credentials, create_member
 from shared.identity.tokens import ADMIN
 from shared.texts import unfit_character
 from tenants import audit
 from tenants.audit import COMMAND, Actor
+from tenants.errors import OrganizationExists, SlugRefused
 from tenants.models import AuditRecord, Domain, Organization
 from tenants.queries import is_former_slug
 from tenants.routing import forget_routes
 from tenants.slugs import InvalidSlug, check_slug, schema_name_of
 
 _log = structlog.get_logger("recharge.tenants")
-
-
-class OrganizationExists(Problem):
-    """409: the slug is taken."""
-
-    status, code, title = 409, "organization_exists", "Organization exists"
 
 
 def provision_organization(
@@ -44,7 +39,7 @@ def provision_organization(
     try:
         check_slug(slug)
     except InvalidSlug as error:
-        raise InvalidRequest.of_field("slug", error.code, str(error)) from None
+        raise SlugRefused.of_field("slug", error.code, str(error)) from None
     name = name.strip()
     if not 1 <= len(name) <= 200:
         raise InvalidRequest.of_field("name", "invalid", "A name has 1 to 200 characters.")

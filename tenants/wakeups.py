@@ -9,7 +9,8 @@ import time
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from shared.database import SellerBusy, call_function
+from shared.database import call_function
+from shared.errors import SellerBusy
 
 CHANNEL = "recharge_work"
 """Its payloads are organizations' ids."""

@@ -24,7 +24,6 @@ from credit.pages.tables import credit_requests_table, entries_table, last_entri
 from credit.pages.words import kind_name
 from shared.console.formats import format_number
 from shared.console.forms import Form, TextField, TomansFormField
-from shared.console.messages import MESSAGES
 from shared.console.views import (
     FORM,
     add_problem,
@@ -39,10 +38,9 @@ from shared.console.views import (
     status_of_form,
 )
 from shared.console.workbooks import Column
-from shared.database import SellerBusy
 from shared.days import days_before, start_of_day, today
-from shared.errors import Problem
-from shared.idempotency import IdempotencyKeyReused, is_idempotency_key
+from shared.errors import IdempotencyKeyReused, Problem, SellerBusy
+from shared.idempotency import is_idempotency_key
 from shared.identity.tokens import ADMIN, SELLER
 from shared.pagination import page_of_rows
 from tenants.routing import organization_of
@@ -266,11 +264,3 @@ def entries_csv(request: HttpRequest) -> HttpResponseBase:
 def entries_xlsx(request: HttpRequest) -> HttpResponseBase:
     """The same rows as a workbook."""
     return _EXPORTS.xlsx(request)
-
-
-MESSAGES.update(
-    {
-        "already_decided": _("Somebody has decided otherwise meanwhile: see what. Nothing was done."),
-        "balance_limit_exceeded": _("The balance would be more than there can be, and nothing was done. Reject it."),
-    }
-)

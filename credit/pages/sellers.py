@@ -18,8 +18,7 @@ from credit.pages.tables import sellers_table
 from shared.console.forms import AS_WRITTEN, EditForm, FilterForm, Form, SearchField, TextField, TextInput
 from shared.console.languages import SHOWN_SECONDS, is_shown_again
 from shared.console.views import FORM, add_problem, done, not_done, page, show, status_of_form
-from shared.database import SellerBusy
-from shared.errors import PasswordChanged, Problem
+from shared.errors import PasswordChanged, Problem, SellerBusy
 from shared.identity.lockout import client_address
 from shared.identity.queries import seller_ids_by_username, seller_usernames
 from shared.identity.services import member_of_seller, password_state, suggest_password

@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from credit.models import WebhookEndpoint
 from credit.webhooks import services
 from credit.webhooks.addresses import LONGEST_URL, UrlRefused, parse_url
+from credit.webhooks.errors import WebhookDisabled
 from shared.console.forms import AS_WRITTEN, EditForm, Form, TextField, TextInput
 from shared.console.languages import SHOWN_SECONDS, is_loaded_again
-from shared.console.messages import MESSAGES
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import Problem
 from shared.identity.tokens import ADMIN, SELLER
@@ -191,16 +191,8 @@ def resend(request: HttpRequest, webhook_id: UUID, delivery_id: UUID) -> HttpRes
             seller_id=_owner(request),
             message_id=delivery_id,
         )
-    except services.WebhookDisabled as problem:
+    except WebhookDisabled as problem:
         return not_done(request, problem, "webhook", webhook_id)
     return done(
         request, _("It is being sent again. Load the page in a moment to see the answer."), "webhook", webhook_id
     )
-
-
-MESSAGES.update(
-    {
-        "too_many_webhooks": _("There are as many webhooks as you may have. Delete one first."),
-        "webhook_disabled": _("This webhook is disabled, so nothing is sent to it. Enable it first."),
-    }
-)

@@ -15,9 +15,10 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
+from credit.webhooks.errors import TooManyWebhooks, WebhookDisabled
 from shared.database import lock_seller
-from shared.errors import NotFound, PermissionDenied, Problem
-from shared.idempotency import REPEATED_WITHIN, IdempotencyKeyReused
+from shared.errors import IdempotencyKeyReused, NotFound, PermissionDenied
+from shared.idempotency import REPEATED_WITHIN
 from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
 from tenants.models import Organization
 from tenants.wakeups import wake_workers
@@ -36,24 +37,6 @@ MOST_PREVIOUS_SECRETS = 10
 
 TRIED_FOR = timedelta(days=1)
 """How long a message is tried after it was written (webhook_emit says the same) or resent by hand."""
-
-
-class TooManyWebhooks(Problem):
-    """409: there are as many endpoints as one owner may have."""
-
-    status, code, title = 409, "too_many_webhooks", "Too many webhooks"
-
-    def __init__(self) -> None:
-        super().__init__(f"There are {MOST_WEBHOOKS} webhooks, which is the most; delete one first.")
-
-
-class WebhookDisabled(Problem):
-    """409: nothing is sent to an endpoint that is disabled."""
-
-    status, code, title = 409, "webhook_disabled", "Webhook disabled"
-
-    def __init__(self) -> None:
-        super().__init__('This webhook is disabled; enable it first, with "is_active": true.')
 
 
 # --- Reads ------------------------------------------------------------------------------------------------------------
@@ -115,7 +98,7 @@ def create_webhook(
         if made is not None:
             return made, _told_again(made) or ""
         if own.count() >= MOST_WEBHOOKS:
-            raise TooManyWebhooks
+            raise TooManyWebhooks(most=MOST_WEBHOOKS)
         with connection.cursor() as cursor:
             cursor.execute("SELECT moment, uuid7_at(moment) FROM clock_timestamp() AS moment")
             created_at, webhook_id = cursor.fetchone()

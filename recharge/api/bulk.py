@@ -12,9 +12,10 @@ from rest_framework.response import Response
 from credit.errors import InsufficientCredit
 from credit.services import Written
 from recharge.api.recharges import OperatorField, RechargeSerializer
+from recharge.selling.errors import NotSold
 from recharge.selling.rendering import rendered_recharge
 from recharge.selling.sale import Item, read_item
-from recharge.selling.services import NotSold, Sold, sell_recharges
+from recharge.selling.services import Sold, sell_recharges
 from shared.errors import InvalidRequest, Problem
 from shared.idempotency import KEY_PATTERN, LONGEST_KEY
 from shared.rest.authentication import require_principal

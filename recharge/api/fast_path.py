@@ -26,7 +26,8 @@ from recharge.api.recharges import RechargesView
 from recharge.selling.rendering import rendered_recharge
 from recharge.selling.sale import read_sale
 from recharge.selling.services import sell_recharge
-from shared.errors import InvalidRequest, Problem, problem_of, problem_response
+from shared.errors import InvalidRequest, Problem
+from shared.handlers import problem_of, problem_response
 from shared.idempotency import is_idempotency_key
 from shared.identity.realm import realm_of
 from shared.identity.tokens import SELLER, remembered_principal

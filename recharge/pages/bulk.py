@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from credit.errors import InsufficientCredit
 from recharge.models import Recharge
 from recharge.pages import words
 from recharge.pages.bulk_rows import (
@@ -31,13 +32,14 @@ from recharge.pages.bulk_rows import (
     text_of,
     write_items,
 )
-from recharge.pages.sell import is_key, new_key
+from recharge.pages.sell import TO_ITS_SELLER, is_key, new_key
 from recharge.selling import queries
+from recharge.selling.errors import REFUSALS, AmountNotSold, PossibleDuplicate
 from recharge.selling.sale import Item
-from recharge.selling.services import AmountNotSold, PossibleDuplicate, Sold, refusal_of, sell_recharges
+from recharge.selling.services import Sold, refusal_of, sell_recharges
 from shared.console.forms import Form
 from shared.console.languages import is_shown_again
-from shared.console.messages import MESSAGES, message_for
+from shared.console.messages import message_for
 from shared.console.views import FORM, is_fragment, own_seller, page, show, status_of_form
 from shared.errors import InvalidRequest, Problem
 from shared.identity.tokens import SELLER
@@ -268,7 +270,7 @@ def _sell_slice(request: HttpRequest, batch: str, part: Sequence[tuple[int, Item
             own_keys=keys_of(batch),
         )
     except Problem as problem:
-        progress.problem = message_for(problem)
+        progress.problem = message_for(problem, instead=TO_ITS_SELLER)
         return
     for (line, item), result in zip(part, sold.results, strict=True):
         if isinstance(result, Problem):
@@ -369,12 +371,15 @@ def results(request: HttpRequest) -> HttpResponse:
     )
 
 
-REFUSALS: dict[str, str | Promise] = {
-    "insufficient_credit": _("Your credit did not suffice. Ask for credit, and send the rows again."),
-    "possible_duplicate": _("The same amount was sold to this number a moment ago."),
+_OF_A_ROW: dict[type[Problem], str | Promise] = {
+    InsufficientCredit: _("Your credit did not suffice. Ask for credit, and send the rows again."),
+    PossibleDuplicate: _("The same amount was sold to this number a moment ago."),
 }
+"""What is said of a row in place of a refusal's own words, which are those of a single sale."""
+
+_REFUSALS = {one.code: _OF_A_ROW.get(one, one.message) for one in REFUSALS}
 
 
 def _refusal(code: str) -> str:
     """Why a row was not sold; nothing for a code that is none."""
-    return str(REFUSALS.get(code) or MESSAGES.get(code, ""))
+    return str(_REFUSALS.get(code) or "")

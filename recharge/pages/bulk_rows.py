@@ -179,7 +179,7 @@ def _read_row(line: int, cells: Sequence[str], operators: Mapping[str, str]) -> 
     try:
         item = read_item(written)
     except InvalidRequest as problem:
-        row.problems.extend(field_message_for(error) for error in problem.members["errors"])
+        row.problems.extend(field_message_for(problem, error) for error in problem.members["errors"])
     else:
         row.item = None if row.problems else item
     return row

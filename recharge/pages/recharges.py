@@ -19,9 +19,9 @@ from recharge.models import Recharge
 from recharge.pages import words
 from recharge.pages.tables import recharges_table
 from recharge.selling import queries, services
+from recharge.selling.errors import RechargeChanged
 from recharge.selling.queries import ANY_LATE
 from shared.console.forms import AS_WRITTEN, ChoiceField, DaysForm, Form, PhoneNumberFormField, TextField, TextInput
-from shared.console.messages import MESSAGES
 from shared.console.views import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
 from shared.console.workbooks import Column
 from shared.errors import NotFound, Problem
@@ -210,7 +210,7 @@ def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
             by=signed_in(request).username,
             expected=(seen_status, seen_late),
         )
-    except services.RechargeChanged as problem:
+    except RechargeChanged as problem:
         return not_done(request, problem, "recharge", recharge_id)
     except Problem as problem:
         if resolution is None:
@@ -222,12 +222,3 @@ def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
         context = {"recharge": row, "resolution": resolution, "form": form}
         return show(request, "recharge/resolve.html", context, status=status_of_form(form))
     return done(request, words.SETTLEMENTS[settled.settlement], "recharge", recharge_id)
-
-
-MESSAGES.update(
-    {
-        "already_settled": _("This recharge has ended for good; nothing was done. Look at how it ended."),
-        "recharge_changed": _("This recharge has changed meanwhile; nothing was done. Look at it, and decide anew."),
-        "seller_busy": _("Too much is going on for this seller at once, and nothing was done. Try again in a moment."),
-    }
-)

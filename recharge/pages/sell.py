@@ -16,27 +16,33 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from recharge.models import Recharge
 from recharge.operators import Operator, operator_of
 from recharge.pages import words
 from recharge.selling import queries
+from recharge.selling.errors import AmountNotSold, PossibleDuplicate
 from recharge.selling.queries import LATELY_SECONDS, OperatorTerms
 from recharge.selling.sale import Sale, read_sale
-from recharge.selling.services import AmountNotSold, PossibleDuplicate, refusal_of, sell_recharge
+from recharge.selling.services import refusal_of, sell_recharge
 from shared.console.forms import ChoiceField, Form, PhoneNumberFormField, Select, TextInput, TomansFormField
 from shared.console.languages import is_shown_again
-from shared.console.messages import FIELD_MESSAGES, MESSAGES, message_for
+from shared.console.messages import message_for
 from shared.console.views import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
-from shared.errors import InvalidRequest, Problem
-from shared.idempotency import IdempotencyKeyReused
+from shared.errors import FIELD_MESSAGES, IdempotencyKeyReused, InvalidRequest, Problem, SellerBusy
 from shared.identity.tokens import ADMIN, SELLER
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
 from tenants.routing import organization_of
 
 USUAL_AMOUNTS = (10_000, 20_000, 50_000, 100_000, 200_000)
 """Tomans; the amounts that are offered where the organization has no list of its own."""
+
+TO_ITS_SELLER: dict[type[Problem], str | Promise] = {
+    SellerBusy: _("Other sales of yours are still being made, and nothing was done. Try again in a moment."),
+}
+"""What a seller who sells is told in place of what an admin is told, too."""
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -239,7 +245,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
         "is_duplicate": isinstance(problem, PossibleDuplicate)
         or prospect.possible_duplicate
         or _is_sold_lately(request, sale, key),
-        "problem": message_for(problem)
+        "problem": message_for(problem, instead=TO_ITS_SELLER)
         if problem and problem.code not in ("possible_duplicate", "insufficient_credit")
         else "",
     }
@@ -329,21 +335,3 @@ def api_access(request: HttpRequest) -> HttpResponse:
     body = json.dumps({"username": signed_in(request).username, "password": "…"}, ensure_ascii=False)
     context = {"base": base, "credentials": shlex.quote(body), "sandbox": SANDBOX}
     return show(request, "recharge/api_access.html", context)
-
-
-MESSAGES.update(
-    {
-        "operator_not_sold": _(
-            "Recharges of this operator are not sold: nothing is set up that would deliver them. Ask an admin of your "
-            "organization."
-        ),
-        "amount_not_sold": _("This amount is not sold for this operator. Choose one that is offered."),
-        "idempotency_key_reused": _("This was sent before with other content. Begin anew."),
-        "insufficient_credit": _(
-            "Your credit does not suffice: this needs %(required)s Tomans, and you have %(balance)s. "
-            "Ask for credit, or sell less."
-        ),
-        "possible_duplicate": _("The same amount was sold to this number a moment ago. If it is meant, sell it again."),
-        "seller_busy": _("Other sales of yours are still being made, and nothing was done. Try again in a moment."),
-    }
-)

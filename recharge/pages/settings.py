@@ -18,6 +18,7 @@ from recharge.operators import OPERATOR_CODE, Operator
 from recharge.pages import words
 from recharge.selling import queries
 from recharge.terms import services
+from recharge.terms.errors import OperatorExists
 from recharge.terms.services import (
     GATEWAY_NAME,
     KEY_ID,
@@ -27,7 +28,7 @@ from recharge.terms.services import (
 )
 from shared.console.formats import format_number
 from shared.console.forms import AS_WRITTEN, ChoiceField, EditForm, Form, TextField, TextInput, TomansFormField
-from shared.console.messages import FIELD_MESSAGES, MESSAGES, message_for
+from shared.console.messages import message_for
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.identity.tokens import ADMIN
@@ -337,7 +338,7 @@ def new_operator(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             terms = services.add_operator(**_acting(request), **form.cleaned_data)
-        except services.OperatorExists as problem:
+        except OperatorExists as problem:
             form.add_error("operator", message_for(problem))
         except Problem as problem:
             add_problem(form, problem)
@@ -381,28 +382,3 @@ def _initial(terms: queries.OperatorTerms) -> dict[str, Any]:
         "least_amount": format_number(terms.least_amount) if terms.least_amount > 1 else "",
         "most_amount": format_number(terms.most_amount) if terms.most_amount < LARGEST_AMOUNT else "",
     }
-
-
-MESSAGES.update(
-    {
-        "operator_exists": _("There is an operator of this code already. Choose another code."),
-        "gateway_exists": _("There is a gateway of this name already. Choose another name."),
-        "gateway_in_use": _(
-            "This gateway is still needed: an operator has it, or recharges are under way through it. Give its "
-            "operators another gateway, wait until nothing is under way, and try again."
-        ),
-    }
-)
-FIELD_MESSAGES.update(
-    {
-        "amounts_and_range": _("Choose certain amounts or a range, not both."),
-        "invalid_url": _("Write an https:// address without a user, a password, a query or a fragment."),
-        "built_in": _("This operator has its name for good. Leave it as it is."),
-        "least_above_most": _("The least amount is above the most. Make it smaller, or the most larger."),
-        "not_of_this_kind": _("A gateway of this kind has none. Leave it empty."),
-        "operator_name_taken": _("There is an operator of this name already. Choose another name."),
-        "repeated": _("An amount is there twice. Remove one of them."),
-        "reserved": _("This is the name of the gateway that is always there. Choose another name."),
-        "unknown_gateway": _("This gateway is gone. Choose another one."),
-    }
-)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from shared.database import SellerBusy
+from shared.errors import SellerBusy
 
 Key = TypeVar("Key", bound=Hashable)
 Order = TypeVar("Order")

@@ -16,11 +16,18 @@ from credit.queries import seller_is_active
 from credit.services import Written
 from recharge.models import Recharge
 from recharge.selling.combining import Combiner
+from recharge.selling.errors import (
+    AlreadySettled,
+    AmountNotSold,
+    NotSold,
+    OperatorNotSold,
+    PossibleDuplicate,
+    RechargeChanged,
+)
 from recharge.selling.queries import balance_of, recharge_by_id, recharges_by_key
 from recharge.selling.sale import UNKNOWN_OPERATOR, Item
 from shared.database import array_literal, call_for_each, call_function, call_set_function, lock_seller
-from shared.errors import InvalidRequest, NotFound, Problem, SellerInactive
-from shared.idempotency import IdempotencyKeyReused
+from shared.errors import IdempotencyKeyReused, InvalidRequest, NotFound, Problem, SellerInactive
 from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
 from tenants.wakeups import wake_workers
@@ -78,57 +85,6 @@ class Sold(NamedTuple):
     completed_at: datetime | None
     late: str
     training: bool
-
-
-class AlreadySettled(Problem):
-    """409: the recharge has succeeded or failed for good."""
-
-    status, code, title = 409, "already_settled", "Already settled"
-
-
-class RechargeChanged(Problem):
-    """409: a recharge is no longer as it was when its form was shown."""
-
-    status, code, title = 409, "recharge_changed", "Recharge changed"
-
-
-class AmountNotSold(Problem):
-    """409: the organization does not sell this amount of this operator; nothing was written."""
-
-    status, code, title = 409, "amount_not_sold", "Amount not sold"
-
-    def __init__(self, operator: str) -> None:
-        super().__init__(f"This amount is not sold for {operator}; GET /operators has those that are.")
-
-
-class OperatorNotSold(Problem):
-    """409: no gateway delivers this operator's recharges, and the organization does not train; nothing was written."""
-
-    status, code, title = 409, "operator_not_sold", "Operator not sold"
-
-    def __init__(self, operator: str) -> None:
-        super().__init__(f"No recharges of {operator} are sold here: no gateway is set up that would deliver them.")
-
-
-class PossibleDuplicate(Problem):
-    """409: the seller sold the same amount to the same number a moment ago; nothing was written."""
-
-    status, code, title = 409, "possible_duplicate", "Possible duplicate"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The same amount was sold to this number a moment ago. "
-            'If it is meant, send it again with "allow_duplicate": true.'
-        )
-
-
-class NotSold(Problem):
-    """424: nothing is wrong with this item of an atomic call, but with another one."""
-
-    status, code, title = 424, "not_sold", "Not sold"
-
-    def __init__(self) -> None:
-        super().__init__("Another item was refused, and all were to be sold or none.")
 
 
 def sell_recharge(

@@ -19,7 +19,8 @@ from urllib3.util import Url, parse_url
 from recharge.models import BUILT_IN_GATEWAY, GatewaySettings, OperatorSettings, Recharge, Settings
 from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
 from recharge.selling.queries import OperatorTerms, added_operators, forget_operator_names, terms_of_operator
-from shared.errors import InvalidRequest, NotFound, Problem, Unavailable
+from recharge.terms.errors import GatewayExists, GatewayInUse, InvalidTerms, OperatorExists
+from shared.errors import NotFound, Unavailable
 from shared.money import LARGEST_AMOUNT
 from shared.outbound.secrets import encrypt
 from shared.sick import sqlstate_of
@@ -34,24 +35,6 @@ KEY_ID = r"^[!-~]*\Z"
 SHORTEST_TIMEOUT_MS, LONGEST_TIMEOUT_MS = 100, 15_000
 MOST_AMOUNTS = 100
 """Amounts in an operator's list."""
-
-
-class GatewayExists(Problem):
-    """409: the organization has a gateway of this name."""
-
-    status, code, title = 409, "gateway_exists", "Gateway exists"
-
-
-class GatewayInUse(Problem):
-    """409: an operator's recharges go through this gateway, or some that did are still under way."""
-
-    status, code, title = 409, "gateway_in_use", "Gateway in use"
-
-
-class OperatorExists(Problem):
-    """409: there is an operator of this code."""
-
-    status, code, title = 409, "operator_exists", "Operator exists"
 
 
 def change_settings(
@@ -79,11 +62,11 @@ def create_gateway(
     """Sets up a gateway; nothing goes through it until an operator is given to it. ``options``: see the model.
 
     Raises:
-        InvalidRequest: the name is the built-in gateway's, or something is missing that its kind needs.
+        InvalidTerms: the name is the built-in gateway's, or something is missing that its kind needs.
         GatewayExists: there is one of this name.
     """
     if name == BUILT_IN_GATEWAY:
-        raise InvalidRequest.of_field("name", "reserved", "This is the name of the gateway that is always there.")
+        raise InvalidTerms.of_field("name", "reserved", "This is the name of the gateway that is always there.")
     row = GatewaySettings(name=name, kind=kind, secret=encrypt(secret) if secret else "", **options)
     _check_gateway(row)
     try:
@@ -105,7 +88,7 @@ def change_gateway(
 
     Raises:
         NotFound: there is no such gateway.
-        InvalidRequest: its kind can't have that.
+        InvalidTerms: its kind can't have that.
     """
     with transaction.atomic():
         row = _locked_gateway(name)
@@ -190,12 +173,12 @@ def _check_gateway(row: GatewaySettings) -> None:
     if row.kind == GatewaySettings.Kind.HTTP:
         for field in ("url", "secret"):
             if not getattr(row, field):
-                raise InvalidRequest.of_field(field, "required", "A gateway of kind http needs this.")
+                raise InvalidTerms.of_field(field, "required", "A gateway of kind http needs this.")
         _check_url(row.url)
         return
     for field in ("url", "key_id", "secret"):
         if getattr(row, field):
-            raise InvalidRequest.of_field(field, "not_of_this_kind", f"A gateway of kind {row.kind} has none.")
+            raise InvalidTerms.of_field(field, "not_of_this_kind", f"A gateway of kind {row.kind} has none.")
 
 
 def _check_url(url: str) -> None:
@@ -206,7 +189,7 @@ def _check_url(url: str) -> None:
     is_plain = url.isascii() and url.isprintable() and not re.search(r"[ @?#\\]", url)  # parse_url would correct it
     if parsed.scheme != "https" or not parsed.host or parsed.port == 0 or not is_plain:
         detail = "This must be an https:// address without a user, a password, a query or a fragment."
-        raise InvalidRequest.of_field("url", "invalid_url", detail)
+        raise InvalidTerms.of_field("url", "invalid_url", detail)
 
 
 # --- Operators --------------------------------------------------------------------------------------------------------
@@ -217,7 +200,7 @@ def add_operator(*, organization: Organization, by: str, operator: str, name: st
 
     Raises:
         OperatorExists: there is one of this code, a built-in one or one that was added, or one has it for its name.
-        InvalidRequest: another one has this name, or has it for its code.
+        InvalidTerms: another one has this name, or has it for its code.
     """
     try:
         with transaction.atomic():
@@ -249,20 +232,20 @@ def change_operator(
 
     Raises:
         NotFound: it is neither a built-in operator nor one that the organization has added.
-        InvalidRequest: there is no such gateway, the amounts contradict each other, a built-in one is given a name, or
+        InvalidTerms: there is no such gateway, the amounts contradict each other, a built-in one is given a name, or
             another one has this name, or has it for its code.
     """
     is_range = least_amount is not None or most_amount is not None
     if amounts and is_range:
-        raise InvalidRequest.of_field("amounts", "amounts_and_range", "Give a list of amounts or a range, not both.")
+        raise InvalidTerms.of_field("amounts", "amounts_and_range", "Give a list of amounts or a range, not both.")
     if amounts and len(set(amounts)) < len(amounts):
-        raise InvalidRequest.of_field("amounts", "repeated", "An amount is named twice.")
+        raise InvalidTerms.of_field("amounts", "repeated", "An amount is named twice.")
     with transaction.atomic():
         # Before the operator's row, as whoever deletes the gateway: it stays until this is committed.
         delivering = _gateway_to_deliver(gateway)
         if operator in Operator:
             if name is not None:
-                raise InvalidRequest.of_field("name", "built_in", "A built-in operator keeps its name.")
+                raise InvalidTerms.of_field("name", "built_in", "A built-in operator keeps its name.")
             OperatorSettings.objects.get_or_create(operator=operator)
         elif not OperatorSettings.objects.filter(operator=operator).exists():
             raise NotFound("There is no such operator.")
@@ -284,7 +267,7 @@ def change_operator(
         if row.least_amount > row.most_amount:
             field = "most_amount" if least_amount is None else "least_amount"
             detail = f"The least amount would be {row.least_amount} Tomans, the most {row.most_amount}."
-            raise InvalidRequest.of_field(field, "least_above_most", detail)
+            raise InvalidTerms.of_field(field, "least_above_most", detail)
         row.save()
         terms = terms_of_operator(operator)
     forget_operator_names()
@@ -314,7 +297,7 @@ def _names_of_others(operator: str) -> set[str]:
 
 def _check_name(name: str, taken: set[str]) -> None:
     if folded_name(name) in taken:
-        raise InvalidRequest.of_field("name", "operator_name_taken", "There is an operator of this name already.")
+        raise InvalidTerms.of_field("name", "operator_name_taken", "There is an operator of this name already.")
 
 
 def _gateway_to_deliver(name: str | None) -> GatewaySettings | None:
@@ -323,4 +306,4 @@ def _gateway_to_deliver(name: str | None) -> GatewaySettings | None:
     try:
         return _locked_gateway(name)
     except NotFound:
-        raise InvalidRequest.of_field("gateway", "unknown_gateway", "There is no such gateway.") from None
+        raise InvalidTerms.of_field("gateway", "unknown_gateway", "There is no such gateway.") from None

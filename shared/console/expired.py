@@ -16,7 +16,8 @@ from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
-from shared.errors import PermissionDenied, problem_response, wants_page
+from shared.errors import PermissionDenied
+from shared.handlers import problem_response, wants_page
 from shared.identity.realm import realm_of
 from shared.requests import request_id_of
 

@@ -12,8 +12,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from shared.console.formats import read_day
-from shared.console.messages import FIELD_MESSAGES
 from shared.days import end_of_day, start_of_day
+from shared.errors import FIELD_MESSAGES
 from shared.money import LARGEST_AMOUNT
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
 from shared.texts import UnreadableNumber, read_whole_number, unfit_character, without_marks

@@ -124,15 +124,15 @@ def add_problem(form: forms.Form, problem: Problem, *, fields: dict[str, str] | 
 
     ``fields`` maps the names of a problem's fields to those of the form, where they differ.
     """
-    errors = problem.members.get("errors", []) if isinstance(problem, InvalidRequest) else []
-    for error in errors:
+    if not isinstance(problem, InvalidRequest) or not problem.members.get("errors"):
+        form.add_error(None, message_for(problem))
+        return
+    for error in problem.members["errors"]:
         name = (fields or {}).get(error["field"], error["field"])
         if name in form.fields:
-            form.add_error(name, field_message_for(error))
+            form.add_error(name, field_message_for(problem, error))
         else:
-            form.add_error(None, field_message_for(error))
-    if not errors:
-        form.add_error(None, message_for(problem))
+            form.add_error(None, field_message_for(problem, error))
 
 
 def status_of_form(form: forms.Form) -> int:

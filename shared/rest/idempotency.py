@@ -3,8 +3,8 @@
 from django.http import HttpRequest
 from rest_framework.response import Response
 
-from shared.errors import InvalidRequest
-from shared.idempotency import KEY_RULE, IdempotencyKeyMissing, is_idempotency_key
+from shared.errors import IdempotencyKeyMissing, InvalidRequest
+from shared.idempotency import KEY_RULE, is_idempotency_key
 
 
 def idempotency_key_of(request: HttpRequest) -> str:

@@ -14,7 +14,8 @@ from credit.errors import InsufficientCredit
 from credit.models import Entry
 from credit.services import update_seller
 from recharge.models import Recharge
-from recharge.selling.services import AlreadySettled, Settled, Settlement, sell_recharge, settle_recharge
+from recharge.selling.errors import AlreadySettled
+from recharge.selling.services import Settled, Settlement, sell_recharge, settle_recharge
 from tests.support.crowd import in_threads, together
 from tests.support.locks import advisory_locks, holding_lock, sell_pending
 from tests.support.waiting import wait_until

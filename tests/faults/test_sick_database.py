@@ -11,7 +11,7 @@ from psycopg2 import sql
 
 from saas.health import HealthMiddleware
 from shared import sick
-from shared.errors import problem_of
+from shared.handlers import problem_of
 from tests.support.visitor import Visitor
 from tests.support.world import PASSWORD, World, give_credit
 

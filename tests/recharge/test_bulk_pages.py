@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from recharge.models import OperatorSettings, Recharge, Settings
 from recharge.pages.bulk_rows import LARGEST_TEXT, MOST_ROWS, Unreadable, read_items, read_rows, text_of, write_items
+from recharge.selling.errors import REFUSALS, NotSold
 from recharge.selling.services import settle_recharge
 from tests.support.client import Answer
 from tests.support.locks import holding_lock
@@ -388,7 +389,7 @@ def test_a_busy_seller_is_told_and_can_go_on(seller: Visitor, acme: Organization
     for answer in answers:
         assert answer.status == 200
         page = answer.body.decode()
-        assert "nothing was done" in page
+        assert "Other sales of yours are still being made, and nothing was done." in page
         assert 'hx-trigger="submit"' in page  # and not by itself, again and again
     assert sold(acme) == []
     by_htmx(seller, "/bulk/sell", form_of(answers[0]), "bulk-progress")
@@ -455,6 +456,17 @@ def test_results_are_a_file(seller: Visitor, acme: Organization) -> None:
     ]
     assert rows[0]["id"] == str(sold(acme)[0].pk)
     assert rows[1]["reason"].startswith("Your credit did not suffice")
+
+
+def test_every_refusal_of_a_row_is_said(seller: Visitor) -> None:
+    fields = form_of(preview(seller, lines(len(REFUSALS))))
+    refused = [f"{line}:{one.code}" for line, one in enumerate(REFUSALS, start=1)]
+    answer = seller.post("/bulk/results.csv", {**fields, "refused": refused})
+    rows = csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig")))
+    said = {one.code: row["reason"] for one, row in zip(REFUSALS, rows, strict=True)}
+    assert [code for code, reason in said.items() if not reason] == [NotSold.code]  # which is of atomic calls alone
+    assert said["operator_not_sold"].startswith("Recharges of this operator are not sold")
+    assert said["possible_duplicate"] == "The same amount was sold to this number a moment ago."
 
 
 @pytest.mark.usefixtures("slow")

@@ -17,8 +17,8 @@ from recharge.models import Recharge
 from recharge.selling import combining, services
 from recharge.selling.combining import Combiner
 from recharge.selling.services import sell_recharge
-from shared.database import SellerBusy, lock_seller
-from shared.idempotency import IdempotencyKeyReused
+from shared.database import lock_seller
+from shared.errors import IdempotencyKeyReused, SellerBusy
 from tenants import wakeups
 from tests.support.locks import advisory_locks, holding_lock, sell_through_sandbox
 from tests.support.waiting import wait_until

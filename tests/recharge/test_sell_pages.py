@@ -15,6 +15,7 @@ from recharge.pages.words import FAILURES, FAILURES_TO_SELLERS
 from recharge.selling.services import settle_recharge
 from shared.models import Membership, User
 from tests.support.client import Answer
+from tests.support.locks import holding_lock
 from tests.support.queries import queries_of
 from tests.support.visitor import Visitor
 from tests.support.world import Organization, World, give_credit
@@ -272,6 +273,13 @@ def test_a_repetition_must_be_meant(seller: Visitor, acme: Organization) -> None
     assert len(sold(acme)) == 1
     outcome_of(sell(seller, hidden(refused.body.decode())))
     assert len(sold(acme)) == 2
+
+
+def test_a_busy_seller_is_told_what_the_sale_waits_for(seller: Visitor, acme: Organization) -> None:
+    with holding_lock(acme.row, acme.member.id):
+        answer = sell(seller, sale())
+    assert answer.status == 422
+    assert "Other sales of yours are still being made, and nothing was done." in answer.body.decode()
 
 
 @pytest.mark.parametrize(("language", "name"), [("en", "Hamrah-e Aval (MCI)"), ("fa", "همراه اول")])

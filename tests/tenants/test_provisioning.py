@@ -15,9 +15,10 @@ from django.db.migrations.recorder import MigrationRecorder
 from django_tenants.utils import schema_context
 
 from shared.models import Membership, User
+from tenants.errors import OrganizationExists
 from tenants.models import Domain
 from tenants.models import Organization as OrganizationRow
-from tenants.services import OrganizationExists, activate_organization, provision_organization, suspend_organization
+from tenants.services import activate_organization, provision_organization, suspend_organization
 from tenants.slugs import LONGEST, RESERVED, InvalidSlug, check_slug, schema_name_of
 from tests.support import commands
 from tests.support.client import Answer, Client

@@ -1,0 +1,25 @@
+"""What can be refused about webhooks."""
+
+from django.utils.translation import gettext_lazy as _
+
+from shared.errors import Problem
+
+
+class TooManyWebhooks(Problem):
+    """409: there are as many endpoints as one owner may have."""
+
+    status, code, title = 409, "too_many_webhooks", "Too many webhooks"
+    message = _("There are as many webhooks as you may have. Delete one first.")
+
+    def __init__(self, *, most: int) -> None:
+        super().__init__(f"There are {most} webhooks, which is the most; delete one first.")
+
+
+class WebhookDisabled(Problem):
+    """409: nothing is sent to an endpoint that is disabled."""
+
+    status, code, title = 409, "webhook_disabled", "Webhook disabled"
+    message = _("This webhook is disabled, so nothing is sent to it. Enable it first.")
+
+    def __init__(self) -> None:
+        super().__init__('This webhook is disabled; enable it first, with "is_active": true.')

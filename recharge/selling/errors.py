@@ -1,0 +1,81 @@
+"""What can be refused about selling, and about settling what became of it."""
+
+from django.utils.translation import gettext_lazy as _
+
+from credit.errors import InsufficientCredit
+from shared.errors import IdempotencyKeyReused, InvalidRequest, Problem, SellerInactive
+from tenants.errors import OrganizationSuspended
+
+
+class AlreadySettled(Problem):
+    """409: the recharge has succeeded or failed for good."""
+
+    status, code, title = 409, "already_settled", "Already settled"
+    message = _("This recharge has ended for good; nothing was done. Look at how it ended.")
+
+
+class RechargeChanged(Problem):
+    """409: a recharge is no longer as it was when its form was shown."""
+
+    status, code, title = 409, "recharge_changed", "Recharge changed"
+    message = _("This recharge has changed meanwhile; nothing was done. Look at it, and decide anew.")
+
+
+class AmountNotSold(Problem):
+    """409: the organization does not sell this amount of this operator; nothing was written."""
+
+    status, code, title = 409, "amount_not_sold", "Amount not sold"
+    message = _("This amount is not sold for this operator. Choose one that is offered.")
+
+    def __init__(self, operator: str) -> None:
+        super().__init__(f"This amount is not sold for {operator}; GET /operators has those that are.")
+
+
+class OperatorNotSold(Problem):
+    """409: no gateway delivers this operator's recharges, and the organization does not train; nothing was written."""
+
+    status, code, title = 409, "operator_not_sold", "Operator not sold"
+    message = _(
+        "Recharges of this operator are not sold: nothing is set up that would deliver them. Ask an admin of your "
+        "organization."
+    )
+
+    def __init__(self, operator: str) -> None:
+        super().__init__(f"No recharges of {operator} are sold here: no gateway is set up that would deliver them.")
+
+
+class PossibleDuplicate(Problem):
+    """409: the seller sold the same amount to the same number a moment ago; nothing was written."""
+
+    status, code, title = 409, "possible_duplicate", "Possible duplicate"
+    message = _("The same amount was sold to this number a moment ago. If it is meant, sell it again.")
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The same amount was sold to this number a moment ago. "
+            'If it is meant, send it again with "allow_duplicate": true.'
+        )
+
+
+class NotSold(Problem):
+    """424: nothing is wrong with this item of an atomic call, but with another one."""
+
+    status, code, title = 424, "not_sold", "Not sold"
+    message = None  # pages sell what can be sold
+
+    def __init__(self) -> None:
+        super().__init__("Another item was refused, and all were to be sold or none.")
+
+
+REFUSALS: tuple[type[Problem], ...] = (
+    InsufficientCredit,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    OperatorNotSold,
+    AmountNotSold,
+    PossibleDuplicate,
+    SellerInactive,
+    OrganizationSuspended,
+    NotSold,
+)
+"""What one item of a bulk sale can be refused with."""
