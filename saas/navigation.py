@@ -9,6 +9,7 @@ from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
 from recharge.selling import queries
+from recharge.terms import queries as terms
 from shared.console.links import address_of
 from shared.identity.realm import realm_of
 from shared.identity.services import Account
@@ -81,7 +82,7 @@ def _is_training(account: Account | None, balance: Any) -> bool:
     """Whether the page is of an organization that trains. A seller's comes with the balance; an admin's is a query."""
     if account is None or account.role == PLATFORM_ADMIN:
         return False
-    return bool(balance.training if account.seller_id is not None else queries.settings().training)
+    return bool(balance.training if account.seller_id is not None else terms.settings().training)
 
 
 def _balance(account: Account | None) -> queries.Balance | None:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django_htmx.http import HttpResponseClientRedirect
 
 from recharge.reports.books import prove_books
-from recharge.selling.queries import Figures, figures_of
+from recharge.reports.sums import Figures, figures_of
 from shared.console.forms import AS_WRITTEN, FilterForm, Form, PasswordFormField, SearchField, TextField, TextInput
 from shared.console.views import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
 from shared.days import days_before, start_of_day, today

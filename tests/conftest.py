@@ -42,7 +42,7 @@ def django_db_setup(django_db_blocker: Any, django_db_modify_db_settings: None) 
 @pytest.fixture(autouse=True)
 def books(request: pytest.FixtureRequest, django_db_setup: None) -> Iterator[None]:
     """After every test: the books are right (unless it says that it broke them), and nothing is left for the next."""
-    from recharge.selling.queries import find_faults
+    from recharge.reports.books import find_faults
     from tenants.queries import working_organizations
 
     yield

@@ -21,6 +21,7 @@ from recharge.selling.queries import ANY_LATE
 from recharge.selling.rendering import rendered_recharge
 from recharge.selling.sale import UNKNOWN_OPERATOR, read_sale
 from recharge.selling.services import refusal_of
+from recharge.terms.queries import added_operators
 from shared.idempotency import KEY_PATTERN, LONGEST_KEY
 from shared.identity.queries import username_of
 from shared.identity.realm import realm_of
@@ -201,7 +202,7 @@ class RechargeFilters(Query):
     created_to = TimeParameter(required=False, help_text="Before this moment.")
 
     def validate_operator(self, operator: str) -> str:
-        if operator not in Operator and operator not in queries.added_operators():
+        if operator not in Operator and operator not in added_operators():
             raise serializers.ValidationError(UNKNOWN_OPERATOR, code="invalid_choice")
         return operator
 

@@ -18,8 +18,7 @@ from recharge.models import (
     GatewaySettings,
     Settings,
 )
-from recharge.selling import queries
-from recharge.terms import services
+from recharge.terms import queries, services
 from recharge.terms.services import (
     GATEWAY_NAME,
     KEY_ID,

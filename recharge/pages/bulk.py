@@ -37,6 +37,7 @@ from recharge.selling import queries
 from recharge.selling.errors import REFUSALS, AmountNotSold, PossibleDuplicate
 from recharge.selling.sale import Item
 from recharge.selling.services import Sold, refusal_of, sell_recharges
+from recharge.terms.queries import added_operators, terms_of_operators
 from shared.console.forms import Form
 from shared.console.languages import is_shown_again
 from shared.console.messages import message_for
@@ -103,7 +104,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
     if form.is_bound and form.is_valid():
         try:
             text = form.written()
-            rows = read_rows(text, batch, queries.added_operators())
+            rows = read_rows(text, batch, added_operators())
         except Unreadable as error:
             form.add_error("file" if form.cleaned_data["file"] else "text", str(error.message))
         else:
@@ -115,7 +116,7 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
     """What the rows come to. What was sold a moment ago by another form is left out unless it is meant (``again``):
     after a lost answer, people begin anew."""
     seller_id = own_seller(request)
-    terms = {one.operator: one for one in queries.terms_of_operators()}
+    terms = {one.operator: one for one in terms_of_operators()}
     keys = [row.item.idempotency_key for row in rows if row.item]
     sold = queries.recharges_by_key(seller_id=seller_id, keys=keys)
     for row in rows:

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from credit.queries import credit_requests_to_decide, names_of_sellers
+from recharge.reports.sums import totals
 from recharge.selling import queries
 from shared.console.views import page, show, signed_in
 from shared.days import days_before, start_of_day, today
@@ -48,7 +49,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "unknown": _waiting(unknown, names),
         "late": _waiting(late, names),
         "today": today(),
-        "totals": queries.totals(created_from=start_of_day(today())),
+        "totals": totals(created_from=start_of_day(today())),
     }
     return show(request, "recharge/home.html", context)
 

@@ -24,9 +24,10 @@ from recharge.operators import Operator, operator_of
 from recharge.pages import words
 from recharge.selling import queries
 from recharge.selling.errors import AmountNotSold, PossibleDuplicate
-from recharge.selling.queries import LATELY_SECONDS, OperatorTerms
+from recharge.selling.queries import LATELY_SECONDS
 from recharge.selling.sale import Sale, read_sale
 from recharge.selling.services import refusal_of, sell_recharge
+from recharge.terms.queries import OperatorTerms, added_operators, terms_of_operator
 from shared.console.forms import ChoiceField, Form, PhoneNumberFormField, Select, TextInput, TomansFormField
 from shared.console.languages import is_shown_again
 from shared.console.messages import message_for
@@ -164,7 +165,7 @@ def number(request: HttpRequest) -> HttpResponse:
 
 
 def _hint(written: str, chosen: str) -> Hint:
-    is_known = chosen in Operator or (chosen and chosen in queries.added_operators())
+    is_known = chosen in Operator or (chosen and chosen in added_operators())
     operator: str | None = chosen if is_known else None
     is_chosen, phone_number, problem = operator is not None, "", ""
     if written.strip():
@@ -173,7 +174,7 @@ def _hint(written: str, chosen: str) -> Hint:
             operator = operator or operator_of(phone_number)
         except InvalidPhoneNumber as error:
             problem = str(FIELD_MESSAGES[error.code])
-    terms = queries.terms_of_operator(operator) if operator else None
+    terms = terms_of_operator(operator) if operator else None
     return Hint(phone_number, operator, is_chosen, problem, _usual_amounts(terms), terms)
 
 

@@ -16,8 +16,7 @@ from recharge.models import (
 )
 from recharge.operators import OPERATOR_CODE, Operator
 from recharge.pages import words
-from recharge.selling import queries
-from recharge.terms import services
+from recharge.terms import queries, services
 from recharge.terms.errors import OperatorExists
 from recharge.terms.services import (
     GATEWAY_NAME,

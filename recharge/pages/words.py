@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from recharge.models import Attempt, GatewaySettings, Recharge
 from recharge.operators import Operator
-from recharge.selling.queries import added_operators, name_of_added_operator, operators_on_offer
 from recharge.selling.services import Settlement, Sold
+from recharge.terms.queries import added_operators, name_of_added_operator, operators_on_offer
 
 Status, Late = Recharge.Status, Recharge.Late
 

@@ -1,22 +1,43 @@
 """Proving organizations' books: first whether their schemas have what this release works with, then the books."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from django.db import DatabaseError, connection
 from django_tenants.utils import schema_context, tenant_context
 
 from credit.queries import members_without_seller
-from recharge.selling.queries import Fault, find_faults
 from tenants.collation import changed_collation
 from tenants.functions import PUBLIC
 from tenants.models import Organization
 from tenants.schemas import Condition, State, states_of
+
+_RECONCILE = (Path(__file__).parents[1] / "sql" / "reconcile.sql").read_text()
 
 _FAULT_OF = {
     Condition.BROKEN: "schema_broken",
     Condition.BEHIND: "schema_behind",
     Condition.DIFFERENT: "functions_differ",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A row that breaks one of the invariants of the books; or (``invariant`` is None) something else that is wrong."""
+
+    invariant: int | None
+    fault: str
+    seller_id: int | None
+    row: str
+    detail: str
+
+
+def find_faults() -> list[Fault]:
+    """Proves the books of the current organization; what is returned is wrong with them (see sql/reconcile.sql)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RECONCILE)
+        return [Fault(*row) for row in cursor.fetchall()]
 
 
 def prove_books(organizations: Sequence[Organization]) -> Iterator[tuple[Organization, list[Fault]]]:

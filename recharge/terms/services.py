@@ -18,8 +18,8 @@ from urllib3.util import Url, parse_url
 
 from recharge.models import BUILT_IN_GATEWAY, GatewaySettings, OperatorSettings, Recharge, Settings
 from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
-from recharge.selling.queries import OperatorTerms, added_operators, forget_operator_names, terms_of_operator
 from recharge.terms.errors import GatewayExists, GatewayInUse, InvalidTerms, OperatorExists
+from recharge.terms.queries import OperatorTerms, added_operators, forget_operator_names, terms_of_operator
 from shared.errors import NotFound, Unavailable
 from shared.money import LARGEST_AMOUNT
 from shared.outbound.secrets import encrypt

@@ -390,7 +390,7 @@ def prove_the_books() -> None:
     """Raises unless every organization's books are right."""
     from django_tenants.utils import tenant_context
 
-    from recharge.selling.queries import find_faults
+    from recharge.reports.books import find_faults
     from tenants.queries import working_organizations
 
     for organization in working_organizations():

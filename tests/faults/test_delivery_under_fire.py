@@ -20,7 +20,7 @@ from django_tenants.utils import tenant_context
 from credit.models import Entry, WebhookMessage
 from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
-from recharge.selling.queries import find_faults
+from recharge.reports.books import find_faults
 from shared.outbound.secrets import encrypt
 from tests.support.mobile_operator import KEY_ID, SECRET, MisbehavingOperator, operating
 from tests.support.receiver import Receiver, receiving

@@ -10,6 +10,7 @@ from credit.models import Seller
 from credit.services import create_credit_request
 from recharge.models import Recharge
 from recharge.pages.home import MOST_COUNTED, ROWS_SHOWN
+from recharge.reports import sums
 from recharge.selling import queries
 from recharge.selling.services import resolve_recharge, settle_recharge
 from shared.models import User
@@ -138,8 +139,8 @@ def test_today_is_what_the_tables_say(funded: Organization) -> None:
     settle_recharge(organization=funded.row, recharge_id=failed, status=Recharge.Status.FAILED, failure="no")
     with funded.context:
         rows = list(Recharge.objects.all())
-        totals = queries.totals(created_from=timezone.now() - timedelta(hours=1))
-        nothing = queries.totals(created_from=timezone.now() + timedelta(hours=1))
+        totals = sums.totals(created_from=timezone.now() - timedelta(hours=1))
+        nothing = sums.totals(created_from=timezone.now() + timedelta(hours=1))
     sold = [row.amount for row in rows if row.status != "failed"]
     assert (totals.sold, totals.sold_amount) == (len(sold), sum(sold)) == (3, 23_000)
     assert (totals.failed, totals.unknown) == (1, 1)
@@ -147,7 +148,7 @@ def test_today_is_what_the_tables_say(funded: Organization) -> None:
     assert totals.credited == 2_000_000
     assert (totals.trained, totals.trained_amount) == (1, 5000)
     assert "Of these in training, delivered to nobody: 1, 5,000 Tomans" in shown(home(funded))
-    assert nothing == queries.Totals(sold=0, sold_amount=0, failed=0, unknown=0, pending=0, credited=0)
+    assert nothing == sums.Totals(sold=0, sold_amount=0, failed=0, unknown=0, pending=0, credited=0)
 
 
 def test_the_day_is_the_one_of_the_readers_zone(funded: Organization) -> None:

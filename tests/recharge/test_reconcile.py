@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django_tenants.utils import tenant_context
 
 from recharge.models import Recharge
-from recharge.selling.queries import find_faults
+from recharge.reports.books import find_faults
 from recharge.selling.services import settle_recharge
 from tenants.models import Organization
 from tests.support.locks import sell_pending

@@ -11,7 +11,7 @@ from django_tenants.utils import tenant_context
 from recharge.delivery.gateways import Answer, Delivery
 from recharge.delivery.work import DeliveryWork
 from recharge.models import Attempt, Recharge
-from recharge.selling.queries import find_faults
+from recharge.reports.books import find_faults
 from tenants.models import Organization as Row
 from tenants.services import activate_organization, suspend_organization
 from tenants.worker import Worker

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from recharge.models import Recharge
-from recharge.selling.queries import Figures, figures_of
+from recharge.reports.sums import Figures, figures_of
 from recharge.selling.services import settle_recharge
 from shared.models import Membership
 from tenants import services

@@ -7,8 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from recharge.reports.books import prove_books, prove_platform
-from recharge.selling.queries import Fault
+from recharge.reports.books import Fault, prove_books, prove_platform
 from tenants.queries import working_organizations
 from tenants.services import record_reconciliation
 
