@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from credit.api.credit import horizon_of_list, narrow_to_own
 from credit.api.permissions import IsActiveSeller, own_seller_id
+from recharge.delivery import settlement
 from recharge.models import Attempt, Recharge
 from recharge.operators import OPERATOR_CODE, Operator
 from recharge.selling import queries, services
@@ -309,7 +310,7 @@ class ResolveView(APIView):
         """
         body = ResolutionSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
-        settled = services.resolve_recharge(
+        settled = settlement.resolve_recharge(
             organization=organization_of(request._request),
             recharge_id=recharge_id,
             status=Recharge.Status(body.validated_data["status"]),
@@ -317,7 +318,7 @@ class ResolveView(APIView):
             by=acting_username(request),
         )
         response = Response(RechargeDetailSerializer(settled.row).data)
-        return replayed(response) if settled.settlement == services.Settlement.REPLAYED else response
+        return replayed(response) if settled.settlement == settlement.Settlement.REPLAYED else response
 
 
 def acting_username(request: Request) -> str:

@@ -15,10 +15,11 @@ from credit.errors import BalanceLimitExceeded
 from credit.pages.exports import Exports
 from credit.pages.filters import SellerFilters, read_filters
 from recharge.api.recharges import RECHARGE_COLUMNS
+from recharge.delivery import settlement
 from recharge.models import Recharge
 from recharge.pages import words
 from recharge.pages.tables import recharges_table
-from recharge.selling import queries, services
+from recharge.selling import queries
 from recharge.selling.errors import RechargeChanged
 from recharge.selling.queries import ANY_LATE
 from shared.console.forms import AS_WRITTEN, ChoiceField, DaysForm, Form, PhoneNumberFormField, TextField, TextInput
@@ -202,7 +203,7 @@ def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
     status = Recharge.Status(form.cleaned_data["status"])
     seen_status, _dot, seen_late = form.cleaned_data["seen"].partition(".")
     try:
-        settled = services.resolve_recharge(
+        settled = settlement.resolve_recharge(
             organization=organization_of(request),
             recharge_id=recharge_id,
             status=status,

@@ -7,9 +7,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from recharge.delivery.settlement import Settlement
 from recharge.models import Attempt, GatewaySettings, Recharge
 from recharge.operators import Operator
-from recharge.selling.services import Settlement, Sold
+from recharge.selling.services import Sold
 from recharge.terms.queries import added_operators, name_of_added_operator, operators_on_offer
 
 Status, Late = Recharge.Status, Recharge.Late

@@ -1,67 +1,35 @@
-"""Selling recharges, and settling what became of them."""
+"""Selling recharges."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, NamedTuple
-from uuid import UUID
 
-import structlog
 from django.db import connection, transaction
 
-from credit.errors import BalanceLimitExceeded, InsufficientCredit
+from credit.errors import InsufficientCredit
 from credit.queries import seller_is_active
 from credit.services import Written
-from recharge.models import Recharge
 from recharge.selling.combining import Combiner
 from recharge.selling.errors import (
-    AlreadySettled,
     AmountNotSold,
     NotSold,
     OperatorNotSold,
     PossibleDuplicate,
-    RechargeChanged,
 )
-from recharge.selling.queries import balance_of, recharge_by_id, recharges_by_key
+from recharge.selling.queries import balance_of, recharges_by_key
 from recharge.selling.sale import UNKNOWN_OPERATOR, Item
-from shared.database import array_literal, call_for_each, call_function, call_set_function, lock_seller
-from shared.errors import IdempotencyKeyReused, InvalidRequest, NotFound, Problem, SellerInactive
+from shared.database import array_literal, call_for_each, call_set_function, lock_seller
+from shared.errors import IdempotencyKeyReused, InvalidRequest, Problem, SellerInactive
 from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
 from tenants.wakeups import wake_workers
 
-_FIELDS = (
-    "id",
-    "seller_id",
-    "idempotency_key",
-    "phone_number",
-    "operator",
-    "amount",
-    "status",
-    "failure",
-    "balance_after",
-    "created_at",
-    "completed_at",
-    "delivered_at",
-    "gateway",
-    "late",
-    "due_at",
-    "submitted_at",
-    "attempts",
-    "submitted_through",
-    "training",
-)
 # Of what was sold, only what its seller does not know already: every column costs a sale its part in planning and
 # reading the answer.
 _NEWS = ("id::text", "status", "failure", "balance_after", "created_at", "completed_at", "late", "training")
 _SOLD = "outcome, balance, is_due, " + ", ".join(f"(sold).{name}" for name in _NEWS)
 _SOLD_IN_BULK = f"balance_after_call, {_SOLD}"
-_SETTLED = "outcome, " + ", ".join(f"(settled).{name}" for name in _FIELDS)
-
-
-_log = structlog.get_logger("recharge.services")
 
 
 class Sold(NamedTuple):
@@ -285,104 +253,7 @@ def _sold_before(organization: Organization, seller_id: int, items: Sequence[Ite
     return results
 
 
-class Settlement(StrEnum):
-    """What telling the end of a recharge came to; see recharge_settle in sql/recharges.sql."""
-
-    SETTLED = "settled"
-    REPLAYED = "replayed"
-    CHARGED_LATE = "charged_late"
-    OWED = "owed"
-    REVERSED = "reversed"
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A recharge, and what was done about it."""
-
-    row: Recharge
-    settlement: Settlement
-
-
-def settle_recharge(
-    *, organization: Organization, recharge_id: UUID, status: Recharge.Status, failure: str = ""
-) -> Settled:
-    """Records what became of a recharge.
-
-    ``FAILED`` (with its reason in ``failure``) refunds it in the same transaction, once; ``UNKNOWN`` does not. What is
-    told after the end, and otherwise, is booked as an entry of its own.
-
-    Raises:
-        NotFound: there is no such recharge.
-        AlreadySettled: it has ended, and nothing that is told changes that.
-        BalanceLimitExceeded: the refund would pass the largest balance.
-        SellerBusy: too much else was going on for this seller; nothing was written.
-    """
-    return _settled(organization, "recharge_settle", [organization.pk, recharge_id, str(status), failure])
-
-
-def resolve_recharge(
-    *,
-    organization: Organization,
-    recharge_id: UUID,
-    status: Recharge.Status,
-    reason: str,
-    by: str,
-    expected: tuple[str, str] | None = None,
-) -> Settled:
-    """Settles by hand what an admin has cleared up with the operator, and keeps who (a username) did it and why.
-
-    ``expected`` is the status and what came late as the admin saw them: who agreed to a refund has not agreed to a
-    reversal. To settle it as it is already changes nothing and is let through.
-
-    Raises:
-        RechargeChanged: it is no longer as expected; nothing was done.
-        OrganizationSuspended: it is, and this is not how the recharge ended before.
-        As :func:`settle_recharge`.
-    """
-    if organization.status == Organization.Status.SUSPENDED:
-        row = recharge_by_id(recharge_id, seller_id=None)
-        if row.status != status or row.late == Recharge.Late.OWED:
-            raise OrganizationSuspended
-        return Settled(row, Settlement.REPLAYED)
-    arguments = [organization.pk, recharge_id, str(status), reason, by]
-    with transaction.atomic() if expected else nullcontext():
-        if expected:
-            row = recharge_by_id(recharge_id, seller_id=None)
-            lock_seller(organization.pk, row.seller_id)  # before the row's, as everywhere
-            row = Recharge.objects.select_for_update().get(pk=recharge_id)
-            is_so_already = row.status == status and row.late != Recharge.Late.OWED
-            if (row.status, row.late) != expected and not is_so_already:
-                raise RechargeChanged
-        settled = _settled(organization, "recharge_resolve", arguments)
-    wake_workers(organization.pk)  # of a message for a webhook, if there is one
-    _log.info(
-        "recharge_resolved",
-        organization=organization.slug,
-        by=by,
-        recharge=str(recharge_id),
-        status=str(status),
-        settlement=str(settled.settlement),
-    )
-    return settled
-
-
-def _settled(organization: Organization, function: str, arguments: list[Any]) -> Settled:
-    outcome, *values = call_function(organization.schema_name, function, _SETTLED, arguments)
-    match outcome:
-        case "already_settled":
-            raise AlreadySettled(f"This recharge has {_recharge(values).status} for good.")
-        case "over_limit":
-            raise BalanceLimitExceeded("The balance would pass 9007199254740991 Tomans; nothing was done.")
-        case "not_found":
-            raise NotFound("There is no such recharge.")
-    return Settled(_recharge(values), Settlement(outcome))
-
-
 def _sold(seller_id: int, item: Item, values: list[Any]) -> Sold:
     """Of what the database says (``_NEWS``) and what was asked for: a replay has the item's content too."""
     recharge_id, *others = values
     return Sold(recharge_id, seller_id, item.phone_number, item.operator, item.amount, *others)
-
-
-def _recharge(values: list[Any]) -> Recharge:
-    return Recharge(**dict(zip(_FIELDS, values, strict=True)))

@@ -45,8 +45,9 @@ def furnish(world):
     from credit.models import WebhookEndpoint
     from credit.services import create_credit_request, reject_credit_request, update_seller
     from credit.webhooks.services import create_webhook, update_webhook
+    from recharge.delivery.settlement import settle_recharge
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
-    from recharge.selling.services import sell_recharge, settle_recharge
+    from recharge.selling.services import sell_recharge
     from recharge.terms.services import create_gateway
     from tests.support.world import give_credit, make_seller
 

@@ -13,9 +13,10 @@ from psycopg2 import sql
 from credit.errors import InsufficientCredit
 from credit.models import Entry
 from credit.services import update_seller
+from recharge.delivery.settlement import Settled, Settlement, settle_recharge
 from recharge.models import Recharge
 from recharge.selling.errors import AlreadySettled
-from recharge.selling.services import Settled, Settlement, sell_recharge, settle_recharge
+from recharge.selling.services import sell_recharge
 from tests.support.crowd import in_threads, together
 from tests.support.locks import advisory_locks, holding_lock, sell_pending
 from tests.support.waiting import wait_until

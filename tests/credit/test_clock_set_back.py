@@ -14,8 +14,8 @@ import pytest
 from django.db import connection
 
 from credit.models import Account, Entry
+from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
-from recharge.selling.services import settle_recharge
 from tests.support.client import Client
 from tests.support.locks import sell_through_sandbox
 from tests.support.visitor import Visitor, text_of

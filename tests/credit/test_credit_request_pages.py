@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from credit import queries, services
 from credit.models import CreditRequest, Entry
-from recharge.selling.services import resolve_recharge, settle_recharge
+from recharge.delivery.settlement import resolve_recharge, settle_recharge
 from shared.uuid7 import moment_of
 from tests.support.locks import sell_pending
 from tests.support.visitor import Visitor, shown, text_of, value_of, words_of

@@ -18,9 +18,10 @@ from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
 from credit.services import approve_credit_request, create_credit_request, reject_credit_request
 from credit.webhooks import sending, services
 from credit.webhooks.sending import PAUSES, WebhookWork
+from recharge.delivery.settlement import resolve_recharge, settle_recharge
 from recharge.models import Recharge
 from recharge.selling.sale import Item
-from recharge.selling.services import resolve_recharge, sell_recharge, sell_recharges, settle_recharge
+from recharge.selling.services import sell_recharge, sell_recharges
 from tenants import wakeups
 from tenants.models import Organization as Row
 from tenants.worker import Worker

@@ -14,10 +14,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from recharge.delivery.settlement import settle_recharge
 from recharge.models import OperatorSettings, Recharge, Settings
 from recharge.pages.bulk_rows import LARGEST_TEXT, MOST_ROWS, Unreadable, read_items, read_rows, text_of, write_items
 from recharge.selling.errors import REFUSALS, NotSold
-from recharge.selling.services import settle_recharge
 from tests.support.client import Answer
 from tests.support.locks import holding_lock
 from tests.support.queries import counted

@@ -11,8 +11,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
-from recharge.selling.services import settle_recharge
 from shared.days import start_of_day
 from tests.recharge.test_report_pages import tables_of
 from tests.support.bad_input import table

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.db.models import F
 
+from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
-from recharge.selling.services import settle_recharge
 from tests.support.bad_input import table
 from tests.support.client import Answer
 from tests.support.crowd import together

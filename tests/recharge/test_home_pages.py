@@ -8,11 +8,11 @@ from django.utils import timezone
 
 from credit.models import Seller
 from credit.services import create_credit_request
+from recharge.delivery.settlement import resolve_recharge, settle_recharge
 from recharge.models import Recharge
 from recharge.pages.home import MOST_COUNTED, ROWS_SHOWN
 from recharge.reports import sums
 from recharge.selling import queries
-from recharge.selling.services import resolve_recharge, settle_recharge
 from shared.models import User
 from tests.support.locks import sell_pending
 from tests.support.queries import queries_of

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
-from recharge.selling.services import settle_recharge
 from tests.support.bad_input import table
 from tests.support.client import Client
 from tests.support.locks import sell_pending

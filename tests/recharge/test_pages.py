@@ -12,9 +12,9 @@ import openpyxl
 import pytest
 
 from credit.models import Entry, Seller
+from recharge.delivery.settlement import settle_recharge
 from recharge.models import Attempt, Recharge
 from recharge.pages.recharges import ROWS
-from recharge.selling.services import settle_recharge
 from shared.models import User
 from tests.support.bad_input import table
 from tests.support.client import Answer

@@ -10,9 +10,9 @@ import pytest
 from django.db import connection, transaction
 from django_tenants.utils import tenant_context
 
+from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from recharge.reports.books import find_faults
-from recharge.selling.services import settle_recharge
 from tenants.models import Organization
 from tests.support.locks import sell_pending
 from tests.support.world import database_url, give_credit, make_seller

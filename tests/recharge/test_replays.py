@@ -11,8 +11,9 @@ import pytest
 from django_tenants.utils import tenant_context
 
 from credit.services import approve_credit_request, create_credit_request, reject_credit_request, update_seller
+from recharge.delivery.settlement import resolve_recharge
 from recharge.models import Recharge
-from recharge.selling.services import resolve_recharge, sell_recharge
+from recharge.selling.services import sell_recharge
 from tenants import models
 from tenants.services import provision_organization
 from tests.support.bad_input import table

@@ -16,9 +16,9 @@ from django.utils import timezone
 from psycopg2 import sql
 
 from credit.models import Seller
+from recharge.delivery.settlement import resolve_recharge, settle_recharge
 from recharge.models import Recharge
 from recharge.reports.sums import Sums, Training, report
-from recharge.selling.services import resolve_recharge, settle_recharge
 from shared.models import User
 from tests.support.client import Answer
 from tests.support.locks import sell_pending

@@ -11,11 +11,11 @@ from django.db import connection
 from credit.models import Entry
 from recharge.delivery.gateways import Answer as GatewayAnswer
 from recharge.delivery.gateways import Delivery
+from recharge.delivery.settlement import resolve_recharge, settle_recharge
 from recharge.delivery.work import DeliveryWork, Result
 from recharge.models import Attempt, Recharge
 from recharge.selling.errors import RechargeChanged
 from recharge.selling.queries import MOST_ATTEMPTS
-from recharge.selling.services import resolve_recharge, settle_recharge
 from tests.support.bad_input import NO_UUIDS, NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, invalid, table
 from tests.support.client import Answer
 from tests.support.crowd import together

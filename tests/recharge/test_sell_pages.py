@@ -9,10 +9,10 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from recharge.delivery.gateways.simulator import ENDINGS
+from recharge.delivery.settlement import settle_recharge
 from recharge.models import OperatorSettings, Recharge, Settings
 from recharge.pages.sell import SANDBOX, stored_key
 from recharge.pages.words import FAILURES, FAILURES_TO_SELLERS
-from recharge.selling.services import settle_recharge
 from shared.models import Membership, User
 from tests.support.client import Answer
 from tests.support.locks import holding_lock

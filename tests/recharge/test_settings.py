@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from recharge.delivery.settlement import settle_recharge
 from recharge.models import GatewaySettings, OperatorSettings, Recharge, Settings
-from recharge.selling.services import settle_recharge
 from shared.outbound.secrets import decrypt
 from tests.support.bad_input import NOT_JSON, SOME_BODIES, SOME_CONTENT_TYPES, Refusal, invalid, table
 from tests.support.client import Answer

@@ -9,10 +9,10 @@ from django_tenants.utils import tenant_context
 
 from credit.errors import BalanceLimitExceeded
 from credit.models import Entry
+from recharge.delivery.settlement import Settled, settle_recharge
 from recharge.models import Recharge, Transition
 from recharge.selling.errors import AlreadySettled
 from recharge.selling.queries import balance_of
-from recharge.selling.services import Settled, settle_recharge
 from shared.errors import NotFound
 from tenants.models import Organization
 from tests.support.bad_input import table

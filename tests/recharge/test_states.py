@@ -15,12 +15,13 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from credit.errors import InsufficientCredit
 from recharge.delivery.gateways import Answer, Delivery
+from recharge.delivery.settlement import resolve_recharge
 from recharge.delivery.work import DeliveryWork, Result, Task
 from recharge.models import Attempt, Recharge
 from recharge.reports.books import find_faults
 from recharge.selling.errors import AlreadySettled
 from recharge.selling.queries import balance_of
-from recharge.selling.services import resolve_recharge, sell_recharge
+from recharge.selling.services import sell_recharge
 from tests.support.locks import sell_through_sandbox
 from tests.support.world import World, give_credit, make_seller
 

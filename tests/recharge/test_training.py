@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from recharge.delivery.settlement import resolve_recharge
 from recharge.models import Recharge
-from recharge.selling.services import resolve_recharge
 from shared.models import User
 from tests.support.bad_input import table
 from tests.support.client import Answer

@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 import pytest
 from django.db.models import F
 
+from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge, Settings
-from recharge.selling.services import settle_recharge
 from tests.support.client import Answer
 from tests.support.crowd import together
 from tests.support.locks import advisory_locks, holding_lock

@@ -10,9 +10,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from recharge.reports.sums import Figures, figures_of
-from recharge.selling.services import settle_recharge
 from shared.models import Membership
 from tenants import services
 from tenants.models import AuditRecord

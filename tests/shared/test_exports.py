@@ -12,8 +12,8 @@ import pytest
 import urllib3
 from django.db import connection
 
+from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
-from recharge.selling.services import settle_recharge
 from shared.database import call_function
 from tenants.exports import neutralize_formula
 from tests.support.client import Answer
