@@ -18,6 +18,22 @@ from shared.texts import contains, folded, latin_digits
 from shared.uuid7 import from_moment, until_moment
 from tenants.models import Organization
 
+ENTRY_COLUMNS = ("seller_id", "number", "kind", "amount", "balance_after", "reference", "created_at")
+"""What everybody is shown of an entry: by the API, in CSV files and in workbooks."""
+
+CREDIT_REQUEST_COLUMNS = (
+    "id",
+    "seller_id",
+    "amount",
+    "note",
+    "status",
+    "reason",
+    "created_at",
+    "decided_at",
+    "decided_by",
+)
+"""What everybody is shown of a credit request: by the API and in webhooks (credit_request_data in sql/webhooks.sql)."""
+
 # What was sold is what the balance lacks of what it was and was given: by the running balance, two entries and the few
 # that are credit say it, however many were sold. One statement, and so one snapshot.
 _SOLD_SINCE = """

@@ -120,15 +120,13 @@ class SellerView(APIView):
 
 # --- Entries ----------------------------------------------------------------------------------------------------------
 
-ENTRY_COLUMNS = ("seller_id", "number", "kind", "amount", "balance_after", "reference", "created_at")
-
 
 class EntrySerializer(serializers.ModelSerializer[Entry]):
     seller_id = serializers.IntegerField()
 
     class Meta:
         model = Entry
-        fields = ENTRY_COLUMNS
+        fields = queries.ENTRY_COLUMNS
 
 
 class EntryFilters(Query):
@@ -194,7 +192,7 @@ class EntriesExportView(APIView):
 
         return csv_response(
             filename="entries.csv",
-            columns=ENTRY_COLUMNS,
+            columns=queries.ENTRY_COLUMNS,
             pages=pages_of(organization, rows, queries.order_of_entries(filters.get("seller_id"))),
             request=request._request,
             person=request.user.pk,
@@ -219,17 +217,7 @@ class CreditRequestSerializer(serializers.ModelSerializer[CreditRequest]):
 
     class Meta:
         model = CreditRequest
-        fields = (
-            "id",
-            "seller_id",
-            "amount",
-            "note",
-            "status",
-            "reason",
-            "created_at",
-            "decided_at",
-            "decided_by",
-        )
+        fields = queries.CREDIT_REQUEST_COLUMNS
 
     def get_decided_by(self, request: CreditRequest) -> str | None:
         return request.decided_by or None

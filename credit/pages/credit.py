@@ -15,13 +15,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from credit import queries, services
-from credit.api.credit import ENTRY_COLUMNS
 from credit.errors import AlreadyDecided, BalanceLimitExceeded
 from credit.models import CreditRequest
 from credit.pages.exports import Exports
 from credit.pages.filters import CreditRequestFilters, EntryFilters, read_filters
-from credit.pages.tables import credit_requests_table, entries_table, last_entries_table
-from credit.pages.words import kind_name
+from credit.pages.tables import ENTRIES_SHEET, credit_requests_table, entries_table, last_entries_table
 from shared.console.formats import format_number
 from shared.console.forms import Form, TextField, TomansFormField
 from shared.console.views import (
@@ -37,7 +35,6 @@ from shared.console.views import (
     signed_in,
     status_of_form,
 )
-from shared.console.workbooks import Column
 from shared.days import days_before, start_of_day, today
 from shared.errors import IdempotencyKeyReused, Problem, SellerBusy
 from shared.idempotency import is_idempotency_key
@@ -240,16 +237,9 @@ _EXPORTS = Exports(
     name="entries",
     form_class=EntryFilters,
     rows=lambda **filters: queries.entries(**filters).annotate(seller_name=F("seller__seller__name")),
-    columns=ENTRY_COLUMNS,
+    columns=queries.ENTRY_COLUMNS,
     sheet=_("Entries"),
-    sheet_columns=[
-        Column("number", _("Number"), 10),
-        Column("created_at", _("Time"), 20),
-        Column("kind", _("Kind"), 16, kind_name),
-        Column("amount", _("Amount (Tomans)"), 20),
-        Column("balance_after", _("Balance after (Tomans)"), 22),
-        Column("reference", _("Reference"), 38),
-    ],
+    sheet_columns=ENTRIES_SHEET,
     order=queries.order_of_entries,
 )
 

@@ -38,6 +38,10 @@ class Exports:
     order: Callable[[int | None], str] = lambda seller_id: "pk"
     """What the rows of this seller (None: of all) are ordered by."""
 
+    def __post_init__(self) -> None:
+        in_sheet = {"seller_id", *(column.name for column in self.sheet_columns)}
+        assert in_sheet == set(self.columns), "the workbook has other columns than the CSV file"
+
     def csv(self, request: HttpRequest) -> HttpResponseBase:
         """With the columns of the API's."""
         form, filters = read_filters(request, self.form_class)

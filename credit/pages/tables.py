@@ -1,4 +1,4 @@
-"""The lists of these pages: entries, credit requests and sellers."""
+"""The lists of these pages: entries, credit requests and sellers; and the columns of the entries' workbook."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ from credit.pages.words import kind_name
 from credit.templatetags.credit import request_state
 from shared.console.links import address_of
 from shared.console.tables import AMOUNT, WIDE, Table, TableColumn
+from shared.console.workbooks import Column
 from shared.templatetags.console import moment, number, pill, signed, tomans
 
 # --- Entries ----------------------------------------------------------------------------------------------------------
@@ -68,6 +69,17 @@ def last_entries_table(entries: Sequence[Entry]) -> Table:
     """The last few of one seller, beside something else."""
     columns = (TableColumn(_("Kind"), _kind_and_time), _AMOUNT, _BALANCE)
     return Table(_("Last entries"), columns, entries, "table-sm")
+
+
+ENTRIES_SHEET = (
+    Column("number", _("Number"), 10),
+    Column("created_at", _("Time"), 20),
+    Column("kind", _("Kind"), 16, kind_name),
+    Column("amount", _("Amount (Tomans)"), 20),
+    Column("balance_after", _("Balance after (Tomans)"), 22),
+    Column("reference", _("Reference"), 38),
+)
+"""The columns of the workbook."""
 
 
 # --- Credit requests --------------------------------------------------------------------------------------------------

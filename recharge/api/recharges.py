@@ -18,7 +18,7 @@ from recharge.delivery import settlement
 from recharge.models import Attempt, Recharge
 from recharge.operators import OPERATOR_CODE, Operator
 from recharge.selling import queries, services
-from recharge.selling.queries import ANY_LATE
+from recharge.selling.queries import ANY_LATE, RECHARGE_COLUMNS
 from recharge.selling.rendering import rendered_recharge
 from recharge.selling.sale import UNKNOWN_OPERATOR, read_sale
 from recharge.selling.services import refusal_of
@@ -82,20 +82,6 @@ class SellerBalanceView(APIView):
 # --- Recharges --------------------------------------------------------------------------------------------------------
 
 _LATE = [late.value for late in Recharge.Late if late]
-
-RECHARGE_COLUMNS = (
-    "id",
-    "seller_id",
-    "phone_number",
-    "operator",
-    "amount",
-    "status",
-    "failure",
-    "balance_after",
-    "created_at",
-    "completed_at",
-    "late",
-)
 
 
 class OperatorField(StringField):

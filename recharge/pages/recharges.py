@@ -14,17 +14,15 @@ from django.utils.translation import gettext_lazy as _
 from credit.errors import BalanceLimitExceeded
 from credit.pages.exports import Exports
 from credit.pages.filters import SellerFilters, read_filters
-from recharge.api.recharges import RECHARGE_COLUMNS
 from recharge.delivery import settlement
 from recharge.models import Recharge
 from recharge.pages import words
-from recharge.pages.tables import recharges_table
+from recharge.pages.tables import RECHARGES_SHEET, recharges_table
 from recharge.selling import queries
 from recharge.selling.errors import RechargeChanged
-from recharge.selling.queries import ANY_LATE
+from recharge.selling.queries import ANY_LATE, RECHARGE_COLUMNS
 from shared.console.forms import AS_WRITTEN, ChoiceField, DaysForm, Form, PhoneNumberFormField, TextField, TextInput
 from shared.console.views import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
-from shared.console.workbooks import Column
 from shared.errors import NotFound, Problem
 from shared.idempotency import LONGEST_KEY, is_idempotency_key
 from shared.identity.tokens import ADMIN, SELLER
@@ -98,18 +96,7 @@ _EXPORTS = Exports(
     rows=lambda **filters: queries.recharges(**filters).annotate(seller_name=F("seller__name")),
     columns=RECHARGE_COLUMNS,
     sheet=_("Recharges"),
-    sheet_columns=[
-        Column("created_at", _("Time"), 20),
-        Column("phone_number", _("Number"), 16),
-        Column("operator", _("Operator"), 20, words.operator_name),
-        Column("amount", _("Amount (Tomans)"), 18),
-        Column("status", _("State"), 18, words.status_words),
-        Column("failure", _("Why it failed"), 40, words.failure_words),
-        Column("late", _("Came late"), 14, words.late_words),
-        Column("completed_at", _("Ended"), 20),
-        Column("balance_after", _("Balance after the sale"), 22),
-        Column("id", _("Id"), 38),
-    ],
+    sheet_columns=RECHARGES_SHEET,
 )
 
 

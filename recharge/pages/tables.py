@@ -1,4 +1,4 @@
-"""The list of recharges."""
+"""Recharges as people read them: the list, and the columns of the workbook."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from recharge.models import Recharge
-from recharge.pages.words import operator_name
+from recharge.pages.words import failure_words, late_words, operator_name, status_words
 from recharge.templatetags.recharge import late_state, state
 from shared.console.links import address_of
 from shared.console.tables import AMOUNT, WIDE, Table, TableColumn
+from shared.console.workbooks import Column
 from shared.templatetags.console import moment, number, phone
 
 
@@ -48,3 +49,18 @@ _OF_ALL = (
 def recharges_table(recharges: Sequence[Recharge], *, of_all: bool) -> Table:
     """Recharges of one seller, or of all."""
     return Table(_("Recharges"), _OF_ALL if of_all else _OF_SELLER, recharges, "table-hover")
+
+
+RECHARGES_SHEET = (
+    Column("created_at", _("Time"), 20),
+    Column("phone_number", _("Number"), 16),
+    Column("operator", _("Operator"), 20, operator_name),
+    Column("amount", _("Amount (Tomans)"), 18),
+    Column("status", _("State"), 18, status_words),
+    Column("failure", _("Why it failed"), 40, failure_words),
+    Column("late", _("Came late"), 14, late_words),
+    Column("completed_at", _("Ended"), 20),
+    Column("balance_after", _("Balance after the sale"), 22),
+    Column("id", _("Id"), 38),
+)
+"""The columns of the workbook."""

@@ -14,6 +14,22 @@ from credit.queries import filtered, seller_by_id
 from recharge.models import Attempt, Recharge
 from shared.errors import NotFound
 
+RECHARGE_COLUMNS = (
+    "id",
+    "seller_id",
+    "phone_number",
+    "operator",
+    "amount",
+    "status",
+    "failure",
+    "balance_after",
+    "created_at",
+    "completed_at",
+    "late",
+)
+"""What everybody is shown of a recharge: by the API, in CSV files and workbooks, in webhooks (recharge_data in
+sql/recharges.sql). Who writes them out once more is checked against these (tests/recharge/test_columns.py)."""
+
 ANY_LATE = "any"
 
 MOST_ATTEMPTS = 100

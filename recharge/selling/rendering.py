@@ -1,4 +1,5 @@
-"""A recharge as the API shows it, made by hand: as RechargeSerializer does (a test compares), in 3 µs, not 198."""
+"""A recharge as the API shows it, made by hand: as RechargeSerializer does, in 3 µs, not 198. Its columns are
+RECHARGE_COLUMNS (tests/recharge/test_columns.py compares)."""
 
 from datetime import datetime
 from typing import Any

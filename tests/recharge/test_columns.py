@@ -1,0 +1,61 @@
+"""A recharge's columns are named once (RECHARGE_COLUMNS); whoever writes them out once more has the same ones."""
+
+import json
+
+import pytest
+from django.db import connection
+
+from credit.pages.exports import Exports
+from credit.pages.filters import SellerFilters
+from recharge.pages.tables import RECHARGES_SHEET
+from recharge.selling.queries import RECHARGE_COLUMNS, recharges
+from recharge.selling.services import Sold
+from tests.support.client import Answer
+from tests.support.visitor import Visitor
+from tests.support.world import Organization, give_credit
+
+
+def heading(answer: Answer) -> tuple[str, ...]:
+    """The first line of a CSV file."""
+    assert answer.status == 200, answer
+    return tuple(answer.body.decode("utf-8-sig").splitlines()[0].split(","))
+
+
+def test_they_are_the_same_wherever_a_recharge_is_shown(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 50_000)
+    client = acme.member.client
+    sale = {"phone_number": "09121234567", "amount": 5000}
+    sold = client.post("/recharges", sale, key="k").json
+    one = f"/recharges/{sold['id']}"
+    by_the_view = client.request(
+        "POST",
+        "/recharges",
+        body=json.dumps(sale).encode(),
+        key="k2",
+        headers={"Content-Type": "application/json", "Accept": "application/*"},
+    )
+    bulk = client.post("/recharges/bulk", {"items": [sale | {"idempotency_key": "k3"}]}).json
+    with acme.context, connection.cursor() as cursor:
+        cursor.execute("SELECT recharge_data(sold) FROM recharge_recharge AS sold WHERE id = %s", [sold["id"]])
+        for_webhooks = json.loads(cursor.fetchone()[0])
+    shown = {
+        "the sale": sold,
+        "the sale again": client.post("/recharges", sale, key="k").json,
+        "the sale by the view": by_the_view.json,
+        "the bulk sale": bulk["results"][0]["recharge"],
+        "the seller's": client.get(one).json,
+        "the list": client.get("/recharges").json["results"][0],
+        "the API's file": heading(client.get("/recharges.csv")),
+        "the page's file": heading(Visitor.signed_in(acme.owner).get("/recharges.csv")),
+        "what a sale answers": [name for name in Sold._fields if name != "training"],
+    }
+    for place, columns in shown.items():
+        assert tuple(columns) == RECHARGE_COLUMNS, place
+    assert set(for_webhooks) == set(RECHARGE_COLUMNS)  # jsonb keeps no order
+    assert tuple(acme.owner.client.get(one).json) == (*RECHARGE_COLUMNS, "gateway", "attempts")
+
+
+@pytest.mark.parametrize("columns", [(*RECHARGE_COLUMNS, "gateway"), RECHARGE_COLUMNS[:-1]], ids=["more", "fewer"])
+def test_a_workbook_can_t_have_others_than_the_csv_file(columns: tuple[str, ...]) -> None:
+    with pytest.raises(AssertionError, match="other columns"):
+        Exports("recharges", SellerFilters, recharges, columns, "", RECHARGES_SHEET)  # type: ignore[arg-type]
