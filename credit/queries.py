@@ -34,9 +34,9 @@ CREDIT_REQUEST_COLUMNS = (
 )
 """What everybody is shown of a credit request: by the API and in webhooks (credit_request_data in sql/webhooks.sql)."""
 
-# What was sold is what the balance lacks of what it was and was given: by the running balance, two entries and the few
+# Net sales are what the balance lacks of what it was and was given: by the running balance, two entries and the few
 # that are credit say it, however many were sold. One statement, and so one snapshot.
-_SOLD_SINCE = """
+_NET_SINCE = """
     SELECT
         coalesce(before.balance_after, 0) + coalesce(
             (
@@ -68,8 +68,8 @@ class History:
 
     seller: Seller
     balance: int
-    sold: list[int]
-    """Since each of the moments that were asked for; without what was refunded."""
+    net_amounts: list[int]
+    """Net sales since each of the moments that were asked for."""
     requests: list[CreditRequest]
     entries: list[Entry]
 
@@ -96,15 +96,16 @@ def sellers_found(search: str, *, ids: Sequence[int]) -> QuerySet[Seller]:
     return sellers().filter(Q(contains("name", search)) | Q(pk__in=ids))
 
 
-def sold_since(seller_id: int, moments: Sequence[datetime]) -> list[int]:
-    """For how many Tomans the seller has sold since each of these moments, without what was refunded."""
+def net_amounts_since(seller_id: int, moments: Sequence[datetime]) -> list[int]:
+    """The seller's net sales since each of these moments, in Tomans: what entries have debited less what they refunded.
+    By the time of the entry, where a report (recharge/reports/sums.py) goes by that of the sale."""
     with connection.cursor() as cursor:
-        cursor.execute(_SOLD_SINCE, {"seller_id": seller_id, "moments": list(moments)})
-        return [sold for (sold,) in cursor.fetchall()]
+        cursor.execute(_NET_SINCE, {"seller_id": seller_id, "moments": list(moments)})
+        return [net_amount for (net_amount,) in cursor.fetchall()]
 
 
-def history_of(seller_id: int, *, sold_since_moments: Sequence[datetime], limit: int) -> History:
-    """The balance, what was sold, and the last credit requests and entries of a seller; four queries.
+def history_of(seller_id: int, *, net_since: Sequence[datetime], limit: int) -> History:
+    """The balance, the net sales, and the last credit requests and entries of a seller; four queries.
 
     Raises:
         NotFound: there is no such seller.
@@ -115,7 +116,7 @@ def history_of(seller_id: int, *, sold_since_moments: Sequence[datetime], limit:
     return History(
         seller=account.seller,
         balance=account.balance,
-        sold=sold_since(seller_id, sold_since_moments),
+        net_amounts=net_amounts_since(seller_id, net_since),
         requests=list(credit_requests(seller_id=seller_id).order_by("-pk")[:limit]),
         entries=last_entries(seller_id, limit=limit),
     )

@@ -92,13 +92,13 @@ def credit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
         row.seller = history.seller
         context["balance_then"] = history.balance + row.amount
         context["entries"] = last_entries_table(history.entries)
-        context["sold"] = list(zip(HISTORY_DAYS, history.sold, strict=True))
+        context["net"] = list(zip(HISTORY_DAYS, history.net_amounts, strict=True))
     return show(request, "credit/credit_request.html", context)
 
 
 def _history(seller_id: int) -> queries.History:
     moments = [start_of_day(days_before(today(), days - 1)) for days in HISTORY_DAYS]
-    return queries.history_of(seller_id, sold_since_moments=moments, limit=HISTORY_ROWS)
+    return queries.history_of(seller_id, net_since=moments, limit=HISTORY_ROWS)
 
 
 class KeyField(forms.Field):

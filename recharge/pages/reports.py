@@ -106,7 +106,7 @@ def chart(request: HttpRequest) -> HttpResponse:
     first, last = _valid_days(request)
     found = report(first=first, last=last, most_sellers=SELLERS_DRAWN)
     title = _now("Tomans delivered")
-    drawn = draw([(label, sums.amount) for label, sums in rows(found)], title)
+    drawn = draw([(label, sums.delivered_amount) for label, sums in rows(found)], title)
     response = HttpResponse(drawn.svg, content_type="image/svg+xml")
     # As django-csp's own decorators do, which know their sources before the answer is there.
     response._csp_update = {"style-src": [drawn.style_hash]}  # type: ignore[attr-defined]
@@ -145,7 +145,7 @@ def reports_csv(request: HttpRequest) -> HttpResponseBase:
 
 
 def _figures(sums: Sums | Changes) -> dict[str, int]:
-    return {"succeeded": sums.sold, "amount": sums.amount, "failed": sums.failed, "open": sums.open}
+    return {"succeeded": sums.delivered, "amount": sums.delivered_amount, "failed": sums.failed, "open": sums.open}
 
 
 def _by(request: HttpRequest) -> str:

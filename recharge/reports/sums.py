@@ -1,7 +1,17 @@
-"""What an organization sold on some days, summed up. Runs on the organization's schema.
+"""What organizations sold, summed up: by day for the reports, today, and of many organizations for the platform.
 
-A day's sums are those of its end: no later reversal, refund or late charge changes them. What changed since is beside
-them, so that both together are what is so now.
+"Sold" has three names, and each figure says which it is:
+
+- ``accepted``: every recharge that was sold, whatever became of it.
+- ``delivered``: those of them that have succeeded.
+- ``net``: those of them that have not failed, and so were not refunded: the delivered ones and those still open
+  (pending or unknown). ``accepted = net + failed`` and ``net = delivered + open``.
+
+A bare name counts recharges; the same name with ``_amount`` adds up their Tomans.
+
+A day's sums in a report are those of its end: no later reversal, refund or late charge changes them. What changed since
+is beside them, so that both together are what is so now. Of a day that is not over they are what is so now, and so the
+same as :func:`totals` and :func:`figures_of` say.
 """
 
 from collections.abc import Iterable
@@ -30,10 +40,10 @@ _FIGURES = """
     SELECT
         {organization_id},
         (SELECT count(*) FROM {schema}.credit_seller WHERE is_active),
-        count(*),
-        count(*) FILTER (WHERE status = 'failed'),
-        count(*) FILTER (WHERE status = 'unknown'),
-        coalesce(sum(amount) FILTER (WHERE status <> 'failed'), 0)::bigint
+        count(*) AS accepted,
+        count(*) FILTER (WHERE status = 'failed') AS failed,
+        count(*) FILTER (WHERE status = 'unknown') AS unknown,
+        coalesce(sum(amount) FILTER (WHERE status <> 'failed'), 0)::bigint AS net_amount
     FROM {schema}.recharge_recharge
     WHERE id >= {first_id} AND created_at >= {since}
 """
@@ -49,59 +59,67 @@ class Changes:
     delivered_after_all: int = 0
     """They had failed; they were delivered after all, and are charged again, or owed."""
     delivered_after_all_amount: int = 0
-    delivered: int = 0
+    delivered_later: int = 0
     """They were open."""
-    delivered_amount: int = 0
-    refunded: int = 0
+    delivered_later_amount: int = 0
+    refunded_later: int = 0
     """They were open, and failed."""
-    refunded_amount: int = 0
+    refunded_later_amount: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.taken_back or self.delivered_after_all or self.delivered or self.refunded)
+        return bool(self.taken_back or self.delivered_after_all or self.delivered_later or self.refunded_later)
 
     # What this adds to each of the sums of the day.
 
     @property
-    def sold(self) -> int:
-        return self.delivered + self.delivered_after_all - self.taken_back
+    def delivered(self) -> int:
+        return self.delivered_later + self.delivered_after_all - self.taken_back
 
     @property
-    def amount(self) -> int:
-        return self.delivered_amount + self.delivered_after_all_amount - self.taken_back_amount
+    def delivered_amount(self) -> int:
+        return self.delivered_later_amount + self.delivered_after_all_amount - self.taken_back_amount
 
     @property
     def failed(self) -> int:
-        return self.refunded + self.taken_back - self.delivered_after_all
+        return self.refunded_later + self.taken_back - self.delivered_after_all
 
     @property
     def open(self) -> int:
-        return -self.delivered - self.refunded
+        return -self.delivered_later - self.refunded_later
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Recharges that were sold on some days, as each was when its day ended: how many were delivered (``sold``) and
-    their Tomans (``amount``), how many had failed, how many had not ended (pending or unknown); all together are those
-    that were accepted. ``changed`` is what became of them after their day."""
+    """Recharges that were accepted on some days, as each was when its day ended. ``changed`` is what became of them
+    after their day."""
 
-    sold: int = 0
-    amount: int = 0
+    delivered: int = 0
+    delivered_amount: int = 0
     failed: int = 0
     open: int = 0
+    net_amount: int = 0
     changed: Changes = Changes()
+
+    @property
+    def net(self) -> int:
+        return self.delivered + self.open
+
+    @property
+    def accepted(self) -> int:
+        return self.net + self.failed
 
     @property
     def ended(self) -> int:
         """Of these, the failed ones are the failure rate."""
-        return self.sold + self.failed
+        return self.delivered + self.failed
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How many of those that are summed up as sold were sold in training, and so delivered to nobody; their Tomans."""
+    """How many of those that are summed up as delivered were sold in training, and so reached nobody; their Tomans."""
 
-    sold: int = 0
-    amount: int = 0
+    delivered: int = 0
+    delivered_amount: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +133,7 @@ class Report:
     """In order; a day without sales is there too."""
     operators: dict[str, Sums] = field(default_factory=dict)
     sellers: list[tuple[int, str, Sums]] = field(default_factory=list)
-    """Id, name and sums; those with most Tomans first."""
+    """Id, name and sums; those with most Tomans delivered first."""
 
 
 def report(*, first: date, last: date, most_sellers: int) -> Report:
@@ -134,8 +152,8 @@ def report(*, first: date, last: date, most_sellers: int) -> Report:
     found = Report(days=dict.fromkeys(days, Sums()), operators={}, sellers=[])
     total, training = Sums(), Training()
     for by_day, by_operator, by_seller, day, operator, seller_id, name, *figures in rows:
-        sold, amount, failed, still_open, *changed, trained, trained_amount = figures
-        sums = Sums(sold, amount, failed, still_open, Changes(*changed))
+        *of_its_end, training_delivered, training_delivered_amount = figures
+        sums = Sums(*of_its_end[:5], Changes(*of_its_end[5:]))
         if by_day:
             found.days[days[day - 1]] = sums
         elif by_operator:
@@ -143,64 +161,70 @@ def report(*, first: date, last: date, most_sellers: int) -> Report:
         elif by_seller:
             found.sellers.append((seller_id, name, sums))
         else:
-            total, training = sums, Training(trained, trained_amount)
+            total, training = sums, Training(training_delivered, training_delivered_amount)
     return replace(found, total=total, training=training)
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What became of the recharges that were sold in some time: how many there are of each, and for how many Tomans.
-    ``credited`` is what sellers were given, in Tomans."""
+    """What is so now of the recharges that were accepted in some time, and what was credited in it."""
 
-    sold: int
-    sold_amount: int
+    net: int
+    net_amount: int
+    delivered: int
+    delivered_amount: int
     failed: int
     unknown: int
     pending: int
-    credited: int
-    trained: int = 0
-    """Of those sold, how many were sold in training, and so delivered to nobody."""
-    trained_amount: int = 0
+    credited_amount: int
+    """What sellers were given, in Tomans."""
+    training_net: int = 0
+    """Of the net ones, how many were sold in training, and so reached nobody."""
+    training_net_amount: int = 0
+
+    @property
+    def open(self) -> int:
+        return self.unknown + self.pending
+
+    @property
+    def accepted(self) -> int:
+        return self.net + self.failed
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """An organization's sellers who are switched on, and what was sold since some moment.
-
-    ``recharges`` are all that were accepted; ``amount`` is net: in Tomans, and without those that have failed by now,
-    which came back to their sellers, whenever that was.
-    """
+    """An organization's sellers who are switched on, and what is so now of the recharges that were accepted since some
+    moment."""
 
     sellers: int
-    recharges: int
+    accepted: int
     failed: int
     unknown: int
-    amount: int
+    net_amount: int
 
     @property
-    def sales(self) -> int:
-        """Recharges that did not fail."""
-        return self.recharges - self.failed
+    def net(self) -> int:
+        return self.accepted - self.failed
 
 
 def totals(*, created_from: datetime) -> Totals:
-    """What was sold and credited from this moment on; two queries, each over the ids of that time alone.
-
-    What failed does not count as sold; what is pending or unknown does until it has failed.
-    """
-    failed = Q(status=Recharge.Status.FAILED)
-    is_trained = ~failed & Q(training=True)
+    """What was sold and credited from this moment on; two queries, each over the ids of that time alone."""
+    delivered = Q(status=Recharge.Status.SUCCEEDED)
+    net = ~Q(status=Recharge.Status.FAILED)
+    in_training = net & Q(training=True)
     sold = recharges(created_from=created_from).aggregate(
-        sold=Count("pk", filter=~failed),
-        sold_amount=Sum("amount", filter=~failed, default=0),
-        failed=Count("pk", filter=failed),
+        net=Count("pk", filter=net),
+        net_amount=Sum("amount", filter=net, default=0),
+        delivered=Count("pk", filter=delivered),
+        delivered_amount=Sum("amount", filter=delivered, default=0),
+        failed=Count("pk", filter=~net),
         unknown=Count("pk", filter=Q(status=Recharge.Status.UNKNOWN)),
         pending=Count("pk", filter=Q(status=Recharge.Status.PENDING)),
-        trained=Count("pk", filter=is_trained),
-        trained_amount=Sum("amount", filter=is_trained, default=0),
+        training_net=Count("pk", filter=in_training),
+        training_net_amount=Sum("amount", filter=in_training, default=0),
     )
     credits = entries(kind=Entry.Kind.CREDIT, created_from=created_from)
-    credited = credits.aggregate(credited=Sum("amount", default=0))
+    credited = credits.aggregate(credited_amount=Sum("amount", default=0))
     return Totals(**{name: int(value) for name, value in (sold | credited).items()})
 
 

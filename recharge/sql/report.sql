@@ -5,7 +5,9 @@
 -- the next morning it says for ever. What became of it since is summed up beside that.
 --
 -- %(bounds)s are the moments at which the days begin, and that at which the last ends; days are made by whoever asks,
--- since they begin where the reader is. Of sellers, the %(most_sellers)s with most Tomans.
+-- since they begin where the reader is. Of sellers, the %(most_sellers)s with most Tomans delivered.
+--
+-- delivered and net are as recharge/reports/sums.py has them.
 
 WITH recharge AS (
     SELECT
@@ -57,36 +59,39 @@ sums AS (
         day,
         operator,
         seller_id,
-        count(*) FILTER (WHERE was = 'succeeded') AS sold,
-        coalesce(sum(amount) FILTER (WHERE was = 'succeeded'), 0)::bigint AS amount,
+        count(*) FILTER (WHERE was = 'succeeded') AS delivered,
+        coalesce(sum(amount) FILTER (WHERE was = 'succeeded'), 0)::bigint AS delivered_amount,
         count(*) FILTER (WHERE was = 'failed') AS failed,
         count(*) FILTER (WHERE was = 'open') AS open,
+        coalesce(sum(amount) FILTER (WHERE was <> 'failed'), 0)::bigint AS net_amount,
         count(*) FILTER (WHERE was = 'succeeded' AND is_now = 'failed') AS taken_back,
         coalesce(sum(amount) FILTER (WHERE was = 'succeeded' AND is_now = 'failed'), 0)::bigint AS taken_back_amount,
         count(*) FILTER (WHERE was = 'failed' AND is_now = 'succeeded') AS delivered_after_all,
         coalesce(sum(amount) FILTER (WHERE was = 'failed' AND is_now = 'succeeded'), 0)::bigint
             AS delivered_after_all_amount,
-        count(*) FILTER (WHERE was = 'open' AND is_now = 'succeeded') AS delivered,
-        coalesce(sum(amount) FILTER (WHERE was = 'open' AND is_now = 'succeeded'), 0)::bigint AS delivered_amount,
-        count(*) FILTER (WHERE was = 'open' AND is_now = 'failed') AS refunded,
-        coalesce(sum(amount) FILTER (WHERE was = 'open' AND is_now = 'failed'), 0)::bigint AS refunded_amount,
-        -- Of those that are summed up as sold.
-        count(*) FILTER (WHERE was = 'succeeded' AND training) AS training,
-        coalesce(sum(amount) FILTER (WHERE was = 'succeeded' AND training), 0)::bigint AS training_amount
+        count(*) FILTER (WHERE was = 'open' AND is_now = 'succeeded') AS delivered_later,
+        coalesce(sum(amount) FILTER (WHERE was = 'open' AND is_now = 'succeeded'), 0)::bigint AS delivered_later_amount,
+        count(*) FILTER (WHERE was = 'open' AND is_now = 'failed') AS refunded_later,
+        coalesce(sum(amount) FILTER (WHERE was = 'open' AND is_now = 'failed'), 0)::bigint AS refunded_later_amount,
+        -- Of the delivered ones.
+        count(*) FILTER (WHERE was = 'succeeded' AND training) AS training_delivered,
+        coalesce(sum(amount) FILTER (WHERE was = 'succeeded' AND training), 0)::bigint AS training_delivered_amount
     FROM ended
     GROUP BY GROUPING SETS ((), (day), (operator), (seller_id))
 ),
 
 ranked AS (
-    SELECT *, row_number() OVER (PARTITION BY by_seller ORDER BY amount DESC, sold DESC, seller_id) AS place
+    SELECT
+        *,
+        row_number() OVER (PARTITION BY by_seller ORDER BY delivered_amount DESC, delivered DESC, seller_id) AS place
     FROM sums
 )
 
 SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.operator, ranked.seller_id, seller.name,
-    ranked.sold, ranked.amount, ranked.failed, ranked.open,
+    ranked.delivered, ranked.delivered_amount, ranked.failed, ranked.open, ranked.net_amount,
     ranked.taken_back, ranked.taken_back_amount, ranked.delivered_after_all, ranked.delivered_after_all_amount,
-    ranked.delivered, ranked.delivered_amount, ranked.refunded, ranked.refunded_amount,
-    ranked.training, ranked.training_amount
+    ranked.delivered_later, ranked.delivered_later_amount, ranked.refunded_later, ranked.refunded_later_amount,
+    ranked.training_delivered, ranked.training_delivered_amount
 FROM ranked
 LEFT JOIN credit_seller AS seller ON seller.id = ranked.seller_id
 WHERE NOT ranked.by_seller OR ranked.place <= %(most_sellers)s

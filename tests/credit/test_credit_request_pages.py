@@ -226,11 +226,11 @@ def test_what_was_sold_is_what_the_entries_say(acme: Organization) -> None:
         expected = [
             -sum(e.amount for e in entries if e.kind != "credit" and moment_of(e.pk) >= moment) for moment in moments
         ]
-        assert queries.sold_since(member.id, moments) == expected
+        assert queries.net_amounts_since(member.id, moments) == expected
         assert expected[-2:] == [36_000, 0]
     request = ask(member)
     page = shown(Visitor.signed_in(acme.owner).get(f"/credit-requests/{request}"))
-    assert "Sold in 7 days 36,000 Tomans" in page
+    assert "Net sales in 7 days 36,000 Tomans" in page
     assert "Balance 1,264,000 Tomans" in page
 
 

@@ -65,7 +65,7 @@ def test_a_calm_day_says_so(acme: Organization) -> None:
     page = shown(home(acme))
     assert "Nothing waits for you." in page
     assert "Nothing was sold today yet." in page
-    assert "Sold 0 Tomans" in page
+    assert "Net sales 0 Tomans" in page
     assert "in training" not in page
 
 
@@ -141,14 +141,17 @@ def test_today_is_what_the_tables_say(funded: Organization) -> None:
         rows = list(Recharge.objects.all())
         totals = sums.totals(created_from=timezone.now() - timedelta(hours=1))
         nothing = sums.totals(created_from=timezone.now() + timedelta(hours=1))
-    sold = [row.amount for row in rows if row.status != "failed"]
-    assert (totals.sold, totals.sold_amount) == (len(sold), sum(sold)) == (3, 23_000)
+    net = [row.amount for row in rows if row.status != "failed"]
+    assert (totals.net, totals.net_amount) == (len(net), sum(net)) == (3, 23_000)
+    assert (totals.delivered, totals.delivered_amount) == (1, 5000)
     assert (totals.failed, totals.unknown) == (1, 1)
     assert totals.pending == sum(row.status == "pending" for row in rows)
-    assert totals.credited == 2_000_000
-    assert (totals.trained, totals.trained_amount) == (1, 5000)
+    assert totals.credited_amount == 2_000_000
+    assert (totals.training_net, totals.training_net_amount) == (1, 5000)
     assert "Of these in training, delivered to nobody: 1, 5,000 Tomans" in shown(home(funded))
-    assert nothing == sums.Totals(sold=0, sold_amount=0, failed=0, unknown=0, pending=0, credited=0)
+    assert nothing == sums.Totals(
+        net=0, net_amount=0, delivered=0, delivered_amount=0, failed=0, unknown=0, pending=0, credited_amount=0
+    )
 
 
 def test_the_day_is_the_one_of_the_readers_zone(funded: Organization) -> None:
@@ -157,7 +160,7 @@ def test_the_day_is_the_one_of_the_readers_zone(funded: Organization) -> None:
     for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):  # +14 and -11: never the same day
         User.objects.filter(pk=funded.owner.user.pk).update(time_zone=zone)
         pages[zone] = shown(home(funded))
-        assert "Sold 5,000 Tomans 1 recharge" in pages[zone]
+        assert "Net sales 5,000 Tomans 1 recharge" in pages[zone]
     days = {page.partition("Today ")[2][:10] for page in pages.values()}
     assert len(days) == 2
 

@@ -132,8 +132,10 @@ def test_the_edges_of_the_range_are_sharp(funded: Organization) -> None:
         write_recharge(funded, moment)
     with funded.context, timezone.override("UTC"):
         found = report(first=date(2026, 3, 2), last=date(2026, 3, 3), most_sellers=10)
-    assert found.total == Sums(sold=2, amount=2000)
-    assert found.days == {date(2026, 3, 2): Sums(1, 1000), date(2026, 3, 3): Sums(1, 1000)}
+    assert found.total == Sums(delivered=2, delivered_amount=2000, net_amount=2000)
+    assert found.days == dict.fromkeys(
+        (date(2026, 3, 2), date(2026, 3, 3)), Sums(delivered=1, delivered_amount=1000, net_amount=1000)
+    )
 
 
 def test_a_day_of_23_hours_is_one_day(funded: Organization) -> None:
@@ -144,7 +146,7 @@ def test_a_day_of_23_hours_is_one_day(funded: Organization) -> None:
     write_recharge(funded, at(29, 22))
     with funded.context, timezone.override("Europe/Berlin"):
         found = report(first=date(2026, 3, 28), last=date(2026, 3, 30), most_sellers=10)
-    assert [sums.sold for sums in found.days.values()] == [1, 2, 1]
+    assert [sums.delivered for sums in found.days.values()] == [1, 2, 1]
 
 
 def test_without_sales_each_day_is_zero_and_the_page_says_what_to_do(acme: Organization) -> None:
@@ -186,7 +188,7 @@ def test_of_many_sellers_those_that_sold_most(funded: Organization, monkeypatch:
     with funded.context:
         found = report(first=today - timedelta(days=1), last=today + timedelta(days=1), most_sellers=2)
     assert [name for _, name, _ in found.sellers] == ["neighbour", "member"]
-    assert found.total == Sums(2, 3000, 0, 1)
+    assert found.total == Sums(delivered=2, delivered_amount=3000, open=1, net_amount=12_000)
     rows = csv.DictReader(io.StringIO(Visitor.signed_in(funded.owner).get("/reports.csv?by=seller").body.decode()))
     assert [(row["seller"], row["succeeded"], row["amount"], row["open"]) for row in rows] == [
         ("neighbour", "1", "2000", "0"),
@@ -369,8 +371,8 @@ def test_it_says_how_much_of_it_was_training(funded: Organization) -> None:
     with funded.context:
         days = {"first": timezone.localdate() - timedelta(days=1), "last": timezone.localdate()}
         found = report(**days, most_sellers=10)
-    assert found.training == Training(sold=2, amount=7000)
-    assert (found.total.sold, found.total.amount) == (3, 11_000)
+    assert found.training == Training(delivered=2, delivered_amount=7000)
+    assert (found.total.delivered, found.total.delivered_amount) == (3, 11_000)
     page = shown(visitor.get("/reports"))
     assert f"Delivered 3 {of_these}: 2, 7,000 Tomans" in page
     User.objects.filter(pk=funded.owner.user.pk).update(language="fa")

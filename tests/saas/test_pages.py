@@ -117,10 +117,10 @@ def test_figures_are_of_the_time_that_is_asked_for(world: World) -> None:
     _sell(world.acme, 5000, 7000)
     now, rows = timezone.now(), [world.acme.row, world.globex.row]
     assert figures_of(rows, since=now - timedelta(hours=1)) == {
-        world.acme.row.pk: Figures(sellers=2, recharges=2, failed=0, unknown=0, amount=12_000),
-        world.globex.row.pk: Figures(sellers=2, recharges=0, failed=0, unknown=0, amount=0),
+        world.acme.row.pk: Figures(sellers=2, accepted=2, failed=0, unknown=0, net_amount=12_000),
+        world.globex.row.pk: Figures(sellers=2, accepted=0, failed=0, unknown=0, net_amount=0),
     }
-    assert figures_of([world.acme.row], since=now + timedelta(seconds=1))[world.acme.row.pk].recharges == 0
+    assert figures_of([world.acme.row], since=now + timedelta(seconds=1))[world.acme.row.pk].accepted == 0
     assert figures_of([], since=now) == {}
 
 
