@@ -152,8 +152,8 @@ def report(*, first: date, last: date, most_sellers: int) -> Report:
     found = Report(days=dict.fromkeys(days, Sums()), operators={}, sellers=[])
     total, training = Sums(), Training()
     for by_day, by_operator, by_seller, day, operator, seller_id, name, *figures in rows:
-        *of_its_end, training_delivered, training_delivered_amount = figures
-        sums = Sums(*of_its_end[:5], Changes(*of_its_end[5:]))
+        delivered, delivered_amount, failed, still_open, net_amount, *changed, trained, trained_amount = figures
+        sums = Sums(delivered, delivered_amount, failed, still_open, net_amount, Changes(*changed))
         if by_day:
             found.days[days[day - 1]] = sums
         elif by_operator:
@@ -161,7 +161,7 @@ def report(*, first: date, last: date, most_sellers: int) -> Report:
         elif by_seller:
             found.sellers.append((seller_id, name, sums))
         else:
-            total, training = sums, Training(training_delivered, training_delivered_amount)
+            total, training = sums, Training(trained, trained_amount)
     return replace(found, total=total, training=training)
 
 
