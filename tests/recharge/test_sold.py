@@ -11,7 +11,7 @@ from credit.queries import net_amounts_since
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from recharge.reports.sums import Figures, Training, figures_of, report, totals
-from shared.console.formats import start_of_day
+from shared.days import start_of_day
 from tests.recharge.test_report_pages import tables_of
 from tests.support.client import Answer
 from tests.support.locks import sell_pending
