@@ -1,6 +1,7 @@
 from django.urls import path
 
 from credit.pages import credit, sellers
+from credit.pages.exports import FORMATS
 from credit.webhooks import pages
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
@@ -17,8 +18,7 @@ urlpatterns = [
     path("sellers/<bigint:seller_id>/switch-on", sellers.switch_seller_on, name="switch_seller_on"),
     path("sellers/<bigint:seller_id>/password", sellers.reset_seller_password, name="reset_seller_password"),
     path("ledger", credit.entries, name="entries"),
-    path("ledger.csv", credit.entries_csv, name="entries_csv"),
-    path("ledger.xlsx", credit.entries_xlsx, name="entries_xlsx"),
+    *(path(f"ledger.{one}", credit.entries_file, {"ending": one}, name=f"entries_{one}") for one in FORMATS),
     path("webhooks", pages.webhooks, name="webhooks"),
     path("webhooks/new", pages.add, name="add_webhook"),
     path("webhooks/<uuid:webhook_id>", pages.webhook, name="webhook"),

@@ -1,5 +1,6 @@
 from django.urls import path
 
+from credit.pages.exports import FORMATS
 from recharge.pages import bulk, home, recharges, reports, sell, seller, settings
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
@@ -19,8 +20,7 @@ urlpatterns = [
     path("bulk/results.csv", bulk.results, name="bulk_results"),
     path("sellers/<bigint:seller_id>", seller.seller, name="seller"),
     path("recharges", recharges.recharges, name="recharges"),
-    path("recharges.csv", recharges.recharges_csv, name="recharges_csv"),
-    path("recharges.xlsx", recharges.recharges_xlsx, name="recharges_xlsx"),
+    *(path(f"recharges.{one}", recharges.recharges_file, {"ending": one}, name=f"recharges_{one}") for one in FORMATS),
     path("recharges/<any_uuid:recharge_id>", recharges.recharge, name="recharge"),
     path("recharges/<any_uuid:recharge_id>/resolve", recharges.resolve, name="resolve"),
     path("reports", reports.reports, name="reports"),

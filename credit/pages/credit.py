@@ -230,6 +230,7 @@ def entries(request: HttpRequest) -> HttpResponse:
     by = queries.order_of_entries(filters.get("seller_id"))
     shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"), by=by)
     context = {"page": shown, "table": entries_table(shown.rows, of_all=of_all), "form": form}
+    context["exports"] = _EXPORTS.links()
     return show(request, "credit/entries.html", context)
 
 
@@ -245,12 +246,6 @@ _EXPORTS = Exports(
 
 
 @page(ADMIN, SELLER)
-def entries_csv(request: HttpRequest) -> HttpResponseBase:
-    """The same rows as CSV."""
-    return _EXPORTS.csv(request)
-
-
-@page(ADMIN, SELLER)
-def entries_xlsx(request: HttpRequest) -> HttpResponseBase:
-    """The same rows as a workbook."""
-    return _EXPORTS.xlsx(request)
+def entries_file(request: HttpRequest, ending: str) -> HttpResponseBase:
+    """The same rows as a file of one of FORMATS."""
+    return _EXPORTS.file(request, ending)

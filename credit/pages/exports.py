@@ -1,4 +1,4 @@
-"""Exports of lists that are filtered by the seller, as CSV and as a workbook."""
+"""Exports of lists that are filtered by the seller, as files of each of ``FORMATS``."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from credit.pages.filters import SellerFilters, read_filters
+from shared.console.links import address_of
 from shared.console.views import signed_in
 from shared.console.workbooks import Column, xlsx_response
 from shared.identity.tokens import ADMIN
@@ -41,6 +42,14 @@ class Exports:
     def __post_init__(self) -> None:
         in_sheet = {"seller_id", *(column.name for column in self.sheet_columns)}
         assert in_sheet == set(self.columns), "the workbook has other columns than the CSV file"
+
+    def file(self, request: HttpRequest, ending: str) -> HttpResponseBase:
+        """A file of the format with this ending."""
+        return FORMATS[ending].answer(self, request)
+
+    def links(self) -> list[tuple[Promise, str]]:
+        """What each format is called and where it is to be had, for shared/exports.html."""
+        return [(one.label, address_of(f"{self.name}_{ending}")) for ending, one in FORMATS.items()]
 
     def csv(self, request: HttpRequest) -> HttpResponseBase:
         """With the columns of the API's."""
@@ -80,3 +89,18 @@ class Exports:
 
     def _back(self, form: SellerFilters) -> HttpResponseBase:
         return redirect(reverse(self.name) + form.query)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format of the exports: the link's label, and what answers."""
+
+    label: Promise
+    answer: Callable[[Exports, HttpRequest], HttpResponseBase]
+
+
+FORMATS = {
+    "xlsx": Format(_("Export as Excel"), Exports.xlsx),
+    "csv": Format(_("Export as CSV"), Exports.csv),
+}
+"""By the ending of the file's name and of its address, in the order of the links."""

@@ -87,6 +87,7 @@ def recharges(request: HttpRequest) -> HttpResponse:
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
     shown = page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor") or None)
     context = {"form": form, "page": shown, "table": recharges_table(shown.rows, of_all=of_all)}
+    context["exports"] = _EXPORTS.links()
     return show(request, "recharge/recharges.html", context)
 
 
@@ -101,15 +102,9 @@ _EXPORTS = Exports(
 
 
 @page(ADMIN, SELLER)
-def recharges_csv(request: HttpRequest) -> HttpResponseBase:
-    """The same rows as CSV."""
-    return _EXPORTS.csv(request)
-
-
-@page(ADMIN, SELLER)
-def recharges_xlsx(request: HttpRequest) -> HttpResponseBase:
-    """The same rows as a workbook."""
-    return _EXPORTS.xlsx(request)
+def recharges_file(request: HttpRequest, ending: str) -> HttpResponseBase:
+    """The same rows as a file of one of FORMATS."""
+    return _EXPORTS.file(request, ending)
 
 
 # --- One recharge -----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from django.utils import timezone
 
 from credit.models import Entry, Seller
+from credit.pages.exports import FORMATS
 from shared.console import workbooks
 from shared.models import User
 from tenants import exports
@@ -170,6 +171,18 @@ def test_a_person_writes_one_workbook_at_a_time_and_an_organization_two(traded: 
         assert in_process(owner, "/ledger.xlsx").status_code == 503
     with closing(in_process(member, "/ledger.xlsx")) as response:
         assert response.status_code == 200
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_each_format_is_linked_with_the_lists_filters(traded: Organization, ending: str) -> None:
+    visitor = Visitor.signed_in(traded.owner)
+    for path, name in (("/ledger", "entries"), ("/recharges", "recharges")):
+        query = f"?seller={traded.member.id}"
+        assert f'href="{path}.{ending}{query}" download>{FORMATS[ending].label}</a>' in text_of(
+            visitor.get(path + query)
+        )
+        answer = visitor.get(f"{path}.{ending}{query}")
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}.{ending}"'
 
 
 def test_the_csv_is_the_apis_with_a_byte_order_mark(traded: Organization) -> None:
