@@ -1,10 +1,12 @@
 """Reports: what was sold by day, by operator and by seller, as tables, as charts and as CSV."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -50,19 +52,42 @@ def _days(request: HttpRequest) -> tuple[RangeForm, date, date]:
     return form, days_before(today(), USUAL_DAYS - 1), today()
 
 
-_Rows = list[tuple[str, Sums]]
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the report: how it is headed, its key in the CSV file, how it is drawn, and its rows (each with what
+    people read, the values of the key as the API has them, and the sums)."""
+
+    title: Promise
+    head: Promise
+    key: tuple[str, ...]
+    draw: Callable[[list[charts.Point], str], charts.Drawing]
+    rows: Callable[[Report], list[tuple[str, tuple[Any, ...], Sums]]]
 
 
-def _by_day(found: Report) -> _Rows:
-    return [(format_day(day), sums) for day, sums in found.days.items()]
-
-
-def _by_operator(found: Report) -> _Rows:
-    return [(words.operator_name(operator), sums) for operator, sums in found.operators.items()]
-
-
-def _by_seller(found: Report) -> _Rows:
-    return [(name, sums) for _id, name, sums in found.sellers]
+TABLES = {
+    "day": Table(
+        _("By day"),
+        _("Day"),
+        ("day",),
+        charts.columns,
+        lambda found: [(format_day(day), (day.isoformat(),), sums) for day, sums in found.days.items()],
+    ),
+    "operator": Table(
+        _("By operator"),
+        _("Operator"),
+        ("operator",),
+        charts.bars,
+        lambda found: [(words.operator_name(code), (code,), sums) for code, sums in found.operators.items()],
+    ),
+    "seller": Table(
+        _("By seller"),
+        _("Seller"),
+        ("seller_id", "seller"),
+        charts.bars,
+        lambda found: [(name, (seller_id, name), sums) for seller_id, name, sums in found.sellers],
+    ),
+}
+"""By their names in addresses, in the order in which they are shown."""
 
 
 @page(ADMIN)
@@ -77,9 +102,8 @@ def reports(request: HttpRequest) -> HttpResponse:
         "last": last,
         "report": found,
         "tables": [
-            ("day", _("By day"), _("Day"), _by_day(found)),
-            ("operator", _("By operator"), _("Operator"), _by_operator(found)),
-            ("seller", _("By seller"), _("Seller"), _by_seller(found)),
+            (by, table.title, table.head, [(label, sums) for label, _key, sums in table.rows(found)])
+            for by, table in TABLES.items()
         ],
         "sellers_shown": SELLERS_SHOWN,
         "are_sellers_cut": len(found.sellers) == SELLERS_SHOWN,
@@ -92,21 +116,14 @@ def reports(request: HttpRequest) -> HttpResponse:
     return show(request, "recharge/reports.html", context)
 
 
-_CHARTS: Mapping[str, tuple[Callable[[list[charts.Point], str], charts.Drawing], Callable[[Report], _Rows]]] = {
-    "day": (charts.columns, _by_day),
-    "operator": (charts.bars, _by_operator),
-    "seller": (charts.bars, _by_seller),
-}
-
-
 @page(ADMIN)
 def chart(request: HttpRequest) -> HttpResponse:
     """One table's Tomans, drawn."""
-    draw, rows = _CHARTS[_by(request)]
+    table = TABLES[_by(request)]
     first, last = _valid_days(request)
     found = report(first=first, last=last, most_sellers=SELLERS_DRAWN)
     title = _now("Tomans delivered")
-    drawn = draw([(label, sums.delivered_amount) for label, sums in rows(found)], title)
+    drawn = table.draw([(label, sums.delivered_amount) for label, _key, sums in table.rows(found)], title)
     response = HttpResponse(drawn.svg, content_type="image/svg+xml")
     # As django-csp's own decorators do, which know their sources before the answer is there.
     response._csp_update = {"style-src": [drawn.style_hash]}  # type: ignore[attr-defined]
@@ -120,23 +137,16 @@ def reports_csv(request: HttpRequest) -> HttpResponseBase:
     by = _by(request)
     first, last = _valid_days(request)
     found = report(first=first, last=last, most_sellers=EVERY_SELLER)
-    keyed: list[tuple[dict[str, Any], Sums]]
-    if by == "day":
-        keyed = [({"day": day.isoformat()}, sums) for day, sums in found.days.items()]
-    elif by == "operator":
-        keyed = [({"operator": operator}, sums) for operator, sums in found.operators.items()]
-    else:
-        keyed = [({"seller_id": seller_id, "seller": name}, sums) for seller_id, name, sums in found.sellers]
-    keys = {"day": ["day"], "operator": ["operator"], "seller": ["seller_id", "seller"]}[by]
+    table = TABLES[by]
     lines = []
-    for key, sums in keyed:
-        lines.append(key | _figures(sums))
+    for _label, values, sums in table.rows(found):
+        lines.append(dict(zip(table.key, values, strict=True)) | _figures(sums))
         if sums.changed:
-            name = keys[-1]
-            lines.append(key | {name: f"{key[name]} (changed after the day)"} | _figures(sums.changed))
+            changed = (*values[:-1], f"{values[-1]} (changed after the day)")
+            lines.append(dict(zip(table.key, changed, strict=True)) | _figures(sums.changed))
     return csv_response(
         filename=f"report-by-{by}.csv",
-        columns=[*keys, "succeeded", "amount", "failed", "open"],
+        columns=[*table.key, "succeeded", "amount", "failed", "open"],
         pages=iter([lines]),
         request=request,
         person=signed_in(request).user.pk,
@@ -150,8 +160,9 @@ def _figures(sums: Sums | Changes) -> dict[str, int]:
 
 def _by(request: HttpRequest) -> str:
     by = request.GET.get("by", "day")
-    if by not in _CHARTS:
-        raise InvalidRequest.of_field("by", "invalid", "This must be day, operator or seller.")
+    if by not in TABLES:
+        *others, last = TABLES
+        raise InvalidRequest.of_field("by", "invalid", f"This must be {', '.join(others)} or {last}.")
     return by
 
 
