@@ -4,6 +4,8 @@ Balances and entries are written by the SQL function ``ledger_post`` alone (sql/
 reading them. Amounts are whole Tomans.
 """
 
+from dataclasses import dataclass
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -48,18 +50,51 @@ class Account(models.Model):
         return f"{self.balance} Tomans"
 
 
+class EntryKind(models.TextChoices):
+    """Why a balance changed. ``ENTRY_KINDS`` says what each kind does; pages/words.py what it is called."""
+
+    CREDIT = "credit"
+    RECHARGE = "recharge"
+    REFUND = "refund"
+    LATE_CHARGE = "late_charge"
+    """A recharge that had failed, and was refunded, turned out to have been delivered."""
+    REVERSAL = "reversal"
+    """A recharge that had succeeded was taken back by the operator."""
+    ADJUSTMENT = "adjustment"
+
+
+@dataclass(frozen=True, slots=True)
+class KindOfEntry:
+    """What entries of a kind do: ``sign`` is 1 or -1 (0: either); ``document`` is what their reference is the id of,
+    and the name of its page."""
+
+    sign: int
+    document: str
+
+
+ENTRY_KINDS = {
+    EntryKind.CREDIT: KindOfEntry(1, "credit_request"),
+    EntryKind.RECHARGE: KindOfEntry(-1, "recharge"),
+    EntryKind.REFUND: KindOfEntry(1, "recharge"),
+    EntryKind.LATE_CHARGE: KindOfEntry(-1, "recharge"),
+    EntryKind.REVERSAL: KindOfEntry(1, "recharge"),
+    EntryKind.ADJUSTMENT: KindOfEntry(0, ""),
+}
+
+
+def kinds_of_document(document: str) -> tuple[str, ...]:
+    """The kinds of entries whose reference is the id of such a document."""
+    return tuple(kind.value for kind, does in ENTRY_KINDS.items() if does.document == document)
+
+
+def _kinds_of_sign(sign: int) -> list[str]:
+    return [kind.value for kind, does in ENTRY_KINDS.items() if does.sign == sign]
+
+
 class Entry(models.Model):
     """One change of a balance. Entries are only ever added; the database refuses anything else."""
 
-    class Kind(models.TextChoices):
-        CREDIT = "credit"
-        RECHARGE = "recharge"
-        REFUND = "refund"
-        LATE_CHARGE = "late_charge"
-        """A recharge that had failed, and was refunded, turned out to have been delivered."""
-        REVERSAL = "reversal"
-        """A recharge that had succeeded was taken back by the operator."""
-        ADJUSTMENT = "adjustment"
+    Kind = EntryKind
 
     id = models.UUIDField(primary_key=True, editable=False)
     """UUIDv7 of ``created_at``: sorts by time, see sql/uuid7.sql."""
@@ -87,8 +122,8 @@ class Entry(models.Model):
             models.CheckConstraint(condition=Q(number__gte=1), name="entry_number_positive"),
             models.CheckConstraint(condition=Q(balance_after__gte=0), name="entry_balance_not_negative"),
             models.CheckConstraint(
-                condition=Q(kind__in=["recharge", "late_charge"], amount__lt=0)
-                | Q(kind__in=["credit", "refund", "reversal"], amount__gt=0)
+                condition=Q(kind__in=_kinds_of_sign(-1), amount__lt=0)
+                | Q(kind__in=_kinds_of_sign(1), amount__gt=0)
                 | (Q(kind="adjustment") & ~Q(amount=0)),
                 name="entry_sign",
             ),

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Case, Exists, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
-from credit.models import Account, CreditRequest, Entry, Seller
+from credit.models import Account, CreditRequest, Entry, Seller, kinds_of_document
 from shared.database import LARGEST_ID
 from shared.errors import NotFound
 from shared.models import Membership
@@ -41,7 +41,7 @@ _NET_SINCE = """
         coalesce(before.balance_after, 0) + coalesce(
             (
                 SELECT sum(entry.amount)::bigint FROM credit_entry AS entry
-                WHERE entry.seller_id = account.seller_id AND entry.kind IN ('credit', 'adjustment')
+                WHERE entry.seller_id = account.seller_id AND entry.kind IN %(others)s
                     AND entry.number > coalesce(before.number, 0)
             ),
             0
@@ -56,6 +56,8 @@ _NET_SINCE = """
     WHERE account.seller_id = %(seller_id)s
     ORDER BY moment.number
 """
+
+_NOT_OF_SALES = tuple(kind for kind in Entry.Kind.values if kind not in kinds_of_document("recharge"))
 
 # How far entries may be out of the order of their numbers without their account saying so (ran_back): what was posted
 # before there was such a flag, after a clock was set back a little.
@@ -100,7 +102,7 @@ def net_amounts_since(seller_id: int, moments: Sequence[datetime]) -> list[int]:
     """The seller's net sales since each of these moments, in Tomans: what entries have debited less what they refunded.
     By the time of the entry, where a report (recharge/reports/sums.py) goes by that of the sale."""
     with connection.cursor() as cursor:
-        cursor.execute(_NET_SINCE, {"seller_id": seller_id, "moments": list(moments)})
+        cursor.execute(_NET_SINCE, {"seller_id": seller_id, "moments": list(moments), "others": _NOT_OF_SALES})
         return [net_amount for (net_amount,) in cursor.fetchall()]
 
 

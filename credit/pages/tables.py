@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from credit.models import CreditRequest, Entry, Seller
+from credit.models import ENTRY_KINDS, CreditRequest, Entry, EntryKind, Seller
 from credit.pages.words import kind_name
 from credit.templatetags.credit import request_state
 from shared.console.links import address_of
@@ -20,10 +20,10 @@ from shared.templatetags.console import moment, number, pill, signed, tomans
 
 def _kind(entry: Entry) -> str:
     """An entry's kind, as a link to what caused it."""
-    if entry.kind == Entry.Kind.ADJUSTMENT:
+    document = ENTRY_KINDS[EntryKind(entry.kind)].document
+    if not document:
         return kind_name(entry.kind)
-    cause = "credit_request" if entry.kind == Entry.Kind.CREDIT else "recharge"
-    return format_html('<a href="{}">{}</a>', address_of(cause, entry.reference), kind_name(entry.kind))
+    return format_html('<a href="{}">{}</a>', address_of(document, entry.reference), kind_name(entry.kind))
 
 
 def _kind_on_phones(entry: Entry) -> SafeString:

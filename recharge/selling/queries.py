@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from credit.models import Entry, Seller
+from credit.models import Entry, Seller, kinds_of_document
 from credit.queries import filtered, seller_by_id
 from recharge.models import Attempt, Recharge
 from shared.errors import NotFound
@@ -34,8 +34,6 @@ ANY_LATE = "any"
 
 MOST_ATTEMPTS = 100
 """Attempts of one recharge that are shown; what nobody can say the end of is inquired about day after day."""
-
-_ENTRY_KINDS = (Entry.Kind.RECHARGE, Entry.Kind.REFUND, Entry.Kind.LATE_CHARGE, Entry.Kind.REVERSAL)
 
 # What recharge_sell would decide by, without deciding.
 _PROSPECT = """
@@ -190,7 +188,7 @@ def attempts_of(recharge_id: UUID) -> list[Attempt]:
 
 def entries_of_recharge(recharge_id: UUID) -> list[Entry]:
     """What was posted for a recharge, in order: four entries at most."""
-    return list(Entry.objects.filter(kind__in=_ENTRY_KINDS, reference=recharge_id).order_by("number"))
+    return list(Entry.objects.filter(kind__in=kinds_of_document("recharge"), reference=recharge_id).order_by("number"))
 
 
 def seller_of(recharge: Recharge) -> Seller:
