@@ -15,7 +15,7 @@ from shared.console.forms import DaysForm
 from shared.console.views import page, show, signed_in
 from shared.days import days_before, today
 from shared.errors import InvalidRequest
-from shared.identity.tokens import ADMIN
+from shared.identity.permissions import Permission
 from tenants.exports import csv_response
 
 USUAL_DAYS = 7
@@ -65,7 +65,7 @@ def _by_seller(found: Report) -> _Rows:
     return [(name, sums) for _id, name, sums in found.sellers]
 
 
-@page(ADMIN)
+@page(Permission.VIEW_REPORTS)
 def reports(request: HttpRequest) -> HttpResponse:
     """The tables, and the charts beside them."""
     form, first, last = _days(request)
@@ -99,7 +99,7 @@ _CHARTS: Mapping[str, tuple[Callable[[list[charts.Point], str], charts.Drawing],
 }
 
 
-@page(ADMIN)
+@page(Permission.VIEW_REPORTS)
 def chart(request: HttpRequest) -> HttpResponse:
     """One table's Tomans, drawn."""
     draw, rows = _CHARTS[_by(request)]
@@ -113,7 +113,7 @@ def chart(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@page(ADMIN)
+@page(Permission.VIEW_REPORTS)
 def reports_csv(request: HttpRequest) -> HttpResponseBase:
     """One table, all of it. Days, operators and sellers as the API names them. What changed after the day is a line of
     its own below; what it adds to each sum makes of it what is so now."""
