@@ -12,7 +12,7 @@ from recharge.selling import queries
 from shared.console.links import address_of
 from shared.identity.permissions import Permission
 from shared.identity.realm import realm_of
-from shared.identity.roles import Role, Scope, may, role_named, sees_all_sellers
+from shared.identity.roles import Role, Scope, may, own_seller_of, role_named, sees_all_sellers
 from shared.identity.services import Account
 from shared.identity.sessions import account_of
 
@@ -97,6 +97,6 @@ def _is_training(account: Account | None, balance: Any) -> bool:
 
 
 def _balance(account: Account | None) -> queries.Balance | None:
-    if account is None or account.seller_id is None or not may(account, Permission.VIEW_OWN_BALANCE):
+    if account is None or not may(account, Permission.VIEW_OWN_BALANCE):
         return None
-    return queries.balance_of(account.seller_id)
+    return queries.balance_of(own_seller_of(account))

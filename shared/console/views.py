@@ -19,7 +19,7 @@ from shared.console.languages import SWITCH, in_another_language
 from shared.console.messages import field_message_for, message_for
 from shared.errors import InvalidRequest, NotFound, Problem
 from shared.identity.permissions import Permission
-from shared.identity.roles import may
+from shared.identity.roles import may, own_seller_of
 from shared.identity.services import Account
 from shared.identity.sessions import account_of
 
@@ -98,9 +98,7 @@ def signed_in(request: HttpRequest) -> Account:
 
 def own_seller(request: HttpRequest) -> int:
     """The seller's id of a request to a seller's page."""
-    seller_id = signed_in(request).seller_id
-    assert seller_id is not None
-    return seller_id
+    return own_seller_of(signed_in(request))
 
 
 def show(

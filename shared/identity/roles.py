@@ -127,14 +127,17 @@ def sees_all_sellers(somebody: Somebody) -> bool:
     return role_named(somebody.role).scope is Scope.ALL_SELLERS
 
 
-def seller_in_view(somebody: Somebody) -> int | None:
-    """The seller whose rows alone somebody sees; None: all sellers'.
+def own_seller_of(somebody: Somebody) -> int:
+    """The seller whom somebody works for.
 
     Raises:
-        LookupError: it is one seller's alone, and nothing says whose. There must be no such membership.
+        LookupError: nothing says which. There must be no such membership of a role that works for one.
     """
-    if sees_all_sellers(somebody):
-        return None
     if somebody.seller_id is None:
-        raise LookupError(f"A {somebody.role} without a seller's id sees nobody's rows.")
+        raise LookupError(f"A {somebody.role} without a seller's id works for nobody.")
     return somebody.seller_id
+
+
+def seller_in_view(somebody: Somebody) -> int | None:
+    """The seller whose rows alone somebody sees; None: all sellers'. Raises what :func:`own_seller_of` does."""
+    return None if sees_all_sellers(somebody) else own_seller_of(somebody)
