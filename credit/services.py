@@ -12,6 +12,7 @@ from credit.queries import sellers
 from shared.database import call_function, lock_seller
 from shared.errors import IdempotencyKeyReused, NotFound, SellerInactive
 from shared.identity.realm import Realm
+from shared.identity.roles import SELLER
 from shared.identity.services import (
     member_named,
     newest_seller_id,
@@ -21,7 +22,6 @@ from shared.identity.services import (
     save_member,
     set_membership_active,
 )
-from shared.identity.tokens import SELLER
 from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
 from tenants.wakeups import wake_workers

@@ -1,4 +1,4 @@
-"""What each console has in its menu: the table of contents of the pages, by the role of who is signed in."""
+"""What each console has in its menu: the table of contents of the pages, by what who is signed in may do."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,79 +11,93 @@ from django.utils.translation import gettext_lazy as _
 from recharge.selling import queries
 from recharge.terms import queries as terms
 from shared.console.links import address_of
+from shared.identity.permissions import Permission
 from shared.identity.realm import realm_of
+from shared.identity.roles import Role, Scope, may, own_seller_of, role_named, sees_all_sellers
 from shared.identity.services import Account
 from shared.identity.sessions import account_of
-from shared.identity.tokens import ADMIN, PLATFORM_ADMIN, SELLER
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of a menu: the name of its page's URL, and what it is called."""
+    """A line of a menu: the name of its page's URL, what it is called, and the permission that the page needs.
+
+    ``scope``: only for who sees that much. None: for everybody.
+    """
 
     url_name: str
     label: Promise
+    permission: Permission
+    scope: Scope | None = None
 
 
-MENUS: dict[str, tuple[Item, ...]] = {
-    PLATFORM_ADMIN: (
-        Item("organizations", _("Organizations")),
-        Item("provision", _("Provision")),
-        Item("audit", _("Audit log")),
-        Item("admin:index", _("Admin site")),
-    ),
-    ADMIN: (
-        Item("home", _("Today")),
-        Item("credit_requests", _("Credit requests")),
-        Item("sellers", _("Sellers")),
-        Item("recharges", _("Recharges")),
-        Item("entries", _("Ledger")),
-        Item("reports", _("Reports")),
-        Item("webhooks", _("Webhooks")),
-        Item("settings", _("Settings")),
-    ),
-    SELLER: (
-        Item("sell", _("Sell")),
-        Item("bulk", _("Sell many")),
-        Item("recharges", _("History")),
-        Item("entries", _("Statement")),
-        Item("credit_requests", _("Credit requests")),
-        Item("webhooks", _("Webhooks")),
-        Item("api_access", _("API access")),
-    ),
-}
+MENU = (
+    Item("organizations", _("Organizations"), Permission.VIEW_ORGANIZATIONS),
+    Item("provision", _("Provision"), Permission.MANAGE_ORGANIZATIONS),
+    Item("audit", _("Audit log"), Permission.VIEW_AUDIT_LOG),
+    Item("admin:index", _("Admin site"), Permission.USE_ADMIN_SITE),
+    Item("home", _("Today"), Permission.VIEW_TODAY),
+    Item("sell", _("Sell"), Permission.SELL),
+    Item("bulk", _("Sell many"), Permission.SELL),
+    # Who decides looks at them every day, a seller now and then. So the line stands in two places.
+    Item("credit_requests", _("Credit requests"), Permission.VIEW_CREDIT_REQUESTS, Scope.ALL_SELLERS),
+    Item("sellers", _("Sellers"), Permission.VIEW_SELLERS),
+    Item("recharges", _("Recharges"), Permission.VIEW_RECHARGES, Scope.ALL_SELLERS),
+    Item("entries", _("Ledger"), Permission.VIEW_ENTRIES, Scope.ALL_SELLERS),
+    Item("recharges", _("History"), Permission.VIEW_RECHARGES, Scope.OWN_SELLER),
+    Item("entries", _("Statement"), Permission.VIEW_ENTRIES, Scope.OWN_SELLER),
+    Item("credit_requests", _("Credit requests"), Permission.VIEW_CREDIT_REQUESTS, Scope.OWN_SELLER),
+    Item("reports", _("Reports"), Permission.VIEW_REPORTS),
+    Item("webhooks", _("Webhooks"), Permission.VIEW_WEBHOOKS),
+    Item("api_access", _("API access"), Permission.SELL),
+    Item("settings", _("Settings"), Permission.VIEW_SETTINGS),
+)
+"""All lines of all menus, in their order."""
+
+
+def menu_of(role: Role) -> list[Item]:
+    """The lines of the pages that a role may see."""
+    return [item for item in MENU if item.permission in role.permissions and item.scope in (None, role.scope)]
 
 
 def console(request: HttpRequest) -> dict[str, Any]:
-    """A context processor: the menu, who is signed in, and (of a seller) the balance."""
+    """A context processor: the menu, who is signed in and what they may do, and (of a seller) the balance.
+
+    ``may`` has a permission by its value, as in ``{% if may.sell %}``.
+    """
     account = account_of(request)
+    role = role_named(account.role) if account else None
     organization = getattr(request, "tenant", None)
     return {
         "account": account,
+        "may": dict.fromkeys(role.permissions, True) if role else {},
+        "sees_all_sellers": account is not None and sees_all_sellers(account),
         "organization": organization,
         "is_platform": realm_of(request).is_platform,
-        **_menu(request, account),
+        **_menu(request, role),
         "languages": settings.LANGUAGES,
-        "account_bar": "recharge/balance_now.html" if account and account.seller_id is not None else None,
+        "account_bar": "recharge/balance_now.html" if account and may(account, Permission.VIEW_OWN_BALANCE) else None,
         "balance_now": (balance := SimpleLazyObject(lambda: _balance(account))),
         "is_training": lambda: _is_training(account, balance),
     }
 
 
-def _menu(request: HttpRequest, account: Account | None) -> dict[str, Any]:
+def _menu(request: HttpRequest, role: Role | None) -> dict[str, Any]:
     """The lines of the menu, and the address of the one that the page belongs to."""
-    lines = [(address_of(item.url_name), item.label) for item in (MENUS[account.role] if account else ())]
+    lines = [(address_of(item.url_name), item.label) for item in (menu_of(role) if role else ())]
     path = request.path
     here = next((address for address, _label in lines if path == address or path.startswith(address + "/")), "")
     return {"menu": lines, "here": here}
 
 
 def _is_training(account: Account | None, balance: Any) -> bool:
-    """Whether the page is of an organization that trains. A seller's comes with the balance; an admin's is a query."""
-    if account is None or account.role == PLATFORM_ADMIN:
+    """Whether the page is of an organization that trains. It comes with the balance; without one, it is a query."""
+    if account is None or role_named(account.role).scope is Scope.PLATFORM:
         return False
-    return bool(balance.training if account.seller_id is not None else terms.settings().training)
+    return bool(balance.training if may(account, Permission.VIEW_OWN_BALANCE) else terms.settings().training)
 
 
 def _balance(account: Account | None) -> queries.Balance | None:
-    return queries.balance_of(account.seller_id) if account and account.seller_id is not None else None
+    if account is None or not may(account, Permission.VIEW_OWN_BALANCE):
+        return None
+    return queries.balance_of(own_seller_of(account))

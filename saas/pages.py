@@ -18,7 +18,7 @@ from shared.console.forms import AS_WRITTEN, FilterForm, Form, PasswordFormField
 from shared.console.views import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
 from shared.days import days_before, start_of_day, today
 from shared.errors import NotFound, Problem
-from shared.identity.tokens import PLATFORM_ADMIN
+from shared.identity.permissions import Permission
 from shared.pagination import page_of_rows
 from tenants import queries, services
 from tenants.audit import Actor, actor_of
@@ -36,7 +36,7 @@ RECENT = 10
 """Lines of the audit log on an organization's page."""
 
 
-@page(PLATFORM_ADMIN)
+@page(Permission.VIEW_ORGANIZATIONS)
 def start(request: HttpRequest) -> HttpResponse:
     """The platform's address alone."""
     return redirect("organizations")
@@ -59,7 +59,7 @@ class Row:
     is_cut_off: bool
 
 
-@page(PLATFORM_ADMIN)
+@page(Permission.VIEW_ORGANIZATIONS)
 def organizations(request: HttpRequest) -> HttpResponse:
     """All of them, newest first, with today's figures."""
     form = SearchForm(request.GET or None)
@@ -74,7 +74,7 @@ def organizations(request: HttpRequest) -> HttpResponse:
     return show(request, "saas/organizations.html", {"page": found, "rows": rows, "form": form, "search": search})
 
 
-@page(PLATFORM_ADMIN)
+@page(Permission.VIEW_ORGANIZATIONS)
 def organization(request: HttpRequest, slug: str) -> HttpResponse:
     """One organization's figures, address, admins, books and history."""
     return show(request, "saas/organization.html", _details(request, queries.organization_by_slug(slug)))
@@ -114,21 +114,21 @@ def _actor(request: HttpRequest) -> Actor:
     return actor_of(request, signed_in(request).user.pk)
 
 
-@page(PLATFORM_ADMIN, methods=("POST",))
+@page(Permission.MANAGE_ORGANIZATIONS, methods=("POST",))
 def suspend(request: HttpRequest, slug: str) -> HttpResponse:
     """Stops answering for an organization."""
     row = services.suspend_organization(slug=slug, by=_actor(request))
     return done(request, _("%(name)s is suspended.") % {"name": row.name}, "organization", slug)
 
 
-@page(PLATFORM_ADMIN, methods=("POST",))
+@page(Permission.MANAGE_ORGANIZATIONS, methods=("POST",))
 def activate(request: HttpRequest, slug: str) -> HttpResponse:
     """Answers for it again."""
     row = services.activate_organization(slug=slug, by=_actor(request))
     return done(request, _("%(name)s is active.") % {"name": row.name}, "organization", slug)
 
 
-@page(PLATFORM_ADMIN, methods=("POST",))
+@page(Permission.MANAGE_ORGANIZATIONS, methods=("POST",))
 def reconcile(request: HttpRequest, slug: str) -> HttpResponse:
     """Proves an organization's books now, and shows the rows at fault. Again is fine: it only reads them."""
     row = queries.organization_by_slug(slug)
@@ -183,7 +183,7 @@ class ProvisionForm(Form):
 _FIELDS = {f"admin.{name}": f"admin_{name}" for name in ("username", "password", "email")}
 
 
-@page(PLATFORM_ADMIN, methods=FORM)
+@page(Permission.MANAGE_ORGANIZATIONS, methods=FORM)
 def provision(request: HttpRequest) -> HttpResponse:
     """A new organization, or the rest of one that was cut off."""
     initial = {name: request.GET.get(name, "") for name in ("slug", "name")}
@@ -223,7 +223,7 @@ class SlugForm(Form):
     slug = TextField(max_length=LONGEST, required=False)
 
 
-@page(PLATFORM_ADMIN)
+@page(Permission.MANAGE_ORGANIZATIONS)
 def check_new_slug(request: HttpRequest) -> HttpResponse:
     """A part of the form: whether this address may be had, while it is typed."""
     slug = request.GET.get("slug", "")
@@ -242,7 +242,7 @@ def check_new_slug(request: HttpRequest) -> HttpResponse:
     return show(request, "saas/slug_state.html", context)
 
 
-@page(PLATFORM_ADMIN)
+@page(Permission.MANAGE_ORGANIZATIONS)
 def progress(request: HttpRequest) -> HttpResponse:
     """A part of the form: how far the provisioning of this address is. It asks again by itself, saying what it knows,
     until it is over; where there is nothing new, the answer is empty."""
@@ -287,7 +287,7 @@ class AuditForm(FilterForm):
     )
 
 
-@page(PLATFORM_ADMIN)
+@page(Permission.VIEW_AUDIT_LOG)
 def audit(request: HttpRequest) -> HttpResponse:
     """What was done to organizations, newest first."""
     form = AuditForm(request.GET or None)

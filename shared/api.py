@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from shared.identity import services
 from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
-from shared.identity.tokens import ADMIN, PLATFORM_ADMIN, SELLER
+from shared.identity.roles import ROLES
 from shared.rest.authentication import require_principal
 from shared.rest.fields import PasswordField, StrictSerializer, StringField
 from shared.rest.parsers import body_of
@@ -35,7 +35,7 @@ class TokenPairSerializer(serializers.Serializer[services.TokenPair]):
 
 class MeSerializer(serializers.Serializer[Any]):
     username = serializers.CharField()
-    role = serializers.ChoiceField([PLATFORM_ADMIN, ADMIN, SELLER])
+    role = serializers.ChoiceField(list(ROLES))
     organization = serializers.CharField(allow_null=True)
     seller_id = serializers.IntegerField(allow_null=True)
 

@@ -4,12 +4,16 @@ What is looked up by an index is ``COLLATE "C"`` here and in the other apps: the
 update of the system, and an index that was made in the old order then misses what is there.
 """
 
+from functools import reduce
+from operator import or_
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.db import models
+
+from shared.identity.roles import MEMBER_ROLES, works_for_seller
 
 
 class UserManager(BaseUserManager["User"]):
@@ -65,14 +69,10 @@ class Membership(models.Model):
     """What a user is in one organization. The ids of the organization and of the seller are kept without a foreign key:
     the one because this app knows no tenant, the other because it points into a tenant's schema."""
 
-    class Role(models.TextChoices):
-        ADMIN = "admin"
-        SELLER = "seller"
-
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
     organization_id = models.BigIntegerField()
     username = models.CharField(max_length=150, validators=[UnicodeUsernameValidator()], db_collation="C")
-    role = models.CharField(max_length=10, choices=Role)
+    role = models.CharField(max_length=10, choices=[(role, role.capitalize()) for role in MEMBER_ROLES])
     seller_id = models.BigIntegerField(null=True)
     is_active = models.BooleanField(default=True)
     withdrawn_at = models.DateTimeField(null=True)
@@ -85,8 +85,9 @@ class Membership(models.Model):
             models.UniqueConstraint(fields=["organization_id", "user"], name="membership_user"),
             models.UniqueConstraint(fields=["organization_id", "seller_id"], name="membership_seller"),
             models.CheckConstraint(
-                condition=models.Q(role="admin", seller_id__isnull=True)
-                | models.Q(role="seller", seller_id__isnull=False),
+                condition=reduce(
+                    or_, (models.Q(role=role, seller_id__isnull=not works_for_seller(role)) for role in MEMBER_ROLES)
+                ),
                 name="membership_seller_has_id",
             ),
         ]

@@ -30,13 +30,10 @@ from shared.identity import lockout, services
 from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
 from shared.identity.sessions import account_of
-from shared.identity.tokens import ADMIN, PLATFORM_ADMIN, SELLER
 from shared.models import User
 from shared.requests import request_id_of
 
 _log = structlog.get_logger("recharge.pages")
-
-EVERY_ROLE = (PLATFORM_ADMIN, ADMIN, SELLER)
 
 
 class SignInForm(Form):
@@ -50,7 +47,7 @@ class SignInForm(Form):
     password = PasswordFormField(label=_("Password"), autocomplete="current-password")
 
 
-@page(methods=FORM)
+@page(is_open=True, methods=FORM)
 def sign_in(request: HttpRequest) -> HttpResponse:
     """For accounts of this host alone; of others nothing is told, not even that they are others'."""
     if account_of(request) and request.method != "POST":
@@ -88,14 +85,14 @@ def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
     return expired.form_expired(request, reason)
 
 
-@page(*EVERY_ROLE)
+@page()
 def held_form(request: HttpRequest) -> HttpResponse:
     """What was sent when the session was over, to be sent once more by hand."""
     form = expired.held(request)
     return expired.show_held(request, form) if form else redirect("/")
 
 
-@page(methods=("POST",))
+@page(is_open=True, methods=("POST",))
 def sign_out(request: HttpRequest) -> HttpResponse:
     """Ends the session."""
     logout(request)
@@ -104,7 +101,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@page(methods=("POST",))
+@page(is_open=True, methods=("POST",))
 def set_language(request: HttpRequest) -> HttpResponse:
     """Switches the language: of the account, or of this browser for who is not signed in. Back to the same page."""
     language = request.POST.get("language", "")
@@ -148,7 +145,7 @@ class PreferencesForm(EditForm):
         self.fields["time_zone"].choices = choices  # type: ignore[attr-defined]
 
 
-@page(*EVERY_ROLE, methods=FORM)
+@page(methods=FORM)
 def preferences(request: HttpRequest) -> HttpResponse:
     """Language, time zone and email address."""
     user = signed_in(request).user
@@ -188,7 +185,7 @@ class NewPasswordForm(PasswordForm):
     old = None  # type: ignore[assignment]
 
 
-@page(*EVERY_ROLE, methods=FORM)
+@page(methods=FORM)
 def password(request: HttpRequest) -> HttpResponse:
     """Change one's own password; all other sessions end."""
     account = signed_in(request)
@@ -218,7 +215,7 @@ class ResetForm(Form):
     )
 
 
-@page(methods=FORM)
+@page(is_open=True, methods=FORM)
 def password_reset(request: HttpRequest) -> HttpResponse:
     """Sends a link to the account's email address, if it has one; whether it has is not told."""
     form = ResetForm(request.POST or None)
@@ -263,7 +260,7 @@ def _send(subject: str, message: str, to: str, request_id: str) -> None:
         _log.exception("mail_not_sent", request_id=request_id)
 
 
-@page(methods=FORM)
+@page(is_open=True, methods=FORM)
 def password_reset_confirm(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     """A new password for whoever follows the link that was sent."""
     user = _user_of_link(request, uid)

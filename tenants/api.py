@@ -7,11 +7,12 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from shared.identity.permissions import Permission
 from shared.rest.authentication import require_principal
 from shared.rest.fields import PasswordField, ReadableField, StrictSerializer, StringField
 from shared.rest.pagination import PageQuery, page_of, page_serializer
 from shared.rest.parsers import body_of
-from shared.rest.permissions import IsPlatformAdmin
+from shared.rest.permissions import needs
 from shared.rest.views import APIView
 from tenants import queries, services
 from tenants.audit import Actor, actor_of
@@ -47,7 +48,7 @@ def _actor(request: Request) -> Actor:
 
 
 class OrganizationsView(APIView):
-    permission_classes = (IsPlatformAdmin,)
+    permission_classes = (needs(Permission.VIEW_ORGANIZATIONS, POST=Permission.MANAGE_ORGANIZATIONS),)
 
     @extend_schema(parameters=[PageQuery], responses=page_serializer(OrganizationSerializer))
     def get(self, request: Request) -> Response:
@@ -72,7 +73,7 @@ class OrganizationsView(APIView):
 
 
 class OrganizationView(APIView):
-    permission_classes = (IsPlatformAdmin,)
+    permission_classes = (needs(Permission.VIEW_ORGANIZATIONS),)
 
     @extend_schema(responses=OrganizationSerializer)
     def get(self, request: Request, slug: str) -> Response:
@@ -81,7 +82,7 @@ class OrganizationView(APIView):
 
 
 class SuspendView(APIView):
-    permission_classes = (IsPlatformAdmin,)
+    permission_classes = (needs(Permission.MANAGE_ORGANIZATIONS),)
 
     @extend_schema(request=None, responses=OrganizationSerializer)
     def post(self, request: Request, slug: str) -> Response:
@@ -92,7 +93,7 @@ class SuspendView(APIView):
 
 
 class ActivateView(APIView):
-    permission_classes = (IsPlatformAdmin,)
+    permission_classes = (needs(Permission.MANAGE_ORGANIZATIONS),)
 
     @extend_schema(request=None, responses=OrganizationSerializer)
     def post(self, request: Request, slug: str) -> Response:

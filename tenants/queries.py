@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from shared.errors import NotFound
-from shared.identity.tokens import ADMIN
+from shared.identity.roles import ADMIN
 from shared.models import Membership
 from shared.texts import contains
 from tenants.models import AuditRecord, FormerSlug, Organization

@@ -9,8 +9,8 @@ from django.utils import timezone
 from psycopg2 import sql
 
 from shared.errors import InvalidRequest, NotFound
+from shared.identity.roles import ADMIN
 from shared.identity.services import check_credentials, create_member
-from shared.identity.tokens import ADMIN
 from shared.texts import unfit_character
 from tenants import audit
 from tenants.audit import COMMAND, Actor

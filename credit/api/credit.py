@@ -12,10 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from credit import queries, services
-from credit.api.permissions import IsActiveSeller, own_seller_id
+from credit.api.permissions import needs, own_seller_id
 from credit.models import CreditRequest, Entry, Seller
 from shared.errors import InvalidRequest
 from shared.horizon import Horizon, horizon_of
+from shared.identity.permissions import Permission
 from shared.identity.queries import seller_usernames, username_of
 from shared.identity.realm import realm_of
 from shared.pagination import settled
@@ -34,7 +35,7 @@ from shared.rest.idempotency import idempotency_key_of, replayed
 from shared.rest.openapi import IDEMPOTENCY_KEY, REPLAYED
 from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer
 from shared.rest.parsers import body_of
-from shared.rest.permissions import IsOrganizationAdmin, IsSeller
+from shared.rest.permissions import AskedInStatement
 from shared.rest.renderers import CSVRenderer
 from shared.rest.views import APIView
 from tenants.exports import csv_response, pages_of
@@ -72,7 +73,7 @@ def _seller_response(request: Request, seller: Seller, status_code: int = 200) -
 
 
 class SellersView(APIView):
-    permission_classes = (IsOrganizationAdmin,)
+    permission_classes = (needs(Permission.VIEW_SELLERS, POST=Permission.MANAGE_SELLERS),)
 
     @extend_schema(parameters=[PageQuery], responses=page_serializer(SellerSerializer))
     def get(self, request: Request) -> Response:
@@ -100,7 +101,7 @@ class SellersView(APIView):
 
 
 class SellerView(APIView):
-    permission_classes = (IsOrganizationAdmin,)
+    permission_classes = (needs(Permission.VIEW_SELLERS, PATCH=Permission.MANAGE_SELLERS),)
 
     @extend_schema(responses=SellerSerializer)
     def get(self, request: Request, seller_id: int) -> Response:
@@ -161,7 +162,7 @@ def horizon_of_list(request: Request, filters: dict[str, Any]) -> Horizon | None
 
 
 class EntriesView(APIView):
-    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+    permission_classes = (needs(Permission.VIEW_ENTRIES),)
 
     @extend_schema(parameters=[EntryQuery], responses=page_serializer(EntrySerializer))
     def get(self, request: Request) -> Response:
@@ -177,7 +178,7 @@ class EntriesView(APIView):
 
 
 class EntriesExportView(APIView):
-    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+    permission_classes = (needs(Permission.VIEW_ENTRIES),)
     renderer_classes = (CSVRenderer, JSONRenderer)
 
     @extend_schema(parameters=[EntryFilters], responses={(200, "text/csv"): OpenApiTypes.STR})
@@ -242,11 +243,8 @@ def _credit_request_response(written: services.Written[CreditRequest], status_co
     ),
 )
 class CreditRequestsView(APIView):
+    permission_classes = (needs(Permission.VIEW_CREDIT_REQUESTS, POST=AskedInStatement(Permission.ASK_FOR_CREDIT)),)
     answers_replays = True
-
-    def get_permissions(self) -> list[Any]:
-        allowed = IsSeller if self.request.method == "POST" else IsOrganizationAdmin | IsActiveSeller
-        return [allowed()]
 
     def get(self, request: Request) -> Response:
         """Credit requests, newest first: a seller's own, or all for an admin."""
@@ -272,7 +270,7 @@ class CreditRequestsView(APIView):
 
 
 class CreditRequestView(APIView):
-    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+    permission_classes = (needs(Permission.VIEW_CREDIT_REQUESTS),)
 
     @extend_schema(responses=CreditRequestSerializer)
     def get(self, request: Request, request_id: UUID) -> Response:
@@ -282,7 +280,7 @@ class CreditRequestView(APIView):
 
 
 class ApproveView(APIView):
-    permission_classes = (IsOrganizationAdmin,)
+    permission_classes = (needs(Permission.DECIDE_CREDIT_REQUESTS),)
     answers_replays = True
 
     @extend_schema(parameters=[REPLAYED], request=None, responses=CreditRequestSerializer)
@@ -296,7 +294,7 @@ class ApproveView(APIView):
 
 
 class RejectView(APIView):
-    permission_classes = (IsOrganizationAdmin,)
+    permission_classes = (needs(Permission.DECIDE_CREDIT_REQUESTS),)
     answers_replays = True
 
     @extend_schema(parameters=[REPLAYED], request=RejectionSerializer, responses=CreditRequestSerializer)

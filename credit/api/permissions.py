@@ -1,26 +1,30 @@
-"""Sellers who may read: the flag is looked up, since a token outlives a switch-off by minutes."""
+"""Who may call a view of an organization: of a seller the flag is looked up, since a token outlives a switch-off by
+minutes."""
 
 from rest_framework.request import Request
 
 from credit.queries import seller_is_active
 from shared.errors import SellerInactive
+from shared.identity.roles import seller_in_view
 from shared.identity.tokens import Principal
-from shared.rest.permissions import IsSeller
+from shared.rest.authentication import require_principal
+from shared.rest.permissions import Needed, Needs
+from shared.rest.permissions import needs as needs_of_kind
 
 
-class IsActiveSeller(IsSeller):
-    """A seller who is not switched off (a clear 403 for one who is)."""
-
-    def has_permission(self, request: Request, view: object) -> bool:
-        if not super().has_permission(request, view):
-            return False
-        assert isinstance(request.user, Principal)
-        if request.user.seller_id is None or not seller_is_active(request.user.seller_id):
+class _NeedsActiveSeller(Needs):
+    def is_of_active_seller(self, principal: Principal) -> bool:
+        """A clear 403 for a seller who is switched off."""
+        if principal.seller_id is None or not seller_is_active(principal.seller_id):
             raise SellerInactive
         return True
 
 
+def needs(usual: Needed, **by_method: Needed) -> type[Needs]:
+    """See :func:`shared.rest.permissions.needs`; of who works for a seller, the seller must be active."""
+    return needs_of_kind(usual, kind=_NeedsActiveSeller, **by_method)
+
+
 def own_seller_id(request: Request) -> int | None:
-    """The seller that a list is narrowed to: the caller's own id, or None for an admin, who sees all."""
-    assert isinstance(request.user, Principal)
-    return request.user.seller_id
+    """The seller that a list is narrowed to; None for who sees all."""
+    return seller_in_view(require_principal(request))

@@ -38,7 +38,8 @@ from shared.console.views import (
 from shared.days import days_before, start_of_day, today
 from shared.errors import IdempotencyKeyReused, Problem, SellerBusy
 from shared.idempotency import is_idempotency_key
-from shared.identity.tokens import ADMIN, SELLER
+from shared.identity.permissions import Permission
+from shared.identity.roles import may, sees_all_sellers, seller_in_view
 from shared.pagination import page_of_rows
 from tenants.routing import organization_of
 
@@ -50,12 +51,13 @@ HISTORY_DAYS = (7, 30)
 # --- Credit requests --------------------------------------------------------------------------------------------------
 
 
-@page(ADMIN, SELLER)
+@page(Permission.VIEW_CREDIT_REQUESTS)
 def credit_requests(request: HttpRequest) -> HttpResponse:
-    """All for an admin; a seller's own, where those that wait look for themselves whether they were decided."""
+    """All; of a seller the own, where those that wait look for themselves whether they were decided."""
     form, filters = read_filters(request, CreditRequestFilters)
-    rows, of_all = queries.credit_requests(**filters), signed_in(request).role == ADMIN
-    if of_all:
+    account = signed_in(request)
+    rows, sees_all = queries.credit_requests(**filters), sees_all_sellers(account)
+    if sees_all:
         rows = rows.select_related("seller")
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
     shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
@@ -65,11 +67,13 @@ def credit_requests(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=204)  # nothing has changed, and nothing moves under who reads or types
     context = {
         "page": shown,
-        "table": credit_requests_table(shown.rows, of_all=of_all),
+        "table": credit_requests_table(
+            shown.rows, sees_all=sees_all, may_decide=may(account, Permission.DECIDE_CREDIT_REQUESTS)
+        ),
         "form": form,
         "version": version,
         "waiting": waiting,
-        "polls": not of_all and waiting > 0,
+        "polls": not sees_all and waiting > 0,
         "is_changed": is_fragment(request),
     }
     template = "credit/credit_request_rows.html" if is_fragment(request) else "credit/credit_requests.html"
@@ -81,13 +85,13 @@ def _version(rows: list[CreditRequest]) -> str:
     return f"{zlib.crc32(repr([(row.pk, row.status) for row in rows]).encode()):08x}"
 
 
-@page(ADMIN, SELLER)
+@page(Permission.VIEW_CREDIT_REQUESTS)
 def credit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
-    """One request; for an admin, with the history of its seller beside it."""
+    """One request; for who sees all sellers, with the history of its seller beside it."""
     account = signed_in(request)
-    row = queries.credit_request_by_id(request_id, seller_id=account.seller_id)
+    row = queries.credit_request_by_id(request_id, seller_id=seller_in_view(account))
     context: dict[str, Any] = {"row": row, "form": RejectionForm()}
-    if account.role == ADMIN:
+    if sees_all_sellers(account):
         context["history"] = history = _history(row.seller_id)
         row.seller = history.seller
         context["balance_then"] = history.balance + row.amount
@@ -129,7 +133,7 @@ class CreditRequestForm(Form):
     key = KeyField()
 
 
-@page(SELLER, methods=FORM)
+@page(Permission.ASK_FOR_CREDIT, methods=FORM)
 def new_credit_request(request: HttpRequest) -> HttpResponse:
     """Asks for credit: once, however often the form is sent."""
     form = CreditRequestForm(request.POST or None, initial={"key": _new_key()})
@@ -163,7 +167,7 @@ class RejectionForm(Form):
     reason = TextField(label=_("Reason"), max_length=500, help_text=_("The seller reads it."))
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.DECIDE_CREDIT_REQUESTS, methods=FORM)
 def approve_credit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """Asks whether it is meant, and approves."""
     if request.method == "POST":
@@ -175,7 +179,7 @@ def approve_credit_request(request: HttpRequest, request_id: UUID) -> HttpRespon
     return show(request, template, {"row": row, "balance_then": row.seller.account.balance + row.amount})
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.DECIDE_CREDIT_REQUESTS, methods=FORM)
 def reject_credit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """Rejects, with a reason."""
     form = RejectionForm(request.POST or None)
@@ -219,17 +223,17 @@ def _decide(
 # --- The ledger -------------------------------------------------------------------------------------------------------
 
 
-@page(ADMIN, SELLER)
+@page(Permission.VIEW_ENTRIES)
 def entries(request: HttpRequest) -> HttpResponse:
     """The ledger; of a seller, the statement."""
     form, filters = read_filters(request, EntryFilters)
-    rows, of_all = queries.entries(**filters), signed_in(request).role == ADMIN
-    if of_all:
+    rows, sees_all = queries.entries(**filters), sees_all_sellers(signed_in(request))
+    if sees_all:
         rows = rows.select_related("seller__seller")
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
     by = queries.order_of_entries(filters.get("seller_id"))
     shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"), by=by)
-    context = {"page": shown, "table": entries_table(shown.rows, of_all=of_all), "form": form}
+    context = {"page": shown, "table": entries_table(shown.rows, sees_all=sees_all), "form": form}
     context["exports"] = _EXPORTS.links()
     return show(request, "credit/entries.html", context)
 
@@ -245,7 +249,7 @@ _EXPORTS = Exports(
 )
 
 
-@page(ADMIN, SELLER)
+@page(Permission.VIEW_ENTRIES)
 def entries_file(request: HttpRequest, ending: str) -> HttpResponseBase:
     """The same rows as a file of one of FORMATS."""
     return _EXPORTS.file(request, ending)

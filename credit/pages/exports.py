@@ -15,7 +15,7 @@ from credit.pages.filters import SellerFilters, read_filters
 from shared.console.links import address_of
 from shared.console.views import signed_in
 from shared.console.workbooks import Column, xlsx_response
-from shared.identity.tokens import ADMIN
+from shared.identity.roles import sees_all_sellers
 from tenants.exports import csv_response, pages_of
 from tenants.routing import organization_of
 
@@ -35,7 +35,7 @@ class Exports:
     """Of the CSV file, as the API has them."""
     sheet: Promise
     sheet_columns: Sequence[Column]
-    """Of the workbook; an admin's has the seller before them."""
+    """Of the workbook; of who sees all sellers, it has the seller before them."""
     order: Callable[[int | None], str] = lambda seller_id: "pk"
     """What the rows of this seller (None: of all) are ordered by."""
 
@@ -70,11 +70,10 @@ class Exports:
         form, filters = read_filters(request, self.form_class)
         if form.errors:
             return self._back(form)
-        is_of_all = signed_in(request).role == ADMIN
         return xlsx_response(
             filename=f"{self.name}.xlsx",
             sheet=self.sheet,
-            columns=[*(_SELLERS if is_of_all else ()), *self.sheet_columns],
+            columns=[*(_SELLERS if sees_all_sellers(signed_in(request)) else ()), *self.sheet_columns],
             pages=self._pages(request, filters),
             request=request,
             person=signed_in(request).user.pk,

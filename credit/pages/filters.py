@@ -12,6 +12,7 @@ from credit.pages.words import KINDS, STATES
 from shared.console.formats import format_list
 from shared.console.forms import ChoiceField, DaysForm, FilterForm, SearchField
 from shared.console.views import signed_in
+from shared.identity.roles import seller_in_view
 
 
 class SellerField(SearchField):
@@ -37,17 +38,17 @@ class SellerField(SearchField):
 
 
 class SellerFilters(FilterForm):
-    """Filters with the seller among them for an admin (``of_all``); a seller sees own rows anyway."""
+    """Filters with the seller among them for who sees all sellers (``sees_all``); a seller sees own rows anyway."""
 
-    OF_ALL_ALONE: tuple[str, ...] = ("seller",)
+    FOR_ALL_SELLERS: tuple[str, ...] = ("seller",)
     """The fields that a seller has no use for."""
 
     seller = SellerField(required=False)
 
-    def __init__(self, *args: Any, of_all: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, sees_all: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not of_all:
-            for name in self.OF_ALL_ALONE:
+        if not sees_all:
+            for name in self.FOR_ALL_SELLERS:
                 del self.fields[name]
 
     @property
@@ -68,8 +69,8 @@ T = TypeVar("T", bound=SellerFilters)
 
 def read_filters(request: HttpRequest, form_class: type[T]) -> tuple[T, dict[str, Any]]:
     """The form, and what a query takes: of a seller the own rows only, whatever the address says."""
-    own = signed_in(request).seller_id
-    form = form_class(request.GET, of_all=own is None)
+    own = seller_in_view(signed_in(request))
+    form = form_class(request.GET, sees_all=own is None)
     filters = form.filters()
     return form, filters if own is None else filters | {"seller_id": own}
 

@@ -20,9 +20,9 @@ from shared.console.languages import SHOWN_SECONDS, is_shown_again
 from shared.console.views import FORM, add_problem, done, not_done, page, show, status_of_form
 from shared.errors import PasswordChanged, Problem, SellerBusy
 from shared.identity.lockout import client_address
+from shared.identity.permissions import Permission
 from shared.identity.queries import seller_ids_by_username, seller_usernames
 from shared.identity.services import member_of_seller, password_state, suggest_password
-from shared.identity.tokens import ADMIN
 from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
 from shared.pagination import page_of_rows
 from tenants.routing import organization_of
@@ -36,7 +36,7 @@ class SearchForm(FilterForm):
     search = SearchField(label=_("Name or username"), required=False, max_length=200)
 
 
-@page(ADMIN)
+@page(Permission.VIEW_SELLERS)
 def sellers(request: HttpRequest) -> HttpResponse:
     """All sellers with their balances, newest first."""
     organization = organization_of(request)
@@ -93,7 +93,7 @@ class NewSellerForm(Form):
     )
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SELLERS, methods=FORM)
 def new_seller(request: HttpRequest) -> HttpResponse:
     """Adds a seller, and shows once what they sign in with."""
     if again := _credentials_again(request):
@@ -147,7 +147,7 @@ def _credentials_again(request: HttpRequest) -> HttpResponse | None:
         return None
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SELLERS, methods=FORM)
 def rename_seller(request: HttpRequest, seller_id: int) -> HttpResponse:
     """Another name for a seller; what was sold under the former one shows the new one."""
     seller = queries.seller_by_id(seller_id)
@@ -163,14 +163,14 @@ def rename_seller(request: HttpRequest, seller_id: int) -> HttpResponse:
     return show(request, "credit/rename_seller.html", {"seller": seller, "form": form}, status=status_of_form(form))
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SELLERS, methods=FORM)
 def switch_seller_off(request: HttpRequest, seller_id: int) -> HttpResponse:
     """Asks whether it is meant, and switches the seller off."""
     said = gettext("%(name)s is switched off: no sale and no sign-in from now on.")
     return _switch(request, seller_id, is_active=False, said=said)
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SELLERS, methods=FORM)
 def switch_seller_on(request: HttpRequest, seller_id: int) -> HttpResponse:
     """Asks whether it is meant, and switches the seller on again."""
     return _switch(request, seller_id, is_active=True, said=gettext("%(name)s may sell and sign in again."))
@@ -194,7 +194,7 @@ class NewPasswordForm(Form):
     state = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SELLERS, methods=FORM)
 def reset_seller_password(request: HttpRequest, seller_id: int) -> HttpResponse:
     """A new password for a seller, shown once."""
     if again := _credentials_again(request):

@@ -57,12 +57,16 @@ _OF_SELLER = (
     _AMOUNT,
     _BALANCE,
 )
-_OF_ALL = (_OF_SELLER[0], TableColumn(_("Seller"), lambda entry: seller_link(entry.seller.seller)), *_OF_SELLER[1:])
+_OF_ALL_SELLERS = (
+    _OF_SELLER[0],
+    TableColumn(_("Seller"), lambda entry: seller_link(entry.seller.seller)),
+    *_OF_SELLER[1:],
+)
 
 
-def entries_table(entries: Sequence[Entry], *, of_all: bool) -> Table:
+def entries_table(entries: Sequence[Entry], *, sees_all: bool) -> Table:
     """Entries of one seller, or of all."""
-    return Table(_("Entries"), _OF_ALL if of_all else _OF_SELLER, entries)
+    return Table(_("Entries"), _OF_ALL_SELLERS if sees_all else _OF_SELLER, entries)
 
 
 def last_entries_table(entries: Sequence[Entry]) -> Table:
@@ -135,18 +139,24 @@ _REQUESTS_OF_SELLER = (
     TableColumn(_("State"), _outcome),
     _NOTE,
 )
-_REQUESTS_OF_ALL = (
+_REQUESTS_OF_ALL_SELLERS = (
     TableColumn(_("Seller"), _by_whom),
     TableColumn(_("Time"), _asked, WIDE),
     _ASKED_AMOUNT,
-    TableColumn(_("State"), _outcome_or_decision),
+    TableColumn(_("State"), _outcome),
     _NOTE,
+)
+_REQUESTS_TO_DECIDE = (
+    *_REQUESTS_OF_ALL_SELLERS[:3],
+    TableColumn(_("State"), _outcome_or_decision),
+    *_REQUESTS_OF_ALL_SELLERS[4:],
 )
 
 
-def credit_requests_table(rows: Sequence[CreditRequest], *, of_all: bool) -> Table:
-    """A seller's own credit requests, or those of all, for an admin to decide."""
-    return Table(_("Credit requests"), _REQUESTS_OF_ALL if of_all else _REQUESTS_OF_SELLER, rows)
+def credit_requests_table(rows: Sequence[CreditRequest], *, sees_all: bool, may_decide: bool) -> Table:
+    """A seller's own credit requests, or those of all sellers, to be decided or merely looked at."""
+    of_all_sellers = _REQUESTS_TO_DECIDE if may_decide else _REQUESTS_OF_ALL_SELLERS
+    return Table(_("Credit requests"), of_all_sellers if sees_all else _REQUESTS_OF_SELLER, rows)
 
 
 # --- Sellers ----------------------------------------------------------------------------------------------------------

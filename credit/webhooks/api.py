@@ -9,17 +9,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from credit.api.credit import horizon_of_list, narrow_to_own
-from credit.api.permissions import IsActiveSeller, own_seller_id
+from credit.api.permissions import needs, own_seller_id
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
 from credit.webhooks import services
 from credit.webhooks.addresses import LONGEST_URL, UrlRefused, parse_url
 from shared.horizon import horizon_of
+from shared.identity.permissions import Permission
 from shared.rest.fields import IdParameter, StrictBooleanField, StrictSerializer, StringField
 from shared.rest.idempotency import optional_key_of, replayed
 from shared.rest.openapi import OPTIONAL_KEY, REPLAYED
 from shared.rest.pagination import PageQuery, page_of, page_serializer
 from shared.rest.parsers import body_of
-from shared.rest.permissions import IsOrganizationAdmin
 from shared.rest.views import APIView
 from tenants.routing import organization_of
 
@@ -134,11 +134,9 @@ class WebhookQuery(PageQuery):
     seller_id = IdParameter(required=False, help_text="Admins only.")
 
 
-class _WebhooksView(APIView):
-    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+class WebhooksView(APIView):
+    permission_classes = (needs(Permission.VIEW_WEBHOOKS, POST=Permission.MANAGE_WEBHOOKS),)
 
-
-class WebhooksView(_WebhooksView):
     @extend_schema(parameters=[WebhookQuery], responses=page_serializer(WebhookSerializer))
     def get(self, request: Request) -> Response:
         """Webhooks, newest first: a seller's own; for an admin the organization's and all sellers'."""
@@ -172,7 +170,11 @@ class WebhooksView(_WebhooksView):
         return replayed(Response(data)) if endpoint.is_replay else Response(data, status=status.HTTP_201_CREATED)
 
 
-class WebhookView(_WebhooksView):
+class WebhookView(APIView):
+    permission_classes = (
+        needs(Permission.VIEW_WEBHOOKS, PATCH=Permission.MANAGE_WEBHOOKS, DELETE=Permission.MANAGE_WEBHOOKS),
+    )
+
     @extend_schema(responses=WebhookSerializer)
     def get(self, request: Request, webhook_id: UUID) -> Response:
         """One webhook."""
@@ -196,7 +198,9 @@ class WebhookView(_WebhooksView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class RotateSecretView(_WebhooksView):
+class RotateSecretView(APIView):
+    permission_classes = (needs(Permission.MANAGE_WEBHOOKS),)
+
     @extend_schema(parameters=[OPTIONAL_KEY, REPLAYED], request=None, responses=NewSecretSerializer)
     def post(self, request: Request, webhook_id: UUID) -> Response:
         """Make a new secret. For 24 hours messages are signed with the previous one as well.
@@ -213,7 +217,9 @@ class RotateSecretView(_WebhooksView):
         return replayed(Response(shown.data)) if endpoint.is_replay else Response(shown.data)
 
 
-class DeliveriesView(_WebhooksView):
+class DeliveriesView(APIView):
+    permission_classes = (needs(Permission.VIEW_WEBHOOKS),)
+
     @extend_schema(parameters=[PageQuery], responses=page_serializer(DeliverySerializer))
     def get(self, request: Request, webhook_id: UUID) -> Response:
         """What was sent to a webhook, or is to be, newest first, with the attempts and what was answered."""
@@ -224,7 +230,9 @@ class DeliveriesView(_WebhooksView):
         return page_of(request, services.deliveries(endpoint.pk), query, DeliverySerializer, horizon=horizon)
 
 
-class ResendView(_WebhooksView):
+class ResendView(APIView):
+    permission_classes = (needs(Permission.MANAGE_WEBHOOKS),)
+
     @extend_schema(request=None, responses={202: DeliverySerializer})
     def post(self, request: Request, webhook_id: UUID, delivery_id: UUID) -> Response:
         """Send it again, now, under the same message id; also if it had arrived."""

@@ -19,7 +19,8 @@ from shared.console.forms import AS_WRITTEN, EditForm, Form, TextField, TextInpu
 from shared.console.languages import SHOWN_SECONDS, is_loaded_again
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import Problem
-from shared.identity.tokens import ADMIN, SELLER
+from shared.identity.permissions import Permission
+from shared.identity.roles import may, seller_in_view
 from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
 from shared.pagination import page_of_rows
 from tenants.routing import organization_of
@@ -72,7 +73,7 @@ class ChangedWebhookForm(EditForm, WebhookForm):
     """The same, of a webhook that there is."""
 
 
-@page(ADMIN, SELLER)
+@page(Permission.VIEW_WEBHOOKS)
 def webhooks(request: HttpRequest) -> HttpResponse:
     """Who is told what, where."""
     rows = services.webhooks(seller_id=_owner(request)).select_related("seller")
@@ -82,10 +83,10 @@ def webhooks(request: HttpRequest) -> HttpResponse:
 
 def _owner(request: HttpRequest) -> int | None:
     """Whose webhooks the account may change: its seller's, or (None) the organization's own."""
-    return signed_in(request).seller_id
+    return seller_in_view(signed_in(request))
 
 
-@page(ADMIN, SELLER, methods=FORM)
+@page(Permission.MANAGE_WEBHOOKS, methods=FORM)
 def add(request: HttpRequest) -> HttpResponse:
     """A new webhook."""
     form = WebhookForm(request.POST or None, initial={"events": list(EVENTS)})
@@ -102,7 +103,7 @@ def add(request: HttpRequest) -> HttpResponse:
     return show(request, "credit/webhook_form.html", {"form": form}, status=status_of_form(form))
 
 
-@page(ADMIN, SELLER)
+@page(Permission.VIEW_WEBHOOKS)
 def webhook(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """One webhook and its delivery log."""
     endpoint = services.webhook_by_id(webhook_id, seller_id=_owner(request))
@@ -112,7 +113,7 @@ def webhook(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
         "events": [(event, EVENTS[event]) for event in EVENTS if event in endpoint.events],
         "page": found,
         "deliveries": [(message, EVENTS[message.event]) for message in found.rows],
-        "may_change": endpoint.seller_id == _owner(request),
+        "may_change": may(signed_in(request), Permission.MANAGE_WEBHOOKS) and endpoint.seller_id == _owner(request),
         "secret": _take_secret(request, endpoint),
     }
     return show(request, "credit/webhook.html", context)
@@ -135,7 +136,7 @@ def _take_secret(request: HttpRequest, endpoint: WebhookEndpoint) -> str:
         return ""
 
 
-@page(ADMIN, SELLER, methods=FORM)
+@page(Permission.MANAGE_WEBHOOKS, methods=FORM)
 def change(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """Another URL, other events."""
     endpoint = services.webhook_by_id(webhook_id, seller_id=_owner(request))
@@ -147,21 +148,21 @@ def change(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     return show(request, "credit/webhook_form.html", context, status=status_of_form(form))
 
 
-@page(ADMIN, SELLER, methods=("POST",))
+@page(Permission.MANAGE_WEBHOOKS, methods=("POST",))
 def enable(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """Calls it again, whatever had disabled it."""
     services.update_webhook(webhook_id=webhook_id, seller_id=_owner(request), is_active=True)
     return done(request, _("The webhook is enabled: it is told what happens from now on."), "webhook", webhook_id)
 
 
-@page(ADMIN, SELLER, methods=("POST",))
+@page(Permission.MANAGE_WEBHOOKS, methods=("POST",))
 def disable(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """Calls it no more, and gives up what waits."""
     services.update_webhook(webhook_id=webhook_id, seller_id=_owner(request), is_active=False)
     return done(request, _("The webhook is disabled: nothing is sent to it."), "webhook", webhook_id)
 
 
-@page(ADMIN, SELLER, methods=("POST",))
+@page(Permission.MANAGE_WEBHOOKS, methods=("POST",))
 def rotate_secret(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """Makes a new secret."""
     endpoint, secret = services.rotate_secret(webhook_id=webhook_id, seller_id=_owner(request))
@@ -174,14 +175,14 @@ def rotate_secret(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     return done(request, told, "webhook", webhook_id)
 
 
-@page(ADMIN, SELLER, methods=("POST",))
+@page(Permission.MANAGE_WEBHOOKS, methods=("POST",))
 def delete(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """Deletes it, with its delivery log."""
     services.delete_webhook(webhook_id=webhook_id, seller_id=_owner(request))
     return done(request, _("The webhook is deleted."), "webhooks")
 
 
-@page(ADMIN, SELLER, methods=("POST",))
+@page(Permission.MANAGE_WEBHOOKS, methods=("POST",))
 def resend(request: HttpRequest, webhook_id: UUID, delivery_id: UUID) -> HttpResponse:
     """Sends a message once more, now."""
     try:

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from credit.api.permissions import needs
 from credit.errors import InsufficientCredit
 from credit.services import Written
 from recharge.api.recharges import OperatorField, RechargeSerializer
@@ -18,11 +19,12 @@ from recharge.selling.sale import Item, read_item
 from recharge.selling.services import Sold, sell_recharges
 from shared.errors import InvalidRequest, Problem
 from shared.idempotency import KEY_PATTERN, LONGEST_KEY
+from shared.identity.permissions import Permission
 from shared.rest.authentication import require_principal
 from shared.rest.fields import PhoneNumberField, StrictBooleanField, StrictSerializer, TomansField
 from shared.rest.openapi import has_at_times
 from shared.rest.parsers import body_of
-from shared.rest.permissions import IsSeller
+from shared.rest.permissions import AskedInStatement
 from shared.rest.views import APIView
 from tenants.routing import organization_of
 
@@ -89,7 +91,7 @@ class BulkRefused(Problem):
 
 
 class RechargesBulkView(APIView):
-    permission_classes = (IsSeller,)
+    permission_classes = (needs(AskedInStatement(Permission.SELL)),)
     answers_replays = True
     largest_body = 2 * 1024 * 1024
 

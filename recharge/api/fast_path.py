@@ -29,13 +29,16 @@ from recharge.selling.services import sell_recharge
 from shared.errors import InvalidRequest, Problem
 from shared.handlers import problem_of, problem_response
 from shared.idempotency import is_idempotency_key
+from shared.identity.permissions import Permission
 from shared.identity.realm import realm_of
-from shared.identity.tokens import SELLER, remembered_principal
+from shared.identity.roles import roles_that_may
+from shared.identity.tokens import remembered_principal
 from shared.rest.parsers import LARGEST_BODY
 from shared.strict_json import NotJSON, parse_json
 from tenants.routing import organization_of
 
 _usual = RechargesView.as_view()
+_MAY_SELL = roles_that_may(Permission.SELL)
 _JSON = ("application/json", "application/json; charset=utf-8", "application/json;charset=utf-8")
 _ACCEPTED = ("*/*", "application/json", "application/json, */*")
 
@@ -58,7 +61,7 @@ def _sell(request: HttpRequest) -> HttpResponse | None:
     length = headers.get("CONTENT_LENGTH", "")
     if (
         principal is None
-        or principal.role != SELLER
+        or principal.role not in _MAY_SELL
         or principal.seller_id is None
         or headers.get("CONTENT_TYPE", "").lower() not in _JSON
         or headers.get("HTTP_ACCEPT", "*/*") not in _ACCEPTED

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from credit.api.credit import horizon_of_list, narrow_to_own
-from credit.api.permissions import IsActiveSeller, own_seller_id
+from credit.api.permissions import needs, own_seller_id
 from recharge.delivery import settlement
 from recharge.models import Attempt, Recharge
 from recharge.operators import OPERATOR_CODE, Operator
@@ -24,8 +24,10 @@ from recharge.selling.sale import UNKNOWN_OPERATOR, read_sale
 from recharge.selling.services import refusal_of
 from recharge.terms.queries import added_operators
 from shared.idempotency import KEY_PATTERN, LONGEST_KEY
+from shared.identity.permissions import Permission
 from shared.identity.queries import username_of
 from shared.identity.realm import realm_of
+from shared.identity.roles import may
 from shared.pagination import settled
 from shared.rest.authentication import require_principal
 from shared.rest.fields import (
@@ -42,7 +44,7 @@ from shared.rest.idempotency import idempotency_key_of, replayed
 from shared.rest.openapi import IDEMPOTENCY_KEY, REPLAYED, has_at_times
 from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer
 from shared.rest.parsers import body_of
-from shared.rest.permissions import IsOrganizationAdmin, IsSeller
+from shared.rest.permissions import AskedInStatement
 from shared.rest.renderers import CSVRenderer
 from shared.rest.views import APIView
 from tenants.exports import csv_response, pages_of
@@ -60,7 +62,7 @@ class BalanceSerializer(serializers.Serializer[queries.Balance]):
 
 
 class OwnBalanceView(APIView):
-    permission_classes = (IsActiveSeller,)
+    permission_classes = (needs(Permission.VIEW_OWN_BALANCE),)
 
     @extend_schema(responses=BalanceSerializer)
     def get(self, request: Request) -> Response:
@@ -71,7 +73,7 @@ class OwnBalanceView(APIView):
 
 
 class SellerBalanceView(APIView):
-    permission_classes = (IsOrganizationAdmin,)
+    permission_classes = (needs(Permission.VIEW_SELLERS),)
 
     @extend_schema(responses=BalanceSerializer)
     def get(self, request: Request, seller_id: int) -> Response:
@@ -207,12 +209,8 @@ class RechargeQuery(RechargeFilters, PageQuery):
     ),
 )
 class RechargesView(APIView):
+    permission_classes = (needs(Permission.VIEW_RECHARGES, POST=AskedInStatement(Permission.SELL)),)
     answers_replays = True
-
-    def get_permissions(self) -> list[Any]:
-        # A sale asks whether the seller is active inside its own statement.
-        allowed = IsSeller if self.request.method == "POST" else IsOrganizationAdmin | IsActiveSeller
-        return [allowed()]
 
     def get(self, request: Request) -> Response:
         """Recharges, newest first: a seller's own, or all for an admin."""
@@ -241,19 +239,18 @@ class RechargesView(APIView):
 
 
 class RechargeView(APIView):
-    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+    permission_classes = (needs(Permission.VIEW_RECHARGES),)
 
     @extend_schema(responses=RechargeDetailSerializer)
     def get(self, request: Request, recharge_id: UUID) -> Response:
         """One recharge; for an admin, with what was done to get it delivered."""
-        seller_id = own_seller_id(request)
-        row = queries.recharge_by_id(recharge_id, seller_id=seller_id)
-        serializer = RechargeDetailSerializer if seller_id is None else RechargeSerializer
-        return Response(serializer(row).data)
+        row = queries.recharge_by_id(recharge_id, seller_id=own_seller_id(request))
+        is_whole = may(require_principal(request), Permission.VIEW_DELIVERY)
+        return Response((RechargeDetailSerializer if is_whole else RechargeSerializer)(row).data)
 
 
 class ValidateView(APIView):
-    permission_classes = (IsActiveSeller,)
+    permission_classes = (needs(Permission.SELL),)
 
     @extend_schema(request=NewRechargeSerializer, responses=ProspectSerializer)
     def post(self, request: Request) -> Response:
@@ -284,7 +281,7 @@ class ValidateView(APIView):
 
 
 class ResolveView(APIView):
-    permission_classes = (IsOrganizationAdmin,)
+    permission_classes = (needs(Permission.RESOLVE_RECHARGES),)
     answers_replays = True
 
     @extend_schema(parameters=[REPLAYED], request=ResolutionSerializer, responses=RechargeDetailSerializer)
@@ -313,7 +310,7 @@ def acting_username(request: Request) -> str:
 
 
 class RechargesExportView(APIView):
-    permission_classes = (IsOrganizationAdmin | IsActiveSeller,)
+    permission_classes = (needs(Permission.VIEW_RECHARGES),)
     renderer_classes = (CSVRenderer, JSONRenderer)
 
     @extend_schema(parameters=[RechargeFilters], responses={(200, "text/csv"): OpenApiTypes.STR})

@@ -8,7 +8,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from credit.api.permissions import IsActiveSeller, own_seller_id
+from credit.api.permissions import needs
 from recharge.api.recharges import OperatorField, acting_username
 from recharge.models import (
     BUILT_IN_GATEWAY,
@@ -26,6 +26,9 @@ from recharge.terms.services import (
     MOST_AMOUNTS,
     SHORTEST_TIMEOUT_MS,
 )
+from shared.identity.permissions import Permission
+from shared.identity.roles import may
+from shared.rest.authentication import require_principal
 from shared.rest.fields import (
     PasswordField,
     ReadableField,
@@ -38,7 +41,6 @@ from shared.rest.fields import (
 from shared.rest.openapi import has_at_times
 from shared.rest.pagination import PageQuery, Query, page_of, page_serializer
 from shared.rest.parsers import body_of
-from shared.rest.permissions import IsOrganizationAdmin
 from shared.rest.views import APIView
 from tenants.routing import organization_of
 
@@ -62,7 +64,7 @@ class SettingsChangeSerializer(StrictSerializer):
 
 
 class SettingsView(APIView):
-    permission_classes = (IsOrganizationAdmin,)
+    permission_classes = (needs(Permission.VIEW_SETTINGS, PATCH=Permission.MANAGE_SETTINGS),)
 
     @extend_schema(responses=SettingsSerializer)
     def get(self, request: Request) -> Response:
@@ -128,7 +130,7 @@ class GatewaySerializer(serializers.Serializer[GatewaySettings]):
 
 
 class GatewaysView(APIView):
-    permission_classes = (IsOrganizationAdmin,)
+    permission_classes = (needs(Permission.VIEW_SETTINGS, POST=Permission.MANAGE_SETTINGS),)
 
     @extend_schema(parameters=[PageQuery], responses=page_serializer(GatewaySerializer))
     def get(self, request: Request) -> Response:
@@ -145,7 +147,9 @@ class GatewaysView(APIView):
 
 
 class GatewayView(APIView):
-    permission_classes = (IsOrganizationAdmin,)
+    permission_classes = (
+        needs(Permission.VIEW_SETTINGS, PATCH=Permission.MANAGE_SETTINGS, DELETE=Permission.MANAGE_SETTINGS),
+    )
 
     @extend_schema(responses=GatewaySerializer)
     def get(self, request: Request, name: str) -> Response:
@@ -223,9 +227,7 @@ class OperatorsSerializer(serializers.Serializer[Any]):
 
 
 class OperatorsView(APIView):
-    def get_permissions(self) -> list[Any]:
-        allowed = IsOrganizationAdmin if self.request.method == "POST" else IsOrganizationAdmin | IsActiveSeller
-        return [allowed()]
+    permission_classes = (needs(Permission.VIEW_TERMS, POST=Permission.MANAGE_SETTINGS),)
 
     @extend_schema(responses=OperatorsSerializer)
     def get(self, request: Request) -> Response:
@@ -243,9 +245,7 @@ class OperatorsView(APIView):
 
 
 class OperatorView(APIView):
-    def get_permissions(self) -> list[Any]:
-        allowed = IsOrganizationAdmin if self.request.method == "PATCH" else IsOrganizationAdmin | IsActiveSeller
-        return [allowed()]
+    permission_classes = (needs(Permission.VIEW_TERMS, PATCH=Permission.MANAGE_SETTINGS),)
 
     @extend_schema(responses=OperatorSerializer)
     def get(self, request: Request, operator: str) -> Response:
@@ -269,7 +269,7 @@ class OperatorView(APIView):
 
 def _rendered(request: Request, terms: queries.OperatorTerms) -> dict[str, Any]:
     data = dict(OperatorSerializer(terms).data)
-    if own_seller_id(request) is not None:
+    if not may(require_principal(request), Permission.VIEW_DELIVERY):
         del data["gateway"]
     return data
 

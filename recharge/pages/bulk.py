@@ -43,7 +43,7 @@ from shared.console.languages import is_shown_again
 from shared.console.messages import message_for
 from shared.console.views import FORM, is_fragment, own_seller, page, show, status_of_form
 from shared.errors import InvalidRequest, Problem
-from shared.identity.tokens import SELLER
+from shared.identity.permissions import Permission
 from tenants.exports import BYTE_ORDER_MARK, neutralize_formula
 from tenants.routing import organization_of
 
@@ -95,7 +95,7 @@ class RowsForm(Form):
         return text
 
 
-@page(SELLER, methods=FORM)
+@page(Permission.SELL, methods=FORM)
 def bulk(request: HttpRequest) -> HttpResponse:
     """The form for rows, and what they come to."""
     form = RowsForm(request.POST, request.FILES) if request.method == "POST" else RowsForm()
@@ -211,7 +211,7 @@ class Progress:
         return self.start >= self.total
 
 
-@page(SELLER, methods=("POST",))
+@page(Permission.SELL, methods=("POST",))
 def sell(request: HttpRequest) -> HttpResponse:
     """Sells what was looked at: for htmx a slice, which asks for the next one; without script all of it."""
     batch, items, allow_duplicate = _read_batch(request)
@@ -314,7 +314,7 @@ def _mark(line: int, recharge: Sold | Recharge) -> str:
     return "" if recharge.completed_at else f"{line}:{recharge.status}:{str(recharge.id).replace('-', '')}"
 
 
-@page(SELLER, methods=("POST",))
+@page(Permission.SELL, methods=("POST",))
 def states(request: HttpRequest) -> HttpResponse:
     """What became by now of the rows that were in flight, for the part of the page that asks again and again.
 
@@ -347,7 +347,7 @@ def _known_states(written: str) -> dict[int, tuple[str, UUID]]:
     return {int(line): (status, UUID(hex=recharge_id)) for line, status, recharge_id in found[:MOST_ROWS]}
 
 
-@page(SELLER, methods=("POST",))
+@page(Permission.SELL, methods=("POST",))
 def results(request: HttpRequest) -> HttpResponse:
     """The results as they are now, as a file for spreadsheets."""
     _batch, items, _allow_duplicate = _read_batch(request)

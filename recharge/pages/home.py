@@ -12,7 +12,8 @@ from recharge.reports.sums import totals
 from recharge.selling import queries
 from shared.console.views import page, show, signed_in
 from shared.days import days_before, start_of_day, today
-from shared.identity.tokens import ADMIN, SELLER
+from shared.identity.permissions import Permission
+from shared.identity.roles import may
 
 MOST_COUNTED = 100
 """Of what waits; of more it is said that there are more."""
@@ -36,7 +37,7 @@ def _waiting(rows: Sequence[Any], names: dict[int, str]) -> Waiting:
     return Waiting(rows[:ROWS_SHOWN], min(len(rows), MOST_COUNTED - 1), len(rows) == MOST_COUNTED)
 
 
-@page(ADMIN)
+@page(Permission.VIEW_TODAY)
 def home(request: HttpRequest) -> HttpResponse:
     """Where an admin's day begins; six queries, whatever there is."""
     requests = list(credit_requests_to_decide()[:MOST_COUNTED])
@@ -54,7 +55,7 @@ def home(request: HttpRequest) -> HttpResponse:
     return show(request, "recharge/home.html", context)
 
 
-@page(ADMIN, SELLER)
+@page()
 def start(request: HttpRequest) -> HttpResponse:
     """The organization's address alone: on to where one's work begins."""
-    return redirect("sell" if signed_in(request).role == SELLER else "home")
+    return redirect("sell" if may(signed_in(request), Permission.SELL) else "home")

@@ -25,7 +25,8 @@ from shared.console.forms import AS_WRITTEN, ChoiceField, DaysForm, Form, PhoneN
 from shared.console.views import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.idempotency import LONGEST_KEY, is_idempotency_key
-from shared.identity.tokens import ADMIN, SELLER
+from shared.identity.permissions import Permission
+from shared.identity.roles import may, sees_all_sellers, seller_in_view
 from shared.pagination import page_of_rows
 from tenants.routing import organization_of
 
@@ -58,7 +59,7 @@ class KeyFilter(TextField):
 class RechargeFilters(SellerFilters, DaysForm):
     """The filters of the list and of its exports."""
 
-    OF_ALL_ALONE = ("seller", "idempotency_key")
+    FOR_ALL_SELLERS = ("seller", "idempotency_key")
 
     status = ChoiceField(label=_("State"), required=False, choices=[*_ANY, *words.STATUSES.items()])
     operator = ChoiceField(label=_("Operator"), required=False)
@@ -77,16 +78,16 @@ class RechargeFilters(SellerFilters, DaysForm):
         self.fields["operator"].choices = choices  # type: ignore[attr-defined]
 
 
-@page(ADMIN, SELLER)
+@page(Permission.VIEW_RECHARGES)
 def recharges(request: HttpRequest) -> HttpResponse:
-    """All recharges for an admin; a seller's own history."""
+    """All recharges; a seller's own history."""
     form, filters = read_filters(request, RechargeFilters)
-    rows, of_all = queries.recharges(**filters), signed_in(request).role == ADMIN
-    if of_all:
+    rows, sees_all = queries.recharges(**filters), sees_all_sellers(signed_in(request))
+    if sees_all:
         rows = rows.select_related("seller")
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
     shown = page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor") or None)
-    context = {"form": form, "page": shown, "table": recharges_table(shown.rows, of_all=of_all)}
+    context = {"form": form, "page": shown, "table": recharges_table(shown.rows, sees_all=sees_all)}
     context["exports"] = _EXPORTS.links()
     return show(request, "recharge/recharges.html", context)
 
@@ -101,7 +102,7 @@ _EXPORTS = Exports(
 )
 
 
-@page(ADMIN, SELLER)
+@page(Permission.VIEW_RECHARGES)
 def recharges_file(request: HttpRequest, ending: str) -> HttpResponseBase:
     """The same rows as a file of one of FORMATS."""
     return _EXPORTS.file(request, ending)
@@ -127,16 +128,16 @@ class ResolutionForm(Form):
     )
 
 
-@page(ADMIN, SELLER)
+@page(Permission.VIEW_RECHARGES)
 def recharge(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
-    """All fields of one recharge, its entries and (for an admin) what was done to get it delivered.
+    """All fields of one recharge, its entries and (for who may see it) what was done to get it delivered.
 
     Until it has ended, the page asks for this part of itself again and again: 204 while nothing has changed, so that
     nothing moves under the reader's eyes.
     """
     account = signed_in(request)
-    row = queries.recharge_by_id(recharge_id, seller_id=account.seller_id)
-    attempts = queries.attempts_of(row.pk) if account.role == ADMIN else []
+    row = queries.recharge_by_id(recharge_id, seller_id=seller_in_view(account))
+    attempts = queries.attempts_of(row.pk) if may(account, Permission.VIEW_DELIVERY) else []
     version = _version(row) + (f".{len(attempts)}.{attempts[-1].outcome}" if attempts else "")
     if is_fragment(request) and request.GET.get("seen") == version:
         return HttpResponse(status=204)
@@ -152,8 +153,9 @@ def recharge(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
     }
     if is_fragment(request):
         return show(request, "recharge/recharge_now.html", context)
-    if account.role == ADMIN:
+    if sees_all_sellers(account):
         context["seller"] = queries.seller_of(row)
+    if may(account, Permission.RESOLVE_RECHARGES):
         context["resolutions"] = [
             (one, ResolutionForm(initial={"status": one.status, "seen": _version(row)}, auto_id=f"id_{one.status}_%s"))
             for one in words.resolutions_of(row)
@@ -165,7 +167,7 @@ def _version(row: Recharge) -> str:
     return f"{row.status}.{row.late}"
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.RESOLVE_RECHARGES, methods=FORM)
 def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
     """Settles a recharge by hand, after it was said what that means for the money."""
     row = queries.recharge_by_id(recharge_id, seller_id=None)

@@ -17,7 +17,7 @@ from shared.console.forms import DaysForm
 from shared.console.views import page, show, signed_in
 from shared.days import days_before, today
 from shared.errors import InvalidRequest
-from shared.identity.tokens import ADMIN
+from shared.identity.permissions import Permission
 from tenants.exports import csv_response
 
 USUAL_DAYS = 7
@@ -90,7 +90,7 @@ TABLES = {
 """By their names in addresses, in the order in which they are shown."""
 
 
-@page(ADMIN)
+@page(Permission.VIEW_REPORTS)
 def reports(request: HttpRequest) -> HttpResponse:
     """The tables, and the charts beside them."""
     form, first, last = _days(request)
@@ -116,7 +116,7 @@ def reports(request: HttpRequest) -> HttpResponse:
     return show(request, "recharge/reports.html", context)
 
 
-@page(ADMIN)
+@page(Permission.VIEW_REPORTS)
 def chart(request: HttpRequest) -> HttpResponse:
     """One table's Tomans, drawn."""
     table = TABLES[_by(request)]
@@ -130,7 +130,7 @@ def chart(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@page(ADMIN)
+@page(Permission.VIEW_REPORTS)
 def reports_csv(request: HttpRequest) -> HttpResponseBase:
     """One table, all of it. Days, operators and sellers as the API names them. What changed after the day is a line of
     its own below; what it adds to each sum makes of it what is so now."""

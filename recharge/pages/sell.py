@@ -33,7 +33,8 @@ from shared.console.languages import is_shown_again
 from shared.console.messages import message_for
 from shared.console.views import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
 from shared.errors import FIELD_MESSAGES, IdempotencyKeyReused, InvalidRequest, Problem, SellerBusy
-from shared.identity.tokens import ADMIN, SELLER
+from shared.identity.permissions import Permission
+from shared.identity.roles import seller_in_view
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
 from tenants.routing import organization_of
 
@@ -120,7 +121,7 @@ def stored_key(key: str) -> str:
     return f"page-{key}"
 
 
-@page(SELLER)
+@page(Permission.SELL)
 def sell(request: HttpRequest) -> HttpResponse:
     """The form; a number, operator and amount in the address fill it in."""
     given = {name: request.GET[name] for name in SaleForm.base_fields if name in request.GET}
@@ -157,7 +158,7 @@ class Hint:
     terms: OperatorTerms | None
 
 
-@page(SELLER)
+@page(Permission.SELL)
 def number(request: HttpRequest) -> HttpResponse:
     """What is to be said of the number that is being typed, and the amounts of its operator."""
     hint = _hint(request.GET.get("phone_number", ""), request.GET.get("operator", ""))
@@ -184,7 +185,7 @@ def _usual_amounts(terms: OperatorTerms | None) -> list[int]:
     return [amount for amount in USUAL_AMOUNTS if terms is None or terms.sells(amount)]
 
 
-@page(SELLER, methods=FORM)
+@page(Permission.SELL, methods=FORM)
 def confirm(request: HttpRequest) -> HttpResponse:
     """What a sale would come to, and the sale itself."""
     given: QueryDict = request.POST if request.method == "POST" else request.GET
@@ -275,7 +276,7 @@ def _see(request: HttpRequest, address: str) -> HttpResponse:
     return SeeOther(address)
 
 
-@page(SELLER)
+@page(Permission.SELL)
 def outcome(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
     """What became of a sale; the part that may change asks for itself until the recharge has ended."""
     recharge = queries.recharge_by_id(recharge_id, seller_id=own_seller(request))
@@ -295,14 +296,14 @@ def _seconds_to_next_look(recharge: Recharge) -> int | None:
     return _OFTEN if age < _SOON else _SELDOM
 
 
-@page(SELLER, ADMIN)
+@page(Permission.VIEW_RECHARGES)
 def receipt(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
     """What a customer is given."""
-    recharge = queries.recharge_by_id(recharge_id, seller_id=signed_in(request).seller_id)
+    recharge = queries.recharge_by_id(recharge_id, seller_id=seller_in_view(signed_in(request)))
     return show(request, "recharge/receipt.html", {"recharge": recharge})
 
 
-@page(SELLER)
+@page(Permission.VIEW_OWN_BALANCE)
 def balance_now(request: HttpRequest) -> HttpResponse:
     """The balance above every page of a seller, asked for again and again."""
     return show(request, "recharge/balance_now.html")
@@ -329,7 +330,7 @@ SANDBOX = (
 """What the numbers of the sandbox do, by their last two digits: see gateways/simulator.py."""
 
 
-@page(SELLER)
+@page(Permission.SELL)
 def api_access(request: HttpRequest) -> HttpResponse:
     """How a program of the seller's own sells."""
     base = f"{request.scheme}://{request.get_host()}/api/v1"

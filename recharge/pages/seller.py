@@ -6,14 +6,14 @@ from credit.pages.tables import last_entries_table
 from credit.queries import last_entries, seller_by_id
 from recharge.selling import queries
 from shared.console.views import page, show
+from shared.identity.permissions import Permission
 from shared.identity.queries import seller_usernames
-from shared.identity.tokens import ADMIN
 from tenants.routing import organization_of
 
 ENTRIES_SHOWN = 5
 
 
-@page(ADMIN)
+@page(Permission.VIEW_SELLERS)
 def seller(request: HttpRequest, seller_id: int) -> HttpResponse:
     """A seller with the balance, what is in flight, and the last entries."""
     row = seller_by_id(seller_id)

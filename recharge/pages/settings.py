@@ -30,7 +30,7 @@ from shared.console.forms import AS_WRITTEN, ChoiceField, EditForm, Form, TextFi
 from shared.console.messages import message_for
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
-from shared.identity.tokens import ADMIN
+from shared.identity.permissions import Permission
 from shared.money import LARGEST_AMOUNT
 from shared.pagination import page_of_rows
 from shared.texts import UnreadableNumber, read_whole_number
@@ -85,13 +85,13 @@ class AgeForm(EditForm):
     )
 
 
-@page(ADMIN)
+@page(Permission.VIEW_SETTINGS)
 def settings(request: HttpRequest) -> HttpResponse:
     """All that is settled, each with the way to change it."""
     return _show_settings(request)
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
 def duplicate_window(request: HttpRequest) -> HttpResponse:
     """Changes the guard against slips."""
     form = WindowForm(request.POST or None, initial={"duplicate_window": queries.settings().duplicate_window})
@@ -101,7 +101,7 @@ def duplicate_window(request: HttpRequest) -> HttpResponse:
     return _show_settings(request, form=form, status=status_of_form(form))
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
 def send_within(request: HttpRequest) -> HttpResponse:
     """Changes how old a recharge may be to be sent."""
     form = AgeForm(request.POST or None, initial={"send_within": queries.settings().send_within})
@@ -111,7 +111,7 @@ def send_within(request: HttpRequest) -> HttpResponse:
     return _show_settings(request, age_form=form, status=status_of_form(form))
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
 def training(request: HttpRequest) -> HttpResponse:
     """Ends training or begins it; asked for, it says what that means. What is sent names the state that is wanted, so
     that sent twice it does the same."""
@@ -202,7 +202,7 @@ class NewHttpGatewayForm(HttpGatewayForm):
     field_order = ("name",)
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
 def new_gateway(request: HttpRequest) -> HttpResponse:
     """Sets up a gateway; what it needs goes by its kind, which the address says."""
     kind = request.GET.get("kind", GatewaySettings.Kind.HTTP.value)
@@ -222,7 +222,7 @@ def new_gateway(request: HttpRequest) -> HttpResponse:
     return show(request, "recharge/new_gateway.html", context, status=status_of_form(form))
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
 def gateway(request: HttpRequest, name: str) -> HttpResponse:
     """One gateway: what may be changed of it, and its end."""
     row = queries.gateway_by_name(name)
@@ -246,7 +246,7 @@ def gateway(request: HttpRequest, name: str) -> HttpResponse:
     return show(request, "recharge/gateway.html", context | {"form": form}, status=status_of_form(form))
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
 def delete_gateway(request: HttpRequest, name: str) -> HttpResponse:
     """Deletes a gateway that nothing needs any longer; asked for, it asks whether that is meant."""
     if request.method != "POST":
@@ -330,7 +330,7 @@ class NewOperatorForm(Form):
     name = TextField(label=_("Name"), max_length=50, help_text=_("What your sellers read."))
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
 def new_operator(request: HttpRequest) -> HttpResponse:
     """Adds an operator of the organization's own."""
     form = NewOperatorForm(request.POST or None)
@@ -347,7 +347,7 @@ def new_operator(request: HttpRequest) -> HttpResponse:
     return show(request, "recharge/new_operator.html", {"form": form}, status=status_of_form(form))
 
 
-@page(ADMIN, methods=FORM)
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
 def operator(request: HttpRequest, operator: str) -> HttpResponse:
     """What is settled for one operator."""
     terms = queries.terms_of_operator(operator)

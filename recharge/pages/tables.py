@@ -39,16 +39,16 @@ _NUMBER_TO_OPERATOR = (
     TableColumn(_("Operator"), lambda recharge: operator_name(recharge.operator), WIDE),
 )
 _OF_SELLER = (TableColumn(_("Time"), _time_and_number, "text-nowrap"), *_NUMBER_TO_OPERATOR)
-_OF_ALL = (
+_OF_ALL_SELLERS = (
     TableColumn(_("Time"), _time_number_and_seller, "text-nowrap"),
     *_NUMBER_TO_OPERATOR,
     TableColumn(_("Seller"), lambda recharge: format_html("<bdi>{}</bdi>", recharge.seller.name), WIDE),
 )
 
 
-def recharges_table(recharges: Sequence[Recharge], *, of_all: bool) -> Table:
+def recharges_table(recharges: Sequence[Recharge], *, sees_all: bool) -> Table:
     """Recharges of one seller, or of all."""
-    return Table(_("Recharges"), _OF_ALL if of_all else _OF_SELLER, recharges, "table-hover")
+    return Table(_("Recharges"), _OF_ALL_SELLERS if sees_all else _OF_SELLER, recharges, "table-hover")
 
 
 RECHARGES_SHEET = (

@@ -18,17 +18,22 @@ from shared.console.expired import hold
 from shared.console.languages import SWITCH, in_another_language
 from shared.console.messages import field_message_for, message_for
 from shared.errors import InvalidRequest, NotFound, Problem
+from shared.identity.permissions import Permission
+from shared.identity.roles import may, own_seller_of
 from shared.identity.services import Account
 from shared.identity.sessions import account_of
 
 PageView = Callable[..., HttpResponseBase]
 
 
-def page(*roles: str, methods: tuple[str, ...] = ("GET", "HEAD")) -> Callable[[PageView], PageView]:
-    """A page for accounts of these roles (none: for everybody, signed in or not).
+def page(
+    permission: Permission | None = None, *, is_open: bool = False, methods: tuple[str, ...] = ("GET", "HEAD")
+) -> Callable[[PageView], PageView]:
+    """A page for accounts with this permission (None: for every account; ``is_open``: for everybody, signed in or not).
 
-    Who is not signed in is led to sign in first and then back here. For somebody of another role there is nothing at
-    this address. No browser and no proxy keeps the page: the next person at the machine must not leaf back to it.
+    Who is not signed in is led to sign in first and then back here. For somebody without the permission there is
+    nothing at this address. No browser and no proxy keeps the page: the next person at the machine must not leaf back
+    to it.
     """
 
     def decorate(view: PageView) -> PageView:
@@ -41,9 +46,9 @@ def page(*roles: str, methods: tuple[str, ...] = ("GET", "HEAD")) -> Callable[[P
         def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             account = account_of(request)
             response: HttpResponseBase
-            if roles and account is None:
+            if account is None and not is_open:
                 response = _to_sign_in(request)
-            elif roles and account and account.role not in roles:
+            elif account and permission and not may(account, permission):
                 raise NotFound("There is nothing at this address.")
             else:
                 response = view(request, *args, **kwargs)
@@ -93,9 +98,7 @@ def signed_in(request: HttpRequest) -> Account:
 
 def own_seller(request: HttpRequest) -> int:
     """The seller's id of a request to a seller's page."""
-    seller_id = signed_in(request).seller_id
-    assert seller_id is not None
-    return seller_id
+    return own_seller_of(signed_in(request))
 
 
 def show(

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from django.db import connection
 
 from shared.identity.realm import Realm
-from shared.identity.tokens import SELLER, Principal, password_mark
+from shared.identity.roles import SELLER
+from shared.identity.tokens import Principal, password_mark
 from shared.models import Membership, User
 from shared.texts import contains
 
 
 @dataclass(frozen=True, slots=True)
-class AdminsState:
-    """What is stored of an admin who asks with a token."""
+class MemberState:
+    """What is stored of somebody who asks with a token."""
 
     password_mark: str
     """What a token has in ``password`` that was issued with the password of now."""
@@ -21,14 +22,14 @@ class AdminsState:
 
 
 # One look-up each, as before there was a sign-in to look at.
-_ORGANIZATION_ADMIN = """
+_ORGANIZATION_MEMBER = """
     SELECT account.password, family.id IS NOT NULL
     FROM shared_membership AS membership
     INNER JOIN shared_user AS account ON account.id = membership.user_id
     LEFT JOIN shared_refreshfamily AS family ON family.id = %s AND family.user_id = account.id
         AND family.organization_id = membership.organization_id AND family.revoked_at IS NULL
     WHERE membership.organization_id = %s AND membership.user_id = %s
-        AND membership.role = 'admin' AND membership.is_active AND account.is_active
+        AND membership.role = %s AND membership.is_active AND account.is_active
 """
 _PLATFORM_ADMIN = """
     SELECT account.password, family.id IS NOT NULL
@@ -40,21 +41,21 @@ _PLATFORM_ADMIN = """
 """
 
 
-def organization_admin(*, organization_id: int, user_id: int, family: int | None) -> AdminsState | None:
-    """An active admin of this organization; None where it is none (any longer)."""
-    return _admins_state(_ORGANIZATION_ADMIN, [family, organization_id, user_id])
+def organization_member(*, organization_id: int, user_id: int, role: str, family: int | None) -> MemberState | None:
+    """An active member of this organization with this role; None where it is none (any longer)."""
+    return _state_of(_ORGANIZATION_MEMBER, [family, organization_id, user_id, role])
 
 
-def platform_admin(*, user_id: int, family: int | None) -> AdminsState | None:
+def platform_admin(*, user_id: int, family: int | None) -> MemberState | None:
     """An active platform admin, who is a member of no organization; None where it is none (any longer)."""
-    return _admins_state(_PLATFORM_ADMIN, [family, user_id])
+    return _state_of(_PLATFORM_ADMIN, [family, user_id])
 
 
-def _admins_state(statement: str, arguments: list[int | None]) -> AdminsState | None:
+def _state_of(statement: str, arguments: list[int | str | None]) -> MemberState | None:
     with connection.cursor() as cursor:
         cursor.execute(statement, arguments)
         row = cursor.fetchone()
-    return AdminsState(password_mark(User(password=row[0])), is_signed_in=row[1]) if row else None
+    return MemberState(password_mark(User(password=row[0])), is_signed_in=row[1]) if row else None
 
 
 def username_of(principal: Principal, realm: Realm) -> str | None:

@@ -29,15 +29,8 @@ from shared.errors import (
 )
 from shared.identity import lockout
 from shared.identity.realm import Realm
-from shared.identity.tokens import (
-    PLATFORM_ADMIN,
-    SELLER,
-    AccessToken,
-    RefreshToken,
-    name_realm,
-    password_mark,
-    read_token,
-)
+from shared.identity.roles import PLATFORM_ADMIN, works_for_seller
+from shared.identity.tokens import AccessToken, RefreshToken, name_realm, password_mark, read_token
 from shared.models import Membership, RefreshFamily, User
 from shared.texts import unfit_character
 
@@ -284,7 +277,7 @@ def _account(user: User, membership: Membership | None) -> Account:
             raise PermissionDenied("This account was switched off.")
         return Account(user, user.username, PLATFORM_ADMIN, None)
     if not (user.is_active and membership.is_active):
-        if membership.role == SELLER:
+        if works_for_seller(membership.role):
             raise SellerInactive
         raise PermissionDenied("This account was switched off.")
     return Account(user, membership.username, membership.role, membership.seller_id, membership.withdrawn_at)

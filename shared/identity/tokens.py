@@ -22,8 +22,6 @@ from shared.identity.realm import Realm
 if TYPE_CHECKING:
     from shared.models import User
 
-PLATFORM_ADMIN, ADMIN, SELLER = "platform_admin", "admin", "seller"
-
 
 @dataclass(frozen=True, slots=True)
 class Principal:

@@ -30,10 +30,10 @@ class RealmJWTAuthentication(BaseAuthentication):
                 return None
             token = read_token(AccessToken, raw.strip(), realm)
             try:
-                family, password = token.get("family"), token.get("password")
-                if not may_be_id(family) or not isinstance(password, str | None):
+                role, family, password = token["role"], token.get("family"), token.get("password")
+                if not (isinstance(role, str) and may_be_id(family) and isinstance(password, str | None)):
                     raise ValueError
-                principal = Principal(int(token["sub"]), token["role"], token["seller_id"], family, password)
+                principal = Principal(int(token["sub"]), role, token["seller_id"], family, password)
                 remember_principal(authorization, int(token["exp"]), realm, principal)
             except (KeyError, ValueError):
                 raise TokenInvalid("The token lacks a claim, or one is wrong.") from None

@@ -1,12 +1,19 @@
-"""Who may call a view. Roles come from the token; what must hold at once is looked up."""
+"""Who may call a view. What a role may do comes from the table, and the role from the token; what must hold at once is
+looked up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from shared.errors import TokenInvalid
-from shared.identity.queries import AdminsState, organization_admin, platform_admin
+from shared.identity.permissions import Permission
+from shared.identity.queries import MemberState, organization_member, platform_admin
 from shared.identity.realm import realm_of
-from shared.identity.tokens import ADMIN, PLATFORM_ADMIN, SELLER, Principal
+from shared.identity.roles import Scope, may, role_named
+from shared.identity.tokens import Principal
 
 
 class Authenticated(BasePermission):
@@ -16,30 +23,55 @@ class Authenticated(BasePermission):
         return isinstance(request.user, Principal)
 
 
-class IsPlatformAdmin(BasePermission):
-    """A platform admin, now and not only when the token was issued."""
+@dataclass(frozen=True, slots=True)
+class AskedInStatement:
+    """A permission whose view ends in a statement that asks itself whether the seller is active."""
+
+    permission: Permission
+
+
+Needed = Permission | AskedInStatement
+
+
+class Needs(BasePermission):
+    """The permission that a view needs, now and not only when the token was issued: see :func:`needs`."""
+
+    usual: ClassVar[Needed]
+    by_method: ClassVar[Mapping[str, Needed]]
 
     def has_permission(self, request: Request, view: object) -> bool:
-        user = request.user
-        if not (isinstance(user, Principal) and user.role == PLATFORM_ADMIN):
+        user, needed = request.user, self.by_method.get(request.method or "", self.usual)
+        permission = needed.permission if isinstance(needed, AskedInStatement) else needed
+        if not (isinstance(user, Principal) and may(user, permission)):
             return False
-        return _is_signed_in(user, platform_admin(user_id=user.user_id, family=user.family))
+        match role_named(user.role).scope:
+            case Scope.PLATFORM:
+                return _is_signed_in(user, platform_admin(user_id=user.user_id, family=user.family))
+            case Scope.ALL_SELLERS:
+                organization_id = realm_of(request._request).require_organization_id()
+                found = organization_member(
+                    organization_id=organization_id, user_id=user.user_id, role=user.role, family=user.family
+                )
+                return _is_signed_in(user, found)
+            case Scope.OWN_SELLER:
+                return isinstance(needed, AskedInStatement) or self.is_of_active_seller(user)
+
+    def is_of_active_seller(self, principal: Principal) -> bool:
+        """Whether the seller of this token is active. Nobody's is on a host that has no sellers."""
+        return False
 
 
-class IsOrganizationAdmin(BasePermission):
-    """An admin of the host's organization, now and not only when the token was issued."""
+def needs(usual: Needed, *, kind: type[Needs] = Needs, **by_method: Needed) -> type[Needs]:
+    """What a view's ``permission_classes`` has: ``needs(Permission.VIEW_SELLERS, POST=Permission.MANAGE_SELLERS)``.
 
-    def has_permission(self, request: Request, view: object) -> bool:
-        user = request.user
-        if not (isinstance(user, Principal) and user.role == ADMIN):
-            return False
-        organization_id = realm_of(request._request).require_organization_id()
-        found = organization_admin(organization_id=organization_id, user_id=user.user_id, family=user.family)
-        return _is_signed_in(user, found)
+    ``usual`` is for every method that is not named, those that the view does not have among them.
+    """
+    return type("Needs", (kind,), {"usual": usual, "by_method": by_method})
 
 
-def _is_signed_in(principal: Principal, state: AdminsState | None) -> bool:
-    """Whether this is an admin whose sign-in still stands; ``state`` is what is stored, None for no admin any longer.
+def _is_signed_in(principal: Principal, state: MemberState | None) -> bool:
+    """Whether this is a member whose sign-in still stands; ``state`` is what is stored, None for no such member any
+    longer.
 
     Raises:
         TokenInvalid: the password was changed since, or the session was ended.
@@ -51,10 +83,3 @@ def _is_signed_in(principal: Principal, state: AdminsState | None) -> bool:
     if principal.password is not None and principal.password != state.password_mark:
         raise TokenInvalid("The password was changed; sign in again.")
     return True
-
-
-class IsSeller(BasePermission):
-    """A seller by the token. The seller's own flag is checked where the seller's rows are read or written."""
-
-    def has_permission(self, request: Request, view: object) -> bool:
-        return isinstance(request.user, Principal) and request.user.role == SELLER

@@ -1,0 +1,143 @@
+"""Roles: one table of whose rows each sees and what it may do.
+
+Views, pages, menus and templates ask for a permission, and lists for the scope. None of them asks for a role by its
+name. A seller's id says which seller somebody works for; it says nothing about what that person may do or see.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from shared.identity.permissions import Permission
+
+PLATFORM_ADMIN, ADMIN, SELLER = "platform_admin", "admin", "seller"
+
+
+class Scope(Enum):
+    """Whose rows a role sees."""
+
+    PLATFORM = "platform"
+    """The organizations, and nothing inside of them."""
+    ALL_SELLERS = "all sellers"
+    """Those of a whole organization. What the membership is now is looked up with each request."""
+    OWN_SELLER = "own seller"
+    """Those of one seller, whose id the membership has. Whether that seller is active is looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A row of the table."""
+
+    scope: Scope
+    permissions: frozenset[Permission]
+
+
+ROLES: Mapping[str, Role] = {
+    PLATFORM_ADMIN: Role(
+        Scope.PLATFORM,
+        frozenset(
+            {
+                Permission.VIEW_ORGANIZATIONS,
+                Permission.MANAGE_ORGANIZATIONS,
+                Permission.VIEW_AUDIT_LOG,
+                Permission.USE_ADMIN_SITE,
+            }
+        ),
+    ),
+    ADMIN: Role(
+        Scope.ALL_SELLERS,
+        frozenset(
+            {
+                Permission.VIEW_TODAY,
+                Permission.VIEW_REPORTS,
+                Permission.VIEW_SELLERS,
+                Permission.MANAGE_SELLERS,
+                Permission.VIEW_ENTRIES,
+                Permission.VIEW_CREDIT_REQUESTS,
+                Permission.DECIDE_CREDIT_REQUESTS,
+                Permission.VIEW_RECHARGES,
+                Permission.VIEW_DELIVERY,
+                Permission.RESOLVE_RECHARGES,
+                Permission.VIEW_TERMS,
+                Permission.VIEW_WEBHOOKS,
+                Permission.MANAGE_WEBHOOKS,
+                Permission.VIEW_SETTINGS,
+                Permission.MANAGE_SETTINGS,
+            }
+        ),
+    ),
+    SELLER: Role(
+        Scope.OWN_SELLER,
+        frozenset(
+            {
+                Permission.VIEW_OWN_BALANCE,
+                Permission.VIEW_ENTRIES,
+                Permission.VIEW_CREDIT_REQUESTS,
+                Permission.ASK_FOR_CREDIT,
+                Permission.VIEW_RECHARGES,
+                Permission.VIEW_TERMS,
+                Permission.SELL,
+                Permission.VIEW_WEBHOOKS,
+                Permission.MANAGE_WEBHOOKS,
+            }
+        ),
+    ),
+}
+
+_UNKNOWN = Role(Scope.OWN_SELLER, frozenset())
+"""Of a role that a newer release has given: here it may do nothing."""
+
+MEMBER_ROLES = tuple(name for name, role in ROLES.items() if role.scope is not Scope.PLATFORM)
+"""What a membership of an organization may have."""
+
+
+class Somebody(Protocol):
+    """An account, or the principal that a token speaks for."""
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def seller_id(self) -> int | None: ...
+
+
+def role_named(name: str) -> Role:
+    """The row of this name."""
+    return ROLES.get(name, _UNKNOWN)
+
+
+def may(somebody: Somebody, permission: Permission) -> bool:
+    """Whether somebody's role has this permission."""
+    return permission in role_named(somebody.role).permissions
+
+
+def roles_that_may(permission: Permission) -> frozenset[str]:
+    """The names of the roles with this permission."""
+    return frozenset(name for name, role in ROLES.items() if permission in role.permissions)
+
+
+def works_for_seller(role: str) -> bool:
+    """Whether a membership with this role is one seller's, and so has a seller's id."""
+    return role_named(role).scope is Scope.OWN_SELLER
+
+
+def sees_all_sellers(somebody: Somebody) -> bool:
+    """Whether somebody sees the rows of all sellers of an organization."""
+    return role_named(somebody.role).scope is Scope.ALL_SELLERS
+
+
+def own_seller_of(somebody: Somebody) -> int:
+    """The seller whom somebody works for.
+
+    Raises:
+        LookupError: nothing says which. There must be no such membership of a role that works for one.
+    """
+    if somebody.seller_id is None:
+        raise LookupError(f"A {somebody.role} without a seller's id works for nobody.")
+    return somebody.seller_id
+
+
+def seller_in_view(somebody: Somebody) -> int | None:
+    """The seller whose rows alone somebody sees; None: all sellers'. Raises what :func:`own_seller_of` does."""
+    return None if sees_all_sellers(somebody) else own_seller_of(somebody)
