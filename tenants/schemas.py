@@ -47,6 +47,8 @@ class Condition(enum.Enum):
     """Migrations are to be applied, or functions of this release to be installed."""
     DIFFERENT = "different"
     """Its functions are not what was installed, or work on another schema."""
+    UNTUNED = "untuned"
+    """Its tables have other storage settings than were installed. All of it works, if more slowly."""
     AHEAD = "ahead"
     """A later release has migrated it; nothing that this code knows is missing."""
     BROKEN = "broken"
@@ -189,12 +191,14 @@ def _state(schema: str, catalogue: Catalogue | None, rows: _Rows | None, server:
         return State(Condition.BEHIND, "the functions are those of another release")
     if missing := release.functions - catalogue.functions:
         return State(Condition.BROKEN, f"functions are missing: {_listed(missing)}")
-    lines, bodies, triggers = rows.catalogue
+    lines, bodies, triggers, *storage = rows.catalogue
     differs = catalogue.lines != lines
     if rows.server == server:
         differs = differs or catalogue.triggers != triggers or catalogue.bodies not in (bodies, None)
     if differs:
         return State(Condition.DIFFERENT, "functions, triggers or types are not those that were installed")
+    if storage != [catalogue.storage]:
+        return State(Condition.UNTUNED, "the tables' storage settings are not those that were installed")
     return State(Condition.CURRENT)
 
 
