@@ -1,4 +1,4 @@
-"""Liveness and readiness, on any host: a load balancer asks by address, not by name."""
+"""Answers for liveness and readiness on any host, since a load balancer asks by address and not by name."""
 
 from collections.abc import Callable
 

@@ -1,5 +1,5 @@
-"""The one settings file. Everything that differs between installations comes from the environment, and into that from a
-file where ``RECHARGE_ENV_FILE`` or ``manage.py --env-file`` names one (saas/env_file.py).
+"""The one settings file. Everything that differs between installations comes from the environment. Where
+``RECHARGE_ENV_FILE`` or ``manage.py --env-file`` names a file, that is read into it (saas/env_file.py).
 
 ``DATABASE_URL``, ``SECRET_KEY``   required; the embedded mode (see saas/embedded.py) makes both
 ``BASE_DOMAIN``                    the platform's host; organizations are its subdomains (default ``localhost``)

@@ -1,4 +1,4 @@
-"""The SQL functions, triggers and types of a schema: installed from their files, whenever it has others.
+"""Installs the SQL functions, triggers, types and storage settings of a schema from their files if it has others.
 
 An app names its files (``sql_functions`` of its AppConfig); the tenant apps' belong to each organization's schema, the
 others' to the public one. The files say CREATE; here it becomes CREATE OR REPLACE, statement by statement, in one

@@ -1,7 +1,7 @@
-"""The state of schemas: whether they have what this code works with, looked at all together; and how they are brought
-up to date, one by one. Runs on the public schema.
+"""Tells whether schemas have what this code works with, all in one look, and brings them up to date one by one. Runs on
+the public schema.
 
-Of one schema that is broken the others know nothing: it is named, and everything else goes on.
+A broken schema is named, and stops nothing of the others.
 """
 
 import enum

@@ -1,4 +1,4 @@
-"""Filters that write amounts, numbers and moments for the reader: see shared/console/formats.py."""
+"""Template filters write amounts, numbers and moments for the reader: see shared/console/formats.py."""
 
 import json
 from collections.abc import Iterable
