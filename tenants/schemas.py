@@ -66,6 +66,10 @@ class State:
     def is_current(self) -> bool:
         return self.condition is Condition.CURRENT
 
+    def describe(self) -> str:
+        """What is not as this code wants it, for an operator."""
+        return self.detail or "a later release has migrated it, and installed its functions"
+
 
 class CanNotUpdate(Exception):
     """A schema can't be brought up to date; the text says why."""

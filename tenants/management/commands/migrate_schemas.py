@@ -9,7 +9,7 @@ from django_tenants.management.commands.migrate_schemas import MigrateSchemasCom
 from tenants.collation import changed_collation
 from tenants.functions import PUBLIC
 from tenants.queries import working_organizations
-from tenants.schemas import CanNotUpdate, State, states_of, update_schema
+from tenants.schemas import CanNotUpdate, states_of, update_schema
 
 DJANGOS_OWN = ("app_label", "plan", "fake", "fake_initial", "prune", "executor")
 """Options with which this does what django-tenants' command does, and installs no functions."""
@@ -64,7 +64,7 @@ class Command(MigrateSchemasCommand):  # type: ignore[misc]
             states |= states_of(organizations, thorough=True)
         behind = {schema: state for schema, state in states.items() if not state.is_current}
         for schema, state in behind.items():
-            self.stdout.write(f"{schema}: {_what_is_wrong(state)}")
+            self.stdout.write(f"{schema}: {state.describe()}")
         if behind:
             sys.exit(1)
         if verbosity:
@@ -94,7 +94,3 @@ class Command(MigrateSchemasCommand):  # type: ignore[misc]
             if len(schemas) == 1:
                 raise CommandError(f"{schemas[0]} could not be brought up to date.")
             sys.exit(1)
-
-
-def _what_is_wrong(state: State) -> str:
-    return state.detail or "a later release has migrated it, and installed its functions"
