@@ -1,4 +1,4 @@
-"""Who looks for a page of the platform at an organization, or the other way round, is told where such pages are."""
+"""Tells somebody who looks for a platform's page at an organization, or the other way round, where such pages are."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse

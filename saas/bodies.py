@@ -1,4 +1,4 @@
-"""Request bodies, read before anything looks at them."""
+"""Reads a request's body before anything looks at it."""
 
 from collections.abc import Mapping
 from io import BytesIO

@@ -1,7 +1,7 @@
-"""What manage.py does around a command: the settings, the database, and plain words for what is wrong outside of it.
+"""Runs a command of manage.py: finds its settings and its database, and says in plain words what is wrong with them.
 
-An error that says something about the installation (no environment, no database, no rights, no terminal) and Ctrl-C end
-in a line that says what to do. Anything else is a defect, and keeps its traceback.
+Errors of the installation (no environment, no database, no rights, no terminal) and Ctrl-C end in a line that says what
+to do. Any other error is a defect, and keeps its traceback.
 """
 
 import errno

@@ -1,9 +1,9 @@
-"""The demo: two organizations, twenty sellers, 1,200 sales from several processes, and the proof of the books.
+"""The demo makes two organizations, twenty sellers and 1,200 sales from several processes, and proves the books.
 
-Everything goes over HTTP, as a client's own program would do it, and through the simulator (recharge/gateways/), where
-the number decides what becomes of a recharge: besides the 60 of each seller that are delivered, some fail and are
-refunded. It can be run again on the same database: the sellers then get and sell the same once more, and what is
-expected of them grows by that.
+Everything goes over HTTP, as a client's own program would do it, and through the simulator
+(recharge/delivery/gateways/), where the number decides what becomes of a recharge: besides the 60 of each seller that
+are delivered, some fail and are refunded. It can be run again on the same database: the sellers then get and sell the
+same once more, and what is expected of them grows by that.
 """
 
 import json

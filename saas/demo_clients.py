@@ -1,4 +1,4 @@
-"""The demo's API clients: processes of several threads that sell over HTTP as an integrator's machines would.
+"""The demo's API clients are processes of several threads that sell over HTTP as an integrator's machines would.
 
 Nothing of Django is imported here: a client knows the contract and nothing else.
 """

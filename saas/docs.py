@@ -1,4 +1,4 @@
-"""The OpenAPI document and Swagger UI: each kind of host describes its own paths. The assets are served from here."""
+"""Serves the OpenAPI document and Swagger UI with its assets. Each kind of host describes its own paths."""
 
 import threading
 from functools import cache

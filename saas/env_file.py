@@ -1,4 +1,4 @@
-"""Settings from a file, read as systemd reads an ``EnvironmentFile`` and not as a shell does.
+"""Reads settings from a file, as systemd reads an ``EnvironmentFile`` and not as a shell does.
 
 A shell that sources such a file takes the ``&`` of an address for the end of a command, and the rest of the line goes.
 Here a value ends with its line. Quotes around it, a backslash before a character and one at the end of a line mean what

@@ -1,8 +1,8 @@
-"""Between Granian and the application: who only waits, or only reads slowly, holds nothing that others need.
+"""The gate between Granian and the application: a request that waits, or whose client reads slowly, holds no seat.
 
-Granian's threads are many and cheap, since some only wait for their turn, and some only for a client to read on. Seats
-are few, and each has a database connection: a thread works only while it has one. So a database that stands still and
-readers that stand still leave threads for ``/livez``. Exports and readiness have threads of their own.
+Granian's threads are many and cheap: some wait for their turn, some for a client to read on. Seats are few, each has a
+database connection, and a thread works only while it has a seat. So a database that stands still and readers that
+stand still leave threads for ``/livez``. Exports and readiness have threads of their own.
 """
 
 import threading

@@ -1,10 +1,11 @@
-"""Liveness and readiness, on any host: a load balancer asks by address, not by name."""
+"""Answers for liveness and readiness on any host, since a load balancer asks by address and not by name."""
 
 from collections.abc import Callable
 
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
+from saas import __version__
 from shared.errors import MethodNotAllowed, Unavailable
 from shared.handlers import problem_response
 from shared.sick import has_no_room, is_read_only
@@ -14,8 +15,8 @@ _PATHS = ("/livez", "/readyz")
 
 
 class HealthMiddleware:
-    """Answers ``/livez`` (this process answers) and ``/readyz`` (the database answers and every schema is migrated)
-    before anything looks at the host."""
+    """Answers ``/livez`` (this process answers, and its version) and ``/readyz`` (the database answers and every
+    schema is migrated) before anything looks at the host."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -26,7 +27,7 @@ class HealthMiddleware:
         if request.method not in ("GET", "HEAD"):
             return problem_response(request, MethodNotAllowed("Ask with GET.", headers={"Allow": "GET, HEAD"}))
         if request.path == "/livez":
-            return JsonResponse({"status": "ok"})
+            return JsonResponse({"status": "ok", "version": __version__})
         return _readiness(request)
 
 

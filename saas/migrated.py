@@ -1,6 +1,6 @@
-"""Whether the public schema has the migrations of this release. Until it has, nothing can be answered but 503.
+"""Answers 503 to everything until the public schema has the migrations of this release.
 
-Of the organizations' schemas ``/readyz`` knows more (saas/health.py); this is what every request needs.
+``/readyz`` looks at the organizations' schemas, too (saas/health.py); this is what every request needs.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""One process migrates a database at a time; a second one waits, and then finds it done."""
+"""Lets one process migrate a database at a time. A second one waits, and then finds it done."""
 
 import sys
 import time

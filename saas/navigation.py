@@ -1,4 +1,4 @@
-"""What each console has in its menu: the table of contents of the pages, by what who is signed in may do."""
+"""The menus of the consoles: the pages that somebody who is signed in may open."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,5 +1,5 @@
-"""The one settings file. Everything that differs between installations comes from the environment, and into that from a
-file where ``RECHARGE_ENV_FILE`` or ``manage.py --env-file`` names one (saas/env_file.py).
+"""The one settings file. Everything that differs between installations comes from the environment. Where
+``RECHARGE_ENV_FILE`` or ``manage.py --env-file`` names a file, that is read into it (saas/env_file.py).
 
 ``DATABASE_URL``, ``SECRET_KEY``   required; the embedded mode (see saas/embedded.py) makes both
 ``BASE_DOMAIN``                    the platform's host; organizations are its subdomains (default ``localhost``)
@@ -25,10 +25,14 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED, parse_dsn
 
+from saas import __version__
 from shared.logs import configure_logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
+
+VERSION = __version__
+"""What the lower apps show of it: the foot of the consoles' pages."""
 
 
 def flag(name: str, default: bool) -> bool:
@@ -292,7 +296,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Recharge",
     "DESCRIPTION": "Mobile top-ups sold on credit. Amounts are whole Tomans; errors are RFC 9457 problem documents.",
-    "VERSION": "1",
+    "VERSION": VERSION,
     "OAS_VERSION": "3.1.1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,

@@ -1,4 +1,4 @@
-"""Clients that were sent an answer and take nothing of it: each holds a thread of Granian's, and memory, until it goes.
+"""Disconnects clients that take nothing of their answer: each holds a thread of Granian's, and memory.
 
 Granian has no limit for that. The kernel's own (TCP_USER_TIMEOUT) also ends connections of readers that are only slow:
 with a small window it counts from the first look at a full one, whatever is taken meanwhile. So this one counts the

@@ -1,4 +1,4 @@
-"""What an organization's host answers."""
+"""The addresses of an organization's host."""
 
 from django.urls import include, path
 

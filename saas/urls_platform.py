@@ -1,4 +1,4 @@
-"""What the platform's own host answers."""
+"""The addresses of the platform's own host."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -1,4 +1,4 @@
-"""A delivery worker beside the web server: kept running, and taken along when the server ends, however it ends.
+"""Keeps a delivery worker running beside the web server, and ends it with the server, however that ends.
 
 This is a process of its own, and not a thread of the server: the server forks its workers, and a fork of a process with
 threads inherits the locks that they hold. It runs ``manage.py deliver`` and needs nothing of Django itself.

@@ -1,4 +1,4 @@
-"""Accounts in the admin site."""
+"""Shows accounts in the admin site."""
 
 from typing import Any
 

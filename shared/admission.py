@@ -1,4 +1,4 @@
-"""What one has under way in a process takes no more than its share of what all of them may have."""
+"""Limits how much of one kind a person, an organization or an address may have under way in a process."""
 
 import threading
 from collections.abc import Hashable

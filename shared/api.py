@@ -1,4 +1,4 @@
-"""Signing in and out, on both kinds of host."""
+"""The API's sign-in and sign-out, on both kinds of host."""
 
 from typing import Any
 

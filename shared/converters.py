@@ -1,4 +1,4 @@
-"""Path converters; importing this module registers them."""
+"""Path converters of URLs. Importing this module registers them."""
 
 from django.urls import register_converter
 from django.urls.converters import UUIDConverter

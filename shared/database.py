@@ -1,4 +1,4 @@
-"""Calling the money functions: one statement, one round trip, in autocommit."""
+"""Calls the money functions: one statement, one round trip, in autocommit."""
 
 from collections.abc import Sequence
 from functools import lru_cache

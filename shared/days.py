@@ -1,4 +1,4 @@
-"""Days as the reader's time zone has them: where each begins and ends."""
+"""Tells where a day begins and ends in the reader's time zone."""
 
 from datetime import UTC, date, datetime, time, timedelta
 

@@ -1,5 +1,4 @@
-"""Answers with problem documents: Django's and REST framework's hooks for what goes wrong, and the page that a person
-sees of it."""
+"""Answers errors: the hooks of Django and REST framework make problem documents of them, or a page for a person."""
 
 import json
 import sys

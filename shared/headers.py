@@ -1,4 +1,4 @@
-"""Headers of every answer, whoever gives it: a view, a middleware, an error before either."""
+"""Sets the headers of every answer, whether a view gives it, a middleware, or an error before either."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Up to which moment the rows of a list are all there: what a poller may be shown without missing any for ever.
+"""Finds up to which moment all rows of a list are there. A poller is shown no later ones, and so misses none for ever.
 
 A row's id is made of a moment inside the transaction that writes it, after the seller's lock is held (credit/sql); the
 row is seen when that transaction commits. Rows of one seller appear in the order of their ids, for the lock is held

@@ -1,4 +1,4 @@
-"""Idempotency keys: which ones there are."""
+"""Says which idempotency keys are good."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard error, with no token, password or whole phone number in it."""
+"""Writes structured logs: one JSON object a line on standard error, without tokens, passwords, whole phone numbers."""
 
 import logging.config
 import re

@@ -1,7 +1,8 @@
-"""Who may sign in, where, and as what. It all lives in the public schema and knows of an organization but its id.
+"""Users, and their memberships: who may sign in where, and as what. They live in the public schema and know of an
+organization nothing but its id.
 
-What is looked up by an index is ``COLLATE "C"`` here and in the other apps: the order of a locale may change with an
-update of the system, and an index that was made in the old order then misses what is there.
+Columns that an index looks up are ``COLLATE "C"``, here and in the other apps: an update of the system may change a
+locale's order, and an index that was made in the old order then misses rows.
 """
 
 from functools import reduce

@@ -1,4 +1,4 @@
-"""Signing in and out, one's own password and preferences: the pages that every console has, on both kinds of host."""
+"""The pages that every console has, on both kinds of host: sign-in and sign-out, one's own password and preferences."""
 
 import threading
 from typing import Any

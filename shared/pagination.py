@@ -1,7 +1,7 @@
-"""Keyset pages: newest first, and as cheap at the ten-millionth row as at the first (no OFFSET, no COUNT).
+"""Keyset pages show the newest first. The ten-millionth row costs what the first does (no OFFSET, no COUNT).
 
-Who reads a list from time to time for what is new goes on from ``previous``. It never passes a row that is still to
-come: see horizon.py.
+A client that polls a list for new rows goes on from ``previous``, which never passes a row that is still to come: see
+horizon.py.
 """
 
 import base64

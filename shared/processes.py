@@ -1,4 +1,4 @@
-"""Processes that another one of the product has started: they end when it ends, however it ends."""
+"""Ends a process with the one that started it, however that one ends."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Request ids and the request log: the outermost middleware."""
+"""The outermost middleware: it gives requests their ids and writes the request log."""
 
 import re
 import time

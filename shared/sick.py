@@ -1,4 +1,4 @@
-"""What a database says when it can't do its work for now, and not because of what it was asked."""
+"""Tells whether a database can't work for now, whatever it is asked."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""JSON from outside, read strictly: what is ambiguous or can't be stored is refused."""
+"""Reads JSON from outside strictly: it refuses what is ambiguous or can't be stored."""
 
 import json
 import re

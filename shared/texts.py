@@ -1,5 +1,5 @@
-"""Characters of what people write: which nobody sees, which are refused, which are the same to somebody who searches;
-and numbers as people write them."""
+"""Knows the characters that people write: the invisible, the refused, and those that are the same to a search. Reads
+numbers as people write them."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Organizations in the admin site: to look at, suspend and activate. They are made by provisioning, not by a form."""
+"""Shows organizations in the admin site, to suspend and activate them. Provisioning makes them, and no form does."""
 
 from django.contrib import admin
 from django.db.models import QuerySet

@@ -1,6 +1,6 @@
-"""The audit log: who did what to which organization, from where. Runs on the public schema.
+"""Writes and reads the audit log: who did what to which organization, from where. Runs on the public schema.
 
-The services write it, in the transaction of what it tells of; the database refuses to change it (sql/audit.sql).
+Services write it in the transaction of the act that it records; the database refuses to change it (sql/audit.sql).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whether the order in which the database sorts text is the one that its indexes were made in."""
+"""Tells whether the database still sorts text in the order that its indexes were made in."""
 
 from django.db import connection
 

@@ -1,4 +1,4 @@
-"""What is refused because of the organization, or of the host."""
+"""Errors about an organization, or about a host."""
 
 import re
 

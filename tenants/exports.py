@@ -1,4 +1,4 @@
-"""Exports, read a page at a time, so that ten million rows take no more memory than ten; and CSV, streamed as it is
+"""Exports lists. Rows are read a page at a time, so ten million take no more memory than ten. CSV is streamed as it is
 read. (Workbooks are for people alone: shared/console/workbooks.py.)"""
 
 import csv

@@ -1,4 +1,4 @@
-"""The SQL functions, triggers and types of a schema: installed from their files, whenever it has others.
+"""Installs the SQL functions, triggers, types and storage settings of a schema from their files if it has others.
 
 An app names its files (``sql_functions`` of its AppConfig); the tenant apps' belong to each organization's schema, the
 others' to the public one. The files say CREATE; here it becomes CREATE OR REPLACE, statement by statement, in one
@@ -56,7 +56,7 @@ _TABLE = """
         release text NOT NULL,      -- of the files
         triggers text NOT NULL,     -- of the files' triggers
         server integer NOT NULL,    -- PostgreSQL's major version, which decides how a parsed body looks
-        catalogue text[] NOT NULL   -- three fingerprints: see sql/catalogue.sql
+        catalogue text[] NOT NULL   -- four fingerprints: see sql/catalogue.sql
     )
 """
 
@@ -117,6 +117,8 @@ class Catalogue:
     """The same with what PostgreSQL has parsed already, which each major version may write in another way. None: a
     table was locked for too long."""
     triggers: str
+    storage: str
+    """A fingerprint of the tables' storage settings."""
     elsewhere: tuple[str, ...]
     """What works on another schema."""
 
@@ -198,9 +200,10 @@ def _catalogue_of(schemas: Sequence[str], *, with_bodies: bool) -> dict[str, Cat
                 lines=lines,
                 bodies=bodies if with_bodies else None,
                 triggers=triggers,
+                storage=storage,
                 elsewhere=tuple(elsewhere),
             )
-            for name, tables, functions, lines, bodies, triggers, elsewhere in cursor.fetchall()
+            for name, tables, functions, lines, bodies, triggers, storage, elsewhere in cursor.fetchall()
         }
 
 
@@ -248,7 +251,12 @@ def install_functions(schema: str) -> None:
         cursor.execute(f"DELETE FROM {TABLE}")  # noqa: S608 - a constant
         cursor.execute(
             f"INSERT INTO {TABLE} (id, release, triggers, server, catalogue) VALUES (1, %s, %s, %s, %s)",  # noqa: S608
-            [release.hash, release.trigger_hash, server_version(), [after.lines, after.bodies, after.triggers]],
+            [
+                release.hash,
+                release.trigger_hash,
+                server_version(),
+                [after.lines, after.bodies, after.triggers, after.storage],
+            ],
         )
         cursor.execute("SELECT set_config('search_path', %s, true)", [path])
 

@@ -1,4 +1,4 @@
-"""Delivery workers say every few seconds that they run; here is read which do."""
+"""Records every few seconds that a delivery worker runs, and tells which do."""
 
 import os
 import socket

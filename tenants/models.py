@@ -1,4 +1,4 @@
-"""The organizations, the hosts they answer on, the audit log of what was done to them, and who works for them."""
+"""Organizations, the hosts that they answer on, the audit log, and the workers that run."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Whether the schemas are ready for this process to work with."""
+"""Tells whether the schemas are ready for this process to work with."""
 
 import threading
 import time

@@ -1,7 +1,7 @@
-"""Routing: from the host of a request to the organization and its schema.
+"""Finds the organization of a request by its host, and puts the connection on its schema.
 
-Instead of django-tenants' own middleware, which takes the host as it is written, asks the database on every request and
-leaves the connection on the tenant's schema when the request is over.
+It stands in for django-tenants' own middleware, which takes the host as it is written, asks the database on every
+request, and leaves the connection on the tenant's schema when the request is over.
 """
 
 import threading

@@ -1,7 +1,7 @@
-"""The state of schemas: whether they have what this code works with, looked at all together; and how they are brought
-up to date, one by one. Runs on the public schema.
+"""Tells whether schemas have what this code works with, all in one look, and brings them up to date one by one. Runs on
+the public schema.
 
-Of one schema that is broken the others know nothing: it is named, and everything else goes on.
+A broken schema is named, and stops nothing of the others.
 """
 
 import enum
@@ -47,6 +47,8 @@ class Condition(enum.Enum):
     """Migrations are to be applied, or functions of this release to be installed."""
     DIFFERENT = "different"
     """Its functions are not what was installed, or work on another schema."""
+    UNTUNED = "untuned"
+    """Its tables have other storage settings than were installed. All of it works, if more slowly."""
     AHEAD = "ahead"
     """A later release has migrated it; nothing that this code knows is missing."""
     BROKEN = "broken"
@@ -63,6 +65,10 @@ class State:
     @property
     def is_current(self) -> bool:
         return self.condition is Condition.CURRENT
+
+    def describe(self) -> str:
+        """What is not as this code wants it, for an operator."""
+        return self.detail or "a later release has migrated it, and installed its functions"
 
 
 class CanNotUpdate(Exception):
@@ -189,12 +195,14 @@ def _state(schema: str, catalogue: Catalogue | None, rows: _Rows | None, server:
         return State(Condition.BEHIND, "the functions are those of another release")
     if missing := release.functions - catalogue.functions:
         return State(Condition.BROKEN, f"functions are missing: {_listed(missing)}")
-    lines, bodies, triggers = rows.catalogue
+    lines, bodies, triggers, *storage = rows.catalogue
     differs = catalogue.lines != lines
     if rows.server == server:
         differs = differs or catalogue.triggers != triggers or catalogue.bodies not in (bodies, None)
     if differs:
         return State(Condition.DIFFERENT, "functions, triggers or types are not those that were installed")
+    if storage != [catalogue.storage]:
+        return State(Condition.UNTUNED, "the tables' storage settings are not those that were installed")
     return State(Condition.CURRENT)
 
 

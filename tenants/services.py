@@ -1,5 +1,5 @@
-"""Provisioning, suspending and activating organizations, and what became of proving their books. Runs on the public
-schema; each writes the audit log in the transaction of what it does."""
+"""Provisions, suspends and activates organizations, and records whether their books were proved. Runs on the public
+schema; each service writes the audit log in its transaction."""
 
 import structlog
 from django.conf import settings

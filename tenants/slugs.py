@@ -1,4 +1,4 @@
-"""Which slugs an organization may have: they become a DNS label and a schema's name."""
+"""Checks the slug of an organization, which becomes a DNS label and a schema's name."""
 
 import re
 

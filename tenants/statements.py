@@ -1,4 +1,4 @@
-"""Splits a SQL file of ours into its statements: each is looked at, and installed by itself (see functions.py)."""
+"""Splits a SQL file of ours into its statements. Each is looked at and installed by itself (see functions.py)."""
 
 import re
 

@@ -1,7 +1,7 @@
-"""Telling the workers that an organization has something for them to do.
+"""Tells the workers that an organization has something for them to do.
 
-A hint, and nothing that must arrive: a worker looks at every organization now and then anyway (tenants/worker.py). It
-is a NOTIFY of its own, after the transaction that wrote what is to be done: inside of it, all of the database's
+It is a hint that needn't arrive: a worker looks at every organization now and then anyway (tenants/worker.py). The
+NOTIFY is a statement of its own after the transaction that wrote the work. Inside of it, all of the database's
 transactions that notify would commit one after the other.
 """
 

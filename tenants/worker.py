@@ -1,11 +1,11 @@
-"""The delivery worker: does what is due in the organizations' schemas, of several kinds, with many calls at once.
+"""The delivery worker does what is due in the organizations' schemas: several kinds of work, many calls at once.
 
 A kind of work (recharge/delivery/work.py, credit/webhooks/sending.py) is claimed in batches, carried out in threads
 that hold no lock and no connection, and recorded in batches. The table is the queue; what a worker holds in memory
 is only what it has claimed, each for a limited time, so any number of workers may run and any may be killed at any
 moment.
 
-Nobody slow keeps the others waiting. An organization may have another call under way, or claim more, only while more is
+A slow one keeps no other waiting. An organization may have another call under way, or claim more, only while more is
 left for the others than it has: alone it gets half, a second one half of the rest, and so on, and nobody ever the last.
 The same rule holds within an organization for its gateways and endpoints (``Lanes``).
 

@@ -1,7 +1,7 @@
 -- Proves an organization's books from the tables alone: every row that this returns is at fault. As sets, in one statement,
 -- and so of one snapshot: it may run while sales go on.
 --
--- Columns: the invariant (its number in the README), the check's name, the seller, the row at fault, and what is wrong.
+-- Columns: the invariant (its number in ARCHITECTURE.md), the check's name, the seller, the row at fault, and what is wrong.
 
 WITH entries AS (
     SELECT

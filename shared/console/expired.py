@@ -1,8 +1,8 @@
-"""Forms that outlived their session: nothing of what was typed is lost, and nothing is done that was not meant.
+"""Keeps what was typed into a form whose session is over, and does nothing of it that was not meant.
 
-Who signs in again gets another token against forged forms (CSRF), and every form that was open before has the old one.
-Such a form is shown again, with what it held, to be sent once more by hand. And a form that is sent when the session is
-over is kept in this browser, in a cookie for a quarter of an hour, until somebody has signed in.
+A new sign-in gives a new token against forged forms (CSRF), and a form that was open before has the old one. Such a
+form is shown again, with what it held, and a person sends it once more. A form that is sent after its session is kept
+in the browser, in a cookie for a quarter of an hour, until somebody has signed in.
 """
 
 import json

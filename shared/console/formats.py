@@ -1,6 +1,6 @@
-"""How numbers and moments are written for people: in Persian with Persian digits and Jalali dates, in English without.
+"""Writes numbers and moments for people: with Persian digits and Jalali dates in Persian, without them in English.
 
-It goes by the language and the time zone that are active (see preferences.py).
+The active language and time zone decide (see preferences.py).
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Forms: fields that read what people write (Persian digits, grouped amounts, Jalali dates), and how they look."""
+"""Form fields read what people write (Persian digits, grouped amounts, Jalali dates); their looks are here, too."""
 
 from datetime import date
 from typing import Any, ClassVar

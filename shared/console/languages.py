@@ -1,4 +1,4 @@
-"""Another language for the page that one is on: also for one that is the answer to a form."""
+"""Shows the page that somebody is on in another language, also one that is the answer to a form."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a person is told of a problem, in their language.
+"""Tells a person of a problem, in their language.
 
 The words belong to the problem's class (``Problem.message``, ``InvalidRequest.field_messages``); here they are
 filled in.

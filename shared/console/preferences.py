@@ -1,4 +1,4 @@
-"""The language and the time zone of a page: the account's own, or what the browser asks for."""
+"""Sets the language and the time zone of a page: the account's own, or what the browser asks for."""
 
 from collections.abc import Callable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones

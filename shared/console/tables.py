@@ -1,7 +1,7 @@
-"""The rows of a list as the consoles show them: columns declared once, each cell made by a function.
+"""Makes the rows of a list that the consoles show. Columns are declared once, and a function makes each cell.
 
-Templates have the rest of a page. A template takes some twenty-five nodes for each row of a list, which was most of the
-time that a page of twenty-five rows took.
+Templates have the rest of a page. In a template a row takes some twenty-five nodes, and rows took most of the time of a
+page that has twenty-five.
 """
 
 import html

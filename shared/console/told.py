@@ -1,6 +1,6 @@
-"""What a page says on top after it was led to: with the session of who is signed in, in a cookie for who is not.
+"""Keeps what the next page says on top: in the session of somebody who is signed in, else in a cookie.
 
-A session is a row in the database. Nobody makes one by signing out, or by setting a new password, without having one.
+A session is a row in the database, so signing out or setting a new password makes none for it.
 """
 
 from collections.abc import Iterable

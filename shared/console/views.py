@@ -1,4 +1,4 @@
-"""What all pages have in common: who may see one, and how what was sent in a form is answered."""
+"""Every page uses these: who may see it, and how a form that was sent is answered."""
 
 from collections.abc import Callable
 from functools import wraps

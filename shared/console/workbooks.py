@@ -1,5 +1,5 @@
-"""Lists as workbooks (XLSX), for people. A workbook is a ZIP archive whose directory comes last: so it is written to a
-temporary file first, and sent when it is whole."""
+"""Writes lists as workbooks (XLSX), for people. A workbook is a ZIP archive whose directory comes last, so it goes to a
+temporary file first, and is sent when it is whole."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

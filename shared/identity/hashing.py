@@ -1,9 +1,9 @@
-"""Argon2, one hash at a time in a process.
+"""Hashes passwords by Argon2, one at a time in a process.
 
-A hash takes 100 MiB and 0.1 seconds of every core that it gets. Of a dozen at once each would take a dozen times as
-long, and whatever else the process answers would wait for all of them: 36 wrong sign-ins in five seconds took another
-organization's sale from 6 to 116 ms, and the process from 300 to 962 MiB. Every look at a password and every new one
-goes through here, wherever it is asked for: ``PASSWORD_HASHERS`` names this class and no other.
+A hash takes 100 MiB and 0.1 seconds of every core that it gets. A dozen at once would each take a dozen times as long,
+and everything else that the process answers would wait for them: 36 wrong sign-ins in five seconds took another
+organization's sale from 6 to 116 ms, and the process from 300 to 962 MiB. Every check of a password and every new one
+goes through here, since ``PASSWORD_HASHERS`` names this class and no other.
 """
 
 import threading

@@ -1,11 +1,11 @@
-"""Lock-out of password guessing, in the database, so that it holds over all processes and machines.
+"""Locks out password guessing. It counts in the database, so it holds over all processes and machines.
 
 Tries are limited by address over all names, by name and address, and by name over all addresses. An attempt is counted
-*before* the password is looked at: of a hundred guesses sent at once no more are looked at than of a hundred sent one
-by one. One that is refused counts nowhere, so that a stranger who goes on and on uses up no more of a name's tries than
-his address has, and the owner gets in from another. A successful sign-in forgets what was counted for it. How many were
-wrong is counted apart: so many right ones at once that they reach the limit before the first is through are asked to
-come again in a second, not in a quarter of an hour.
+*before* the password is looked at, so a hundred guesses sent at once get no further than a hundred sent one by one. A
+refused attempt counts nowhere: a stranger who goes on uses up no more of a name's tries than his address has, and the
+owner gets in from another. A successful sign-in forgets what was counted for it. Wrong tries are also counted apart:
+where many right ones at once reach the limit before the first is through, they are asked to come again in a second,
+not in a quarter of an hour.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The realm of a request: the platform itself, or one organization. Decided by the host, before anything else runs."""
+"""The realm of a request is the platform itself or one organization. The host decides, before anything else runs."""
 
 from dataclasses import dataclass
 

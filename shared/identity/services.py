@@ -1,4 +1,4 @@
-"""Accounts and tokens: making users, signing in, refreshing, revoking. Everything here runs on the public schema."""
+"""Makes users, signs them in, refreshes and revokes tokens. Everything here runs on the public schema."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

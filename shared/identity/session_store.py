@@ -1,6 +1,6 @@
-"""Where browser sessions are kept: Django's own table, read by one plain statement.
+"""Keeps browser sessions in Django's own table, and reads one by a plain statement.
 
-Each page begins with it. The ORM takes 0.42 ms for it, this 0.18.
+Each page begins with that read. It takes 0.18 ms, and 0.42 by the ORM.
 """
 
 import re

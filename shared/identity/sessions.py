@@ -1,5 +1,5 @@
-"""Browser sessions that belong to one host: a cookie replayed on another organization's host, or on the platform's, is
-nobody there. And what an account may do is looked up at each request: a membership that was withdrawn ends at once."""
+"""Browser sessions belong to one host. A cookie replayed on the host of another organization, or of the platform, is
+nobody. Each request looks up what its account may do, so a membership that was withdrawn ends at once."""
 
 from datetime import datetime
 from typing import Any

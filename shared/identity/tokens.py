@@ -1,4 +1,4 @@
-"""JSON Web Tokens bound to their realm, on djangorestframework-simplejwt.
+"""Makes and verifies JSON Web Tokens that are bound to their realm, on djangorestframework-simplejwt.
 
 Plain simplejwt tokens are good on every tenant (its issue 758, django-tenants' 983). Ours name their organization in
 ``org`` (its slug) and ``org_id`` (both null on the platform), and :func:`read_token` compares both with

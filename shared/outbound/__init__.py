@@ -1,1 +1,1 @@
-"""Calls to addresses that somebody outside gave."""
+"""Calls addresses that somebody outside gave."""

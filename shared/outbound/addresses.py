@@ -1,4 +1,4 @@
-"""Where this product connects to because somebody outside gave the address: public places, or nowhere.
+"""Connects to addresses that somebody outside gave, if they are public, and to no other.
 
 A name is resolved here, each of its addresses is checked, and the connection goes to the very address that was checked.
 To check a name and then connect to it by name asks twice, and the second answer may be another.

@@ -1,4 +1,4 @@
-"""Leaving alone who does not answer."""
+"""Stops calling an endpoint that keeps failing."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Secrets that must be had in the clear again (keys that sign what is sent to others), encrypted where they are stored.
+"""Encrypts secrets that must be had in the clear again: keys that sign what is sent to others.
 
 The key is derived from ``SECRET_KEY``, so a copy of the database alone gives no secret away. A new ``SECRET_KEY`` makes
 them unreadable, unless the old one stays in ``SECRET_KEY_FALLBACKS`` until each has been encrypted anew.

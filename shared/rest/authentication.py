@@ -1,4 +1,4 @@
-"""Who is asking, by the header ``Authorization: Bearer``."""
+"""Authenticates a request by the header ``Authorization: Bearer``."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Serializer bases and fields that take JSON as it is: nothing unknown is dropped, nothing is converted in silence."""
+"""Serializer bases and fields take JSON as it is: they drop nothing unknown, and convert nothing in silence."""
 
 import re
 from collections.abc import Mapping

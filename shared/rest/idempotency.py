@@ -1,4 +1,4 @@
-"""The header ``Idempotency-Key``, and the mark of an answer to a replay."""
+"""Reads the header ``Idempotency-Key``, and marks the answer to a replay."""
 
 from django.http import HttpRequest
 from rest_framework.response import Response

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what drf-spectacular can't see for itself."""
+"""Adds to the OpenAPI document what drf-spectacular can't see for itself."""
 
 import re
 from collections.abc import Callable

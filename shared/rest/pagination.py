@@ -1,4 +1,4 @@
-"""Lists over HTTP: what their query strings take, and how a page is answered (shared/pagination.py says which rows)."""
+"""Reads the query string of a list, and answers a page of it (shared/pagination.py says which rows)."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""The bodies of requests: JSON, read strictly, once for every endpoint (shared/strict_json.py)."""
+"""Reads the bodies of requests: strict JSON, once for every endpoint (shared/strict_json.py)."""
 
 from collections.abc import Mapping
 from typing import IO, Any

@@ -1,4 +1,4 @@
-"""What answers may be written in, besides JSON."""
+"""Names the formats of answers besides JSON."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Filters that write amounts, numbers and moments for the reader: see shared/console/formats.py."""
+"""Template filters write amounts, numbers and moments for the reader: see shared/console/formats.py."""
 
 import json
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms, template
+from django.conf import settings
 from django.forms import BoundField
 from django.utils.functional import Promise
 from django.utils.html import format_html
@@ -86,6 +87,12 @@ def percent(part: int, whole: int) -> str:
         return "–"
     share = f"{100 * part / whole:.1f}"
     return formats.in_digits(share.replace(".", "٫")) + "٪" if formats.is_persian() else f"{share}\u00a0%"
+
+
+@register.simple_tag
+def version() -> str:
+    """The product's version."""
+    return settings.VERSION
 
 
 @register.simple_tag

@@ -1,5 +1,5 @@
 -- What the database's catalogue says of the schemas named in %(schemas)s (those that are there), one row each: their tables,
--- their functions, triggers and types as fingerprints, and whatever in them points at another schema. One statement for all
+-- their functions, triggers and types as fingerprints, their tables' storage settings as another, and whatever in them points at another schema. One statement for all
 -- of them. A fingerprint is the same wherever the schema lies and however it came there: its name is left out.
 --
 -- To write down bodies that are parsed already (%(with_bodies)s) PostgreSQL locks the tables that they read, as a query of
@@ -107,6 +107,18 @@ fingerprint AS (
     GROUP BY schema_name
 ),
 
+-- The storage settings of an organization's tables. Those of the public schema are the database administrator's.
+storage AS (
+    SELECT
+        schema.name AS schema_name,
+        md5(string_agg(pg_class.relname || '|' || setting, E'\n' ORDER BY pg_class.relname, setting COLLATE "C")) AS settings
+    FROM schema
+    INNER JOIN pg_class ON pg_class.relnamespace = schema.oid AND pg_class.relkind = 'r'
+    CROSS JOIN LATERAL unnest(pg_class.reloptions) AS setting
+    WHERE schema.name <> 'public'
+    GROUP BY schema.name
+),
+
 -- What in a schema works on another one.
 elsewhere AS (
     SELECT function.schema_name, function.proname || ': ' || setting AS what
@@ -171,9 +183,11 @@ SELECT
     coalesce(fingerprint.lines, ''),
     coalesce(fingerprint.bodies, ''),
     coalesce(fingerprint.triggers, ''),
+    coalesce(storage.settings, ''),
     coalesce(strays.names, '{}')
 FROM schema
 LEFT JOIN own_tables ON own_tables.relnamespace = schema.oid
 LEFT JOIN own_functions ON own_functions.schema_id = schema.oid
 LEFT JOIN fingerprint ON fingerprint.schema_name = schema.name
+LEFT JOIN storage ON storage.schema_name = schema.name
 LEFT JOIN strays ON strays.schema_name = schema.name

@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 import urllib3
 
+from saas import __version__
 from tests.support.client import Client
 from tests.support.world import World
 
@@ -64,7 +65,7 @@ def test_each_kind_of_host_describes_its_own_paths(world: World) -> None:
 
 def test_the_document_says_what_the_contract_says(world: World) -> None:
     document = document_of(world.acme.anyone)
-    assert document["openapi"] == "3.1.1"
+    assert (document["openapi"], document["info"]["version"]) == ("3.1.1", __version__)
     sale = document["paths"]["/api/v1/recharges"]["post"]
     (key,) = [parameter for parameter in sale["parameters"] if parameter["name"] == "Idempotency-Key"]
     assert (key["in"], key["required"], key["schema"]["maxLength"]) == ("header", True, 255)

@@ -8,6 +8,7 @@ import pytest
 import urllib3
 from django.db import connection
 
+from saas import __version__
 from tests.support.client import Client
 from tests.support.server import Server, serving
 from tests.support.waiting import wait_until
@@ -20,7 +21,12 @@ HOSTS = ["recharge.test", "acme.recharge.test", "nowhere.recharge.test", "elsewh
 def test_it_answers_on_any_host(world: World, host: str) -> None:
     for path in ("/livez", "/readyz"):
         answer = Client(world.platform.address, host).get(path)
-        assert (answer.status, answer.json) == (200, {"status": "ok"})
+        assert (answer.status, answer.json["status"]) == (200, "ok")
+
+
+def test_the_process_says_which_version_it_is(world: World) -> None:
+    assert world.platform.get("/livez").json == {"status": "ok", "version": __version__}
+    assert world.platform.get("/readyz").json == {"status": "ok"}
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])

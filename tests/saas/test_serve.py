@@ -25,6 +25,7 @@ from tests.support.client import Client
 from tests.support.commands import run, start
 from tests.support.database import environment_of
 from tests.support.raw import send
+from tests.support.schemas import changed
 from tests.support.server import ROOT, Server, free_port, serving
 from tests.support.world import World, database_url, give_credit
 
@@ -136,6 +137,14 @@ def test_serve_on_a_database_that_is_not_migrated_says_so_once_and_answers_503_u
             "it lets people sign in",
         )
         wait_until(lambda: bool(events(server.log, "worker_can_not_work_is_over")), "the worker works")
+
+
+def test_serve_names_schemas_that_are_not_as_this_release_wants_them(world: World, tmp_path: Path) -> None:
+    edit, undo = "ALTER FUNCTION webhook_purge STRICT", "ALTER FUNCTION webhook_purge CALLED ON NULL INPUT"
+    with changed("org_acme", edit, undo), serving(tmp_path / "log", wait=False) as server:
+        wait_until(lambda: answers(server.address), "it listens")
+        said = server.log.read_text()
+    assert "WARNING: 1 of 3 schemas are not as this release wants them (org_acme)" in said
 
 
 def test_two_that_migrate_at_once_both_succeed(empty_database: str) -> None:

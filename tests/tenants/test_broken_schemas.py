@@ -39,7 +39,7 @@ BREAKS = {
 
 @pytest.fixture(params=BREAKS)
 def broken(request: pytest.FixtureRequest) -> OrganizationRow:
-    """An organization, suspended as the README says, whose schema is not whole."""
+    """An organization, suspended as deploy/README.md says, whose schema is not whole."""
     row = provision("broken")
     suspend_organization(slug="broken")
     run_sql(BREAKS[request.param])

@@ -310,6 +310,93 @@ def test_sales_go_on_while_functions_are_installed(files: Callable[[Callable[[st
     assert set(statuses) == {201}
 
 
+# --- What is to be done -----------------------------------------------------------------------------------------------
+
+
+def check(*arguments: str) -> tuple[int, list[str]]:
+    """What ``migrate_schemas --check`` ends with, and says."""
+    done = commands.run("migrate_schemas", "--check", *arguments)
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines()
+
+
+NOTHING = (0, ["Nothing is to be done (schemas looked at: 3)."])
+
+
+def test_check_is_quiet_where_all_is_as_the_files_say() -> None:
+    before = fingerprints()
+    assert check() == NOTHING
+    assert check("--schema", ACME) == (0, ["Nothing is to be done (schemas looked at: 1)."])
+    assert check("--verbosity", "0") == (0, [])
+    assert fingerprints() == before
+
+
+@pytest.mark.breaks_the_books
+@pytest.mark.parametrize("what", ["a body", "a body that is parsed", "a trigger disabled", "a type"])
+def test_check_names_a_schema_in_which_something_was_edited_until_it_is_migrated(what: str, as_installed: None) -> None:
+    run_sql(CHANGES[what], schema=ACME)
+    edited = fingerprints()
+    difference = (1, [f"{ACME}: functions, triggers or types are not those that were installed"])
+    assert check() == difference
+    assert fingerprints() == edited, "looking changes nothing"
+    assert check("--schema", "org_globex")[0] == 0
+
+    assert commands.run("migrate_schemas").returncode == 0
+    installed = fingerprints()
+    assert check() == NOTHING
+    assert commands.run("migrate_schemas").returncode == 0
+    assert fingerprints() == installed, "again changes nothing"
+
+
+def test_check_names_an_edited_file_and_the_schemas_that_lack_it(
+    files: Callable[[Callable[[str], str]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    files(lambda text: text.replace("'3s'", "'4s'"))
+    with pytest.raises(SystemExit, match="1"):
+        call_command("migrate_schemas", check_unapplied=True)
+    other = "the functions are those of another release"
+    assert capsys.readouterr().out.splitlines() == [f"{ACME}: {other}", f"org_globex: {other}"]
+    call_command("migrate_schemas", schema_name=ACME, verbosity=0)
+    with pytest.raises(SystemExit, match="1"):
+        call_command("migrate_schemas", check_unapplied=True)
+    assert capsys.readouterr().out.splitlines() == [f"org_globex: {other}"]
+
+
+@pytest.mark.parametrize(("schema", "app"), [(ACME, "recharge"), ("public", "tenants")])
+def test_check_names_migrations_that_are_to_be_applied(schema: str, app: str) -> None:
+    rows = run_sql(f"DELETE FROM {schema}.django_migrations WHERE app = '{app}' RETURNING app, name, applied::text")
+    try:
+        status, (line,) = check()
+    finally:
+        for row in rows:
+            run_sql(f"INSERT INTO {schema}.django_migrations (app, name, applied) VALUES {row}")
+    assert status == 1
+    assert line.startswith(f"{schema}: migrations are to be applied: {app}.")
+    assert check() == NOTHING
+
+
+def test_other_storage_settings_are_named_and_keep_nobody_out(as_installed: None) -> None:
+    run_sql("ALTER TABLE credit_account SET (fillfactor = 90)", schema=ACME)
+    assert condition_of() is Condition.UNTUNED
+    assert check() == (1, [f"{ACME}: the tables' storage settings are not those that were installed"])
+    readiness.forget()
+    assert readiness.hindrance() is None
+    assert reconciled("acme") == (0, set())
+    assert commands.run("migrate_schemas").returncode == 0
+    assert check() == NOTHING
+    fill = "SELECT reloptions::text FROM pg_class WHERE oid = 'org_acme.credit_account'::regclass"
+    assert "fillfactor=50" in run_sql(fill)[0][0]
+
+
+def test_check_says_that_the_public_schema_has_no_tables_yet(world: World) -> None:
+    run_sql("ALTER TABLE public.django_migrations RENAME TO moved; ALTER TABLE tenants_organization RENAME TO gone")
+    try:
+        status, (line,) = check()
+    finally:
+        run_sql("ALTER TABLE public.moved RENAME TO django_migrations; ALTER TABLE gone RENAME TO tenants_organization")
+    assert (status, line) == (1, "public: the table django_migrations can't be read")
+
+
 # --- Statements -------------------------------------------------------------------------------------------------------
 
 

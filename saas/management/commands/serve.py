@@ -23,6 +23,9 @@ from saas.migrated import is_migrated
 from saas.worker_process import WorkerBeside
 from shared.processes import end_with
 from tenants.collation import changed_collation
+from tenants.functions import PUBLIC
+from tenants.queries import working_organizations
+from tenants.schemas import states_of
 
 THREADS = 5
 """Per worker process. A thread mostly waits for PostgreSQL; more of them only take turns at the interpreter."""
@@ -105,13 +108,20 @@ class Command(BaseCommand):
 
     def _warn(self) -> None:
         try:
-            changed = changed_collation()
+            if changed := changed_collation():
+                self.stderr.write(f"WARNING: the database {': '.join(changed)}")
+            schemas = [PUBLIC, *working_organizations().values_list("schema_name", flat=True)]
+            behind = [schema for schema, state in states_of(schemas).items() if not state.is_current]
+            if behind:
+                named = ", ".join(behind[:5]) + (" …" if len(behind) > 5 else "")
+                self.stderr.write(
+                    f"WARNING: {len(behind)} of {len(schemas)} schemas are not as this release wants them ({named}): "
+                    "manage.py migrate_schemas --check says why."
+                )
         except DatabaseError:
             return  # it serves, and says so at /readyz, until the database answers
         finally:
             connection.close()
-        if changed:
-            self.stderr.write(f"WARNING: the database {': '.join(changed)}")
 
     def _serve(self, options: dict[str, Any]) -> None:
         # Granian warns of so many; most of these only wait (saas/gate.py).

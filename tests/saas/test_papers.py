@@ -1,0 +1,77 @@
+"""The papers name files and places that there are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import ROOT
+
+PAPERS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "INTEGRATION.md", "CHANGELOG.md", "deploy/README.md"]
+
+RECIPES = [
+    "an operator",
+    "a role",
+    "an entry kind",
+    "a gateway kind",
+    "a webhook event",
+    "a list column",
+    "an export format",
+    "a report",
+    "a limit",
+    "a page",
+]
+
+
+def text_of(paper: str) -> str:
+    return (ROOT / paper).read_text()
+
+
+def headings_of(paper: Path) -> list[str]:
+    return re.findall(r"^#+ (.+)$", paper.read_text(), re.MULTILINE)
+
+
+def anchor_of(heading: str) -> str:
+    """As GitHub makes it."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_what_is_linked_is_there(paper: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", text_of(paper))
+    for path, anchor in links:
+        target = (ROOT / paper).parent / path if path else ROOT / paper
+        assert target.exists(), path
+        assert not anchor or anchor in map(anchor_of, headings_of(target)), (path, anchor)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_files_that_are_named_are_there(paper: str) -> None:
+    named = set(re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|sql|sh|html|md|js|css|po|conf|ini|yaml))`", text_of(paper)))
+    # In capitals: what the reader is to name.
+    missing = [name for name in named if not re.search(r"[A-Z]{3,}\.|/[A-Z]{3,}/", name) and not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_the_stops_of_a_sale_are_in_their_files() -> None:
+    rows = re.findall(r"^\| \d\. .*$", text_of("ARCHITECTURE.md"), re.MULTILINE)
+    assert len(rows) == 4
+    for row in rows:
+        _stop, where = row.split("|")[1:3]
+        (name,) = re.findall(r", `(\w+)`", where)
+        path = re.findall(r"`([\w/]+\.\w+)`", where)[-1]
+        assert re.search(rf"(?:def|FUNCTION) {name}\b", (ROOT / path).read_text()), (path, name)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(text_of("README.md").splitlines()) <= 150
+
+
+def test_there_is_a_recipe_for_each_of_ten_kinds() -> None:
+    headings = [heading.lower() for heading in headings_of(ROOT / "CONTRIBUTING.md")]
+    assert [recipe for recipe in RECIPES if recipe not in headings] == []
+
+
+def test_pre_commit_runs_what_ci_runs() -> None:
+    hooks = re.findall(r"entry: (\S+)", text_of(".pre-commit-config.yaml"))
+    assert hooks == re.findall(r"^deploy/\S+", text_of(".ci/run"), re.MULTILINE)
