@@ -15,6 +15,7 @@ from psycopg2 import sql
 
 from credit.models import Entry, Seller
 from credit.queries import entries, filtered, seller_by_id
+from recharge.delivery.gateways.kinds import KINDS
 from recharge.models import BUILT_IN_GATEWAY, Attempt, GatewaySettings, OperatorSettings, Recharge, Settings
 from recharge.operators import Operator
 from shared.errors import NotFound
@@ -351,7 +352,7 @@ def gateway_names(*, most: int) -> list[str]:
 
 def gateways_that_deliver_nothing() -> list[str]:
     """The names of operators' gateways that call nobody."""
-    kinds = [GatewaySettings.Kind.INSTANT, GatewaySettings.Kind.SIMULATOR]
+    kinds = [kind.name for kind in KINDS.values() if not kind.delivers]
     used = gateways().filter(kind__in=kinds, operatorsettings__isnull=False)
     return list(used.order_by("name").values_list("name", flat=True).distinct())
 
