@@ -120,6 +120,7 @@ def test_the_gateway_is_made_with_what_was_set_up(acme: Organization, telex: Non
 def test_a_kind_that_reaches_nobody_is_said_to(
     acme: Organization, telex: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert {name for name, kind in KINDS.items() if not kind.delivers} == {"instant", "simulator"}
     row = create(acme, name="wire", key_id="k")
     with acme.context:
         OperatorSettings.objects.create(operator="mci", gateway=row)
