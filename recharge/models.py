@@ -154,15 +154,10 @@ class GatewaySettings(models.Model):
     A row stands for one account at one address for good. Who changes either gets a new row of the same name, and the
     old one is retired: what was submitted through it is still asked about there."""
 
-    class Kind(models.TextChoices):
-        INSTANT = "instant"
-        SIMULATOR = "simulator"
-        HTTP = "http"
-
     name = models.CharField(max_length=50, db_collation="C")
-    kind = models.CharField(max_length=9, choices=Kind)
+    kind = models.CharField(max_length=20)
+    """A name of delivery.gateways.kinds.KINDS, which says which of the following such a gateway has."""
     url = models.CharField(max_length=2000, blank=True)
-    """Of an http gateway."""
     key_id = models.CharField(max_length=100, blank=True)
     """Tells the operator whose signature it is."""
     secret = models.TextField(blank=True)

@@ -2,6 +2,7 @@
 (recharge.models.OperatorSettings); a number is never found to be theirs, so they are named with each sale."""
 
 from functools import lru_cache
+from typing import Self
 
 import phonenumbers
 from django.db import models
@@ -14,14 +15,28 @@ OPERATOR_CODE = r"^[a-z][a-z0-9_]{0,19}\Z"
 
 
 class Operator(models.TextChoices):
-    """The operators that every organization has; the values are what the API takes and returns."""
+    """The operators that every organization has, a row each: the code, which the API takes and returns; the carrier's
+    name in the data of phonenumbers ("" where they have none of it); the name in Persian; the name in English.
 
-    MCI = "mci", "Hamrah-e Aval (MCI)"
-    IRANCELL = "irancell", "Irancell (MTN)"
-    RIGHTEL = "rightel", "RighTel"
-    APTEL = "aptel", "ApTel"
-    ESPADAN = "espadan", "Espadan (MTCE)"
-    TELEKISH = "telekish", "TeleKish"
+    recharge_terms_of in sql/recharges.sql lists the codes again (a test compares them)."""
+
+    MCI = "mci", "IR-MCI", "همراه اول", "Hamrah-e Aval (MCI)"
+    IRANCELL = "irancell", "Irancell", "ایرانسل", "Irancell (MTN)"
+    RIGHTEL = "rightel", "Rightel", "رایتل", "RighTel"
+    APTEL = "aptel", "Aptel", "آپتل", "ApTel"
+    ESPADAN = "espadan", "MTCE", "اسپادان", "Espadan (MTCE)"
+    TELEKISH = "telekish", "TeleKish", "تله‌کیش", "TeleKish"
+
+    carrier: str
+    persian: str
+
+    # A row without its last, which is the label. (The defaults are for Operator(code).)
+    def __new__(cls, code: str, carrier: str = "", persian: str = "") -> Self:
+        operator = str.__new__(cls, code)
+        operator._value_ = code
+        operator.carrier = carrier
+        operator.persian = persian
+        return operator
 
 
 def folded_name(name: str) -> str:
@@ -31,27 +46,13 @@ def folded_name(name: str) -> str:
 
 BUILT_IN_NAMES: dict[str, str] = {
     folded_name(name): operator.value
-    for operator, persian in (
-        (Operator.MCI, "همراه اول"),
-        (Operator.IRANCELL, "ایرانسل"),
-        (Operator.RIGHTEL, "رایتل"),
-        (Operator.APTEL, "آپتل"),
-        (Operator.ESPADAN, "اسپادان"),
-        (Operator.TELEKISH, "تله‌کیش"),
-    )
-    for name in (operator.value, str(operator.label), operator.name, persian)
+    for operator in Operator
+    for name in (operator.value, str(operator.label), operator.persian)
 }
 """The codes of the built-in operators by their codes and by their names in English and Persian, as
 :func:`folded_name` has them."""
 
-_BY_CARRIER = {
-    "IR-MCI": Operator.MCI,
-    "Irancell": Operator.IRANCELL,
-    "Rightel": Operator.RIGHTEL,
-    "Aptel": Operator.APTEL,
-    "MTCE": Operator.ESPADAN,
-    "TeleKish": Operator.TELEKISH,
-}
+_BY_CARRIER = {operator.carrier: operator for operator in Operator if operator.carrier}
 
 # The package's data tell Iranian operators apart by at most this much of the E.164 number (a test checks it), so the
 # answer for a prefix is the answer for every number that begins with it.

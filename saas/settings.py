@@ -306,7 +306,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {  # of fields that share a name
         "WebhookEvent": "credit.models.WebhookEndpoint.Event",
         "EntryKind": "credit.models.Entry.Kind",
-        "GatewayKind": "recharge.models.GatewaySettings.Kind",
+        "GatewayKind": "recharge.api.settings.GATEWAY_KINDS",
         "CreditRequestStatus": "credit.models.CreditRequest.Status",
         "RechargeStatus": "recharge.models.Recharge.Status",
         "Resolution": [("succeeded", "succeeded"), ("failed", "failed")],

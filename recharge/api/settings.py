@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from credit.api.permissions import needs
 from recharge.api.recharges import OperatorField, acting_username
+from recharge.delivery.gateways.kinds import KINDS
 from recharge.models import (
     BUILT_IN_GATEWAY,
     LONGEST_SEND_WITHIN,
@@ -82,6 +83,9 @@ class SettingsView(APIView):
 # --- Gateways ---------------------------------------------------------------------------------------------------------
 
 
+GATEWAY_KINDS = [(name, name.capitalize()) for name in KINDS]
+
+
 class _GatewayOptionsSerializer(StrictSerializer):
     """What may be changed of a gateway."""
 
@@ -103,7 +107,7 @@ class NewGatewaySerializer(_GatewayOptionsSerializer):
         max_length=50,
         validators=[RegexValidator(GATEWAY_NAME, "A name is of lower-case letters, digits, hyphens, underscores.")],
     )
-    kind = serializers.ChoiceField(GatewaySettings.Kind.choices)
+    kind = serializers.ChoiceField(GATEWAY_KINDS)
 
 
 class GatewayChangeSerializer(_GatewayOptionsSerializer):
@@ -112,7 +116,7 @@ class GatewayChangeSerializer(_GatewayOptionsSerializer):
 
 class GatewaySerializer(serializers.Serializer[GatewaySettings]):
     name = serializers.CharField()
-    kind = serializers.ChoiceField(GatewaySettings.Kind.choices)
+    kind = serializers.ChoiceField(GATEWAY_KINDS)
     url = serializers.SerializerMethodField(help_text="Null unless it is an http gateway.")
     key_id = serializers.SerializerMethodField()
     has_secret = serializers.SerializerMethodField()

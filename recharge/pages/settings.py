@@ -7,13 +7,8 @@ from django.core.validators import RegexValidator
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from recharge.models import (
-    BUILT_IN_GATEWAY,
-    LONGEST_SEND_WITHIN,
-    LONGEST_WINDOW,
-    SHORTEST_SEND_WITHIN,
-    GatewaySettings,
-)
+from recharge.delivery.gateways.kinds import KINDS, Kind, kind_of
+from recharge.models import BUILT_IN_GATEWAY, LONGEST_SEND_WITHIN, LONGEST_WINDOW, SHORTEST_SEND_WITHIN
 from recharge.operators import OPERATOR_CODE, Operator
 from recharge.pages import words
 from recharge.terms import queries, services
@@ -144,8 +139,12 @@ def _show_settings(
 # --- Gateways ---------------------------------------------------------------------------------------------------------
 
 
-class HttpGatewayForm(Form):
-    """What an http gateway has; the service checks the address."""
+USUAL_KIND = "http"
+"""The kind that is offered first."""
+
+
+class GatewayOptionsForm(Form):
+    """The settings that a gateway can have; one of a kind has those of its kind. The service checks the address."""
 
     url = TextField(
         label=_("Address"),
@@ -156,7 +155,6 @@ class HttpGatewayForm(Form):
     key_id = TextField(
         label=_("Key id"),
         max_length=100,
-        required=False,
         validators=[RegexValidator(KEY_ID, _("Use letters, digits and signs of ASCII, without blanks."))],
         widget=TextInput(attrs=AS_WRITTEN),
         help_text=_("Sent with each request, so that the operator knows whose signature it is."),
@@ -179,46 +177,46 @@ class HttpGatewayForm(Form):
         help_text=_("After that it is not known whether the recharge was delivered, and the gateway is asked later."),
     )
 
+    def __init__(self, *args: Any, kind: Kind, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in GatewayOptionsForm.base_fields:
+            if kind.has(name):
+                self.fields[name].required = name in kind.needs
+            else:
+                del self.fields[name]
 
-class GatewayForm(EditForm, HttpGatewayForm):
+
+class GatewayForm(EditForm, GatewayOptionsForm):
     """The same, of a gateway that there is."""
 
 
-_NAME = TextField(
-    label=_("Name"),
-    max_length=50,
-    validators=[RegexValidator(GATEWAY_NAME, _("Use lower-case letters, digits, hyphens and underscores alone."))],
-    widget=TextInput(attrs=AS_WRITTEN),
-    help_text=_("It stays for good, since recharges refer to it. For example: mci-direct"),
-)
-
-
-class NewGatewayForm(Form):
-    name = _NAME
-
-
-class NewHttpGatewayForm(HttpGatewayForm):
-    name = _NAME
+class NewGatewayForm(GatewayOptionsForm):
+    name = TextField(
+        label=_("Name"),
+        max_length=50,
+        validators=[RegexValidator(GATEWAY_NAME, _("Use lower-case letters, digits, hyphens and underscores alone."))],
+        widget=TextInput(attrs=AS_WRITTEN),
+        help_text=_("It stays for good, since recharges refer to it. For example: mci-direct"),
+    )
     field_order = ("name",)
 
 
 @page(Permission.MANAGE_SETTINGS, methods=FORM)
 def new_gateway(request: HttpRequest) -> HttpResponse:
     """Sets up a gateway; what it needs goes by its kind, which the address says."""
-    kind = request.GET.get("kind", GatewaySettings.Kind.HTTP.value)
-    if kind not in words.KINDS:
+    kind = KINDS.get(request.GET.get("kind", USUAL_KIND))
+    if kind is None:
         raise NotFound("There is no such kind of gateway.")
-    form_class = NewHttpGatewayForm if kind == GatewaySettings.Kind.HTTP else NewGatewayForm
-    form = form_class(request.POST or None)
+    form = NewGatewayForm(request.POST or None, kind=kind)
     if request.method == "POST" and form.is_valid():
         try:
-            services.create_gateway(**_acting(request), kind=kind, **form.cleaned_data)
+            services.create_gateway(**_acting(request), kind=kind.name, **form.cleaned_data)
         except Problem as problem:
             add_problem(form, problem)
         else:
             message = _("The gateway is set up. Nothing goes through it until an operator is given to it.")
             return done(request, message, "settings")
-    context = {"form": form, "kind": kind, "kinds": list(words.KINDS)}
+    context = {"form": form, "kind": kind.name, "kinds": list(KINDS)}
     return show(request, "recharge/new_gateway.html", context, status=status_of_form(form))
 
 
@@ -227,16 +225,18 @@ def gateway(request: HttpRequest, name: str) -> HttpResponse:
     """One gateway: what may be changed of it, and its end."""
     row = queries.gateway_by_name(name)
     context: dict[str, Any] = {"gateway": row}
-    if row.kind != GatewaySettings.Kind.HTTP:
+    kind = kind_of(row)
+    if kind is None or not (kind.needs or kind.may_have):
         return show(request, "recharge/gateway.html", context)
-    kept = {"url": row.url, "key_id": row.key_id}
-    times = {"connect_timeout_ms": row.connect_timeout_ms, "read_timeout_ms": row.read_timeout_ms}
-    form = GatewayForm(request.POST or None, initial=kept | times)
-    secret = form.fields["secret"]
-    secret.required = False
-    secret.help_text = str(_("Leave it empty to keep the one that is there, which is never shown."))
+    initial = {name: getattr(row, name) for name in GatewayOptionsForm.base_fields if name != "secret"}
+    form = GatewayForm(request.POST or None, initial=initial, kind=kind)
+    if secret := form.fields.get("secret"):
+        secret.required = False
+        secret.help_text = str(_("Leave it empty to keep the one that is there, which is never shown."))
     if request.method == "POST" and form.is_valid():
-        changes = form.edits() | {"secret": form.cleaned_data["secret"] or None}
+        changes = form.edits()
+        if secret:
+            changes["secret"] = form.cleaned_data["secret"] or None
         try:
             services.change_gateway(**_acting(request), name=name, **changes)
         except Problem as problem:

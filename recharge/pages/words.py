@@ -3,15 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from recharge.delivery.gateways import kinds
 from recharge.delivery.settlement import Settlement
-from recharge.models import Attempt, GatewaySettings, Recharge
+from recharge.models import Attempt, Recharge
 from recharge.operators import Operator
 from recharge.selling.services import Sold
 from recharge.terms.queries import added_operators, name_of_added_operator, operators_on_offer
+from shared.console.formats import is_persian
 
 Status, Late = Recharge.Status, Recharge.Late
 
@@ -65,15 +68,6 @@ LATE_TO_SELLERS: dict[str, Promise] = {
 }
 """The same for the seller whose balance it is, who can't resolve it."""
 
-OPERATORS: dict[str, Promise] = {
-    Operator.MCI: _("Hamrah-e Aval (MCI)"),
-    Operator.IRANCELL: _("Irancell (MTN)"),
-    Operator.RIGHTEL: _("RighTel"),
-    Operator.APTEL: _("ApTel"),
-    Operator.ESPADAN: _("Espadan (MTCE)"),
-    Operator.TELEKISH: _("TeleKish"),
-}
-
 FAILURES: dict[str, Promise] = {
     "number_barred": _("The operator does not let this number be recharged."),
     "number_not_found": _("The operator does not know this number."),
@@ -117,20 +111,10 @@ OUTCOME_LOOKS: dict[str, str] = {
     Attempt.Outcome.ACCEPTED: "plain",
 }
 
-KINDS: dict[str, Promise] = {
-    GatewaySettings.Kind.INSTANT: _("Instant"),
-    GatewaySettings.Kind.SIMULATOR: _("Simulator"),
-    GatewaySettings.Kind.HTTP: _("HTTP"),
-}
+# Their texts are marked where they are written.
+KINDS: dict[str, Promise] = {kind.name: translation.gettext_lazy(kind.label) for kind in kinds.KINDS.values()}
 KINDS_EXPLAINED: dict[str, Promise] = {
-    GatewaySettings.Kind.INSTANT: _("Succeeds at once and calls nobody. For trying things out, and for training."),
-    GatewaySettings.Kind.SIMULATOR: _(
-        "A sandbox: the last two digits of the number decide whether a recharge succeeds, fails, is slow or times out. "
-        "It calls nobody."
-    ),
-    GatewaySettings.Kind.HTTP: _(
-        "Calls an operator's server over https. Each request is signed with the secret that you share with it."
-    ),
+    kind.name: translation.gettext_lazy(kind.explanation) for kind in kinds.KINDS.values()
 }
 
 
@@ -207,22 +191,27 @@ def _in_words(texts: Mapping[str, Promise]) -> Callable[[str], str]:
 
 def operator_name(code: str) -> str:
     """A built-in operator's name in the reader's language, or the name that the organization has given its own."""
-    return str(OPERATORS[code]) if code in OPERATORS else name_of_added_operator(code)
+    return _built_in_name(Operator(code)) if code in Operator else name_of_added_operator(code)
 
 
-def operators_to_choose_from() -> list[tuple[str, str | Promise]]:
+def _built_in_name(operator: Operator) -> str:
+    return operator.persian if is_persian() else str(operator.label)
+
+
+def operators_to_choose_from() -> list[tuple[str, str]]:
     """Codes and names of the built-in operators and of those that the organization has added; one query."""
-    return [*OPERATORS.items(), *added_operators().items()]
+    return [*((one.value, _built_in_name(one)) for one in Operator), *added_operators().items()]
 
 
-def operators_to_sell() -> tuple[list[tuple[str, str | Promise]], frozenset[str]]:
+def operators_to_sell() -> tuple[list[tuple[str, str]], frozenset[str]]:
     """The same as they are offered to who sells, and the codes of those that are not sold; one query, too."""
-    named = [(code, OPERATORS.get(code, name), is_sold) for code, name, is_sold in operators_on_offer()]
+    built_in = {operator.value: _built_in_name(operator) for operator in Operator}
+    named = [(code, built_in.get(code, name), is_sold) for code, name, is_sold in operators_on_offer()]
     choices = [(code, name if is_sold else not_sold(name)) for code, name, is_sold in named]
     return choices, frozenset(code for code, _name, is_sold in named if not is_sold)
 
 
-def not_sold(operator: str | Promise) -> str:
+def not_sold(operator: str) -> str:
     """The name of an operator that is not sold."""
     return gettext("%(operator)s (not sold)") % {"operator": operator}
 

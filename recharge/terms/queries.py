@@ -7,6 +7,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django_tenants.cache import make_key
 
+from recharge.delivery.gateways.kinds import KINDS
 from recharge.models import BUILT_IN_GATEWAY, GatewaySettings, OperatorSettings, Settings
 from recharge.operators import Operator
 from shared.errors import NotFound
@@ -73,7 +74,7 @@ def gateway_names(*, most: int) -> list[str]:
 
 def gateways_that_deliver_nothing() -> list[str]:
     """The names of operators' gateways that call nobody."""
-    kinds = [GatewaySettings.Kind.INSTANT, GatewaySettings.Kind.SIMULATOR]
+    kinds = [kind.name for kind in KINDS.values() if not kind.delivers]
     used = gateways().filter(kind__in=kinds, operatorsettings__isnull=False)
     return list(used.order_by("name").values_list("name", flat=True).distinct())
 

@@ -16,6 +16,7 @@ from psycopg2 import errorcodes
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
+from recharge.delivery.gateways.kinds import kind_of
 from recharge.models import BUILT_IN_GATEWAY, GatewaySettings, OperatorSettings, Recharge, Settings
 from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
 from recharge.terms.errors import GatewayExists, GatewayInUse, InvalidTerms, OperatorExists
@@ -170,15 +171,14 @@ def _locked_gateway(name: str) -> GatewaySettings:
 
 
 def _check_gateway(row: GatewaySettings) -> None:
-    if row.kind == GatewaySettings.Kind.HTTP:
-        for field in ("url", "secret"):
-            if not getattr(row, field):
-                raise InvalidTerms.of_field(field, "required", "A gateway of kind http needs this.")
-        _check_url(row.url)
-        return
-    for field in ("url", "key_id", "secret"):
-        if getattr(row, field):
+    kind = kind_of(row)
+    for field in ("url", "key_id", "secret"):  # time limits are taken of any kind: all have them by default
+        if kind and field in kind.needs and not getattr(row, field):
+            raise InvalidTerms.of_field(field, "required", f"A gateway of kind {row.kind} needs this.")
+        if getattr(row, field) and not (kind and kind.has(field)):
             raise InvalidTerms.of_field(field, "not_of_this_kind", f"A gateway of kind {row.kind} has none.")
+    if row.url:
+        _check_url(row.url)
 
 
 def _check_url(url: str) -> None:

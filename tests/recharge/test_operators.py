@@ -1,12 +1,20 @@
 """``/operators``: what an organization sells of each, and through which gateway."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection, transaction
+from django.utils import translation
+from phonenumbers.carrierdata import CARRIER_DATA
 
+from recharge import operators
 from recharge.models import OperatorSettings
+from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
+from recharge.pages import words
 from tests.support.bad_input import AMOUNTS, invalid, table
 from tests.support.client import Answer
 from tests.support.crowd import together
@@ -42,6 +50,31 @@ def test_all_operators_are_there_before_anything_is_settled(acme: Organization) 
         assert (
             row == {"operator": row["operator"], "name": row["name"], "gateway": "instant", "is_sold": True} | DEFAULTS
         )
+
+
+@pytest.mark.parametrize("operator", Operator, ids=str)
+def test_a_row_is_all_that_is_said_of_an_operator(acme: Organization, operator: Operator) -> None:
+    assert acme.owner.client.get(f"/operators/{operator.value}").json["name"] == operator.label
+    for language, name in (("en", operator.label), ("fa", operator.persian)):
+        with translation.override(language), acme.context:
+            assert words.operator_name(operator.value) == name
+            assert (operator.value, name) in words.operators_to_choose_from()
+            assert (operator.value, name) in words.operators_to_sell()[0]
+        assert BUILT_IN_NAMES[folded_name(str(name))] == operator.value
+    assert re.match(operators.OPERATOR_CODE, operator.value)
+
+
+def test_the_decision_of_a_sale_lists_the_same_operators() -> None:
+    # In SQL, since it is decided there with the organization's own.
+    sql = (Path(apps.get_app_config("recharge").path) / "sql" / "recharges.sql").read_text()
+    (listed,) = re.findall(r"NOT IN \(([^)]*'mci'[^)]*)\)", sql)
+    assert [code.strip("' ") for code in listed.split(",")] == Operator.values
+
+
+def test_the_data_of_numbers_know_the_carriers() -> None:
+    iranian = {prefix: names["en"] for prefix, names in CARRIER_DATA.items() if prefix.startswith("98")}
+    assert {operator.carrier for operator in Operator} - {""} == set(iranian.values())
+    assert max(map(len, iranian)) < operators._PREFIX  # which has a "+" in it
 
 
 def test_a_seller_sees_the_amounts_and_not_the_gateway(acme: Organization, sandbox: str) -> None:

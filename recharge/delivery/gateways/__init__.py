@@ -5,7 +5,7 @@ failure: what is not certain is ``UNKNOWN``, and only an inquiry settles it. A g
 is one of its answers. What a failure of its own code would mean is not known, and so is ``UNKNOWN`` too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
@@ -43,6 +43,20 @@ class Answer:
     ask_again_after: float | None = None
     """Seconds. After ACCEPTED and UNKNOWN: when to inquire, instead of the worker's own choice. After SUCCEEDED and
     FAILED: the gateway may yet change its mind, so inquire once more then."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOptions:
+    """What an organization has settled for one gateway. What its kind does not have is empty."""
+
+    organization_id: int
+    url: str
+    key_id: str
+    secret: str = field(repr=False)
+    """In the clear."""
+    connect_timeout: float
+    read_timeout: float
+    """Seconds."""
 
 
 class GatewayMisconfigured(Exception):

@@ -68,7 +68,7 @@ from django.conf import settings
 from urllib3.connection import HTTPConnection
 from urllib3.util import parse_url
 
-from recharge.delivery.gateways import Answer, Delivery, GatewayMisconfigured
+from recharge.delivery.gateways import Answer, Delivery, GatewayMisconfigured, GatewayOptions
 from shared.outbound.addresses import AddressNotPublic, connect_to
 from shared.strict_json import NotJSON, parse_json
 
@@ -99,6 +99,22 @@ class HttpGateway:
     read_timeout: float
     trusted: str | None = None
     """A file of certificates (PEM) to trust instead of the system's."""
+
+    @classmethod
+    def of(cls, options: GatewayOptions) -> "HttpGateway":
+        """The gateway that an organization has set up.
+
+        Raises:
+            GatewayMisconfigured: the settings are not such that anything could be sent.
+        """
+        return cls(
+            organization_id=options.organization_id,
+            url=options.url,
+            key_id=options.key_id,
+            secret=options.secret,
+            connect_timeout=options.connect_timeout,
+            read_timeout=options.read_timeout,
+        )
 
     def __post_init__(self) -> None:
         """

@@ -1,16 +1,87 @@
-"""The gateways of an organization, as its settings say."""
+"""The kinds of gateways, a row each, and the gateways of an organization, as its settings say.
+
+A new kind is its class in a file beside this one, and its row below. The API's choices and checks, the pages'
+forms and words, and the delivery read the row.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
-from recharge.delivery.gateways import Gateway, GatewayMisconfigured
+from recharge.delivery.gateways import Gateway, GatewayMisconfigured, GatewayOptions
 from recharge.delivery.gateways.http import HttpGateway
 from recharge.delivery.gateways.instant import InstantGateway
 from recharge.delivery.gateways.simulator import SimulatorGateway
 from recharge.models import GatewaySettings
 from shared.outbound.secrets import SecretUnreadable, decrypt
+from shared.texts import to_translate
 from tenants.models import Organization
 
 _log = structlog.get_logger("recharge.gateways")
+
+TIME_LIMITS = ("connect_timeout_ms", "read_timeout_ms")
+"""The settings that have a default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of gateway. Its settings are columns of GatewaySettings."""
+
+    name: str
+    """What the API calls it and the settings store."""
+    label: str
+    explanation: str
+    """What people call it and what it does, in English; the pages translate both."""
+    make: Callable[[GatewayOptions], Gateway]
+    """Makes one as it was set up; raises GatewayMisconfigured where it can't be used so."""
+    needs: tuple[str, ...] = ()
+    """The settings that it must have."""
+    may_have: tuple[str, ...] = ()
+    """Those that may be left empty."""
+    delivers: bool = True
+    """Whether a recharge that is sent through it reaches an operator."""
+
+    def has(self, setting: str) -> bool:
+        return setting in self.needs or setting in self.may_have
+
+
+_KINDS = (
+    Kind(
+        "instant",
+        to_translate("Instant"),
+        to_translate("Succeeds at once and calls nobody. For trying things out, and for training."),
+        lambda _: InstantGateway(),
+        delivers=False,
+    ),
+    Kind(
+        "simulator",
+        to_translate("Simulator"),
+        to_translate(
+            "A sandbox: the last two digits of the number decide whether a recharge succeeds, fails, is slow or times "
+            "out. It calls nobody."
+        ),
+        lambda _: SimulatorGateway(),
+        delivers=False,
+    ),
+    Kind(
+        "http",
+        to_translate("HTTP"),
+        to_translate(
+            "Calls an operator's server over https. Each request is signed with the secret that you share with it."
+        ),
+        HttpGateway.of,
+        needs=("url", "secret", *TIME_LIMITS),
+        may_have=("key_id",),
+    ),
+)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
+"""All kinds by their names, in the order in which they are offered."""
+
+
+def kind_of(row: GatewaySettings) -> Kind | None:
+    """The kind of a gateway that is set up; None: there is none of this name (any longer)."""
+    return KINDS.get(row.kind)
 
 
 def gateways_of(organization: Organization) -> dict[int, Gateway]:
@@ -31,26 +102,20 @@ def make_gateway(organization: Organization, row: GatewaySettings) -> Gateway:
     Raises:
         GatewayMisconfigured: it describes none that could be used.
     """
-    match row.kind:
-        case GatewaySettings.Kind.INSTANT:
-            return InstantGateway()
-        case GatewaySettings.Kind.SIMULATOR:
-            return SimulatorGateway()
-        case GatewaySettings.Kind.HTTP:
-            return _http_gateway(organization, row)
-    raise GatewayMisconfigured(f"There is no kind of gateway called {row.kind!r}.")
-
-
-def _http_gateway(organization: Organization, row: GatewaySettings) -> HttpGateway:
+    kind = kind_of(row)
+    if kind is None:
+        raise GatewayMisconfigured(f"There is no kind of gateway called {row.kind!r}.")
     try:
-        secret = decrypt(row.secret)
+        secret = decrypt(row.secret) if row.secret else ""
     except SecretUnreadable as error:
         raise GatewayMisconfigured(f"The secret can't be read. {error}") from None
-    return HttpGateway(
-        organization_id=organization.pk,
-        url=row.url,
-        key_id=row.key_id,
-        secret=secret,
-        connect_timeout=row.connect_timeout_ms / 1000,
-        read_timeout=row.read_timeout_ms / 1000,
+    return kind.make(
+        GatewayOptions(
+            organization_id=organization.pk,
+            url=row.url,
+            key_id=row.key_id,
+            secret=secret,
+            connect_timeout=row.connect_timeout_ms / 1000,
+            read_timeout=row.read_timeout_ms / 1000,
+        )
     )
