@@ -346,7 +346,11 @@ BEGIN
     RETURNING * INTO settled;
     IF p_status NOT IN ('unknown', v_was) AND EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN
         PERFORM webhook_emit(
-            'recharge.' || CASE WHEN outcome = 'reversed' THEN 'reversed' ELSE p_status END,
+            CASE
+                WHEN outcome = 'reversed' THEN 'recharge.reversed'
+                WHEN p_status = 'failed' THEN 'recharge.failed'
+                WHEN p_status = 'succeeded' THEN 'recharge.succeeded'
+            END,
             v_seller_id,
             recharge_data(settled)
         );
