@@ -8,7 +8,7 @@ import json
 import re
 import shlex
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -25,7 +25,7 @@ from recharge.pages import words
 from recharge.selling import queries
 from recharge.selling.errors import AmountNotSold, PossibleDuplicate
 from recharge.selling.queries import LATELY_SECONDS, OperatorTerms
-from recharge.selling.sale import Sale, read_sale
+from recharge.selling.sale import Item, read_sale
 from recharge.selling.services import refusal_of, sell_recharge
 from shared.console.forms import ChoiceField, Form, PhoneNumberFormField, Select, TextInput, TomansFormField
 from shared.console.languages import is_shown_again
@@ -72,7 +72,7 @@ class OperatorSelect(Select):
 
 
 class SaleForm(Form):
-    """What to sell; ``sale`` is it, once it is valid."""
+    """What to sell; ``item`` is it, once it is valid."""
 
     phone_number = PhoneNumberFormField(
         widget=TextInput(
@@ -86,7 +86,7 @@ class SaleForm(Form):
         help_text=_("Choose one if the number was taken to another operator, or if it is not known whose it is."),
     )
     amount = TomansFormField()
-    sale: Sale
+    item: Item
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -98,7 +98,7 @@ class SaleForm(Form):
         cleaned: dict[str, Any] = super().clean() or {}
         if not self.errors:
             try:
-                self.sale = read_sale({name: value for name, value in cleaned.items() if value})
+                self.item = read_sale({name: value for name, value in cleaned.items() if value})
             except InvalidRequest as problem:
                 add_problem(self, problem)
         return cleaned
@@ -194,18 +194,15 @@ def confirm(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _show_form(request, form, key, written)
 
-    sale, allow_duplicate = form.sale, given.get("allow_duplicate") == "on"
+    allow_duplicate = given.get("allow_duplicate") == "on"
+    item = replace(form.item, idempotency_key=stored_key(key), allow_duplicate=allow_duplicate)
     problem: Problem | None = None
     if request.method == "POST" and not is_shown_again(request):
         try:
             sold = sell_recharge(
                 organization=organization_of(request),
                 seller_id=own_seller(request),
-                idempotency_key=stored_key(key),
-                phone_number=sale.phone_number,
-                operator=sale.operator,
-                amount=sale.amount,
-                allow_duplicate=allow_duplicate,
+                item=item,
                 guard=LATELY_SECONDS,
             )
         except IdempotencyKeyReused:
@@ -215,36 +212,33 @@ def confirm(request: HttpRequest) -> HttpResponse:
         else:
             return _see(request, reverse("recharge_outcome", args=[sold.row.id]))
 
-    sold_before = queries.recharges_by_key(seller_id=own_seller(request), keys=[stored_key(key)]).get(stored_key(key))
-    if sold_before and _is_of(sold_before, sale):
-        return show(request, "recharge/sold_already.html", {"recharge": sold_before})
-    if sold_before:
-        form.add_error(
-            None, _("The form you sent had sold something else before. Nothing was sold now: continue here.")
-        )
-        return _show_form(request, form, new_key(), written, sold_before=sold_before)
-
-    prospect = queries.prospect_of(
-        seller_id=own_seller(request), phone_number=sale.phone_number, operator=sale.operator, amount=sale.amount
-    )
-    if prospect.refusal:
-        add_problem(form, refusal_of(prospect.refusal, sale.operator))
-        return _show_form(request, form, key, written)
-    if not prospect.amount_is_sold:
-        form.add_error("amount", message_for(AmountNotSold(sale.operator)))
-        return _show_form(request, form, key, written)
+    (prospect,) = queries.prospects_of(seller_id=own_seller(request), items=[item], guard=LATELY_SECONDS)
+    match prospect.outcome:
+        case "replayed":
+            return show(request, "recharge/sold_already.html", {"recharge": _sold_with(request, item)})
+        case "key_reused":
+            form.add_error(
+                None, _("The form you sent had sold something else before. Nothing was sold now: continue here.")
+            )
+            return _show_form(request, form, new_key(), written, sold_before=_sold_with(request, item))
+        case "unknown_operator" | "operator_not_sold":
+            add_problem(form, refusal_of(prospect.outcome, item, prospect.balance))
+            return _show_form(request, form, key, written)
+        case "amount_not_sold":
+            form.add_error("amount", message_for(AmountNotSold(item.operator)))
+            return _show_form(request, form, key, written)
     context = {
-        "sale": sale,
-        "is_ported": operator_of(sale.phone_number) not in (None, sale.operator),
+        "sale": item,
+        "is_ported": operator_of(item.phone_number) not in (None, item.operator),
         "key": key,
         "change": urlencode(
-            {"phone_number": sale.phone_number, "operator": sale.operator, "amount": sale.amount, "key": key}
+            {"phone_number": item.phone_number, "operator": item.operator, "amount": item.amount, "key": key}
         ),
         "balance": prospect.balance,
-        "balance_after": prospect.balance - sale.amount,
-        "is_duplicate": isinstance(problem, PossibleDuplicate)
-        or prospect.possible_duplicate
-        or _is_sold_lately(request, sale, key),
+        "balance_after": prospect.balance - item.amount,
+        "suffices": prospect.suffices,
+        # Also where it was sold by another form: after a lost answer, people begin anew.
+        "is_duplicate": isinstance(problem, PossibleDuplicate) or prospect.is_repeated,
         "problem": message_for(problem, instead=TO_ITS_SELLER)
         if problem and problem.code not in ("possible_duplicate", "insufficient_credit")
         else "",
@@ -252,20 +246,10 @@ def confirm(request: HttpRequest) -> HttpResponse:
     return show(request, "recharge/confirm.html", context, status=422 if problem else 200)
 
 
-def _is_sold_lately(request: HttpRequest, sale: Sale, key: str) -> bool:
-    """Whether the same was sold a moment ago by another form: after a lost answer, people begin anew."""
-    lately = queries.sold_lately(
-        seller_id=own_seller(request), phone_numbers=[sale.phone_number], but_keys=[stored_key(key)]
-    )
-    return (sale.phone_number, sale.amount) in lately
-
-
-def _is_of(recharge: Recharge, sale: Sale) -> bool:
-    return (recharge.phone_number, recharge.operator, recharge.amount) == (
-        sale.phone_number,
-        sale.operator,
-        sale.amount,
-    )
+def _sold_with(request: HttpRequest, item: Item) -> Recharge:
+    """What was sold with the item's key before."""
+    sold = queries.recharges_by_key(seller_id=own_seller(request), keys=[item.idempotency_key])
+    return sold[item.idempotency_key]
 
 
 def _see(request: HttpRequest, address: str) -> HttpResponse:

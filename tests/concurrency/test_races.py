@@ -15,6 +15,7 @@ from credit.models import Entry
 from credit.services import update_seller
 from recharge.models import Recharge
 from recharge.selling.errors import AlreadySettled
+from recharge.selling.sale import Item
 from recharge.selling.services import Settled, Settlement, sell_recharge, settle_recharge
 from tests.support.crowd import in_threads, together
 from tests.support.locks import advisory_locks, holding_lock, sell_pending
@@ -289,9 +290,6 @@ def _sell(row, seller_id: int, amount: int) -> _Sold:
     sell_recharge(
         organization=row,
         seller_id=seller_id,
-        idempotency_key=uuid.uuid4().hex,
-        phone_number="+989121234567",
-        operator="mci",
-        amount=amount,
+        item=Item("+989121234567", "mci", amount, uuid.uuid4().hex),
     )
     return _Sold()

@@ -19,6 +19,7 @@ from recharge.delivery.work import DeliveryWork, Result, Task
 from recharge.models import Attempt, Recharge
 from recharge.selling.errors import AlreadySettled
 from recharge.selling.queries import balance_of, find_faults
+from recharge.selling.sale import Item
 from recharge.selling.services import resolve_recharge, sell_recharge
 from tests.support.locks import sell_through_sandbox
 from tests.support.world import World, give_credit, make_seller
@@ -65,10 +66,7 @@ class Story(RuleBasedStateMachine):
             sold = sell_recharge(
                 organization=self.row,
                 seller_id=self.seller_id,
-                idempotency_key=uuid.uuid4().hex,
-                phone_number="+989121234567",
-                operator="telekish",
-                amount=amount,
+                item=Item("+989121234567", "telekish", amount, uuid.uuid4().hex),
             )
         except InsufficientCredit:
             assert amount > self.balance
