@@ -15,10 +15,11 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from recharge.delivery.gateways import simulator
 from recharge.models import Recharge
 from recharge.operators import Operator, operator_of
 from recharge.pages import words
@@ -291,25 +292,11 @@ def balance_now(request: HttpRequest) -> HttpResponse:
     return show(request, "recharge/balance_now.html")
 
 
-SANDBOX = (
-    ("10", _("fails: the number is barred")),
-    ("11", _("fails: there is no such number")),
-    ("12", _("fails: the number is with another operator")),
-    ("13", _("fails: the operator does not take this amount")),
-    ("14", _("fails: the organization's credit with the operator is used up")),
-    ("15", _("fails: the operator can't be reached")),
-    ("20, 22", _("is accepted, and succeeds after 3 seconds, after 30")),
-    ("21", _("is accepted, and fails after 3 seconds")),
-    ("30, 31, 32", _("no answer; asked again, it has succeeded, has failed, succeeds soon")),
-    ("33, 40", _("never got there, and is sent again; succeeds")),
-    ("34", _("never answers: it is not known until an admin settles it")),
-    ("41", _("can't be sent: fails after a quarter of an hour")),
-    ("50", _("fails and is refunded; 3 seconds later it was delivered after all, and is charged again")),
-    ("51", _("succeeds; 3 seconds later the operator takes it back, and its amount is refunded")),
-    ("60, 61", _("succeeds, and the operator says so twice")),
-    (_("others"), _("succeeds at once")),
+# Their texts are marked where they are written.
+SANDBOX = tuple(
+    (", ".join(rule.endings) or _("others"), translation.gettext_lazy(rule.words)) for rule in simulator.SANDBOX
 )
-"""What the numbers of the sandbox do, by their last two digits: see gateways/simulator.py."""
+"""What the numbers of the sandbox do, by their last two digits."""
 
 
 @page(SELLER)
