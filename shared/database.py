@@ -34,7 +34,7 @@ def call_set_function(schema: str, function: str, columns: str, arguments: Seque
         SellerBusy: the lock was not granted within the function's ``lock_timeout``.
         django.db.OperationalError: the database can't be reached.
     """
-    return _call(_statement(schema, function, columns, len(arguments)), arguments)
+    return call_for_each(schema, function, columns, [arguments])
 
 
 def call_for_each(
@@ -44,8 +44,6 @@ def call_for_each(
 
     Either all of it is done or none. For the rest see :func:`call_set_function`.
     """
-    if len(arguments) == 1:
-        return call_set_function(schema, function, columns, arguments[0])
     statement = _statement(schema, function, columns, len(arguments[0]), calls=len(arguments))
     return _call(statement, [argument for call in arguments for argument in call])
 
@@ -63,25 +61,23 @@ def array_literal(elements: Sequence[str]) -> str:
 
 def _call(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
     try:
-        return _execute_again_if_dead(statement, arguments)
-    except OperationalError as error:
-        if sqlstate_of(error) == errorcodes.LOCK_NOT_AVAILABLE:  # at the first call or at the repetition
-            raise SellerBusy from None
-        raise
-
-
-def _execute_again_if_dead(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
-    try:
         return _execute(statement, arguments)
     except (OperationalError, InterfaceError) as error:
         code = sqlstate_of(error)
-        if connection.in_atomic_block or code == errorcodes.LOCK_NOT_AVAILABLE:
+        if code == errorcodes.LOCK_NOT_AVAILABLE:
+            raise SellerBusy from None
+        if connection.in_atomic_block:
             raise
         if code != errorcodes.SERIALIZATION_FAILURE:  # which asks to begin anew: see recharge_settle
             if connection.is_usable():
                 raise
             connection.close()
+    try:
         return _execute(statement, arguments)
+    except OperationalError as error:
+        if sqlstate_of(error) == errorcodes.LOCK_NOT_AVAILABLE:
+            raise SellerBusy from None
+        raise
 
 
 def lock_seller(organization_id: int, seller_id: int) -> None:

@@ -107,7 +107,11 @@ BEGIN
     WHERE id = p_request_id
     RETURNING * INTO request;
     IF EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN
-        PERFORM webhook_emit('credit_request.' || p_status, v_seller_id, credit_request_data(request));
+        PERFORM webhook_emit(
+            CASE p_status WHEN 'approved' THEN 'credit_request.approved' WHEN 'rejected' THEN 'credit_request.rejected' END,
+            v_seller_id,
+            credit_request_data(request)
+        );
     END IF;
     outcome := 'decided';
 END;

@@ -32,7 +32,7 @@ MOST_ITEMS = 1000
 
 
 class ItemSerializer(StrictSerializer):
-    """For the OpenAPI document; intake.read_item is what reads one."""
+    """For the OpenAPI document; sale.read_item is what reads one."""
 
     idempotency_key = serializers.RegexField(KEY_PATTERN, max_length=LONGEST_KEY)
     phone_number = PhoneNumberField()

@@ -95,7 +95,7 @@ class OperatorField(StringField):
 
 
 class NewRechargeSerializer(StrictSerializer):
-    """For the OpenAPI document; intake.read_sale is what reads one."""
+    """For the OpenAPI document; sale.read_sale is what reads one."""
 
     phone_number = PhoneNumberField()
     amount = TomansField()
@@ -222,18 +222,10 @@ class RechargesView(APIView):
     def post(self, request: Request) -> Response:
         """Sell a recharge: debits its amount and records it, or refuses and does neither."""
         key = idempotency_key_of(request._request)
-        sale = read_sale(body_of(request))
+        item = read_sale(body_of(request), key)
         seller_id = require_principal(request).seller_id
         assert seller_id is not None
-        sold = services.sell_recharge(
-            organization=organization_of(request._request),
-            seller_id=seller_id,
-            idempotency_key=key,
-            phone_number=sale.phone_number,
-            operator=sale.operator,
-            amount=sale.amount,
-            allow_duplicate=sale.allow_duplicate,
-        )
+        sold = services.sell_recharge(organization=organization_of(request._request), seller_id=seller_id, item=item)
         data = rendered_recharge(sold.row)
         return replayed(Response(data)) if sold.is_replay else Response(data, status=status.HTTP_201_CREATED)
 
@@ -255,27 +247,22 @@ class ValidateView(APIView):
     @extend_schema(request=NewRechargeSerializer, responses=ProspectSerializer)
     def post(self, request: Request) -> Response:
         """Ask what would become of a sale, without making it: takes what a sale takes, and writes nothing."""
-        sale = read_sale(body_of(request))
+        item = read_sale(body_of(request))
         seller_id = require_principal(request).seller_id
         assert seller_id is not None
-        prospect = queries.prospect_of(
-            seller_id=seller_id, phone_number=sale.phone_number, operator=sale.operator, amount=sale.amount
-        )
-        if prospect.refusal == "unknown_operator":
-            raise refusal_of(prospect.refusal, sale.operator)
-        amount_is_sold = prospect.refusal is None and prospect.amount_is_sold
-        suffices = sale.amount <= prospect.balance
-        is_refused_as_duplicate = prospect.possible_duplicate and not sale.allow_duplicate
+        (prospect,) = queries.prospects_of(seller_id=seller_id, items=[item])
+        if prospect.outcome == "unknown_operator":
+            raise refusal_of(prospect.outcome, item, prospect.balance)
         return Response(
             {
-                "phone_number": sale.phone_number,
-                "operator": sale.operator,
-                "amount": sale.amount,
-                "amount_is_sold": amount_is_sold,
+                "phone_number": item.phone_number,
+                "operator": item.operator,
+                "amount": item.amount,
+                "amount_is_sold": prospect.amount_is_sold,
                 "balance": prospect.balance,
-                "suffices": suffices,
-                "possible_duplicate": prospect.possible_duplicate,
-                "would_be_sold": amount_is_sold and suffices and not is_refused_as_duplicate,
+                "suffices": prospect.suffices,
+                "possible_duplicate": prospect.is_repeated,
+                "would_be_sold": prospect.outcome == "created",
             }
         )
 

@@ -9,7 +9,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from django import forms
@@ -34,10 +34,10 @@ from recharge.pages.bulk_rows import (
 )
 from recharge.pages.sell import TO_ITS_SELLER, is_key, new_key
 from recharge.selling import queries
-from recharge.selling.errors import REFUSALS, AmountNotSold, PossibleDuplicate
+from recharge.selling.errors import REFUSALS, PossibleDuplicate
 from recharge.selling.sale import Item
 from recharge.selling.services import Sold, refusal_of, sell_recharges
-from recharge.terms.queries import added_operators, terms_of_operators
+from recharge.terms.queries import added_operators
 from shared.console.forms import Form
 from shared.console.languages import is_shown_again
 from shared.console.messages import message_for
@@ -116,30 +116,28 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
     """What the rows come to. What was sold a moment ago by another form is left out unless it is meant (``again``):
     after a lost answer, people begin anew."""
     seller_id = own_seller(request)
-    terms = {one.operator: one for one in terms_of_operators()}
-    keys = [row.item.idempotency_key for row in rows if row.item]
-    sold = queries.recharges_by_key(seller_id=seller_id, keys=keys)
-    for row in rows:
-        if row.item is None or row.item.idempotency_key in sold:
-            continue  # what this batch has sold is sold, whatever is sold by now
-        refusal = terms[row.item.operator].refusal
-        if refusal:
-            row.problems.append(message_for(refusal_of(refusal, row.item.operator)))
-            row.item = None
-        elif not terms[row.item.operator].sells(row.item.amount):
-            row.problems.append(message_for(AmountNotSold(row.item.operator)))
-            row.item = None
+    given = [(row, replace(row.item, allow_duplicate=again)) for row in rows if row.item]
+    prospects = queries.prospects_of(
+        seller_id=seller_id,
+        items=[item for _row, item in given],
+        guard=queries.LATELY_SECONDS,
+        own_keys=keys_of(batch),
+    )
+    is_sold: set[int] = set()
+    for (row, item), prospect in zip(given, prospects, strict=True):
+        match prospect.outcome:
+            case "replayed" | "key_reused":
+                is_sold.add(row.line)
+            case "unknown_operator" | "operator_not_sold" | "amount_not_sold":
+                row.problems.append(message_for(refusal_of(prospect.outcome, item, prospect.balance)))
+                row.item = None
+            case _:
+                row.sold_lately = prospect.is_repeated
     good = [row for row in rows if row.item]
-    is_sold = {row.line for row in good if row.item and row.item.idempotency_key in sold}
-    phone_numbers = {row.item.phone_number for row in good if row.item}
-    lately = queries.sold_lately(seller_id=seller_id, phone_numbers=phone_numbers, but_keys=keys)
-    for row in good:
-        if row.item and row.line not in is_sold:
-            row.sold_lately = (row.item.phone_number, row.item.amount) in lately
     meant = [row for row in good if again or not row.sold_lately]
     left = [row.item for row in meant if row.item and row.line not in is_sold]
     total = sum(item.amount for item in left)
-    balance = queries.balance_of(seller_id).balance
+    balance = prospects[0].balance if prospects else queries.balance_of(seller_id).balance
     context = {
         # What needs a look comes first.
         "rows": sorted(rows, key=lambda row: (not row.problems, row.same_as is None, row.line)),
@@ -157,19 +155,9 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
         "balance": balance,
         "balance_after": balance - total,
         "missing": max(0, total - balance),
-        "borne": _borne(left, balance),
+        "borne": sum(prospect.outcome == "created" for prospect in prospects),
     }
     return show(request, "recharge/bulk_preview.html", context)
-
-
-def _borne(items: Sequence[Item], balance: int) -> int:
-    """How many of the items a balance bears, in their order; one that it does not bear is passed over."""
-    count = 0
-    for item in items:
-        if item.amount <= balance:
-            balance -= item.amount
-            count += 1
-    return count
 
 
 @dataclass(slots=True)

@@ -8,24 +8,25 @@ import json
 import re
 import shlex
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from recharge.delivery.gateways import simulator
 from recharge.models import Recharge
 from recharge.operators import Operator, operator_of
 from recharge.pages import words
 from recharge.selling import queries
 from recharge.selling.errors import AmountNotSold, PossibleDuplicate
 from recharge.selling.queries import LATELY_SECONDS
-from recharge.selling.sale import Sale, read_sale
+from recharge.selling.sale import Item, read_sale
 from recharge.selling.services import refusal_of, sell_recharge
 from recharge.terms.queries import OperatorTerms, added_operators, terms_of_operator
 from shared.console.forms import ChoiceField, Form, PhoneNumberFormField, Select, TextInput, TomansFormField
@@ -74,7 +75,7 @@ class OperatorSelect(Select):
 
 
 class SaleForm(Form):
-    """What to sell; ``sale`` is it, once it is valid."""
+    """What to sell; ``item`` is it, once it is valid."""
 
     phone_number = PhoneNumberFormField(
         widget=TextInput(
@@ -88,7 +89,7 @@ class SaleForm(Form):
         help_text=_("Choose one if the number was taken to another operator, or if it is not known whose it is."),
     )
     amount = TomansFormField()
-    sale: Sale
+    item: Item
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -100,7 +101,7 @@ class SaleForm(Form):
         cleaned: dict[str, Any] = super().clean() or {}
         if not self.errors:
             try:
-                self.sale = read_sale({name: value for name, value in cleaned.items() if value})
+                self.item = read_sale({name: value for name, value in cleaned.items() if value})
             except InvalidRequest as problem:
                 add_problem(self, problem)
         return cleaned
@@ -196,18 +197,15 @@ def confirm(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _show_form(request, form, key, written)
 
-    sale, allow_duplicate = form.sale, given.get("allow_duplicate") == "on"
+    allow_duplicate = given.get("allow_duplicate") == "on"
+    item = replace(form.item, idempotency_key=stored_key(key), allow_duplicate=allow_duplicate)
     problem: Problem | None = None
     if request.method == "POST" and not is_shown_again(request):
         try:
             sold = sell_recharge(
                 organization=organization_of(request),
                 seller_id=own_seller(request),
-                idempotency_key=stored_key(key),
-                phone_number=sale.phone_number,
-                operator=sale.operator,
-                amount=sale.amount,
-                allow_duplicate=allow_duplicate,
+                item=item,
                 guard=LATELY_SECONDS,
             )
         except IdempotencyKeyReused:
@@ -217,36 +215,33 @@ def confirm(request: HttpRequest) -> HttpResponse:
         else:
             return _see(request, reverse("recharge_outcome", args=[sold.row.id]))
 
-    sold_before = queries.recharges_by_key(seller_id=own_seller(request), keys=[stored_key(key)]).get(stored_key(key))
-    if sold_before and _is_of(sold_before, sale):
-        return show(request, "recharge/sold_already.html", {"recharge": sold_before})
-    if sold_before:
-        form.add_error(
-            None, _("The form you sent had sold something else before. Nothing was sold now: continue here.")
-        )
-        return _show_form(request, form, new_key(), written, sold_before=sold_before)
-
-    prospect = queries.prospect_of(
-        seller_id=own_seller(request), phone_number=sale.phone_number, operator=sale.operator, amount=sale.amount
-    )
-    if prospect.refusal:
-        add_problem(form, refusal_of(prospect.refusal, sale.operator))
-        return _show_form(request, form, key, written)
-    if not prospect.amount_is_sold:
-        form.add_error("amount", message_for(AmountNotSold(sale.operator)))
-        return _show_form(request, form, key, written)
+    (prospect,) = queries.prospects_of(seller_id=own_seller(request), items=[item], guard=LATELY_SECONDS)
+    match prospect.outcome:
+        case "replayed":
+            return show(request, "recharge/sold_already.html", {"recharge": _sold_with(request, item)})
+        case "key_reused":
+            form.add_error(
+                None, _("The form you sent had sold something else before. Nothing was sold now: continue here.")
+            )
+            return _show_form(request, form, new_key(), written, sold_before=_sold_with(request, item))
+        case "unknown_operator" | "operator_not_sold":
+            add_problem(form, refusal_of(prospect.outcome, item, prospect.balance))
+            return _show_form(request, form, key, written)
+        case "amount_not_sold":
+            form.add_error("amount", message_for(AmountNotSold(item.operator)))
+            return _show_form(request, form, key, written)
     context = {
-        "sale": sale,
-        "is_ported": operator_of(sale.phone_number) not in (None, sale.operator),
+        "sale": item,
+        "is_ported": operator_of(item.phone_number) not in (None, item.operator),
         "key": key,
         "change": urlencode(
-            {"phone_number": sale.phone_number, "operator": sale.operator, "amount": sale.amount, "key": key}
+            {"phone_number": item.phone_number, "operator": item.operator, "amount": item.amount, "key": key}
         ),
         "balance": prospect.balance,
-        "balance_after": prospect.balance - sale.amount,
-        "is_duplicate": isinstance(problem, PossibleDuplicate)
-        or prospect.possible_duplicate
-        or _is_sold_lately(request, sale, key),
+        "balance_after": prospect.balance - item.amount,
+        "suffices": prospect.suffices,
+        # Also where it was sold by another form: after a lost answer, people begin anew.
+        "is_duplicate": isinstance(problem, PossibleDuplicate) or prospect.is_repeated,
         "problem": message_for(problem, instead=TO_ITS_SELLER)
         if problem and problem.code not in ("possible_duplicate", "insufficient_credit")
         else "",
@@ -254,20 +249,10 @@ def confirm(request: HttpRequest) -> HttpResponse:
     return show(request, "recharge/confirm.html", context, status=422 if problem else 200)
 
 
-def _is_sold_lately(request: HttpRequest, sale: Sale, key: str) -> bool:
-    """Whether the same was sold a moment ago by another form: after a lost answer, people begin anew."""
-    lately = queries.sold_lately(
-        seller_id=own_seller(request), phone_numbers=[sale.phone_number], but_keys=[stored_key(key)]
-    )
-    return (sale.phone_number, sale.amount) in lately
-
-
-def _is_of(recharge: Recharge, sale: Sale) -> bool:
-    return (recharge.phone_number, recharge.operator, recharge.amount) == (
-        sale.phone_number,
-        sale.operator,
-        sale.amount,
-    )
+def _sold_with(request: HttpRequest, item: Item) -> Recharge:
+    """What was sold with the item's key before."""
+    sold = queries.recharges_by_key(seller_id=own_seller(request), keys=[item.idempotency_key])
+    return sold[item.idempotency_key]
 
 
 def _see(request: HttpRequest, address: str) -> HttpResponse:
@@ -309,25 +294,11 @@ def balance_now(request: HttpRequest) -> HttpResponse:
     return show(request, "recharge/balance_now.html")
 
 
-SANDBOX = (
-    ("10", _("fails: the number is barred")),
-    ("11", _("fails: there is no such number")),
-    ("12", _("fails: the number is with another operator")),
-    ("13", _("fails: the operator does not take this amount")),
-    ("14", _("fails: the organization's credit with the operator is used up")),
-    ("15", _("fails: the operator can't be reached")),
-    ("20, 22", _("is accepted, and succeeds after 3 seconds, after 30")),
-    ("21", _("is accepted, and fails after 3 seconds")),
-    ("30, 31, 32", _("no answer; asked again, it has succeeded, has failed, succeeds soon")),
-    ("33, 40", _("never got there, and is sent again; succeeds")),
-    ("34", _("never answers: it is not known until an admin settles it")),
-    ("41", _("can't be sent: fails after a quarter of an hour")),
-    ("50", _("fails and is refunded; 3 seconds later it was delivered after all, and is charged again")),
-    ("51", _("succeeds; 3 seconds later the operator takes it back, and its amount is refunded")),
-    ("60, 61", _("succeeds, and the operator says so twice")),
-    (_("others"), _("succeeds at once")),
+# Their texts are marked where they are written.
+SANDBOX = tuple(
+    (", ".join(rule.endings) or _("others"), translation.gettext_lazy(rule.words)) for rule in simulator.SANDBOX
 )
-"""What the numbers of the sandbox do, by their last two digits: see gateways/simulator.py."""
+"""What the numbers of the sandbox do, by their last two digits."""
 
 
 @page(Permission.SELL)

@@ -1,17 +1,18 @@
 """Reads of recharges and of what they leave of a seller's credit. They run on the organization's schema."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from credit.models import Entry, Seller, kinds_of_document
 from credit.queries import filtered, seller_by_id
 from recharge.models import Attempt, Recharge
+from recharge.selling.sale import Item
+from shared.database import array_literal
 from shared.errors import NotFound
 
 RECHARGE_COLUMNS = (
@@ -35,15 +36,15 @@ ANY_LATE = "any"
 MOST_ATTEMPTS = 100
 """Attempts of one recharge that are shown; what nobody can say the end of is inquired about day after day."""
 
-# What recharge_sell would decide by, without deciding.
-_PROSPECT = """
-    SELECT
-        account.balance,
-        terms.refusal,
-        recharge_is_amount_sold(terms, %(amount)s),
-        recharge_is_repeated(terms.duplicate_window, account.seller_id, %(phone_number)s, %(amount)s)
-    FROM credit_account AS account, recharge_terms_of(%(operator)s) AS terms
-    WHERE account.seller_id = %(seller_id)s
+_PROSPECTS = """
+    SELECT item.outcome, seen.balance, item.amount_is_sold, item.suffices, item.is_repeated
+    FROM recharge_prospects(
+        %(seller_id)s, %(keys)s, %(phone_numbers)s, %(operators)s, %(amounts)s, %(allow_duplicates)s, %(guard)s,
+        %(own_keys)s, false, true
+    ) AS seen
+    CROSS JOIN LATERAL unnest(seen.outcomes, seen.amounts_sold, seen.borne, seen.repeated) WITH ORDINALITY
+        AS item (outcome, amount_is_sold, suffices, is_repeated, place)
+    ORDER BY item.place
 """
 
 # One statement, and so one snapshot: the balance and what is in flight belong together.
@@ -82,13 +83,17 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """What a sale would meet with if it were made now. ``balance`` is in Tomans."""
+    """What would become of an item if it were sold now, and what is true of it."""
 
+    outcome: str
+    """As recharge_decide (sql/recharges.sql) has it."""
     balance: int
-    refusal: str | None
-    """Why nothing of this operator is sold at all; an outcome of recharge_sell."""
+    """In Tomans, before this item and those that are sold with it."""
     amount_is_sold: bool
-    possible_duplicate: bool
+    suffices: bool
+    """Whether the balance, after the items before this one, bears it."""
+    is_repeated: bool
+    """Whether the same was sold a moment ago; also of an item that is meant."""
 
 
 def balance_of(seller_id: int) -> Balance:
@@ -166,19 +171,8 @@ def recharges_by_key(*, seller_id: int, keys: list[str]) -> dict[str, Recharge]:
     return {row.idempotency_key: row for row in rows}
 
 
-LATELY = timedelta(minutes=10)
+LATELY_SECONDS = 600
 """How long ago the same sale is taken for one that its seller may not know of: after a lost answer, say."""
-LATELY_SECONDS = int(LATELY.total_seconds())
-
-
-def sold_lately(*, seller_id: int, phone_numbers: Collection[str], but_keys: Collection[str]) -> set[tuple[str, int]]:
-    """The numbers and amounts of what this seller has sold to these numbers within :data:`LATELY`, and has not failed;
-    but for what was sold with these keys. For a warning in the consoles before the sale; what is refused is decided
-    with it, under the seller's lock (the ``guard`` of ``sell_recharge``).
-    """
-    rows = recharges(seller_id=seller_id, created_from=timezone.now() - LATELY)
-    rows = rows.filter(phone_number__in=phone_numbers).exclude(status=Recharge.Status.FAILED)
-    return set(rows.exclude(idempotency_key__in=but_keys).values_list("phone_number", "amount"))
 
 
 def attempts_of(recharge_id: UUID) -> list[Attempt]:
@@ -196,21 +190,28 @@ def seller_of(recharge: Recharge) -> Seller:
     return seller_by_id(recharge.seller_id)
 
 
-def prospect_of(*, seller_id: int, phone_number: str, operator: str, amount: int) -> Prospect:
-    """Looks at what a sale would be decided by. The next moment it may be otherwise.
+def prospects_of(
+    *, seller_id: int, items: Sequence[Item], guard: int = 0, own_keys: str | None = None
+) -> list[Prospect]:
+    """What would become of each item if they were sold now, in their order, as the sale itself decides it. The next
+    moment it may be otherwise. ``guard`` and ``own_keys`` are as for ``sell_recharges``.
 
     Raises:
         NotFound: there is no such seller.
     """
-    sale: dict[str, int | str] = {
+    given: dict[str, int | str | None] = {
         "seller_id": seller_id,
-        "phone_number": phone_number,
-        "operator": operator,
-        "amount": amount,
+        "keys": array_literal([item.idempotency_key for item in items]),
+        "phone_numbers": array_literal([item.phone_number for item in items]),
+        "operators": array_literal([item.operator for item in items]),
+        "amounts": array_literal([str(item.amount) for item in items]),
+        "allow_duplicates": array_literal(["t" if item.allow_duplicate else "f" for item in items]),
+        "guard": guard,
+        "own_keys": own_keys,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_PROSPECT, sale)
-        row = cursor.fetchone()
-    if row is None:
+        cursor.execute(_PROSPECTS, given)
+        prospects = [Prospect(*row) for row in cursor.fetchall()]
+    if any(prospect.balance is None for prospect in prospects):
         raise NotFound("There is no such seller.")
-    return Prospect(*row)
+    return prospects

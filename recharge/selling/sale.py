@@ -28,33 +28,34 @@ _NULL = ("null", "This field may not be null.")
 
 
 @dataclass(frozen=True, slots=True)
-class Sale:
-    """One recharge to sell: an E.164 number, an operator, an amount in Tomans."""
+class Item:
+    """One recharge to sell, alone or with others: an E.164 number, an operator, an amount in Tomans."""
 
     phone_number: str
     operator: str
     amount: int
+    idempotency_key: str = ""
+    """Empty where nothing is to be sold yet: no recharge has such a key."""
     allow_duplicate: bool = field(default=False, kw_only=True)
     """Whether it is meant, even if the same was sold a moment ago."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item(Sale):
-    """One of the recharges of a bulk call."""
+def read_sale(body: Mapping[str, Any], idempotency_key: str = "") -> Item:
+    """The sale of a request that sells one recharge, whose key is in a header.
 
-    idempotency_key: str
-
-
-def read_sale(body: Mapping[str, Any]) -> Sale:
-    """Raises :class:`InvalidRequest` with an error for each field at fault."""
+    Raises :class:`InvalidRequest` with an error for each field at fault.
+    """
     faults, values = _read(body, _SALE)
     if faults:
         raise _invalid(faults)
-    return Sale(**values)
+    return Item(idempotency_key=idempotency_key, **values)
 
 
 def read_item(item: Any) -> Item:
-    """Raises :class:`InvalidRequest` with an error for each field at fault."""
+    """One of the recharges of a bulk call, which has its key.
+
+    Raises :class:`InvalidRequest` with an error for each field at fault.
+    """
     if not isinstance(item, Mapping):
         raise InvalidRequest.of_field("item", "not_an_object", "This must be a JSON object.")
     faults, values = _read(item, _ITEM)

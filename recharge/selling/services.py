@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connection, transaction
+from django.db import connection
 
 from credit.errors import InsufficientCredit
 from credit.queries import seller_is_active
@@ -17,9 +17,9 @@ from recharge.selling.errors import (
     OperatorNotSold,
     PossibleDuplicate,
 )
-from recharge.selling.queries import balance_of, recharges_by_key
+from recharge.selling.queries import balance_of
 from recharge.selling.sale import UNKNOWN_OPERATOR, Item
-from shared.database import array_literal, call_for_each, call_set_function, lock_seller
+from shared.database import array_literal, call_for_each, call_set_function
 from shared.errors import IdempotencyKeyReused, InvalidRequest, Problem, SellerInactive
 from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
@@ -27,9 +27,18 @@ from tenants.wakeups import wake_workers
 
 # Of what was sold, only what its seller does not know already: every column costs a sale its part in planning and
 # reading the answer.
-_NEWS = ("id::text", "status", "failure", "balance_after", "created_at", "completed_at", "late", "training")
-_SOLD = "outcome, balance, is_due, " + ", ".join(f"(sold).{name}" for name in _NEWS)
-_SOLD_IN_BULK = f"balance_after_call, {_SOLD}"
+_TOLD_COLUMNS = (
+    "id::text",
+    "status",
+    "failure",
+    "balance_after",
+    "created_at",
+    "completed_at",
+    "late",
+    "training",
+)
+_ANSWER = "outcome, balance, is_due, " + ", ".join(f"(sold).{name}" for name in _TOLD_COLUMNS)
+_ANSWER_OF_BULK = f"balance_after_call, {_ANSWER}"
 
 
 class Sold(NamedTuple):
@@ -59,17 +68,13 @@ def sell_recharge(
     *,
     organization: Organization,
     seller_id: int,
-    idempotency_key: str,
-    phone_number: str,
-    operator: str,
-    amount: int,
-    allow_duplicate: bool = False,
+    item: Item,
     guard: int = 0,
 ) -> Written[Sold]:
-    """Sells one recharge of ``amount`` Tomans: debits the seller and records it, both or neither; once per key.
+    """Sells one recharge: debits the seller and records it, both or neither; once per key.
 
-    ``phone_number`` is E.164. Within ``guard`` seconds of the same sale, or within the organization's own window where
-    that is longer, it is refused as a possible duplicate.
+    Within ``guard`` seconds of the same sale, or within the organization's own window where that is longer, it is
+    refused as a possible duplicate. Whether it is sold is decided in SQL (recharge_decide).
 
     Raises:
         InsufficientCredit: the balance does not bear it; nothing was written, and the key may be used again.
@@ -79,51 +84,43 @@ def sell_recharge(
         InvalidRequest: there is no such operator, neither a built-in one nor one of the organization's.
         OperatorNotSold: no gateway delivers this operator's recharges, and the organization does not train.
         AmountNotSold: the organization does not sell this amount of this operator.
-        PossibleDuplicate: the same was sold a moment ago, and ``allow_duplicate`` does not say that it is meant.
+        PossibleDuplicate: the same was sold a moment ago, and the item does not say that it is meant.
         SellerBusy: too much else was going on for this seller; nothing was written.
     """
+    assert item.idempotency_key
     who = (organization.schema_name, organization.pk, seller_id)
-    item = Item(phone_number, operator, amount, idempotency_key, allow_duplicate=allow_duplicate)
-    if organization.status == Organization.Status.SUSPENDED:
-        (before,) = _sold_before(organization, seller_id, [item])
-        if isinstance(before, Problem):
-            raise before
-        return before
+    order = (item, guard, _is_suspended(organization))
     if connection.in_atomic_block:  # the caller's transaction, which no other thread's sale may become part of
-        (answer,) = _sell(who, [(item, guard)])
+        (answer,) = _sell(who, [order])
     else:
-        answer = _combined.carry_out(who, (item, guard))
+        answer = _combined.carry_out(who, order)
     outcome, balance, is_due, *values = answer
     if outcome in ("created", "replayed"):
-        sold = Written(_sold(seller_id, item, values), is_replay=outcome == "replayed")
         if is_due:
             wake_workers(organization.pk)
-        return sold
-    raise _refusal(outcome, balance, item)
+        return _written(outcome, seller_id, item, values)
+    raise refusal_of(outcome, item, balance)
 
 
-def refusal_of(outcome: str, operator: str) -> Problem:
-    """Why nothing of an operator is sold at all (``recharge_terms.refusal``), in a sale and in what is said before."""
-    if outcome == "unknown_operator":
-        return InvalidRequest.of_field("operator", "invalid_choice", UNKNOWN_OPERATOR)
-    assert outcome == "operator_not_sold", outcome
-    return OperatorNotSold(operator)
-
-
-def _refusal(outcome: str, balance: int, item: Item) -> Problem:
+def refusal_of(outcome: str, item: Item, balance: int) -> Problem:
+    """Why an item was not sold, or would not be: recharge_decide's outcome, in words. ``balance`` is in Tomans."""
     match outcome:
         case "insufficient_credit":
             return InsufficientCredit(balance=balance, required=item.amount)
         case "key_reused":
             return IdempotencyKeyReused()
-        case "unknown_operator" | "operator_not_sold":
-            return refusal_of(outcome, item.operator)
+        case "unknown_operator":
+            return InvalidRequest.of_field("operator", "invalid_choice", UNKNOWN_OPERATOR)
+        case "operator_not_sold":
+            return OperatorNotSold(item.operator)
         case "amount_not_sold":
             return AmountNotSold(item.operator)
         case "possible_duplicate":
             return PossibleDuplicate()
         case "seller_inactive":
             return SellerInactive()
+        case "organization_suspended":
+            return OrganizationSuspended()
         case "not_sold":
             return NotSold()
     raise AssertionError(outcome)
@@ -132,9 +129,16 @@ def _refusal(outcome: str, balance: int, item: Item) -> Problem:
 _Who = tuple[str, int, int]
 """A schema, its organization's id, a seller's id."""
 
+_Order = tuple[Item, int, bool]
+"""What to sell, its guard, and whether the organization is suspended."""
 
-def _sell(who: _Who, orders: Sequence[tuple[Item, int]]) -> list[tuple[Any, ...]]:
-    """What recharge_sell answers to each of the items (and its guard), one after the other in one transaction.
+
+def _is_suspended(organization: Organization) -> bool:
+    return organization.status == Organization.Status.SUSPENDED
+
+
+def _sell(who: _Who, orders: Sequence[_Order]) -> list[tuple[Any, ...]]:
+    """What recharge_sell answers to each of the orders, one after the other in one transaction.
 
     For the few that meet (see combining.py) recharge_sell_bulk is no better: one hot seller sells 1,530 a second so,
     and 1,230 by that (tests/bench, table "shapes").
@@ -150,10 +154,11 @@ def _sell(who: _Who, orders: Sequence[tuple[Item, int]]) -> list[tuple[Any, ...]
             item.amount,
             item.allow_duplicate,
             guard,
+            is_suspended,
         ]
-        for item, guard in orders
+        for item, guard, is_suspended in orders
     ]
-    return call_for_each(schema, "recharge_sell", _SOLD, arguments)
+    return call_for_each(schema, "recharge_sell", _ANSWER, arguments)
 
 
 _combined = Combiner(_sell, largest=20)
@@ -193,20 +198,17 @@ def sell_recharges(
         OrganizationSuspended: it is, and no item was sold before; or not all of an atomic call, which so was not made.
         SellerBusy: too much else was going on for this seller; nothing was written.
     """
-    if organization.status == Organization.Status.SUSPENDED:
-        before = _sold_before(organization, seller_id, items)
-        replays = sum(isinstance(result, Written) for result in before)
-        if replays == 0 or (atomic and (others_refused or replays < len(items))):
-            raise OrganizationSuspended
-        return BulkResult(before, balance_of(seller_id).balance)
+    is_suspended = _is_suspended(organization)
     if not items:
+        if is_suspended:
+            raise OrganizationSuspended
         if not seller_is_active(seller_id):
             raise SellerInactive
         return BulkResult([], balance_of(seller_id).balance)
     rows = call_set_function(
         organization.schema_name,
         "recharge_sell_bulk",
-        _SOLD_IN_BULK,
+        _ANSWER_OF_BULK,
         [
             organization.pk,
             seller_id,
@@ -219,41 +221,24 @@ def sell_recharges(
             others_refused,
             guard,
             own_keys,
+            is_suspended,
         ],
     )
     if not rows:
-        raise SellerInactive
+        raise OrganizationSuspended if is_suspended else SellerInactive
     results: list[Written[Sold] | Problem] = []
     for item, (_, outcome, balance, _, *values) in zip(items, rows, strict=True):
         if outcome in ("created", "replayed"):
-            results.append(Written(_sold(seller_id, item, values), is_replay=outcome == "replayed"))
+            results.append(_written(outcome, seller_id, item, values))
         else:
-            results.append(_refusal(outcome, balance, item))
+            results.append(refusal_of(outcome, item, balance))
     if any(is_due for _, _, _, is_due, *_ in rows):
         wake_workers(organization.pk)
     return BulkResult(results, balance=rows[0][0])
 
 
-def _sold_before(organization: Organization, seller_id: int, items: Sequence[Item]) -> list[Written[Sold] | Problem]:
-    """What a suspended organization's seller is told of each item: what was sold with its key, and else that nothing is
-    sold any more. It writes nothing."""
-    with transaction.atomic():
-        lock_seller(organization.pk, seller_id)  # a sale that was let in before the suspension has ended
-        rows = recharges_by_key(seller_id=seller_id, keys=[item.idempotency_key for item in items])
-    results: list[Written[Sold] | Problem] = []
-    for item in items:
-        row = rows.get(item.idempotency_key)
-        if row is None:
-            results.append(OrganizationSuspended())
-        elif (row.phone_number, row.operator, row.amount) != (item.phone_number, item.operator, item.amount):
-            results.append(IdempotencyKeyReused())
-        else:
-            values = [str(row.pk), *(getattr(row, name) for name in _NEWS[1:])]
-            results.append(Written(_sold(seller_id, item, values), is_replay=True))
-    return results
-
-
-def _sold(seller_id: int, item: Item, values: list[Any]) -> Sold:
-    """Of what the database says (``_NEWS``) and what was asked for: a replay has the item's content too."""
+def _written(outcome: str, seller_id: int, item: Item, values: list[Any]) -> Written[Sold]:
+    """Of what the database says (``_TOLD_COLUMNS``) and what was asked for: a replay has the item's content too."""
     recharge_id, *others = values
-    return Sold(recharge_id, seller_id, item.phone_number, item.operator, item.amount, *others)
+    row = Sold(recharge_id, seller_id, item.phone_number, item.operator, item.amount, *others)
+    return Written(row, is_replay=outcome == "replayed")

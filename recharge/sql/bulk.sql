@@ -4,12 +4,147 @@
 -- over arrays in memory that touches no table. Reading the keys before it and writing the rows after it are one statement
 -- each, for all items. Everything is under the seller's lock, so nothing changes in between.
 
--- Sells the items, an index of the arrays each. With p_atomic all are sold or none is; then p_others_refused says that none
--- is: the call has other items, which can't even be read. p_guard is as recharge_sell's, but what was sold with a key that
--- begins with p_own_keys was meant: the same may stand in one file twice, which is sold in several calls.
--- Answers one row an item, in their order; its outcome is one of recharge_sell's, or, in an atomic call that is refused,
+-- What would become of each of the items (an index of the arrays each), one after the other, and by what: recharge_sell_bulk
+-- asks it under the seller's lock and then sells, others ask it in order to look. It takes no lock and writes nothing.
+--
+-- p_guard is as recharge_sell's, but what was sold with a key that begins with p_own_keys was meant: the same may stand in
+-- one file twice, which is sold in several calls. With p_is_asking it is found out of all items whether the same was sold
+-- before, also of those that are meant (p_allow_duplicates).
+CREATE FUNCTION recharge_prospects(
+    p_seller_id bigint,
+    p_idempotency_keys text[],
+    p_phone_numbers text[],
+    p_operators text[],
+    p_amounts bigint[],
+    p_allow_duplicates boolean[],
+    p_guard integer,
+    p_own_keys text,
+    p_is_suspended boolean,
+    p_is_asking boolean,
+    OUT balance bigint,         -- before them
+    OUT last_moment timestamptz,
+    OUT is_active boolean,
+    OUT outcomes text[],        -- recharge_decide's
+    OUT balances bigint[],      -- after each
+    OUT known uuid[],           -- the recharge that has its key
+    OUT sold_as integer[],      -- the item of this call that is sold with its key: itself, or an earlier one
+    OUT amounts_sold boolean[], -- whether the organization sells such an amount of its operator
+    OUT repeated boolean[],     -- whether the same was sold lately, and not by these items
+    OUT borne boolean[],        -- whether the balance, as it is by then, bears it
+    OUT gateways text[],
+    OUT delivered boolean[],
+    OUT training boolean[]
+)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_items constant integer := cardinality(p_amounts);
+    v_balance bigint;
+    v_same boolean[];                 -- by item: whether the recharge that has its key has its content
+    v_first integer[];                -- by item: the first item of the call with its key
+    v_sold_as integer[] := array_fill(NULL::integer, ARRAY[v_items]);  -- by first item: which of them is sold
+    v_refusals text[];                -- by item: why nothing is sold of its operator at all
+    v_guarded boolean[];              -- by item: whether a duplicate of another item would be refused
+    v_alike integer[];                -- by item: the first item of the call with its number and amount
+    v_sold_alike boolean[] := array_fill(false, ARRAY[v_items]);      -- by that item: whether one of them is sold
+    v_earlier integer;
+BEGIN
+    outcomes := array_fill(NULL::text, ARRAY[v_items]);
+    balances := array_fill(NULL::bigint, ARRAY[v_items]);
+    sold_as := array_fill(NULL::integer, ARRAY[v_items]);
+    borne := array_fill(NULL::boolean, ARRAY[v_items]);
+
+    SELECT seller.is_active, account.balance, account.last_moment INTO is_active, balance, last_moment
+    FROM credit_seller AS seller INNER JOIN credit_account AS account ON account.seller_id = seller.id
+    WHERE seller.id = p_seller_id;
+    v_balance := balance;
+
+    SELECT
+        array_agg(existing.id ORDER BY asked.item),
+        array_agg(
+            (existing.phone_number, existing.operator, existing.amount)
+            = (asked.phone_number, asked.operator, asked.amount)
+            ORDER BY asked.item
+        ),
+        array_agg(asked.first_item ORDER BY asked.item),
+        array_agg(
+            (terms.known).refusal IS NULL AND recharge_is_amount_sold(terms.known, asked.amount) ORDER BY asked.item
+        ),
+        array_agg((terms.known).refusal ORDER BY asked.item),
+        array_agg((terms.known).training ORDER BY asked.item),
+        array_agg((terms.known).gateway ORDER BY asked.item),
+        array_agg((terms.known).delivered ORDER BY asked.item),
+        array_agg((terms.known).duplicate_window > 0 AND NOT asked.allow_duplicate ORDER BY asked.item),
+        array_agg(
+            -- recharge_is_repeated looks at the window itself, but takes 5 µs an item to say so.
+            (p_is_asking OR NOT asked.allow_duplicate) AND (
+                (terms.known).duplicate_window > 0 AND recharge_is_repeated(
+                    (terms.known).duplicate_window, p_seller_id, asked.phone_number, asked.amount
+                )
+                OR p_guard > 0 AND recharge_is_repeated(
+                    p_guard, p_seller_id, asked.phone_number, asked.amount, p_own_keys
+                )
+            )
+            ORDER BY asked.item
+        ),
+        array_agg(asked.alike ORDER BY asked.item)
+    INTO known, v_same, v_first, amounts_sold, v_refusals, training, gateways, delivered, v_guarded, repeated, v_alike
+    FROM (
+        SELECT
+            *,
+            min(given.item) OVER (PARTITION BY given.idempotency_key)::integer AS first_item,
+            min(given.item) OVER (PARTITION BY given.phone_number, given.amount)::integer AS alike
+        FROM unnest(p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, p_allow_duplicates)
+            WITH ORDINALITY AS given (idempotency_key, phone_number, operator, amount, allow_duplicate, item)
+    ) AS asked
+    INNER JOIN (
+        SELECT named.operator, recharge_terms_of(named.operator) AS known
+        FROM (SELECT DISTINCT operator FROM unnest(p_operators) AS operator) AS named
+    ) AS terms USING (operator)
+    -- One look-up an item, by the key's index ("+ 0": see recharge_sell). LIMIT keeps the planner from reading the whole
+    -- table into a hash instead, as it would when it plans this while the table is empty.
+    LEFT JOIN LATERAL (
+        SELECT * FROM recharge_recharge AS recharge
+        WHERE recharge.idempotency_key = asked.idempotency_key AND recharge.seller_id + 0 = p_seller_id
+        LIMIT 1
+    ) AS existing ON true;
+
+    FOR i IN 1 .. v_items LOOP
+        v_earlier := v_sold_as[v_first[i]];
+        borne[i] := p_amounts[i] <= v_balance;
+        outcomes[i] := recharge_decide(
+            CASE
+                WHEN v_earlier IS NULL THEN v_same[i]
+                ELSE (p_phone_numbers[i], p_operators[i], p_amounts[i])
+                    = (p_phone_numbers[v_earlier], p_operators[v_earlier], p_amounts[v_earlier])
+            END,
+            p_is_suspended,
+            is_active,
+            v_refusals[i],
+            amounts_sold[i],
+            NOT p_allow_duplicates[i] AND repeated[i] OR v_guarded[i] AND v_sold_alike[v_alike[i]],
+            borne[i]
+        );
+        IF outcomes[i] = 'created' THEN
+            v_balance := v_balance - p_amounts[i];
+            v_earlier := i;
+            v_sold_as[v_first[i]] := i;
+            v_sold_alike[v_alike[i]] := true;
+        END IF;
+        sold_as[i] := v_earlier;
+        balances[i] := v_balance;
+    END LOOP;
+END;
+$$;
+
+
+-- Sells the items, an index of the arrays each; p_guard and p_own_keys are as those of recharge_prospects. With p_atomic all
+-- are sold or none is; then p_others_refused says that none is: the call has other items, which can't even be read.
+-- Answers one row an item, in their order; its outcome is recharge_decide's, or, in an atomic call that is refused,
 -- not_sold for those items that would have been. A seller who is switched off gets no rows at all, unless items were
--- sold before: these are replayed, and the others are refused.
+-- sold before: these are replayed, and the others are refused. So does one of an organization that is suspended; an atomic
+-- call there gets rows only if all of its items were.
 CREATE FUNCTION recharge_sell_bulk(
     p_organization_id bigint,
     p_seller_id bigint,
@@ -21,7 +156,8 @@ CREATE FUNCTION recharge_sell_bulk(
     p_atomic boolean,
     p_others_refused boolean,
     p_guard integer DEFAULT 0,
-    p_own_keys text DEFAULT NULL
+    p_own_keys text DEFAULT NULL,
+    p_is_suspended boolean DEFAULT false
 ) RETURNS TABLE (
     item integer, outcome text, balance bigint, balance_after_call bigint, is_due boolean, sold recharge_recharge
 )
@@ -30,129 +166,28 @@ SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
 DECLARE
-    v_active boolean;
+    v_items constant integer := cardinality(p_amounts);
+    v_seen record;      -- what recharge_prospects says
+    v_refused boolean;  -- whether any item is
+    v_balance bigint;
     v_clock timestamptz;
-    v_last timestamptz;
     v_now timestamptz;
     v_new_ids uuid[];
-    v_before bigint;
-    v_balance bigint;
-    v_items constant integer := cardinality(p_amounts);
-    v_existing uuid[];                -- by item: the recharge that has its key
-    v_same boolean[];                 -- by item: whether that recharge has its content
-    v_first integer[];                -- by item: the first item of the call with its key
-    v_winner integer[] := array_fill(NULL::integer, ARRAY[v_items]);  -- by first item: which of them was sold
-    v_outcomes text[] := array_fill(NULL::text, ARRAY[v_items]);
-    v_balances bigint[] := array_fill(NULL::bigint, ARRAY[v_items]);
-    v_ids uuid[] := array_fill(NULL::uuid, ARRAY[v_items]);
-    v_refusals text[];                -- by item: why nothing is sold of its operator at all
-    v_training boolean[];
-    v_sold_amount boolean[];          -- by item: whether the organization sells such an amount of its operator
-    v_gateways text[];
-    v_delivered boolean[];
-    v_guarded boolean[];              -- by item: whether a duplicate of it would be refused
-    v_duplicate boolean[];            -- by item: whether it is one of an earlier call's
-    v_alike integer[];                -- by item: the first item of the call with its number and amount
-    v_sold_alike boolean[] := array_fill(false, ARRAY[v_items]);      -- by that item: whether one of them was sold
-    v_refused boolean := false;
+    v_ids uuid[];       -- by item: the recharge that it is
     v_listened boolean;
-    v_earlier integer;
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
-    v_active := EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id AND is_active);
-    SELECT account.balance, account.last_moment INTO STRICT v_before, v_last
-    FROM credit_account AS account WHERE account.seller_id = p_seller_id;
-    v_balance := v_before;
+    SELECT * INTO v_seen FROM recharge_prospects(
+        p_seller_id, p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, p_allow_duplicates, p_guard,
+        p_own_keys, p_is_suspended, false
+    );
+    v_refused := NOT v_seen.outcomes <@ ARRAY['created', 'replayed'];
+    v_balance := v_seen.balances[v_items];
 
-    SELECT
-        array_agg(existing.id ORDER BY asked.item),
-        array_agg(
-            (existing.phone_number, existing.operator, existing.amount)
-            = (asked.phone_number, asked.operator, asked.amount)
-            ORDER BY asked.item
-        ),
-        array_agg(asked.first_item ORDER BY asked.item),
-        array_agg(recharge_is_amount_sold(known.terms, asked.amount) ORDER BY asked.item),
-        array_agg((known.terms).refusal ORDER BY asked.item),
-        array_agg((known.terms).training ORDER BY asked.item),
-        array_agg((known.terms).gateway ORDER BY asked.item),
-        array_agg((known.terms).delivered ORDER BY asked.item),
-        array_agg((known.terms).duplicate_window > 0 AND NOT asked.allow_duplicate ORDER BY asked.item),
-        array_agg(
-            -- recharge_is_repeated looks at the window itself, but takes 5 µs an item to say so.
-            NOT asked.allow_duplicate AND (
-                (known.terms).duplicate_window > 0 AND recharge_is_repeated(
-                    (known.terms).duplicate_window, p_seller_id, asked.phone_number, asked.amount
-                )
-                OR p_guard > 0 AND recharge_is_repeated(
-                    p_guard, p_seller_id, asked.phone_number, asked.amount, p_own_keys
-                )
-            )
-            ORDER BY asked.item
-        ),
-        array_agg(asked.alike ORDER BY asked.item)
-    INTO
-        v_existing, v_same, v_first, v_sold_amount, v_refusals, v_training, v_gateways, v_delivered, v_guarded,
-        v_duplicate, v_alike
-    FROM (
-        SELECT
-            *,
-            min(given.item) OVER (PARTITION BY given.idempotency_key)::integer AS first_item,
-            min(given.item) OVER (PARTITION BY given.phone_number, given.amount)::integer AS alike
-        FROM unnest(p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, p_allow_duplicates)
-            WITH ORDINALITY AS given (idempotency_key, phone_number, operator, amount, allow_duplicate, item)
-    ) AS asked
-    INNER JOIN (
-        SELECT named.operator, recharge_terms_of(named.operator) AS terms
-        FROM (SELECT DISTINCT operator FROM unnest(p_operators) AS operator) AS named
-    ) AS known USING (operator)
-    -- One look-up an item, by the key's index ("+ 0": see recharge_sell). LIMIT keeps the planner from reading the whole
-    -- table into a hash instead, as it would when it plans this while the table is empty.
-    LEFT JOIN LATERAL (
-        SELECT * FROM recharge_recharge AS recharge
-        WHERE recharge.idempotency_key = asked.idempotency_key AND recharge.seller_id + 0 = p_seller_id
-        LIMIT 1
-    ) AS existing ON true;
-
-    v_clock := clock_timestamp();
-    v_now := seller_moment(v_clock, v_last);
-    v_new_ids := uuid7s_after(v_now, v_items);  -- a microsecond apart, so that ids sort as the items were given
-    FOR i IN 1 .. v_items LOOP
-        v_earlier := v_winner[v_first[i]];
-        IF v_existing[i] IS NOT NULL THEN
-            v_ids[i] := v_existing[i];
-            v_outcomes[i] := CASE WHEN v_same[i] THEN 'replayed' ELSE 'key_reused' END;
-        ELSIF v_earlier IS NOT NULL THEN
-            v_ids[i] := v_ids[v_earlier];
-            v_outcomes[i] := CASE
-                WHEN (p_phone_numbers[i], p_operators[i], p_amounts[i])
-                    = (p_phone_numbers[v_earlier], p_operators[v_earlier], p_amounts[v_earlier])
-                    THEN 'replayed'
-                ELSE 'key_reused'
-            END;
-        ELSIF NOT v_active THEN
-            v_outcomes[i] := 'seller_inactive';
-        ELSIF v_refusals[i] IS NOT NULL THEN
-            v_outcomes[i] := v_refusals[i];
-        ELSIF NOT v_sold_amount[i] THEN
-            v_outcomes[i] := 'amount_not_sold';
-        ELSIF v_duplicate[i] OR (v_guarded[i] AND v_sold_alike[v_alike[i]]) THEN
-            v_outcomes[i] := 'possible_duplicate';
-        ELSIF p_amounts[i] > v_balance THEN
-            v_outcomes[i] := 'insufficient_credit';
-        ELSE
-            v_balance := v_balance - p_amounts[i];
-            v_ids[i] := v_new_ids[i];
-            v_winner[v_first[i]] := i;
-            v_sold_alike[v_alike[i]] := true;
-            v_outcomes[i] := 'created';
-        END IF;
-        v_balances[i] := v_balance;
-        v_refused := v_refused OR v_outcomes[i] NOT IN ('created', 'replayed');
-    END LOOP;
-
-    IF NOT v_active AND array_position(v_outcomes, 'replayed') IS NULL THEN
+    IF (p_is_suspended OR v_seen.is_active IS NOT TRUE) AND array_position(v_seen.outcomes, 'replayed') IS NULL
+        OR p_is_suspended AND p_atomic AND (v_refused OR p_others_refused)
+    THEN
         RETURN;
     END IF;
 
@@ -166,14 +201,21 @@ BEGIN
                 ELSE given.outcome
             END,
             given.balance,
-            v_before,
+            v_seen.balance,
             false,
             CASE WHEN given.outcome = 'replayed' THEN recharge::recharge_recharge END
-        FROM unnest(v_outcomes, v_balances, v_existing) WITH ORDINALITY AS given (outcome, balance, existing, i)
+        FROM unnest(v_seen.outcomes, v_seen.balances, v_seen.known)
+            WITH ORDINALITY AS given (outcome, balance, existing, i)
         LEFT JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.existing LIMIT 1) AS recharge ON true
         ORDER BY given.i;
         RETURN;
     END IF;
+
+    v_clock := clock_timestamp();
+    v_now := seller_moment(v_clock, v_seen.last_moment);
+    v_new_ids := uuid7s_after(v_now, v_items);  -- a microsecond apart, so that ids sort as the items were given
+    SELECT array_agg(coalesce(given.known, v_new_ids[given.sold_as]) ORDER BY given.i) INTO v_ids
+    FROM unnest(v_seen.known, v_seen.sold_as) WITH ORDINALITY AS given (known, sold_as, i);
 
     PERFORM ledger_post_many(
         p_organization_id,
@@ -182,7 +224,7 @@ BEGIN
         array_agg(-given.amount ORDER BY given.i),
         array_agg(given.id ORDER BY given.i)
     )
-    FROM unnest(p_amounts, v_ids, v_outcomes) WITH ORDINALITY AS given (amount, id, outcome, i)
+    FROM unnest(p_amounts, v_ids, v_seen.outcomes) WITH ORDINALITY AS given (amount, id, outcome, i)
     WHERE given.outcome = 'created'
     HAVING count(*) > 0;
 
@@ -197,8 +239,8 @@ BEGIN
         CASE WHEN given.delivered THEN v_now + given.i * interval '1 microsecond' END,
         given.gateway, '', CASE WHEN NOT given.delivered THEN v_clock END, 0, given.training
     FROM unnest(
-        v_ids, v_outcomes, v_balances, p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, v_gateways,
-        v_delivered, v_training
+        v_ids, v_seen.outcomes, v_seen.balances, p_idempotency_keys, p_phone_numbers, p_operators, p_amounts,
+        v_seen.gateways, v_seen.delivered, v_seen.training
     ) WITH ORDINALITY AS given (
         id, outcome, balance, idempotency_key, phone_number, operator, amount, gateway, delivered, training, i
     )
@@ -208,7 +250,7 @@ BEGIN
     v_listened := EXISTS (SELECT FROM webhook_listeners(p_seller_id));
     IF v_listened THEN
         PERFORM webhook_emit('recharge.succeeded', p_seller_id, recharge_data(recharge))
-        FROM unnest(v_ids, v_outcomes, v_delivered) WITH ORDINALITY AS given (id, outcome, delivered, i)
+        FROM unnest(v_ids, v_seen.outcomes, v_seen.delivered) WITH ORDINALITY AS given (id, outcome, delivered, i)
         CROSS JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.id LIMIT 1) AS recharge
         WHERE given.outcome = 'created' AND given.delivered
         ORDER BY given.i;
@@ -223,9 +265,8 @@ BEGIN
         given.outcome = 'created' AND (v_listened OR NOT given.delivered)
             OR given.outcome = 'replayed' AND coalesce(recharge.due_at <= clock_timestamp(), false),
         CASE WHEN given.outcome IN ('created', 'replayed') THEN recharge::recharge_recharge END
-    FROM unnest(v_outcomes, v_balances, v_ids, v_delivered) WITH ORDINALITY AS given (
-        outcome, balance, id, delivered, i
-    )
+    FROM unnest(v_seen.outcomes, v_seen.balances, v_ids, v_seen.delivered)
+        WITH ORDINALITY AS given (outcome, balance, id, delivered, i)
     -- LIMIT: as above.
     LEFT JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.id LIMIT 1) AS recharge ON true
     ORDER BY given.i;

@@ -131,19 +131,50 @@ BEGIN ATOMIC
 END;
 
 
+-- Decides what becomes of a sale, from what is true of it. It is decided here alone: recharge_sell and recharge_prospects
+-- (which the bulk sale and everybody who only looks ask) find out what is true, each in its way. Of several reasons against
+-- a sale the first is told. What is not known (NULL) refuses it.
+--   replayed                the key was used before with the same content
+--   key_reused              the key was used before with other content
+--   organization_suspended  nothing new is sold
+--   seller_inactive         the seller is switched off
+--   unknown_operator        neither is it a built-in operator nor has the organization added it
+--   operator_not_sold       no gateway delivers it, and the organization no longer trains
+--   amount_not_sold         the organization does not sell this amount of this operator
+--   possible_duplicate      the same was sold lately, and nobody said that it is meant
+--   insufficient_credit     the balance does not bear it
+--   created                 it is sold
+-- The key comes before anything that may have changed since: who sends a sale again must learn that it was made, whatever
+-- was switched off.
+--
+-- One expression and no SET: so it becomes a part of the expression that asks, and costs a sale no call.
+CREATE FUNCTION recharge_decide(
+    p_is_same boolean,         -- whether the recharge that has the key has the content, too; NULL: none has the key
+    p_is_suspended boolean,
+    p_is_active boolean,
+    p_refusal text,            -- the operator's: see recharge_terms
+    p_is_amount_sold boolean,
+    p_is_duplicate boolean,
+    p_is_borne boolean
+) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN CASE
+    WHEN p_is_same THEN 'replayed'
+    WHEN NOT p_is_same THEN 'key_reused'
+    WHEN p_is_suspended IS NOT FALSE THEN 'organization_suspended'
+    WHEN p_is_active IS NOT TRUE THEN 'seller_inactive'
+    WHEN p_refusal IS NOT NULL THEN p_refusal
+    WHEN p_is_amount_sold IS NOT TRUE THEN 'amount_not_sold'
+    WHEN p_is_duplicate IS NOT FALSE THEN 'possible_duplicate'
+    WHEN p_is_borne IS NOT TRUE THEN 'insufficient_credit'
+    ELSE 'created'
+END;
+
+
 -- Sells one recharge of p_amount Tomans. p_guard are seconds in which the caller itself takes the same for a slip, where
 -- the organization's own window is shorter (the pages do: two tabs may send one sale); 0: it does not.
---   created              the row is new, and the seller is debited
---   replayed             the key was used before with the same content; the row as it is now
---   key_reused           the key was used before with other content
---   unknown_operator     neither is it a built-in operator nor has the organization added it
---   operator_not_sold    no gateway delivers it, and the organization no longer trains
---   amount_not_sold      the organization does not sell this amount of this operator
---   possible_duplicate   the same was sold lately (and p_allow_duplicate does not say that it is meant)
---   insufficient_credit  the balance (which is given) does not bear it
---   seller_inactive      the seller is switched off, and the key was not used before
--- The first two come with the row; the others wrote nothing, and the key may be used again. The key is looked up before
--- anything that may have changed since: who sends a sale again must learn that it was made, whatever was switched off.
+-- Gives recharge_decide's outcome. Created and replayed come with the row, as it is now; the others wrote nothing, and the
+-- key may be used again.
 CREATE FUNCTION recharge_sell(
     p_organization_id bigint,
     p_seller_id bigint,
@@ -153,8 +184,9 @@ CREATE FUNCTION recharge_sell(
     p_amount bigint,
     p_allow_duplicate boolean,
     p_guard integer DEFAULT 0,
+    p_is_suspended boolean DEFAULT false,
     OUT outcome text,
-    OUT balance bigint,
+    OUT balance bigint,  -- after it
     OUT is_due boolean,  -- whether there is something for a worker to do now
     OUT sold recharge_recharge
 )
@@ -163,11 +195,15 @@ SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
 DECLARE
+    v_is_same boolean;
+    v_is_active boolean;
+    v_terms recharge_terms;
+    v_window integer;
+    v_is_duplicate boolean;
     v_clock timestamptz;
     v_last timestamptz;
     v_now timestamptz;
     v_id uuid;
-    v_terms recharge_terms;
     v_posting ledger_posting;
 BEGIN
     -- Before anything is read: of two with one key at once, the second waits here and then finds the first.
@@ -180,38 +216,27 @@ BEGIN
     SELECT * INTO sold FROM recharge_recharge
     WHERE idempotency_key = p_idempotency_key AND seller_id + 0 = p_seller_id;
     IF FOUND THEN
-        IF (sold.phone_number, sold.operator, sold.amount) = (p_phone_number, p_operator, p_amount) THEN
-            outcome := 'replayed';
+        v_is_same := (sold.phone_number, sold.operator, sold.amount) = (p_phone_number, p_operator, p_amount);
+    ELSE
+        SELECT seller.is_active, account.balance, account.last_moment INTO v_is_active, balance, v_last
+        FROM credit_seller AS seller INNER JOIN credit_account AS account ON account.seller_id = seller.id
+        WHERE seller.id = p_seller_id;
+        SELECT * INTO v_terms FROM recharge_terms_of(p_operator);
+        v_window := greatest(v_terms.duplicate_window, p_guard);
+        v_is_duplicate := v_window > 0 AND NOT p_allow_duplicate
+            AND recharge_is_repeated(v_window, p_seller_id, p_phone_number, p_amount);
+    END IF;
+
+    outcome := recharge_decide(
+        v_is_same, p_is_suspended, v_is_active, v_terms.refusal, recharge_is_amount_sold(v_terms, p_amount),
+        v_is_duplicate, p_amount <= balance
+    );
+    IF outcome <> 'created' THEN
+        IF outcome = 'replayed' THEN
             is_due := coalesce(sold.due_at <= clock_timestamp(), false);
         ELSE
-            outcome := 'key_reused';
             sold := NULL;
         END IF;
-        RETURN;
-    END IF;
-
-    SELECT account.last_moment INTO v_last
-    FROM credit_seller AS seller INNER JOIN credit_account AS account ON account.seller_id = seller.id
-    WHERE seller.id = p_seller_id AND seller.is_active;
-    IF NOT FOUND THEN
-        outcome := 'seller_inactive';
-        RETURN;
-    END IF;
-
-    SELECT * INTO v_terms FROM recharge_terms_of(p_operator);
-    IF v_terms.refusal IS NOT NULL THEN
-        outcome := v_terms.refusal;
-        RETURN;
-    END IF;
-    IF NOT recharge_is_amount_sold(v_terms, p_amount) THEN
-        outcome := 'amount_not_sold';
-        RETURN;
-    END IF;
-    v_terms.duplicate_window := greatest(v_terms.duplicate_window, p_guard);
-    IF v_terms.duplicate_window > 0 AND NOT p_allow_duplicate
-        AND recharge_is_repeated(v_terms.duplicate_window, p_seller_id, p_phone_number, p_amount)
-    THEN
-        outcome := 'possible_duplicate';
         RETURN;
     END IF;
 
@@ -220,7 +245,7 @@ BEGIN
     v_id := uuid7_at(v_now);
     v_posting := ledger_post(p_organization_id, p_seller_id, 'recharge', -p_amount, v_id);
     balance := v_posting.balance;
-    IF NOT v_posting.posted THEN
+    IF NOT v_posting.posted THEN  -- the ledger has the last word: see the locks' place in credit/sql/ledger.sql
         outcome := 'insufficient_credit';
         RETURN;
     END IF;
@@ -346,7 +371,11 @@ BEGIN
     RETURNING * INTO settled;
     IF p_status NOT IN ('unknown', v_was) AND EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN
         PERFORM webhook_emit(
-            'recharge.' || CASE WHEN outcome = 'reversed' THEN 'reversed' ELSE p_status END,
+            CASE
+                WHEN outcome = 'reversed' THEN 'recharge.reversed'
+                WHEN p_status = 'failed' THEN 'recharge.failed'
+                WHEN p_status = 'succeeded' THEN 'recharge.succeeded'
+            END,
             v_seller_id,
             recharge_data(settled)
         );

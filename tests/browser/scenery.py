@@ -47,6 +47,7 @@ def furnish(world):
     from credit.webhooks.services import create_webhook, update_webhook
     from recharge.delivery.settlement import settle_recharge
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
+    from recharge.selling.sale import Item
     from recharge.selling.services import sell_recharge
     from recharge.terms.services import create_gateway
     from tests.support.world import give_credit, make_seller
@@ -89,10 +90,12 @@ def furnish(world):
                 sell_recharge(
                     organization=acme,
                     seller_id=seller_id,
-                    idempotency_key=uuid.uuid4().hex,
-                    phone_number=f"{prefix}{rng.randrange(10**5):05}{rng.choice(endings)}",
-                    operator=operator,
-                    amount=rng.choice([10_000, 20_000, 50_000]),
+                    item=Item(
+                        f"{prefix}{rng.randrange(10**5):05}{rng.choice(endings)}",
+                        operator,
+                        rng.choice([10_000, 20_000, 50_000]),
+                        uuid.uuid4().hex,
+                    ),
                 )
     subprocess.run([sys.executable, "manage.py", "deliver", "--once"], cwd=ROOT, check=True, capture_output=True)
     with tenant_context(acme):
@@ -100,10 +103,7 @@ def furnish(world):
             odd = sell_recharge(
                 organization=acme,
                 seller_id=sellers[0],
-                idempotency_key=uuid.uuid4().hex,
-                phone_number=f"+989121112{ending}9",
-                operator="mci",
-                amount=20_000,
+                item=Item(f"+989121112{ending}9", "mci", 20_000, uuid.uuid4().hex),
             ).row
             settle_recharge(
                 organization=acme,

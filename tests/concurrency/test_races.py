@@ -16,6 +16,7 @@ from credit.services import update_seller
 from recharge.delivery.settlement import Settled, Settlement, settle_recharge
 from recharge.models import Recharge
 from recharge.selling.errors import AlreadySettled
+from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from tests.support.crowd import in_threads, together
 from tests.support.locks import advisory_locks, holding_lock, sell_pending
@@ -290,9 +291,6 @@ def _sell(row, seller_id: int, amount: int) -> _Sold:
     sell_recharge(
         organization=row,
         seller_id=seller_id,
-        idempotency_key=uuid.uuid4().hex,
-        phone_number="+989121234567",
-        operator="mci",
-        amount=amount,
+        item=Item("+989121234567", "mci", amount, uuid.uuid4().hex),
     )
     return _Sold()

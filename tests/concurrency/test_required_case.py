@@ -11,6 +11,7 @@ from django_tenants.utils import tenant_context
 
 from credit.models import Account, Entry
 from recharge.models import Recharge
+from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from saas.demo_clients import Job, sell, share_progress
 from tenants.models import Organization as OrganizationRow
@@ -85,10 +86,7 @@ def _sell(row: OrganizationRow, seller_id: int, amount: int) -> None:
     sell_recharge(
         organization=row,
         seller_id=seller_id,
-        idempotency_key=uuid.uuid4().hex,
-        phone_number="+989121234567",
-        operator="mci",
-        amount=amount,
+        item=Item("+989121234567", "mci", amount, uuid.uuid4().hex),
     )
 
 

@@ -50,10 +50,7 @@ def sell(row: Row, seller_id: int) -> uuid.UUID:
     sold = sell_recharge(
         organization=row,
         seller_id=seller_id,
-        idempotency_key=uuid.uuid4().hex,
-        phone_number="+989121234567",
-        operator="mci",
-        amount=5000,
+        item=Item("+989121234567", "mci", 5000, uuid.uuid4().hex),
     )
     return uuid.UUID(sold.row.id)
 

@@ -16,6 +16,7 @@ from credit.models import Entry
 from recharge.models import Recharge
 from recharge.selling import combining, services
 from recharge.selling.combining import Combiner
+from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from shared.database import lock_seller
 from shared.errors import IdempotencyKeyReused, SellerBusy
@@ -186,10 +187,7 @@ def _sell(acme: Organization, amount: int = 5000, key: str | None = None, phone:
         return sell_recharge(
             organization=acme.row,
             seller_id=acme.member.id,
-            idempotency_key=key or uuid.uuid4().hex,
-            phone_number=phone,
-            operator="mci",
-            amount=amount,
+            item=Item(phone, "mci", amount, key or uuid.uuid4().hex),
         )
     except Exception as error:  # noqa: BLE001 - what it came to
         return error

@@ -174,10 +174,7 @@ def test_a_new_organizations_sales_do_not_read_the_sellers_history(world: World)
         sell_recharge(
             organization=row,
             seller_id=seller_id,
-            idempotency_key=f"single-{number}",
-            phone_number="+989121234567",
-            operator="mci",
-            amount=1,
+            item=Item("+989121234567", "mci", 1, f"single-{number}"),
         )
         sell_recharges(organization=row, seller_id=seller_id, items=items, atomic=False)
     with connection.cursor() as cursor:

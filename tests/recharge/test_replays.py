@@ -13,6 +13,7 @@ from django_tenants.utils import tenant_context
 from credit.services import approve_credit_request, create_credit_request, reject_credit_request, update_seller
 from recharge.delivery.settlement import resolve_recharge
 from recharge.models import Recharge
+from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from tenants import models
 from tenants.services import provision_organization
@@ -186,10 +187,7 @@ def suspended(server: Server) -> Iterator[Organization]:
         sell_recharge(
             organization=row,
             seller_id=member.id,
-            idempotency_key="sold",
-            phone_number="+989121234567",
-            operator="mci",
-            amount=5000,
+            item=Item("+989121234567", "mci", 5000, "sold"),
         )
         create_credit_request(organization=row, seller_id=member.id, idempotency_key="asked", **REQUEST)
     models.Organization.objects.filter(pk=row.pk).update(status="suspended")

@@ -21,6 +21,7 @@ from recharge.models import Attempt, Recharge
 from recharge.reports.books import find_faults
 from recharge.selling.errors import AlreadySettled
 from recharge.selling.queries import balance_of
+from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from tests.support.locks import sell_through_sandbox
 from tests.support.world import World, give_credit, make_seller
@@ -67,10 +68,7 @@ class Story(RuleBasedStateMachine):
             sold = sell_recharge(
                 organization=self.row,
                 seller_id=self.seller_id,
-                idempotency_key=uuid.uuid4().hex,
-                phone_number="+989121234567",
-                operator="telekish",
-                amount=amount,
+                item=Item("+989121234567", "telekish", amount, uuid.uuid4().hex),
             )
         except InsufficientCredit:
             assert amount > self.balance

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django_tenants.utils import schema_context, tenant_context
 
 from credit.models import Account
+from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from tenants import functions, readiness
 from tenants.functions import FunctionsInUse, install_functions
@@ -66,10 +67,7 @@ def sell(row: OrganizationRow, seller_id: int, amount: int = 1000) -> int:
         sold = sell_recharge(
             organization=row,
             seller_id=seller_id,
-            idempotency_key=uuid.uuid4().hex,
-            phone_number="+989121234567",
-            operator="mci",
-            amount=amount,
+            item=Item("+989121234567", "mci", amount, uuid.uuid4().hex),
         )
         return sold.row.balance_after
 

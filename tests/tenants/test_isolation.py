@@ -15,6 +15,7 @@ from credit.models import CreditRequest, Entry, Seller, WebhookMessage
 from credit.services import create_credit_request, update_seller
 from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings, Recharge
+from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from shared.identity.realm import PLATFORM as PLATFORM_REALM
 from shared.identity.realm import Realm
@@ -53,9 +54,7 @@ def stock(organization: Organization) -> dict[str, Any]:
             url="https://hooks.example.com/recharges",
             events=["recharge.succeeded"],
         )
-        sold = sell_recharge(
-            **arguments, idempotency_key="sale", phone_number="+989121234567", operator="mci", amount=5000
-        )
+        sold = sell_recharge(**arguments, item=Item("+989121234567", "mci", 5000, "sale"))
         asked = create_credit_request(**arguments, idempotency_key="request", amount=7000, note="")
         gateway = GatewaySettings.objects.create(name="sandbox", kind="simulator")
         message = WebhookMessage.objects.get(endpoint=webhook)

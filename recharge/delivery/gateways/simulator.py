@@ -1,30 +1,4 @@
-"""A sandbox for integrators: the last two digits of the phone number decide what happens.
-
-======  ================================  ==========================================================================
-ending  what is submitted                 what an inquiry says, and what comes of it
-======  ================================  ==========================================================================
-others  succeeds at once
-10      fails: number_barred
-11      fails: number_not_found
-12      fails: wrong_operator
-13      fails: amount_refused
-14      fails: operator_credit_exhausted
-15      fails: operator_unavailable
-20      is accepted                       3 s after the sale: succeeded
-21      is accepted                       3 s after the sale: failed, number_barred
-22      is accepted                       30 s after the sale: succeeded
-30      times out                         succeeded
-31      times out                         failed, number_barred
-32      times out                         accepted; 3 s after the sale: succeeded
-33      times out, and never got there    missing; submitted again, 3 s after the sale or later, it succeeds
-34      times out                         times out, for ever: it stays unknown until an admin resolves it
-40      can't be sent                     missing; submitted again, 3 s after the sale or later, it succeeds
-41      can't be sent, ever               missing; it fails after a quarter of an hour: not_sent
-50      fails: operator_unavailable       3 s later: succeeded after all; the refunded amount is charged again
-51      succeeds                          3 s later: reversed_by_operator; the amount is given back
-60      succeeds                          1 s later: succeeded, the same answer a second time
-61      is accepted                       1 s after the sale: succeeded, and 1 s later the same a second time
-======  ================================  ==========================================================================
+"""A sandbox for integrators: the last two digits of the phone number decide what happens; see :data:`SANDBOX`.
 
 It keeps nothing: the reference's age is in the reference, a UUIDv7 of the moment of the sale, so that any process gives
 the same answer at any time. What times out here does so after a fifth of a second.
@@ -39,6 +13,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from recharge.delivery.gateways import Answer, Delivery
+from shared.texts import to_translate
 from shared.uuid7 import moment_of
 
 LATE = 3.0
@@ -131,26 +106,75 @@ def _slow(moment: float, end: Callable[[float], Answer]) -> _Ending:
 
 _SUCCEEDS = _Ending(_succeeded, _succeeded)
 
-ENDINGS: Mapping[str, _Ending] = {
-    "10": _fails("number_barred"),
-    "11": _fails("number_not_found"),
-    "12": _fails("wrong_operator"),
-    "13": _fails("amount_refused"),
-    "14": _fails("operator_credit_exhausted"),
-    "15": _fails("operator_unavailable"),
-    "20": _slow(LATE, _succeeded),
-    "21": _slow(LATE, lambda _: _failed("number_barred")),
-    "22": _slow(VERY_LATE, _succeeded),
-    "30": _Ending(_timed_out, _succeeded),
-    "31": _Ending(_timed_out, lambda _: _failed("number_barred")),
-    "32": _Ending(_timed_out, _until(LATE, _accepted, _succeeded)),
-    # An inquiry says "missing" at any age: whoever asks was not told that it succeeded.
-    "33": _Ending(_until(LATE, _timed_out, _succeeded), _missing),
-    "34": _Ending(lambda _: _timed_out(ask_again_after=None), lambda _: _timed_out(ask_again_after=None)),
-    "40": _Ending(_until(LATE, _unsent, _succeeded), _missing),
-    "41": _Ending(lambda _: _unsent(), _missing),
-    "50": _Ending(lambda _: _failed("operator_unavailable", ask_again_after=LATE), _succeeded),
-    "51": _Ending(lambda _: _succeeded(ask_again_after=LATE), lambda _: _failed("reversed_by_operator")),
-    "60": _Ending(lambda _: _succeeded(ask_again_after=_SOON), lambda _: _succeeded(ask_again_after=_SOON)),
-    "61": _slow(_SOON, lambda _: _succeeded(ask_again_after=_SOON)),
-}
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What numbers meet whose last two digits are one of ``endings``."""
+
+    words: str
+    """For people, in English; to be translated."""
+    endings: Mapping[str, _Ending]
+
+
+SANDBOX = (
+    Rule(to_translate("fails: the number is barred"), {"10": _fails("number_barred")}),
+    Rule(to_translate("fails: there is no such number"), {"11": _fails("number_not_found")}),
+    Rule(to_translate("fails: the number is with another operator"), {"12": _fails("wrong_operator")}),
+    Rule(to_translate("fails: the operator does not take this amount"), {"13": _fails("amount_refused")}),
+    Rule(
+        to_translate("fails: the organization's credit with the operator is used up"),
+        {"14": _fails("operator_credit_exhausted")},
+    ),
+    Rule(to_translate("fails: the operator can't be reached"), {"15": _fails("operator_unavailable")}),
+    Rule(
+        to_translate("is accepted, and succeeds after 3 seconds, after 30"),
+        {"20": _slow(LATE, _succeeded), "22": _slow(VERY_LATE, _succeeded)},
+    ),
+    Rule(
+        to_translate("is accepted, and fails after 3 seconds"), {"21": _slow(LATE, lambda _: _failed("number_barred"))}
+    ),
+    Rule(
+        to_translate("no answer; asked again, it has succeeded, has failed, succeeds soon"),
+        {
+            "30": _Ending(_timed_out, _succeeded),
+            "31": _Ending(_timed_out, lambda _: _failed("number_barred")),
+            "32": _Ending(_timed_out, _until(LATE, _accepted, _succeeded)),
+        },
+    ),
+    Rule(
+        to_translate("never got there, and is sent again; succeeds"),
+        # An inquiry says "missing" at any age: whoever asks was not told that it succeeded. Submitted again 3 seconds
+        # after the sale or later, it does.
+        {
+            "33": _Ending(_until(LATE, _timed_out, _succeeded), _missing),
+            "40": _Ending(_until(LATE, _unsent, _succeeded), _missing),
+        },
+    ),
+    Rule(
+        to_translate("never answers: it is not known until an admin settles it"),
+        {"34": _Ending(lambda _: _timed_out(ask_again_after=None), lambda _: _timed_out(ask_again_after=None))},
+    ),
+    Rule(
+        to_translate("can't be sent: fails after a quarter of an hour"),
+        {"41": _Ending(lambda _: _unsent(), _missing)},
+    ),
+    Rule(
+        to_translate("fails and is refunded; 3 seconds later it was delivered after all, and is charged again"),
+        {"50": _Ending(lambda _: _failed("operator_unavailable", ask_again_after=LATE), _succeeded)},
+    ),
+    Rule(
+        to_translate("succeeds; 3 seconds later the operator takes it back, and its amount is refunded"),
+        {"51": _Ending(lambda _: _succeeded(ask_again_after=LATE), lambda _: _failed("reversed_by_operator"))},
+    ),
+    Rule(
+        to_translate("succeeds, and the operator says so twice"),
+        {
+            "60": _Ending(lambda _: _succeeded(ask_again_after=_SOON), lambda _: _succeeded(ask_again_after=_SOON)),
+            "61": _slow(_SOON, lambda _: _succeeded(ask_again_after=_SOON)),
+        },
+    ),
+    Rule(to_translate("succeeds at once"), {}),
+)
+"""All that the sandbox does, in the order in which it is explained. The last is what all other numbers meet."""
+
+ENDINGS: Mapping[str, _Ending] = {ending: met for rule in SANDBOX for ending, met in rule.endings.items()}
