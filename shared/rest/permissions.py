@@ -32,6 +32,8 @@ class AskedInStatement:
 
 Needed = Permission | AskedInStatement
 
+_CHANGES = {"POST", "PUT", "PATCH", "DELETE"}
+
 
 class Needs(BasePermission):
     """The permission that a view needs, now and not only when the token was issued: see :func:`needs`."""
@@ -66,6 +68,7 @@ def needs(usual: Needed, *, kind: type[Needs] = Needs, **by_method: Needed) -> t
 
     ``usual`` is for every method that is not named, those that the view does not have among them.
     """
+    assert by_method.keys() <= _CHANGES, by_method  # a misspelt one would be let through by what is usual
     return type("Needs", (kind,), {"usual": usual, "by_method": by_method})
 
 

@@ -13,7 +13,7 @@ from recharge.delivery.gateways.kinds import KINDS, Kind, gateways_of
 from recharge.models import GatewaySettings, OperatorSettings
 from recharge.pages import words
 from recharge.pages.settings import USUAL_KIND, GatewayForm, GatewayOptionsForm, NewGatewayForm
-from recharge.selling import queries
+from recharge.terms import queries
 from recharge.terms.services import change_gateway, create_gateway
 from shared.errors import InvalidRequest
 from shared.outbound.secrets import decrypt

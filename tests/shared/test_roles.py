@@ -68,6 +68,11 @@ def test_a_seller_s_permission_is_refused_where_no_view_can_ask_for_the_seller()
     assert not permission.has_permission(request, None)  # type: ignore[arg-type]
 
 
+def test_a_misspelt_method_is_found_when_the_view_is_read() -> None:
+    with pytest.raises(AssertionError):
+        needs(Permission.VIEW_SELLERS, PSOT=Permission.MANAGE_SELLERS)
+
+
 # --- Who asks it ------------------------------------------------------------------------------------------------------
 
 
