@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django_tenants.utils import tenant_context
 from psycopg2 import sql
 
+from tests.support.cleaning import assert_books_are_right, wipe
 from tests.support.server import Server, serving
-from tests.support.world import Organization, World, database_url, wipe
+from tests.support.world import Organization, World, database_url
 
 
 @pytest.fixture(scope="session")
@@ -42,15 +42,10 @@ def django_db_setup(django_db_blocker: Any, django_db_modify_db_settings: None) 
 @pytest.fixture(autouse=True)
 def books(request: pytest.FixtureRequest, django_db_setup: None) -> Iterator[None]:
     """After every test: the books are right (unless it says that it broke them), and nothing is left for the next."""
-    from recharge.selling.queries import find_faults
-    from tenants.queries import working_organizations
-
     yield
     try:
         if request.node.get_closest_marker("breaks_the_books") is None:
-            for organization in working_organizations():
-                with tenant_context(organization):
-                    assert find_faults() == [], organization.slug
+            assert_books_are_right()
     finally:
         wipe()
 
