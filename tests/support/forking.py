@@ -139,7 +139,7 @@ def start(
 def _forker(environment: Mapping[str, str]) -> socket.socket:
     from tests.support.database import SETTINGS
 
-    names = (*SETTINGS, "RECHARGE_EMBEDDED")
+    names = (*SETTINGS, "RECHARGE_EMBEDDED", "DJANGO_SETTINGS_MODULE")
     has_our_settings = all(environment.get(name) == os.environ.get(name) for name in names)
     return _start_forker(has_our_settings and environment["DATABASE_URL"])
 
@@ -194,7 +194,6 @@ def _import(*, with_django: bool) -> None:
     for name in PACKAGES:
         importlib.import_module(name)
     if with_django:
-        os.environ["DJANGO_SETTINGS_MODULE"] = "saas.settings"
         import django
 
         django.setup()
