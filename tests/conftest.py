@@ -8,6 +8,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from django.db import ProgrammingError, connection
 from psycopg2 import sql
 from psycopg2.errors import InvalidCatalogName
 
-from tests.support.cleaning import assert_books_are_right, wipe
+from tenants.routing import forget_routes
+from tests.support.cleaning import assert_books_are_right, is_as_it_was, make_way, wipe, world_of
 from tests.support.database import IS_OF_SEVERAL, TEMPLATE
 from tests.support.server import Server, serving
 from tests.support.world import Organization, World, database_url
@@ -79,13 +81,19 @@ def django_db_setup(django_db_blocker: Any, django_db_modify_db_settings: None) 
 
 @pytest.fixture(autouse=True)
 def books(request: pytest.FixtureRequest, django_db_setup: None) -> Iterator[None]:
-    """After every test: the books are right (unless it says that it broke them), and nothing is left for the next."""
+    """After every test: the books are right (unless it says that it broke them), and nothing is left for the next, or
+    only a world in which nothing was written."""
+    make_way(for_world="world" in request.fixturenames)
     yield
+    is_clean = False
     try:
-        if request.node.get_closest_marker("breaks_the_books") is None:
+        is_clean = is_as_it_was()
+        if not is_clean and request.node.get_closest_marker("breaks_the_books") is None:
             assert_books_are_right()
     finally:
-        wipe()
+        if not is_clean:
+            wipe()
+        forget_routes()
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +106,7 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture
 def world(server: Server) -> World:
     """Both organizations over HTTP, each with its people; see tests/support/world.py."""
-    return World.build(server.address)
+    return world_of(partial(World.build, server.address))
 
 
 @pytest.fixture
