@@ -2,6 +2,7 @@
 # The whole test suite, from nothing: environment, packages, a PostgreSQL of its own, a browser, tests.
 #
 #   deploy/test.sh [pytest arguments]
+#   deploy/test.sh fast [pytest arguments]      what takes two minutes: no browser, no faults, no test marked slow
 #   deploy/test.sh --ignore tests/browser       without the browser tests, and without a browser
 #
 # With TEST_DATABASE_URL the tests make their database on that server instead (the role needs CREATEDB).
@@ -11,6 +12,10 @@ set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 usage_help "$@"
 cd "$(dirname "$0")/.."
+if [ "${1:-}" = fast ]; then
+    shift
+    set -- --ignore tests/browser --ignore tests/faults --ignore tests/upgrades -m 'not slow' "$@"
+fi
 deploy/setup.sh --dev
 
 # Whether any browser test may be among those that are asked for.
@@ -45,6 +50,9 @@ if wants_browser "$@" && ! missing=$(.venv/bin/python -m tests.browser.chromium 
         exit 1
     fi
 fi
+# Every process of the tests compiles the whole product where Python may not keep what it has compiled.
+unset PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX=$PWD/.pytest_cache/bytecode
 # A process a core, each with a database and a server of its own; an argument -n says otherwise.
 export PYTEST_ADDOPTS="-n logical --dist worksteal ${PYTEST_ADDOPTS:-}"
 exec .venv/bin/python -m pytest "$@"

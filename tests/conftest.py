@@ -4,55 +4,96 @@ Tests write to the database for real (no transaction around them, so that other 
 each organization's books are proved, and everything but the two organizations themselves is deleted.
 """
 
+import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
-from django_tenants.utils import tenant_context
+from django.db import ProgrammingError, connection
 from psycopg2 import sql
+from psycopg2.errors import InvalidCatalogName
 
+from tenants.routing import forget_routes
+from tests.support.cleaning import assert_books_are_right, is_as_it_was, make_way, wipe, world_of
+from tests.support.database import IS_OF_SEVERAL, TEMPLATE
 from tests.support.server import Server, serving
-from tests.support.world import Organization, World, database_url, wipe
+from tests.support.world import Organization, World, database_url
+
+
+def _make_database() -> None:
+    from tenants.services import provision_organization
+
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    os.environ["DATABASE_URL"] = database_url()
+    for slug in ("acme", "globex"):
+        provision_organization(
+            slug=slug, name=slug.title(), admin_username="first", admin_password="correct horse battery"
+        )
+    wipe()
+
+
+def _copy_template() -> bool:
+    """Whether there is one yet."""
+    name = connection.settings_dict["TEST"]["NAME"]
+    _run_elsewhere("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)  # of a run that was killed
+    try:
+        _run_elsewhere("CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE)
+    except ProgrammingError as error:
+        if not isinstance(error.__cause__, InvalidCatalogName):
+            raise
+        return False
+    connection.settings_dict["NAME"] = name
+    os.environ["DATABASE_URL"] = database_url()
+    return True
+
+
+def _run_elsewhere(statement: str, *names: str) -> None:
+    """With no connection to the tests' database."""
+    connection.close()
+    with connection.creation._nodb_cursor() as cursor:
+        cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: Any, django_db_modify_db_settings: None) -> Iterator[None]:
     """Django's test database, with two organizations in it. Child processes find it in ``DATABASE_URL``.
 
-    Each process of a run has one of its own, also where all are on one server.
+    Each process of a run has one of its own. The first makes it, and leaves a copy to the others: provisioning takes
+    four seconds of CPU.
     """
-    from tenants.services import provision_organization
-
     with django_db_blocker.unblock():
         name = connection.settings_dict["NAME"]
-        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
-        os.environ["DATABASE_URL"] = database_url()
-        for slug in ("acme", "globex"):
-            provision_organization(
-                slug=slug, name=slug.title(), admin_username="first", admin_password="correct horse battery"
-            )
-        wipe()
+        if IS_OF_SEVERAL:
+            with (Path(tempfile.gettempdir()) / f"{TEMPLATE}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not _copy_template():
+                    _make_database()
+                    _run_elsewhere("CREATE DATABASE {} TEMPLATE {}", TEMPLATE, connection.settings_dict["NAME"])
+        else:
+            _make_database()
         yield
         connection.creation.destroy_test_db(name, verbosity=0)
 
 
 @pytest.fixture(autouse=True)
 def books(request: pytest.FixtureRequest, django_db_setup: None) -> Iterator[None]:
-    """After every test: the books are right (unless it says that it broke them), and nothing is left for the next."""
-    from recharge.reports.books import find_faults
-    from tenants.queries import working_organizations
-
+    """After every test: the books are right (unless it says that it broke them), and nothing is left for the next, or
+    only a world in which nothing was written."""
+    make_way(for_world="world" in request.fixturenames)
     yield
+    is_clean = False
     try:
-        if request.node.get_closest_marker("breaks_the_books") is None:
-            for organization in working_organizations():
-                with tenant_context(organization):
-                    assert find_faults() == [], organization.slug
+        is_clean = is_as_it_was()
+        if not is_clean and request.node.get_closest_marker("breaks_the_books") is None:
+            assert_books_are_right()
     finally:
-        wipe()
+        if not is_clean:
+            wipe()
+        forget_routes()
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +106,7 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture
 def world(server: Server) -> World:
     """Both organizations over HTTP, each with its people; see tests/support/world.py."""
-    return World.build(server.address)
+    return world_of(partial(World.build, server.address))
 
 
 @pytest.fixture

@@ -616,7 +616,9 @@ def reverse(row: Row, seller_id: int) -> None:
 
 def is_listened() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN %')")
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN %' AND datname = current_database())"
+        )
         found: bool = cursor.fetchone()[0]
         return found
 
@@ -661,7 +663,8 @@ def is_waited_for(query: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction sees the same all the time
         cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s)",
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND query LIKE %s AND datname = current_database())",
             [f"%{query}%"],
         )
         found: bool = cursor.fetchone()[0]

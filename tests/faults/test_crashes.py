@@ -42,7 +42,10 @@ class Gate:
     def waiting(self) -> list[int]:
         """The database's processes that stand before the gate."""
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted")
+            cursor.execute(
+                "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted"
+                " AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
+            )
             return [pid for (pid,) in cursor.fetchall()]
 
     def kill_who_waits(self) -> int:

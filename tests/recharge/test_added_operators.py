@@ -170,6 +170,9 @@ def in_own_connection(function: Callable[..., None], *arguments: Any) -> None:
 
 def is_waited_for() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            " AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database()))"
+        )
         found: bool = cursor.fetchone()[0]
         return found

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth import hashers
 from django.contrib.auth.hashers import check_password, make_password
 
+from saas import settings as product
 from shared.errors import BadCredentials, Throttled
 from shared.identity import hashing, lockout
 from shared.identity.lockout import (
@@ -231,6 +232,8 @@ def _sign_in(address: str) -> str:
 
 
 def test_every_password_is_hashed_in_turn() -> None:
-    assert {type(one) for one in hashers.get_hashers()} == {hashing.Argon2PasswordHasher}
+    assert product.PASSWORD_HASHERS == ["shared.identity.hashing.Argon2PasswordHasher"]
+    assert all(isinstance(one, hashing.Argon2PasswordHasher) for one in hashers.get_hashers())
+    assert hashing.Argon2PasswordHasher.memory_cost >= 100 * 1024
     assert User(password=make_password(PASSWORD)).password.startswith("argon2$")
     assert lockout.count_attempt(realm=PLATFORM, username="root", address=HOME) == hashing.LONGEST_WAIT

@@ -4,12 +4,15 @@ import json
 import re
 import threading
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
+from operator import getitem
 from typing import Any
 
-import jsonschema
 import urllib3
 from drf_spectacular.generators import SchemaGenerator
+from jsonschema.exceptions import best_match
+from jsonschema.protocols import Validator
+from jsonschema.validators import validator_for
 
 # Retries are the tests' business: a retry in secret would hide what they look for.
 _pool = urllib3.PoolManager(maxsize=64, retries=False, timeout=urllib3.Timeout(connect=5, read=60))
@@ -140,34 +143,55 @@ def check_contract(method: str, path: str, host: str, answer: Answer) -> None:
         assert problem["request_id"] == answer.headers["X-Request-ID"]
         assert problem["code"]
         assert problem["detail"]
-        jsonschema.validate(problem, {**_document("organization"), "$ref": "#/components/schemas/Problem"})
+        _check_schema(problem, "organization", "components", "schemas", "Problem")
         assert (answer.status == 401) == (answer.headers.get("WWW-Authenticate") == "Bearer")
         if (method, path) == ("POST", "/api/v1/recharges/bulk") and answer.status in (400, 402):
             # The one error whose document has more to it.
-            document = _document("organization")
-            responses = document["paths"][path]["post"]["responses"]
-            described = responses[str(answer.status)]["content"]["application/problem+json"]["schema"]
-            jsonschema.validate(problem, {**document, **described})
+            content = ("responses", str(answer.status), "content", "application/problem+json", "schema")
+            _check_schema(problem, "organization", "paths", path, "post", *content)
     elif path.startswith("/api/v1"):
         kind = "platform" if host.lower().split(":")[0].rstrip(".") == "recharge.test" else "organization"
         _check_success(kind, method, path.partition("?")[0], answer)
 
 
 def _check_success(kind: str, method: str, path: str, answer: Answer) -> None:
-    document = _document(kind)
-    # An address of its own before one that is a parameter: /recharges/bulk before /recharges/{recharge_id}.
-    for template, operations in sorted(document["paths"].items(), key=lambda path: "{" in path[0]):
-        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template).replace(".csv", r"\.csv"), path):
-            operation = operations["get" if method == "HEAD" else method.lower()]
-            break
-    else:
-        raise AssertionError(f"{path} is not in the OpenAPI document of the {kind}")
-    described = operation["responses"][str(answer.status)]
+    with _documents:
+        templates = _templates(kind)
+    template = next((template for pattern, template in templates if pattern.fullmatch(path)), None)
+    assert template, f"{path} is not in the OpenAPI document of the {kind}"
+    verb, status = "get" if method == "HEAD" else method.lower(), str(answer.status)
+    described = _document(kind)["paths"][template][verb]["responses"][status]
     if "content" not in described:
         assert answer.body == b""
     elif answer.json is not None and method != "HEAD":
-        schema = described["content"]["application/json"]["schema"]
-        jsonschema.validate(answer.json, {**document, **schema})
+        content = ("responses", status, "content", "application/json", "schema")
+        _check_schema(answer.json, kind, "paths", template, verb, *content)
+
+
+def _check_schema(value: Any, kind: str, *place: str) -> None:
+    """Against what stands at this place of the document."""
+    with _documents:
+        validator = _validator(kind, place)
+    if fault := best_match(validator.iter_errors(value)):
+        raise fault
+
+
+@cache
+def _validator(kind: str, place: tuple[str, ...]) -> Validator:
+    """Kept: making one, which checks the whole schema, takes longer than the server takes to answer."""
+    document = _generated(kind)
+    schema = {**document, **reduce(getitem, place, document)}
+    made: type[Validator] = validator_for(schema)
+    made.check_schema(schema)
+    return made(schema)
+
+
+@cache
+def _templates(kind: str) -> list[tuple[re.Pattern[str], str]]:
+    """The paths of the document. An address of its own comes before one that is a parameter: /recharges/bulk before
+    /recharges/{recharge_id}."""
+    paths = sorted(_generated(kind)["paths"], key=lambda path: "{" in path)
+    return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path).replace(".csv", r"\.csv")), path) for path in paths]
 
 
 _documents = threading.Lock()  # drf-spectacular generates one at a time

@@ -1,14 +1,19 @@
 """A pytest plugin, loaded before Django reads its settings: gives the tests a PostgreSQL of their own.
 
 Without ``TEST_DATABASE_URL`` that is an embedded one in a temporary directory, at default durability (fsync and
-synchronous_commit on). What an installation has in its environment does not reach the tests.
+synchronous_commit on). What an installation has in its environment does not reach the tests. The processes of
+pytest-xdist share the server: the first of them makes a database, and the others copy it.
 """
 
 import atexit
 import os
 import shutil
 import tempfile
+from contextlib import closing
 from pathlib import Path
+
+import psycopg2
+from psycopg2 import sql
 
 from saas import embedded
 
@@ -27,6 +32,9 @@ SETTINGS = (
     "RECHARGE_ENV_FILE",
     "RECHARGE_DATA_DIR",
 )
+CONNECTIONS = 500
+"""Several processes of tests, each with servers of its own."""
+
 for name in SETTINGS:
     os.environ.pop(name, None)
 
@@ -38,8 +46,26 @@ else:
     directory = Path(tempfile.mkdtemp(prefix="recharge-tests-"))
     # Exit hooks run last in, first out: the directory goes after the server on it has stopped.
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    embedded.start(directory)
+    embedded.start(directory, {"max_connections": str(CONNECTIONS)})
+    os.environ["TEST_DATABASE_URL"] = os.environ["DATABASE_URL"]  # of the processes that this one starts
 os.environ["BASE_DOMAIN"] = "recharge.test"
+
+IS_OF_SEVERAL = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether other processes run tests beside this one."""
+
+if not IS_OF_SEVERAL:
+    os.environ["TEST_TEMPLATE"] = f"recharge_template_{os.getpid()}"
+TEMPLATE = os.environ["TEST_TEMPLATE"]
+"""The name of the database that is copied."""
+
+
+def pytest_unconfigure() -> None:
+    """Leaves nothing on a server that is somebody's own."""
+    if not IS_OF_SEVERAL:
+        with closing(psycopg2.connect(os.environ["TEST_DATABASE_URL"])) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(TEMPLATE)))
 
 
 BARE = {name: value for name, value in os.environ.items() if name not in (*SETTINGS, "RECHARGE_EMBEDDED")}

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import urllib3
 
+from tests.support import forking
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -21,7 +23,7 @@ class Server:
     """``manage.py serve``: where it listens, its main process, and what it has logged so far."""
 
     address: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | forking.Process
     log: Path
 
     def worker_pids(self) -> list[int]:
@@ -83,13 +85,17 @@ def serving(
     is where the code is, of another release for example.
     """
     address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "manage.py", "serve", "--port", address.split(":")[1]]
+    command = ["serve", "--port", address.split(":")[1]]
     command += ["--workers", str(workers), "--threads", str(threads)]
     command += [] if delivery else ["--no-delivery"]
+    environment = environment or dict(os.environ)
+    process: subprocess.Popen[bytes] | forking.Process
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=root, stdout=output, stderr=subprocess.STDOUT, env=environment or os.environ
-        )
+        if root == ROOT:
+            process = forking.start(command, environment=environment, stdout=output)
+        else:
+            whole = [sys.executable, "manage.py", *command]
+            process = subprocess.Popen(whole, cwd=root, stdout=output, stderr=subprocess.STDOUT, env=environment)
     server = Server(address, process, log)
     try:
         if wait:

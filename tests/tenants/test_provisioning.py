@@ -227,7 +227,9 @@ def gate(point: str, schema: str) -> Iterator[None]:
 def waiting_at_the_gate() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted", [GATE]
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
+            " AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())",
+            [GATE],
         )
         return bool(cursor.fetchone()[0])
 

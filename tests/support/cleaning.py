@@ -1,0 +1,195 @@
+"""After a test: proves the books, and deletes what it has left.
+
+Every test pays for it, and most have written nothing. So it looks first, in one statement, whether anything is not as
+it was; a world in which nothing was written is left for the next test that wants one.
+"""
+
+import copy
+import time
+from collections.abc import Callable
+
+from django.db import ProgrammingError, connection
+from django_tenants.utils import tenant_context
+from psycopg2 import errors, sql
+
+from recharge.reports.books import find_faults
+from tenants import models
+from tenants.queries import working_organizations
+from tests.support.world import World
+
+KEPT = {"acme": "org_acme", "globex": "org_globex"}
+"""The two organizations that stay, and their schemas."""
+
+_HAVE_BOOKS = " UNION ALL ".join(
+    f"""
+    SELECT '{slug}' WHERE
+        EXISTS (SELECT FROM {schema}.credit_entry)
+        OR EXISTS (SELECT FROM {schema}.recharge_recharge)
+        OR EXISTS (SELECT FROM {schema}.credit_creditrequest)
+        OR EXISTS (SELECT FROM {schema}.credit_account WHERE balance <> 0 OR last_number <> 0)
+        OR (SELECT count(*) FROM {schema}.credit_seller) <> (SELECT count(*) FROM {schema}.credit_account)
+    """
+    for slug, schema in KEPT.items()
+)
+
+# In the order that foreign keys ask for.
+_OF_ORGANIZATION = (
+    "recharge_attempt",
+    "recharge_recharge",
+    "recharge_operatorsettings",
+    "recharge_gatewaysettings",
+    "recharge_settings",
+    "credit_webhookattempt",
+    "credit_webhookmessage",
+    "credit_webhookendpoint",
+    "credit_creditrequest",
+    "credit_account",
+    "credit_seller",
+)
+_OF_PLATFORM = (
+    "django_session",
+    "django_admin_log",
+    "shared_refreshfamily",
+    "shared_membership",
+    "shared_signinattempts",
+    "shared_user_groups",
+    "shared_user_user_permissions",
+    "shared_user",
+    "tenants_formerslug",
+    "tenants_workerheartbeat",
+)
+
+
+def _deletes(schema: str, tables: tuple[str, ...]) -> str:
+    return "".join(f"DELETE FROM {schema}.{table};\n" for table in tables)
+
+
+def _deletes_of_append_only(schema: str, table: str, trigger: str) -> str:
+    """The tables' owner can."""
+    return f"""
+        IF EXISTS (SELECT FROM {schema}.{table}) THEN
+            ALTER TABLE {schema}.{table} DISABLE TRIGGER {trigger};
+            DELETE FROM {schema}.{table};
+            SET CONSTRAINTS ALL IMMEDIATE;
+            ALTER TABLE {schema}.{table} ENABLE TRIGGER {trigger};
+        END IF;
+    """
+
+
+def _empties(schema: str) -> str:
+    return f"""
+        {_deletes_of_append_only(schema, "credit_entry", "credit_entry_append_only")}
+        {_deletes(schema, _OF_ORGANIZATION)}
+        IF (SELECT is_called FROM {schema}.credit_seller_id_seq) THEN
+            PERFORM setval('{schema}.credit_seller_id_seq', 1, false);
+        END IF;
+    """
+
+
+def _look(table: str) -> str:
+    """Differs when a row came, went or was changed: then another transaction wrote it."""
+    return f"(SELECT count(*) || ' ' || coalesce(sum(xmin::text::bigint), 0) FROM {table})"
+
+
+_LOOKED_AT = [
+    "public.tenants_organization",
+    "public.tenants_domain",
+    "public.tenants_auditrecord",
+    *(f"public.{table}" for table in _OF_PLATFORM),
+    *(f"{schema}.{table}" for schema in KEPT.values() for table in ("credit_entry", *_OF_ORGANIZATION)),
+]
+
+# Functions of the session, which keep the plans of their statements.
+_FUNCTIONS = f"""
+    CREATE OR REPLACE FUNCTION pg_temp.state() RETURNS text LANGUAGE plpgsql AS $function$
+    BEGIN
+        RETURN concat_ws(
+            ', ',
+            {", ".join(map(_look, _LOOKED_AT))},
+            {", ".join(f"(SELECT last_value FROM {schema}.credit_seller_id_seq)" for schema in KEPT.values())}
+        );
+    END
+    $function$;
+
+    CREATE OR REPLACE FUNCTION pg_temp.wipe() RETURNS text LANGUAGE plpgsql AS $function$
+    BEGIN
+        SET CONSTRAINTS ALL IMMEDIATE;
+        {"".join(map(_empties, KEPT.values()))}
+        {_deletes_of_append_only("public", "tenants_auditrecord", "tenants_audit_append_only")}
+        {_deletes("public", _OF_PLATFORM)}
+        UPDATE public.tenants_organization
+        SET status = 'active', reconciled_at = NULL, reconciliation_faults = NULL
+        WHERE status <> 'active' OR reconciled_at IS NOT NULL;
+        RETURN pg_temp.state();
+    END
+    $function$
+"""
+
+WORLD_SECONDS = 60
+"""How long a world may be left for other tests: its people's tokens are good for five minutes."""
+
+
+class _Left:
+    """What is known to be in the database, and the world that is, if one is."""
+
+    state = ""
+    world: World | None = None
+    made_at = 0.0
+
+
+def _call(function: str) -> str:
+    connection.set_schema_to_public()
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(f"SELECT pg_temp.{function}()")
+        except ProgrammingError as error:
+            if not isinstance(error.__cause__, errors.UndefinedFunction | errors.InvalidSchemaName):
+                raise
+            cursor.execute(_FUNCTIONS)
+            cursor.execute(f"SELECT pg_temp.{function}()")
+        answer: str = cursor.fetchone()[0]
+        return answer
+
+
+def is_as_it_was() -> bool:
+    """Whether the test has written nothing that is still there."""
+    return bool(_Left.state) and _call("state") == _Left.state
+
+
+def make_way(*, for_world: bool) -> None:
+    """Before a test: the world that is left goes, unless the test wants one and this is young enough."""
+    if _Left.world and not (for_world and time.monotonic() < _Left.made_at + WORLD_SECONDS):
+        wipe()
+
+
+def world_of(build: Callable[[], World]) -> World:
+    """A world: the one that is left, or a new one."""
+    if _Left.world is None:
+        is_empty = is_as_it_was()
+        world = build()
+        if not is_empty:
+            return world  # something of the test's own is there already
+        _Left.world, _Left.made_at, _Left.state = world, time.monotonic(), _call("state")
+    return copy.deepcopy(_Left.world)  # its objects are the test's to change
+
+
+def assert_books_are_right() -> None:
+    """Proves the books of every organization that works."""
+    connection.set_schema_to_public()
+    with connection.cursor() as cursor:
+        cursor.execute(_HAVE_BOOKS)
+        clean = KEPT.keys() - {slug for (slug,) in cursor.fetchall()}
+    for organization in working_organizations().exclude(slug__in=clean):
+        with tenant_context(organization):
+            assert find_faults() == [], organization.slug
+
+
+def wipe() -> None:
+    """Deletes all that tests leave: every row but the organizations acme and globex, and every other schema."""
+    connection.set_schema_to_public()
+    for organization in models.Organization.objects.exclude(slug__in=KEPT):
+        with connection.cursor() as cursor:
+            schema = sql.Identifier(organization.schema_name)
+            cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
+        organization.delete()
+    _Left.world, _Left.state = None, _call("wipe")
