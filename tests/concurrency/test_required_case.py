@@ -7,6 +7,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
+import pytest
 from django_tenants.utils import tenant_context
 
 from credit.models import Account, Entry
@@ -17,6 +18,8 @@ from saas.demo_clients import Job, sell, share_progress
 from tenants.models import Organization as OrganizationRow
 from tests.support.crowd import in_processes, in_threads
 from tests.support.world import World, give_credit, make_person, make_seller
+
+pytestmark = pytest.mark.slow
 
 SELLERS, CREDIT, SALES, AMOUNT = 10, 1_000_000, 60, 5_000
 EXPECTED = 700_000

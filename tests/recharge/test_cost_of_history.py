@@ -21,6 +21,8 @@ from recharge.selling.services import sell_recharge, sell_recharges
 from tenants.services import provision_organization
 from tests.support.world import PASSWORD, World, give_credit, make_seller
 
+pytestmark = pytest.mark.slow
+
 SALES = 100_000
 LARGEST_COST = 120
 """Pages of 8 KiB that a page of 50 rows may touch: its rows may lie on 50 of them, and the way through the indexes."""

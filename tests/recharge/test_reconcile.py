@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import psycopg2
@@ -14,6 +13,7 @@ from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from recharge.reports.books import find_faults
 from tenants.models import Organization
+from tests.support.commands import run
 from tests.support.locks import sell_pending
 from tests.support.world import database_url, give_credit, make_seller
 
@@ -196,9 +196,7 @@ def test_it_is_silent_about_sales_that_go_on_meanwhile(acme_row: Organization, s
 
 
 def reconcile(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "manage.py", "reconcile", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    return run("reconcile", *arguments)
 
 
 @pytest.mark.breaks_the_books

@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from django_tenants.utils import tenant_context
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -25,6 +26,8 @@ from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from tests.support.locks import sell_through_sandbox
 from tests.support.world import World, give_credit, make_seller
+
+pytestmark = pytest.mark.slow
 
 CREDIT = 100_000
 AMOUNTS = st.sampled_from([1, 5_000, 40_000, 60_000])

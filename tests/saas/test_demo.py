@@ -19,6 +19,8 @@ from tests.support.database import environment_of
 from tests.support.server import ROOT, free_port
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data() -> Iterator[Path]:

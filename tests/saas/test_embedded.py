@@ -21,6 +21,8 @@ from saas import embedded
 from tests.support.server import ROOT
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 NOBODY = 65534
 
 # Everything is imported before the user is changed: the interpreter may be where the other user can't read.

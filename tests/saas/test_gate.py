@@ -25,6 +25,8 @@ from tests.support.visitor import Visitor
 from tests.support.waiting import wait_until
 from tests.support.world import PASSWORD, Organization, Person, World, give_credit
 
+pytestmark = pytest.mark.slow
+
 ROWS = 40_000
 """Of a CSV file that no buffer between the two holds."""
 

@@ -29,6 +29,8 @@ from tests.support.schemas import changed
 from tests.support.server import ROOT, Server, free_port, serving
 from tests.support.world import World, database_url, give_credit
 
+pytestmark = pytest.mark.slow
+
 wait_until = partial(waiting.wait_until, seconds=60)
 """Whole servers are started here, on machines that may be busy."""
 
