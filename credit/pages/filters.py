@@ -52,7 +52,7 @@ class SellerFilters(FilterForm):
                 del self.fields[name]
 
     @property
-    def kept_as(self) -> str:
+    def cache_key(self) -> str:
         """So a subclass may have only such fields and choices as are the same for every organization."""
         kind = type(self)
         return "" if self.query or self.errors else f"{kind.__module__}.{kind.__name__} {' '.join(self.fields)}"

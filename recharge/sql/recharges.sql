@@ -133,7 +133,7 @@ END;
 
 -- Decides what becomes of a sale, from what is true of it. It is decided here alone: recharge_sell and recharge_prospects
 -- (which the bulk sale and everybody who only looks ask) find out what is true, each in its way. Of several reasons against
--- a sale the first is told. What is not known (NULL) refuses it.
+-- a sale the first is told. What is not given or not known (NULL) refuses it.
 --   replayed                the key was used before with the same content
 --   key_reused              the key was used before with other content
 --   organization_suspended  nothing new is sold
@@ -149,13 +149,13 @@ END;
 --
 -- One expression and no SET: so it becomes a part of the expression that asks, and costs a sale no call.
 CREATE FUNCTION recharge_decide(
-    p_is_same boolean,         -- whether the recharge that has the key has the content, too; NULL: none has the key
-    p_is_suspended boolean,
-    p_is_active boolean,
-    p_refusal text,            -- the operator's: see recharge_terms
-    p_is_amount_sold boolean,
-    p_is_duplicate boolean,
-    p_is_borne boolean
+    p_is_same boolean,  -- whether the recharge that has the key has the content, too; NULL: none has the key
+    p_is_suspended boolean DEFAULT NULL,
+    p_is_active boolean DEFAULT NULL,
+    p_refusal text DEFAULT NULL,  -- the operator's: see recharge_terms
+    p_is_amount_sold boolean DEFAULT NULL,
+    p_is_duplicate boolean DEFAULT NULL,
+    p_is_borne boolean DEFAULT NULL
 ) RETURNS text
 LANGUAGE sql IMMUTABLE
 RETURN CASE
@@ -195,7 +195,6 @@ SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
 DECLARE
-    v_is_same boolean;
     v_is_active boolean;
     v_terms recharge_terms;
     v_window integer;
@@ -216,27 +215,29 @@ BEGIN
     SELECT * INTO sold FROM recharge_recharge
     WHERE idempotency_key = p_idempotency_key AND seller_id + 0 = p_seller_id;
     IF FOUND THEN
-        v_is_same := (sold.phone_number, sold.operator, sold.amount) = (p_phone_number, p_operator, p_amount);
-    ELSE
-        SELECT seller.is_active, account.balance, account.last_moment INTO v_is_active, balance, v_last
-        FROM credit_seller AS seller INNER JOIN credit_account AS account ON account.seller_id = seller.id
-        WHERE seller.id = p_seller_id;
-        SELECT * INTO v_terms FROM recharge_terms_of(p_operator);
-        v_window := greatest(v_terms.duplicate_window, p_guard);
-        v_is_duplicate := v_window > 0 AND NOT p_allow_duplicate
-            AND recharge_is_repeated(v_window, p_seller_id, p_phone_number, p_amount);
-    END IF;
-
-    outcome := recharge_decide(
-        v_is_same, p_is_suspended, v_is_active, v_terms.refusal, recharge_is_amount_sold(v_terms, p_amount),
-        v_is_duplicate, p_amount <= balance
-    );
-    IF outcome <> 'created' THEN
+        outcome := recharge_decide(
+            (sold.phone_number, sold.operator, sold.amount) = (p_phone_number, p_operator, p_amount)
+        );
         IF outcome = 'replayed' THEN
             is_due := coalesce(sold.due_at <= clock_timestamp(), false);
         ELSE
             sold := NULL;
         END IF;
+        RETURN;
+    END IF;
+
+    SELECT seller.is_active, account.balance, account.last_moment INTO v_is_active, balance, v_last
+    FROM credit_seller AS seller INNER JOIN credit_account AS account ON account.seller_id = seller.id
+    WHERE seller.id = p_seller_id;
+    SELECT * INTO v_terms FROM recharge_terms_of(p_operator);
+    v_window := greatest(v_terms.duplicate_window, p_guard);
+    v_is_duplicate := v_window > 0 AND NOT p_allow_duplicate
+        AND recharge_is_repeated(v_window, p_seller_id, p_phone_number, p_amount);
+    outcome := recharge_decide(
+        NULL, p_is_suspended, v_is_active, v_terms.refusal, recharge_is_amount_sold(v_terms, p_amount),
+        v_is_duplicate, p_amount <= balance
+    );
+    IF outcome <> 'created' THEN
         RETURN;
     END IF;
 

@@ -278,7 +278,7 @@ class FilterForm(Form):
         return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
 
     @property
-    def kept_as(self) -> str:
+    def cache_key(self) -> str:
         """The key under which the fields as they are now are kept for the next who sees them; "" keeps nothing."""
         return ""
 

@@ -1,16 +1,21 @@
 """A sale is decided by one SQL function, recharge_decide; whoever asks is told the same."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
 from credit.models import Seller
+from credit.services import Written
 from recharge.models import OperatorSettings, Settings
 from recharge.selling.queries import prospects_of
 from recharge.selling.sale import Item
+from recharge.selling.services import sell_recharge, sell_recharges
+from tenants.errors import OrganizationSuspended
 from tests.support.bad_input import table
 from tests.support.locks import holding_lock
 from tests.support.tables import nothing_written
@@ -164,3 +169,22 @@ def test_who_only_looks_takes_no_lock_and_writes_nothing(seller: Person, acme: O
             cursor.execute("SET LOCAL lock_timeout = '1s'")
         (prospect,) = prospects_of(seller_id=seller.id, items=[Item("+989127654321", "mci", 2000)])
     assert prospect.outcome == "created"
+
+
+def test_a_suspended_organization_sells_nothing_new_alone_or_in_bulk(seller: Person, acme: Organization) -> None:
+    row = copy(acme.row)
+    row.status = row.Status.SUSPENDED
+    who: dict[str, Any] = {"organization": row, "seller_id": seller.id}
+    used = replace(NEW, idempotency_key="used", amount=8000)
+    with nothing_written(), acme.context:
+        assert sell_recharge(**who, item=used).is_replay
+        with pytest.raises(OrganizationSuspended):
+            sell_recharge(**who, item=NEW)
+        some = sell_recharges(**who, items=[used, NEW], atomic=False).results
+        assert [type(one) for one in some] == [Written, OrganizationSuspended]
+        for items, atomic in (([NEW], False), ([used, NEW], True), ([], False)):
+            with pytest.raises(OrganizationSuspended):
+                sell_recharges(**who, items=items, atomic=atomic)
+        with pytest.raises(OrganizationSuspended):
+            sell_recharges(**who, items=[used], atomic=True, others_refused=True)
+        assert sell_recharges(**who, items=[used], atomic=True).balance == 2000
