@@ -75,7 +75,7 @@ def test_an_ordinary_sale_is_answered_without_rest_framework(funded: Organizatio
 
 def test_a_token_that_is_remembered_still_expires(funded: Organization) -> None:
     token = AccessToken()
-    token.set_exp(lifetime=timedelta(seconds=2))
+    token.set_exp(lifetime=timedelta(seconds=4))
     token["sub"] = str(funded.member.user.pk)
     name_realm(token, Realm(funded.row.pk, "acme"))
     token["role"], token["seller_id"] = "seller", funded.member.id

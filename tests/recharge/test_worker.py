@@ -155,14 +155,19 @@ def test_nobody_who_rings_while_it_is_cut_off_is_missed(world: World) -> None:
     with working(looks):
         wait_until(lambda: len(looks.at) == 2, "everyone is looked at once")
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'")
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND query LIKE 'LISTEN %'"
+            )
         # Far sooner than the minute after which it would have looked by itself.
         wait_until(lambda: sorted(looks.at[2:]) == ["acme", "globex"], "everyone is looked at again")
 
 
 def is_heard() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN %')")
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %')"
+        )
         found: bool = cursor.fetchone()[0]
         return found
 
