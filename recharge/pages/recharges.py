@@ -77,6 +77,12 @@ class RechargeFilters(SellerFilters, DaysForm):
         choices = [*_ANY, *words.operators_to_choose_from()]
         self.fields["operator"].choices = choices  # type: ignore[attr-defined]
 
+    @property
+    def cache_key(self) -> str:
+        """With the operators, which are not the same for every organization."""
+        usual = super().cache_key
+        return usual and f"{usual} {self.fields['operator'].choices}"  # type: ignore[attr-defined]
+
 
 @page(Permission.VIEW_RECHARGES)
 def recharges(request: HttpRequest) -> HttpResponse:

@@ -14,6 +14,7 @@ from shared.errors import InvalidRequest
 from shared.phones import normalize_phone_number
 from tests.support.client import Answer
 from tests.support.tables import nothing_written
+from tests.support.visitor import Visitor
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, give_credit
 
@@ -71,6 +72,20 @@ def test_an_added_operator_is_sold_and_listed_and_found(rich: Organization) -> N
     assert (changed.status, changed.json["name"], changed.json["amounts"]) == (200, "Shatel", [1000])
     assert sell(rich, operator="shatel").code == "amount_not_sold"
     assert sell(rich, operator="shatel", key="k").status == 200
+
+
+def test_the_filter_of_a_list_has_its_own_organizations_operators(acme: Organization, globex: Organization) -> None:
+    """What is cached of a page for all organizations must be the same for all; each process has a cache of its own."""
+    name, others = f"Own {uuid.uuid4().hex}", f"Others {uuid.uuid4().hex}"
+    assert acme.owner.client.post("/operators", {"operator": "own", "name": name}).status == 201
+    assert globex.owner.client.post("/operators", {"operator": "own", "name": others}).status == 201
+    for organization, shown, hidden in ((acme, name, others), (globex, others, name)):
+        for person in (organization.owner, organization.member):
+            visitor = Visitor.signed_in(person)
+            for _ in range(5):
+                page = visitor.get("/recharges").body.decode()
+                assert shown in page
+                assert hidden not in page
 
 
 def test_an_operator_of_another_organization_is_none(rich: Organization, world: Any) -> None:
