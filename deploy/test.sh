@@ -2,7 +2,7 @@
 # The whole test suite, from nothing: environment, packages, a PostgreSQL of its own, a browser, tests.
 #
 #   deploy/test.sh [pytest arguments]
-#   deploy/test.sh fast [pytest arguments]      what takes two minutes: no browser, no faults, no test marked slow
+#   deploy/test.sh fast [pytest arguments]      no browser, faults or upgrades, and no test marked slow
 #   deploy/test.sh --ignore tests/browser       without the browser tests, and without a browser
 #
 # With TEST_DATABASE_URL the tests make their database on that server instead (the role needs CREATEDB).

@@ -56,7 +56,7 @@ class Recharge(models.Model):
     """The seller's balance when this was sold, in Tomans."""
     created_at = models.DateTimeField()
     completed_at = models.DateTimeField(null=True)
-    """When it ended; of what came after its end (``late``), when that came."""
+    """When it ended. Where something came after its end (``late``): when that came."""
     delivered_at = models.DateTimeField(null=True)
     """When it was delivered, where ``completed_at`` says something later: when it was charged, or taken back."""
 

@@ -255,7 +255,7 @@ class Demo:
 
     def _report(self, sellers: list[Seller]) -> bool:
         table = Table(title="What the server says of every seller (Tomans)", box=SIMPLE_HEAD, padding=0)
-        for column in ("org", "seller", "before", "credited", "sold", "refunded", "balance", "expected", ""):
+        for column in ("org", "seller", "before", "credited", "accepted", "refunded", "balance", "expected", ""):
             table.add_column(column, justify="left" if column in ("org", "seller") else "right", no_wrap=True)
         right = True
         for seller in sellers:

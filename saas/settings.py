@@ -1,17 +1,6 @@
 """The one settings file. Everything that differs between installations comes from the environment. Where
 ``RECHARGE_ENV_FILE`` or ``manage.py --env-file`` names a file, that is read into it (saas/env_file.py).
-
-``DATABASE_URL``, ``SECRET_KEY``   required; the embedded mode (see saas/embedded.py) makes both
-``BASE_DOMAIN``                    the platform's host; organizations are its subdomains (default ``localhost``)
-``HTTPS``                          cookies go over TLS only (default: yes, except in the embedded mode)
-``TRUSTED_PROXIES``                how many reverse proxies stand in front, for the client's address (default 0)
-``SECRET_KEY_FALLBACKS``           former secret keys, with commas between: what they encrypted stays readable
-``ALLOW_PRIVATE_ADDRESSES``        gateways and webhooks at private addresses and over plain http, in development (off)
-``ORGANIZATIONS_PER_CONNECTION``   how many organizations' plans a database connection gathers (default 512)
-``EMAIL_URL``                      the mail server for password resets (default: none; embedded, the console)
-``EMAIL_FROM``                     the sender's address (default ``noreply@`` the base domain)
-``LOG_LEVEL``                      default ``INFO``
-``DEBUG``                          default off
+deploy/recharge.env.example has them all, with what each is for.
 """
 
 import re

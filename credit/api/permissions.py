@@ -21,7 +21,7 @@ class _NeedsActiveSeller(Needs):
 
 
 def needs(usual: Needed, **by_method: Needed) -> type[Needs]:
-    """See :func:`shared.rest.permissions.needs`; of who works for a seller, the seller must be active."""
+    """See :func:`shared.rest.permissions.needs`. Where somebody works for a seller, that seller must be active."""
     return needs_of_kind(usual, kind=_NeedsActiveSeller, **by_method)
 
 

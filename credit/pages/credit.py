@@ -53,7 +53,7 @@ HISTORY_DAYS = (7, 30)
 
 @page(Permission.VIEW_CREDIT_REQUESTS)
 def credit_requests(request: HttpRequest) -> HttpResponse:
-    """All; of a seller the own, where those that wait look for themselves whether they were decided."""
+    """All of them; a seller sees only the own. A page with some that wait asks again whether they were decided."""
     form, filters = read_filters(request, CreditRequestFilters)
     account = signed_in(request)
     rows, sees_all = queries.credit_requests(**filters), sees_all_sellers(account)

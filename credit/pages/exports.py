@@ -35,7 +35,7 @@ class Exports:
     """Of the CSV file, as the API has them."""
     sheet: Promise
     sheet_columns: Sequence[Column]
-    """Of the workbook; of who sees all sellers, it has the seller before them."""
+    """The columns of the workbook. Somebody who sees all sellers gets the seller's columns before them."""
     order: Callable[[int | None], str] = lambda seller_id: "pk"
     """What the rows of this seller (None: of all) are ordered by."""
 

@@ -1,7 +1,7 @@
 """Webhook endpoints: who is told what, where. They run on the organization's schema (``tenant_context``).
 
 Messages are written by the database, in the transaction of what they tell of (sql/webhooks.sql), and sent by the worker
-(webhook_delivery.py).
+(sending.py).
 """
 
 import base64
@@ -80,7 +80,7 @@ def create_webhook(
 ) -> tuple[WebhookEndpoint, str]:
     """An endpoint of a seller, or (without ``seller_id``) of the organization; and its secret, which is told this once.
 
-    ``url`` has been through ``webhook_urls.parse_url``. With ``once``, a request that was made before gets the endpoint
+    ``url`` has been through ``addresses.parse_url``. With ``once``, a request that was made before gets the endpoint
     that it made then (``is_replay``) with its secret: the one with the same key, or, without a key, one that was just
     made with the same content. Else every event would be told twice after a lost answer.
 

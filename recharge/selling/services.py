@@ -238,7 +238,7 @@ def sell_recharges(
 
 
 def _written(outcome: str, seller_id: int, item: Item, values: list[Any]) -> Written[Sold]:
-    """Of what the database says (``_TOLD_COLUMNS``) and what was asked for: a replay has the item's content too."""
+    """Joins what the database says (``_TOLD_COLUMNS``) and what was asked for: a replay has the same content."""
     recharge_id, *others = values
     row = Sold(recharge_id, seller_id, item.phone_number, item.operator, item.amount, *others)
     return Written(row, is_replay=outcome == "replayed")

@@ -62,7 +62,7 @@ RETURN jsonb_build_object(
 
 -- What the organization has settled for an operator, or the defaults. delivered: its gateway succeeds by itself and
 -- touches nothing outside, so that a sale is recorded as delivered in the very transaction that pays for it. refusal: why
--- nothing is sold of it at all (one of recharge_sell's outcomes), or NULL. training: it is sold, and nobody delivers it.
+-- nothing is sold of it at all (one of recharge_decide's outcomes), or NULL. training: it is sold, and nobody delivers it.
 CREATE TYPE recharge_terms AS (
     gateway text, delivered boolean, amounts bigint[], least_amount bigint, most_amount bigint, duplicate_window integer,
     refusal text, training boolean
@@ -120,8 +120,7 @@ BEGIN ATOMIC
 END;
 
 
--- What the release before called so. A sale that has begun there calls it, also where it ends after the upgrade; it goes
--- with the next release.
+-- Code of the release before calls this: a sale that began before an upgrade may end after it. The next release drops it.
 CREATE FUNCTION recharge_is_duplicate(
     p_terms recharge_terms, p_seller_id bigint, p_phone_number text, p_amount bigint
 ) RETURNS boolean

@@ -42,7 +42,7 @@ class OperatorTerms:
     least_amount: int
     most_amount: int
     refusal: str | None
-    """Why nothing of it is sold at all: an outcome of recharge_sell."""
+    """Why nothing of it is sold at all: an outcome of recharge_decide."""
 
     @property
     def has_gateway(self) -> bool:

@@ -1,6 +1,7 @@
 """What the code must not say, and what must follow from it."""
 
 import re
+import tomllib
 from pathlib import Path
 
 from tests.support import commands
@@ -64,3 +65,32 @@ def test_no_view_is_asynchronous() -> None:
 def test_the_migrations_say_what_the_models_say() -> None:
     done = commands.run("makemigrations", "--check", "--dry-run")
     assert (done.returncode, done.stdout) == (0, "No changes detected\n"), done.stderr
+
+
+NO_ROOM = re.compile(
+    r"saas\..*|.*\.(migrations|management|templatetags)(\..*)?|\w+|credit\.webhooks|\w+\.(urls|page_urls|apps|admin)"
+    r"|shared\.(converters|handlers|logs|requests)"
+)
+"""Modules that are neither a face nor a core: they put the others together, or belong to a framework."""
+
+
+def test_every_module_is_in_a_room_that_import_linter_keeps() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    rooms = tuple(module for contract in contracts for module in contract.get("source_modules", ()))
+    apps = ("saas", "tenants", "shared", "credit", "recharge")
+    files = [path.relative_to(ROOT) for app in apps for path in (ROOT / app).rglob("*.py")]
+    modules = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in files}
+    outside = {module for module in modules if not NO_ROOM.fullmatch(module)}
+    assert {module for module in outside if not f"{module}.".startswith(tuple(f"{room}." for room in rooms))} == set()
+
+
+def test_no_template_names_one_of_an_app_above() -> None:
+    floors = ["shared", "credit", "recharge", "saas"]
+    up = [
+        f"{template.name} names {app}"
+        for floor, below in enumerate(floors)
+        for template in (ROOT / below / "templates").rglob("*.*")
+        for app in re.findall(r'{% (?:include|extends) "(\w+)/', template.read_text())
+        if floors.index(app) > floor
+    ]
+    assert up == []
