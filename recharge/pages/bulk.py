@@ -128,11 +128,11 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
         match prospect.outcome:
             case "replayed" | "key_reused":
                 is_sold.add(row.line)
-            case "unknown_operator" | "operator_not_sold" | "amount_not_sold":
+            case "created" | "insufficient_credit" | "possible_duplicate":
+                row.sold_lately = prospect.is_repeated
+            case _:
                 row.problems.append(message_for(refusal_of(prospect.outcome, item, prospect.balance)))
                 row.item = None
-            case _:
-                row.sold_lately = prospect.is_repeated
     good = [row for row in rows if row.item]
     meant = [row for row in good if again or not row.sold_lately]
     left = [row.item for row in meant if row.item and row.line not in is_sold]

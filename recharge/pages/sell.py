@@ -224,11 +224,13 @@ def confirm(request: HttpRequest) -> HttpResponse:
                 None, _("The form you sent had sold something else before. Nothing was sold now: continue here.")
             )
             return _show_form(request, form, new_key(), written, sold_before=_sold_with(request, item))
-        case "unknown_operator" | "operator_not_sold":
-            add_problem(form, refusal_of(prospect.outcome, item, prospect.balance))
-            return _show_form(request, form, key, written)
         case "amount_not_sold":
             form.add_error("amount", message_for(AmountNotSold(item.operator)))
+            return _show_form(request, form, key, written)
+        case "created" | "insufficient_credit" | "possible_duplicate":
+            pass  # the page itself says so
+        case _:
+            add_problem(form, refusal_of(prospect.outcome, item, prospect.balance))
             return _show_form(request, form, key, written)
     context = {
         "sale": item,
