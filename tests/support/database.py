@@ -16,22 +16,8 @@ import psycopg2
 from psycopg2 import sql
 
 from saas import embedded
+from tests.support.environment import SETTINGS
 
-SETTINGS = (
-    "DATABASE_URL",
-    "SECRET_KEY",
-    "SECRET_KEY_FALLBACKS",
-    "BASE_DOMAIN",
-    "HTTPS",
-    "TRUSTED_PROXIES",
-    "ALLOW_PRIVATE_ADDRESSES",
-    "LOG_LEVEL",
-    "EMAIL_URL",
-    "EMAIL_FROM",
-    "DEBUG",
-    "RECHARGE_ENV_FILE",
-    "RECHARGE_DATA_DIR",
-)
 CONNECTIONS = 500
 """Several processes of tests, each with servers of its own."""
 

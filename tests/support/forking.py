@@ -137,7 +137,7 @@ def start(
 
 
 def _forker(environment: Mapping[str, str]) -> socket.socket:
-    from tests.support.database import SETTINGS
+    from tests.support.environment import SETTINGS
 
     names = (*SETTINGS, "RECHARGE_EMBEDDED", "DJANGO_SETTINGS_MODULE")
     has_our_settings = all(environment.get(name) == os.environ.get(name) for name in names)

@@ -1,0 +1,18 @@
+"""What an installation may have in its environment. To import this does nothing (to import
+tests.support.database starts a PostgreSQL)."""
+
+SETTINGS = (
+    "DATABASE_URL",
+    "SECRET_KEY",
+    "SECRET_KEY_FALLBACKS",
+    "BASE_DOMAIN",
+    "HTTPS",
+    "TRUSTED_PROXIES",
+    "ALLOW_PRIVATE_ADDRESSES",
+    "LOG_LEVEL",
+    "EMAIL_URL",
+    "EMAIL_FROM",
+    "DEBUG",
+    "RECHARGE_ENV_FILE",
+    "RECHARGE_DATA_DIR",
+)
