@@ -218,7 +218,7 @@ def test_the_paths_of_one_kind_of_host_are_not_on_the_other(world: World, acme: 
 def test_health_is_answered_on_any_host(acme: Organization) -> None:
     for host in ("acme.recharge.test", "nosuch.recharge.test", "127.0.0.1", "a b", ""):
         for path in ("/livez", "/readyz"):
-            assert send(acme.anyone.address, f"GET {path} HTTP/1.1", f"Host: {host}").json == {"status": "ok"}
+            assert send(acme.anyone.address, f"GET {path} HTTP/1.1", f"Host: {host}").json["status"] == "ok"
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,8 @@ def test_processes_of_the_release_before_sell_on_while_schemas_are_upgraded(
     environment = environment_for(empty_database)
     sold: dict[str, int] = {}
     is_over = threading.Event()
-    with serving(tmp_path / "log", environment=BARE | environment, root=tmp_path / "code") as before:
+    of_before = BARE | environment | {"DJANGO_SETTINGS_MODULE": "saas.settings"}  # it knows no settings of these tests
+    with serving(tmp_path / "log", environment=of_before, root=tmp_path / "code") as before:
         token = sign_in(before, "seller1")
         balance = ask(before, "GET", "/balance", token=token)[1]["balance"]
 
