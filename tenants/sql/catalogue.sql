@@ -1,6 +1,6 @@
 -- What the database's catalogue says of the schemas named in %(schemas)s (those that are there), one row each: their tables,
--- their functions, triggers and types as fingerprints, their tables' storage settings as another, and whatever in them points at another schema. One statement for all
--- of them. A fingerprint is the same wherever the schema lies and however it came there: its name is left out.
+-- their functions, triggers and types as fingerprints, their tables' storage settings as another, and whatever in them
+-- points at another schema. One statement for all of them. A fingerprint is the same wherever the schema lies and however it came there: its name is left out.
 --
 -- To write down bodies that are parsed already (%(with_bodies)s) PostgreSQL locks the tables that they read, as a query of
 -- them would. Of what somebody else keeps in the public schema nothing is looked at: there, only what is named in
