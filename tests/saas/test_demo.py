@@ -56,8 +56,15 @@ def is_starting_the_server(_demo: int, data: Path) -> bool:
 
 def is_starting_the_clients(demo: int, _data: Path) -> bool:
     """Their work is on its way to them, and they don't read it yet."""
-    children = [child.cmdline() for child in psutil.Process(demo).children()]
-    return any("spawn_main" in " ".join(words) for words in children)
+    return any("spawn_main" in words_of(child) for child in psutil.Process(demo).children())
+
+
+def words_of(process: psutil.Process) -> str:
+    """The command line of a process, which may end meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
 
 
 def is_selling(_demo: int, data: Path) -> bool:
