@@ -1,10 +1,10 @@
 from django.urls import path
 
-from recharge.api import bulk, fast_path, recharges, settings
+from recharge.api import bulk, recharges, settings
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
 urlpatterns = [
-    path("recharges", fast_path.recharges),  # first: it is asked for most
+    path("recharges", recharges.RechargesView.as_view()),  # first: it is asked for most
     path("balance", recharges.OwnBalanceView.as_view()),
     path("sellers/<bigint:seller_id>/balance", recharges.SellerBalanceView.as_view()),
     path("recharges/bulk", bulk.RechargesBulkView.as_view()),

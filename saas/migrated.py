@@ -38,6 +38,11 @@ def is_migrated(cursor: Any) -> bool:
     return _wanted() <= set(cursor.fetchall())
 
 
+def is_known_to_be_migrated() -> bool:
+    """Whether this process has found it so. Nothing is looked up."""
+    return _migrated
+
+
 class MigratedMiddleware:
     """Answers 503 to everything until the public schema is migrated. From then on it asks nothing any more."""
 

@@ -133,12 +133,15 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 
 WSGI_APPLICATION = "saas.wsgi.application"
-MIDDLEWARE = [
-    "shared.requests.RequestMiddleware",
-    # What makes headers stands before all that answers, so that every answer has them: errors, too.
+# What makes headers stands before all that answers, so that every answer has them: errors, too.
+HEADERS_MIDDLEWARE = [
     "shared.headers.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+MIDDLEWARE = [
+    "shared.requests.RequestMiddleware",
+    *HEADERS_MIDDLEWARE,
     "csp.middleware.CSPMiddleware",
     "shared.handlers.ProblemMiddleware",
     "saas.health.HealthMiddleware",
@@ -156,12 +159,12 @@ AT_ONCE_MIDDLEWARE = [
     *MIDDLEWARE[: MIDDLEWARE.index("saas.health.HealthMiddleware")],
     "saas.health.WithoutDatabaseMiddleware",
 ]
+# Off for tests alone, which compare: ordinary requests are then answered by Django as all others are.
+FAST_PATH = flag("FAST_PATH", default=True)
 # Below /api/ nobody has a session and nothing is a file: see saas/wsgi.py.
 API_MIDDLEWARE = [
     "shared.requests.RequestMiddleware",
-    "shared.headers.HeadersMiddleware",
-    "django.middleware.security.SecurityMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    *HEADERS_MIDDLEWARE,
     "saas.migrated.MigratedMiddleware",
     "tenants.routing.RoutingMiddleware",
 ]

@@ -50,12 +50,20 @@ def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
             content: str = render_to_string("shared/problem.html", context)
         content_type = "text/html; charset=utf-8"
     else:
-        content = json.dumps(problem.document(request_id_of(request)), ensure_ascii=False)
-        content_type = "application/problem+json"
+        content = problem_json(problem, request_id_of(request))
+        content_type = PROBLEM_JSON
     response = HttpResponse(content, status=problem.status, content_type=content_type)
     for name, value in problem.headers.items():
         response[name] = value
     return response
+
+
+PROBLEM_JSON = "application/problem+json"
+
+
+def problem_json(problem: Problem, request_id: str) -> str:
+    """A problem document as it is sent."""
+    return json.dumps(problem.document(request_id), ensure_ascii=False)
 
 
 def wants_page(request: HttpRequest) -> bool:

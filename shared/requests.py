@@ -3,17 +3,18 @@
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 from django.http import HttpRequest, HttpResponseBase
 
 from shared.identity.realm import realm_of
+from shared.logs import log_request
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # What is in the link of a reset opens the account.
 _SECRET_IN_PATH = re.compile(r"^(/password-reset/).+")
-_log = structlog.get_logger("recharge.request")
 
 
 class RequestMiddleware:
@@ -27,23 +28,28 @@ class RequestMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
-        given = request.META.get("HTTP_X_REQUEST_ID", "")
-        request.id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex  # type: ignore[attr-defined]
+        request.id = request_id_for(request.META)  # type: ignore[attr-defined]
         structlog.contextvars.bind_contextvars(request_id=request_id_of(request))
         try:
             response = self.get_response(request)
             response["X-Request-ID"] = request_id_of(request)
-            _log.info(
-                "request",
-                method=request.method,
+            log_request(
+                method=request.method or "",
                 path=_SECRET_IN_PATH.sub(r"\1…", request.path),
                 organization=realm_of(request).slug,
                 status=response.status_code,
-                duration_ms=round((time.perf_counter() - started) * 1000, 2),
+                duration_ms=(time.perf_counter() - started) * 1000,
+                request_id=request_id_of(request),
             )
         finally:
             structlog.contextvars.clear_contextvars()
         return response
+
+
+def request_id_for(headers: Mapping[str, Any]) -> str:
+    """The id that a request has from its client (``headers`` as WSGI names them), or a new one."""
+    given = headers.get("HTTP_X_REQUEST_ID")
+    return given if given and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def request_id_of(request: HttpRequest) -> str:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from psycopg2.errors import InvalidCatalogName
 
 from tenants.routing import forget_routes
 from tests.support.cleaning import assert_books_are_right, is_as_it_was, make_way, wipe, world_of
+from tests.support.client import requests_out_of_the_ordinary
 from tests.support.database import IS_OF_SEVERAL, TEMPLATE
 from tests.support.server import Server, serving
 from tests.support.world import Organization, World, database_url
@@ -101,6 +103,13 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
     """The running server: two processes of four threads each."""
     with serving(tmp_path_factory.mktemp("server") / "log") as running:
         yield running
+
+
+@pytest.fixture(params=["fast", "usual"])
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Has each case twice: answered by recharge/api/fast_path.py, and by Django and REST framework."""
+    with requests_out_of_the_ordinary() if request.param == "usual" else nullcontext():
+        yield
 
 
 @pytest.fixture

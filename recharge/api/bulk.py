@@ -14,9 +14,10 @@ from credit.errors import InsufficientCredit
 from credit.services import Written
 from recharge.api.recharges import OperatorField, RechargeSerializer
 from recharge.selling.errors import NotSold
+from recharge.selling.queries import Sold
 from recharge.selling.rendering import rendered_recharge
 from recharge.selling.sale import Item, read_item
-from recharge.selling.services import Sold, sell_recharges
+from recharge.selling.services import sell_recharges
 from shared.errors import InvalidRequest, Problem
 from shared.idempotency import KEY_PATTERN, LONGEST_KEY
 from shared.identity.permissions import Permission

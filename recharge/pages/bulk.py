@@ -35,8 +35,9 @@ from recharge.pages.bulk_rows import (
 from recharge.pages.sell import TO_ITS_SELLER, is_key, new_key
 from recharge.selling import queries
 from recharge.selling.errors import REFUSALS, PossibleDuplicate
+from recharge.selling.queries import Sold
 from recharge.selling.sale import Item
-from recharge.selling.services import Sold, refusal_of, sell_recharges
+from recharge.selling.services import refusal_of, sell_recharges
 from recharge.terms.queries import added_operators
 from shared.console.forms import Form
 from shared.console.languages import is_shown_again

@@ -12,7 +12,7 @@ from recharge.delivery.gateways import kinds
 from recharge.delivery.settlement import Settlement
 from recharge.models import Attempt, Recharge
 from recharge.operators import Operator
-from recharge.selling.services import Sold
+from recharge.selling.queries import Sold
 from recharge.terms.queries import added_operators, name_of_added_operator, operators_on_offer
 from shared.console.formats import is_persian
 

@@ -3,33 +3,48 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection as django_connection
 from django.db.models import QuerySet
 
 from credit.models import Entry, Seller, kinds_of_document
 from credit.queries import filtered, seller_by_id
 from recharge.models import Attempt, Recharge
 from recharge.selling.sale import Item
-from shared.database import array_literal
+from shared.database import array_literal, call_function, call_set_function
 from shared.errors import NotFound
 
-RECHARGE_COLUMNS = (
-    "id",
-    "seller_id",
-    "phone_number",
-    "operator",
-    "amount",
-    "status",
-    "failure",
-    "balance_after",
-    "created_at",
-    "completed_at",
-    "late",
-)
+
+class Sold(NamedTuple):
+    """A recharge as its sale (or the replay of it) answers it: what the API and the consoles show of one, without a
+    model's row.
+
+    A tuple, since a bulk call makes a thousand: 0.3 µs each where a :class:`Recharge` takes 7. The id is a text, which
+    is what it is wanted as: making a UUID of it and a text again takes 1.7 µs. ``amount`` and ``balance_after`` are in
+    Tomans.
+    """
+
+    id: str
+    seller_id: int
+    phone_number: str
+    operator: str
+    amount: int
+    status: str
+    failure: str
+    balance_after: int
+    created_at: datetime
+    completed_at: datetime | None
+    late: str
+    training: bool
+
+
+RECHARGE_COLUMNS = Sold._fields[:-1]
 """What everybody is shown of a recharge: by the API, in CSV files and workbooks, in webhooks (recharge_data in
 sql/recharges.sql). Who writes them out once more is checked against these (tests/recharge/test_columns.py)."""
+
+_SOLD = ", ".join(("id::text", *Sold._fields[1:]))
 
 ANY_LATE = "any"
 
@@ -47,21 +62,9 @@ _PROSPECTS = """
     ORDER BY item.place
 """
 
-# One statement, and so one snapshot: the balance and what is in flight belong together.
-_BALANCE = """
-    SELECT
-        account.seller_id,
-        account.balance,
-        account.last_number,
-        (
-            SELECT coalesce(sum(recharge.amount), 0)::bigint FROM recharge_recharge AS recharge
-            WHERE recharge.seller_id = account.seller_id AND recharge.status IN ('pending', 'unknown')
-        ),
-        statement_timestamp(),
-        coalesce((SELECT settings.training FROM recharge_settings AS settings), true)
-    FROM credit_account AS account
-    WHERE account.seller_id = %s
-"""
+connection: Any = django_connection  # django-tenants' own, with schema_name
+
+_BALANCE = "balance, last_entry, in_flight, as_of, training, is_active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +101,28 @@ class Prospect:
 
 def balance_of(seller_id: int) -> Balance:
     """Raises :class:`NotFound` where there is no such seller."""
-    with connection.cursor() as cursor:
-        cursor.execute(_BALANCE, [seller_id])
-        row = cursor.fetchone()
+    row = _balance(connection.schema_name, seller_id)
     if row is None:
         raise NotFound("There is no such seller.")
-    return Balance(*row)
+    return row[0]
+
+
+def own_balance(schema: str, seller_id: int) -> Balance | None:
+    """The same in an organization's schema, for the seller himself; None where he is not there or switched off."""
+    row = _balance(schema, seller_id)
+    return row[0] if row and row[1] else None
+
+
+def _balance(schema: str, seller_id: int) -> tuple[Balance, bool] | None:
+    *row, is_active = call_function(schema, "recharge_balance", _BALANCE, [seller_id])
+    return None if is_active is None else (Balance(seller_id, *row), is_active)
+
+
+def own_recharge(schema: str, recharge_id: str, *, seller_id: int) -> Sold | None:
+    """One of a seller's recharges in an organization's schema; None where it is not there or another's, or he is
+    switched off. ``recharge_id`` is a UUID as a text."""
+    rows = call_set_function(schema, "recharge_of_seller", _SOLD, [recharge_id, seller_id])
+    return Sold(*rows[0]) if rows else None
 
 
 def recharges(

@@ -60,6 +60,52 @@ RETURN jsonb_build_object(
 );
 
 
+-- A seller's balance at one moment, of which one statement sees one: the balance and what is in flight belong together.
+-- NULLs where there is no such seller.
+CREATE FUNCTION recharge_balance(
+    p_seller_id bigint,
+    OUT balance bigint,
+    OUT last_entry bigint,  -- its number; 0: none yet
+    OUT in_flight bigint,  -- debited already, of recharges that are pending or unknown
+    OUT as_of timestamptz,
+    OUT training boolean,  -- the organization's; here since every page of a seller asks for a balance anyway
+    OUT is_active boolean
+)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    SELECT
+        account.balance,
+        account.last_number,
+        (
+            SELECT coalesce(sum(recharge.amount), 0)::bigint FROM recharge_recharge AS recharge
+            WHERE recharge.seller_id = account.seller_id AND recharge.status IN ('pending', 'unknown')
+        ),
+        statement_timestamp(),
+        coalesce((SELECT settings.training FROM recharge_settings AS settings), true),
+        seller.is_active
+    INTO balance, last_entry, in_flight, as_of, training, is_active
+    FROM credit_account AS account INNER JOIN credit_seller AS seller ON seller.id = account.seller_id
+    WHERE account.seller_id = p_seller_id;
+END;
+$$;
+
+
+-- One of the recharges of a seller who is active; no row where there is none. ("+ 0": see recharge_sell.)
+CREATE FUNCTION recharge_of_seller(p_recharge_id uuid, p_seller_id bigint) RETURNS SETOF recharge_recharge
+LANGUAGE plpgsql STABLE ROWS 1
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT recharge.*
+    FROM recharge_recharge AS recharge INNER JOIN credit_seller AS seller ON seller.id = recharge.seller_id
+    WHERE recharge.id = p_recharge_id AND recharge.seller_id + 0 = p_seller_id AND seller.is_active;
+END;
+$$;
+
+
 -- What the organization has settled for an operator, or the defaults. delivered: its gateway succeeds by itself and
 -- touches nothing outside, so that a sale is recorded as delivered in the very transaction that pays for it. refusal: why
 -- nothing is sold of it at all (one of recharge_decide's outcomes), or NULL. training: it is sold, and nobody delivers it.

@@ -7,7 +7,7 @@ from django.utils.translation import gettext
 
 from recharge.models import Recharge
 from recharge.pages import words
-from recharge.selling.services import Sold
+from recharge.selling.queries import Sold
 from shared.templatetags.console import pill
 
 register = template.Library()

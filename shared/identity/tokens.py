@@ -93,7 +93,7 @@ def _is_of(realm: Realm, token: tokens.Token) -> bool:
     return slug == realm.slug and organization_id == realm.organization_id and type(organization_id) in (int, NoneType)
 
 
-def may_be_id(claim: Any) -> bool:
+def _may_be_id(claim: Any) -> bool:
     return claim is None or (type(claim) is int and 0 < claim < 2**63)
 
 
@@ -116,6 +116,29 @@ LONGEST_REMEMBERED = 1000
 _remembered: dict[str, tuple[int, Realm, Principal]] = {}
 
 
+def principal_of(authorization: str, realm: Realm) -> Principal | None:
+    """Whom an ``Authorization`` header speaks for; None where it has no bearer token.
+
+    Raises:
+        TokenExpired, TokenInvalid, TokenWrongOrganization: as :func:`read_token`.
+    """
+    principal = remembered_principal(authorization, realm)
+    if principal is None:
+        scheme, _, raw = authorization.strip().partition(" ")
+        if scheme.lower() != "bearer":  # RFC 9110 section 11.1: schemes are case-insensitive
+            return None
+        token = read_token(AccessToken, raw.strip(), realm)
+        try:
+            role, family, password = token["role"], token.get("family"), token.get("password")
+            if not (isinstance(role, str) and _may_be_id(family) and isinstance(password, str | None)):
+                raise ValueError
+            principal = Principal(int(token["sub"]), role, token["seller_id"], family, password)
+            _remember_principal(authorization, int(token["exp"]), realm, principal)
+        except (KeyError, ValueError):
+            raise TokenInvalid("The token lacks a claim, or one is wrong.") from None
+    return principal
+
+
 def remembered_principal(authorization: str, realm: Realm) -> Principal | None:
     """Whom an ``Authorization`` header speaks for, if this process has verified it before, it has not expired, and it
     was issued for this realm; None otherwise, which says nothing about the token.
@@ -128,7 +151,7 @@ def remembered_principal(authorization: str, realm: Realm) -> Principal | None:
     return remembered[2]
 
 
-def remember_principal(authorization: str, expires_at: int, realm: Realm, principal: Principal) -> None:
+def _remember_principal(authorization: str, expires_at: int, realm: Realm, principal: Principal) -> None:
     if len(authorization) > LONGEST_REMEMBERED:  # blanks may stand around a token, as many as one likes
         return
     if len(_remembered) >= MOST_REMEMBERED:

@@ -8,8 +8,7 @@ from django.db import connection
 from credit.pages.exports import Exports
 from credit.pages.filters import SellerFilters
 from recharge.pages.tables import RECHARGES_SHEET
-from recharge.selling.queries import RECHARGE_COLUMNS, recharges
-from recharge.selling.services import Sold
+from recharge.selling.queries import RECHARGE_COLUMNS, Sold, recharges
 from tests.support.client import Answer
 from tests.support.visitor import Visitor
 from tests.support.world import Organization, give_credit

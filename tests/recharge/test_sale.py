@@ -10,6 +10,8 @@ from shared.identity.tokens import AccessToken, name_realm
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, Person, give_credit
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.fixture
 def funded(acme: Organization) -> Organization:
@@ -57,20 +59,6 @@ def test_it_is_the_same_whatever_way_it_is_answered(funded: Organization, conten
 def remember(person: Person) -> None:
     """Sells often enough that every process of the server has verified this token and remembers it."""
     assert {person.sell(1).status for _ in range(30)} == {201}
-
-
-def test_an_ordinary_sale_is_answered_without_rest_framework(funded: Organization) -> None:
-    """Which would say in a header what the address allows."""
-    remember(funded.member)
-    assert {funded.member.sell(1).headers.get("Allow") for _ in range(10)} == {None}
-    unusual = funded.member.client.request(
-        "POST",
-        "/recharges",
-        body=b'{"amount": 1, "phone_number": "09121234567"}',
-        key="k",
-        headers={"Accept": "*/*;q=1"},
-    )
-    assert unusual.headers["Allow"]
 
 
 def test_a_token_that_is_remembered_still_expires(funded: Organization) -> None:
