@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
 
 from shared.money import LARGEST_AMOUNT, LARGEST_BALANCE
 
@@ -87,8 +87,11 @@ def kinds_of_document(document: str) -> tuple[str, ...]:
     return tuple(kind.value for kind, does in ENTRY_KINDS.items() if does.document == document)
 
 
-def _kinds_of_sign(sign: int) -> list[str]:
-    return [kind.value for kind, does in ENTRY_KINDS.items() if does.sign == sign]
+class EntryHasItsSign(Func):
+    """Whether an amount has the sign of its kind; sql/ledger.sql has the function."""
+
+    function = "entry_has_its_sign"
+    output_field = models.BooleanField()
 
 
 class Entry(models.Model):
@@ -121,12 +124,7 @@ class Entry(models.Model):
             models.UniqueConstraint(fields=["kind", "reference"], name="entry_reference"),
             models.CheckConstraint(condition=Q(number__gte=1), name="entry_number_positive"),
             models.CheckConstraint(condition=Q(balance_after__gte=0), name="entry_balance_not_negative"),
-            models.CheckConstraint(
-                condition=Q(kind__in=_kinds_of_sign(-1), amount__lt=0)
-                | Q(kind__in=_kinds_of_sign(1), amount__gt=0)
-                | (Q(kind="adjustment") & ~Q(amount=0)),
-                name="entry_sign",
-            ),
+            models.CheckConstraint(condition=EntryHasItsSign("kind", "amount"), name="entry_sign"),
         ]
 
     def __str__(self) -> str:

@@ -35,25 +35,28 @@ def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 _requests = logging.getLogger("recharge.request")
 _standard_error = logging.StreamHandler()
 """Every line goes through its lock."""
-_PLAIN = re.compile(r"[ !#-\[\]-~]*")
-_MAY_HOLD_A_SECRET = re.compile(r"\d{7}|eyJ")
+# What is written as it is: nothing to quote in it, and too few digits in a row for a number.
+_ORDINARY = re.compile(r"(?!.*(?:\d{7}|eyJ))[ !#-\[\]-~]*")
 
 
 def log_request(
     *, method: str, path: str, organization: str | None, status: int, duration_ms: float, request_id: str
 ) -> None:
-    """Writes the line of a request: one like all others, made by hand, which takes 12 µs and by the chain of processors
-    120. What a client has written is masked: method, path and id.
+    """Writes the line of a request: one like all others, made by hand, which takes a tenth of what the chain of
+    processors does. What a client has written is masked: method, path and id.
     """
     if not _requests.isEnabledFor(logging.INFO):
         return
+    if not _ORDINARY.fullmatch(f"{method} {path} {request_id}"):
+        method, path, request_id = (
+            json.dumps(_mask(text), ensure_ascii=False)[1:-1] for text in (method, path, request_id)
+        )
     slug = "null" if organization is None else f'"{organization}"'
-    moment = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    moment = datetime.now(UTC).isoformat(timespec="microseconds")[:-6]  # without +00:00
     line = (
-        f'{{"method": {_quoted(method)}, "path": {_quoted(path)}, '
-        f'"organization": {slug}, "status": {status}, '
-        f'"duration_ms": {duration_ms:.2f}, "event": "request", "request_id": {_quoted(request_id)}, '
-        f'"level": "info", "logger": "recharge.request", "timestamp": "{moment}"}}\n'
+        f'{{"method": "{method}", "path": "{path}", "organization": {slug}, "status": {status}, '
+        f'"duration_ms": {duration_ms:.2f}, "event": "request", "request_id": "{request_id}", '
+        f'"level": "info", "logger": "recharge.request", "timestamp": "{moment}Z"}}\n'
     )
     _standard_error.acquire()
     try:
@@ -63,12 +66,6 @@ def log_request(
         pass  # as logging itself does: nobody is refused an answer because the log is full
     finally:
         _standard_error.release()
-
-
-def _quoted(text: str) -> str:
-    if _MAY_HOLD_A_SECRET.search(text):
-        text = _mask(text)
-    return f'"{text}"' if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def configure_logging(*, level: str) -> None:

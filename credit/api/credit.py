@@ -33,7 +33,7 @@ from shared.rest.fields import (
 )
 from shared.rest.idempotency import idempotency_key_of, replayed
 from shared.rest.openapi import IDEMPOTENCY_KEY, REPLAYED
-from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer
+from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer, plain_row
 from shared.rest.parsers import body_of
 from shared.rest.permissions import AskedInStatement
 from shared.rest.renderers import CSVRenderer
@@ -130,6 +130,11 @@ class EntrySerializer(serializers.ModelSerializer[Entry]):
         fields = queries.ENTRY_COLUMNS
 
 
+def rendered_entry(entry: Entry) -> dict[str, Any]:
+    """As the serializer does."""
+    return plain_row(entry, queries.ENTRY_COLUMNS)
+
+
 class EntryFilters(Query):
     seller_id = IdParameter(required=False, help_text="Admins only.")
     kind = serializers.ChoiceField(Entry.Kind.choices, required=False)
@@ -174,7 +179,9 @@ class EntriesView(APIView):
         filters = narrow_to_own(request, query)
         horizon = horizon_of_list(request, filters)
         by = queries.order_of_entries(filters.get("seller_id"))
-        return page_of(request, queries.entries(**filters), query, EntrySerializer, horizon=horizon, by=by)
+        return page_of(
+            request, queries.entries(**filters), query, EntrySerializer, horizon=horizon, by=by, render=rendered_entry
+        )
 
 
 class EntriesExportView(APIView):

@@ -29,6 +29,23 @@ RETURN CASE
 END;
 
 
+-- Whether an amount has the sign of its kind (ENTRY_KINDS in credit/models.py; tests/credit/test_entry_kinds.py compares).
+-- The table's check entry_sign asks. PostgreSQL reads the expression of a check anew in each statement; of a function it
+-- reads a call, and keeps the rest.
+CREATE FUNCTION entry_has_its_sign(p_kind text, p_amount bigint) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN p_kind IN ('recharge', 'late_charge') THEN p_amount < 0
+        WHEN p_kind IN ('credit', 'refund', 'reversal') THEN p_amount > 0
+        WHEN p_kind = 'adjustment' THEN p_amount <> 0
+        ELSE false
+    END IS TRUE;
+END;
+$$;
+
+
 -- What ledger_post did. Not posted: the balance (as it is) does not bear the amount.
 CREATE TYPE ledger_posting AS (posted boolean, balance bigint, number bigint);
 

@@ -5,20 +5,16 @@
 -- no list needs a second index. It is made here, under the seller's lock and by the database's clock, rather than by the
 -- web server that took the request: the order of ids is the order of events, whatever the servers' clocks say.
 -- (PostgreSQL has uuidv7() from 18 on; 15 to 18 must work.)
+--
+-- The randomness is that of random(), which each session seeds with strong randomness: ids are no secrets, and
+-- gen_random_uuid() opens /dev/urandom each time, of which a sale makes two.
 CREATE FUNCTION uuid7_at(p_moment timestamptz) RETURNS uuid
-LANGUAGE sql VOLATILE PARALLEL SAFE
-RETURN encode(
-    overlay(
-        overlay(
-            -- Version 4 of the core: what is not overlaid keeps its variant bits and its randomness.
-            uuid_send(gen_random_uuid())
-            PLACING substring(int8send((extract(epoch FROM p_moment) * 1000000)::bigint / 1000) FROM 3) FROM 1 FOR 6
-        )
-        PLACING int2send(
-            (28672 + (extract(epoch FROM p_moment) * 1000000)::bigint % 1000 * 4096 / 1000)::smallint  -- 0x7000
-        ) FROM 7 FOR 2
-    ),
-    'hex'
+LANGUAGE sql VOLATILE
+RETURN (
+    lpad(to_hex((extract(epoch FROM p_moment) * 1000000)::bigint / 1000), 12, '0')
+    || to_hex(28672 + (extract(epoch FROM p_moment) * 1000000)::bigint % 1000 * 4096 / 1000)  -- 0x7000
+    || to_hex(32768 + floor(random() * 16384)::integer)  -- 0x8000, the variant
+    || lpad(to_hex(floor(random() * 281474976710656)::bigint), 12, '0')
 )::uuid;
 
 

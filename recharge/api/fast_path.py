@@ -22,7 +22,7 @@ from http.client import responses
 from typing import Any, NamedTuple
 
 import structlog
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 from django.http import HttpRequest
 
 from recharge.api.recharges import OwnBalanceView, RechargesView, RechargeView
@@ -73,6 +73,7 @@ def answer(environ: dict[str, Any]) -> Answer | None:
     if principal is None or principal.seller_id is None or principal.role not in act.roles:
         return None
     # What went wrong on a connection is looked into when Django begins a request.
+    connection = connections[DEFAULT_DB_ALIAS]
     if connection.errors_occurred or connection.in_atomic_block:
         return None
     request_id = request_id_for(environ)

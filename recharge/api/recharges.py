@@ -42,7 +42,7 @@ from shared.rest.fields import (
 )
 from shared.rest.idempotency import idempotency_key_of, replayed
 from shared.rest.openapi import IDEMPOTENCY_KEY, REPLAYED, has_at_times
-from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer
+from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer, plain_row
 from shared.rest.parsers import body_of
 from shared.rest.permissions import AskedInStatement
 from shared.rest.renderers import CSVRenderer
@@ -140,6 +140,12 @@ class RechargeSerializer(serializers.ModelSerializer[Recharge]):
         return recharge.late or None
 
 
+def rendered_row(recharge: Recharge) -> dict[str, Any]:
+    """As the serializer does."""
+    row = plain_row(recharge, RECHARGE_COLUMNS)
+    return row | {"failure": row["failure"] or None, "late": row["late"] or None}
+
+
 class AttemptSerializer(serializers.ModelSerializer[Attempt]):
     class Meta:
         model = Attempt
@@ -217,7 +223,9 @@ class RechargesView(APIView):
         query = RechargeQuery.read(request)
         filters = narrow_to_own(request, query)
         horizon = horizon_of_list(request, filters)
-        return page_of(request, queries.recharges(**filters), query, RechargeSerializer, horizon=horizon)
+        return page_of(
+            request, queries.recharges(**filters), query, RechargeSerializer, horizon=horizon, render=rendered_row
+        )
 
     def post(self, request: Request) -> Response:
         """Sell a recharge: debits its amount and records it, or refuses and does neither."""

@@ -5,7 +5,13 @@
 It starts a PostgreSQL and a server of its own, warms up, lets the contenders of each table take turns round after
 round, prints the median of each with its ratio to the first, and proves the books after each table. Tables: sale,
 shapes, connections, bulk, delivery; and, when named, history, pages and width, which take minutes to set up. Everything
-shares the machine's cores: only ratios mean anything, and only within one run.
+shares the machine's cores: only ratios mean anything, and only within one run. "web ms" and "db ms" are CPU time of
+the server's and of the database's processes a request; they swing less.
+
+    .venv/bin/python -m tests.bench --against DIR [--seconds S] [--rounds N]
+
+compares this checkout with the one in DIR: each has a server and a database of its own, and they take turns (table
+"cpu"). Both run on this interpreter and its packages.
 """
 
 import argparse
@@ -22,8 +28,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import load
+from tests.bench.cpu import Checkout, Cpu, checkout
 from tests.bench.load import Burst, burst
 from tests.bench.stage import (
+    ROOT,
     Organization,
     Stage,
     admin_line_for,
@@ -64,16 +72,30 @@ def take_turns(
         contender(warm_up)
     posted = sales_posted()
     bursts: dict[str, list[Burst]] = {name: [] for name in contenders}
+    costs: dict[str, list[Cpu]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
+            cpu = here.cpu()
             found = contender(seconds)
+            costs[name].append(here.cpu().since(cpu, found.ok + found.refused))
             before, posted = posted, sales_posted()
             # Twice: what an earlier burst never heard of may be written only now.
             if not 0 <= posted - before - found.sold <= 2 * found.unheard:
                 raise SystemExit(f"{name}: told of {found.sold} sales, and {posted - before} are on the books")
             bursts[name].append(found)
     table = Table(title=f"{title} ({rounds} rounds of {seconds:g} s)", box=SIMPLE_HEAD)
-    for column in ("contender", "a second", "÷ first", "p50 ms", "p95 ms", "p99 ms", "p99 ÷ p50", "spread"):
+    for column in (
+        "contender",
+        "a second",
+        "÷ first",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "p99 ÷ p50",
+        "spread",
+        "web ms",
+        "db ms",
+    ):
         table.add_column(column, justify="left" if column == "contender" else "right", no_wrap=True)
     first = statistics.median(one.rate for one in next(iter(bursts.values())))
     for name, runs in bursts.items():
@@ -82,7 +104,9 @@ def take_turns(
         )
         spread = (max(run.rate for run in runs) - min(run.rate for run in runs)) / rate
         latencies = (f"{p50:.1f}", f"{p95:.1f}", f"{p99:.1f}", f"{p99 / p50:.1f}")
-        table.add_row(name, f"{rate:,.0f}", f"{rate / first:.2f}", *latencies, f"{spread:.0%}")
+        cpu = Cpu(*map(statistics.median, zip(*costs[name], strict=True)))
+        used = (f"{cpu.web:.2f}", f"{cpu.database:.2f}")
+        table.add_row(name, f"{rate:,.0f}", f"{rate / first:.2f}", *latencies, f"{spread:.0%}", *used)
     console.print(table)
     prove_the_books()
 
@@ -281,6 +305,56 @@ class Bench:
         )
 
 
+def compare(here: Path, there: Path, directory: Path, seconds: float, rounds: int) -> None:
+    """The table "cpu": what the same requests cost in two checkouts."""
+    with checkout(here, directory / "here") as ours, checkout(there, directory / "there") as theirs:
+        both = (ours, theirs)
+        rows: dict[str, tuple[int, str, Callable[[Checkout], str]]] = {
+            "a sale, 20 sellers": (20, "POST", lambda _: "/api/v1/recharges"),
+            "a sale, one hot seller": (1, "POST", lambda _: "/api/v1/recharges"),
+            "GET /balance": (20, "GET", lambda _: "/api/v1/balance"),
+            "GET /recharges/{id}": (1, "GET", lambda of: f"/api/v1/recharges/{recharges[of.directory]}"),
+            "GET /me": (20, "GET", lambda _: "/api/v1/me"),
+            "GET /recharges, 25": (20, "GET", lambda _: "/api/v1/recharges?limit=25"),
+            "GET /entries, 25": (20, "GET", lambda _: "/api/v1/entries?limit=25"),
+        }
+        recharges = {of.directory: of.any_recharge() for of in both}
+        found: dict[str, list[tuple[tuple[float, Cpu], ...]]] = {name: [] for name in rows}
+        for turn in range(rounds + 1):  # the first warms up
+            for of in both:
+                of.write_sellers()
+            for name, (sellers, method, path) in rows.items():
+                results = []
+                for of in both if turn % 2 else both[::-1]:
+                    file, before = of.directory / f"{sellers}.sellers", of.cpu()
+                    run = burst(of.address, file, connections=16, seconds=seconds, method=method, path=path(of))
+                    results.append((run.rate, of.cpu().since(before, run.ok)))
+                if turn:
+                    found[name].append(tuple(results if turn % 2 else results[::-1]))
+    table = Table(title=f"CPU of a request, milliseconds; here, there, here ÷ there ({rounds} rounds)", box=SIMPLE_HEAD)
+    for column in ("request", "web", "", "÷", "db", "", "÷", "a second", "", "÷"):
+        table.add_column(column, justify="left" if column == "request" else "right", no_wrap=True)
+    for name, turns in found.items():
+        cells: list[str] = []
+        for value, shape in ((_web, ".2f"), (_database, ".2f"), (_rate, ",.0f")):
+            cells += [f"{statistics.median(value(turn[side]) for turn in turns):{shape}}" for side in (0, 1)]
+            cells.append(f"{statistics.median(value(turn[0]) / value(turn[1]) for turn in turns):.2f}")
+        table.add_row(name, *cells)
+    console.print(table)
+
+
+def _rate(result: tuple[float, Cpu]) -> float:
+    return result[0]
+
+
+def _web(result: tuple[float, Cpu]) -> float:
+    return result[1].web
+
+
+def _database(result: tuple[float, Cpu]) -> float:
+    return result[1].database
+
+
 TABLES = ("sale", "shapes", "connections", "bulk", "delivery", "history", "pages", "width")
 
 
@@ -290,6 +364,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=5, help="of each burst; default 5")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout")
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"default: {' '.join(TABLES[:5])}")
     options = parser.parse_args()
     unknown = set(options.tables) - set(TABLES)
@@ -298,6 +373,9 @@ def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="recharge-bench-"))
     # Exit hooks run last in, first out: the directory goes after the database in it has stopped.
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    if options.against:
+        compare(ROOT, options.against.resolve(), directory, options.seconds, options.rounds)
+        return
     with stage(directory) as here:
         bench = Bench(here, options.seconds, options.rounds)
         for name in options.tables or TABLES[:5]:

@@ -17,7 +17,8 @@ from typing import Any
 from uuid import UUID
 
 import psycopg2
-import urllib3
+
+from tests.bench.cpu import Cpu, cpu_of, wait_until_ready
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = {
@@ -43,6 +44,11 @@ class Stage:
     address: str
     database_url: str
     directory: Path
+    server: int
+    """The id of its process."""
+
+    def cpu(self) -> Cpu:
+        return cpu_of(self.server, self.directory)
 
     def sellers_file(self, name: str, lines: list[str]) -> Path:
         path = self.directory / f"{name}.sellers"
@@ -79,24 +85,11 @@ def stage(directory: Path) -> Iterator[Stage]:
         )
     try:
         address = f"127.0.0.1:{port}"
-        _wait_until_ready(server, address)
-        yield Stage(address, os.environ["DATABASE_URL"], directory)
+        wait_until_ready(server, address)
+        yield Stage(address, os.environ["DATABASE_URL"], directory, server.pid)
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait()
-
-
-def _wait_until_ready(server: "subprocess.Popen[bytes]", address: str) -> None:
-    for _ in range(600):
-        if server.poll() is not None:
-            break
-        try:
-            if urllib3.request("GET", f"http://{address}/readyz", retries=False, timeout=5).status == 200:
-                return
-        except urllib3.exceptions.HTTPError:
-            pass
-        time.sleep(0.1)
-    raise SystemExit("The server did not start.")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from tests.support.visitor import Visitor
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, give_credit
 
+pytestmark = pytest.mark.usefixtures("way")
+
 SHATEL = {"operator": "shatel", "name": "Shatel Mobile"}
 NUMBER = "09981234567"
 

@@ -10,6 +10,8 @@ from tests.support.client import Answer
 from tests.support.tables import nothing_written
 from tests.support.world import Organization, Person, give_credit
 
+pytestmark = pytest.mark.usefixtures("way")
+
 LIST = {"amounts": [5000, 10_000, 20_000]}
 RANGE = {"least_amount": 5000, "most_amount": 20_000}
 MCI, IRANCELL = "09121234567", "09351234567"

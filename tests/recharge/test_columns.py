@@ -5,8 +5,11 @@ import json
 import pytest
 from django.db import connection
 
+from credit.api.credit import EntrySerializer, rendered_entry
 from credit.pages.exports import Exports
 from credit.pages.filters import SellerFilters
+from credit.queries import entries
+from recharge.api.recharges import RechargeSerializer, rendered_row
 from recharge.pages.tables import RECHARGES_SHEET
 from recharge.selling.queries import RECHARGE_COLUMNS, Sold, recharges
 from tests.support.client import Answer
@@ -52,6 +55,25 @@ def test_they_are_the_same_wherever_a_recharge_is_shown(acme: Organization) -> N
         assert tuple(columns) == RECHARGE_COLUMNS, place
     assert set(for_webhooks) == set(RECHARGE_COLUMNS)  # jsonb keeps no order
     assert tuple(acme.owner.client.get(one).json) == (*RECHARGE_COLUMNS, "gateway", "attempts")
+
+
+@pytest.mark.breaks_the_books
+def test_a_row_of_a_list_is_what_its_serializer_gives(acme: Organization) -> None:
+    """Lists that are asked for most are written without one."""
+    give_credit(acme.row, acme.member.id, 50_000)
+    sold = [acme.member.sell(1000).json["id"] for _ in range(3)]
+    with acme.context, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE recharge_recharge SET status = 'failed', failure = 'no such', late = 'reversed' WHERE id = %s",
+            sold[:1],
+        )
+        cursor.execute("ALTER TABLE recharge_recharge DISABLE TRIGGER USER")
+        cursor.execute("UPDATE recharge_recharge SET status = 'pending', completed_at = NULL WHERE id = %s", sold[1:2])
+        cursor.execute("ALTER TABLE recharge_recharge ENABLE TRIGGER USER")
+        for row in recharges():
+            assert list(rendered_row(row).items()) == list(RechargeSerializer(row).data.items())
+        for entry in entries():
+            assert list(rendered_entry(entry).items()) == list(EntrySerializer(entry).data.items())
 
 
 @pytest.mark.parametrize("columns", [(*RECHARGE_COLUMNS, "gateway"), RECHARGE_COLUMNS[:-1]], ids=["more", "fewer"])

@@ -17,6 +17,8 @@ from tests.support.locks import sell_pending
 from tests.support.tables import nothing_written
 from tests.support.world import Organization, Person, give_credit
 
+pytestmark = pytest.mark.usefixtures("way")
+
 WINDOW = 600
 """Seconds."""
 

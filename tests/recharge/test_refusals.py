@@ -18,6 +18,8 @@ from tests.support.client import Answer, Client
 from tests.support.tables import nothing_written
 from tests.support.world import Organization, Person, World, give_credit
 
+pytestmark = pytest.mark.usefixtures("way")
+
 LARGEST_BALANCE = 2**53 - 1
 
 

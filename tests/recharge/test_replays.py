@@ -25,6 +25,8 @@ from tests.support.tables import nothing_written
 from tests.support.waiting import wait_until
 from tests.support.world import PASSWORD, Organization, Person, database_url, give_credit, make_organization
 
+pytestmark = pytest.mark.usefixtures("way")
+
 NUMBER = "09121234567"
 SALE = {"phone_number": NUMBER, "amount": 5000}
 REQUEST = {"amount": 7000, "note": "paid"}

@@ -18,6 +18,8 @@ from tests.support.locks import sell_pending
 from tests.support.visitor import Visitor
 from tests.support.world import Organization, give_credit
 
+pytestmark = pytest.mark.usefixtures("way")
+
 S, F, U = Recharge.Status.SUCCEEDED, Recharge.Status.FAILED, Recharge.Status.UNKNOWN
 
 # What was told of each that was sold; of those in training, after their sale had delivered them.

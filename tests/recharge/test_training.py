@@ -15,6 +15,8 @@ from tests.support.tables import nothing_written
 from tests.support.visitor import Visitor, shown, value_of
 from tests.support.world import Organization, give_credit
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.fixture
 def selling(acme: Organization) -> Organization:

@@ -195,7 +195,8 @@ def test_migrating_where_nothing_is_to_be_done_touches_nothing() -> None:
 def test_an_edited_file_is_installed_and_the_function_stays_the_one_that_others_call(
     files: Callable[[Callable[[str], str]], None],
 ) -> None:
-    before = {name: oid for oid, _, name in fingerprints()}
+    # (Without what another test has left beside them until the next installation.)
+    before = {name: oid for oid, _, name in fingerprints() if not name.endswith("_former")}
     files(lambda text: text.replace("'3s'", "'4s'"))
     assert condition_of() is Condition.BEHIND
     call_command("migrate_schemas", schema_name=ACME, verbosity=0)

@@ -1,0 +1,56 @@
+from django.db import migrations, models
+
+import credit.models
+
+# As the function was when this was written; sql/ledger.sql has what it is now.
+FUNCTION = """
+    CREATE OR REPLACE FUNCTION entry_has_its_sign(p_kind text, p_amount bigint) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+    BEGIN
+        RETURN CASE
+            WHEN p_kind IN ('recharge', 'late_charge') THEN p_amount < 0
+            WHEN p_kind IN ('credit', 'refund', 'reversal') THEN p_amount > 0
+            WHEN p_kind = 'adjustment' THEN p_amount <> 0
+            ELSE false
+        END IS TRUE;
+    END;
+    $$;
+"""
+
+
+class Migration(migrations.Migration):
+    """The check of an entry's sign asks a function. The rows are looked through while sales go on; so nothing here is
+    one transaction, and what was cut off is done again."""
+
+    atomic = False
+
+    dependencies = [
+        ("credit", "0004_webhook_message_lane"),
+    ]
+
+    operations = [
+        migrations.SeparateDatabaseAndState(
+            database_operations=[
+                migrations.RunSQL(
+                    FUNCTION
+                    + """
+                    ALTER TABLE credit_entry
+                        DROP CONSTRAINT IF EXISTS entry_sign,
+                        ADD CONSTRAINT entry_sign CHECK (entry_has_its_sign(kind, amount)) NOT VALID;
+                    """,
+                    migrations.RunSQL.noop,
+                ),
+                migrations.RunSQL("ALTER TABLE credit_entry VALIDATE CONSTRAINT entry_sign", migrations.RunSQL.noop),
+            ],
+            state_operations=[
+                migrations.RemoveConstraint(model_name="entry", name="entry_sign"),
+                migrations.AddConstraint(
+                    model_name="entry",
+                    constraint=models.CheckConstraint(
+                        condition=credit.models.EntryHasItsSign("kind", "amount"), name="entry_sign"
+                    ),
+                ),
+            ],
+        ),
+    ]
