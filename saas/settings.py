@@ -159,7 +159,7 @@ AT_ONCE_MIDDLEWARE = [
     *MIDDLEWARE[: MIDDLEWARE.index("saas.health.HealthMiddleware")],
     "saas.health.WithoutDatabaseMiddleware",
 ]
-# Off for tests alone, which compare: ordinary requests are then answered by Django as all others are.
+# Off: ordinary requests are answered by Django as all others are (tests compare): see recharge/api/fast_path.py.
 FAST_PATH = flag("FAST_PATH", default=True)
 # Below /api/ nobody has a session and nothing is a file: see saas/wsgi.py.
 API_MIDDLEWARE = [

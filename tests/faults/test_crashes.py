@@ -202,23 +202,30 @@ def test_a_web_process_killed_in_the_middle_of_a_sale_leaves_it_whole_or_not_the
     assert member.balance() == 5000
 
 
+KILLS = 4
+"""Web processes that are killed; each respawn takes seconds. (50 of them lost and doubled nothing, too.)"""
+
+
 def test_web_processes_killed_under_load_sell_each_key_once(world: World, tmp_path: Path) -> None:
     people = [world.acme.member, world.acme.neighbour, world.globex.member]
+    each = 50 * KILLS
     for person in people:
-        give_credit(person.row, person.id, 100 * 1000)
+        give_credit(person.row, person.id, each * 1000)
     with serving(tmp_path / "log", workers=2) as server:
-        first = server.worker_pids()
+        killed: list[int] = []
+
+        def kill() -> None:
+            killed.append(next(pid for pid in server.worker_pids() if pid not in killed))
+            os.kill(killed[-1], signal.SIGKILL)
+
         answers = _sell_all(
-            [(Api(server.address, person.client.host, person.client.token), 100) for person in people],
-            after={60: lambda: os.kill(first[0], signal.SIGKILL), 150: lambda: _kill_another(server, first[0])},
+            [(Api(server.address, person.client.host, person.client.token), each) for person in people],
+            after={30 * number: kill for number in range(1, KILLS + 1)},
         )
+    assert len(killed) == KILLS
     assert {status for status, _ in answers} <= {200, 201}
-    assert len({answer["id"] for _, answer in answers}) == 300
+    assert len({answer["id"] for _, answer in answers}) == 3 * each
     assert [person.balance() for person in people] == [0, 0, 0]
-
-
-def _kill_another(server: Server, gone: int) -> None:
-    os.kill(next(pid for pid in server.worker_pids() if pid != gone), signal.SIGKILL)
 
 
 def test_a_database_that_crashes_under_load_loses_nothing_it_answered(tmp_path: Path) -> None:
