@@ -13,6 +13,7 @@ from pathlib import Path
 
 from saas import embedded
 from tests.support.database import BARE, INSTALLATION, address_of_template, alone
+from tests.support.schemas import postgres
 
 
 def environment_of(data: Path) -> dict[str, str]:
@@ -54,9 +55,6 @@ def _install(place: Path) -> None:
 
 
 def _fill(address: str) -> None:
-    programs = embedded._Cluster(Path()).binaries
-    dump = [str(programs / "pg_dump"), "--no-owner", address_of_template()]
-    dumped = subprocess.run(dump, check=True, capture_output=True).stdout
-    dumped += b"UPDATE public.tenants_domain SET domain = replace(domain, 'recharge.test', 'localhost');"
-    restore = [str(programs / "psql"), "--quiet", "--single-transaction", "--set", "ON_ERROR_STOP=1", address]
-    subprocess.run(restore, input=dumped, check=True, capture_output=True)
+    dump = postgres("pg_dump", "--no-owner", address_of_template())
+    dump += b"UPDATE public.tenants_domain SET domain = replace(domain, 'recharge.test', 'localhost');"
+    postgres("psql", "--quiet", "--single-transaction", "--set", "ON_ERROR_STOP=1", address, given=dump)
