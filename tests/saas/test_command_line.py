@@ -192,6 +192,7 @@ def test_what_is_for_trying_things_out_is_no_production_setting() -> None:
     assert set(production_settings(PRODUCTION)) == set(PRODUCTION)
 
 
+@pytest.mark.slow
 def test_a_command_on_the_embedded_database_says_so_and_leaves_its_output_alone(tmp_path: Path) -> None:
     environment = {"RECHARGE_DATA_DIR": str(tmp_path)}
     first = manage("migrate_schemas", environment=environment)

@@ -44,7 +44,7 @@ def broken(request: pytest.FixtureRequest) -> OrganizationRow:
     return row
 
 
-pytestmark = pytest.mark.breaks_the_books
+pytestmark = [pytest.mark.breaks_the_books, pytest.mark.slow]
 
 
 def csrf_token_of(page: Answer) -> str:
