@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,9 @@ def _ended_on_the_way_out(pool: ProcessPoolExecutor) -> Iterator[None]:
         for process in list(pool._processes.values()):
             process.terminate()
         # What it still writes to processes that were starting, nobody reads: without this, Python 3.11 waits for ever.
-        pool._call_queue._reader.close()  # type: ignore[attr-defined]
+        # Replaced, not closed: the pool's own thread may be closing it at this moment, and one of the two would fail.
+        with suppress(OSError), open(os.devnull) as nothing:  # it is closed already
+            os.dup2(nothing.fileno(), pool._call_queue._reader.fileno())  # type: ignore[attr-defined]
         raise
 
 

@@ -4,9 +4,7 @@ Tests write to the database for real (no transaction around them, so that other 
 each organization's books are proved, and everything but the two organizations themselves is deleted.
 """
 
-import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -21,7 +19,7 @@ from psycopg2.errors import InvalidCatalogName
 from tenants.routing import forget_routes
 from tests.support.cleaning import assert_books_are_right, is_as_it_was, make_way, wipe, world_of
 from tests.support.client import requests_out_of_the_ordinary
-from tests.support.database import IS_OF_SEVERAL, TEMPLATE
+from tests.support.database import TEMPLATE, alone
 from tests.support.server import Server, serving
 from tests.support.world import Organization, World, database_url
 
@@ -33,14 +31,14 @@ def _make_database() -> None:
     os.environ["DATABASE_URL"] = database_url()
     for slug in ("acme", "globex"):
         provision_organization(
-            slug=slug, name=slug.title(), admin_username="first", admin_password="correct horse battery"
+            slug=slug, name=slug.title(), admin_username="admin", admin_password="correct horse battery"
         )
-    wipe()
+    _run_elsewhere("CREATE DATABASE {} TEMPLATE {}", TEMPLATE, connection.settings_dict["NAME"])
 
 
 def _copy_template() -> bool:
     """Whether there is one yet."""
-    name = connection.settings_dict["TEST"]["NAME"]
+    name = connection.creation._get_test_db_name()
     _run_elsewhere("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)  # of a run that was killed
     try:
         _run_elsewhere("CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE)
@@ -69,14 +67,10 @@ def django_db_setup(django_db_blocker: Any, django_db_modify_db_settings: None) 
     """
     with django_db_blocker.unblock():
         name = connection.settings_dict["NAME"]
-        if IS_OF_SEVERAL:
-            with (Path(tempfile.gettempdir()) / f"{TEMPLATE}.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if not _copy_template():
-                    _make_database()
-                    _run_elsewhere("CREATE DATABASE {} TEMPLATE {}", TEMPLATE, connection.settings_dict["NAME"])
-        else:
-            _make_database()
+        with alone():
+            if not _copy_template():
+                _make_database()
+        wipe()
         yield
         connection.creation.destroy_test_db(name, verbosity=0)
 

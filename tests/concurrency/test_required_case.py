@@ -1,6 +1,5 @@
 """The product's required case: at least 10 sellers and 1,000 recharges at once, and every final balance exact."""
 
-import multiprocessing
 import random
 import uuid
 from collections import Counter
@@ -16,7 +15,7 @@ from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from saas.demo_clients import Job, sell, share_progress
 from tenants.models import Organization as OrganizationRow
-from tests.support.crowd import in_processes, in_threads
+from tests.support.crowd import in_processes, in_threads, new_processes
 from tests.support.world import World, give_credit, make_person, make_seller
 
 pytestmark = pytest.mark.slow
@@ -41,7 +40,7 @@ def test_over_http_from_several_processes_with_repetitions_and_overspending(worl
         jobs.append(Job(person.client.host, person.client.token, uuid.uuid4().hex, "09121234567", CREDIT + 1))
     random.shuffle(jobs)
 
-    context = multiprocessing.get_context("spawn")
+    context = new_processes(__name__)
     counter = context.Value("i", 0)
     with ProcessPoolExecutor(4, mp_context=context, initializer=share_progress, initargs=(counter,)) as pool:
         parts = [pool.submit(sell, person.client.address, jobs[index::4], 4) for index in range(4)]

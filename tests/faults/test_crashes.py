@@ -4,8 +4,6 @@ again with the same key tells which."""
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -21,7 +19,9 @@ from django.db import connection
 from credit.models import Entry
 from recharge.models import Recharge
 from saas.demo_clients import Api
-from tests.support.server import ROOT, Server, serving
+from tests.support import forking
+from tests.support.installations import directory, environment_of
+from tests.support.server import Server, serving
 from tests.support.waiting import wait_until
 from tests.support.world import PASSWORD, Organization, World, database_url, give_credit
 
@@ -230,32 +230,30 @@ def test_web_processes_killed_under_load_sell_each_key_once(world: World, tmp_pa
 
 def test_a_database_that_crashes_under_load_loses_nothing_it_answered(tmp_path: Path) -> None:
     """An embedded database of its own; it is stopped as a power cut would stop it, and started again."""
-    environment = {name: value for name, value in os.environ.items() if name not in _OF_THE_TESTS}
-    environment |= {"RECHARGE_DATA_DIR": str(tmp_path), "BASE_DOMAIN": "localhost", "RECHARGE_ADMIN_PASSWORD": PASSWORD}
-    manage = partial(subprocess.run, cwd=ROOT, env=environment, check=True, capture_output=True)
-    command = [sys.executable, "manage.py"]
-    with serving(tmp_path / "log", environment=environment, wait=False) as server:
-        manage([*command, "migrate_schemas"])
-        manage([*command, "create_organization", "acme", "--name", "Acme", "--admin-username", "owner"])
-        server.wait_until_ready()
+    with (
+        directory(installed=True) as data,
+        serving(tmp_path / "log", environment=environment_of(data)) as server,
+    ):
         sellers = _signed_up_sellers(server, 3, credit=100 * 1000)
 
         def crash() -> None:
-            postmaster = int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0])
+            postmaster = int((data / "postgres" / "postmaster.pid").read_text().split()[0])
             os.kill(postmaster, signal.SIGQUIT)  # "immediate": no checkpoint, no farewell; the log must be replayed
             wait_until(lambda: not Path(f"/proc/{postmaster}").exists(), "the database is down")
-            manage([*command, "check"])  # any command starts it again
+            manage("check")  # any command starts it again
+
+        def manage(command: str) -> None:
+            process = forking.start([command], environment=environment_of(data))
+            _, errors = process.communicate()
+            assert process.returncode == 0, errors
 
         answers = _sell_all([(seller, 100) for seller in sellers], after={100: crash})
         assert {status for status, _ in answers} <= {200, 201}
         assert len({answer["id"] for _, answer in answers}) == 300
         assert [seller.call("GET", "/balance")[1]["balance"] for seller in sellers] == [0, 0, 0]
-        log = (tmp_path / "postgres.log").read_text()
+        log = (data / "postgres.log").read_text()
         assert "database system was not properly shut down; automatic recovery in progress" in log
-        manage([*command, "reconcile"])
-
-
-_OF_THE_TESTS = ("DATABASE_URL", "SECRET_KEY", "RECHARGE_EMBEDDED", "BASE_DOMAIN")
+        manage("reconcile")
 
 
 def _signed_up_sellers(server: Server, count: int, credit: int) -> list[Api]:
@@ -266,7 +264,7 @@ def _signed_up_sellers(server: Server, count: int, credit: int) -> list[Api]:
         _, pair = Api(server.address, "acme.localhost").call("POST", "/auth/token", credentials)
         return Api(server.address, "acme.localhost", pair["access"])
 
-    owner = signed_in("owner")
+    owner = signed_in("admin")
     sellers = []
     for number in range(count):
         username = f"seller{number}"

@@ -4,7 +4,6 @@ that they succeeded, and once; the money of the others is back, once; everybody 
 
 import os
 import random
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,9 +21,9 @@ from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
 from recharge.reports.books import find_faults
 from shared.outbound.secrets import encrypt
+from tests.support import forking
 from tests.support.mobile_operator import KEY_ID, SECRET, MisbehavingOperator, operating
 from tests.support.receiver import Receiver, receiving
-from tests.support.server import ROOT
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, Person, World, give_credit, make_person
 
@@ -61,11 +60,10 @@ def operator() -> Iterator[MisbehavingOperator]:
 def workers_being_killed() -> Iterator[None]:
     """Two of them; one at a time is killed with -9 and replaced, at random moments, until there were enough of that."""
     environment = os.environ | {"ALLOW_PRIVATE_ADDRESSES": "on"}
-    command = [sys.executable, "manage.py", "deliver", "--lease", "3"]
     dice, stopping = random.Random(7), threading.Event()
 
-    def start() -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(command, cwd=ROOT, env=environment)
+    def start() -> forking.Process:
+        return forking.start(["deliver", "--lease", "3"], environment=environment, stdout=sys.__stderr__)
 
     workers = [start(), start()]
 

@@ -19,7 +19,8 @@ from recharge.selling.queries import recharges
 from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge, sell_recharges
 from tenants.services import provision_organization
-from tests.support.world import PASSWORD, World, give_credit, make_seller
+from tests.support.history import sell_many
+from tests.support.world import PASSWORD, World, make_seller
 
 pytestmark = pytest.mark.slow
 
@@ -27,51 +28,15 @@ SALES = 100_000
 LARGEST_COST = 120
 """Pages of 8 KiB that a page of 50 rows may touch: its rows may lie on 50 of them, and the way through the indexes."""
 
-# As 100,000 calls of recharge_sell would have written it, one sale a second; every 20,000th failed and was refunded.
-FILL = """
-    CREATE TEMPORARY TABLE sale AS
-    SELECT
-        n,
-        uuid7_at(moment) AS id,
-        moment,
-        moment + interval '0.5 second' AS completed,
-        n % 20000 = 0 AS failed,
-        (n - 1) / 20000 AS refunds_before,
-        n / 20000 AS refunds
-    FROM (SELECT n, timestamptz '2025-01-01' + n * interval '1 second' AS moment FROM generate_series(1, {sales}) AS n)
-    AS moments;
-    INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at)
-    SELECT
-        uuid7_at(moment), {seller}, 1 + n + refunds_before, 'recharge', -1, {sales} - n + refunds_before, id, moment
-    FROM sale
-    UNION ALL
-    SELECT uuid7_at(completed), {seller}, 1 + n + refunds, 'refund', 1, {sales} - n + refunds, id, completed
-    FROM sale WHERE failed;
-    INSERT INTO recharge_recharge (
-        id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
-        completed_at, gateway, late, attempts
-    )
-    SELECT
-        id, {seller}, 'key-' || n, '+98912' || lpad(n::text, 7, '0'), 'mci', 1,
-        CASE WHEN failed THEN 'failed' ELSE 'succeeded' END, CASE WHEN failed THEN 'barred' ELSE '' END,
-        {sales} - n + refunds_before, moment, completed, 'instant', '', 0
-    FROM sale;
-    UPDATE credit_account SET balance = {sales} / 20000, last_number = 1 + {sales} + {sales} / 20000
-    WHERE seller_id = {seller};
-"""
-
 
 @pytest.fixture
 def history(world: World) -> Iterator[World]:
     """acme's member, after 100,000 sales; the neighbour has sold nothing."""
-    member = world.acme.member
-    give_credit(world.acme.row, member.id, SALES)
+    sell_many(world.acme.row, world.acme.member.id, SALES)
     with world.acme.context, connection.cursor() as cursor:
-        cursor.execute(FILL.format(sales=SALES, seller=member.id))
         # What other tests deleted is no history of this one.
         cursor.execute("VACUUM (ANALYZE, INDEX_CLEANUP ON) credit_entry, recharge_recharge, credit_account")
         yield world
-        cursor.execute("DROP TABLE sale")
 
 
 MIDDLE = datetime.fromisoformat("2025-01-01T14:00:00Z")  # about half of the history is before this

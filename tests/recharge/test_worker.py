@@ -253,6 +253,7 @@ def test_two_workers_share_the_work(pending: World) -> None:
     assert statuses(acme.row) == ["succeeded"] * 5
 
 
+@pytest.mark.slow
 def test_serve_keeps_a_worker_beside_it_and_takes_it_along(pending: World, tmp_path: Path) -> None:
     row = pending.acme.row
     with serving(tmp_path / "log", workers=1, delivery=True) as server:
@@ -269,6 +270,7 @@ def test_serve_keeps_a_worker_beside_it_and_takes_it_along(pending: World, tmp_p
     wait_until(lambda: not Path(f"/proc/{second}").exists(), "it is gone with the server")
 
 
+@pytest.mark.slow
 def test_a_worker_beside_a_server_that_was_killed_ends_too(pending: World) -> None:
     # Of a process that stands for it, so that nothing else is left behind.
     parent = subprocess.Popen(

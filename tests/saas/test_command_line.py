@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import psycopg2
 import pytest
@@ -16,29 +18,19 @@ from django.db import connection
 from saas.embedded import production_settings
 from saas.env_file import EnvFileError, parse, read_env_file, take_option
 from shared.models import User
+from tests.support import forking
 from tests.support.commands import run, start
 from tests.support.database import BARE
 from tests.support.server import ROOT, free_port
 from tests.support.waiting import wait_until
 from tests.support.world import PASSWORD, World, database_url
 
-"""An environment in which nothing is set."""
 
-
-def manage(
-    *arguments: str, environment: dict[str, str] | None = None, python: tuple[str, ...] = (sys.executable,)
-) -> subprocess.CompletedProcess[str]:
+def manage(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Runs it in this environment alone, to its end."""
-    return subprocess.run(
-        [*python, "manage.py", *arguments],
-        cwd=ROOT,
-        env=BARE | (environment or {}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    process = forking.start([*arguments], environment=BARE | (environment or {}), new_session=True)
+    output, errors = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.wait(), output, errors)
 
 
 def assert_told(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -72,7 +64,8 @@ def test_every_python_can_read_the_file() -> None:
 
 def test_a_python_without_the_packages_is_told_where_they_are() -> None:
     for arguments in (("check",), ("serve",), ("--help",), ()):
-        done = manage(*arguments, python=(sys.executable, "-S"))
+        command = [sys.executable, "-S", "manage.py", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=BARE, capture_output=True, text=True, check=False)
         assert_told(done, "Django is not installed", sys.executable, "manage.py")
         assert (".venv/bin/python" in done.stderr) or ("deploy/setup.sh" in done.stderr)
         assert len(done.stderr.splitlines()) == 1
@@ -199,6 +192,7 @@ def test_what_is_for_trying_things_out_is_no_production_setting() -> None:
     assert set(production_settings(PRODUCTION)) == set(PRODUCTION)
 
 
+@pytest.mark.slow
 def test_a_command_on_the_embedded_database_says_so_and_leaves_its_output_alone(tmp_path: Path) -> None:
     environment = {"RECHARGE_DATA_DIR": str(tmp_path)}
     first = manage("migrate_schemas", environment=environment)
@@ -300,20 +294,24 @@ def test_a_question_that_nobody_can_answer_is_refused_in_words() -> None:
 
 def test_a_password_can_be_piped(world: World) -> None:
     for given, status in ((f"{PASSWORD}\n{PASSWORD}\n", 0), (f"{PASSWORD}\nanother\n", 1), (f"{PASSWORD}\n", 1)):
-        done = subprocess.run(
-            [sys.executable, "manage.py", "create_platform_admin", "--username", "piped"],
-            cwd=ROOT,
-            env=os.environ | {"RECHARGE_ADMIN_PASSWORD": ""},
-            input=given,
-            start_new_session=True,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == status, done.stderr
-        assert "Traceback" not in done.stderr
-        assert "Warning" not in done.stderr
-        assert PASSWORD not in done.stderr + done.stdout
+        with TemporaryFile("w+") as written:
+            written.write(given)
+            written.seek(0)
+            process = ask_for_a_password("piped", stdin=written)
+        output, errors = process.communicate()
+        assert process.returncode == status, errors
+        assert "Traceback" not in errors
+        assert "Warning" not in errors
+        assert PASSWORD not in errors + output
+
+
+def ask_for_a_password(username: str, *, stdin: IO[str]) -> forking.Process:
+    return forking.start(
+        ["create_platform_admin", "--username", username],
+        environment=os.environ | {"RECHARGE_ADMIN_PASSWORD": ""},
+        stdin=stdin,
+        new_session=True,
+    )
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_quietly(world: World) -> None:
@@ -356,19 +354,13 @@ def test_ctrl_c_ends_a_command_that_waits_for_the_database(command: tuple[str, .
 
 
 def test_ctrl_c_at_a_question_ends_it_in_words() -> None:
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "create_platform_admin", "--username", "a"],
-        cwd=ROOT,
-        env=os.environ | {"RECHARGE_ADMIN_PASSWORD": ""},
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stderr
-    assert process.stderr.readline() == "Password: \n"
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as never, os.fdopen(writing, "w"):
+        process = ask_for_a_password("a", stdin=never)
+        assert process.stderr
+        assert process.stderr.readline() == "Password: \n"
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
     assert "Stopped by Ctrl-C" in errors
     assert "Traceback" not in errors
     assert process.returncode == 128 + signal.SIGINT

@@ -1,13 +1,10 @@
 """The demo when it is stopped half way, by Ctrl-C or for good: nothing of it stays behind, and it says what to do."""
 
 import io
+import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -15,35 +12,17 @@ import pytest
 from rich.console import Console
 
 from saas.demo import Accounts, Demo
-from tests.support.database import environment_of
-from tests.support.server import ROOT, free_port
+from tests.support import forking
+from tests.support.installations import directory, environment_of
+from tests.support.server import children_of, free_port
 from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def data() -> Iterator[Path]:
-    """A directory for the demo's database, whose server is stopped whatever happens."""
-    place = Path(tempfile.mkdtemp(prefix="recharge-demo-"))
-    yield place
-    # Whoever was killed left the server running: the next user of the directory stops it.
-    command = [sys.executable, "manage.py", "check"]
-    subprocess.run(command, cwd=ROOT, env=environment_of(place), capture_output=True, check=False)
-    shutil.rmtree(place, ignore_errors=True)
-
-
-def start(data: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "manage.py", "demo", "--port", str(free_port())],
-        cwd=ROOT,
-        env=environment_of(data),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def start(data: Path) -> forking.Process:
+    return forking.start(["demo", "--port", str(free_port())], environment=environment_of(data), new_session=True)
 
 
 def is_starting_the_database(_demo: int, data: Path) -> bool:
@@ -56,15 +35,7 @@ def is_starting_the_server(_demo: int, data: Path) -> bool:
 
 def is_starting_the_clients(demo: int, _data: Path) -> bool:
     """Their work is on its way to them, and they don't read it yet."""
-    return any("spawn_main" in words_of(child) for child in psutil.Process(demo).children())
-
-
-def words_of(process: psutil.Process) -> str:
-    """The command line of a process, which may end meanwhile."""
-    try:
-        return " ".join(process.cmdline())
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return ""
+    return any(b"spawn_main" in command for _, command in children_of(demo))
 
 
 def is_selling(_demo: int, data: Path) -> bool:
@@ -76,31 +47,38 @@ MOMENTS = [is_starting_the_database, is_starting_the_server, is_starting_the_cli
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__)
-def test_ctrl_c_stops_all_of_it_and_says_what_to_do(moment: Callable[[int, Path], bool], data: Path) -> None:
-    demo = start(data)
-    wait_until(lambda: moment(demo.pid, data), "the moment has come", seconds=120)
-    children = psutil.Process(demo.pid).children(recursive=True)
-    os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
-    try:
-        output, _ = demo.communicate(timeout=60)
-    finally:
+def test_ctrl_c_stops_all_of_it_and_says_what_to_do(moment: Callable[[int, Path], bool]) -> None:
+    is_first = moment is is_starting_the_database
+    with directory(installed=not is_first) as data:
+        if not is_first:  # as a run before has left it
+            passwords = dict.fromkeys(("acme/admin", "globex/admin"), PASSWORD)
+            (data / "demo-accounts.json").write_text(json.dumps(passwords))
+        demo = start(data)
+        wait_until(lambda: moment(demo.pid, data), "the moment has come", seconds=120)
+        children = psutil.Process(demo.pid).children(recursive=True)
+        os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
+        try:
+            output = "".join(demo.communicate(timeout=60))
+        finally:
+            demo.kill()
+        assert demo.returncode == 128 + signal.SIGINT, output
+        assert "Stopped by Ctrl-C." in output
+        assert "can be run again" in output
+        assert "Traceback" not in output
+        assert not (data / "postgres" / "postmaster.pid").exists(), "the database has stopped, too"
+        assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_a_killed_demo_leaves_no_server_and_no_client_behind() -> None:
+    """The first run of one, from nothing."""
+    with directory() as data:
+        demo = start(data)
+        wait_until(lambda: is_selling(demo.pid, data), "it sells", seconds=120)
+        children = psutil.Process(demo.pid).children(recursive=True)
+        assert len(children) > 5  # clients, a server, its web processes and its worker
         demo.kill()
-    assert demo.returncode == 128 + signal.SIGINT, output
-    assert "Stopped by Ctrl-C." in output
-    assert "can be run again" in output
-    assert "Traceback" not in output
-    assert not (data / "postgres" / "postmaster.pid").exists(), "the database has stopped, too"
-    assert psutil.wait_procs(children, timeout=20)[1] == []
-
-
-def test_a_killed_demo_leaves_no_server_and_no_client_behind(data: Path) -> None:
-    demo = start(data)
-    wait_until(lambda: is_selling(demo.pid, data), "it sells", seconds=120)
-    children = psutil.Process(demo.pid).children(recursive=True)
-    assert len(children) > 5  # clients, a server, its web processes and its worker
-    demo.kill()
-    demo.communicate(timeout=60)
-    assert psutil.wait_procs(children, timeout=60)[1] == []
+        demo.communicate(timeout=60)
+        assert psutil.wait_procs(children, timeout=60)[1] == []
 
 
 @pytest.mark.parametrize("is_served", [True, False])

@@ -18,6 +18,7 @@ import psycopg2
 import pytest
 
 from saas import embedded
+from tests.support import forking, installations
 from tests.support.server import ROOT
 from tests.support.waiting import wait_until
 
@@ -318,33 +319,24 @@ def test_a_directory_that_can_not_be_used_is_refused_in_words(directory: Path) -
 # --- manage.py --------------------------------------------------------------------------------------------------------
 
 
-def manage(*arguments: str, directory: Path) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "SECRET_KEY")}
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env=environment | {"RECHARGE_DATA_DIR": str(directory), "RECHARGE_ADMIN_PASSWORD": ""},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    _begun.append(process)
-    return process
+def test_a_command_starts_it_and_stops_it_also_when_it_is_terminated() -> None:
+    with installations.directory(installed=True) as place:
+        environment = installations.environment_of(place) | {"RECHARGE_ADMIN_PASSWORD": ""}
+        migrated = forking.start(["migrate_schemas", "-v", "0"], environment=environment)
+        _, errors = migrated.communicate(timeout=120)
+        assert migrated.returncode == 0, errors
+        assert (place / "postgres.log").exists()
+        assert postmaster(place) is None
 
-
-def test_a_command_starts_it_and_stops_it_also_when_it_is_terminated(directory: Path) -> None:
-    migrated = manage("migrate_schemas", "-v", "0", directory=directory)
-    _, errors = migrated.communicate(timeout=120)
-    assert migrated.returncode == 0, errors
-    assert postmaster(directory) is None
-
-    asking = manage("create_platform_admin", "--username", "root", directory=directory)  # for a password
-    assert asking.stderr
-    assert asking.stderr.readline()  # getpass warns that there is no terminal, and reads
-    assert postmaster(directory)
-    asking.terminate()
-    asking.communicate(timeout=60)
-    assert asking.returncode == 128 + signal.SIGTERM
-    assert postmaster(directory) is None
+        reading, writing = os.pipe()
+        with os.fdopen(reading) as never, os.fdopen(writing, "w"):
+            command = ["create_platform_admin", "--username", "root"]  # which asks for a password
+            asking = forking.start(command, environment=environment, stdin=never, new_session=True)
+            assert asking.stderr
+            assert "embedded database" in asking.stderr.readline()
+            assert asking.stderr.readline() == "Password: \n"
+            assert postmaster(place)
+            asking.terminate()
+            asking.communicate(timeout=60)
+        assert asking.returncode == 128 + signal.SIGTERM
+        assert postmaster(place) is None

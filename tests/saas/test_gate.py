@@ -2,10 +2,8 @@
 
 import os
 import select
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +17,12 @@ from django.db import connection
 
 from saas import gate
 from tests.support.client import Client
-from tests.support.database import environment_of
+from tests.support.history import sell_many
+from tests.support.installations import directory, environment_of
 from tests.support.server import Server, serving
 from tests.support.visitor import Visitor
 from tests.support.waiting import wait_until
-from tests.support.world import PASSWORD, Organization, Person, World, give_credit
+from tests.support.world import PASSWORD, Person, World, give_credit
 
 pytestmark = pytest.mark.slow
 
@@ -36,19 +35,6 @@ def small(tmp_path: Path) -> Iterator[Server]:
     """A server of one process with two threads: what holds a thread is felt at once."""
     with serving(tmp_path / "log", workers=1, threads=2, environment=os.environ | {"TRUSTED_PROXIES": "1"}) as server:
         yield server
-
-
-def sell_many(organization: Organization, count: int = ROWS) -> None:
-    seller = organization.member
-    give_credit(organization.row, seller.id, 1_000_000)
-    some = 500  # in a transaction: each sale looks past what those before it have left of the balance's row
-    with connection.cursor() as cursor:
-        for first in range(0, count, some):
-            cursor.execute(
-                f"SELECT count(*) FROM generate_series(%s + 1, %s) AS number, LATERAL {organization.row.schema_name}."
-                "recharge_sell(%s, %s, 'many-' || number, '+989121234567', 'mci', 1, true) AS sale",
-                [first, min(first + some, count), organization.row.pk, seller.id],
-            )
 
 
 @contextmanager
@@ -68,7 +54,7 @@ def download(client: Client, path: str, room: int = 4096) -> Iterator[socket.soc
 
 def test_readers_that_stand_still_hold_up_nobody_else(small: Server) -> None:
     world = World.build(small.address)
-    sell_many(world.acme)
+    sell_many(world.acme.row, world.acme.member.id, ROWS)
     give_credit(world.globex.row, world.globex.member.id, 10_000)
     member = world.acme.member.client
     with ExitStack() as stopped:
@@ -181,7 +167,7 @@ def sale(client: Client, body: bytes, key: str, address: str = "192.0.2.1") -> I
 
 def test_a_slow_reader_gets_the_whole_file(small: Server) -> None:
     world = World.build(small.address)
-    sell_many(world.acme, 20_000)
+    sell_many(world.acme.row, world.acme.member.id, 20_000)
     received = b""
     with download(world.acme.member.client, "/recharges.csv", room=65536) as reading:
         while piece := reading.recv(2048):
@@ -193,7 +179,7 @@ def test_a_slow_reader_gets_the_whole_file(small: Server) -> None:
 
 def test_one_who_asks_for_workbooks_again_and_again_keeps_no_other_from_theirs(small: Server) -> None:
     world = World.build(small.address)
-    sell_many(world.acme, 5_000)
+    sell_many(world.acme.row, world.acme.member.id, 5_000)
     is_over = threading.Event()
 
     def loop(person: Person) -> list[int]:
@@ -227,28 +213,26 @@ def standing_still(postmaster: psutil.Process) -> Iterator[None]:
 
 
 def test_it_is_alive_while_the_database_stands_still(tmp_path: Path) -> None:
-    data = Path(tempfile.mkdtemp(prefix="recharge-tests-"))
-    environment = environment_of(data)
-    try:
-        with serving(tmp_path / "log", workers=1, threads=2, environment=environment, wait=False) as server:
-            client = Client(server.address, "localhost")
-            wait_until(lambda: is_ready(client), "it is ready", seconds=120)
-            credentials = {"username": "nobody", "password": "correct horse battery"}
-            postmaster = psutil.Process(int((data / "postgres" / "postmaster.pid").read_text().split()[0]))
-            with ThreadPoolExecutor(20) as threads:
-                with standing_still(postmaster):
-                    asked = [threads.submit(client.post, "/auth/token", credentials) for _ in range(20)]
-                    # Those whose turn doesn't come are refused: by then the two threads wait for the database.
-                    wait_until(lambda: any(one.done() for one in asked), "one is refused", seconds=60)
-                    for _ in range(5):
-                        assert client.get("/livez").status == 200
-                    assert client.get("/readyz").status == 503
-                    assert [one.result().status for one in asked if one.done()].count(503) >= 1
-                for one in asked:
-                    assert one.result().status in (401, 429, 503)
-            wait_until(lambda: is_ready(client), "it is ready again")
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
+    with (
+        directory(installed=True) as data,
+        serving(tmp_path / "log", workers=1, threads=2, environment=environment_of(data), wait=False) as server,
+    ):
+        client = Client(server.address, "localhost")
+        wait_until(lambda: is_ready(client), "it is ready", seconds=120)
+        credentials = {"username": "nobody", "password": "correct horse battery"}
+        postmaster = psutil.Process(int((data / "postgres" / "postmaster.pid").read_text().split()[0]))
+        with ThreadPoolExecutor(20) as threads:
+            with standing_still(postmaster):
+                asked = [threads.submit(client.post, "/auth/token", credentials) for _ in range(20)]
+                # Those whose turn doesn't come are refused: by then the two threads wait for the database.
+                wait_until(lambda: any(one.done() for one in asked), "one is refused", seconds=60)
+                for _ in range(5):
+                    assert client.get("/livez").status == 200
+                assert client.get("/readyz").status == 503
+                assert [one.result().status for one in asked if one.done()].count(503) >= 1
+            for one in asked:
+                assert one.result().status in (401, 429, 503)
+        wait_until(lambda: is_ready(client), "it is ready again")
 
 
 def is_ready(client: Client) -> bool:

@@ -41,6 +41,7 @@ def python(code: str, url: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_frozen_database_is_given_up(frozen: int) -> None:
     # Without a limit this waits for ever, and the time limit of the process ends it.
     assert "given up" in python(CONNECT, f"postgresql://u:p@127.0.0.1:{frozen}/d")

@@ -4,10 +4,7 @@ keeper of the delivery worker; and what says which workers run."""
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -20,32 +17,20 @@ from django.db import connection
 from recharge.models import Recharge
 from tenants.heartbeats import ALIVE_SECONDS
 from tenants.models import WorkerHeartbeat
-from tests.support import waiting
+from tests.support import forking, waiting
 from tests.support.client import Client
 from tests.support.commands import run, start
-from tests.support.database import environment_of
+from tests.support.installations import directory, environment_of
+from tests.support.installations import start as start_database
 from tests.support.raw import send
 from tests.support.schemas import changed
-from tests.support.server import ROOT, Server, free_port, serving
-from tests.support.world import World, database_url, give_credit
+from tests.support.server import Server, free_port, serving
+from tests.support.world import PASSWORD, World, database_url, give_credit
 
 pytestmark = pytest.mark.slow
 
 wait_until = partial(waiting.wait_until, seconds=60)
 """Whole servers are started here, on machines that may be busy."""
-
-
-@pytest.fixture
-def data() -> Iterator[Path]:
-    """A directory for an embedded database, whose server is stopped whatever happens."""
-    import shutil
-    import tempfile
-
-    place = Path(tempfile.mkdtemp(prefix="recharge-serve-"))
-    yield place
-    environment = environment_of(place)
-    subprocess.run([sys.executable, "manage.py", "check"], cwd=ROOT, env=environment, capture_output=True, check=False)
-    shutil.rmtree(place, ignore_errors=True)
 
 
 def answers(address: str, path: str = "/livez") -> bool:
@@ -63,8 +48,11 @@ def events(log: Path, event: str) -> list[dict[str, object]]:
 # --- Before the migrations --------------------------------------------------------------------------------------------
 
 
-def test_serve_migrates_the_embedded_database_itself_and_says_what_to_open(data: Path) -> None:
-    with serving(data / "log", environment=environment_of(data), delivery=True) as server:
+def test_serve_migrates_the_embedded_database_itself_and_says_what_to_open() -> None:
+    with (
+        directory() as data,
+        serving(data / "log", environment=environment_of(data), delivery=True) as server,
+    ):
         port = server.address.rpartition(":")[2]
         said = server.log.read_text()
         assert f"embedded database in {data}" in said
@@ -75,27 +63,14 @@ def test_serve_migrates_the_embedded_database_itself_and_says_what_to_open(data:
         assert "Traceback" not in server.log.read_text()
 
 
-def test_serve_on_the_embedded_database_starts_beside_an_organization_whose_schema_is_gone(data: Path) -> None:
-    environment = environment_of(data)
-    script = (
-        "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'saas.settings'\n"
-        "from saas import embedded; embedded.start()\n"
-        "import django; django.setup()\n"
-        "from django.core.management import call_command\n"
-        "from django.db import connection\n"
-        "from tenants.services import provision_organization\n"
-        "call_command('migrate_schemas', interactive=False, verbosity=0)\n"
-        "for slug in ('north', 'bazaar'):\n"
-        "    provision_organization(slug=slug, name=slug, admin_username='a', admin_password='correct horse battery')\n"
-        "connection.set_schema_to_public()\n"
-        "connection.cursor().execute('DROP SCHEMA org_bazaar CASCADE')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    with serving(data / "log", environment=environment) as server:
-        assert "org_bazaar: NOT up to date: The schema is gone." in server.log.read_text()
-        credentials = {"username": "a", "password": "correct horse battery"}
-        assert Client(server.address, "north.localhost").post("/auth/token", credentials).status == 200
+def test_serve_on_the_embedded_database_starts_beside_an_organization_whose_schema_is_gone() -> None:
+    with directory(installed=True) as data:
+        with closing(psycopg2.connect(start_database(data))) as session, session, session.cursor() as cursor:
+            cursor.execute("DROP SCHEMA org_globex CASCADE")
+        with serving(data / "log", environment=environment_of(data)) as server:
+            assert "org_globex: NOT up to date: The schema is gone." in server.log.read_text()
+            credentials = {"username": "admin", "password": PASSWORD}
+            assert Client(server.address, "acme.localhost").post("/auth/token", credentials).status == 200
 
 
 def test_serve_on_a_database_that_is_not_migrated_says_so_once_and_answers_503_until_it_is(
@@ -167,22 +142,18 @@ def test_serve_starts_before_its_database_and_answers_503_until_that_is_there(tm
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.1, 0.3, 0.6])
-def test_ctrl_c_stops_a_server_that_is_just_starting_without_a_traceback(seconds: float, world: World) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "serve", "--port", str(free_port())],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout
-    while not process.stdout.readline().startswith("Open "):
-        assert process.poll() is None
+def test_ctrl_c_stops_a_server_that_is_just_starting_without_a_traceback(
+    seconds: float, world: World, tmp_path: Path
+) -> None:
+    command = ["serve", "--port", str(free_port())]
+    with (tmp_path / "log").open("wb") as log:
+        process = forking.start(command, environment=os.environ, stdout=log, new_session=True)
+    wait_until(lambda: "\nOpen " in (tmp_path / "log").read_text(), "it starts its processes")
     threading.Event().wait(seconds)  # whatever it is at by then: the moment is what is varied
     os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=25)  # less than the time after which Granian kills a process
-    assert process.returncode in (0, 128 + signal.SIGINT), said
+    status = process.wait(25)  # less than the time after which Granian kills a process
+    said = (tmp_path / "log").read_text()
+    assert status in (0, 128 + signal.SIGINT), said
     assert "Traceback" not in said
 
 
@@ -191,9 +162,9 @@ def test_ctrl_c_stops_a_server_that_is_just_starting_without_a_traceback(seconds
 
 def test_everything_that_serve_has_started_ends_with_it_when_it_is_killed(world: World, tmp_path: Path) -> None:
     port = str(free_port())
-    command = [sys.executable, "manage.py", "serve", "--port", port, "--workers", "2"]
+    command = ["serve", "--port", port, "--workers", "2"]
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        process = forking.start(command, environment=os.environ, stdout=log)
     server = Server(f"127.0.0.1:{port}", process, tmp_path / "log")
     server.wait_until_ready()
     wait_until(lambda: bool(server.delivery_pids()), "the delivery worker runs")
@@ -208,7 +179,7 @@ def test_everything_that_serve_has_started_ends_with_it_when_it_is_killed(world:
     assert alive == []
     # The port is free for the next one.
     with (tmp_path / "log").open("ab") as log:
-        following = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        following = forking.start(command, environment=os.environ, stdout=log)
     Server(server.address, following, server.log).wait_until_ready()
     following.terminate()
     assert following.wait(60) == 0

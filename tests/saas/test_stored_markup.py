@@ -1,5 +1,6 @@
 """Whatever markup somebody has stored in whatever field a page shows: it is shown as text."""
 
+import pytest
 from django.db import connection
 from django_tenants.utils import schema_context, tenant_context
 
@@ -26,6 +27,7 @@ _FIELDS = {
 _KEPT_EMPTY = {"failure": "status = 'failed'", "reason": "true"}
 
 
+@pytest.mark.slow
 def test_stored_markup_is_shown_as_text(world: World) -> None:
     people, ids = furnish(world)
     acme = world.acme.row

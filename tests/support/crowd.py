@@ -4,6 +4,8 @@ import multiprocessing
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import cache
+from multiprocessing.context import ForkServerContext
 from typing import Any
 
 from django.db import connection
@@ -37,16 +39,17 @@ def in_threads(calls: Sequence[Callable[[], Any]], threads: int) -> list[Any]:
 
 def in_processes(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]], processes: int) -> list[Any]:
     """Calls a module's function with each of the arguments, in that many new processes, each with Django set up."""
-    # Spawned: a forked child would share this process' connections.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_set_up) as pool:
+    with ProcessPoolExecutor(processes, mp_context=new_processes(function.__module__)) as pool:
         return list(pool.map(function, *zip(*arguments, strict=True)))
 
 
-def _set_up() -> None:
-    import django
-
-    django.setup()
+@cache
+def new_processes(*modules: str) -> ForkServerContext:
+    """Processes that have nothing of this one, no connection above all, and share the seconds that imports take: they
+    are forked by one that has set Django up, and has imported these modules."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.support.ready", *modules])
+    return context
 
 
 def _result(call: Callable[[], Any]) -> Any:

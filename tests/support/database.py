@@ -6,10 +6,12 @@ pytest-xdist share the server: the first of them makes a database, and the other
 """
 
 import atexit
+import fcntl
 import os
 import shutil
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -44,10 +46,26 @@ if not IS_OF_SEVERAL:
 TEMPLATE = os.environ["TEST_TEMPLATE"]
 """The name of the database that is copied."""
 
+INSTALLATION = Path(tempfile.gettempdir()) / f"{TEMPLATE}-installation"
+"""The directory that is copied, see tests.support.installations."""
+
+
+def address_of_template() -> str:
+    return f"{os.environ['TEST_DATABASE_URL'].rpartition('/')[0]}/{TEMPLATE}"
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Of the processes of a run only one is in such a block at a time."""
+    with (Path(tempfile.gettempdir()) / f"{TEMPLATE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
 
 def pytest_unconfigure() -> None:
-    """Leaves nothing on a server that is somebody's own."""
+    """Leaves nothing on a server that is somebody's own, and no files."""
     if not IS_OF_SEVERAL:
+        shutil.rmtree(INSTALLATION, ignore_errors=True)
         with closing(psycopg2.connect(os.environ["TEST_DATABASE_URL"])) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
@@ -56,8 +74,3 @@ def pytest_unconfigure() -> None:
 
 BARE = {name: value for name, value in os.environ.items() if name not in (*SETTINGS, "RECHARGE_EMBEDDED")}
 """The environment of a process that has nothing of the tests."""
-
-
-def environment_of(data: Path) -> dict[str, str]:
-    """That of a process which has an embedded database of its own in this directory."""
-    return BARE | {"RECHARGE_DATA_DIR": str(data)}

@@ -112,10 +112,16 @@ class Process:
 
 
 def start(
-    arguments: list[str], *, environment: Mapping[str, str], stdout: IO[Any] | None = None, new_session: bool = False
+    arguments: list[str],
+    *,
+    environment: Mapping[str, str],
+    stdin: IO[Any] | None = None,
+    stdout: IO[Any] | None = None,
+    new_session: bool = False,
 ) -> Process:
-    """Starts ``manage.py`` with nothing to read. What it says goes to ``stdout``, or into two pipes."""
-    ends: list[int] = []
+    """Starts ``manage.py``. It reads ``stdin``, or finds nothing to read; what it says goes to ``stdout``, or into two
+    pipes."""
+    ends = [os.open(os.devnull, os.O_RDONLY) if stdin is None else os.dup(stdin.fileno())]
     pipes: list[IO[str]] = []
     if stdout is None:
         for _ in range(2):
@@ -124,7 +130,7 @@ def start(
             ends.append(writing)
         streams = ends.copy()
     else:
-        streams = [stdout.fileno(), stdout.fileno()]
+        streams = [*ends, stdout.fileno(), stdout.fileno()]
     status, writing = os.pipe()
     ends.append(writing)
     order = {"arguments": arguments, "environment": dict(environment), "new_session": new_session}
@@ -177,7 +183,7 @@ def main(descriptor: int, *, with_django: bool) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
     asked = socket.socket(fileno=descriptor)
     while True:
-        order, descriptors, _, _ = socket.recv_fds(asked, 1 << 20, 3)
+        order, descriptors, _, _ = socket.recv_fds(asked, 1 << 20, 4)
         if not order:
             return
         if not os.fork():
@@ -201,12 +207,12 @@ def _import(*, with_django: bool) -> None:
             importlib.import_module(urls)
 
 
-def _keep(order: dict[str, Any], stdout: int, stderr: int, status: int) -> None:
+def _keep(order: dict[str, Any], stdin: int, stdout: int, stderr: int, status: int) -> None:
     """Forks the command, and tells its process id and what it ended with: only a parent is told."""
     pid = os.fork()
     if pid:
-        os.close(stdout)
-        os.close(stderr)
+        for descriptor in (stdin, stdout, stderr):
+            os.close(descriptor)
         with os.fdopen(status, "w", buffering=1) as told:
             print(pid, file=told)
             print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=told)
@@ -214,7 +220,7 @@ def _keep(order: dict[str, Any], stdout: int, stderr: int, status: int) -> None:
     os.close(status)
     if order["new_session"]:
         os.setsid()
-    for descriptor, number in ((stdout, 1), (stderr, 2)):
+    for descriptor, number in ((stdin, 0), (stdout, 1), (stderr, 2)):
         os.dup2(descriptor, number)
         os.close(descriptor)
     os.environ.clear()

@@ -29,12 +29,12 @@ class Server:
     def worker_pids(self) -> list[int]:
         """The processes that answer requests."""
         others = (b"resource_tracker", b"saas.worker_process")
-        return [pid for pid, command in _children(self.process.pid) if not any(name in command for name in others)]
+        return [pid for pid, command in children_of(self.process.pid) if not any(name in command for name in others)]
 
     def delivery_pids(self) -> list[int]:
         """The delivery worker beside it; none while another one is about to be started."""
-        beside = [pid for pid, command in _children(self.process.pid) if b"saas.worker_process" in command]
-        return [pid for keeper in beside for pid, command in _children(keeper) if b"deliver" in command]
+        beside = [pid for pid, command in children_of(self.process.pid) if b"saas.worker_process" in command]
+        return [pid for keeper in beside for pid, command in children_of(keeper) if b"deliver" in command]
 
     def wait_until_ready(self) -> None:
         """Asks ``/readyz`` until it says yes."""
@@ -51,7 +51,7 @@ class Server:
         raise AssertionError(f"it did not get ready:\n{self.log.read_text()[-3000:]}")
 
 
-def _children(pid: int) -> list[tuple[int, bytes]]:
+def children_of(pid: int) -> list[tuple[int, bytes]]:
     """Ids and command lines."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

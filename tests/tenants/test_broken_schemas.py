@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from django_tenants.utils import tenant_context
 from credit.models import Seller
 from credit.services import create_seller
 from recharge.models import Recharge
-from saas.embedded import _Cluster
 from shared.models import Membership, User
 from tenants.models import Organization as OrganizationRow
 from tenants.schemas import Condition, states_of
@@ -22,7 +20,7 @@ from tests.saas.test_pages import line_of
 from tests.support import commands
 from tests.support.client import Answer, Client
 from tests.support.locks import sell_pending
-from tests.support.schemas import PASSWORD, provision, run_sql
+from tests.support.schemas import PASSWORD, postgres, provision, run_sql
 from tests.support.server import serving
 from tests.support.visitor import Visitor
 from tests.support.waiting import wait_until
@@ -46,7 +44,7 @@ def broken(request: pytest.FixtureRequest) -> OrganizationRow:
     return row
 
 
-pytestmark = pytest.mark.breaks_the_books
+pytestmark = [pytest.mark.breaks_the_books, pytest.mark.slow]
 
 
 def csrf_token_of(page: Answer) -> str:
@@ -138,12 +136,6 @@ def test_the_delivery_worker_goes_on_with_the_others(broken: OrganizationRow, wo
 # --- After a restore --------------------------------------------------------------------------------------------------
 
 
-def postgres(program: str, *arguments: str) -> None:
-    """Runs one of PostgreSQL's own programs on the tests' database."""
-    path = _Cluster(Path()).binaries / program
-    subprocess.run([str(path), *arguments], check=True, capture_output=True)
-
-
 def test_after_a_restore_new_sellers_are_made_at_once_and_lost_ones_come_back(world: World, tmp_path: Path) -> None:
     row, copy = provision("restored"), str(tmp_path / "restored.dump")
     boss = make_person(row, "second-boss", world.platform.address)
@@ -188,10 +180,10 @@ def test_after_a_restore_new_sellers_are_made_at_once_and_lost_ones_come_back(wo
 
 
 def test_two_who_bring_back_one_seller_at_once_bring_it_back_once(world: World) -> None:
-    row = provision("restored")
+    row = provision("rebuilt")  # whose host the server knows from no other test
     with tenant_context(row):
         lost = create_seller(organization=row, name="Lost", username="lost", password=PASSWORD)
-    run_sql(f"DELETE FROM credit_account WHERE seller_id = {lost.pk}; DELETE FROM credit_seller", schema="org_restored")
+    run_sql(f"DELETE FROM credit_account WHERE seller_id = {lost.pk}; DELETE FROM credit_seller", schema="org_rebuilt")
     boss = make_person(row, "second-boss", world.platform.address)
     body = {"name": "Back", "username": "lost", "password": PASSWORD}
     with ThreadPoolExecutor(2) as pool:

@@ -245,6 +245,7 @@ def backends() -> int:
         return int(cursor.fetchone()[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_it_is_killed_at_any_point_and_run_again(point: str, platform: Client) -> None:
     slug = f"cut-{uuid.uuid4().hex[:12]}"  # a new one each time: the running server remembers hosts for a while

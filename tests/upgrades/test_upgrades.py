@@ -6,7 +6,6 @@ requests for credit and webhooks. ``<commit>.tar.xz`` is its code.
 """
 
 import lzma
-import subprocess
 import tarfile
 import threading
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Any
 import pytest
 import urllib3
 
-from saas import embedded
 from tests.support import commands
 from tests.support.database import BARE
+from tests.support.schemas import postgres
 from tests.support.server import Server, serving
 
 HERE = Path(__file__).parent
@@ -37,11 +36,8 @@ def environment_for(address: str) -> dict[str, str]:
 
 
 def restore(release: str, address: str) -> None:
-    psql = embedded._Cluster(Path()).binaries / "psql"
     dump = lzma.decompress((HERE / f"{release}.sql.xz").read_bytes())
-    command = [str(psql), "--quiet", "--set", "ON_ERROR_STOP=1", address]
-    done = subprocess.run(command, input=dump, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    postgres("psql", "--quiet", "--single-transaction", "--set", "ON_ERROR_STOP=1", address, given=dump)
 
 
 def ask(server: Server, method: str, path: str, body: Any = None, token: str = "", key: str = "") -> tuple[int, Any]:
