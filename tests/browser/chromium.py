@@ -24,6 +24,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    # Pages live for a second: to compile their scripts better costs more than it spares.
+    "--js-flags=--no-opt --no-maglev",
     "--host-resolver-rules=MAP *.recharge.test 127.0.0.1, MAP recharge.test 127.0.0.1, MAP * ~NOTFOUND",
 ]
 
