@@ -41,7 +41,15 @@ install_browser() {
     apt-get update -qq >/dev/null
     local packages=(libatomic1 fonts-dejavu-core)
     # A browser that is there already, or is named, is left as it is.
-    .venv/bin/python -m tests.browser.chromium --find >/dev/null 2>&1 || ! has_real_package chromium || packages+=(chromium)
+    if ! .venv/bin/python -m tests.browser.chromium --find >/dev/null 2>&1; then
+        local browser
+        for browser in chromium-headless-shell chromium; do
+            if has_real_package "$browser"; then
+                packages+=("$browser")
+                break
+            fi
+        done
+    fi
     apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 }
 if wants_browser "$@" && ! missing=$(.venv/bin/python -m tests.browser.chromium 2>&1); then

@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.db import connections
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.audit import grave_faults
 from tests.browser.chromium import ARGUMENTS, chromium_path
 from tests.browser.people import Guest
 from tests.support.server import Server, serving
 
 
-# Of a module, not of the session: beside playwright's event loop, and beside a delivery worker, other tests fail.
-@pytest.fixture(scope="module")
+# Of this folder, not of the session: beside playwright's event loop other tests fail. A start takes seconds of CPU.
+@pytest.fixture(scope="package")
 def chromium(django_db_setup: None) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Django refuses queries on a thread with a running event loop, which playwright's is: the tests' own are quick
@@ -29,6 +29,7 @@ def chromium(django_db_setup: None) -> Iterator[Browser]:
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
+# Of a module: beside a delivery worker other tests fail.
 @pytest.fixture(scope="module")
 def delivering(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with a delivery worker beside it, as production has it."""
@@ -60,23 +61,11 @@ def open_window(chromium: Browser) -> Iterator[Callable[..., Guest]]:
 
 
 @pytest.fixture(scope="session")
-def axe() -> Axe:
-    return Axe()
-
-
-@pytest.fixture
-def accessible(axe: Axe) -> Callable[[Page], None]:
+def accessible() -> Callable[[Page], None]:
     """Asserts that a page as it is now has no serious or critical violation of WCAG 2.2 A or AA."""
 
     def check(page: Page) -> None:
-        options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-        found = axe.run(page, options=options).response["violations"]
-        grave = [
-            (fault["id"], fault["help"], [node["html"][:200] for node in fault["nodes"]])
-            for fault in found
-            if fault["impact"] in ("serious", "critical")
-        ]
-        assert grave == [], page.url
+        assert grave_faults(page) == [], page.url
 
     return check
 

@@ -2,12 +2,8 @@
 
 import os
 import random
-import subprocess
-import sys
 import uuid
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
 
 NAMES = ["Tehran Kiosk", "Maryam Ahmadi", "فروشگاه بهار", "Kaveh Mobile", "Shiraz Telecom", "نگین همراه"]
 
@@ -50,6 +46,7 @@ def furnish(world):
     from recharge.selling.sale import Item
     from recharge.selling.services import sell_recharge
     from recharge.terms.services import create_gateway
+    from tests.support import commands
     from tests.support.world import give_credit, make_seller
 
     rng = random.Random(7)
@@ -97,7 +94,7 @@ def furnish(world):
                         uuid.uuid4().hex,
                     ),
                 )
-    subprocess.run([sys.executable, "manage.py", "deliver", "--once"], cwd=ROOT, check=True, capture_output=True)
+    commands.run("deliver", "--once").check_returncode()
     with tenant_context(acme):
         for ending, status in (("34", "unknown"), ("12", "failed")):
             odd = sell_recharge(
