@@ -61,6 +61,6 @@ fi
 # Every process of the tests compiles the whole product where Python may not keep what it has compiled.
 unset PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX=$PWD/.pytest_cache/bytecode
-# A process a core, each with a database and a server of its own; an argument -n says otherwise.
-export PYTEST_ADDOPTS="-n logical --dist worksteal ${PYTEST_ADDOPTS:-}"
+# A process a core and one more, since tests wait, too; each has a database and a server of its own. -n says otherwise.
+export PYTEST_ADDOPTS="-n $(($(nproc) + 1)) --dist worksteal ${PYTEST_ADDOPTS:-}"
 exec .venv/bin/python -m pytest "$@"
