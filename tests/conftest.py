@@ -72,7 +72,9 @@ def django_db_setup(django_db_blocker: Any, django_db_modify_db_settings: None) 
                 _make_database()
         wipe()
         yield
-        connection.creation.destroy_test_db(name, verbosity=0)
+        test_name, connection.settings_dict["NAME"] = connection.settings_dict["NAME"], name
+        # A server that a test has stopped may not have left it yet.
+        _run_elsewhere("DROP DATABASE IF EXISTS {} WITH (FORCE)", test_name)
 
 
 @pytest.fixture(autouse=True)

@@ -20,10 +20,7 @@ FUNCTION = """
 
 
 class Migration(migrations.Migration):
-    """The check of an entry's sign asks a function. The rows are looked through while sales go on; so nothing here is
-    one transaction, and what was cut off is done again."""
-
-    atomic = False
+    """The check of an entry's sign asks a function. All entries are looked through once, under a lock."""
 
     dependencies = [
         ("credit", "0004_webhook_message_lane"),
@@ -37,11 +34,10 @@ class Migration(migrations.Migration):
                     + """
                     ALTER TABLE credit_entry
                         DROP CONSTRAINT IF EXISTS entry_sign,
-                        ADD CONSTRAINT entry_sign CHECK (entry_has_its_sign(kind, amount)) NOT VALID;
+                        ADD CONSTRAINT entry_sign CHECK (entry_has_its_sign(kind, amount));
                     """,
                     migrations.RunSQL.noop,
                 ),
-                migrations.RunSQL("ALTER TABLE credit_entry VALIDATE CONSTRAINT entry_sign", migrations.RunSQL.noop),
             ],
             state_operations=[
                 migrations.RemoveConstraint(model_name="entry", name="entry_sign"),

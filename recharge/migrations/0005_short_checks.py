@@ -26,8 +26,6 @@ FUNCTION = """
 class Migration(migrations.Migration):
     """As credit's migration of this name, for the check of a recharge's state."""
 
-    atomic = False
-
     dependencies = [
         ("credit", "0005_short_checks"),
         ("recharge", "0004_kinds_of_gateways"),
@@ -42,12 +40,9 @@ class Migration(migrations.Migration):
                     ALTER TABLE recharge_recharge
                         DROP CONSTRAINT IF EXISTS recharge_state,
                         ADD CONSTRAINT recharge_state
-                        CHECK (recharge_has_its_end(status, created_at, completed_at, failure, late)) NOT VALID;
+                        CHECK (recharge_has_its_end(status, created_at, completed_at, failure, late));
                     """,
                     migrations.RunSQL.noop,
-                ),
-                migrations.RunSQL(
-                    "ALTER TABLE recharge_recharge VALIDATE CONSTRAINT recharge_state", migrations.RunSQL.noop
                 ),
             ],
             state_operations=[

@@ -10,9 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import OperatorSettings, Recharge, Settings
@@ -20,7 +18,7 @@ from recharge.pages.bulk_rows import LARGEST_TEXT, MOST_ROWS, Unreadable, read_i
 from recharge.selling.errors import REFUSALS, NotSold
 from tests.support.client import Answer
 from tests.support.locks import holding_lock
-from tests.support.queries import counted
+from tests.support.queries import captured_queries, counted
 from tests.support.visitor import Visitor, session_of
 from tests.support.world import Organization, World, give_credit
 
@@ -549,7 +547,7 @@ def test_the_pages_cost_the_same_for_one_row_and_for_a_thousand(seller: Visitor,
         client = Client(headers={"host": acme.host, "accept": "text/html", **headers})
         client.cookies[settings.SESSION_COOKIE_NAME] = session_of(acme.member)
         client.post(path, fields)  # what a process remembers, it remembers now
-        with CaptureQueriesContext(connection) as captured:
+        with captured_queries() as captured:
             response = client.post(path, fields)
         assert response.status_code == 200
         return len(counted(captured))

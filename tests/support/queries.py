@@ -1,12 +1,16 @@
 """How many queries a page takes."""
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from shared import database
 from tests.support.visitor import session_of
 from tests.support.world import Person
 
@@ -20,10 +24,27 @@ def queries_of(person: Person, path: str) -> list[str]:
     client = Client(headers={"host": person.client.host, "accept": "text/html"})
     client.cookies[settings.SESSION_COOKIE_NAME] = session_of(person)
     client.get(path)  # what a process remembers, it remembers now
-    with CaptureQueriesContext(connection) as captured:
+    with captured_queries() as captured:
         response = client.get(path)
     assert response.status_code == 200, response
     return counted(captured)
+
+
+@contextmanager
+def captured_queries() -> Iterator[CaptureQueriesContext]:
+    """The queries within the block; calls of SQL functions, which go beside Django's cursors, are among them."""
+    fetch = database._fetch
+
+    def log_and_fetch(current: Any, statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
+        current.queries_log.append({"sql": statement, "time": "0"})
+        return fetch(current, statement, arguments)
+
+    database._fetch = log_and_fetch
+    try:
+        with CaptureQueriesContext(connection) as captured:
+            yield captured
+    finally:
+        database._fetch = fetch
 
 
 def counted(captured: CaptureQueriesContext) -> list[str]:

@@ -32,11 +32,13 @@ def test_every_text_that_is_in_an_index_is_ordered_by_its_bytes() -> None:
 def plan_of(statement: str, *arguments: object) -> str:
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
+        cursor.execute("SET enable_bitmapscan = off")
         try:
             cursor.execute(f"EXPLAIN {statement}", arguments)
             return "\n".join(line for (line,) in cursor.fetchall())
         finally:
             cursor.execute("RESET enable_seqscan")
+            cursor.execute("RESET enable_bitmapscan")
 
 
 @pytest.mark.parametrize("given", ["%s::text", "%s::varchar", "%s"])
