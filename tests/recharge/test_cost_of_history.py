@@ -65,6 +65,7 @@ def test_every_page_of_every_list_reads_a_bounded_part_of_the_tables(history: Wo
     member, neighbour = history.acme.member.id, history.acme.neighbour.id
     deep = recharges().order_by("pk")[SALES // 2].pk
     deep_entry = entries().order_by("pk")[SALES // 2].pk
+    pages_read("SELECT * FROM recharge_balance(%s)", [member])  # plans it
     costs = {
         "statement": first_page(entries(seller_id=member)),
         "statement, deep": first_page(entries(seller_id=member).filter(pk__lt=deep_entry)),
