@@ -145,7 +145,7 @@ def _sell(environ: dict[str, Any], organization: Organization, seller_id: int) -
         environ.get("CONTENT_TYPE", "").lower() not in _JSON
         or not is_idempotency_key(key)
         or not (length.isascii() and length.isdecimal())
-        or int(length) > LARGEST_BODY
+        or not 0 < int(length) <= LARGEST_BODY
     ):
         return None
     try:
