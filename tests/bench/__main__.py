@@ -56,7 +56,7 @@ from tests.bench.stage import (
 Contender = Callable[[float], Burst]
 """Runs for so many seconds."""
 
-console = Console(width=120)
+console = Console(width=132)
 
 
 def take_turns(
