@@ -62,8 +62,8 @@ def log_request(
     try:
         _standard_error.stream.write(line)
         _standard_error.stream.flush()
-    except OSError:
-        pass  # as logging itself does: nobody is refused an answer because the log is full
+    except (OSError, ValueError):
+        pass  # as logging itself does: nobody is refused an answer because the log is full, or closed
     finally:
         _standard_error.release()
 

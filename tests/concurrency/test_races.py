@@ -23,6 +23,8 @@ from tests.support.locks import advisory_locks, holding_lock, sell_pending
 from tests.support.waiting import wait_until
 from tests.support.world import World, database_url, give_credit, make_person
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 def test_of_many_spends_of_one_exactly_as_many_succeed_as_there_are_tomans(world: World) -> None:
     member = world.acme.member

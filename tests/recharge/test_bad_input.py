@@ -31,6 +31,8 @@ from tests.support.raw import send_as
 from tests.support.tables import nothing_written
 from tests.support.world import Organization, give_credit
 
+pytestmark = pytest.mark.usefixtures("way")
+
 GOOD = b'{"phone_number": "09121234567", "amount": 5000}'
 
 
