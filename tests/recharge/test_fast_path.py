@@ -479,13 +479,25 @@ def an_admin(known: Organization, environ: dict[str, Any]) -> None:
     environ["HTTP_AUTHORIZATION"] = f"Bearer {known.owner.client.token}"
 
 
-def an_expired_token(known: Organization, environ: dict[str, Any]) -> None:
+def token_of_member(known: Organization, role: str = "seller", lasting: timedelta = timedelta(minutes=5)) -> str:
     token = AccessToken()
-    token.set_exp(lifetime=timedelta(seconds=-1))
+    token.set_exp(lifetime=lasting)
     token["sub"] = str(known.member.user.pk)
     name_realm(token, Realm(known.row.pk, "acme"))
-    token["role"], token["seller_id"] = "seller", known.member.id
-    environ["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    token["role"], token["seller_id"] = role, known.member.id
+    return f"Bearer {token}"
+
+
+def an_expired_token(known: Organization, environ: dict[str, Any]) -> None:
+    environ["HTTP_AUTHORIZATION"] = token_of_member(known, lasting=timedelta(seconds=-1))
+
+
+def a_role_that_a_newer_release_has_given(known: Organization, environ: dict[str, Any]) -> None:
+    environ["HTTP_AUTHORIZATION"] = token_of_member(known, role="of tomorrow")
+
+
+def an_admin_with_a_sellers_id(known: Organization, environ: dict[str, Any]) -> None:
+    environ["HTTP_AUTHORIZATION"] = token_of_member(known, role="admin")
 
 
 def a_connection_on_which_something_went_wrong(known: Organization, environ: dict[str, Any]) -> None:
@@ -498,6 +510,8 @@ OUT_OF_THE_ORDINARY = [
     a_seller_who_is_switched_off,
     an_admin,
     an_expired_token,
+    a_role_that_a_newer_release_has_given,
+    an_admin_with_a_sellers_id,
     a_connection_on_which_something_went_wrong,
 ]
 
