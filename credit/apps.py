@@ -5,5 +5,14 @@ class CreditConfig(AppConfig):
     name = "credit"
     default_auto_field = "django.db.models.BigAutoField"
 
-    sql_functions = ("uuid7.sql", "order.sql", "ledger.sql", "webhooks.sql", "credit_requests.sql", "foreign_keys.sql")
+    sql_functions = (
+        "uuid7.sql",
+        "order.sql",
+        "audit.sql",
+        "access.sql",
+        "ledger.sql",
+        "webhooks.sql",
+        "credit_requests.sql",
+        "foreign_keys.sql",
+    )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""

@@ -38,6 +38,8 @@ class Account(models.Model):
     ran_back = models.BooleanField(db_default=False)
     """Whether an entry's time is before that of one with a lower number: the clock was set back by more than
     seller_moment (sql/ledger.sql) makes up for."""
+    last_hash = models.BinaryField(null=True)
+    """Of the last entry. Null: none has one yet."""
 
     class Meta:
         constraints = [
@@ -110,6 +112,9 @@ class Entry(models.Model):
     reference = models.UUIDField()
     """The credit request or the recharge that caused it."""
     created_at = models.DateTimeField()
+    hash = models.BinaryField(null=True)
+    """SHA-256 over this entry and the hash of the seller's entry before it (sql/ledger.sql). Null: it is older than
+    the chain."""
 
     class Meta:
         verbose_name_plural = "entries"
@@ -151,6 +156,12 @@ class CreditRequest(models.Model):
     decided_by = models.CharField(max_length=150, blank=True)
     """The admin's username as it was then."""
     decided_by_id = models.BigIntegerField(null=True)
+    bank_reference = models.CharField(max_length=100, blank=True, default="", db_default="", db_collation="C")
+    """Of the payment that it is asked for; empty: none was given."""
+    first_approved_at = models.DateTimeField(null=True)
+    """Where two people must approve: when the first did."""
+    first_approved_by = models.CharField(max_length=150, blank=True, default="", db_default="")
+    first_approved_by_id = models.BigIntegerField(null=True)
 
     class Meta:
         indexes = [
@@ -160,6 +171,11 @@ class CreditRequest(models.Model):
         constraints = [
             # The key first: an admin looks for one without knowing whose it is.
             models.UniqueConstraint(fields=["idempotency_key", "seller"], name="credit_request_key"),
+            models.UniqueConstraint(
+                fields=["bank_reference"],
+                condition=~Q(bank_reference="") & ~Q(status="rejected"),
+                name="credit_request_bank_reference",
+            ),
             models.CheckConstraint(
                 condition=Q(amount__gte=1, amount__lte=LARGEST_AMOUNT), name="credit_request_amount"
             ),
@@ -172,6 +188,130 @@ class CreditRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} Tomans, {self.status}"
+
+
+class Adjustment(models.Model):
+    """A correction of a seller's balance by hand, in either direction. It is written by the SQL functions in
+    sql/adjustments.sql, together with the entry that it posts."""
+
+    Status = CreditRequest.Status
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False)
+    idempotency_key = models.CharField(max_length=255, db_collation="C")
+    amount = models.BigIntegerField()
+    """Tomans; negative: it is taken from the balance."""
+    reason = models.CharField(max_length=500)
+    reference = models.CharField(max_length=100, blank=True, default="")
+    """What proves it elsewhere: a letter's number, a bank's reference."""
+    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING, db_collation="C")
+    created_at = models.DateTimeField()
+    asked_by = models.CharField(max_length=150)
+    """The username as it was then."""
+    asked_by_id = models.BigIntegerField()
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.CharField(max_length=150, blank=True, default="")
+    """The username as it was then; who asked, where nobody else had to approve."""
+    decided_by_id = models.BigIntegerField(null=True)
+    decision_reason = models.CharField(max_length=500, blank=True, default="")
+    """Of a rejection."""
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["seller", "id"], name="adjustment_seller"),
+            models.Index(fields=["status", "id"], name="adjustment_status"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["idempotency_key", "asked_by_id"], name="adjustment_key"),
+            models.CheckConstraint(
+                condition=Q(amount__gte=-LARGEST_AMOUNT, amount__lte=LARGEST_AMOUNT) & ~Q(amount=0),
+                name="adjustment_amount",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="pending", decided_at__isnull=True)
+                | Q(status__in=["approved", "rejected"], decided_at__gte=F("created_at")),
+                name="adjustment_decided",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} Tomans, {self.status}"
+
+
+class Policy(models.Model):
+    """The one row (its id is 1) of what an organization demands of its own people. Without it: the defaults."""
+
+    four_eyes_from = models.BigIntegerField(null=True)
+    """Tomans from which on an adjustment or a credit request needs two people; null: never."""
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="policy_one_row"),
+            models.CheckConstraint(
+                condition=Q(four_eyes_from__isnull=True) | Q(four_eyes_from__gte=1, four_eyes_from__lte=LARGEST_AMOUNT),
+                name="policy_four_eyes_from",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return "policy"
+
+
+class AccessEpoch(models.Model):
+    """Below which epoch the access tokens of somebody are over: see shared/identity/epochs.py. Without a row: none."""
+
+    subject = models.CharField(max_length=60, primary_key=True, db_collation="C")
+    """As a token's ``sub`` names it: a user's id, or ``key:`` and an API key's."""
+    epoch = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.epoch}"
+
+
+class AuditRecord(models.Model):
+    """An act of a person or a program. Records are only ever added (sql/audit.sql); the database refuses anything else.
+
+    It names users and keys without foreign keys: it outlives them.
+    """
+
+    at = models.DateTimeField()
+    actor = models.CharField(max_length=150, blank=True, db_collation="C")
+    """The username, or the key's name, as it was then. Empty: a command on the server, or nobody who is known."""
+    user_id = models.BigIntegerField(null=True)
+    key_id = models.UUIDField(null=True)
+    address = models.CharField(max_length=45, blank=True)
+    action = models.CharField(max_length=60, db_collation="C")
+    """As in ``member.role_changed``: what was done to what kind of thing."""
+    object = models.CharField(max_length=200, blank=True, db_collation="C")
+    """What it was done to: a username, an id."""
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    request_id = models.CharField(max_length=128, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["action", "id"], name="audit_action"),
+            models.Index(fields=["actor", "id"], name="audit_actor"),
+            models.Index(fields=["at", "id"], name="audit_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor}: {self.action}"
+
+
+class ChainRoot(models.Model):
+    """The hashes of all sellers' last entries at the end of a day (UTC), as one, with the root before it. Roots are
+    only ever added; the database refuses anything else."""
+
+    day = models.DateField(primary_key=True)
+    root = models.BinaryField()
+    accounts = models.BigIntegerField()
+    entries = models.BigIntegerField()
+    """How many there were, of all sellers."""
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.day}"
 
 
 class WebhookEndpoint(models.Model):

@@ -81,6 +81,10 @@ class Recharge(models.Model):
     gateway has it for certain."""
     training = models.BooleanField(default=False, db_default=False)
     """Whether it was sold by an organization that trained, of an operator without a gateway: it was never delivered."""
+    user_id = models.BigIntegerField(null=True)
+    """Who sold it; null: a program, or it is older than this column."""
+    key_id = models.UUIDField(null=True)
+    """The API key by which a program sold it."""
 
     class Meta:
         indexes = [

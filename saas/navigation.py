@@ -34,7 +34,7 @@ class Item:
 MENU = (
     Item("organizations", _("Organizations"), Permission.VIEW_ORGANIZATIONS),
     Item("provision", _("Provision"), Permission.MANAGE_ORGANIZATIONS),
-    Item("audit", _("Audit log"), Permission.VIEW_AUDIT_LOG),
+    Item("audit", _("Audit log"), Permission.VIEW_AUDIT_LOG, Scope.PLATFORM),
     Item("admin:index", _("Admin site"), Permission.USE_ADMIN_SITE),
     Item("home", _("Today"), Permission.VIEW_TODAY),
     Item("sell", _("Sell"), Permission.SELL),

@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 
+from shared.identity.roles import PLATFORM_ADMIN
 from shared.models import Membership, User
 
 admin.site.unregister(Group)
@@ -61,15 +62,15 @@ class PlatformUserAdmin(UserAdmin):
 
     form = PlatformUserChangeForm
     add_form = PlatformUserCreationForm
-    list_display = ("username", "email", "is_superuser", "is_active", "date_joined")
-    list_filter = ("is_superuser", "is_active")
+    list_display = ("username", "email", "platform_role", "is_active", "date_joined")
+    list_filter = ("platform_role", "is_active")
     search_fields = ("username", "email")
     ordering = ("username",)
     readonly_fields = ("last_login", "date_joined")
     filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("username", "password", "email")}),
-        ("What this user may do", {"fields": ("is_active", "is_superuser")}),
+        ("What this user may do", {"fields": ("is_active", "platform_role")}),
         ("When", {"fields": ("last_login", "date_joined")}),
     )
     inlines = (MembershipInline,)
@@ -96,6 +97,11 @@ class PlatformUserAdmin(UserAdmin):
             raise PermissionDenied
         response: HttpResponse = super().user_change_password(request, id, form_url)
         return response
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Django's own flags follow the role: the admin site is a platform admin's alone."""
+        obj.is_superuser = obj.is_staff = obj.platform_role == PLATFORM_ADMIN
+        super().save_model(request, obj, form, change)
 
     def has_delete_permission(self, *args: object) -> bool:
         return False

@@ -87,6 +87,7 @@ class MeView(APIView):
     def get(self, request: Request) -> Response:
         """Who this token speaks for."""
         principal, realm = require_principal(request), realm_of(request._request)
+        assert principal.user_id is not None
         account = services.account_of(realm=realm, user_id=principal.user_id)
         return Response(
             MeSerializer(

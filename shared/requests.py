@@ -9,6 +9,8 @@ from typing import Any
 import structlog
 from django.http import HttpRequest, HttpResponseBase
 
+from shared.identity.acting import Actor, acting_as
+from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
 from shared.logs import log_request
 
@@ -31,7 +33,8 @@ class RequestMiddleware:
         request.id = request_id_for(request.META)  # type: ignore[attr-defined]
         structlog.contextvars.bind_contextvars(request_id=request_id_of(request))
         try:
-            response = self.get_response(request)
+            with acting_as(Actor(address=client_address(request), request_id=request_id_of(request))):
+                response = self.get_response(request)
             response["X-Request-ID"] = request_id_of(request)
             log_request(
                 method=request.method or "",

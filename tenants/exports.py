@@ -66,7 +66,7 @@ def csv_response(
     columns: Sequence[str],
     pages: Iterator[Iterable[Mapping[str, Any]]],
     request: HttpRequest,
-    person: int | None,
+    person: int | str | None,
     is_for_people: bool = False,
 ) -> StreamingHttpResponse:
     """A download of all rows of all pages, a line each, below a line of the columns' names.
@@ -82,7 +82,7 @@ def csv_response(
         Unavailable: this person or the organization has as many downloads under way as it may.
     """
     request_id = request_id_of(request)
-    admitted = realm_of(request).slug, person
+    admitted = realm_of(request).slug, str(person)
     _streams.enter(*admitted)
     try:
         first = next(pages)

@@ -35,6 +35,8 @@ class Organization(TenantMixin):  # type: ignore[misc]
     """When its books were last proved; null: never."""
     reconciliation_faults = models.IntegerField(null=True, editable=False)
     """How many rows were at fault then."""
+    requires_second_factor = models.BooleanField(default=False, db_default=False, editable=False)
+    """Whether its members sign in with a second factor alone."""
 
     objects: ClassVar[models.Manager["Organization"]] = models.Manager()
 
@@ -90,7 +92,7 @@ class AuditRecord(models.Model):
         RECONCILED = "reconciled", to_translate("Reconciled")
         ADMIN_SITE = "admin_site", to_translate("Changed in the admin site")
 
-    action = models.CharField(max_length=20, choices=Action)
+    action = models.CharField(max_length=60, choices=Action)
     organization = models.CharField(max_length=50, blank=True, db_collation="C")
     """Its slug; empty where it was done to something else."""
     user_id = models.BigIntegerField(null=True)
@@ -101,6 +103,10 @@ class AuditRecord(models.Model):
     """Of a reconciliation: how many rows were at fault."""
     detail = models.CharField(max_length=300, blank=True)
     """Of the admin site: what was changed."""
+    object = models.CharField(max_length=200, blank=True, default="", db_default="")
+    """What it was done to, where that is not an organization: a username."""
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
     address = models.CharField(max_length=45, blank=True)
     request_id = models.CharField(max_length=128, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -320,5 +320,6 @@ class RejectView(APIView):
 
 def _decider(request: Request) -> dict[str, Any]:
     principal = require_principal(request)
+    assert principal.user_id is not None  # no program may decide
     username = username_of(principal, realm_of(request._request))
     return {"decided_by": username or "", "decided_by_id": principal.user_id}

@@ -10,8 +10,13 @@ class Permission(StrEnum):
     VIEW_ORGANIZATIONS = "view_organizations"
     MANAGE_ORGANIZATIONS = "manage_organizations"
     """Provision, suspend and activate them, and have their books proved."""
-    VIEW_AUDIT_LOG = "view_audit_log"
     USE_ADMIN_SITE = "use_admin_site"
+
+    # On both kinds of hosts: the platform's own, or the organization's.
+    VIEW_MEMBERS = "view_members"
+    """Who may sign in, and as what."""
+    MANAGE_MEMBERS = "manage_members"
+    VIEW_AUDIT_LOG = "view_audit_log"
 
     # On an organization's host.
     VIEW_TODAY = "view_today"
@@ -25,6 +30,9 @@ class Permission(StrEnum):
     VIEW_CREDIT_REQUESTS = "view_credit_requests"
     ASK_FOR_CREDIT = "ask_for_credit"
     DECIDE_CREDIT_REQUESTS = "decide_credit_requests"
+    VIEW_ADJUSTMENTS = "view_adjustments"
+    MAKE_ADJUSTMENTS = "make_adjustments"
+    """Ask for one, approve and reject those of others."""
     VIEW_RECHARGES = "view_recharges"
     VIEW_DELIVERY = "view_delivery"
     """Through which gateway something is delivered, what was tried, and what was answered."""
@@ -35,5 +43,8 @@ class Permission(StrEnum):
     VIEW_WEBHOOKS = "view_webhooks"
     MANAGE_WEBHOOKS = "manage_webhooks"
     """The seller's own; of who sees all sellers, the organization's."""
+    VIEW_API_KEYS = "view_api_keys"
+    MANAGE_API_KEYS = "manage_api_keys"
+    """The seller's own; of who sees all sellers, everybody's and the organization's."""
     VIEW_SETTINGS = "view_settings"
     MANAGE_SETTINGS = "manage_settings"

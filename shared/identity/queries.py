@@ -31,24 +31,27 @@ _ORGANIZATION_MEMBER = """
     WHERE membership.organization_id = %s AND membership.user_id = %s
         AND membership.role = %s AND membership.is_active AND account.is_active
 """
-_PLATFORM_ADMIN = """
+_PLATFORM_USER = """
     SELECT account.password, family.id IS NOT NULL
     FROM shared_user AS account
     LEFT JOIN shared_refreshfamily AS family ON family.id = %s AND family.user_id = account.id
         AND family.organization_id IS NULL AND family.revoked_at IS NULL
-    WHERE account.id = %s AND account.is_superuser AND account.is_active AND position('/' IN account.username) = 0
+    WHERE account.id = %s AND account.platform_role = %s AND account.is_active AND position('/' IN account.username) = 0
         AND NOT EXISTS (SELECT FROM shared_membership WHERE user_id = account.id)
 """
 
 
-def organization_member(*, organization_id: int, user_id: int, role: str, family: int | None) -> MemberState | None:
+def organization_member(
+    *, organization_id: int, user_id: int | None, role: str, family: int | None
+) -> MemberState | None:
     """An active member of this organization with this role; None where it is none (any longer)."""
     return _state_of(_ORGANIZATION_MEMBER, [family, organization_id, user_id, role])
 
 
-def platform_admin(*, user_id: int, family: int | None) -> MemberState | None:
-    """An active platform admin, who is a member of no organization; None where it is none (any longer)."""
-    return _state_of(_PLATFORM_ADMIN, [family, user_id])
+def platform_user(*, user_id: int | None, role: str, family: int | None) -> MemberState | None:
+    """An active user of the platform with this role, who is a member of no organization; None where it is none (any
+    longer)."""
+    return _state_of(_PLATFORM_USER, [family, user_id, role])
 
 
 def _state_of(statement: str, arguments: list[int | str | None]) -> MemberState | None:
@@ -59,7 +62,9 @@ def _state_of(statement: str, arguments: list[int | str | None]) -> MemberState 
 
 
 def username_of(principal: Principal, realm: Realm) -> str | None:
-    """The name this principal signs in with in this realm; None when the account is gone from it."""
+    """The name this principal signs in with in this realm; None for a program, and when the account is gone from it."""
+    if principal.user_id is None:
+        return None
     if realm.is_platform:
         return User.objects.filter(pk=principal.user_id).values_list("username", flat=True).first()
     return (

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from shared.identity.permissions import Permission
 
-PLATFORM_ADMIN, ADMIN, SELLER = "platform_admin", "admin", "seller"
+PLATFORM_ADMIN, PLATFORM_OPERATOR, PLATFORM_AUDITOR = "platform_admin", "platform_operator", "platform_auditor"
+ADMIN, ACCOUNTANT, SUPPORT, AUDITOR, SELLER, CASHIER = "admin", "accountant", "support", "auditor", "seller", "cashier"
 
 
 class Scope(Enum):
@@ -42,6 +43,28 @@ ROLES: Mapping[str, Role] = {
                 Permission.MANAGE_ORGANIZATIONS,
                 Permission.VIEW_AUDIT_LOG,
                 Permission.USE_ADMIN_SITE,
+                Permission.VIEW_MEMBERS,
+                Permission.MANAGE_MEMBERS,
+            }
+        ),
+    ),
+    PLATFORM_OPERATOR: Role(
+        Scope.PLATFORM,
+        frozenset(
+            {
+                Permission.VIEW_ORGANIZATIONS,
+                Permission.MANAGE_ORGANIZATIONS,
+                Permission.VIEW_AUDIT_LOG,
+            }
+        ),
+    ),
+    PLATFORM_AUDITOR: Role(
+        Scope.PLATFORM,
+        frozenset(
+            {
+                Permission.VIEW_ORGANIZATIONS,
+                Permission.VIEW_AUDIT_LOG,
+                Permission.VIEW_MEMBERS,
             }
         ),
     ),
@@ -56,14 +79,72 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_ENTRIES,
                 Permission.VIEW_CREDIT_REQUESTS,
                 Permission.DECIDE_CREDIT_REQUESTS,
+                Permission.VIEW_ADJUSTMENTS,
+                Permission.MAKE_ADJUSTMENTS,
                 Permission.VIEW_RECHARGES,
                 Permission.VIEW_DELIVERY,
                 Permission.RESOLVE_RECHARGES,
                 Permission.VIEW_TERMS,
                 Permission.VIEW_WEBHOOKS,
                 Permission.MANAGE_WEBHOOKS,
+                Permission.VIEW_API_KEYS,
+                Permission.MANAGE_API_KEYS,
+                Permission.VIEW_MEMBERS,
+                Permission.MANAGE_MEMBERS,
+                Permission.VIEW_AUDIT_LOG,
                 Permission.VIEW_SETTINGS,
                 Permission.MANAGE_SETTINGS,
+            }
+        ),
+    ),
+    ACCOUNTANT: Role(
+        Scope.ALL_SELLERS,
+        frozenset(
+            {
+                Permission.VIEW_TODAY,
+                Permission.VIEW_REPORTS,
+                Permission.VIEW_SELLERS,
+                Permission.VIEW_ENTRIES,
+                Permission.VIEW_CREDIT_REQUESTS,
+                Permission.DECIDE_CREDIT_REQUESTS,
+                Permission.VIEW_ADJUSTMENTS,
+                Permission.MAKE_ADJUSTMENTS,
+                Permission.VIEW_RECHARGES,
+                Permission.VIEW_TERMS,
+            }
+        ),
+    ),
+    SUPPORT: Role(
+        Scope.ALL_SELLERS,
+        frozenset(
+            {
+                Permission.VIEW_TODAY,
+                Permission.VIEW_SELLERS,
+                Permission.VIEW_RECHARGES,
+                Permission.VIEW_DELIVERY,
+                Permission.RESOLVE_RECHARGES,
+                Permission.VIEW_TERMS,
+            }
+        ),
+    ),
+    AUDITOR: Role(
+        Scope.ALL_SELLERS,
+        frozenset(
+            {
+                Permission.VIEW_TODAY,
+                Permission.VIEW_REPORTS,
+                Permission.VIEW_SELLERS,
+                Permission.VIEW_ENTRIES,
+                Permission.VIEW_CREDIT_REQUESTS,
+                Permission.VIEW_ADJUSTMENTS,
+                Permission.VIEW_RECHARGES,
+                Permission.VIEW_DELIVERY,
+                Permission.VIEW_TERMS,
+                Permission.VIEW_WEBHOOKS,
+                Permission.VIEW_API_KEYS,
+                Permission.VIEW_MEMBERS,
+                Permission.VIEW_AUDIT_LOG,
+                Permission.VIEW_SETTINGS,
             }
         ),
     ),
@@ -80,6 +161,19 @@ ROLES: Mapping[str, Role] = {
                 Permission.SELL,
                 Permission.VIEW_WEBHOOKS,
                 Permission.MANAGE_WEBHOOKS,
+                Permission.VIEW_API_KEYS,
+                Permission.MANAGE_API_KEYS,
+            }
+        ),
+    ),
+    CASHIER: Role(
+        Scope.OWN_SELLER,
+        frozenset(
+            {
+                Permission.VIEW_OWN_BALANCE,
+                Permission.VIEW_RECHARGES,
+                Permission.VIEW_TERMS,
+                Permission.SELL,
             }
         ),
     ),
@@ -90,6 +184,9 @@ _UNKNOWN = Role(Scope.OWN_SELLER, frozenset())
 
 MEMBER_ROLES = tuple(name for name, role in ROLES.items() if role.scope is not Scope.PLATFORM)
 """What a membership of an organization may have."""
+
+PLATFORM_ROLES = tuple(name for name, role in ROLES.items() if role.scope is Scope.PLATFORM)
+"""What a user of the platform's own host may be."""
 
 
 class Somebody(Protocol):

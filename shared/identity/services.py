@@ -29,9 +29,9 @@ from shared.errors import (
 )
 from shared.identity import lockout
 from shared.identity.realm import Realm
-from shared.identity.roles import PLATFORM_ADMIN, works_for_seller
+from shared.identity.roles import works_for_seller
 from shared.identity.tokens import AccessToken, RefreshToken, name_realm, password_mark, read_token
-from shared.models import Membership, RefreshFamily, User
+from shared.models import Membership, SignIn, User
 from shared.texts import unfit_character
 
 
@@ -196,7 +196,7 @@ def set_membership_active(*, organization_id: int, seller_id: int, is_active: bo
     memberships.update(is_active=is_active)
     if not is_active:
         memberships.update(withdrawn_at=timezone.now())
-        RefreshFamily.objects.filter(
+        SignIn.objects.filter(
             organization_id=organization_id,
             user__memberships__organization_id=organization_id,
             user__memberships__seller_id=seller_id,
@@ -255,7 +255,7 @@ def _wrong_password(field: str) -> InvalidRequest:
 
 def _find(realm: Realm, username: str) -> tuple[User | None, Membership | None]:
     if realm.is_platform:
-        return _platform_admins().filter(username=username).first(), None
+        return _platform_users().filter(username=username).first(), None
     membership = (
         Membership.objects.select_related("user")
         .filter(organization_id=realm.require_organization_id(), username=username)
@@ -264,18 +264,18 @@ def _find(realm: Realm, username: str) -> tuple[User | None, Membership | None]:
     return (membership.user if membership else None), membership
 
 
-def _platform_admins() -> QuerySet[User]:
-    """Who rules the platform, switched off or not. A member of an organization never does, whatever its row says: its
-    name has a slash in it, and its membership stands beside it."""
-    admins = User.objects.filter(is_superuser=True).exclude(username__contains="/")
-    return admins.filter(~Exists(Membership.objects.filter(user=OuterRef("pk"))))
+def _platform_users() -> QuerySet[User]:
+    """Who has a role on the platform, switched off or not. A member of an organization never has, whatever its row
+    says: its name has a slash in it, and its membership stands beside it."""
+    users = User.objects.exclude(platform_role="").exclude(username__contains="/")
+    return users.filter(~Exists(Membership.objects.filter(user=OuterRef("pk"))))
 
 
 def _account(user: User, membership: Membership | None) -> Account:
     if membership is None:
         if not user.is_active:
             raise PermissionDenied("This account was switched off.")
-        return Account(user, user.username, PLATFORM_ADMIN, None)
+        return Account(user, user.username, user.platform_role, None)
     if not (user.is_active and membership.is_active):
         if works_for_seller(membership.role):
             raise SellerInactive
@@ -313,7 +313,7 @@ def account_of(*, realm: Realm, user_id: int) -> Account:
     """
     membership = None
     if realm.is_platform:
-        user = _platform_admins().filter(pk=user_id).first()
+        user = _platform_users().filter(pk=user_id).first()
     else:
         user, membership = _member(realm.require_organization_id(), user_id)
     if user is None:
@@ -326,9 +326,9 @@ def sign_in(*, realm: Realm, username: str, password: str, address: str) -> Toke
     account = authenticate(realm=realm, username=username, password=password, address=address)
     refresh = RefreshToken()
     # Each sign-in takes a little of the old away, so that the table needs no job of its own.
-    expired = RefreshFamily.objects.filter(expires_at__lt=timezone.now()).values("pk")[:20]
-    RefreshFamily.objects.filter(pk__in=list(expired.values_list("pk", flat=True))).delete()
-    family = RefreshFamily.objects.create(
+    expired = SignIn.objects.filter(expires_at__lt=timezone.now()).values("pk")[:20]
+    SignIn.objects.filter(pk__in=list(expired.values_list("pk", flat=True))).delete()
+    family = SignIn.objects.create(
         user=account.user,
         organization_id=realm.organization_id,
         current_jti=refresh["jti"],
@@ -352,7 +352,7 @@ def refresh(*, realm: Realm, raw_token: str) -> TokenPair:
     with transaction.atomic():
         family = (
             # The row lock makes two uses of one token at once a first and a second.
-            RefreshFamily.objects.select_for_update(of=("self",))
+            SignIn.objects.select_for_update(of=("self",))
             .select_related("user")
             .filter(pk=_family_id(token), organization_id=realm.organization_id)
             .first()
@@ -381,7 +381,7 @@ def revoke(*, realm: Realm, raw_token: str) -> None:
         TokenInvalid, TokenExpired, TokenWrongOrganization: it is no refresh token of this realm.
     """
     token = read_token(RefreshToken, raw_token, realm)
-    RefreshFamily.objects.filter(pk=_family_id(token), organization_id=realm.organization_id, revoked_at=None).update(
+    SignIn.objects.filter(pk=_family_id(token), organization_id=realm.organization_id, revoked_at=None).update(
         revoked_at=timezone.now()
     )
 

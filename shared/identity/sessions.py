@@ -18,6 +18,7 @@ from django.utils.functional import SimpleLazyObject
 
 from shared.errors import Problem
 from shared.identity import services
+from shared.identity.acting import known_as
 from shared.identity.lockout import client_address
 from shared.identity.realm import Realm, realm_of
 from shared.identity.services import Account
@@ -64,7 +65,9 @@ def account_of(request: HttpRequest) -> Account | None:
     that was switched off.
     """
     if not hasattr(request, "_account"):
-        request._account = _account_of(request)  # type: ignore[attr-defined]
+        request._account = found = _account_of(request)  # type: ignore[attr-defined]
+        if found:
+            known_as(user_id=found.user.pk, name=found.username)
     account: Account | None = request._account  # type: ignore[attr-defined]
     return account
 

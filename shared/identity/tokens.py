@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import jwt
 from django.conf import settings
@@ -17,6 +18,7 @@ from rest_framework_simplejwt import tokens
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 
 from shared.errors import TokenExpired, TokenInvalid, TokenWrongOrganization
+from shared.identity.epochs import subject_of
 from shared.identity.realm import Realm
 
 if TYPE_CHECKING:
@@ -27,18 +29,30 @@ if TYPE_CHECKING:
 class Principal:
     """Who is asking: the verified claims of an access token. It is ``request.user`` in every API view."""
 
-    user_id: int
+    user_id: int | None
+    """Null: a program's, which has a ``key_id``."""
     role: str
     seller_id: int | None
     family: int | None = field(default=None, compare=False)
-    """The sign-in that it came from (see :class:`shared.models.RefreshFamily`); None: no sign-in made it."""
+    """The sign-in that it came from (see :class:`shared.models.SignIn`); None: no sign-in made it."""
     password: str | None = field(default=None, compare=False)
     """What :func:`password_mark` said of the user's password when it was issued."""
+    epoch: int = field(default=0, compare=False)
+    """See epochs.py."""
+    key_id: UUID | None = None
+    """The API key that it was issued for."""
+    scopes: frozenset[str] | None = None
+    """What an API key may do, of what its role may; None: all of it."""
     is_authenticated: bool = True
 
     @property
-    def pk(self) -> int:
-        return self.user_id
+    def subject(self) -> str:
+        """As the token's ``sub`` names it."""
+        return subject_of(user_id=self.user_id, key_id=self.key_id)
+
+    @property
+    def pk(self) -> str:
+        return self.subject
 
 
 class AccessToken(tokens.AccessToken):

@@ -6,6 +6,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from shared.errors import NotAuthenticated
+from shared.identity.acting import known_as
 from shared.identity.realm import realm_of
 from shared.identity.tokens import Principal, principal_of
 
@@ -15,7 +16,10 @@ class RealmJWTAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
         principal = principal_of(request.META.get("HTTP_AUTHORIZATION", ""), realm_of(request._request))
-        return None if principal is None else (principal, None)
+        if principal is None:
+            return None
+        known_as(user_id=principal.user_id, key_id=principal.key_id)
+        return principal, None
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from shared.errors import TokenInvalid
 from shared.identity.permissions import Permission
-from shared.identity.queries import MemberState, organization_member, platform_admin
+from shared.identity.queries import MemberState, organization_member, platform_user
 from shared.identity.realm import realm_of
 from shared.identity.roles import Scope, may, role_named
 from shared.identity.tokens import Principal
@@ -48,7 +48,7 @@ class Needs(BasePermission):
             return False
         match role_named(user.role).scope:
             case Scope.PLATFORM:
-                return _is_signed_in(user, platform_admin(user_id=user.user_id, family=user.family))
+                return _is_signed_in(user, platform_user(user_id=user.user_id, role=user.role, family=user.family))
             case Scope.ALL_SELLERS:
                 organization_id = realm_of(request._request).require_organization_id()
                 found = organization_member(

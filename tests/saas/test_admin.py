@@ -56,7 +56,9 @@ def test_a_platform_admin_signs_in_and_out(browser: Visitor) -> None:
 @pytest.mark.parametrize("who", ["owner", "acme/owner", "acme/member", "staff", "former", "nobody"])
 def test_nobody_else_signs_in(who: str, browser: Visitor, acme: Organization) -> None:
     User.objects.create_user("staff", PASSWORD, is_staff=True)
-    User.objects.create_user("former", PASSWORD, is_staff=True, is_superuser=True, is_active=False)
+    User.objects.create_user(
+        "former", PASSWORD, is_staff=True, is_superuser=True, platform_role="platform_admin", is_active=False
+    )
     User.objects.filter(pk=acme.owner.user.pk).update(is_staff=True)
     answer = browser.sign_in_to_admin(who)
     assert answer.status == 200
@@ -67,9 +69,9 @@ def test_nobody_else_signs_in(who: str, browser: Visitor, acme: Organization) ->
 
 def test_who_is_platform_admin_no_longer_is_shown_out_at_once(root: Visitor) -> None:
     assert root.get("/admin/").status == 200
-    User.objects.filter(username="root").update(is_superuser=False)
+    User.objects.filter(username="root").update(is_superuser=False, platform_role="")
     assert root.get("/admin/").status == 302
-    User.objects.filter(username="root").update(is_superuser=True, is_active=False)
+    User.objects.filter(username="root").update(is_superuser=True, platform_role="platform_admin", is_active=False)
     assert root.get("/admin/").status == 302
 
 
@@ -149,7 +151,7 @@ def test_a_platform_user_is_added_and_made_an_admin(root: Visitor, world: World)
     assert not second.is_superuser
     assert Visitor(world.platform).sign_in_to_admin("second").status == 200  # not yet an admin
     path = f"/admin/shared/user/{second.pk}/change/"
-    fields: dict[str, str | list[str]] = {"username": "second", "is_active": "on", "is_superuser": "on"}
+    fields: dict[str, str | list[str]] = {"username": "second", "is_active": "on", "platform_role": "platform_admin"}
     assert root.submit(path, fields | _NO_INLINES).status == 302
     assert Visitor(world.platform).sign_in_to_admin("second").status == 302
     assert world.platform.post("/auth/token", {"username": "second", "password": PASSWORD}).status == 200
@@ -195,7 +197,7 @@ def test_a_member_is_not_made_to_rule_the_platform_there(who: str, root: Visitor
     page = root.get(path)
     assert page.status == 200
     assert not set(re.findall(r'name="(\w+)"', page.body.decode())) & (
-        {"is_superuser", "is_staff", "groups", "user_permissions", "password", "username", "email"}
+        {"is_superuser", "platform_role", "is_staff", "groups", "user_permissions", "password", "username", "email"}
     )
     asked: dict[str, str | list[str]] = {
         "username": "ruler",
@@ -228,16 +230,20 @@ def test_the_database_refuses_a_member_that_rules_the_platform(acme: Organizatio
     rows = User.objects.filter(pk=acme.owner.user.pk)
     with pytest.raises(IntegrityError, match="user_member_is_no_platform_admin"):
         rows.update(is_superuser=True)
-    with pytest.raises(IntegrityError, match="user_member_is_no_platform_admin"):
+    with pytest.raises(IntegrityError, match="user_member_has_no_platform_role"):
         User.objects.create_superuser("acme/ruler", PASSWORD)
     with pytest.raises(IntegrityError, match="user_member_is_no_platform_admin"):
-        User.objects.filter(username="root").update(username="acme/root")
+        User.objects.filter(username="root").update(username="acme/root", platform_role="")
+    with pytest.raises(IntegrityError, match="user_member_has_no_platform_role"):
+        User.objects.filter(username="root").update(username="acme/root", is_superuser=False)
 
 
 def test_the_platform_refuses_a_member_whatever_its_row_says(world: World, acme: Organization) -> None:
     """Of one without a slash in its name the database can't know."""
     user = acme.owner.user
-    User.objects.filter(pk=user.pk).update(username="ruler", is_superuser=True, is_staff=True)
+    User.objects.filter(pk=user.pk).update(
+        username="ruler", is_superuser=True, is_staff=True, platform_role="platform_admin"
+    )
     user.refresh_from_db()
     assert world.platform.post("/auth/token", {"username": "ruler", "password": PASSWORD}).code == "bad_credentials"
     assert b"Please enter the correct" in Visitor(world.platform).sign_in_to_admin("ruler").body

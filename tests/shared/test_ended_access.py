@@ -14,7 +14,7 @@ from shared.identity.realm import PLATFORM, Realm
 from shared.identity.services import TokenPair, set_membership_active, sign_in
 from shared.identity.session_store import SessionStore
 from shared.identity.tokens import remembered_principal
-from shared.models import Membership, RefreshFamily, User
+from shared.models import Membership, SignIn, User
 from shared.rest.authentication import RealmJWTAuthentication
 from tests.support.client import Answer, Client
 from tests.support.visitor import Visitor, session_of
@@ -111,7 +111,7 @@ def test_the_sign_in_of_somebody_else_opens_nothing(acme: Organization, globex: 
     pair, _client = signed_in(acme.owner)
     for other in (acme.member, globex.owner):
         signed_in(other)
-    for family in RefreshFamily.objects.exclude(user=acme.owner.user).values_list("pk", flat=True):
+    for family in SignIn.objects.exclude(user=acme.owner.user).values_list("pk", flat=True):
         client = replace(acme.anyone, token=signed(claims_of(pair.access) | {"family": family}))
         assert client.get("/sellers").code == "token_invalid"
 

@@ -197,7 +197,8 @@ def unreadable_sale(organization: Organization, key: str) -> Iterator[None]:
     schema = organization.row.schema_name
     columns = (
         "id, seller_id, idempotency_key, phone_number, operator, status, failure, balance_after, created_at, "
-        "completed_at, gateway, late, due_at, submitted_at, attempts, delivered_at, submitted_through, training"
+        "completed_at, gateway, late, due_at, submitted_at, attempts, delivered_at, submitted_through, training, "
+        "user_id, key_id"
     )
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {schema}.recharge_recharge RENAME TO recharge_moved")

@@ -9,7 +9,7 @@ from django.utils import timezone
 from credit.services import update_seller
 from shared.identity.realm import PLATFORM, Realm
 from shared.identity.services import TokenPair, sign_in
-from shared.models import Membership, RefreshFamily, User
+from shared.models import Membership, SignIn, User
 from tests.support.client import Answer, Client
 from tests.support.world import PASSWORD, Organization, Person, World
 from tests.tenants.forgery import FORGERIES, claims_of, signed
@@ -55,7 +55,7 @@ def test_a_chain_of_refreshes_goes_on(acme: Organization) -> None:
         answer = refresh(acme.anyone, token)
         assert answer.status == 200
         token = answer.json["refresh"]
-    assert RefreshFamily.objects.count() == 1
+    assert SignIn.objects.count() == 1
 
 
 def test_a_spent_token_ends_its_session_and_no_other(acme: Organization) -> None:
@@ -82,7 +82,7 @@ def test_of_sixteen_refreshes_at_once_one_wins_and_the_session_ends(acme: Organi
     assert len(won) == 1
     assert {refused(answer) for answer in answers if answer.status != 200} == {SPENT}
     assert refused(refresh(acme.anyone, won[0].json["refresh"])) == SPENT
-    assert RefreshFamily.objects.get().revoked_at is not None
+    assert SignIn.objects.get().revoked_at is not None
 
 
 def test_signing_out_ends_the_session_and_may_be_repeated(acme: Organization) -> None:
@@ -187,7 +187,7 @@ def test_a_user_who_was_switched_off_gets_no_new_pair(world: World, acme: Organi
 
 def test_a_platform_admin_who_is_none_any_longer_gets_no_new_pair(world: World) -> None:
     pair = session_of(world.platform_admin)
-    User.objects.filter(username="root").update(is_superuser=False)
+    User.objects.filter(username="root").update(is_superuser=False, platform_role="")
     assert refused(refresh(world.platform, pair.refresh)) == (403, "permission_denied")
 
 
@@ -216,6 +216,6 @@ def test_a_changed_password_ends_what_was_signed_in_with_the_old_one(acme: Organ
 
 def test_sign_ins_take_old_families_away(acme: Organization) -> None:
     session_of(acme.member)
-    RefreshFamily.objects.update(expires_at=timezone.now() - timedelta(days=1))
+    SignIn.objects.update(expires_at=timezone.now() - timedelta(days=1))
     session_of(acme.member)
-    assert RefreshFamily.objects.count() == 1
+    assert SignIn.objects.count() == 1

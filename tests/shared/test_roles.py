@@ -17,6 +17,7 @@ from saas.navigation import MENU, menu_of
 from shared.identity.permissions import Permission
 from shared.identity.roles import (
     ADMIN,
+    CASHIER,
     MEMBER_ROLES,
     ROLES,
     SELLER,
@@ -58,7 +59,11 @@ def test_a_role_that_is_not_in_the_table_may_do_nothing() -> None:
 
 
 def test_who_may_sell_has_a_seller() -> None:
-    assert roles_that_may(Permission.SELL) == {role for role in MEMBER_ROLES if works_for_seller(role)} == {SELLER}
+    assert (
+        roles_that_may(Permission.SELL)
+        == {role for role in MEMBER_ROLES if works_for_seller(role)}
+        == {SELLER, CASHIER}
+    )
 
 
 def test_a_seller_s_permission_is_refused_where_no_view_can_ask_for_the_seller() -> None:

@@ -9,7 +9,7 @@ from credit.models import Seller
 from credit.services import update_seller
 from shared.identity.services import check_credentials, create_member
 from shared.identity.tokens import AccessToken
-from shared.models import Membership, RefreshFamily, User
+from shared.models import Membership, SignIn, User
 from tests.support.client import Answer, Client
 from tests.support.world import PASSWORD, Organization, World
 from tests.tenants.forgery import claims_of
@@ -63,7 +63,7 @@ def test_a_token_of_the_tests_is_what_a_sign_in_gives(acme: Organization) -> Non
 def test_two_sign_ins_are_two_sessions(acme: Organization) -> None:
     first, second = sign_in(acme.anyone, "member"), sign_in(acme.anyone, "member")
     assert claims_of(first.json["access"])["jti"] != claims_of(second.json["access"])["jti"]
-    assert RefreshFamily.objects.filter(user=acme.member.user, revoked_at=None).count() == 2
+    assert SignIn.objects.filter(user=acme.member.user, revoked_at=None).count() == 2
 
 
 def test_one_name_in_two_organizations_is_two_people(acme: Organization, globex: Organization) -> None:
@@ -99,7 +99,7 @@ def test_an_unknown_name_and_a_wrong_password_are_told_the_same(world: World, ac
     assert {answer.status for answer in answers} == {401}
     assert {answer.code for answer in answers} == {"bad_credentials"}
     assert [anonymous(answer) for answer in answers] == [anonymous(answers[0])] * len(answers)
-    assert RefreshFamily.objects.count() == 0
+    assert SignIn.objects.count() == 0
 
 
 def test_a_name_is_found_in_any_unicode_writing(acme: Organization) -> None:
@@ -119,13 +119,13 @@ def test_who_was_switched_off_is_told_so_only_for_the_right_password(password: s
     for username, code in expected.items():
         answer = sign_in(acme.anyone, username, password)
         assert (answer.status, answer.code) == ((403, code) if password == PASSWORD else (401, "bad_credentials"))
-    assert RefreshFamily.objects.count() == 0
+    assert SignIn.objects.count() == 0
 
 
 def test_a_platform_admin_who_was_switched_off_does_not_get_in(world: World) -> None:
     User.objects.filter(username="root").update(is_active=False)
     assert sign_in(world.platform, "root").code == "permission_denied"
-    User.objects.filter(username="root").update(is_active=True, is_superuser=False)
+    User.objects.filter(username="root").update(is_active=True, is_superuser=False, platform_role="")
     assert sign_in(world.platform, "root").code == "bad_credentials"
 
 

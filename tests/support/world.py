@@ -95,7 +95,9 @@ class World:
     @transaction.atomic  # one commit instead of ten
     def build(cls, address: str) -> "World":
         host = "recharge.test"
-        root = User(username="root", password=_password_hash(), is_staff=True, is_superuser=True)
+        root = User(
+            username="root", password=_password_hash(), is_staff=True, is_superuser=True, platform_role="platform_admin"
+        )
         root.save()
         admin = Person(
             "root", root, None, Client(address, host, access_token(root, None, "platform_admin", None)), None

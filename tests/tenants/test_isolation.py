@@ -174,7 +174,9 @@ def test_the_platform_answers_its_admins_and_nobody_else(
     admin, anyone = world.platform_admin, world.platform
     staff, former = (
         User.objects.create(username="staff", is_staff=True),
-        User.objects.create(username="former", is_staff=True, is_superuser=True, is_active=False),
+        User.objects.create(
+            username="former", is_staff=True, is_superuser=True, platform_role="platform_admin", is_active=False
+        ),
     )
     refused: dict[str, tuple[Client, tuple[int, str]]] = {
         "nobody": (anyone, (401, "not_authenticated")),

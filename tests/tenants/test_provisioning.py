@@ -389,7 +389,12 @@ def query(statement: str) -> list[tuple[Any, ...]]:
 def test_a_schema_has_the_tenant_apps_tables_and_no_other() -> None:
     for schema in ("org_acme", "org_globex"):
         assert tables_of(schema) == {
+            "credit_accessepoch",
             "credit_account",
+            "credit_adjustment",
+            "credit_auditrecord",
+            "credit_chainroot",
+            "credit_policy",
             "credit_creditrequest",
             "credit_entry",
             "credit_seller",
