@@ -16,3 +16,14 @@ class CreditConfig(AppConfig):
         "foreign_keys.sql",
     )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""
+
+    guarded_tables = (
+        "credit_account",
+        "credit_entry",
+        "credit_creditrequest",
+        "credit_adjustment",
+        "credit_accessepoch",
+        "credit_auditrecord",
+        "credit_chainroot",
+    )
+    """What the application's role reads alone (tenants/working_role.py)."""

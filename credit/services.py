@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from credit.errors import AlreadyDecided, BalanceLimitExceeded
-from credit.models import Account, CreditRequest, Seller
+from credit.models import CreditRequest, Seller
 from credit.queries import sellers
 from shared.database import call_function, lock_seller
 from shared.errors import IdempotencyKeyReused, NotFound, SellerInactive
@@ -74,13 +74,18 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
         known = member_named(organization_id=organization.pk, username=username)
         if known is not None and known.seller_id is not None and not sellers().filter(pk=known.seller_id).exists():
             seller = Seller.objects.create(pk=known.seller_id, name=name)
-            Account.objects.create(seller=seller)
+            _open_account(seller)
             reopen_member(membership=known, password=password, email=email)
             return seller
         seller = Seller.objects.create(pk=_free_seller_id(organization), name=name)
-        Account.objects.create(seller=seller)
+        _open_account(seller)
         save_member(member, seller_id=seller.pk)
     return seller
+
+
+def _open_account(seller: Seller) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT account_open(%s)", [seller.pk])
 
 
 def _free_seller_id(organization: Organization) -> int:

@@ -7,3 +7,6 @@ class RechargeConfig(AppConfig):
 
     sql_functions = ("recharges.sql", "bulk.sql", "delivery.sql")
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""
+
+    guarded_tables = ("recharge_recharge", "recharge_attempt", "recharge_transition")
+    """What the application's role reads alone (tenants/working_role.py)."""

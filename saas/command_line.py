@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 _SERVERS = ("serve", "deliver")
 """They have ways of their own to stop."""
 
+_OWNERS = ("migrate_schemas", "migrate", "create_organization", "grant_rights")
+"""They change how tables are made: see tenants/working_role.py."""
+
 _OURS = ("saas", "recharge", "credit", "tenants", "shared", "tests")
 
 
@@ -70,6 +73,8 @@ def _run(argv: list[str]) -> None:
             _stand_in_for_settings()
         else:
             _start_embedded(has_file)
+    if argv[1:2] and argv[1] in _OWNERS and os.environ.get("OWNER_DATABASE_URL"):
+        os.environ["DATABASE_URL"] = os.environ["OWNER_DATABASE_URL"]
 
     if argv[1:2] and argv[1] not in _SERVERS:
         _hear_ctrl_c_in_the_database()

@@ -34,7 +34,11 @@ from urllib.parse import quote
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 ROLE = "recharge"
-"""The role the application signs in as. It owns its database and is no superuser."""
+"""The role that owns the database and the tables. It is no superuser."""
+
+WORKING_ROLE, WORKING_GROUP = "recharge_web", "recharge_working"
+"""The role that the web processes and the worker sign in as, and the group that has its rights: see
+tenants/working_role.py."""
 
 DATABASE = "recharge"
 
@@ -93,8 +97,9 @@ def start(directory: Path | None = None, parameters: Mapping[str, str] = Mapping
 
     ``parameters`` are PostgreSQL's own (``shared_buffers`` …), for a server that this call has to start.
 
-    Sets ``DATABASE_URL``, ``RECHARGE_EMBEDDED`` and, unless there is one, ``SECRET_KEY`` (generated once and kept), and
-    says on standard error which database this is. The server is stopped when the last process that called this ends.
+    Sets ``DATABASE_URL``, ``OWNER_DATABASE_URL``, ``RECHARGE_EMBEDDED`` and, unless there is one, ``SECRET_KEY``
+    (generated once and kept), and says on standard error which database this is. The server is stopped when the last
+    process that called this ends.
 
     Raises:
         EmbeddedDatabaseError: no binaries for this platform, no rights, or PostgreSQL did not start.
@@ -119,7 +124,8 @@ def start(directory: Path | None = None, parameters: Mapping[str, str] = Mapping
         raise EmbeddedDatabaseError(
             f"The embedded PostgreSQL can't use {directory}: {error}\nRECHARGE_DATA_DIR names another directory."
         ) from error
-    _started = os.environ["DATABASE_URL"] = cluster.url(ROLE, DATABASE)
+    _started = os.environ["DATABASE_URL"] = cluster.url(WORKING_ROLE, DATABASE)
+    os.environ["OWNER_DATABASE_URL"] = cluster.url(ROLE, DATABASE)
     os.environ["RECHARGE_EMBEDDED"] = "1"
     os.environ.setdefault("SECRET_KEY", secret_key)
     print(f"DATABASE_URL is not set: this is the embedded database in {directory}", file=sys.stderr, flush=True)
@@ -248,6 +254,11 @@ class _Cluster:
                 if cursor.fetchone() is None:
                     # CREATEDB is for the test suite's own databases.
                     cursor.execute(sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER CREATEDB").format(sql.Identifier(ROLE)))
+                cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [WORKING_ROLE])
+                if cursor.fetchone() is None:
+                    group, working = sql.Identifier(WORKING_GROUP), sql.Identifier(WORKING_ROLE)
+                    cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(group))
+                    cursor.execute(sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER IN ROLE {}").format(working, group))
                 cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
                 if cursor.fetchone() is None:
                     cursor.execute(

@@ -7,6 +7,7 @@ import re
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import environ
 from csp.constants import NONE, SELF
@@ -60,15 +61,11 @@ TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 # --- Database and tenancy ---------------------------------------------------------------------------------------------
 
 DATABASE_URL = env.str("DATABASE_URL", default="")
+OWNER_DATABASE_URL = env.str("OWNER_DATABASE_URL", default="")
 if not DATABASE_URL:
     raise ImproperlyConfigured(
         "Set DATABASE_URL. (Where it is not set at all, manage.py starts the embedded database.)"
     )
-try:
-    # libpq's own parser: it knows every parameter and every way to write a host, a socket's directory included.
-    _dsn = parse_dsn(DATABASE_URL)
-except ProgrammingError:  # which quotes the value, and with it the password
-    raise ImproperlyConfigured("DATABASE_URL must look like postgresql://role:password@host:5432/database.") from None
 # How long a connection to a silent database is waited for, and when a peer that has vanished is given up. libpq itself
 # waits for ever, and a quarter of an hour. (These do not notice that a process was stopped while it works for us: its
 # system answers for it.) What DATABASE_URL says of them comes first.
@@ -79,16 +76,32 @@ _PATIENCE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds that what was sent stays unconfirmed
 }
+
+
+def _database(name: str, url: str) -> dict[str, Any]:
+    """What Django is told of an address."""
+    try:
+        # libpq's own parser: it knows every parameter and every way to write a host, a socket's directory included.
+        dsn = parse_dsn(url)
+    except ProgrammingError:  # which quotes the value, and with it the password
+        raise ImproperlyConfigured(f"{name} must look like postgresql://role:password@host:5432/database.") from None
+    return {
+        "NAME": dsn.pop("dbname", ""),
+        "USER": dsn.pop("user", ""),
+        "PASSWORD": dsn.pop("password", ""),
+        "HOST": dsn.pop("host", ""),
+        "PORT": dsn.pop("port", ""),
+        # Whatever the database's default is: the money functions must see what was committed while they waited.
+        "OPTIONS": {"isolation_level": ISOLATION_LEVEL_READ_COMMITTED, **_PATIENCE, **dsn},
+    }
+
+
+# Whoever owns the tables, where that is not who works with them: see tenants/working_role.py.
+OWNER_DATABASE = _database("OWNER_DATABASE_URL", OWNER_DATABASE_URL) if OWNER_DATABASE_URL else None
 DATABASES = {
     "default": {
         "ENGINE": "django_tenants.postgresql_backend",
-        "NAME": _dsn.pop("dbname", ""),
-        "USER": _dsn.pop("user", ""),
-        "PASSWORD": _dsn.pop("password", ""),
-        "HOST": _dsn.pop("host", ""),
-        "PORT": _dsn.pop("port", ""),
-        # Whatever the database's default is: the money functions must see what was committed while they waited.
-        "OPTIONS": {"isolation_level": ISOLATION_LEVEL_READ_COMMITTED, **_PATIENCE, **_dsn},
+        **_database("DATABASE_URL", DATABASE_URL),
         # A connection stays for the life of its thread. Django asks it once a request whether it still lives, before
         # the first query; the money functions don't wait for that: they are repeated if they find it dead
         # (shared/database.py).

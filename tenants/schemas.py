@@ -31,6 +31,7 @@ from tenants.functions import (
     release_of,
     server_version,
 )
+from tenants.working_role import grant_rights
 
 LOCK_TIMEOUT = "5s"
 """The longest wait for the tables of a schema whose functions are installed; meanwhile its sales wait, too."""
@@ -233,6 +234,7 @@ def update_schema(schema: str, *, verbosity: int = 1) -> None:
                 connection.set_schema(schema)  # type: ignore[attr-defined]
             _check_tables(schema)
             install_functions(schema)
+            grant_rights(schema)
     except FunctionsInUse as error:
         raise CanNotUpdate(str(error)) from error
 

@@ -4,13 +4,14 @@ schema; each service writes the audit log in its transaction."""
 import structlog
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import ProgrammingError, connection, transaction
 from django.utils import timezone
-from psycopg2 import sql
+from psycopg2 import errorcodes, sql
 
-from shared.errors import InvalidRequest, NotFound
+from shared.errors import InvalidRequest, NotFound, PermissionDenied
 from shared.identity.roles import ADMIN
 from shared.identity.services import check_credentials, create_member
+from shared.sick import sqlstate_of
 from shared.texts import unfit_character
 from tenants import audit
 from tenants.audit import COMMAND, Actor
@@ -19,6 +20,7 @@ from tenants.models import AuditRecord, Domain, Organization
 from tenants.queries import is_former_slug
 from tenants.routing import forget_routes
 from tenants.slugs import InvalidSlug, check_slug, schema_name_of
+from tenants.working_role import as_owner
 
 _log = structlog.get_logger("recharge.tenants")
 
@@ -35,7 +37,29 @@ def provision_organization(
     Raises:
         InvalidRequest: the slug, the name or the admin's credentials won't do; nothing was made.
         OrganizationExists: the slug is taken, or was another organization's, or its address is taken.
+        PermissionDenied: the process does not know the owner of the tables (OWNER_DATABASE_URL); nothing was made.
     """
+    try:
+        with as_owner():
+            return _provision(
+                slug=slug,
+                name=name,
+                admin_username=admin_username,
+                admin_password=admin_password,
+                admin_email=admin_email,
+                by=by,
+            )
+    except ProgrammingError as error:
+        if sqlstate_of(error) != errorcodes.INSUFFICIENT_PRIVILEGE:
+            raise
+        raise PermissionDenied(
+            "This process may make no schema. On the server, manage.py create_organization does it."
+        ) from None
+
+
+def _provision(
+    *, slug: str, name: str, admin_username: str, admin_password: str, admin_email: str, by: Actor
+) -> Organization:
     try:
         check_slug(slug)
     except InvalidSlug as error:

@@ -3,6 +3,7 @@
 -- Access tokens of p_subject with an epoch below p_epoch are over from now on.
 CREATE FUNCTION access_end(p_subject text, p_epoch bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 BEGIN

@@ -16,6 +16,7 @@ CREATE FUNCTION credit_request_create(
     OUT request credit_creditrequest
 )
 LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
@@ -71,6 +72,7 @@ CREATE FUNCTION credit_request_decide(
     OUT request credit_creditrequest
 )
 LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$

@@ -4,6 +4,9 @@
 -- The order of things, everywhere: first the seller's lock, then reading, then writing. The functions run as one statement
 -- of the application in autocommit mode; each carries the schema it belongs to (SET search_path FROM CURRENT) and the
 -- longest wait for a lock, so that nothing depends on the state of a session.
+--
+-- Functions that the application calls and that write what its role may not (tenants/working_role.py) are SECURITY DEFINER:
+-- they run with the rights of the tables' owner. ledger_post is not: nobody posts an entry but by a document's function.
 
 -- Serializes everything that changes one seller's balance, until the end of the transaction. Advisory locks are
 -- database-wide, not schema-wide: the organization's id keeps seller 7 of one organization apart from seller 7 of another.
@@ -42,6 +45,18 @@ BEGIN
         WHEN p_kind = 'adjustment' THEN p_amount <> 0
         ELSE false
     END IS TRUE;
+END;
+$$;
+
+
+-- Opens the account of a new seller: nothing is on it.
+CREATE FUNCTION account_open(p_seller_id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    INSERT INTO credit_account (seller_id, balance, last_number) VALUES (p_seller_id, 0, 0);
 END;
 $$;
 

@@ -90,7 +90,7 @@ def resolve_recharge(
         if expected:
             row = recharge_by_id(recharge_id, seller_id=None)
             lock_seller(organization.pk, row.seller_id)  # before the row's, as everywhere
-            row = Recharge.objects.select_for_update().get(pk=recharge_id)
+            row = Recharge.objects.raw("SELECT * FROM recharge_hold(%s)", [recharge_id])[0]
             is_so_already = row.status == status and row.late != Recharge.Late.OWED
             if (row.status, row.late) != expected and not is_so_already:
                 raise RechargeChanged

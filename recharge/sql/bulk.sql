@@ -162,6 +162,7 @@ CREATE FUNCTION recharge_sell_bulk(
     item integer, outcome text, balance bigint, balance_after_call bigint, is_due boolean, sold recharge_recharge
 )
 LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$

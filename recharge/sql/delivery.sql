@@ -22,6 +22,7 @@ RETURNS TABLE (
     number integer, created_at timestamptz, route bigint
 )
 LANGUAGE sql VOLATILE
+SECURITY DEFINER
 SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET enable_hashjoin = off
@@ -98,6 +99,7 @@ CREATE FUNCTION recharge_record(
     p_due_in interval
 ) RETURNS text
 LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
@@ -179,6 +181,7 @@ CREATE FUNCTION recharge_record_many(
     p_due_in interval[]
 ) RETURNS TABLE (recharge_id uuid, outcome text)
 LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
 SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET enable_hashjoin = off
@@ -228,6 +231,7 @@ CREATE FUNCTION recharge_resolve(
     OUT settled recharge_recharge
 )
 LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$

@@ -255,6 +255,7 @@ CREATE FUNCTION recharge_sell(
     OUT sold recharge_recharge
 )
 LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
@@ -347,6 +348,36 @@ END;
 $$;
 
 
+-- A recharge as it is, which nobody settles until the transaction ends. Its seller's lock comes before it.
+CREATE FUNCTION recharge_hold(p_recharge_id uuid) RETURNS recharge_recharge
+LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_recharge recharge_recharge;
+BEGIN
+    SELECT * INTO STRICT v_recharge FROM recharge_recharge WHERE id = p_recharge_id FOR UPDATE;
+    RETURN v_recharge;
+END;
+$$;
+
+
+-- Lets the sales that have begun come to their end, and keeps others from beginning until the transaction ends: a sale that
+-- has read its operator's gateway, and not yet written its recharge, can be seen in no other way. All of them have read the
+-- recharges before (for their key).
+CREATE FUNCTION recharge_stop_sales() RETURNS void
+LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET lock_timeout = '1s'
+AS $$
+BEGIN
+    LOCK TABLE recharge_recharge IN ACCESS EXCLUSIVE MODE;
+END;
+$$;
+
+
 -- Records what became of a recharge: succeeded, failed (which refunds it) or unknown (which does not). It may be told
 -- again, and it may be told otherwise after the end, since operators are late and change their minds: then the change is
 -- booked as an entry of its own, and the recharge says so (late) to an admin.
@@ -368,6 +399,7 @@ CREATE FUNCTION recharge_settle(
     OUT settled recharge_recharge
 )
 LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$

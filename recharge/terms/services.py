@@ -144,16 +144,14 @@ def delete_gateway(*, organization: Organization, by: str, name: str) -> None:
 @contextmanager
 def _no_sales() -> Iterator[None]:
     """Lets the organization's sales that have begun come to their end, and keeps others from beginning until this
-    transaction ends: a sale that has read its operator's gateway, and not yet written its recharge, can be seen in no
-    other way. All of them have read the recharges before (for their key).
+    transaction ends (recharge_stop_sales in SQL).
 
     Raises:
         Unavailable: some did not come to their end within a second.
     """
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '1s'")
-            cursor.execute("LOCK TABLE recharge_recharge IN ACCESS EXCLUSIVE MODE")
+            cursor.execute("SELECT recharge_stop_sales()")
         yield
     except OperationalError as error:
         if sqlstate_of(error) == errorcodes.LOCK_NOT_AVAILABLE:

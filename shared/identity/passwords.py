@@ -8,13 +8,13 @@ import warnings
 from django.core.management.base import CommandError
 
 
-def read_password(given: str | None) -> str:
-    """The password from the option, else from ``RECHARGE_ADMIN_PASSWORD``, else from a prompt (asked twice).
+def read_password(given: str | None, *, variable: str = "RECHARGE_ADMIN_PASSWORD") -> str:
+    """The password from the option, else from this variable of the environment, else from a prompt (asked twice).
 
     Raises:
         CommandError: there is none, or the two typed ones differ.
     """
-    password = given or os.environ.get("RECHARGE_ADMIN_PASSWORD")
+    password = given or os.environ.get(variable)
     if password:
         return password
     try:
@@ -22,7 +22,7 @@ def read_password(given: str | None) -> str:
         if password != _ask("Password again: "):
             raise CommandError("The two passwords differ.")
     except (EOFError, UnicodeDecodeError):
-        raise CommandError("Give the password with the option or in RECHARGE_ADMIN_PASSWORD.") from None
+        raise CommandError(f"Give the password with the option or in {variable}.") from None
     return password
 
 

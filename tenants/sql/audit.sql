@@ -26,6 +26,7 @@ CREATE FUNCTION audit_write(
     p_request_id text
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 BEGIN

@@ -2,6 +2,8 @@
 -- kept here, and is given to nobody else: links, clients and tokens that are still out there must not reach strangers.
 CREATE FUNCTION tenants_keep_slug() RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     INSERT INTO public.tenants_formerslug (slug, organization_id, given_up_at)

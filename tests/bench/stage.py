@@ -64,6 +64,8 @@ def stage(directory: Path) -> Iterator[Stage]:
     for name in ("DATABASE_URL", "SECRET_KEY", "BASE_DOMAIN", "LOG_LEVEL"):
         os.environ.pop(name, None)
     embedded.start(directory, PARAMETERS)
+    working = dict(os.environ)
+    os.environ["DATABASE_URL"] = os.environ.pop("OWNER_DATABASE_URL")  # it writes what an application may not
     os.environ |= {"DJANGO_SETTINGS_MODULE": "tests.bench.settings", "BASE_DOMAIN": "bench.test"}
 
     import django
@@ -80,6 +82,7 @@ def stage(directory: Path) -> Iterator[Stage]:
         server = subprocess.Popen(
             [sys.executable, "manage.py", "serve", "--port", str(port), "--no-delivery"],
             cwd=ROOT,
+            env=os.environ | {name: working[name] for name in ("DATABASE_URL", "OWNER_DATABASE_URL")},
             stdout=log,
             stderr=log,
         )

@@ -15,6 +15,7 @@ def prepare(directory: Path) -> None:
     for name in ("DATABASE_URL", "SECRET_KEY", "BASE_DOMAIN", "LOG_LEVEL", "HTTPS"):
         os.environ.pop(name, None)
     embedded.start(directory)
+    os.environ["DATABASE_URL"] = os.environ.pop("OWNER_DATABASE_URL")  # it writes what an application may not
     os.environ |= {"DJANGO_SETTINGS_MODULE": "saas.settings", "BASE_DOMAIN": "recharge.test", "LOG_LEVEL": "WARNING"}
     import django
 

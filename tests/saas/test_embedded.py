@@ -42,7 +42,7 @@ try:
     embedded.start(directory)
 except embedded.EmbeddedDatabaseError as error:
     sys.exit(f"refused: {error}")
-print(os.environ["DATABASE_URL"], os.environ["SECRET_KEY"], flush=True)
+print(os.environ["OWNER_DATABASE_URL"], os.environ["SECRET_KEY"], flush=True)
 sys.stdin.read()
 """
 
@@ -57,7 +57,8 @@ class User:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if name not in ("DATABASE_URL", "SECRET_KEY", "RECHARGE_EMBEDDED", "RECHARGE_DATA_DIR")
+            if name
+            not in ("DATABASE_URL", "OWNER_DATABASE_URL", "SECRET_KEY", "RECHARGE_EMBEDDED", "RECHARGE_DATA_DIR")
         }
         self.process = subprocess.Popen(
             [sys.executable, "-c", _USER, str(directory), str(os.geteuid() if uid is None else uid)],

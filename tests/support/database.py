@@ -35,7 +35,10 @@ else:
     # Exit hooks run last in, first out: the directory goes after the server on it has stopped.
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     embedded.start(directory, {"max_connections": str(CONNECTIONS)})
+    # Tests are the owner's; the servers that they start work as an installation's do (tests/support/server.py).
+    os.environ["DATABASE_URL"] = os.environ.pop("OWNER_DATABASE_URL")
     os.environ["TEST_DATABASE_URL"] = os.environ["DATABASE_URL"]  # of the processes that this one starts
+    os.environ["TEST_WORKING_ROLE"] = embedded.WORKING_ROLE
 os.environ["BASE_DOMAIN"] = "recharge.test"
 
 IS_OF_SEVERAL = "PYTEST_XDIST_WORKER" in os.environ

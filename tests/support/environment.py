@@ -3,6 +3,7 @@ tests.support.database starts a PostgreSQL)."""
 
 SETTINGS = (
     "DATABASE_URL",
+    "OWNER_DATABASE_URL",
     "SECRET_KEY",
     "SECRET_KEY_FALLBACKS",
     "BASE_DOMAIN",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import urllib3
 
+from saas import embedded
 from tests.support import forking
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +68,17 @@ def free_port() -> int:
         return port
 
 
+def working_environment() -> dict[str, str]:
+    """The environment of a process that works on the tests' database as an installation's processes do: by a role that
+    does not own the tables. (Where the tests run on somebody's own server, one role does everything.)"""
+    owner, role = os.environ["DATABASE_URL"], os.environ.get("TEST_WORKING_ROLE")
+    if role is None:
+        return dict(os.environ)
+    working = owner.replace(f"//{embedded.ROLE}@", f"//{role}@")
+    assert working != owner
+    return dict(os.environ) | {"DATABASE_URL": working, "OWNER_DATABASE_URL": owner}
+
+
 @contextmanager
 def serving(
     log: Path,
@@ -88,7 +100,7 @@ def serving(
     command = ["serve", "--port", address.split(":")[1]]
     command += ["--workers", str(workers), "--threads", str(threads)]
     command += [] if delivery else ["--no-delivery"]
-    environment = environment or dict(os.environ)
+    environment = environment or working_environment()
     process: subprocess.Popen[bytes] | forking.Process
     with log.open("wb") as output:
         if root == ROOT:

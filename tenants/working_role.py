@@ -1,0 +1,96 @@
+"""Two roles of the database. One owns the tables: it migrates and provisions. The other works with them: it reads all,
+writes what an application writes, and changes nothing of how they are made. Money, decided documents and evidence it
+writes through the functions that are made for it alone (``SECURITY DEFINER`` in the SQL files): a web process that was
+taken over can't rewrite the past, nor invent an entry without its document.
+
+The rights belong to a group, :data:`GROUP`; the roles that processes sign in as are its members. Where there is no such
+group, one role does everything, as it may.
+
+Web processes and workers connect by ``DATABASE_URL``; what must own the tables by ``OWNER_DATABASE_URL``, where that is
+set (see saas/command_line.py for commands, :func:`as_owner` for provisioning).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.utils import load_backend
+from psycopg2 import sql
+
+from tenants.functions import PUBLIC, TABLE
+
+GROUP = "recharge_working"
+"""Roles belong to a whole server, and so does this one. Which databases its members may enter is said by CONNECT."""
+
+_ALWAYS_GUARDED = ("django_migrations", TABLE)
+
+
+def tables_named(schema: str, attribute: str) -> list[str]:
+    """The tables of a schema that the AppConfigs name in ``guarded_tables`` or ``append_only_tables``."""
+    tenant_apps = [apps.get_app_config(name) for name in settings.TENANT_APPS]
+    configs = tenant_apps if schema != PUBLIC else [one for one in apps.get_app_configs() if one not in tenant_apps]
+    return [table for config in configs for table in getattr(config, attribute, ())]
+
+
+def grant_rights(schema: str) -> bool:
+    """Gives the group its rights on a schema, and no others. Again is fine. False: there is no such group."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [GROUP])
+        if cursor.fetchone() is None:
+            return False
+        names = {
+            "schema": sql.Identifier(schema),
+            "group": sql.Identifier(GROUP),
+            "database": sql.Identifier(connection.settings_dict["NAME"]),
+        }
+        for statement in (
+            "GRANT CONNECT ON DATABASE {database} TO {group}",
+            "GRANT USAGE ON SCHEMA {schema} TO {group}",
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {group}",
+            "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA {schema} TO {group}",
+        ):
+            cursor.execute(sql.SQL(statement).format(**names))
+        guarded = [*_ALWAYS_GUARDED, *tables_named(schema, "guarded_tables")]
+        for rights, tables in (
+            ("INSERT, UPDATE, DELETE", guarded),
+            ("UPDATE, DELETE", tables_named(schema, "append_only_tables")),
+        ):
+            for table in tables:
+                cursor.execute(
+                    sql.SQL("REVOKE {} ON {} FROM {}").format(
+                        sql.SQL(rights), sql.Identifier(schema, table), names["group"]
+                    )
+                )
+    return True
+
+
+def owns_the_tables() -> bool:
+    """Whether the role of this process can change how the tables are made."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('public.tenants_organization')"
+        )
+        row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """In this block the thread's connection is one of the owner's, if ``OWNER_DATABASE_URL`` says who that is."""
+    if settings.OWNER_DATABASE is None:
+        yield
+        return
+    assert not connection.in_atomic_block
+    working = connections[DEFAULT_DB_ALIAS]
+    same_database = working.settings_dict["NAME"]  # the tests' is another than the settings'
+    parameters = {**working.settings_dict, **settings.OWNER_DATABASE, "NAME": same_database}
+    owner: Any = load_backend(parameters["ENGINE"]).DatabaseWrapper(parameters, DEFAULT_DB_ALIAS)
+    connections[DEFAULT_DB_ALIAS] = owner
+    try:
+        yield
+    finally:
+        connections[DEFAULT_DB_ALIAS] = working
+        owner.close()
