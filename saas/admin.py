@@ -19,6 +19,7 @@ from shared.console.messages import field_message_for, message_for
 from shared.console.views import signed_in
 from shared.errors import InvalidRequest, Problem
 from shared.identity import services
+from shared.identity.devices import remember_device
 from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
 from shared.models import User
@@ -77,6 +78,15 @@ class PlatformAdminSite(admin.AdminSite):
     site_title = "Recharge platform"
     index_title = "Platform"
     login_form = PlatformSignInForm
+
+    def login(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        """As Django's; the browser is known from then on."""
+        response = super().login(request, extra_context)
+        if request.method == "POST" and response.status_code == 302:
+            remember_device(request, response, request.user.get_username())  # as it is since then
+        return response
 
     def password_change(  # type: ignore[override] # a redirect is no template
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -255,15 +255,20 @@ class RecoveryCode(models.Model):
 
 
 class SignInAttempts(models.Model):
-    """How often a password was tried for one name (or one name from one address) in the running window."""
+    """How often a secret was tried for one name (from one address or device, or from everywhere) in the running
+    window."""
 
     key = models.CharField(max_length=64, primary_key=True, db_collation="C")
     address_key = models.CharField(max_length=64, blank=True, default="", db_index=True, db_collation="C")
     """Of one name from one address: the address. What was tried from it over all names is the sum of these rows."""
+    name_key = models.CharField(max_length=64, blank=True, default="", db_default="", db_index=True, db_collation="C")
+    """Of the name, the same in all of its rows."""
     attempts = models.IntegerField()
     failures = models.IntegerField()
     """Of the attempts, those that are known to have been wrong; the others are being looked at."""
     window_ends_at = models.DateTimeField(db_index=True)
+    tried_at = models.DateTimeField(null=True)
+    """The last time; null: a process of the release before has counted it."""
 
     def __str__(self) -> str:
         return self.key

@@ -27,6 +27,7 @@ from shared.console.preferences import zone_names
 from shared.console.views import FORM, add_problem, done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.identity import lockout, services
+from shared.identity.devices import device_of, remember_device
 from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
 from shared.identity.sessions import account_of
@@ -56,7 +57,10 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             account = services.authenticate(
-                realm=realm_of(request), address=client_address(request), **form.cleaned_data
+                realm=realm_of(request),
+                address=client_address(request),
+                device=device_of(request, form.cleaned_data["username"]),
+                **form.cleaned_data,
             )
         except Problem as problem:
             add_problem(form, problem)
@@ -64,7 +68,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             # Whoever was signed in here before leaves nothing behind for the next.
             request.session.flush()
             login(request, account.user, backend=settings.AUTHENTICATION_BACKENDS[0])
-            return redirect("held_form" if expired.held(request) else _next(request))
+            response = redirect("held_form" if expired.held(request) else _next(request))
+            remember_device(request, response, account.username)
+            return response
     context = {"form": form, "next": request.GET.get("next") or request.POST.get("next", "")}
     return show(request, "shared/sign_in.html", context, status=status_of_form(form))
 
@@ -226,7 +232,12 @@ def password_reset(request: HttpRequest) -> HttpResponse:
         try:
             # Nobody's mailbox is to be filled by strangers.
             lockout.count_attempt(
-                realm=realm, username=username, address=client_address(request), door="reset", is_failure=True
+                realm=realm,
+                username=username,
+                address=client_address(request),
+                door="reset",
+                device=device_of(request, username),
+                is_failure=True,
             )
         except Problem as problem:
             add_problem(form, problem)

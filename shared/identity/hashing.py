@@ -4,29 +4,104 @@ A hash takes 100 MiB and 0.1 seconds of every core that it gets. A dozen at once
 and everything else that the process answers would wait for them: 36 wrong sign-ins in five seconds took another
 organization's sale from 6 to 116 ms, and the process from 300 to 962 MiB. Every check of a password and every new one
 goes through here, since ``PASSWORD_HASHERS`` names this class and no other.
+
+Who waits for a turn holds a seat of the process (saas/gate.py), and sales need seats. So few may wait, not for long; of
+their places one is kept for who is known: signed in, or at a device that the account knows.
 """
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from django.contrib.auth import hashers
 
-from shared.errors import Throttled
+from shared.errors import Unavailable
 
-LONGEST_WAIT = 5.0
-"""Seconds that one waits for its turn, and holds a thread meanwhile; then it is told to come again."""
+LONGEST_WAIT = 1.0
+"""Seconds that one waits for its turn."""
 
-_turn = threading.Lock()
-_patience = ContextVar("patience", default=LONGEST_WAIT)
+MOST_WAITING = 3
+"""How many may wait at once in a process; strangers one fewer."""
+
+
+class Turns:
+    """Lets one work at a time, and the others wait in order."""
+
+    def __init__(self) -> None:
+        self.places = MOST_WAITING
+        self._changed = threading.Condition()
+        self._is_taken = False
+        self._waiting: deque[object] = deque()
+
+    def take(self, *, patience: float, is_known: bool) -> None:
+        """Waits for the turn for at most ``patience`` seconds; :meth:`give` ends it.
+
+        Raises:
+            Unavailable: it did not come in time, or there was no place to wait.
+        """
+        me = object()
+        with self._changed:
+            if not self._is_taken and not self._waiting:
+                self._is_taken = True
+                return
+            places = self.places if is_known else self.places - 1
+            if patience <= 0 or len(self._waiting) >= places:
+                raise _not_looked_at()
+            self._waiting.append(me)
+            try:
+                is_mine = self._changed.wait_for(
+                    lambda: not self._is_taken and self._waiting[0] is me, timeout=patience
+                )
+            finally:
+                self._waiting.remove(me)
+                self._changed.notify_all()  # of the next, this was the one before
+            if not is_mine:
+                raise _not_looked_at()
+            self._is_taken = True
+
+    def give(self) -> None:
+        """Ends a turn."""
+        with self._changed:
+            self._is_taken = False
+            self._changed.notify_all()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait now."""
+        return len(self._waiting)
+
+
+def _not_looked_at() -> Unavailable:
+    return Unavailable("Too many passwords are being looked at; this one was not. Try again.")
+
+
+turns = Turns()
+"""Those of this process."""
+
+
+def leave_seats(seats: int) -> None:
+    """Of a process with so many seats, hashing and waiting leave at least one to everybody else (if there are two)."""
+    turns.places = max(min(MOST_WAITING, seats - 2), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    patience: float = LONGEST_WAIT
+    is_known: bool = True
+
+
+_manner = ContextVar("manner", default=_Manner())  # noqa: B039 - frozen
+"""How one waits. Where nothing else is said, somebody who is signed in sets a password."""
 
 
 class Argon2PasswordHasher(hashers.Argon2PasswordHasher):
     """Django's, in turn.
 
     Raises (each of the two):
-        Throttled: its turn did not come in time; nothing was looked at.
+        Unavailable: its turn did not come in time; nothing was looked at.
     """
 
     def encode(self, password: str, salt: str) -> str:
@@ -40,21 +115,19 @@ class Argon2PasswordHasher(hashers.Argon2PasswordHasher):
 
 @contextmanager
 def _in_turn() -> Iterator[None]:
-    patience = _patience.get()
-    # Without any patience it may still go at once where nobody is before it.
-    if not _turn.acquire(blocking=patience > 0, timeout=patience if patience > 0 else -1):
-        raise Throttled("Too many passwords are being looked at; this one was not. Try again.", retry_after=1)
+    manner = _manner.get()
+    turns.take(patience=manner.patience, is_known=manner.is_known)
     try:
         yield
     finally:
-        _turn.release()
+        turns.give()
 
 
 @contextmanager
-def waiting_at_most(seconds: float) -> Iterator[None]:
-    """What is hashed in this block waits for its turn no longer than this."""
-    before = _patience.set(seconds)
+def waiting_at_most(seconds: float, *, is_known: bool = True) -> Iterator[None]:
+    """What is hashed in this block waits for its turn no longer than this, as who is known or as a stranger."""
+    before = _manner.set(_Manner(seconds, is_known))
     try:
         yield
     finally:
-        _patience.reset(before)
+        _manner.reset(before)

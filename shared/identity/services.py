@@ -207,11 +207,11 @@ def set_membership_active(*, organization_id: int, seller_id: int, is_active: bo
 # --- Signing in -------------------------------------------------------------------------------------------------------
 
 
-def authenticate(*, realm: Realm, username: str, password: str, address: str) -> Account:
-    """The account that these credentials open in this realm.
+def authenticate(*, realm: Realm, username: str, password: str, address: str, device: str = "") -> Account:
+    """The account that these credentials open in this realm. ``device``: see devices.py.
 
     Raises:
-        Throttled: too many tries; the password was not looked at.
+        Throttled, Unavailable: too many tries, or too many at once; the password was not looked at.
         BadCredentials: no such account here, or another password.
         SellerInactive, PermissionDenied: the password is right, but the account was switched off.
     """
@@ -226,7 +226,7 @@ def authenticate(*, realm: Realm, username: str, password: str, address: str) ->
             make_password(password)  # takes as long as looking at a password does, so that time tells nothing
         return user is not None and user.check_password(password)
 
-    if not lockout.look_at_password(realm=realm, username=username, address=address, is_right=is_right):
+    if not lockout.look_at_password(realm=realm, username=username, address=address, is_right=is_right, device=device):
         raise BadCredentials("There is no account with this name and password here.")
     assert user is not None
     return _account(user, membership)
@@ -237,13 +237,15 @@ def check_password_of(account: Account, *, realm: Realm, given: str, address: st
 
     Raises:
         InvalidRequest: it is another password; ``field`` is where it was given.
-        Throttled: too many tries.
+        Throttled, Unavailable: too many tries, or too many at once.
     """
+    # As a known device, and the same one for all of its sessions: no stranger has locked it out.
     is_right = lockout.look_at_password(
         realm=realm,
         username=account.username,
         address=address,
         is_right=lambda: account.user.check_password(given),
+        device=f"signed in: {account.user.pk}",
     )
     if not is_right:
         raise _wrong_password(field)

@@ -19,6 +19,7 @@ from django.utils.functional import SimpleLazyObject
 from shared.errors import Problem
 from shared.identity import services
 from shared.identity.acting import known_as
+from shared.identity.devices import device_of
 from shared.identity.lockout import client_address
 from shared.identity.realm import Realm, realm_of
 from shared.identity.services import Account
@@ -39,7 +40,11 @@ class RealmBackend(ModelBackend):
             return None
         try:
             account = services.authenticate(
-                realm=realm_of(request), username=username, password=password, address=client_address(request)
+                realm=realm_of(request),
+                username=username,
+                password=password,
+                address=client_address(request),
+                device=device_of(request, username),
             )
         except Problem:
             return None

@@ -1,7 +1,9 @@
 """What guessing passwords costs others: nothing of their tries, no thread for long, and one hash at a time."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -9,8 +11,8 @@ from django.contrib.auth import hashers
 from django.contrib.auth.hashers import check_password, make_password
 
 from saas import settings as product
-from shared.errors import BadCredentials, Throttled
-from shared.identity import hashing, lockout
+from shared.errors import BadCredentials, Throttled, Unavailable
+from shared.identity import hashing
 from shared.identity.lockout import (
     ATTEMPTS_FROM_ALL_ADDRESSES,
     ATTEMPTS_FROM_ONE_ADDRESS,
@@ -18,8 +20,6 @@ from shared.identity.lockout import (
     FAILURES_OF_THE_PATIENT,
     WINDOW_SECONDS,
     count_attempt,
-    count_failure,
-    forget_attempts,
 )
 from shared.identity.realm import PLATFORM, Realm
 from shared.identity.services import authenticate
@@ -32,10 +32,19 @@ from tests.support.world import PASSWORD, Organization, World
 STRANGER, HOME = "192.0.2.1", "198.51.100.1"
 
 
-def fail(username: str, address: str, realm: Realm = PLATFORM) -> None:
+def fail(username: str, address: str, realm: Realm = PLATFORM, device: str = "") -> None:
     """A wrong password, without the time that it takes to look at it."""
-    count_attempt(realm=realm, username=username, address=address)
-    count_failure(realm=realm, username=username, address=address)
+    count_attempt(realm=realm, username=username, address=address, device=device).fail()
+
+
+@contextmanager
+def somebodys_turn() -> Iterator[None]:
+    """Somebody else's password is being looked at."""
+    hashing.turns.take(patience=0, is_known=False)
+    try:
+        yield
+    finally:
+        hashing.turns.give()
 
 
 def refused(username: str, address: str, realm: Realm = PLATFORM) -> int:
@@ -76,10 +85,11 @@ def test_what_is_refused_for_the_name_is_not_counted_against_the_address() -> No
 
 def test_a_password_that_was_not_looked_at_is_not_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashing, "LONGEST_WAIT", 0.0)
-    with hashing._turn:  # somebody else's is being looked at
+    with somebodys_turn():
         for _ in range(ATTEMPTS_FROM_ONE_ADDRESS + 1):
-            with pytest.raises(Throttled, match="was not"):
+            with pytest.raises(Unavailable, match="was not"):
                 authenticate(realm=PLATFORM, username="root", password=PASSWORD, address=HOME)
+    assert not SignInAttempts.objects.exists()
     assert authenticate(realm=PLATFORM, username="root", password=PASSWORD, address=HOME)
 
 
@@ -135,8 +145,7 @@ def test_names_that_got_in_are_not_counted_against_their_address() -> None:
     """A hundred kiosks behind one address."""
     for number in range(2 * ATTEMPTS_OVER_ALL_NAMES):
         fail(f"kiosk-{number}", HOME)
-        count_attempt(realm=PLATFORM, username=f"kiosk-{number}", address=HOME)
-        forget_attempts(realm=PLATFORM, username=f"kiosk-{number}", address=HOME)
+        count_attempt(realm=PLATFORM, username=f"kiosk-{number}", address=HOME).forget()
 
 
 @pytest.mark.parametrize(
@@ -192,30 +201,59 @@ def test_a_process_hashes_one_password_at_a_time(monkeypatch: pytest.MonkeyPatch
 
 def test_who_waits_too_long_for_a_hash_is_told_to_come_again() -> None:
     known = make_password(PASSWORD)
-    with hashing._turn:
+    with somebodys_turn():
         for look in (lambda: check_password(PASSWORD, known), lambda: make_password(PASSWORD)):
-            with hashing.waiting_at_most(0.01), pytest.raises(Throttled) as throttled:
+            with hashing.waiting_at_most(0.01), pytest.raises(Unavailable) as refused:
                 look()
-            assert throttled.value.headers == {"Retry-After": "1"}
+            assert refused.value.headers == {"Retry-After": "1"}
     with hashing.waiting_at_most(0):
         assert check_password(PASSWORD, known)  # where nobody is before it, it need not wait
+    assert hashing.LONGEST_WAIT == 1.0
+
+
+def test_few_may_wait_and_one_place_is_kept_for_who_is_known() -> None:
+    """Whoever finds no place is refused at once, and those who wait have their turns in order."""
+    turns, done = hashing.Turns(), []
+
+    def wait(name: str, *, is_known: bool) -> None:
+        turns.take(patience=20, is_known=is_known)
+        done.append(name)
+        turns.give()
+
+    turns.take(patience=0, is_known=False)
+    with ThreadPoolExecutor(hashing.MOST_WAITING) as pool:
+        for name, is_known in (("a", False), ("b", False), ("known", True)):
+            before = turns.waiting
+            pool.submit(wait, name, is_known=is_known)
+            wait_until(lambda: turns.waiting == before + 1)  # noqa: B023 - it ends here
+            if before:
+                with pytest.raises(Unavailable):
+                    turns.take(patience=20, is_known=False)
+        with pytest.raises(Unavailable):
+            turns.take(patience=20, is_known=True)
+        turns.give()
+    assert done == ["a", "b", "known"]
+    assert turns.waiting == 0
+
+
+@pytest.mark.parametrize(("seats", "places"), [(1, 0), (2, 0), (3, 1), (4, 2), (5, 3), (50, 3)])
+def test_hashing_leaves_seats_to_everybody_else(seats: int, places: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashing.turns, "places", hashing.MOST_WAITING)
+    hashing.leave_seats(seats)
+    assert hashing.turns.places == places
 
 
 def test_an_address_that_was_often_wrong_holds_no_thread_by_waiting(world: World) -> None:
     for number in range(FAILURES_OF_THE_PATIENT):
         fail(f"made-up-{number}", STRANGER)
-    with hashing._turn, ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, somebodys_turn():
         # A thread of its own, as a request has, while another one's password is looked at.
         patient = pool.submit(_sign_in, HOME)
+        wait_until(lambda: hashing.turns.waiting == 1)
         for _ in range(3):
-            with pytest.raises(Throttled, match="was not"):
+            with pytest.raises(Unavailable, match="was not"):
                 _sign_in(STRANGER)
         assert not patient.done()
-        hashing._turn.release()
-        try:
-            wait_until(patient.done)
-        finally:
-            hashing._turn.acquire()
     assert patient.result() == "root"
     with pytest.raises(BadCredentials):
         authenticate(realm=PLATFORM, username="root", password="wrong", address=STRANGER)
@@ -236,4 +274,4 @@ def test_every_password_is_hashed_in_turn() -> None:
     assert all(isinstance(one, hashing.Argon2PasswordHasher) for one in hashers.get_hashers())
     assert hashing.Argon2PasswordHasher.memory_cost >= 100 * 1024
     assert User(password=make_password(PASSWORD)).password.startswith("argon2$")
-    assert lockout.count_attempt(realm=PLATFORM, username="root", address=HOME) == hashing.LONGEST_WAIT
+    assert count_attempt(realm=PLATFORM, username="root", address=HOME).patience == hashing.LONGEST_WAIT

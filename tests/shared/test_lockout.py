@@ -54,10 +54,14 @@ def test_of_many_guesses_at_once_only_the_allowed_ones_are_looked_at(username: s
     with ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(one, range(32)))
     statuses = [answer.status for answer in answers]
-    assert (statuses.count(401), statuses.count(429)) == (ALLOWED, 32 - ALLOWED)
+    # Those that found no place to wait for their turn were not looked at, and are not counted.
+    assert set(statuses) <= {401, 429, 503}
+    assert 1 <= statuses.count(401) <= ALLOWED
     for answer in answers:
         if answer.status == 429:
             assert_throttled(answer)
+    for _ in range(ALLOWED - statuses.count(401)):
+        assert guess(acme.anyone, username).status == 401
     assert_throttled(guess(acme.anyone, username, PASSWORD))
 
 
@@ -190,7 +194,7 @@ def test_many_right_sign_ins_at_once_are_at_worst_asked_to_come_again_in_a_secon
     with serving(tmp_path / "log", workers=4, threads=4) as server:
         client = Client(server.address, world.acme.host)
         answers = together([partial(client.post, "/auth/token", credentials)] * 32)
-        waits = {answer.headers["Retry-After"] for answer in answers if answer.status == 429}
-        assert {answer.status for answer in answers} <= {200, 429}
+        waits = {answer.headers["Retry-After"] for answer in answers if answer.status != 200}
+        assert {answer.status for answer in answers} <= {200, 429, 503}
         assert waits <= {"1"}
         assert client.post("/auth/token", credentials).status == 200

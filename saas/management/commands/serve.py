@@ -21,6 +21,7 @@ from granian.server import Server
 from saas import embedded, gate, migrating, stalled
 from saas.migrated import is_migrated
 from saas.worker_process import WorkerBeside
+from shared.identity.hashing import leave_seats
 from shared.processes import end_with
 from tenants.collation import changed_collation
 from tenants.functions import PUBLIC
@@ -174,6 +175,7 @@ class _Loader:
         from saas.wsgi import application, at_once
 
         stalled.end_stalled(self.port)
+        leave_seats(self.threads)
         return gate.Gate(application, at_once, seats=self.threads)
 
 
