@@ -1,6 +1,8 @@
 """Writes of sellers and credit requests. They run on the organization's schema (``tenant_context``)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -10,7 +12,8 @@ from credit.errors import AlreadyDecided, BalanceLimitExceeded
 from credit.models import CreditRequest, Seller
 from credit.queries import sellers
 from shared.database import call_function, lock_seller
-from shared.errors import IdempotencyKeyReused, NotFound, SellerInactive
+from shared.errors import IdempotencyKeyReused, InvalidRequest, NotFound, SellerInactive
+from shared.identity import keys
 from shared.identity.realm import Realm
 from shared.identity.roles import SELLER
 from shared.identity.services import (
@@ -22,6 +25,7 @@ from shared.identity.services import (
     save_member,
     set_membership_active,
 )
+from shared.models import ApiKey
 from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
 from tenants.wakeups import wake_workers
@@ -123,6 +127,36 @@ def reset_seller_password(
     """
     realm = Realm(organization.pk, organization.slug)
     reset_member_password(realm=realm, seller_id=seller_id, password=password, state=state, address=address)
+
+
+def create_api_key(
+    *,
+    organization: Organization,
+    seller_id: int | None,
+    name: str,
+    scopes: Sequence[str],
+    created_by: str,
+    allowed_addresses: Sequence[str] = (),
+    expires_at: datetime | None = None,
+) -> tuple[ApiKey, str]:
+    """A key for a program of a seller, or (without ``seller_id``) one of the organization, which reads alone; and its
+    secret, which is told this once.
+
+    Raises:
+        InvalidRequest: there is no such seller; or what :func:`shared.identity.keys.create_key` says.
+        TooManyApiKeys, SellerBusy: as for that.
+    """
+    if seller_id is not None and not sellers().filter(pk=seller_id).exists():  # sellers are never deleted
+        raise InvalidRequest.of_field("seller_id", "no_such_seller", "There is no such seller.")
+    return keys.create_key(
+        organization_id=organization.pk,
+        seller_id=seller_id,
+        name=name,
+        scopes=scopes,
+        created_by=created_by,
+        allowed_addresses=allowed_addresses,
+        expires_at=expires_at,
+    )
 
 
 def update_seller(

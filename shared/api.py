@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from shared.identity import services
+from shared.identity import keys, services
 from shared.identity.lockout import client_address
-from shared.identity.realm import realm_of
+from shared.identity.realm import Realm, realm_of
 from shared.identity.roles import ROLES
+from shared.identity.tokens import Principal
 from shared.rest.authentication import require_principal
 from shared.rest.fields import PasswordField, StrictSerializer, StringField
 from shared.rest.parsers import body_of
@@ -26,11 +27,24 @@ class RefreshSerializer(StrictSerializer):
     refresh = StringField(max_length=4096)
 
 
+class ClientCredentialsSerializer(StrictSerializer):
+    grant_type = serializers.ChoiceField(["client_credentials"])
+    client_id = StringField(max_length=150, help_text="The API key's id.")
+    client_secret = PasswordField(help_text="Its secret.")
+
+
 class TokenPairSerializer(serializers.Serializer[services.TokenPair]):
     access = serializers.CharField()
     refresh = serializers.CharField()
     token_type = serializers.CharField(default="Bearer")
     expires_in = serializers.IntegerField(help_text="Seconds that the access token lives.")
+
+
+class GrantSerializer(serializers.Serializer[keys.Grant]):
+    access = serializers.CharField()
+    token_type = serializers.CharField(default="Bearer")
+    expires_in = serializers.IntegerField(help_text="Seconds that the access token lives.")
+    scope = serializers.CharField(help_text="What it may do: scopes, with blanks between them.")
 
 
 class MeSerializer(serializers.Serializer[Any]):
@@ -50,16 +64,40 @@ class _OpenView(APIView):
         return "Bearer"
 
 
+_OF_CLIENT_CREDENTIALS = {"grant_type", "client_id", "client_secret"}
+
+
 class TokenView(_OpenView):
-    @extend_schema(request=CredentialsSerializer, responses=TokenPairSerializer)
+    @extend_schema(
+        request=PolymorphicProxySerializer(
+            "SignIn", [CredentialsSerializer, ClientCredentialsSerializer], resource_type_field_name=None
+        ),
+        responses=PolymorphicProxySerializer(
+            "Access", [TokenPairSerializer, GrantSerializer], resource_type_field_name=None
+        ),
+    )
     def post(self, request: Request) -> Response:
-        """Sign in: a pair of tokens for a username and a password."""
+        """Sign in: a pair of tokens for a username and a password; or, for an API key's id and secret, an access token
+        alone (the client-credentials grant of OAuth 2), to be had anew before it expires."""
+        if _OF_CLIENT_CREDENTIALS & body_of(request).keys():
+            return self._grant_access(request)
         body = CredentialsSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         pair = services.sign_in(
             realm=realm_of(request._request), address=client_address(request._request), **body.validated_data
         )
         return Response(TokenPairSerializer(pair).data)
+
+    def _grant_access(self, request: Request) -> Response:
+        body = ClientCredentialsSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        grant = keys.grant_access(
+            realm=realm_of(request._request),
+            client_id=body.validated_data["client_id"],
+            client_secret=body.validated_data["client_secret"],
+            address=client_address(request._request),
+        )
+        return Response(GrantSerializer(grant).data)
 
 
 class TokenRefreshView(_OpenView):
@@ -87,15 +125,20 @@ class MeView(APIView):
     def get(self, request: Request) -> Response:
         """Who this token speaks for."""
         principal, realm = require_principal(request), realm_of(request._request)
-        assert principal.user_id is not None
-        account = services.account_of(realm=realm, user_id=principal.user_id)
         return Response(
             MeSerializer(
                 {
-                    "username": account.username,
+                    "username": _name_of(principal, realm),
                     "role": principal.role,
                     "organization": realm.slug,
                     "seller_id": principal.seller_id,
                 }
             ).data
         )
+
+
+def _name_of(principal: Principal, realm: Realm) -> str:
+    """The username, or what an API key is called."""
+    if principal.user_id is None:
+        return keys.living_key_of(principal, organization_id=realm.require_organization_id()).name
+    return services.account_of(realm=realm, user_id=principal.user_id).username

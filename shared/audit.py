@@ -11,7 +11,7 @@ from psycopg2 import sql
 from psycopg2.extras import Json
 
 from shared.identity.acting import Actor, acting
-from shared.models import Membership, User
+from shared.models import ApiKey, Membership, User
 
 LONGEST_ADDRESS = 45
 """Characters of an IPv6 address at most; what a proxy hands on may be anything."""
@@ -53,6 +53,8 @@ def record(
 
 def _name_of(actor: Actor) -> str:
     """As it is now; what a user has written there outlives the user."""
+    if actor.key_id is not None:
+        return ApiKey.objects.filter(pk=actor.key_id).values_list("name", flat=True).first() or ""
     if actor.user_id is None:
         return ""
     membership = Membership.objects.filter(user_id=actor.user_id).values_list("username", flat=True).first()

@@ -128,6 +128,13 @@ class BadCredentials(NotAuthenticated):
     message = _("There is no account with this name and password here. Check both and try again.")
 
 
+class KeyRefused(NotAuthenticated):
+    """401: the API key's secret is right, but it is not let in: from this address, or any longer."""
+
+    code, title = "key_refused", "API key refused"
+    message = None  # programs alone have keys
+
+
 class PermissionDenied(Problem):
     """403: signed in, but not for this."""
 
@@ -171,6 +178,26 @@ class UsernameTaken(Problem):
 
     status, code, title = 409, "username_taken", "Username taken"
     message = _("There is a user of this name already. Choose another one.")
+
+
+class TooManyApiKeys(Problem):
+    """409: there are as many API keys as the owner (a seller, or the organization) may have."""
+
+    status, code, title = 409, "too_many_api_keys", "Too many API keys"
+    message = _("There are as many API keys as there may be. End one that is not used any more first.")
+
+    def __init__(self, *, most: int) -> None:
+        super().__init__(f"There are {most} API keys, which is the most; end one first.")
+
+
+class ApiKeyEnded(Problem):
+    """409: nothing is changed of a key that has ended."""
+
+    status, code, title = 409, "api_key_ended", "API key ended"
+    message = _("This API key has ended. Make a new one.")
+
+    def __init__(self) -> None:
+        super().__init__("This API key has ended; make a new one.")
 
 
 class PasswordChanged(Problem):

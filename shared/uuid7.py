@@ -4,6 +4,7 @@ The id's first 48 bits are the milliseconds, so a range of time is a range of th
 in the same index that gives "newest first". ``created_at`` itself decides at the edges, within a millisecond.
 """
 
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -29,6 +30,12 @@ def least_id(moment: datetime) -> UUID:
 def moment_of(row_id: UUID) -> datetime:
     """When the row with this UUIDv7 was created, to the millisecond."""
     return _EPOCH + timedelta(milliseconds=row_id.int >> 80)
+
+
+def new_id(moment: datetime) -> UUID:
+    """A UUIDv7 for a row that is made now (RFC 9562 section 5.7): the milliseconds, and 74 random bits."""
+    random = secrets.randbits(74)
+    return UUID(int=_milliseconds(moment) << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (1 << 62) - 1)
 
 
 def _milliseconds(moment: datetime) -> int:

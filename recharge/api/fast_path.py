@@ -36,7 +36,7 @@ from shared.headers import headers_of_api
 from shared.idempotency import is_idempotency_key
 from shared.identity.permissions import Permission
 from shared.identity.realm import Realm
-from shared.identity.roles import ROLES, Scope
+from shared.identity.roles import ROLES, Scope, is_in_scope
 from shared.identity.tokens import principal_of
 from shared.logs import log_request
 from shared.requests import request_id_for
@@ -71,6 +71,8 @@ def answer(environ: dict[str, Any]) -> Answer | None:
     except NotAuthenticated:
         return None
     if principal is None or principal.seller_id is None or principal.role not in act.roles:
+        return None
+    if principal.scopes is not None and not is_in_scope(act.permission, principal.scopes):
         return None
     # What went wrong on a connection is looked into when Django begins a request.
     connection = connections[DEFAULT_DB_ALIAS]
@@ -172,8 +174,10 @@ def _show_balance(environ: dict[str, Any], organization: Organization, seller_id
 
 class _Act(NamedTuple):
     carry_out: Callable[[dict[str, Any], Organization, int], _Given | None]
+    permission: Permission
+    """What it takes; API keys need a scope with it."""
     roles: frozenset[str]
-    """Who may do it of those who see one seller's rows alone."""
+    """Who has it of those who see one seller's rows alone."""
     allowed: str
     """What REST framework says of the address."""
 
@@ -184,7 +188,7 @@ def _act(
     roles = (name for name, role in ROLES.items() if role.scope is Scope.OWN_SELLER and permission in role.permissions)
     viewing = view()
     viewing.setup(HttpRequest())
-    return _Act(carry_out, frozenset(roles), ", ".join(viewing.allowed_methods))
+    return _Act(carry_out, permission, frozenset(roles), ", ".join(viewing.allowed_methods))
 
 
 _SALE = _act(_sell, Permission.SELL, RechargesView)

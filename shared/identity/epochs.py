@@ -11,10 +11,13 @@ from uuid import UUID
 from django.db import connection
 from psycopg2 import sql
 
+KEY_SUBJECT = "key:"
+"""Begins the subject of a program, before its key's id."""
+
 
 def subject_of(*, user_id: int | None = None, key_id: UUID | str | None = None) -> str:
     """What a token's ``sub`` says: a user's id, or ``key:`` and an API key's."""
-    return f"key:{key_id}" if key_id is not None else str(user_id)
+    return f"{KEY_SUBJECT}{key_id}" if key_id is not None else str(user_id)
 
 
 def end_access(subject: str, epoch: int) -> None:

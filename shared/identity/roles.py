@@ -179,6 +179,30 @@ ROLES: Mapping[str, Role] = {
     ),
 }
 
+SELLING, READ, ASKING = "sell", "read", "credit"
+
+KEY_SCOPES: Mapping[str, frozenset[Permission]] = {
+    SELLING: frozenset({Permission.SELL, Permission.VIEW_TERMS}),
+    READ: frozenset(
+        {
+            Permission.VIEW_TODAY,
+            Permission.VIEW_REPORTS,
+            Permission.VIEW_SELLERS,
+            Permission.VIEW_OWN_BALANCE,
+            Permission.VIEW_ENTRIES,
+            Permission.VIEW_CREDIT_REQUESTS,
+            Permission.VIEW_ADJUSTMENTS,
+            Permission.VIEW_RECHARGES,
+            Permission.VIEW_DELIVERY,
+            Permission.VIEW_TERMS,
+            Permission.VIEW_WEBHOOKS,
+        }
+    ),
+    ASKING: frozenset({Permission.ASK_FOR_CREDIT, Permission.VIEW_CREDIT_REQUESTS}),
+}
+"""What an API key's scopes let it do, of what its role may. No key manages anything: members, keys, sessions, webhooks
+and settings are people's."""
+
 _UNKNOWN = Role(Scope.OWN_SELLER, frozenset())
 """Of a role that a newer release has given: here it may do nothing."""
 
@@ -198,6 +222,9 @@ class Somebody(Protocol):
     @property
     def seller_id(self) -> int | None: ...
 
+    @property
+    def scopes(self) -> frozenset[str] | None: ...
+
 
 def role_named(name: str) -> Role:
     """The row of this name."""
@@ -205,8 +232,15 @@ def role_named(name: str) -> Role:
 
 
 def may(somebody: Somebody, permission: Permission) -> bool:
-    """Whether somebody's role has this permission."""
-    return permission in role_named(somebody.role).permissions
+    """Whether somebody's role has this permission; of an API key (which has scopes), one of its scopes as well."""
+    if permission not in role_named(somebody.role).permissions:
+        return False
+    return somebody.scopes is None or is_in_scope(permission, somebody.scopes)
+
+
+def is_in_scope(permission: Permission, scopes: frozenset[str]) -> bool:
+    """Whether one of an API key's scopes has this permission. One that a newer release has given has none here."""
+    return any(permission in KEY_SCOPES.get(scope, ()) for scope in scopes)
 
 
 def roles_that_may(permission: Permission) -> frozenset[str]:

@@ -54,6 +54,8 @@ class Account:
     seller_id: int | None
     withdrawn_at: datetime | None = None
     """When the membership was last withdrawn: what was begun before is over."""
+    scopes: None = None
+    """People have none: they may do all that their role may."""
 
 
 # --- Making accounts --------------------------------------------------------------------------------------------------

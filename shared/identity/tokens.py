@@ -18,7 +18,7 @@ from rest_framework_simplejwt import tokens
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 
 from shared.errors import TokenExpired, TokenInvalid, TokenWrongOrganization
-from shared.identity.epochs import subject_of
+from shared.identity.epochs import KEY_SUBJECT, subject_of
 from shared.identity.realm import Realm
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ class Principal:
 
 class AccessToken(tokens.AccessToken):
     """Five minutes of access. Claims: iss, sub, org, org_id, role, seller_id, iat, exp, jti, token_type; and family and
-    password.
+    password, or of a program (whose sub is ``key:`` and the key's id) scope and epoch.
 
-    The last two say which sign-in and which password it came from: what an admin changes looks whether both
+    Family and password say which sign-in and which password it came from: what an admin changes looks whether both
     still stand, in the query that it makes anyway (shared/rest/permissions.py)."""
 
 
@@ -143,14 +143,26 @@ def principal_of(authorization: str, realm: Realm) -> Principal | None:
             return None
         token = read_token(AccessToken, raw.strip(), realm)
         try:
-            role, family, password = token["role"], token.get("family"), token.get("password")
-            if not (isinstance(role, str) and _may_be_id(family) and isinstance(password, str | None)):
-                raise ValueError
-            principal = Principal(int(token["sub"]), role, token["seller_id"], family, password)
+            principal = _principal_in(token)
             _remember_principal(authorization, int(token["exp"]), realm, principal)
         except (KeyError, ValueError):
             raise TokenInvalid("The token lacks a claim, or one is wrong.") from None
     return principal
+
+
+def _principal_in(token: tokens.Token) -> Principal:
+    """Raises KeyError or ValueError where a claim is missing or wrong."""
+    role, family, password = token["role"], token.get("family"), token.get("password")
+    epoch, subject = token.get("epoch", 0), str(token["sub"])
+    if not (isinstance(role, str) and _may_be_id(family) and isinstance(password, str | None) and type(epoch) is int):
+        raise ValueError
+    key = subject.removeprefix(KEY_SUBJECT)
+    if key == subject:
+        return Principal(int(subject), role, token["seller_id"], family, password, epoch)
+    if not isinstance(token["scope"], str):
+        raise ValueError
+    scopes = frozenset(token["scope"].split())
+    return Principal(None, role, token["seller_id"], epoch=epoch, key_id=UUID(key), scopes=scopes)
 
 
 def remembered_principal(authorization: str, realm: Realm) -> Principal | None:

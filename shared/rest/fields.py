@@ -138,6 +138,15 @@ class TimeParameter(serializers.Field[datetime, str, str, Any]):
         return value.isoformat()
 
 
+class TimeField(TimeParameter):
+    """The same in a body."""
+
+    def to_internal_value(self, data: Any) -> datetime:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class TomansField(serializers.Field[int, Any, int, Any]):
     """An amount of 1 to 1,000,000,000,000 Tomans; only a JSON integer will do (``5000.0`` and ``"5000"`` will not)."""
 

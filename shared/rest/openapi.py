@@ -94,6 +94,7 @@ class LimitParameterExtension(OpenApiSerializerFieldExtension):
 
 class TimeParameterExtension(OpenApiSerializerFieldExtension):
     target_class = "shared.rest.fields.TimeParameter"
+    match_subclasses = True
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         return build_basic_type(OpenApiTypes.DATETIME) or {}

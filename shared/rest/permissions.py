@@ -9,6 +9,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from shared.errors import TokenInvalid
+from shared.identity.keys import living_key_of
 from shared.identity.permissions import Permission
 from shared.identity.queries import MemberState, organization_member, platform_user
 from shared.identity.realm import realm_of
@@ -51,12 +52,18 @@ class Needs(BasePermission):
                 return _is_signed_in(user, platform_user(user_id=user.user_id, role=user.role, family=user.family))
             case Scope.ALL_SELLERS:
                 organization_id = realm_of(request._request).require_organization_id()
+                if user.key_id is not None:
+                    return living_key_of(user, organization_id=organization_id) is not None
                 found = organization_member(
                     organization_id=organization_id, user_id=user.user_id, role=user.role, family=user.family
                 )
                 return _is_signed_in(user, found)
             case Scope.OWN_SELLER:
-                return isinstance(needed, AskedInStatement) or self.is_of_active_seller(user)
+                if isinstance(needed, AskedInStatement):
+                    return True
+                if user.key_id is not None and request.method in _CHANGES:
+                    living_key_of(user, organization_id=realm_of(request._request).require_organization_id())
+                return self.is_of_active_seller(user)
 
     def is_of_active_seller(self, principal: Principal) -> bool:
         """Whether the seller of this token is active. Nobody's is on a host that has no sellers."""

@@ -21,6 +21,7 @@ FOR_PROGRAMS = {
     "token_invalid",
     "token_expired",
     "token_wrong_organization",
+    "key_refused",
     "not_acceptable",
     "unsupported_media_type",
     "idempotency_key_missing",

@@ -126,6 +126,7 @@ CHANGES = {
     Permission.DECIDE_CREDIT_REQUESTS,
     Permission.RESOLVE_RECHARGES,
     Permission.MANAGE_WEBHOOKS,
+    Permission.MANAGE_API_KEYS,
     Permission.MANAGE_SETTINGS,
 }
 
@@ -157,6 +158,7 @@ def test_through_the_api_who_only_looks_sees_everything_and_changes_nothing(look
         "recharge_id": acme.member.sell().json["id"],
         "request_id": ask(acme.member),
         "webhook_id": acme.member.client.post("/webhooks", webhook).json["id"],
+        "key_id": acme.member.client.post("/api-keys", {"name": "Till", "scopes": ["sell"]}).json["id"],
         "delivery_id": uuid.uuid4(),
         "operator": "mci",
         "name": "second",

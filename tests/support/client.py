@@ -94,7 +94,7 @@ class Client:
         if body is not None:
             sent["Content-Type"] = "application/json"
         sent |= headers or {}
-        if not is_page and not path.startswith(("/api", "http", "/livez", "/readyz", "/admin", "//")):
+        if not is_page and not path.startswith(("/api/", "http", "/livez", "/readyz", "/admin", "//")):
             path = "/api/v1" + path
         response = _pool.request(method, f"http://{self.address}{path}", headers=sent, body=body, redirect=False)
         answer = Answer(response.status, response.headers, response.data, _json(response))

@@ -45,6 +45,7 @@ PASSWORD = "an unusual password"
 _NEW_SELLER = {"name": "Sara", "username": "sara", "password": PASSWORD}
 _NEW_ORGANIZATION = {"slug": "initech", "name": "Initech", "admin": {"username": "owner", "password": PASSWORD}}
 _WEBHOOK = {"url": "https://hooks.example.com/recharges", "events": ["recharge.succeeded"]}
+_API_KEY = {"name": "Till", "scopes": ["read"]}
 _RECHARGE = {"phone_number": "09121234567", "amount": 5000}
 
 _AUTHENTICATION = [
@@ -71,6 +72,11 @@ ORGANIZATION = [
     Endpoint("GET", "api/v1/credit-requests/<any_uuid:request_id>", BOTH),
     Endpoint("POST", "api/v1/credit-requests/<any_uuid:request_id>/approve", ADMIN),
     Endpoint("POST", "api/v1/credit-requests/<any_uuid:request_id>/reject", ADMIN, {"reason": "No."}),
+    Endpoint("GET", "api/v1/api-keys", BOTH),
+    Endpoint("POST", "api/v1/api-keys", BOTH, _API_KEY),
+    Endpoint("GET", "api/v1/api-keys/<any_uuid:key_id>", BOTH),
+    Endpoint("DELETE", "api/v1/api-keys/<any_uuid:key_id>", BOTH),
+    Endpoint("POST", "api/v1/api-keys/<any_uuid:key_id>/rotate", BOTH),
     Endpoint("GET", "api/v1/webhooks", BOTH),
     Endpoint("POST", "api/v1/webhooks", BOTH, _WEBHOOK),
     Endpoint("GET", "api/v1/webhooks/<any_uuid:webhook_id>", BOTH),

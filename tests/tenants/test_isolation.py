@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from credit.models import CreditRequest, Entry, Seller, WebhookMessage
-from credit.services import create_credit_request, update_seller
+from credit.services import create_api_key, create_credit_request, update_seller
 from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings, Recharge
 from recharge.selling.sale import Item
@@ -54,6 +54,13 @@ def stock(organization: Organization) -> dict[str, Any]:
             url="https://hooks.example.com/recharges",
             events=["recharge.succeeded"],
         )
+        key, _ = create_api_key(
+            organization=organization.row,
+            seller_id=organization.member.id,
+            name="Till",
+            scopes=["sell", "read"],
+            created_by="member",
+        )
         sold = sell_recharge(**arguments, item=Item("+989121234567", "mci", 5000, "sale"))
         asked = create_credit_request(**arguments, idempotency_key="request", amount=7000, note="")
         gateway = GatewaySettings.objects.create(name="sandbox", kind="simulator")
@@ -63,6 +70,7 @@ def stock(organization: Organization) -> dict[str, Any]:
         "recharge_id": uuid.UUID(sold.row.id),
         "request_id": asked.row.pk,
         "webhook_id": webhook.pk,
+        "key_id": key.pk,
         "delivery_id": message.pk,
         "slug": organization.row.slug,
         "operator": "mci",
