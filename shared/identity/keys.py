@@ -260,19 +260,19 @@ def _told_of(key: ApiKey) -> dict[str, Any]:
 def grant_access(*, realm: Realm, client_id: str, client_secret: str, address: str) -> Grant:
     """An access token for a key's id and secret. ``address`` is the client's.
 
-    A right secret is looked at however many wrong ones came from the same address; those count for the address, as
-    wrong passwords do.
+    A right secret is good however many wrong ones came from the same address: many programs may share it, and one of
+    them have a secret that was replaced. Wrong ones are counted for the address, and refused from some number on.
 
     Raises:
         BadCredentials: there is no such key here, or this is not its secret.
-        Throttled: the same, too many times.
+        Throttled: the same, too many times from this address.
         KeyRefused: it has ended or expired, or is not let in from this address.
         SellerInactive: its seller was switched off.
     """
     key = _key_named(realm, client_id)
     now = timezone.now()
     if not _is_secret_of(key, client_secret, now):
-        lockout.count_attempt(realm=realm, username=client_id, address=address, is_failure=True)
+        lockout.look_from_address(door="key", address=address, is_right=lambda: False)  # it has been looked at
         if key is not None:
             _record_refusal(key, "secret")
         raise BadCredentials("There is no API key with this id and secret here.")
