@@ -5,8 +5,10 @@ A broken schema is named, and stops nothing of the others.
 """
 
 import enum
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -14,6 +16,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
 from django_tenants.migration_executors.base import run_migrations
 from django_tenants.utils import schema_context
 from psycopg2 import errorcodes, sql
@@ -228,9 +231,12 @@ def update_schema(schema: str, *, verbosity: int = 1) -> None:
         with schema_context(schema), transaction.atomic():
             _take_turn(schema)
             if any(True for _ in _pending(schema)):
-                if _MIGRATIONS in catalogue_of([schema])[schema].tables:
-                    forget_what_names_columns(schema)
-                _migrate(schema, verbosity)
+                if schema != PUBLIC and not catalogue_of([schema])[schema].tables:
+                    _fill(schema, verbosity)
+                else:
+                    if _MIGRATIONS in catalogue_of([schema])[schema].tables:
+                        forget_what_names_columns(schema)
+                    _migrate(schema, verbosity)
                 connection.set_schema(schema)  # type: ignore[attr-defined]
             _check_tables(schema)
             install_functions(schema)
@@ -264,6 +270,39 @@ def _migrate(schema: str, verbosity: int) -> None:
         "force_color": False, "no_color": False,
     }  # fmt: skip
     run_migrations((), options, "standard", schema)
+
+
+_recorded: list[tuple[str, Any]] | None = None
+"""What the migrations say to the database in an organization's empty schema, once one was filled in this process."""
+
+_ASKS_OR_GOES_WITH_THE_SESSION = re.compile(r"\s*(SELECT|SHOW|SAVEPOINT|RELEASE|SET search_path)\b", re.IGNORECASE)
+
+
+def _fill(schema: str, verbosity: int) -> None:
+    """Makes the tables of an empty schema: by the migrations, or by what they have said of the schema before, which is
+    the same in each. To find out what to say takes Django 1.6 s of CPU, to say it 0.1 s."""
+    global _recorded
+    if _recorded is None:
+        said: list[tuple[str, Any]] = []
+
+        def record(execute: Any, statement: Any, parameters: Any, many: bool, context: Any) -> Any:
+            text = statement if isinstance(statement, str) else statement.as_string(connection.connection)
+            if not _ASKS_OR_GOES_WITH_THE_SESSION.match(text):
+                assert not many
+                said.append((text, parameters))
+            return execute(statement, parameters, many, context)
+
+        with connection.execute_wrapper(record):
+            _migrate(schema, verbosity)
+        if not any(schema in text for text, _ in said):  # else it is of this schema alone
+            _recorded = said
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('search_path', quote_ident(%s) || ', public', true)", [schema])
+        for text, parameters in _recorded:
+            if text.startswith('INSERT INTO "django_migrations"'):
+                parameters = [timezone.now() if isinstance(one, datetime) else one for one in parameters]
+            cursor.execute(text, parameters)
 
 
 def _take_turn(schema: str) -> None:

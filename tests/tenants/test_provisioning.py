@@ -12,9 +12,11 @@ import psycopg2
 import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 from django_tenants.utils import schema_context
 
 from shared.models import Membership, User
+from tenants import schemas as filling
 from tenants.errors import OrganizationExists
 from tenants.models import Domain
 from tenants.models import Organization as OrganizationRow
@@ -417,6 +419,27 @@ def test_the_public_schema_has_no_tenant_apps_tables() -> None:
 
 
 def test_two_schemas_are_alike() -> None:
+    assert_alike("org_acme", "org_globex")
+
+
+def test_one_that_is_filled_as_another_was_is_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first in a process is made by the migrations, the next by what they said of it."""
+    monkeypatch.setattr(filling, "_recorded", None)
+    before = timezone.now()
+    for slug in ("made-first", "made-second"):
+        provision_organization(slug=slug, name="x", admin_username="boss", admin_password="an unusual password")
+    assert filling._recorded
+    assert_alike("org_made_first", "org_made_second")
+    rows = [
+        query(f"SELECT app, name FROM {schema}.django_migrations WHERE applied > '{before.isoformat()}' ORDER BY id")
+        for schema in ("org_made_first", "org_made_second")
+    ]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) > 10
+    assert filling.states_of(["org_made_second"], thorough=True)["org_made_second"].is_current
+
+
+def assert_alike(*pair: str) -> None:
     """Columns, constraints, indexes, triggers and functions."""
     for statement in (
         "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns"
@@ -427,12 +450,11 @@ def test_two_schemas_are_alike() -> None:
         " WHERE relnamespace = '{}'::regnamespace AND NOT tgisinternal",
         "SELECT proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = '{}'::regnamespace",
     ):
-        acme, globex = (
-            sorted(str(row).replace(schema, "org") for row in query(statement.format(schema)))
-            for schema in ("org_acme", "org_globex")
+        first, second = (
+            sorted(str(row).replace(schema, "org") for row in query(statement.format(schema))) for schema in pair
         )
-        assert acme == globex
-        assert acme
+        assert first == second
+        assert first
 
 
 def test_no_foreign_key_crosses_schemas() -> None:
