@@ -12,6 +12,7 @@ import re
 import socket
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from io import BytesIO
@@ -309,15 +310,16 @@ def answers_of(address: str, *requests: Sent) -> bytes:
     *others, last = requests
     last = replace(last, headers=[*last.headers, ("Connection", "close")])
     with socket.create_connection((name, int(port)), timeout=20) as connection:
-        connection.sendall(b"".join(request.encoded() for request in (*others, last)))
-        if last.length not in ("right", None) or "Content-Length" in dict(last.headers):
-            connection.shutdown(socket.SHUT_WR)  # nothing comes that a wrong length might wait for
         data = b""
-        try:
+        # Who has not read all that was sent may be gone before it is sent, or before this end is shut (ENOTCONN).
+        with suppress(ConnectionError):
+            connection.sendall(b"".join(request.encoded() for request in (*others, last)))
+        if last.length not in ("right", None) or "Content-Length" in dict(last.headers):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_WR)  # nothing comes that a wrong length might wait for
+        with suppress(ConnectionError):
             while chunk := connection.recv(65536):
                 data += chunk
-        except ConnectionResetError:  # of who has not read all that was sent
-            pass
     return data
 
 

@@ -6,8 +6,14 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from credit.models import AuditRecord
+from shared.errors import Throttled
+from shared.identity.lockout import ATTEMPTS_FROM_ONE_ADDRESS, ATTEMPTS_OVER_ALL_NAMES, count_attempt
+from shared.identity.realm import PLATFORM, Realm
 from shared.models import User
+from tenants.models import AuditRecord as PlatformAuditRecord
 from tenants.models import Organization as OrganizationRow
+from tenants.unlocking import unlock_name
 from tests.support.client import Client
 from tests.support.commands import run
 from tests.support.world import PASSWORD, World, give_credit
@@ -77,3 +83,57 @@ def test_reconcile_finds_right_books_right(world: World) -> None:
     assert one.returncode == 0
     assert json.loads(one.stdout) == {"clean": True, "organizations": {"globex": []}}
     assert_refused(run("reconcile", "--organization", "nosuch"), "nosuch", status=2)
+
+
+def locked(realm: Realm, username: str, address: str = "127.0.0.1") -> None:
+    """Guesses until no more is looked at."""
+    for _ in range(ATTEMPTS_FROM_ONE_ADDRESS):
+        count_attempt(realm=realm, username=username, address=address).fail()
+
+
+def test_who_is_locked_out_is_freed(world: World) -> None:
+    acme = world.acme
+    locked(Realm(acme.row.pk, "acme"), "member")
+    locked(Realm(acme.row.pk, "acme"), "neighbour")
+    assert acme.anyone.post("/auth/token", {"username": "member", "password": PASSWORD}).code == "throttled"
+    done = run("unlock", "member", "--organization", "acme")
+    assert (done.returncode, done.stdout) == (0, "member is free: 2 counters forgotten.\n"), done.stderr
+    assert acme.anyone.post("/auth/token", {"username": "member", "password": PASSWORD}).status == 200
+    assert acme.anyone.post("/auth/token", {"username": "neighbour", "password": PASSWORD}).code == "throttled"
+    with acme.context:
+        assert AuditRecord.objects.filter(action="sign_in.unlocked").values_list("object", "actor").get() == (
+            "member",
+            "",
+        )
+
+
+def test_a_platform_user_and_an_address_are_freed(world: World) -> None:
+    locked(PLATFORM, "root")
+    assert unlock_name(username="\uff52oot", organization=None) == 2
+    count_attempt(realm=PLATFORM, username="root", address="127.0.0.1").forget()
+    for number in range(ATTEMPTS_OVER_ALL_NAMES):
+        count_attempt(realm=PLATFORM, username=f"made-up-{number}", address="2001:db8::1").fail()
+    with pytest.raises(Throttled):
+        count_attempt(realm=PLATFORM, username="root", address="2001:db8::1")
+    done = run("unlock", "--address", "2001:db8::2")
+    assert (done.returncode, done.stdout) == (0, "2001:db8::2 is free: 50 counters forgotten.\n"), done.stderr
+    count_attempt(realm=PLATFORM, username="made-up-0", address="2001:db8::1")
+    records = PlatformAuditRecord.objects.filter(action__endswith=".unlocked").order_by("pk")
+    assert list(records.values_list("action", "object")) == [
+        ("sign_in.unlocked", "root"),
+        ("address.unlocked", "2001:db8::2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("member",), ("platform user", "member")),
+        (("nobody", "--organization", "acme"), ("nobody", "acme")),
+        (("member", "--organization", "none"), ("organization",)),
+        (("--address", "nonsense"), ("address",)),
+        (("--address", "192.0.2.1", "--organization", "acme"), ("--organization",)),
+    ],
+)
+def test_nobody_is_freed_by_mistake(world: World, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+    assert_refused(run("unlock", *arguments), *words)

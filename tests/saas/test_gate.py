@@ -1,5 +1,6 @@
 """Readers that stand still, and a database that stands still, leave the server to the others."""
 
+import json
 import os
 import select
 import signal
@@ -8,7 +9,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,6 +19,7 @@ import urllib3
 from django.db import connection
 
 from saas import gate
+from shared.identity import hashing
 from tests.support.client import Client
 from tests.support.history import sell_many
 from tests.support.installations import directory, environment_of
@@ -240,3 +244,64 @@ def is_ready(client: Client) -> bool:
         return client.get("/readyz").status == 200
     except urllib3.exceptions.HTTPError:  # it does not listen yet
         return False
+
+
+def test_a_dozen_strangers_at_the_doors_leave_seats_for_sales(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one password is looked at (here, for ever), two wait; the others are refused at once, and sales go on."""
+    from saas.wsgi import application, at_once
+
+    monkeypatch.setattr(hashing, "LONGEST_WAIT", 60.0)
+    monkeypatch.setattr(hashing.turns, "places", hashing.MOST_WAITING)
+    seats = 5
+    hashing.leave_seats(seats)
+    seller = world.globex.member
+    give_credit(world.globex.row, seller.id, 20 * 5000)
+
+    def ask(host: str, path: str, body: dict[str, Any], **headers: str) -> tuple[str, dict[str, str], Any]:
+        content, answered = json.dumps(body).encode(), []
+        environ = {
+            "REQUEST_METHOD": "POST",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": f"/api/v1{path}",
+            "QUERY_STRING": "",
+            "SERVER_NAME": host,
+            "SERVER_PORT": "80",
+            "HTTP_HOST": host,
+            "CONTENT_TYPE": "application/json",
+            "CONTENT_LENGTH": str(len(content)),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": BytesIO(content),
+            **headers,
+        }
+        answer = b"".join(gated(environ, lambda status, headers: answered.extend((status, dict(headers)))))
+        status, received = answered
+        return status, received, json.loads(answer)
+
+    def guess(number: int) -> tuple[str, dict[str, str], Any]:
+        body = {"username": f"made-up-{number}", "password": "wrong"}
+        return ask(world.acme.host, "/auth/token", body, REMOTE_ADDR=f"203.0.113.{number}")
+
+    gated = gate.Gate(application, at_once, seats=seats)
+    connections_of_seats = list(gated._seats._free)
+    try:
+        hashing.turns.take(patience=0, is_known=False)
+        with ThreadPoolExecutor(12) as threads:
+            try:
+                guesses = [threads.submit(guess, number) for number in range(12)]
+                wait_until(lambda: sum(one.done() for one in guesses) == 10, "all but two are answered")
+                assert hashing.turns.waiting == 2
+                for number in range(20):
+                    key = {"HTTP_IDEMPOTENCY_KEY": f"k{number}", "HTTP_AUTHORIZATION": f"Bearer {seller.client.token}"}
+                    sale = {"phone_number": "09121234567", "amount": 5000}
+                    assert ask(world.globex.host, "/recharges", sale, **key)[0] == "201 Created"
+                assert hashing.turns.waiting == 2  # they are still there
+            finally:
+                hashing.turns.give()
+        answers = [one.result() for one in guesses]
+    finally:
+        for one in connections_of_seats:
+            one.close()
+    assert sorted(status for status, _, _ in answers) == ["401 Unauthorized"] * 2 + ["503 Service Unavailable"] * 10
+    for status, headers, problem in answers:
+        if status.startswith("503"):
+            assert (problem["code"], headers["Retry-After"]) == ("unavailable", "1")
