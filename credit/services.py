@@ -14,6 +14,8 @@ from credit.queries import sellers
 from shared.database import call_function, lock_seller
 from shared.errors import IdempotencyKeyReused, InvalidRequest, NotFound, SellerInactive
 from shared.identity import keys
+from shared.identity.epochs import OF_COMMAND, Access
+from shared.identity.queries import why_access_is_over
 from shared.identity.realm import Realm
 from shared.identity.roles import SELLER
 from shared.identity.services import (
@@ -187,11 +189,18 @@ def update_seller(
 
 
 def create_credit_request(
-    *, organization: Organization, seller_id: int, idempotency_key: str, amount: int, note: str
+    *,
+    organization: Organization,
+    seller_id: int,
+    idempotency_key: str,
+    amount: int,
+    note: str,
+    access: Access = OF_COMMAND,
 ) -> Written[CreditRequest]:
-    """Asks for ``amount`` Tomans; once per key.
+    """Asks for ``amount`` Tomans; once per key. ``access``: of whoever asks.
 
     Raises:
+        TokenInvalid, TokenExpired: the access was ended (see shared/identity/epochs.py).
         SellerInactive: the seller was switched off.
         IdempotencyKeyReused: the key was used for another amount or note.
         OrganizationSuspended: it is, and the key was not used before.
@@ -202,9 +211,11 @@ def create_credit_request(
     outcome, request = _call(
         organization,
         "credit_request_create",
-        [organization.pk, seller_id, idempotency_key, amount, note],
+        [organization.pk, seller_id, idempotency_key, amount, note, access.subject, access.epoch],
     )
     match outcome:
+        case "access_over":
+            raise why_access_is_over(access, organization_id=organization.pk)
         case "created" | "replayed":
             return Written(request, is_replay=outcome == "replayed")
         case "key_reused":
@@ -228,32 +239,46 @@ def _asked_before(
 
 
 def approve_credit_request(
-    *, organization: Organization, request_id: UUID, decided_by: str, decided_by_id: int
+    *,
+    organization: Organization,
+    request_id: UUID,
+    decided_by: str,
+    decided_by_id: int,
+    access: Access = OF_COMMAND,
 ) -> Written[CreditRequest]:
     """Approves a request and puts its amount on the seller's balance, in one transaction; once, however often called.
+    ``access``: of whoever decides.
 
     Raises:
+        TokenInvalid, TokenExpired: the access was ended (see shared/identity/epochs.py).
         NotFound: there is no such request.
         AlreadyDecided: it was rejected.
         OrganizationSuspended: it is, and this was not decided before.
         BalanceLimitExceeded: the balance would pass the largest one.
         SellerBusy: too much else was going on for this seller.
     """
-    return _decide(organization, request_id, CreditRequest.Status.APPROVED, "", decided_by, decided_by_id)
+    return _decide(organization, request_id, CreditRequest.Status.APPROVED, "", decided_by, decided_by_id, access)
 
 
 def reject_credit_request(
-    *, organization: Organization, request_id: UUID, reason: str, decided_by: str, decided_by_id: int
+    *,
+    organization: Organization,
+    request_id: UUID,
+    reason: str,
+    decided_by: str,
+    decided_by_id: int,
+    access: Access = OF_COMMAND,
 ) -> Written[CreditRequest]:
-    """Rejects a request; once, however often called (the first reason stays).
+    """Rejects a request; once, however often called (the first reason stays). ``access``: of whoever decides.
 
     Raises:
+        TokenInvalid, TokenExpired: the access was ended (see shared/identity/epochs.py).
         NotFound: there is no such request.
         AlreadyDecided: it was approved.
         OrganizationSuspended: it is, and this was not decided before.
         SellerBusy: too much else was going on for this seller.
     """
-    return _decide(organization, request_id, CreditRequest.Status.REJECTED, reason, decided_by, decided_by_id)
+    return _decide(organization, request_id, CreditRequest.Status.REJECTED, reason, decided_by, decided_by_id, access)
 
 
 def _decide(
@@ -263,6 +288,7 @@ def _decide(
     reason: str,
     decided_by: str,
     decided_by_id: int,
+    access: Access,
 ) -> Written[CreditRequest]:
     if organization.status == Organization.Status.SUSPENDED:
         before = CreditRequest.objects.filter(pk=request_id, status=status).first()
@@ -272,9 +298,20 @@ def _decide(
     outcome, request = _call(
         organization,
         "credit_request_decide",
-        [organization.pk, request_id, str(status), reason, decided_by, decided_by_id],
+        [
+            organization.pk,
+            request_id,
+            str(status),
+            reason,
+            decided_by,
+            decided_by_id,
+            access.subject,
+            access.epoch,
+        ],
     )
     match outcome:
+        case "access_over":
+            raise why_access_is_over(access, organization_id=organization.pk)
         case "decided" | "replayed":
             if outcome == "decided":
                 wake_workers(organization.pk)  # there may be webhooks to call

@@ -42,14 +42,15 @@ def call_set_function(schema: str, function: str, columns: str, arguments: Seque
 
 
 def call_for_each(
-    schema: str, function: str, columns: str, arguments: Sequence[Sequence[Any]]
+    schema: str, function: str, columns: str, arguments: Sequence[Sequence[Any]], *, last_types: tuple[str, ...] = ()
 ) -> list[tuple[Any, ...]]:
     """Calls a function that answers one row as often as there are lists of arguments, in their order, in one statement.
 
-    Either all of it is done or none. For the rest see :func:`call_set_function`.
+    ``last_types`` are those of the last arguments, which may be None in every call: a column of NULLs would be taken
+    for text. Either all of it is done or none. For the rest see :func:`call_set_function`.
     """
     calls = len(arguments)
-    statement = _statement(schema, function, columns, len(arguments[0]), calls)
+    statement = _statement(schema, function, columns, len(arguments[0]), calls, last_types)
     if calls == 1:
         return _call(statement, arguments[0], _execute_prepared)
     return _call(statement, [argument for call in arguments for argument in call], _execute)
@@ -108,7 +109,9 @@ def lock_seller(organization_id: int, seller_id: int) -> None:
 
 
 @lru_cache(maxsize=10_000)
-def _statement(schema: str, function: str, columns: str, arguments: int, calls: int = 1) -> str:
+def _statement(
+    schema: str, function: str, columns: str, arguments: int, calls: int = 1, last_types: tuple[str, ...] = ()
+) -> str:
     # `columns` is a constant of our own source.
     selected, called = sql.SQL(columns), sql.Identifier(schema, function)
     given = sql.SQL(", ").join([sql.Placeholder()] * arguments)
@@ -116,10 +119,16 @@ def _statement(schema: str, function: str, columns: str, arguments: int, calls: 
         composed = sql.SQL("SELECT {} FROM {}({}) AS answer").format(selected, called, given)
     else:
         # A nested loop over the rows of VALUES, as they stand.
-        names = sql.SQL(", ").join(sql.Identifier(f"argument_{i}") for i in range(arguments))
+        columns_of_values = [sql.Identifier(f"argument_{i}") for i in range(arguments)]
+        names = sql.SQL(", ").join(columns_of_values)
+        casts = ["", *(f"::{name}" for name in last_types)]
+        passed = sql.SQL(", ").join(
+            sql.SQL("{}{}").format(column, sql.SQL(casts[max(0, i - arguments + len(casts))]))
+            for i, column in enumerate(columns_of_values)
+        )
         rows = sql.SQL(", ").join([sql.SQL("({})").format(given)] * calls)
         composed = sql.SQL("SELECT {} FROM (VALUES {}) AS given ({}), LATERAL {}({}) AS answer").format(
-            selected, rows, names, called, names
+            selected, rows, names, called, passed
         )
     connection.ensure_connection()  # it knows how names are quoted
     statement: str = composed.as_string(connection.connection)

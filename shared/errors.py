@@ -104,14 +104,14 @@ class TokenInvalid(NotAuthenticated):
     """401: the token is malformed, not signed by us, of the wrong type, spent or revoked."""
 
     code, title = "token_invalid", "Invalid token"
-    message = None  # pages know no tokens
+    message: str | Promise | None = _("Your session has ended; nothing was done. Sign in again.")
 
 
 class TokenExpired(NotAuthenticated):
     """401: the token was good once; refresh it."""
 
     code, title = "token_expired", "Token expired"
-    message = None  # pages know no tokens
+    message = _("Your access was changed just now; nothing was done. Try again.")
 
 
 class TokenWrongOrganization(NotAuthenticated):

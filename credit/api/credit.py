@@ -19,6 +19,7 @@ from shared.horizon import Horizon, horizon_of
 from shared.identity.permissions import Permission
 from shared.identity.queries import seller_usernames, username_of
 from shared.identity.realm import realm_of
+from shared.identity.roles import own_seller_of
 from shared.pagination import settled
 from shared.rest.authentication import require_principal
 from shared.rest.fields import (
@@ -265,12 +266,12 @@ class CreditRequestsView(APIView):
         key = idempotency_key_of(request._request)
         body = NewCreditRequestSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
-        seller_id = require_principal(request).seller_id
-        assert seller_id is not None
+        principal = require_principal(request)
         written = services.create_credit_request(
             organization=organization_of(request._request),
-            seller_id=seller_id,
+            seller_id=own_seller_of(principal),
             idempotency_key=key,
+            access=principal.access,
             **body.validated_data,
         )
         return _credit_request_response(written, status.HTTP_201_CREATED)
@@ -322,4 +323,4 @@ def _decider(request: Request) -> dict[str, Any]:
     principal = require_principal(request)
     assert principal.user_id is not None  # no program may decide
     username = username_of(principal, realm_of(request._request))
-    return {"decided_by": username or "", "decided_by_id": principal.user_id}
+    return {"decided_by": username or "", "decided_by_id": principal.user_id, "access": principal.access}

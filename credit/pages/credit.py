@@ -145,6 +145,7 @@ def new_credit_request(request: HttpRequest) -> HttpResponse:
                 idempotency_key=form.cleaned_data["key"],
                 amount=form.cleaned_data["amount"],
                 note=form.cleaned_data["note"],
+                access=signed_in(request).access,
             )
         except IdempotencyKeyReused:
             # What is sent from here on is another request.
@@ -204,6 +205,7 @@ def _decide(
             request_id=request_id,
             decided_by=account.username,
             decided_by_id=account.user.pk,
+            access=account.access,
             **arguments,
         )
     except (AlreadyDecided, BalanceLimitExceeded, SellerBusy) as problem:

@@ -5,13 +5,16 @@
 --   replayed         the key was used before with the same content; the row as it is now
 --   key_reused       the key was used before with other content
 --   seller_inactive  the seller is switched off, and the key was not used before
--- All but the last two come with the row.
+--   access_over      whoever asks may no longer (see access.sql)
+-- All but the last three come with the row.
 CREATE FUNCTION credit_request_create(
     p_organization_id bigint,
     p_seller_id bigint,
     p_idempotency_key text,
     p_amount bigint,
     p_note text,
+    p_subject text DEFAULT NULL,
+    p_epoch bigint DEFAULT NULL,
     OUT outcome text,
     OUT request credit_creditrequest
 )
@@ -25,6 +28,11 @@ DECLARE
 BEGIN
     -- Two requests with one key at once: the second waits here, and then finds the first.
     PERFORM seller_lock(p_organization_id, p_seller_id);
+
+    IF EXISTS (SELECT FROM access_over(p_subject, p_epoch)) THEN
+        outcome := 'access_over';
+        RETURN;
+    END IF;
 
     -- Before the flag: what was asked for was asked for, whatever was switched off since.
     SELECT * INTO request FROM credit_creditrequest
@@ -61,6 +69,7 @@ $$;
 --   already_decided  the opposite had been decided
 --   over_limit       the balance would pass the largest one; nothing was done
 --   not_found        there is no such request
+--   access_over      whoever decides may no longer (see access.sql); nothing was done
 CREATE FUNCTION credit_request_decide(
     p_organization_id bigint,
     p_request_id uuid,
@@ -68,6 +77,8 @@ CREATE FUNCTION credit_request_decide(
     p_reason text,
     p_decided_by text,
     p_decided_by_id bigint,
+    p_subject text DEFAULT NULL,
+    p_epoch bigint DEFAULT NULL,
     OUT outcome text,
     OUT request credit_creditrequest
 )
@@ -89,6 +100,11 @@ BEGIN
 
     -- Of two admins who decide at once, the second gets here when the first is done. The row lock says so too.
     SELECT * INTO request FROM credit_creditrequest WHERE id = p_request_id FOR UPDATE;
+    IF EXISTS (SELECT FROM access_over(p_subject, p_epoch)) THEN
+        outcome := 'access_over';
+        request := NULL;
+        RETURN;
+    END IF;
     IF request.status <> 'pending' THEN
         outcome := CASE WHEN request.status = p_status THEN 'replayed' ELSE 'already_decided' END;
         RETURN;

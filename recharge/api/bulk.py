@@ -21,6 +21,7 @@ from recharge.selling.services import sell_recharges
 from shared.errors import InvalidRequest, Problem
 from shared.idempotency import KEY_PATTERN, LONGEST_KEY
 from shared.identity.permissions import Permission
+from shared.identity.roles import own_seller_of
 from shared.rest.authentication import require_principal
 from shared.rest.fields import PhoneNumberField, StrictBooleanField, StrictSerializer, TomansField
 from shared.rest.openapi import has_at_times
@@ -113,14 +114,14 @@ class RechargesBulkView(APIView):
         given, atomic = _read(body_of(request))
         read = [_item_or_problem(item) for item in given]
         items = [item for item in read if isinstance(item, Item)]
-        seller_id = require_principal(request).seller_id
-        assert seller_id is not None
+        principal = require_principal(request)
         sold = sell_recharges(
             organization=organization_of(request._request),
-            seller_id=seller_id,
+            seller_id=own_seller_of(principal),
             items=items,
             atomic=atomic,
             others_refused=len(items) < len(read),
+            access=principal.access,
         )
         decided = iter(sold.results)
         results = [item if isinstance(item, Problem) else next(decided) for item in read]

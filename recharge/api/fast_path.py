@@ -36,8 +36,8 @@ from shared.headers import headers_of_api
 from shared.idempotency import is_idempotency_key
 from shared.identity.permissions import Permission
 from shared.identity.realm import Realm
-from shared.identity.roles import ROLES, Scope, is_in_scope
-from shared.identity.tokens import principal_of
+from shared.identity.roles import ROLES, Scope, is_in_scope, own_seller_of
+from shared.identity.tokens import Principal, principal_of
 from shared.logs import log_request
 from shared.requests import request_id_for
 from shared.rest.parsers import LARGEST_BODY
@@ -81,7 +81,7 @@ def answer(environ: dict[str, Any]) -> Answer | None:
     request_id = request_id_for(environ)
     structlog.contextvars.bind_contextvars(request_id=request_id, organization=organization.slug)
     try:
-        given = _given(act, environ, organization, principal.seller_id, request_id)
+        given = _given(act, environ, organization, principal, request_id)
         if given is None:
             return None
         status, headers, body = given
@@ -118,10 +118,10 @@ def _encode(content: dict[str, Any]) -> bytes:
 
 
 def _given(
-    act: "_Act", environ: dict[str, Any], organization: Organization, seller_id: int, request_id: str
+    act: "_Act", environ: dict[str, Any], organization: Organization, principal: Principal, request_id: str
 ) -> _Given | None:
     try:
-        return act.carry_out(environ, organization, seller_id)
+        return act.carry_out(environ, organization, principal)
     except Problem as refused:
         problem = refused
     except (DatabaseError, InterfaceError) as error:
@@ -140,7 +140,7 @@ def _given(
 # --- The three calls --------------------------------------------------------------------------------------------------
 
 
-def _sell(environ: dict[str, Any], organization: Organization, seller_id: int) -> _Given | None:
+def _sell(environ: dict[str, Any], organization: Organization, principal: Principal) -> _Given | None:
     key = environ.get("HTTP_IDEMPOTENCY_KEY", "")
     length = environ.get("CONTENT_LENGTH", "")
     if (
@@ -157,23 +157,26 @@ def _sell(environ: dict[str, Any], organization: Organization, seller_id: int) -
         item = read_sale(body, key)
     except (NotJSON, InvalidRequest):
         return None
-    sold = sell_recharge(organization=organization, seller_id=seller_id, item=item)
+    sold = sell_recharge(
+        organization=organization, seller_id=own_seller_of(principal), item=item, access=principal.access
+    )
     content = _encode(columns_of_recharge(sold.row))
     return (200, [_CONTENT_TYPE, _REPLAYED], content) if sold.is_replay else (201, [_CONTENT_TYPE], content)
 
 
-def _show_recharge(environ: dict[str, Any], organization: Organization, seller_id: int) -> _Given | None:
-    recharge = own_recharge(organization.schema_name, environ["PATH_INFO"][-_UUID_LENGTH:], seller_id=seller_id)
+def _show_recharge(environ: dict[str, Any], organization: Organization, principal: Principal) -> _Given | None:
+    recharge_id = environ["PATH_INFO"][-_UUID_LENGTH:]
+    recharge = own_recharge(organization.schema_name, recharge_id, seller_id=own_seller_of(principal))
     return None if recharge is None else (200, [_CONTENT_TYPE], _encode(columns_of_recharge(recharge)))
 
 
-def _show_balance(environ: dict[str, Any], organization: Organization, seller_id: int) -> _Given | None:
-    balance = own_balance(organization.schema_name, seller_id)
+def _show_balance(environ: dict[str, Any], organization: Organization, principal: Principal) -> _Given | None:
+    balance = own_balance(organization.schema_name, own_seller_of(principal))
     return None if balance is None else (200, [_CONTENT_TYPE], _encode(columns_of_balance(balance)))
 
 
 class _Act(NamedTuple):
-    carry_out: Callable[[dict[str, Any], Organization, int], _Given | None]
+    carry_out: Callable[[dict[str, Any], Organization, Principal], _Given | None]
     permission: Permission
     """What it takes; API keys need a scope with it."""
     roles: frozenset[str]
@@ -183,7 +186,9 @@ class _Act(NamedTuple):
 
 
 def _act(
-    carry_out: Callable[[dict[str, Any], Organization, int], _Given | None], permission: Permission, view: type[APIView]
+    carry_out: Callable[[dict[str, Any], Organization, Principal], _Given | None],
+    permission: Permission,
+    view: type[APIView],
 ) -> _Act:
     roles = (name for name, role in ROLES.items() if role.scope is Scope.OWN_SELLER and permission in role.permissions)
     viewing = view()

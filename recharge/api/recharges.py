@@ -27,7 +27,7 @@ from shared.idempotency import KEY_PATTERN, LONGEST_KEY
 from shared.identity.permissions import Permission
 from shared.identity.queries import username_of
 from shared.identity.realm import realm_of
-from shared.identity.roles import may
+from shared.identity.roles import may, own_seller_of
 from shared.pagination import settled
 from shared.rest.authentication import require_principal
 from shared.rest.fields import (
@@ -231,9 +231,13 @@ class RechargesView(APIView):
         """Sell a recharge: debits its amount and records it, or refuses and does neither."""
         key = idempotency_key_of(request._request)
         item = read_sale(body_of(request), key)
-        seller_id = require_principal(request).seller_id
-        assert seller_id is not None
-        sold = services.sell_recharge(organization=organization_of(request._request), seller_id=seller_id, item=item)
+        principal = require_principal(request)
+        sold = services.sell_recharge(
+            organization=organization_of(request._request),
+            seller_id=own_seller_of(principal),
+            item=item,
+            access=principal.access,
+        )
         data = rendered_recharge(sold.row)
         return replayed(Response(data)) if sold.is_replay else Response(data, status=status.HTTP_201_CREATED)
 
@@ -294,6 +298,7 @@ class ResolveView(APIView):
             status=Recharge.Status(body.validated_data["status"]),
             reason=body.validated_data["reason"],
             by=acting_username(request),
+            access=require_principal(request).access,
         )
         response = Response(RechargeDetailSerializer(settled.row).data)
         return replayed(response) if settled.settlement == settlement.Settlement.REPLAYED else response

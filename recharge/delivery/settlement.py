@@ -15,6 +15,8 @@ from recharge.selling.errors import AlreadySettled, RechargeChanged
 from recharge.selling.queries import recharge_by_id
 from shared.database import call_function, lock_seller
 from shared.errors import NotFound
+from shared.identity.epochs import OF_COMMAND, Access
+from shared.identity.queries import why_access_is_over
 from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
 from tenants.wakeups import wake_workers
@@ -58,7 +60,8 @@ def settle_recharge(
         BalanceLimitExceeded: the refund would pass the largest balance.
         SellerBusy: too much else was going on for this seller; nothing was written.
     """
-    return _settled(organization, "recharge_settle", [organization.pk, recharge_id, str(status), failure])
+    arguments = [organization.pk, recharge_id, str(status), failure]
+    return _settled(organization, "recharge_settle", arguments, OF_COMMAND)
 
 
 def resolve_recharge(
@@ -69,13 +72,16 @@ def resolve_recharge(
     reason: str,
     by: str,
     expected: tuple[str, str] | None = None,
+    access: Access = OF_COMMAND,
 ) -> Settled:
     """Settles by hand what an admin has cleared up with the operator, and keeps who (a username) did it and why.
+    ``access`` is of whoever does it.
 
     ``expected`` is the status and what came late as the admin saw them: who agreed to a refund has not agreed to a
     reversal. To settle it as it is already changes nothing and is let through.
 
     Raises:
+        TokenInvalid, TokenExpired: the access was ended (see shared/identity/epochs.py); nothing was done.
         RechargeChanged: it is no longer as expected; nothing was done.
         OrganizationSuspended: it is, and this is not how the recharge ended before.
         As :func:`settle_recharge`.
@@ -85,7 +91,7 @@ def resolve_recharge(
         if row.status != status or row.late == Recharge.Late.OWED:
             raise OrganizationSuspended
         return Settled(row, Settlement.REPLAYED)
-    arguments = [organization.pk, recharge_id, str(status), reason, by]
+    arguments = [organization.pk, recharge_id, str(status), reason, by, access.subject, access.epoch]
     with transaction.atomic() if expected else nullcontext():
         if expected:
             row = recharge_by_id(recharge_id, seller_id=None)
@@ -94,7 +100,7 @@ def resolve_recharge(
             is_so_already = row.status == status and row.late != Recharge.Late.OWED
             if (row.status, row.late) != expected and not is_so_already:
                 raise RechargeChanged
-        settled = _settled(organization, "recharge_resolve", arguments)
+        settled = _settled(organization, "recharge_resolve", arguments, access)
     wake_workers(organization.pk)  # of a message for a webhook, if there is one
     _log.info(
         "recharge_resolved",
@@ -107,9 +113,11 @@ def resolve_recharge(
     return settled
 
 
-def _settled(organization: Organization, function: str, arguments: list[Any]) -> Settled:
+def _settled(organization: Organization, function: str, arguments: list[Any], access: Access) -> Settled:
     outcome, *values = call_function(organization.schema_name, function, _SETTLED, arguments)
     match outcome:
+        case "access_over":
+            raise why_access_is_over(access, organization_id=organization.pk)
         case "already_settled":
             raise AlreadySettled(f"This recharge has {_recharge(values).status} for good.")
         case "over_limit":

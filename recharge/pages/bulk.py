@@ -42,7 +42,7 @@ from recharge.terms.queries import added_operators
 from shared.console.forms import Form
 from shared.console.languages import is_shown_again
 from shared.console.messages import message_for
-from shared.console.views import FORM, is_fragment, own_seller, page, show, status_of_form
+from shared.console.views import FORM, is_fragment, own_seller, page, show, signed_in, status_of_form
 from shared.errors import InvalidRequest, Problem
 from shared.identity.permissions import Permission
 from tenants.exports import BYTE_ORDER_MARK, neutralize_formula
@@ -258,6 +258,7 @@ def _sell_slice(request: HttpRequest, batch: str, part: Sequence[tuple[int, Item
             atomic=False,
             guard=queries.LATELY_SECONDS,
             own_keys=keys_of(batch),
+            access=signed_in(request).access,
         )
     except Problem as problem:
         progress.problem = message_for(problem, instead=TO_ITS_SELLER)

@@ -200,6 +200,7 @@ def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
             reason=form.cleaned_data["reason"],
             by=signed_in(request).username,
             expected=(seen_status, seen_late),
+            access=signed_in(request).access,
         )
     except RechargeChanged as problem:
         return not_done(request, problem, "recharge", recharge_id)

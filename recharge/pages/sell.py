@@ -207,6 +207,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
                 seller_id=own_seller(request),
                 item=item,
                 guard=LATELY_SECONDS,
+                access=signed_in(request).access,
             )
         except IdempotencyKeyReused:
             pass  # what it was used for is looked up below

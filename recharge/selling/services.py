@@ -20,6 +20,8 @@ from recharge.selling.queries import Sold, balance_of
 from recharge.selling.sale import UNKNOWN_OPERATOR, Item
 from shared.database import array_literal, call_for_each, call_set_function
 from shared.errors import IdempotencyKeyReused, InvalidRequest, Problem, SellerInactive
+from shared.identity.epochs import OF_COMMAND, Access
+from shared.identity.queries import why_access_is_over
 from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
 from tenants.wakeups import wake_workers
@@ -37,13 +39,17 @@ def sell_recharge(
     seller_id: int,
     item: Item,
     guard: int = 0,
+    access: Access = OF_COMMAND,
 ) -> Written[Sold]:
     """Sells one recharge: debits the seller and records it, both or neither; once per key.
 
     Within ``guard`` seconds of the same sale, or within the organization's own window where that is longer, it is
-    refused as a possible duplicate. Whether it is sold is decided in SQL (recharge_decide).
+    refused as a possible duplicate. Whether it is sold is decided in SQL (recharge_decide). ``access`` is of whoever
+    sells: the recharge keeps the user or the key.
 
     Raises:
+        TokenInvalid, TokenExpired: the access was ended (see shared/identity/epochs.py); nothing is answered about the
+            sale, whether it was made before or not.
         InsufficientCredit: the balance does not bear it; nothing was written, and the key may be used again.
         SellerInactive: the seller was switched off.
         OrganizationSuspended: it is; what was sold before is answered all the same, as for a seller switched off.
@@ -56,7 +62,7 @@ def sell_recharge(
     """
     assert item.idempotency_key
     who = (organization.schema_name, organization.pk, seller_id)
-    order = (item, guard, _is_suspended(organization))
+    order = (item, guard, _is_suspended(organization), access)
     if connection.in_atomic_block:  # the caller's transaction, which no other thread's sale may become part of
         (answer,) = _sell(who, [order])
     else:
@@ -66,6 +72,8 @@ def sell_recharge(
         if is_due:
             wake_workers(organization.pk)
         return _written(outcome, seller_id, item, values)
+    if outcome == "access_over":
+        raise why_access_is_over(access, organization_id=organization.pk)
     raise refusal_of(outcome, item, balance)
 
 
@@ -96,8 +104,8 @@ def refusal_of(outcome: str, item: Item, balance: int) -> Problem:
 _Who = tuple[str, int, int]
 """A schema, its organization's id, a seller's id."""
 
-_Order = tuple[Item, int, bool]
-"""What to sell, its guard, and whether the organization is suspended."""
+_Order = tuple[Item, int, bool, Access]
+"""What to sell, its guard, whether the organization is suspended, and who sells."""
 
 
 def _is_suspended(organization: Organization) -> bool:
@@ -122,10 +130,15 @@ def _sell(who: _Who, orders: Sequence[_Order]) -> list[tuple[Any, ...]]:
             item.allow_duplicate,
             guard,
             is_suspended,
+            access.user_id,
+            access.key_id and str(access.key_id),
+            access.subject,
+            access.epoch,
         ]
-        for item, guard, is_suspended in orders
+        for item, guard, is_suspended, access in orders
     ]
-    return call_for_each(schema, "recharge_sell", _ANSWER, arguments)
+    types = ("bigint", "uuid", "text", "bigint")
+    return call_for_each(schema, "recharge_sell", _ANSWER, arguments, last_types=types)
 
 
 _combined = Combiner(_sell, largest=20)
@@ -149,6 +162,7 @@ def sell_recharges(
     others_refused: bool = False,
     guard: int = 0,
     own_keys: str | None = None,
+    access: Access = OF_COMMAND,
 ) -> BulkResult:
     """Sells 1 to 1,000 recharges of one seller, each decided in the order given, all in one transaction.
 
@@ -158,9 +172,10 @@ def sell_recharges(
     for :func:`sell_recharge`, but what was sold with keys that begin with ``own_keys`` is no duplicate.
 
     Items that were sold before are replayed even if the seller was switched off or the organization suspended since;
-    then the others are refused.
+    then the others are refused. ``access`` is as for :func:`sell_recharge`.
 
     Raises:
+        TokenInvalid, TokenExpired: the access was ended; nothing was written.
         SellerInactive: the seller was switched off, and no item was sold before; nothing was written.
         OrganizationSuspended: it is, and no item was sold before; or not all of an atomic call, which so was not made.
         SellerBusy: too much else was going on for this seller; nothing was written.
@@ -189,10 +204,16 @@ def sell_recharges(
             guard,
             own_keys,
             is_suspended,
+            access.user_id,
+            access.key_id and str(access.key_id),
+            access.subject,
+            access.epoch,
         ],
     )
     if not rows:
         raise OrganizationSuspended if is_suspended else SellerInactive
+    if rows[0][1] == "access_over":
+        raise why_access_is_over(access, organization_id=organization.pk)
     results: list[Written[Sold] | Problem] = []
     for item, (_, outcome, balance, _, *values) in zip(items, rows, strict=True):
         if outcome in ("created", "replayed"):

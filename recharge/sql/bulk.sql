@@ -144,7 +144,8 @@ $$;
 -- Answers one row an item, in their order; its outcome is recharge_decide's, or, in an atomic call that is refused,
 -- not_sold for those items that would have been. A seller who is switched off gets no rows at all, unless items were
 -- sold before: these are replayed, and the others are refused. So does one of an organization that is suspended; an atomic
--- call there gets rows only if all of its items were.
+-- call there gets rows only if all of its items were. Whose access is over (the last four are as recharge_sell's) gets one
+-- row without an item: access_over.
 CREATE FUNCTION recharge_sell_bulk(
     p_organization_id bigint,
     p_seller_id bigint,
@@ -157,7 +158,11 @@ CREATE FUNCTION recharge_sell_bulk(
     p_others_refused boolean,
     p_guard integer DEFAULT 0,
     p_own_keys text DEFAULT NULL,
-    p_is_suspended boolean DEFAULT false
+    p_is_suspended boolean DEFAULT false,
+    p_user_id bigint DEFAULT NULL,
+    p_key_id uuid DEFAULT NULL,
+    p_subject text DEFAULT NULL,
+    p_epoch bigint DEFAULT NULL
 ) RETURNS TABLE (
     item integer, outcome text, balance bigint, balance_after_call bigint, is_due boolean, sold recharge_recharge
 )
@@ -178,6 +183,12 @@ DECLARE
     v_listened boolean;
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
+
+    IF EXISTS (SELECT FROM access_over(p_subject, p_epoch)) THEN
+        outcome := 'access_over';
+        RETURN NEXT;
+        RETURN;
+    END IF;
 
     SELECT * INTO v_seen FROM recharge_prospects(
         p_seller_id, p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, p_allow_duplicates, p_guard,
@@ -231,14 +242,14 @@ BEGIN
 
     INSERT INTO recharge_recharge (
         id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
-        completed_at, gateway, late, due_at, attempts, training
+        completed_at, gateway, late, due_at, attempts, training, user_id, key_id
     )
     SELECT
         given.id, p_seller_id, given.idempotency_key, given.phone_number, given.operator, given.amount,
         CASE WHEN given.delivered THEN 'succeeded' ELSE 'pending' END, '', given.balance,
         v_now + given.i * interval '1 microsecond',
         CASE WHEN given.delivered THEN v_now + given.i * interval '1 microsecond' END,
-        given.gateway, '', CASE WHEN NOT given.delivered THEN v_clock END, 0, given.training
+        given.gateway, '', CASE WHEN NOT given.delivered THEN v_clock END, 0, given.training, p_user_id, p_key_id
     FROM unnest(
         v_ids, v_seen.outcomes, v_seen.balances, p_idempotency_keys, p_phone_numbers, p_operators, p_amounts,
         v_seen.gateways, v_seen.delivered, v_seen.training

@@ -227,6 +227,8 @@ CREATE FUNCTION recharge_resolve(
     p_status text,
     p_reason text,
     p_by text,
+    p_subject text DEFAULT NULL,
+    p_epoch bigint DEFAULT NULL,
     OUT outcome text,
     OUT settled recharge_recharge
 )
@@ -238,7 +240,7 @@ AS $$
 DECLARE
     v_given record;
 BEGIN
-    v_given := recharge_settle(p_organization_id, p_recharge_id, p_status, p_reason);
+    v_given := recharge_settle(p_organization_id, p_recharge_id, p_status, p_reason, p_subject, p_epoch);
     outcome := v_given.outcome;
     settled := v_given.settled;
     IF outcome IN ('settled', 'charged_late', 'owed', 'reversed') THEN

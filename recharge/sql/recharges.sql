@@ -198,6 +198,7 @@ END;
 -- Decides what becomes of a sale, from what is true of it. It is decided here alone: recharge_sell and recharge_prospects
 -- (which the bulk sale and everybody who only looks ask) find out what is true, each in its way. Of several reasons against
 -- a sale the first is told. What is not given or not known (NULL) refuses it.
+--   access_over             whoever sells may no longer (see credit/sql/access.sql)
 --   replayed                the key was used before with the same content
 --   key_reused              the key was used before with other content
 --   organization_suspended  nothing new is sold
@@ -208,8 +209,8 @@ END;
 --   possible_duplicate      the same was sold lately, and nobody said that it is meant
 --   insufficient_credit     the balance does not bear it
 --   created                 it is sold
--- The key comes before anything that may have changed since: who sends a sale again must learn that it was made, whatever
--- was switched off.
+-- The key comes before anything else that may have changed since: who sends a sale again must learn that it was made,
+-- whatever was switched off.
 --
 -- One expression and no SET: so it becomes a part of the expression that asks, and costs a sale no call.
 CREATE FUNCTION recharge_decide(
@@ -219,10 +220,12 @@ CREATE FUNCTION recharge_decide(
     p_refusal text DEFAULT NULL,  -- the operator's: see recharge_terms
     p_is_amount_sold boolean DEFAULT NULL,
     p_is_duplicate boolean DEFAULT NULL,
-    p_is_borne boolean DEFAULT NULL
+    p_is_borne boolean DEFAULT NULL,
+    p_is_access_over boolean DEFAULT false
 ) RETURNS text
 LANGUAGE sql IMMUTABLE
 RETURN CASE
+    WHEN p_is_access_over IS NOT FALSE THEN 'access_over'
     WHEN p_is_same THEN 'replayed'
     WHEN NOT p_is_same THEN 'key_reused'
     WHEN p_is_suspended IS NOT FALSE THEN 'organization_suspended'
@@ -236,7 +239,8 @@ END;
 
 
 -- Sells one recharge of p_amount Tomans. p_guard are seconds in which the caller itself takes the same for a slip, where
--- the organization's own window is shorter (the pages do: two tabs may send one sale); 0: it does not.
+-- the organization's own window is shorter (the pages do: two tabs may send one sale); 0: it does not. The last four say
+-- who sells: the user or the API key that the recharge keeps, and of which epoch their access is (access_over).
 -- Gives recharge_decide's outcome. Created and replayed come with the row, as it is now; the others wrote nothing, and the
 -- key may be used again.
 CREATE FUNCTION recharge_sell(
@@ -249,6 +253,10 @@ CREATE FUNCTION recharge_sell(
     p_allow_duplicate boolean,
     p_guard integer DEFAULT 0,
     p_is_suspended boolean DEFAULT false,
+    p_user_id bigint DEFAULT NULL,
+    p_key_id uuid DEFAULT NULL,
+    p_subject text DEFAULT NULL,
+    p_epoch bigint DEFAULT NULL,
     OUT outcome text,
     OUT balance bigint,  -- after it
     OUT is_due boolean,  -- whether there is something for a worker to do now
@@ -263,6 +271,7 @@ DECLARE
     v_is_active boolean;
     v_terms recharge_terms;
     v_is_listened_to boolean;
+    v_is_over boolean;
     v_window integer;
     v_is_duplicate boolean;
     v_clock timestamptz;
@@ -282,7 +291,8 @@ BEGIN
     WHERE idempotency_key = p_idempotency_key AND seller_id + 0 = p_seller_id;
     IF FOUND THEN
         outcome := recharge_decide(
-            (sold.phone_number, sold.operator, sold.amount) = (p_phone_number, p_operator, p_amount)
+            (sold.phone_number, sold.operator, sold.amount) = (p_phone_number, p_operator, p_amount),
+            p_is_access_over => EXISTS (SELECT FROM access_over(p_subject, p_epoch))
         );
         IF outcome = 'replayed' THEN
             is_due := coalesce(sold.due_at <= clock_timestamp(), false);
@@ -297,12 +307,12 @@ BEGIN
         seller.is_active, account.balance, account.last_moment,
         terms.gateway, terms.delivered, terms.amounts, terms.least_amount, terms.most_amount, terms.duplicate_window,
         terms.refusal, terms.training,
-        EXISTS (SELECT FROM webhook_listeners(p_seller_id))
+        EXISTS (SELECT FROM webhook_listeners(p_seller_id)), EXISTS (SELECT FROM access_over(p_subject, p_epoch))
     INTO
         v_is_active, balance, v_last,
         v_terms.gateway, v_terms.delivered, v_terms.amounts, v_terms.least_amount, v_terms.most_amount,
         v_terms.duplicate_window, v_terms.refusal, v_terms.training,
-        v_is_listened_to
+        v_is_listened_to, v_is_over
     FROM credit_seller AS seller
     INNER JOIN credit_account AS account ON account.seller_id = seller.id
     CROSS JOIN recharge_terms_of(p_operator) AS terms
@@ -312,7 +322,7 @@ BEGIN
         AND recharge_is_repeated(v_window, p_seller_id, p_phone_number, p_amount);
     outcome := recharge_decide(
         NULL, p_is_suspended, v_is_active, v_terms.refusal, recharge_is_amount_sold(v_terms, p_amount),
-        v_is_duplicate, p_amount <= balance
+        v_is_duplicate, p_amount <= balance, v_is_over IS TRUE
     );
     IF outcome <> 'created' THEN
         RETURN;
@@ -330,13 +340,13 @@ BEGIN
 
     INSERT INTO recharge_recharge (
         id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
-        completed_at, gateway, late, due_at, attempts, training
+        completed_at, gateway, late, due_at, attempts, training, user_id, key_id
     )
     VALUES (
         v_id, p_seller_id, p_idempotency_key, p_phone_number, p_operator, p_amount,
         CASE WHEN v_terms.delivered THEN 'succeeded' ELSE 'pending' END, '', v_posting.balance, v_now,
         CASE WHEN v_terms.delivered THEN v_now END, v_terms.gateway, '',
-        CASE WHEN NOT v_terms.delivered THEN v_clock END, 0, v_terms.training
+        CASE WHEN NOT v_terms.delivered THEN v_clock END, 0, v_terms.training, p_user_id, p_key_id
     )
     RETURNING * INTO sold;
     is_due := NOT v_terms.delivered OR v_is_listened_to;
@@ -389,12 +399,15 @@ $$;
 --   already_settled  it has ended, and is not unknown; or was reversed, after which nothing changes
 --   over_limit       the refund or the reversal would pass the largest balance; nothing was done
 --   not_found        there is no such recharge
--- All but the last come with the row.
+--   access_over      whoever settles it (a member; a worker is not asked) may no longer; nothing was done
+-- All but the last two come with the row.
 CREATE FUNCTION recharge_settle(
     p_organization_id bigint,
     p_recharge_id uuid,
     p_status text,
     p_failure text,
+    p_subject text DEFAULT NULL,
+    p_epoch bigint DEFAULT NULL,
     OUT outcome text,
     OUT settled recharge_recharge
 )
@@ -426,6 +439,13 @@ BEGIN
     IF NOT v_locked AND settled.status IN ('succeeded', 'failed') THEN
         -- It ended just now. The seller's lock comes before the row's, everywhere; so begin anew.
         RAISE serialization_failure USING MESSAGE = 'the recharge was settled at the same time';
+    END IF;
+
+    -- In vain where it is a worker, of which there are many: so not asked there.
+    IF p_epoch IS NOT NULL AND EXISTS (SELECT FROM access_over(p_subject, p_epoch)) THEN
+        outcome := 'access_over';
+        settled := NULL;
+        RETURN;
     END IF;
 
     IF settled.status = p_status AND settled.late <> 'owed' THEN

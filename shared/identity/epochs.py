@@ -2,10 +2,11 @@
 
 A token says which epoch it is of. What must hold at once (the password was changed, the role, the session ended …)
 raises the epoch, in the public schema (``Membership.epoch``, ``ApiKey.epoch``) and, in the same transaction, in a copy
-in the organization's schema, which the money functions compare (``access_is_over`` in credit/sql/access.sql). Refresh
+in the organization's schema, which the money functions compare (``access_over`` in credit/sql/access.sql). Refresh
 tokens are not touched by it: whoever still has a good one goes on with the next access token.
 """
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection
@@ -15,9 +16,33 @@ KEY_SUBJECT = "key:"
 """Begins the subject of a program, before its key's id."""
 
 
-def subject_of(*, user_id: int | None = None, key_id: UUID | str | None = None) -> str:
+def subject_of(user_id: int | None = None, key_id: UUID | str | None = None) -> str:
     """What a token's ``sub`` says: a user's id, or ``key:`` and an API key's."""
     return f"{KEY_SUBJECT}{key_id}" if key_id is not None else str(user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who does something, and by what: what a money function compares and keeps, and what tells whoever is refused
+    whether to sign in again."""
+
+    user_id: int | None = None
+    key_id: UUID | None = None
+    epoch: int | None = None
+    """None: not compared."""
+    family: int | None = None
+    """The sign-in (:class:`shared.models.SignIn`); None: none made it."""
+    password: str | None = None
+    """What ``tokens.password_mark`` said of the password of then; None: it doesn't matter."""
+
+    @property
+    def subject(self) -> str | None:
+        """None: nobody's."""
+        return None if self.user_id is None and self.key_id is None else subject_of(self.user_id, self.key_id)
+
+
+OF_COMMAND = Access()
+"""Of somebody at the server's own shell: nobody has to have signed in."""
 
 
 def end_access(subject: str, epoch: int) -> None:

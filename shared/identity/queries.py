@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from shared.errors import NotAuthenticated, TokenExpired, TokenInvalid
+from shared.identity.epochs import Access
 from shared.identity.realm import Realm
 from shared.identity.roles import SELLER
 from shared.identity.tokens import Principal, password_mark
-from shared.models import Membership, User
+from shared.models import ApiKey, Membership, SignIn, User
 from shared.texts import contains
 
 
@@ -59,6 +61,29 @@ def _state_of(statement: str, arguments: list[int | str | None]) -> MemberState 
         cursor.execute(statement, arguments)
         row = cursor.fetchone()
     return MemberState(password_mark(User(password=row[0])), is_signed_in=row[1]) if row else None
+
+
+def why_access_is_over(access: Access, *, organization_id: int) -> NotAuthenticated:
+    """What somebody is told whose access was ended (epochs.py): to sign in again, or, where the sign-in itself stands
+    (another session of the same person was ended, the role was changed), to refresh and go on."""
+    if access.key_id is not None:
+        stands = ApiKey.objects.filter(pk=access.key_id, organization_id=organization_id, ended_at=None).exists()
+    else:
+        stands = access.user_id is not None and _sign_in_stands(access, access.user_id, organization_id)
+    if stands:
+        return TokenExpired("What this token may do was changed since it was issued; refresh it and try again.")
+    return TokenInvalid("This session has ended; sign in again.")
+
+
+def _sign_in_stands(access: Access, user_id: int, organization_id: int) -> bool:
+    membership = (
+        Membership.objects.select_related("user")
+        .filter(organization_id=organization_id, user_id=user_id, is_active=True, user__is_active=True)
+        .first()
+    )
+    if membership is None or access.password not in (None, password_mark(membership.user)):
+        return False
+    return access.family is None or SignIn.objects.filter(pk=access.family, user_id=user_id, revoked_at=None).exists()
 
 
 def username_of(principal: Principal, realm: Realm) -> str | None:

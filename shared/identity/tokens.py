@@ -18,7 +18,7 @@ from rest_framework_simplejwt import tokens
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 
 from shared.errors import TokenExpired, TokenInvalid, TokenWrongOrganization
-from shared.identity.epochs import KEY_SUBJECT, subject_of
+from shared.identity.epochs import KEY_SUBJECT, Access, subject_of
 from shared.identity.realm import Realm
 
 if TYPE_CHECKING:
@@ -48,7 +48,12 @@ class Principal:
     @property
     def subject(self) -> str:
         """As the token's ``sub`` names it."""
-        return subject_of(user_id=self.user_id, key_id=self.key_id)
+        return subject_of(self.user_id, self.key_id)
+
+    @property
+    def access(self) -> Access:
+        """What a service is told of who asks."""
+        return Access(self.user_id, self.key_id, self.epoch, self.family, self.password)
 
     @property
     def pk(self) -> str:
@@ -56,11 +61,12 @@ class Principal:
 
 
 class AccessToken(tokens.AccessToken):
-    """Five minutes of access. Claims: iss, sub, org, org_id, role, seller_id, iat, exp, jti, token_type; and family and
-    password, or of a program (whose sub is ``key:`` and the key's id) scope and epoch.
+    """Five minutes of access. Claims: iss, sub, org, org_id, role, seller_id, iat, exp, jti, token_type; and family,
+    password and epoch, or of a program (whose sub is ``key:`` and the key's id) scope and epoch.
 
     Family and password say which sign-in and which password it came from: what an admin changes looks whether both
-    still stand, in the query that it makes anyway (shared/rest/permissions.py)."""
+    still stand, in the query that it makes anyway (shared/rest/permissions.py). What moves money compares the epoch
+    (epochs.py)."""
 
 
 class RefreshToken(tokens.Token):
@@ -154,7 +160,9 @@ def _principal_in(token: tokens.Token) -> Principal:
     """Raises KeyError or ValueError where a claim is missing or wrong."""
     role, family, password = token["role"], token.get("family"), token.get("password")
     epoch, subject = token.get("epoch", 0), str(token["sub"])
-    if not (isinstance(role, str) and _may_be_id(family) and isinstance(password, str | None) and type(epoch) is int):
+    if not (isinstance(role, str) and _may_be_id(family) and isinstance(password, str | None)):
+        raise ValueError
+    if type(epoch) is not int or not 0 <= epoch < 2**63:
         raise ValueError
     key = subject.removeprefix(KEY_SUBJECT)
     if key == subject:
