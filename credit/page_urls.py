@@ -1,6 +1,6 @@
 from django.urls import path
 
-from credit.pages import credit, sellers
+from credit.pages import api_keys, credit, sellers
 from credit.pages.exports import FORMATS
 from credit.webhooks import pages
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
@@ -19,6 +19,11 @@ urlpatterns = [
     path("sellers/<bigint:seller_id>/password", sellers.reset_seller_password, name="reset_seller_password"),
     path("ledger", credit.entries, name="entries"),
     *(path(f"ledger.{one}", credit.entries_file, {"ending": one}, name=f"entries_{one}") for one in FORMATS),
+    path("api-keys", api_keys.api_keys, name="api_keys"),
+    path("api-keys/new", api_keys.make_api_key, name="make_api_key"),
+    path("api-keys/<uuid:key_id>", api_keys.api_key, name="api_key"),
+    path("api-keys/<uuid:key_id>/rotate", api_keys.rotate_api_key, name="rotate_api_key"),
+    path("api-keys/<uuid:key_id>/end", api_keys.end_api_key, name="end_api_key"),
     path("webhooks", pages.webhooks, name="webhooks"),
     path("webhooks/new", pages.add, name="add_webhook"),
     path("webhooks/<uuid:webhook_id>", pages.webhook, name="webhook"),

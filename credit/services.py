@@ -12,7 +12,7 @@ from credit.errors import AlreadyDecided, BalanceLimitExceeded
 from credit.models import CreditRequest, Seller
 from credit.queries import sellers
 from shared.database import call_function, lock_seller
-from shared.errors import IdempotencyKeyReused, InvalidRequest, NotFound, SellerInactive
+from shared.errors import IdempotencyKeyReused, InvalidApiKey, NotFound, SellerInactive
 from shared.identity import keys
 from shared.identity.epochs import OF_COMMAND, Access
 from shared.identity.queries import why_access_is_over
@@ -145,11 +145,11 @@ def create_api_key(
     secret, which is told this once.
 
     Raises:
-        InvalidRequest: there is no such seller; or what :func:`shared.identity.keys.create_key` says.
+        InvalidApiKey: there is no such seller; or what :func:`shared.identity.keys.create_key` says.
         TooManyApiKeys, SellerBusy: as for that.
     """
     if seller_id is not None and not sellers().filter(pk=seller_id).exists():  # sellers are never deleted
-        raise InvalidRequest.of_field("seller_id", "no_such_seller", "There is no such seller.")
+        raise InvalidApiKey.of_field("seller_id", "no_such_seller", "There is no such seller.")
     return keys.create_key(
         organization_id=organization.pk,
         seller_id=seller_id,

@@ -49,7 +49,7 @@ MENU = (
     Item("credit_requests", _("Credit requests"), Permission.VIEW_CREDIT_REQUESTS, Scope.OWN_SELLER),
     Item("reports", _("Reports"), Permission.VIEW_REPORTS),
     Item("webhooks", _("Webhooks"), Permission.VIEW_WEBHOOKS),
-    Item("api_access", _("API access"), Permission.SELL),
+    Item("api_keys", _("API keys"), Permission.VIEW_API_KEYS),
     Item("settings", _("Settings"), Permission.VIEW_SETTINGS),
 )
 """All lines of all menus, in their order."""

@@ -90,6 +90,21 @@ class InvalidRequest(Problem):
         return cls(f"{field}: {detail}", errors=[{"field": field, "code": code, "detail": detail}])
 
 
+class InvalidApiKey(InvalidRequest):
+    """400: an API key can't be so; ``errors`` says why."""
+
+    field_messages = {
+        **FIELD_MESSAGES,
+        "organization_reads": _("A key of the organization can only read. Or write whose it is."),
+        "invalid_address": _(
+            "One of these is no IP address and no network. Write them like 203.0.113.7 or 203.0.113.0/24."
+        ),
+        "too_many": _("These are too many addresses. Write networks, like 203.0.113.0/24."),
+        "not_in_future": _("This day is over. Write a later one."),
+        "no_such_seller": _("There is no such seller."),
+    }
+
+
 class NotAuthenticated(Problem):
     """401: the request carries no bearer token."""
 

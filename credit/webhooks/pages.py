@@ -1,7 +1,6 @@
 """Webhooks and their delivery log, as pages: a seller manages the seller's own, an admin the organization's, and sees
 all. A secret is shown once: on the page that follows making it."""
 
-import time
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +15,11 @@ from credit.webhooks import services
 from credit.webhooks.addresses import LONGEST_URL, UrlRefused, parse_url
 from credit.webhooks.errors import WebhookDisabled
 from shared.console.forms import AS_WRITTEN, EditForm, Form, TextField, TextInput
-from shared.console.languages import SHOWN_SECONDS, is_loaded_again
+from shared.console.shown_once import show_once, take_shown
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import Problem
 from shared.identity.permissions import Permission
 from shared.identity.roles import may, seller_in_view
-from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
 from shared.pagination import page_of_rows
 from tenants.routing import organization_of
 
@@ -36,7 +34,7 @@ EVENTS: dict[str, str | Promise] = {
     WebhookEndpoint.Event.CREDIT_REQUEST_REJECTED: _("A credit request was rejected"),
 }
 
-_SECRET = "new_webhook_secret"  # noqa: S105 - the name under which a session keeps one, encrypted, until it is shown
+_SECRET = "new_webhook_secret"  # noqa: S105 - what a session keeps one as (shown_once.py)
 
 
 class WebhookForm(Form):
@@ -98,7 +96,7 @@ def add(request: HttpRequest) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem)
         else:
-            request.session[_SECRET] = [str(endpoint.pk), encrypt(secret)]
+            show_once(request, _SECRET, str(endpoint.pk), secret)
             return done(request, _("The webhook is added."), "webhook", endpoint.pk)
     return show(request, "credit/webhook_form.html", {"form": form}, status=status_of_form(form))
 
@@ -114,26 +112,9 @@ def webhook(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
         "page": found,
         "deliveries": [(message, EVENTS[message.event]) for message in found.rows],
         "may_change": may(signed_in(request), Permission.MANAGE_WEBHOOKS) and endpoint.seller_id == _owner(request),
-        "secret": _take_secret(request, endpoint),
+        "secret": take_shown(request, _SECRET, str(endpoint.pk)),
     }
     return show(request, "credit/webhook.html", context)
-
-
-def _take_secret(request: HttpRequest, endpoint: WebhookEndpoint) -> str:
-    """The secret that was made by the form before this page, the first time, and again where only the language is
-    switched on that page; nothing from then on."""
-    webhook_id, secret, *shown_at = request.session.get(_SECRET, ("", ""))
-    if request.method != "GET" or webhook_id != str(endpoint.pk):
-        return ""
-    if not shown_at:
-        request.session[_SECRET] = [webhook_id, secret, time.time()]
-    elif not is_loaded_again(request) or time.time() > shown_at[0] + SHOWN_SECONDS:
-        del request.session[_SECRET]
-        return ""
-    try:
-        return decrypt(secret)
-    except SecretUnreadable:
-        return ""
 
 
 @page(Permission.MANAGE_WEBHOOKS, methods=FORM)
@@ -166,7 +147,7 @@ def disable(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
 def rotate_secret(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """Makes a new secret."""
     endpoint, secret = services.rotate_secret(webhook_id=webhook_id, seller_id=_owner(request))
-    request.session[_SECRET] = [str(endpoint.pk), encrypt(secret)]
+    show_once(request, _SECRET, str(endpoint.pk), secret)
     told = (
         _("The secret is new since a moment ago; here it is again.")
         if endpoint.is_replay

@@ -24,7 +24,7 @@ from shared.database import lock_seller
 from shared.errors import (
     ApiKeyEnded,
     BadCredentials,
-    InvalidRequest,
+    InvalidApiKey,
     KeyRefused,
     NotFound,
     SellerInactive,
@@ -148,20 +148,20 @@ def create_key(
     this once. ``created_by`` is the username of whoever makes it.
 
     Raises:
-        InvalidRequest: the scopes, an address or the expiry won't do.
+        InvalidApiKey: the scopes, an address or the expiry won't do.
         TooManyApiKeys: the seller has 20 already, or the organization 100.
         SellerBusy: too much else was going on for this organization; nothing was done.
     """
     chosen = [scope for scope in KEY_SCOPES if scope in scopes]
     if not chosen or set(scopes) - set(chosen):
-        raise InvalidRequest.of_field("scopes", "invalid", f"Name one or more of: {', '.join(KEY_SCOPES)}.")
+        raise InvalidApiKey.of_field("scopes", "invalid", f"Name one or more of: {', '.join(KEY_SCOPES)}.")
     if seller_id is None and chosen != [READ]:
         detail = f'A key of the organization reads: its scopes are ["{READ}"].'
-        raise InvalidRequest.of_field("scopes", "organization_reads", detail)
+        raise InvalidApiKey.of_field("scopes", "organization_reads", detail)
     networks = normalize_networks(allowed_addresses)
     now = timezone.now()
     if expires_at is not None and expires_at <= now:
-        raise InvalidRequest.of_field("expires_at", "not_in_future", "This must be in the future.")
+        raise InvalidApiKey.of_field("expires_at", "not_in_future", "This must be in the future.")
     secret = _new_secret()
     key = ApiKey(
         id=new_id(now),
@@ -370,11 +370,11 @@ def normalize_networks(addresses: Sequence[str]) -> list[str]:
     """Addresses and networks as they are kept, each once: 203.0.113.7 is 203.0.113.7/32.
 
     Raises:
-        InvalidRequest: there are too many, or one is none.
+        InvalidApiKey: there are too many, or one is none.
     """
     if len(addresses) > MOST_ADDRESSES:
         detail = f"There are more than {MOST_ADDRESSES} addresses."
-        raise InvalidRequest.of_field("allowed_addresses", "too_many", detail)
+        raise InvalidApiKey.of_field("allowed_addresses", "too_many", detail)
     networks = []
     for written in addresses:
         try:
@@ -383,7 +383,7 @@ def normalize_networks(addresses: Sequence[str]) -> list[str]:
             network = ip_network(written)
         except ValueError:
             detail = f"{written[:60]!r} is no IP address and no network like 203.0.113.0/24."
-            raise InvalidRequest.of_field("allowed_addresses", "invalid_address", detail) from None
+            raise InvalidApiKey.of_field("allowed_addresses", "invalid_address", detail) from None
         # As _is_in reads a client's address. (A network with such an address has 96 bits at least, or one set beyond.)
         if isinstance(network, IPv6Network) and (mapped := network.network_address.ipv4_mapped):
             network = IPv4Network((mapped, max(network.prefixlen - 96, 0)))

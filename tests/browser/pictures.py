@@ -57,6 +57,9 @@ PICTURES = [
     Picture("seller-webhook", "member", "/webhooks/{webhook}"),
     Picture("seller-webhook-new", "member", "/webhooks/new"),
     Picture("seller-webhook-change", "member", "/webhooks/{webhook}/change"),
+    Picture("seller-api-keys", "member", "/api-keys"),
+    Picture("seller-api-key", "member", "/api-keys/{api_key}"),
+    Picture("seller-api-key-new", "member", "/api-keys/new"),
     Picture("seller-api-access", "member", "/api-access"),
     # The admin's.
     Picture("admin-home", "owner", "/today"),
@@ -81,6 +84,8 @@ PICTURES = [
     Picture("admin-ledger", "owner", "/ledger"),
     Picture("admin-reports", "owner", "/reports"),
     Picture("admin-webhooks", "owner", "/webhooks"),
+    Picture("admin-api-keys", "owner", "/api-keys"),
+    Picture("admin-api-key-new", "owner", "/api-keys/new"),
     Picture("admin-settings", "owner", "/settings"),
     Picture("admin-gateway", "owner", "/settings/gateways/direct"),
     Picture("admin-new-gateway", "owner", "/settings/new-gateway"),

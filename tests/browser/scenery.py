@@ -40,13 +40,14 @@ def furnish(world):
     from django_tenants.utils import tenant_context
 
     from credit.models import WebhookEndpoint
-    from credit.services import create_credit_request, reject_credit_request, update_seller
+    from credit.services import create_api_key, create_credit_request, reject_credit_request, update_seller
     from credit.webhooks.services import create_webhook, update_webhook
     from recharge.delivery.settlement import settle_recharge
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
     from recharge.selling.sale import Item
     from recharge.selling.services import sell_recharge
     from recharge.terms.services import create_gateway
+    from shared.identity.keys import end_key
     from tests.support import commands
     from tests.support.world import give_credit, make_seller
 
@@ -65,6 +66,22 @@ def furnish(world):
             )
         ]
         update_webhook(webhook_id=webhooks[1].pk, seller_id=sellers[0], is_active=False)
+        api_keys = [
+            create_api_key(
+                organization=acme,
+                seller_id=seller_id,
+                name=name,
+                scopes=scopes,
+                created_by="member",
+                allowed_addresses=addresses,
+            )[0]
+            for seller_id, name, scopes, addresses in (
+                (sellers[0], "Till at the door", ["sell", "read"], ["203.0.113.7", "2001:db8::/32"]),
+                (sellers[0], "The tablet that was lost", ["sell"], []),
+                (None, "Bookkeeping", ["read"], ["198.51.100.0/24"]),
+            )
+        ]
+        end_key(organization_id=acme.pk, key_id=api_keys[1].pk, seller_id=sellers[0])
         gateway = GatewaySettings.objects.create(name="sandbox", kind="simulator")
         for operator in ("mci", "irancell"):
             OperatorSettings.objects.create(operator=operator, gateway=gateway)
@@ -143,6 +160,7 @@ def furnish(world):
         update_seller(organization=acme, seller_id=sellers[-1], is_active=False)
         ids = {
             "webhook": webhooks[0].pk,
+            "api_key": api_keys[0].pk,
             "request": requests[0].pk,
             "rejected": rejected.pk,
             "seller": sellers[0],

@@ -84,7 +84,8 @@ _NO_PAGES = {
     "start", "sign_out", "set_language", "balance_now", "sell_number", "bulk_sell", "bulk_states", "bulk_results",
     "entries_csv", "entries_xlsx", "recharges_csv", "recharges_xlsx", "reports_csv", "report_chart", "check_new_slug",
     "progress", "suspend", "activate", "reconcile", "enable_webhook", "disable_webhook", "rotate_webhook_secret",
-    "delete_webhook", "held_form", "resend_delivery", "duplicate_window", "send_within", "schema",
+    "delete_webhook", "held_form", "resend_delivery", "duplicate_window", "send_within", "schema", "rotate_api_key",
+    "end_api_key",
 }  # fmt: skip
 
 
@@ -103,7 +104,7 @@ def _names(urlconf: str) -> set[str]:
 
 
 def test_every_page_has_its_picture() -> None:
-    rows = ("recharge", "failed", "own_failed", "request", "rejected", "unknown", "late", "webhook")
+    rows = ("recharge", "failed", "own_failed", "request", "rejected", "unknown", "late", "webhook", "api_key")
     ids = dict.fromkeys(rows, UUID(int=1))
     shown = set()
     for picture in PICTURES:

@@ -35,6 +35,8 @@ ADMIN, SELLER = "owner", "member"
         ("/credit-requests/{request}", {ADMIN, SELLER}),
         ("/credit-requests/{request}/approve", {ADMIN}),
         ("/credit-requests/{request}/reject", {ADMIN}),
+        ("/api-keys", {ADMIN, SELLER}),
+        ("/api-keys/new", {ADMIN, SELLER}),
         ("/ledger", {ADMIN, SELLER}),
         ("/ledger.csv", {ADMIN, SELLER}),
         ("/ledger.xlsx", {ADMIN, SELLER}),
