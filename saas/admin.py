@@ -23,6 +23,7 @@ from shared.identity.devices import remember_device
 from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
 from shared.models import User
+from shared.pages import tell_of_new_device
 from tenants.audit import Actor, record
 from tenants.models import AuditRecord
 
@@ -85,7 +86,9 @@ class PlatformAdminSite(admin.AdminSite):
         """As Django's; the browser is known from then on."""
         response = super().login(request, extra_context)
         if request.method == "POST" and response.status_code == 302:
-            remember_device(request, response, request.user.get_username())  # as it is since then
+            user: Any = request.user  # as it is since then
+            tell_of_new_device(request, user, user.get_username())
+            remember_device(request, response, user.get_username())
         return response
 
     def password_change(  # type: ignore[override] # a redirect is no template

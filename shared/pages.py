@@ -1,21 +1,15 @@
 """The pages that every console has, on both kinds of host: sign-in and sign-out, one's own password and preferences."""
 
-import threading
 from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
 from django import forms
 from django.conf import settings
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.tokens import default_token_generator
-from django.core.mail import send_mail
 from django.http import HttpRequest, HttpResponse
-from django.http.request import split_domain_port
 from django.shortcuts import redirect
-from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import translation
 from django.utils.encoding import force_bytes
 from django.utils.http import url_has_allowed_host_and_scheme, urlsafe_base64_decode, urlsafe_base64_encode
 from django.utils.translation import gettext_lazy as _
@@ -28,13 +22,11 @@ from shared.console.views import FORM, add_problem, done, page, show, signed_in,
 from shared.errors import NotFound, Problem
 from shared.identity import lockout, services
 from shared.identity.devices import device_of, remember_device
-from shared.identity.lockout import client_address
+from shared.identity.lockout import client_address, client_of
 from shared.identity.realm import realm_of
 from shared.identity.sessions import account_of
+from shared.mails import host_of, mail_owner
 from shared.models import User
-from shared.requests import request_id_of
-
-_log = structlog.get_logger("recharge.pages")
 
 
 class SignInForm(Form):
@@ -68,11 +60,38 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             # Whoever was signed in here before leaves nothing behind for the next.
             request.session.flush()
             login(request, account.user, backend=settings.AUTHENTICATION_BACKENDS[0])
+            tell_of_new_device(request, account.user, account.username)
             response = redirect("held_form" if expired.held(request) else _next(request))
             remember_device(request, response, account.username)
             return response
     context = {"form": form, "next": request.GET.get("next") or request.POST.get("next", "")}
     return show(request, "shared/sign_in.html", context, status=status_of_form(form))
+
+
+def tell_of_new_device(request: HttpRequest, user: User, username: str) -> None:
+    """A mail to who has signed in, if it was with a browser that is not known to the account."""
+    if not device_of(request, username):
+        mail_owner(
+            request,
+            user,
+            subject=_("A new sign-in to your account"),
+            template="shared/new_device_mail.txt",
+            context={
+                "name": username,
+                "address": client_address(request),
+                "client": client_of(request.META) or "–",
+            },
+        )
+
+
+def _tell_of_new_password(request: HttpRequest, user: User) -> None:
+    mail_owner(
+        request,
+        user,
+        subject=_("Your password was changed"),
+        template="shared/password_changed_mail.txt",
+        context={"name": user.username.rpartition("/")[2]},
+    )
 
 
 def _next(request: HttpRequest) -> str:
@@ -204,6 +223,7 @@ def password(request: HttpRequest) -> HttpResponse:
             add_problem(form, problem)
         else:
             update_session_auth_hash(request, account.user)
+            _tell_of_new_password(request, account.user)
             return done(request, _("Your password is changed; other sessions have ended."), "password")
     return show(request, "shared/password.html", {"form": form}, status=status_of_form(form))
 
@@ -252,23 +272,13 @@ def password_reset(request: HttpRequest) -> HttpResponse:
 def _send_reset(request: HttpRequest, user: User) -> None:
     uid, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
     path = reverse("password_reset_confirm", args=[uid, token])
-    # Over TLS without a port, whatever port somebody has written into the request's Host.
-    name, port = split_domain_port(request.get_host().lower())
-    host = name.rstrip(".") + (f":{port}" if port and not settings.HTTPS else "")
-    link = f"{request.scheme}://{host}{path}"
-    with translation.override(user.language or translation.get_language()):
-        subject = str(_("Reset your password"))
-        message = render_to_string("shared/password_reset_mail.txt", {"link": link, "host": host})
-    # Beside the answer: how long the mail server takes, or whether it takes it at all, would tell that there is such an
-    # account.
-    threading.Thread(target=_send, args=(subject, message, user.email, request_id_of(request))).start()
-
-
-def _send(subject: str, message: str, to: str, request_id: str) -> None:
-    try:
-        send_mail(subject, message, None, [to])
-    except Exception:  # noqa: BLE001 - whatever a mail server may do
-        _log.exception("mail_not_sent", request_id=request_id)
+    mail_owner(
+        request,
+        user,
+        subject=_("Reset your password"),
+        template="shared/password_reset_mail.txt",
+        context={"link": f"{request.scheme}://{host_of(request)}{path}"},
+    )
 
 
 @page(is_open=True, methods=FORM)
@@ -286,6 +296,7 @@ def password_reset_confirm(request: HttpRequest, uid: str, token: str) -> HttpRe
         except Problem as problem:
             add_problem(form, problem)
         else:
+            _tell_of_new_password(request, user)
             return done(request, _("Your password is changed. Sign in with it now."), "sign_in")
     return show(request, "shared/password_reset_confirm.html", {"form": form}, status=status_of_form(form))
 

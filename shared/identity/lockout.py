@@ -376,3 +376,13 @@ def address_in(environ: Mapping[str, Any]) -> str:
     if proxies and len(forwarded) >= proxies:
         return str(forwarded[-proxies])
     return str(environ.get("REMOTE_ADDR", ""))
+
+
+LONGEST_CLIENT = 300
+"""Characters that are kept of what a client calls itself."""
+
+
+def client_of(environ: Mapping[str, Any]) -> str:
+    """What the client of a request calls itself (``User-Agent``), cut and without what nobody could read."""
+    written = str(environ.get("HTTP_USER_AGENT", ""))
+    return "".join(character for character in written if character.isprintable())[:LONGEST_CLIENT]
