@@ -26,7 +26,7 @@ def set_read_only(on: bool) -> None:
         if on:
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+                " WHERE datname = current_database() AND usename LIKE 'recharge%' AND pid <> pg_backend_pid()"
             )
 
 

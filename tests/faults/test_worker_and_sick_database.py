@@ -71,7 +71,7 @@ def end_read_only_sessions() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+            " WHERE datname = current_database() AND usename LIKE 'recharge%' AND pid <> pg_backend_pid()"
         )
 
 

@@ -6,7 +6,6 @@ be run both ways; see the fixture ``way``.)
 """
 
 import json
-import os
 import random
 import re
 import socket
@@ -35,7 +34,7 @@ from shared.identity.tokens import AccessToken, name_realm
 from tenants import models
 from tenants.routing import forget_routes, organization_at
 from tests.support.logs import ServerLog
-from tests.support.server import Server, serving
+from tests.support.server import Server, serving, working_environment
 from tests.support.world import Organization, World, give_credit
 
 JSON = "application/json"
@@ -45,7 +44,7 @@ connection: Any = django_connection
 @pytest.fixture(scope="module")
 def usual(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that sends every request to Django."""
-    environment = dict(os.environ) | {"FAST_PATH": "off"}
+    environment = working_environment() | {"FAST_PATH": "off"}
     log = tmp_path_factory.mktemp("usual") / "log"
     with serving(log, workers=1, environment=environment) as running:
         yield running
@@ -338,7 +337,11 @@ def alike(answer: bytes) -> bytes:
         return (found["name"] or found["number"] or found["header"]) + b"..."
 
     heads, separator, rest = answer.partition(b"\r\n\r\n")
-    lines = heads.split(b"\r\n")
+    # The directives of a page's policy come in an order that each process chooses.
+    lines = [
+        b"; ".join(sorted(line.split(b"; "))) if b"content-security-policy:" in line.lower() else line
+        for line in heads.replace(b"content-security-policy: ", b"content-security-policy:; ").split(b"\r\n")
+    ]
     return _DIFFERENT.sub(blank, b"\r\n".join([lines[0], *sorted(lines[1:])]) + separator + rest)
 
 

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 from tests.support import commands
+from tests.support.environment import SETTINGS
 from tests.support.server import ROOT
 
 APPS = ("saas", "tenants", "shared", "credit", "recharge", "tests")
@@ -94,3 +95,10 @@ def test_no_template_names_one_of_an_app_above() -> None:
         if floors.index(app) > floor
     ]
     assert up == []
+
+
+def test_what_the_environment_may_say_is_known_to_the_tests() -> None:
+    """Else a server that a test starts with another value might be forked from one that has read its settings."""
+    read = re.findall(r"(?:env\.\w+|flag)\(\"(\w+)\"", (ROOT / "saas" / "settings.py").read_text())
+    assert len(read) > 10
+    assert set(read) - {"RECHARGE_EMBEDDED"} <= set(SETTINGS)

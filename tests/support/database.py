@@ -39,6 +39,12 @@ else:
     os.environ["DATABASE_URL"] = os.environ.pop("OWNER_DATABASE_URL")
     os.environ["TEST_DATABASE_URL"] = os.environ["DATABASE_URL"]  # of the processes that this one starts
     os.environ["TEST_WORKING_ROLE"] = embedded.WORKING_ROLE
+    with closing(
+        psycopg2.connect(os.environ["DATABASE_URL"].replace(f"//{embedded.ROLE}@", "//postgres@"))
+    ) as superuser:
+        superuser.autocommit = True
+        with superuser.cursor() as cursor:  # tests end the connections of servers
+            cursor.execute(f"GRANT {embedded.WORKING_ROLE} TO {embedded.ROLE}")
 os.environ["BASE_DOMAIN"] = "recharge.test"
 
 IS_OF_SEVERAL = "PYTEST_XDIST_WORKER" in os.environ

@@ -2,8 +2,9 @@
 
 A process of its own imports what a command imports, and forks for each one that is asked for. What it forks has
 arguments, an environment, a session and standard streams of its own, runs manage.py from its first line, and ends as
-any process does. There are two: one knows packages alone, and what it forks reads its settings from its environment;
-the other has set Django up as the tests have it, for commands with the same settings.
+any process does. There are three: one knows packages alone, and what it forks reads its settings from its environment;
+the others have set Django up as the tests have it, for commands with the same settings, by the role that owns the
+tables or by the one that works with them.
 """
 
 import atexit
@@ -145,14 +146,22 @@ def start(
 def _forker(environment: Mapping[str, str]) -> socket.socket:
     from tests.support.environment import SETTINGS
 
-    names = (*SETTINGS, "RECHARGE_EMBEDDED", "DJANGO_SETTINGS_MODULE")
-    has_our_settings = all(environment.get(name) == os.environ.get(name) for name in names)
-    return _start_forker(has_our_settings and environment["DATABASE_URL"])
+    owner = os.environ["DATABASE_URL"]
+    ours = {"DATABASE_URL": owner, "OWNER_DATABASE_URL": None}
+    if is_working := environment.get("OWNER_DATABASE_URL") == owner:
+        ours = {"DATABASE_URL": environment["DATABASE_URL"], "OWNER_DATABASE_URL": owner}
+    names = {*SETTINGS, "RECHARGE_EMBEDDED", "DJANGO_SETTINGS_MODULE"} - ours.keys()
+    has_our_settings = all(environment.get(name) == os.environ.get(name) for name in names) and all(
+        environment.get(name) == value for name, value in ours.items()
+    )
+    if not has_our_settings:
+        return _start_forker(is_for_tests=False)
+    return _start_forker(is_for_tests=True, working=environment["DATABASE_URL"] if is_working else None, owner=owner)
 
 
 @cache
-def _start_forker(database_url: str | bool) -> socket.socket:
-    """One that has set Django up for this database, or none."""
+def _start_forker(*, is_for_tests: bool, working: str | None = None, owner: str = "") -> socket.socket:
+    """One that has set Django up, or not; by the role of this address (None: the owner's)."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     with theirs:
@@ -161,10 +170,15 @@ def _start_forker(database_url: str | bool) -> socket.socket:
             "-m",
             "tests.support.forking",
             str(theirs.fileno()),
-            "django" if database_url else "",
+            "django" if is_for_tests else "",
         ]
         process = subprocess.Popen(
-            command, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            command,
+            cwd=ROOT,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"DATABASE_URL": working, "OWNER_DATABASE_URL": owner} if working else None,
         )
 
     def stop() -> None:
