@@ -19,6 +19,7 @@ from saas.management.commands.serve import check_port_is_free, what_to_open
 from shared.errors import UsernameTaken
 from shared.identity.services import create_platform_admin
 from shared.models import User
+from tenants.working_role import as_owner
 
 PLATFORM_ADMIN = "demo"
 
@@ -40,7 +41,7 @@ class Command(BaseCommand):
         console = Console()
         address = f"127.0.0.1:{options['port']}"
         check_port_is_free("127.0.0.1", options["port"])
-        with console.status("Migrating the database …"), migrating.alone():
+        with console.status("Migrating the database …"), migrating.alone(), as_owner():
             call_command("migrate_schemas", interactive=False, verbosity=0)
         try:
             accounts = Accounts(embedded.data_dir() / "demo-accounts.json")
