@@ -13,6 +13,7 @@ CONFIGURATION = (Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf").
     "path",
     [
         "/sign-in",
+        "/sign-in/code",
         "/password-reset",
         "/password-reset/MQ/abc-def",
         "/account/password",
@@ -51,5 +52,20 @@ def test_the_limits_are_in_force_and_answered_as_the_application_answers() -> No
     zones = set(re.findall(r"limit_req_zone \$\w+ zone=(\w+):", CONFIGURATION))
     assert zones == set(re.findall(r"limit_req zone=(\w+) ", CONFIGURATION)) == {"door", "door_of_client"}
     assert "limit_req_status 429;" in CONFIGURATION
-    assert re.search(r"error_page [^;]*\b429\b[^;]* @problem;", CONFIGURATION)
+    assert re.search(r"error_page [^;]*\b429\b[^;]* \$refusal;", CONFIGURATION)
     assert "429 throttled;" in CONFIGURATION
+    assert re.search(r"map \$status \$problem_retry_after {\s+429 1;", CONFIGURATION)
+
+
+def test_programs_are_answered_a_document_and_people_a_page() -> None:
+    """In both languages, whatever refuses: who is at a browser can't read JSON."""
+    (refusal,) = re.findall(r"map \$uri \$refusal {(.*?)}", CONFIGURATION, re.DOTALL)
+    assert refusal.split() == ["default", "@page;", '"~^/api/"', "@problem;"]
+    (page,) = re.findall(r"location @page {(.*?)}", CONFIGURATION, re.DOTALL)
+    assert "return 200 $page;" in page
+    for header in ("X-Request-ID $id", "Retry-After $problem_retry_after", "Cache-Control no-store"):
+        assert f"add_header {header} always;" in page
+    for language in ("en", "fa"):
+        (words,) = re.findall(rf"map \$status \$page_{language} {{(.*?)}}", CONFIGURATION, re.DOTALL)
+        assert re.findall(r"^ +(\w+) \".+\";$", words, re.MULTILINE) == ["default", "413", "429", "502", "504"]
+        assert f"$page_{language}" in CONFIGURATION
