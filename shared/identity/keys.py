@@ -28,6 +28,7 @@ from shared.errors import (
     KeyRefused,
     NotFound,
     SellerInactive,
+    TokenExpired,
     TokenInvalid,
     TooManyApiKeys,
 )
@@ -101,12 +102,15 @@ def living_key_of(principal: Principal, *, organization_id: int) -> ApiKey:
     """The key that a token was issued for, as it is now.
 
     Raises:
-        TokenInvalid: it has ended or expired, or its access was ended since.
+        TokenInvalid: it has ended or expired.
+        TokenExpired: the access was ended since, and not the key: another secret gets a new token.
     """
     assert principal.key_id
-    key = _living(organization_id).filter(pk=principal.key_id, epoch__lte=principal.epoch).first()
+    key = _living(organization_id).filter(pk=principal.key_id).first()
     if key is None or (key.seller_id, _role_of(key)) != (principal.seller_id, principal.role):
         raise TokenInvalid("The API key that this token was issued for has ended.")
+    if key.epoch > principal.epoch:
+        raise TokenExpired("The API key's secret was replaced; get a token with the new one.")
     return key
 
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from credit.models import AuditRecord
 from credit.services import update_seller
+from recharge.models import Recharge
 from shared.errors import InvalidRequest
 from shared.identity import keys
 from shared.identity.lockout import ATTEMPTS_OVER_ALL_NAMES
@@ -428,11 +429,14 @@ def test_two_secrets_are_good_while_one_is_rotated(acme: Organization) -> None:
 
 
 @pytest.mark.parametrize("how", ["ended", "rotated"])
-def test_what_a_key_was_given_changes_nothing_once_it_has_ended(how: str, acme: Organization) -> None:
+def test_what_a_key_was_given_moves_and_changes_nothing_once_it_has_ended(
+    how: str, acme: Organization, way: None
+) -> None:
     give_credit(acme.row, acme.member.id, 100_000)
     key, organizations = make(acme.member), make(acme.owner)
     client, looking = program(key, acme), program(organizations, acme)
     assert looking.get("/sellers").status == 200
+    assert sell(client, "before").status == 201
     for one, person in ((key, acme.member), (organizations, acme.owner)):
         path = f"/api-keys/{one['id']}"
         if how == "ended":
@@ -442,11 +446,41 @@ def test_what_a_key_was_given_changes_nothing_once_it_has_ended(how: str, acme: 
             Refusal(409, "api_key_ended").check(person.client.post(f"{path}/rotate"))
         else:
             assert person.client.post(f"{path}/rotate", {"end_old": True}).status == 200
-    OVER.check(looking.get("/sellers"))
-    OVER.check(client.post("/recharges/validate", {"phone_number": "09121234567", "amount": 5000}))
-    OVER.check(client.get("/me"))
+    over = OVER if how == "ended" else Refusal(401, "token_expired")
+    item = {"phone_number": "09121234567", "amount": 5000}
+    with nothing_written():
+        over.check(sell(client, "after"))
+        over.check(sell(client, "before"))  # nor is it told what became of that
+        over.check(client.post("/recharges/bulk", {"items": [item | {"idempotency_key": "b"}]}))
+        over.check(client.post("/credit-requests", {"amount": 5000}, key="k"))
+        over.check(client.post("/recharges/validate", item))
+        over.check(client.get("/me"))
+        over.check(looking.get("/sellers"))
     assert acme.member.client.get(f"/api-keys/{key['id']}").json["is_active"] == (how == "rotated")
     assert len(acts(acme, "api_key.ended")) == (2 if how == "ended" else 0)
+
+
+def test_a_key_that_is_ended_while_it_sells_sells_nothing_after(acme: Organization) -> None:
+    """Whatever the order they come in: what was sold after the end was answered is nothing."""
+    give_credit(acme.row, acme.member.id, 100_000)
+    key = make(acme.member)
+    client = program(key, acme)
+    end = partial(acme.member.client.request, "DELETE", f"/api-keys/{key['id']}")
+    answers = together([end, *(partial(sell, client, f"sale {number}") for number in range(8))])
+    assert answers[0].status == 204
+    assert {answer.status for answer in answers[1:]} <= {201, 401}
+    sold = sum(answer.status == 201 for answer in answers[1:])
+    assert acme.member.balance() == 100_000 - 5000 * sold
+    OVER.check(sell(client, "after"))
+
+
+def test_a_sale_keeps_the_key_or_the_user_that_made_it(acme: Organization, way: None) -> None:
+    give_credit(acme.row, acme.member.id, 100_000)
+    key = make(acme.member)
+    by_key, by_person = sell(program(key, acme), "one").json["id"], sell(acme.member.client, "two").json["id"]
+    with acme.context:
+        kept = {str(row.pk): (row.user_id, row.key_id) for row in Recharge.objects.all()}
+    assert kept == {by_key: (None, UUID(key["id"])), by_person: (acme.member.user.pk, None)}
 
 
 def test_a_key_of_a_seller_switched_off_gets_nothing(acme: Organization) -> None:
