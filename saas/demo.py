@@ -57,6 +57,10 @@ class DemoError(Exception):
     """The demo can't go on; the message says why."""
 
 
+DEMO_KEY = "Demo"
+"""What the API key of each organization's first seller is called."""
+
+
 @contextmanager
 def _ended_on_the_way_out(pool: ProcessPoolExecutor) -> Iterator[None]:
     """Ends the processes of the pool at once where the block is left by Ctrl-C or an error."""
@@ -174,8 +178,26 @@ class Demo:
         status, answer = admin.call("POST", f"/credit-requests/{request['id']}/approve")
         if status != 200:
             raise DemoError(f"{slug}'s {username} can't be given credit: {answer['detail']}")
-        assert own.token
-        return Seller(admin.host, slug, balance["seller_id"], username, own.token, balance["balance"])
+        # The first seller's program signs in with a key, as programs should; the others, as people do.
+        client = self._with_api_key(own) if number == 1 else own
+        assert client.token
+        return Seller(admin.host, slug, balance["seller_id"], username, client.token, balance["balance"])
+
+    def _with_api_key(self, own: Api) -> Api:
+        """The same seller, for whom a program speaks with its API key."""
+        _, listed = own.call("GET", "/api-keys")
+        known = next((key for key in listed["results"] if key["name"] == DEMO_KEY and key["is_active"]), None)
+        if known:  # from an earlier run, and its secret is not kept
+            status, key = own.call("POST", f"/api-keys/{known['id']}/rotate", {"end_old": True})
+        else:
+            status, key = own.call("POST", "/api-keys", {"name": DEMO_KEY, "scopes": ["sell", "read"]})
+        if status not in (200, 201):
+            raise DemoError(f"An API key can't be had at {own.host}: {key['detail']}")
+        credentials = {"grant_type": "client_credentials", "client_id": key["id"], "client_secret": key["secret"]}
+        status, answer = Api(self.address, own.host).call("POST", "/auth/token", credentials)
+        if status != 200:
+            raise DemoError(f"A program can't sign in at {own.host}: {answer['detail']}")
+        return Api(self.address, own.host, answer["access"])
 
     def _settled_balance(self, own: Api) -> Any:
         """The balance when nothing is in flight any more that an interrupted run has left."""
