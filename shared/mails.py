@@ -6,13 +6,17 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.mail import send_mail
+from django.db.models import Q
 from django.http import HttpRequest
 from django.http.request import split_domain_port
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
-from shared.models import User
+from shared.identity.lockout import client_address
+from shared.identity.roles import SELLER
+from shared.models import ApiKey, Membership, User
 from shared.requests import request_id_of
 
 _log = structlog.get_logger("recharge.mails")
@@ -33,6 +37,15 @@ def mail_owner(
         message = render_to_string(template, {"host": host_of(request), "account": user} | (context or {}))
         arguments = (str(subject), message, user.email, request_id_of(request))
     threading.Thread(target=_send, args=arguments).start()
+
+
+def tell_of_new_key(request: HttpRequest, key: ApiKey, *, user_id: int) -> None:
+    """A mail to whoever has made an API key (``user_id``), and to the owner of the seller's account that it is for."""
+    theirs = Membership.objects.filter(organization_id=key.organization_id, seller_id=key.seller_id, role=SELLER)
+    to = Q(pk=user_id) if key.seller_id is None else Q(pk=user_id) | Q(pk__in=theirs.values("user_id"))
+    context = {"key": key, "scopes": ", ".join(key.scopes), "address": client_address(request)}
+    for user in User.objects.filter(to):
+        mail_owner(request, user, subject=_("New API key"), template="shared/new_api_key_mail.txt", context=context)
 
 
 def host_of(request: HttpRequest) -> str:

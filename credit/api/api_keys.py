@@ -21,6 +21,7 @@ from shared.identity.permissions import Permission
 from shared.identity.queries import username_of
 from shared.identity.realm import realm_of
 from shared.identity.roles import KEY_SCOPES
+from shared.mails import tell_of_new_key
 from shared.models import ApiKey
 from shared.rest.authentication import require_principal
 from shared.rest.fields import (
@@ -165,10 +166,13 @@ class ApiKeysView(APIView):
             if asked["seller_id"] not in (None, own):
                 raise InvalidRequest.of_field("seller_id", "not_yours", "A seller makes own keys only.")
             asked["seller_id"] = own
-        username = username_of(require_principal(request), realm_of(request._request)) or ""
+        principal = require_principal(request)
+        assert principal.user_id is not None  # no key has the permission
+        username = username_of(principal, realm_of(request._request)) or ""
         key, secret = services.create_api_key(
             organization=organization_of(request._request), created_by=username, **asked
         )
+        tell_of_new_key(request._request, key, user_id=principal.user_id)
         data = ApiKeyWithSecretSerializer(key, context={"secret": secret}).data
         return Response(data, status=status.HTTP_201_CREATED)
 

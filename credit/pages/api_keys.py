@@ -22,6 +22,7 @@ from shared.errors import Problem
 from shared.identity import keys
 from shared.identity.permissions import Permission
 from shared.identity.roles import ASKING, READ, SELLING, may, seller_in_view
+from shared.mails import tell_of_new_key
 from shared.models import ApiKey
 from shared.pagination import page_of_rows
 from tenants.routing import organization_of
@@ -119,6 +120,7 @@ def make_api_key(request: HttpRequest) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem, fields={"expires_at": "last_day", "seller_id": "seller"})
         else:
+            tell_of_new_key(request, key, user_id=signed_in(request).user.pk)
             show_once(request, _SECRET, str(key.pk), secret)
             return done(request, _("The API key is made."), "api_key", key.pk)
     return show(request, "credit/api_key_form.html", {"form": form}, status=status_of_form(form))

@@ -2,16 +2,19 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from shared.models import ApiKey
+from shared.models import ApiKey, User
 from tests.support.bad_input import table
 from tests.support.client import Answer
+from tests.support.logs import ServerLog
 from tests.support.queries import queries_of
 from tests.support.visitor import MARKUP, Visitor, shown, text_of
+from tests.support.waiting import wait_until
 from tests.support.world import Organization
 
 FIELDS: dict[str, Any] = {"name": "Till", "scopes": ["sell", "read"], "allowed_addresses": "", "last_day": ""}
@@ -40,7 +43,7 @@ def test_a_seller_makes_one_and_sees_its_secret_once(acme: Organization) -> None
     (secret,) = SECRET.findall(text_of(page))
     assert signs_in(acme, key, secret) == 200
     assert "http://acme.recharge.test/api/v1/auth/token" in text_of(page)
-    assert f"&quot;client_id&quot;: &quot;{key.pk}&quot;" in text_of(page) or str(key.pk) in text_of(page)
+    assert f'"client_id": "{key.pk}"' in text_of(page)
     assert SECRET.findall(text_of(visitor.get(made.headers["Location"]))) == []
     assert secret[-4:] in shown(visitor.get("/api-keys"))
 
@@ -117,3 +120,21 @@ def test_the_list_costs_as_many_queries_whatever_is_on_it(acme: Organization) ->
     for _ in range(3):
         make(visitor, seller="neighbour")
     assert len(queries_of(acme.owner, "/api-keys")) == few
+
+
+def test_who_makes_a_key_and_whose_it_is_get_a_mail_without_the_secret(acme: Organization, log: Path) -> None:
+    for person in (acme.owner, acme.member, acme.neighbour):
+        User.objects.filter(pk=person.user.pk).update(email=f"{person.username}@example.com")
+    server_log = ServerLog(log)
+
+    def receivers() -> list[str]:
+        return sorted(re.findall(r"^To: (\S+)@example.com", server_log.text(), re.MULTILINE))
+
+    made = acme.owner.client.post("/api-keys", {"name": "Till", "scopes": ["sell"], "seller_id": acme.member.id})
+    wait_until(lambda: receivers() == ["member", "owner"], "both mails")
+    make(Visitor.signed_in(acme.member))
+    wait_until(lambda: receivers() == ["member", "member", "owner"], "one more, to the seller alone")
+    acme.owner.client.post("/api-keys", {"name": "Figures", "scopes": ["read"]})
+    wait_until(lambda: receivers() == ["member", "member", "owner", "owner"], "one more, to the admin alone")
+    assert "A new API key was made at acme.recharge.test" in server_log.text()
+    assert made.json["secret"] not in server_log.text()
