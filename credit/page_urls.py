@@ -1,6 +1,6 @@
 from django.urls import path
 
-from credit.pages import api_keys, credit, sellers
+from credit.pages import api_keys, audit, credit, sellers
 from credit.pages.exports import FORMATS
 from credit.webhooks import pages
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
@@ -24,6 +24,8 @@ urlpatterns = [
     path("api-keys/<uuid:key_id>", api_keys.api_key, name="api_key"),
     path("api-keys/<uuid:key_id>/rotate", api_keys.rotate_api_key, name="rotate_api_key"),
     path("api-keys/<uuid:key_id>/end", api_keys.end_api_key, name="end_api_key"),
+    path("audit-log", audit.audit_log, name="audit_log"),
+    path("audit-log.csv", audit.audit_log_csv, name="audit_log_csv"),
     path("webhooks", pages.webhooks, name="webhooks"),
     path("webhooks/new", pages.add, name="add_webhook"),
     path("webhooks/<uuid:webhook_id>", pages.webhook, name="webhook"),

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Case, Exists, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
-from credit.models import Account, CreditRequest, Entry, Seller, kinds_of_document
+from credit.models import Account, AuditRecord, CreditRequest, Entry, Seller, kinds_of_document
 from shared.database import LARGEST_ID
 from shared.errors import NotFound
 from shared.models import Membership
@@ -33,6 +33,9 @@ CREDIT_REQUEST_COLUMNS = (
     "decided_by",
 )
 """What everybody is shown of a credit request: by the API and in webhooks (credit_request_data in sql/webhooks.sql)."""
+
+AUDIT_COLUMNS = ("id", "at", "actor", "key_id", "address", "action", "object", "before", "after", "request_id")
+"""What everybody who may is shown of an act: by the API and in CSV files."""
 
 # Net sales are what the balance lacks of what it was and was given: by the running balance, two entries and the few
 # that are credit say it, however many were sold. One statement, and so one snapshot.
@@ -225,6 +228,19 @@ def credit_request_by_id(request_id: UUID, *, seller_id: int | None) -> CreditRe
     if request is None:
         raise NotFound("There is no such credit request.")
     return request
+
+
+def audit_records(
+    *,
+    actor: str | None = None,
+    action: str | None = None,
+    created_from: datetime | None = None,
+    created_to: datetime | None = None,
+) -> QuerySet[AuditRecord]:
+    """What people and programs did: of one of them, of one kind; ``created_from`` ≤ time < ``created_to``."""
+    rows = AuditRecord.objects.all()
+    equal = {"actor": actor, "action": action, "at__gte": created_from, "at__lt": created_to}
+    return rows.filter(**{name: value for name, value in equal.items() if value is not None})
 
 
 def filtered(

@@ -11,7 +11,8 @@ from django.db import connection, transaction
 from credit.errors import AlreadyDecided, BalanceLimitExceeded
 from credit.models import CreditRequest, Seller
 from credit.queries import sellers
-from shared.database import call_function, lock_seller
+from shared.audit import record, record_change
+from shared.database import call_function, in_transaction, lock_seller
 from shared.errors import IdempotencyKeyReused, InvalidApiKey, NotFound, SellerInactive
 from shared.identity import keys
 from shared.identity.epochs import OF_COMMAND, Access
@@ -82,11 +83,17 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
             seller = Seller.objects.create(pk=known.seller_id, name=name)
             _open_account(seller)
             reopen_member(membership=known, password=password, email=email)
+            _record_seller(seller, username)
             return seller
         seller = Seller.objects.create(pk=_free_seller_id(organization), name=name)
         _open_account(seller)
         save_member(member, seller_id=seller.pk)
+        _record_seller(seller, username)
     return seller
+
+
+def _record_seller(seller: Seller, username: str) -> None:
+    record("seller.created", str(seller.pk), after={"name": seller.name, "username": username})
 
 
 def _open_account(seller: Seller) -> None:
@@ -179,12 +186,15 @@ def update_seller(
         seller = Seller.objects.select_for_update(no_key=True).filter(pk=seller_id).first()
         if seller is None:
             raise NotFound("There is no such seller.")
+        before = {"name": seller.name, "is_active": seller.is_active}
         if name is not None:
             seller.name = name
         if is_active is not None:
             seller.is_active = is_active
             set_membership_active(organization_id=organization.pk, seller_id=seller_id, is_active=is_active)
         seller.save(update_fields=["name", "is_active"])
+        after = {"name": seller.name, "is_active": seller.is_active}
+        record_change("seller.changed", str(seller_id), before=before, after=after)
     return seller
 
 
@@ -208,11 +218,18 @@ def create_credit_request(
     """
     if organization.status == Organization.Status.SUSPENDED:
         return _asked_before(organization, seller_id, idempotency_key, amount, note)
-    outcome, request = _call(
-        organization,
-        "credit_request_create",
-        [organization.pk, seller_id, idempotency_key, amount, note, access.subject, access.epoch],
-    )
+
+    def ask() -> tuple[str, CreditRequest]:
+        outcome, request = _call(
+            organization,
+            "credit_request_create",
+            [organization.pk, seller_id, idempotency_key, amount, note, access.subject, access.epoch],
+        )
+        if outcome == "created":
+            record("credit_request.created", str(request.pk), after={"seller_id": seller_id, "amount": amount})
+        return outcome, request
+
+    outcome, request = in_transaction(ask)
     match outcome:
         case "access_over":
             raise why_access_is_over(access, organization_id=organization.pk)
@@ -295,20 +312,28 @@ def _decide(
         if before is None:
             raise OrganizationSuspended
         return Written(before, is_replay=True)
-    outcome, request = _call(
-        organization,
-        "credit_request_decide",
-        [
-            organization.pk,
-            request_id,
-            str(status),
-            reason,
-            decided_by,
-            decided_by_id,
-            access.subject,
-            access.epoch,
-        ],
-    )
+
+    def decide() -> tuple[str, CreditRequest]:
+        outcome, request = _call(
+            organization,
+            "credit_request_decide",
+            [
+                organization.pk,
+                request_id,
+                str(status),
+                reason,
+                decided_by,
+                decided_by_id,
+                access.subject,
+                access.epoch,
+            ],
+        )
+        if outcome == "decided":
+            of_it = {"status": status, "seller_id": request.seller_id, "amount": request.amount, "reason": reason}
+            record(f"credit_request.{status}", str(request_id), before={"status": "pending"}, after=of_it)
+        return outcome, request
+
+    outcome, request = in_transaction(decide)
     match outcome:
         case "access_over":
             raise why_access_is_over(access, organization_id=organization.pk)

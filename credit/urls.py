@@ -1,6 +1,6 @@
 from django.urls import path
 
-from credit.api import api_keys, credit
+from credit.api import api_keys, audit, credit
 from credit.webhooks import api
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
@@ -16,6 +16,8 @@ urlpatterns = [
     path("api-keys", api_keys.ApiKeysView.as_view()),
     path("api-keys/<any_uuid:key_id>", api_keys.ApiKeyView.as_view()),
     path("api-keys/<any_uuid:key_id>/rotate", api_keys.RotateApiKeyView.as_view()),
+    path("audit", audit.AuditView.as_view()),
+    path("audit.csv", audit.AuditExportView.as_view()),
     path("webhooks", api.WebhooksView.as_view()),
     path("webhooks/<any_uuid:webhook_id>", api.WebhookView.as_view()),
     path("webhooks/<any_uuid:webhook_id>/rotate-secret", api.RotateSecretView.as_view()),

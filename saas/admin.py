@@ -3,13 +3,13 @@
 from functools import partial
 from typing import Any
 
-import structlog
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
@@ -24,7 +24,7 @@ from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
 from shared.models import User
 from shared.pages import tell_of_new_device
-from tenants.audit import Actor, record
+from tenants.audit import record
 from tenants.models import AuditRecord
 
 
@@ -32,9 +32,9 @@ from tenants.models import AuditRecord
 def _record_change(instance: LogEntry, created: bool, **_: object) -> None:
     """What Django's admin site notes of its changes goes into the audit log, which nobody changes."""
     if created:
-        request_id = structlog.contextvars.get_contextvars().get("request_id", "")
         what = f"{instance.content_type}: {instance.object_repr}. {instance.get_change_message()}"
-        record(by=Actor(instance.user_id, request_id=request_id), action=AuditRecord.Action.ADMIN_SITE, detail=what)
+        with transaction.atomic():
+            record(action=AuditRecord.Action.ADMIN_SITE, detail=what)
 
 
 class PlatformSignInForm(AdminAuthenticationForm):

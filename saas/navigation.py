@@ -50,6 +50,7 @@ MENU = (
     Item("reports", _("Reports"), Permission.VIEW_REPORTS),
     Item("webhooks", _("Webhooks"), Permission.VIEW_WEBHOOKS),
     Item("api_keys", _("API keys"), Permission.VIEW_API_KEYS),
+    Item("audit_log", _("Audit log"), Permission.VIEW_AUDIT_LOG, Scope.ALL_SELLERS),
     Item("settings", _("Settings"), Permission.VIEW_SETTINGS),
 )
 """All lines of all menus, in their order."""

@@ -15,13 +15,12 @@ from django_htmx.http import HttpResponseClientRedirect
 from recharge.reports.books import prove_books
 from recharge.reports.sums import Figures, figures_of
 from shared.console.forms import AS_WRITTEN, FilterForm, Form, PasswordFormField, SearchField, TextField, TextInput
-from shared.console.views import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
+from shared.console.views import FORM, add_problem, done, is_fragment, page, show, status_of_form
 from shared.days import days_before, start_of_day, today
 from shared.errors import NotFound, Problem
 from shared.identity.permissions import Permission
 from shared.pagination import page_of_rows
 from tenants import queries, services
-from tenants.audit import Actor, actor_of
 from tenants.errors import OrganizationExists, SlugRefused
 from tenants.models import Organization
 from tenants.slugs import LONGEST, InvalidSlug, check_slug
@@ -110,21 +109,17 @@ def _address_of(request: HttpRequest, row: Organization) -> str:
     return f"{request.scheme}://{_host_of(row)}{f':{port}' if port else ''}/"
 
 
-def _actor(request: HttpRequest) -> Actor:
-    return actor_of(request, signed_in(request).user.pk)
-
-
 @page(Permission.MANAGE_ORGANIZATIONS, methods=("POST",))
 def suspend(request: HttpRequest, slug: str) -> HttpResponse:
     """Stops answering for an organization."""
-    row = services.suspend_organization(slug=slug, by=_actor(request))
+    row = services.suspend_organization(slug=slug)
     return done(request, _("%(name)s is suspended.") % {"name": row.name}, "organization", slug)
 
 
 @page(Permission.MANAGE_ORGANIZATIONS, methods=("POST",))
 def activate(request: HttpRequest, slug: str) -> HttpResponse:
     """Answers for it again."""
-    row = services.activate_organization(slug=slug, by=_actor(request))
+    row = services.activate_organization(slug=slug)
     return done(request, _("%(name)s is active.") % {"name": row.name}, "organization", slug)
 
 
@@ -135,7 +130,7 @@ def reconcile(request: HttpRequest, slug: str) -> HttpResponse:
     if not _is_working(row):
         raise NotFound("It has no books yet.")
     ((_row, faults),) = prove_books([row])
-    services.record_reconciliation(organization=row, faults=len(faults), by=_actor(request))
+    services.record_reconciliation(organization=row, faults=len(faults))
     context = {"row": row, "faults": faults[:SHOWN_FAULTS], "is_proved": True}
     if is_fragment(request):
         return show(request, "saas/books.html", context)
@@ -191,7 +186,7 @@ def provision(request: HttpRequest) -> HttpResponse:
     existing = ""
     if request.method == "POST" and form.is_valid():
         try:
-            row = services.provision_organization(**form.cleaned_data, by=_actor(request))
+            row = services.provision_organization(**form.cleaned_data)
         except OrganizationExists as problem:
             add_problem(form, problem)
             existing = form.cleaned_data["slug"]

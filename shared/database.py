@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections, transaction
 from django.db import connection as django_connection
 from psycopg2 import errorcodes, sql
 
@@ -13,6 +13,8 @@ from shared.errors import SellerBusy
 from shared.sick import sqlstate_of
 
 connection: Any = django_connection
+
+T = TypeVar("T")
 
 LARGEST_ID = 2**63 - 1
 """The largest ``bigint``."""
@@ -89,6 +91,25 @@ def _call(statement: str, arguments: Sequence[Any], execute: _Execute) -> list[t
         if sqlstate_of(error) == errorcodes.LOCK_NOT_AVAILABLE:
             raise SellerBusy from None
         raise
+
+
+def in_transaction(work: Callable[[], T]) -> T:
+    """Does ``work`` in one transaction: a call of a money function, and what is to be written beside it. Like a call
+    (:func:`call_set_function`) it is repeated once if the connection turns out to be dead; what had in fact been done
+    finds it done. Inside a transaction it is a part of that.
+    """
+    if connection.in_atomic_block:
+        return work()
+    try:
+        with transaction.atomic():
+            return work()
+    except (OperationalError, InterfaceError) as error:
+        if sqlstate_of(error) != errorcodes.SERIALIZATION_FAILURE:
+            if connection.is_usable():
+                raise
+            connection.close()
+    with transaction.atomic():
+        return work()
 
 
 def lock_seller(organization_id: int, seller_id: int) -> None:

@@ -16,6 +16,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
+from psycopg2 import sql
 
 from shared.uuid7 import least_id
 
@@ -42,8 +43,8 @@ _HORIZON = """
         )
 """
 
-Horizon = Callable[[], UUID]
-"""Asks for the least id that is not yet to be shown to a poller; one query."""
+Horizon = Callable[[], UUID | int]
+"""Asks for the least id that is not yet to be shown to a poller; one query, or two."""
 
 
 def horizon_of(*, organization_id: int, seller_id: int | None = None, table: str | None = None) -> Horizon | None:
@@ -60,5 +61,32 @@ def horizon_of(*, organization_id: int, seller_id: int | None = None, table: str
             cursor.execute(_HORIZON, {"organization_id": organization_id, "table": table})
             moment: datetime = cursor.fetchone()[0]
         return least_id(moment)
+
+    return ask
+
+
+# Of a list whose ids are a sequence's and whose moments are taken with them. A row that is not to be seen yet has taken
+# its number after its transaction began, and so after the horizon: each row whose moment is before that has a lower one.
+# (Two rows may have taken number and moment crosswise; hence the second bound.)
+_NUMBER = """
+    SELECT least(
+        1 + coalesce((SELECT id FROM {table} WHERE {moment} < %(horizon)s ORDER BY id DESC LIMIT 1), 0),
+        (SELECT min(id) FROM {table} WHERE {moment} >= %(horizon)s)
+    )
+"""
+
+
+def horizon_of_numbered(*, table: str, moment: str) -> Horizon:
+    """The horizon of a list in ``table`` whose ids are numbers, and whose rows have their time in column ``moment``, by
+    the database's clock."""
+    statement = sql.SQL(_NUMBER).format(table=sql.Identifier(table), moment=sql.Identifier(moment))
+
+    def ask() -> int:
+        with connection.cursor() as cursor:
+            # No organization has the id 0; besides, a table's own locks count, which are held for a moment.
+            cursor.execute(_HORIZON, {"organization_id": 0, "table": table})
+            cursor.execute(statement, {"horizon": cursor.fetchone()[0]})
+            number: int = cursor.fetchone()[0]
+        return number
 
     return ask

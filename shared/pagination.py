@@ -95,18 +95,19 @@ def polled_page(
             newer=_cursor(newer, listed, getattr(found[0], by)) if is_more or polls else None,
         )
 
+    settled_until = None if bound is None else _beside(bound, -1)
     if cursor == NEWEST:
         newest = rows.order_by(f"-{by}").values_list(by, flat=True).first()
-        place = newest if newest is not None else bound or listed.before_all()
+        place = newest if newest is not None else settled_until or listed.before_all()
         return Page([], older=_cursor("<", listed, _beside(place, 1)), newer=_cursor("+", listed, place))
 
     older = rows if place is None else rows.filter(**{f"{by}__lt": place})
     found = list(older.order_by(f"-{by}")[: limit + 1])
     is_more, found = len(found) > limit, found[:limit]
     if found:
-        top = getattr(found[0], by) if bound is None else min(getattr(found[0], by), bound)
+        top = getattr(found[0], by) if settled_until is None else min(getattr(found[0], by), settled_until)
     else:
-        top = _beside(place, -1) if place is not None else bound or listed.before_all()
+        top = _beside(place, -1) if place is not None else settled_until or listed.before_all()
     return Page(
         found,
         older=_cursor("<", listed, getattr(found[-1], by)) if is_more else None,

@@ -5,7 +5,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from tenants import services
-from tenants.audit import actor_of
 from tenants.models import Domain, Organization
 
 
@@ -37,9 +36,9 @@ class OrganizationAdmin(admin.ModelAdmin):
     @admin.action(description="Suspend the selected organizations")
     def suspend(self, request: HttpRequest, chosen: QuerySet[Organization]) -> None:
         for organization in chosen.exclude(status=Organization.Status.PROVISIONING):
-            services.suspend_organization(slug=organization.slug, by=actor_of(request, request.user.pk))
+            services.suspend_organization(slug=organization.slug)
 
     @admin.action(description="Activate the selected organizations")
     def activate(self, request: HttpRequest, chosen: QuerySet[Organization]) -> None:
         for organization in chosen.exclude(status=Organization.Status.PROVISIONING):
-            services.activate_organization(slug=organization.slug, by=actor_of(request, request.user.pk))
+            services.activate_organization(slug=organization.slug)

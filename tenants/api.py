@@ -1,22 +1,26 @@
-"""Organizations, for platform admins."""
+"""Organizations, and what was done to them, for the platform's people."""
 
 from typing import Any
 
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from shared.identity.permissions import Permission
-from shared.rest.authentication import require_principal
+from shared.rest.audit import AuditFilters
 from shared.rest.fields import PasswordField, ReadableField, StrictSerializer, StringField
 from shared.rest.pagination import PageQuery, page_of, page_serializer
 from shared.rest.parsers import body_of
 from shared.rest.permissions import needs
+from shared.rest.renderers import CSVRenderer
 from shared.rest.views import APIView
 from tenants import queries, services
-from tenants.audit import Actor, actor_of
-from tenants.models import Organization
+from tenants.exports import as_json, csv_response, pages_of
+from tenants.models import AuditRecord, Organization
 
 
 class FirstAdminSerializer(StrictSerializer):
@@ -43,10 +47,6 @@ class OrganizationSerializer(serializers.ModelSerializer[Organization]):
         return domains[0].domain if domains else services.domain_of(organization.slug)
 
 
-def _actor(request: Request) -> Actor:
-    return actor_of(request._request, require_principal(request).user_id)
-
-
 class OrganizationsView(APIView):
     permission_classes = (needs(Permission.VIEW_ORGANIZATIONS, POST=Permission.MANAGE_ORGANIZATIONS),)
 
@@ -67,7 +67,6 @@ class OrganizationsView(APIView):
             admin_username=admin["username"],
             admin_password=admin["password"],
             admin_email=admin.get("email", ""),
-            by=_actor(request),
         )
         return Response(OrganizationSerializer(organization).data, status=status.HTTP_201_CREATED)
 
@@ -88,7 +87,7 @@ class SuspendView(APIView):
     def post(self, request: Request, slug: str) -> Response:
         """Stop answering for an organization. Again is fine."""
         StrictSerializer(data=body_of(request)).is_valid(raise_exception=True)
-        organization = services.suspend_organization(slug=slug, by=_actor(request))
+        organization = services.suspend_organization(slug=slug)
         return Response(OrganizationSerializer(organization).data)
 
 
@@ -99,5 +98,57 @@ class ActivateView(APIView):
     def post(self, request: Request, slug: str) -> Response:
         """Answer for a suspended organization again. Again is fine."""
         StrictSerializer(data=body_of(request)).is_valid(raise_exception=True)
-        organization = services.activate_organization(slug=slug, by=_actor(request))
+        organization = services.activate_organization(slug=slug)
         return Response(OrganizationSerializer(organization).data)
+
+
+# --- The audit log ----------------------------------------------------------------------------------------------------
+
+
+class PlatformRecordSerializer(serializers.ModelSerializer[AuditRecord]):
+    at = serializers.DateTimeField(source="created_at")
+    actor = serializers.CharField(source="username", help_text="As it was then; empty: a command on the server.")
+    before = serializers.DictField(allow_null=True)
+    after = serializers.DictField(allow_null=True)
+
+    class Meta:
+        model = AuditRecord
+        fields = queries.AUDIT_COLUMNS
+
+
+class PlatformAuditFilters(AuditFilters):
+    organization = serializers.CharField(required=False, max_length=63, help_text="A slug.")
+
+
+class PlatformAuditQuery(PlatformAuditFilters, PageQuery):
+    pass
+
+
+class AuditView(APIView):
+    permission_classes = (needs(Permission.VIEW_AUDIT_LOG),)
+
+    @extend_schema(parameters=[PlatformAuditQuery], responses=page_serializer(PlatformRecordSerializer))
+    def get(self, request: Request) -> Response:
+        """What was done on the platform's host, newest first. Rows appear in the order of their ids."""
+        query = PlatformAuditQuery.read(request)
+        filters = {name: value for name, value in query.items() if name not in PageQuery().fields}
+        return page_of(request, queries.audit_records(**filters), query, PlatformRecordSerializer)
+
+
+class AuditExportView(APIView):
+    permission_classes = (needs(Permission.VIEW_AUDIT_LOG),)
+    renderer_classes = (CSVRenderer, JSONRenderer)
+
+    @extend_schema(parameters=[PlatformAuditFilters], responses={(200, "text/csv"): OpenApiTypes.STR})
+    def get(self, request: Request) -> HttpResponseBase:
+        """The same as CSV, all of it; `before` and `after` are JSON."""
+        filters = PlatformAuditFilters.read(request)
+        exported = queries.audit_records(**filters)
+        return csv_response(
+            filename="audit.csv",
+            columns=queries.AUDIT_COLUMNS,
+            pages=as_json(pages_of(None, lambda **after: exported.filter(**after)), "before", "after"),
+            request=request._request,
+            person=request.user.pk,
+            filters=filters,
+        )

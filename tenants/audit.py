@@ -1,53 +1,20 @@
-"""Writes and reads the audit log: who did what to which organization, from where. Runs on the public schema.
+"""Writes the platform's audit table: who did what to which organization, from where. Runs on the public schema.
 
 Services write it in the transaction of the act that it records; the database refuses to change it (sql/audit.sql).
+What is done on the platform's host to something else than an organization is written by shared/audit.py, into the same
+table.
 """
 
-from dataclasses import dataclass
+from django_tenants.utils import get_public_schema_name
 
-from django.http import HttpRequest
-
-from shared.identity.lockout import client_address
-from shared.models import User
-from shared.requests import request_id_of
+from shared.audit import write_row
 from tenants.models import AuditRecord
 
-LONGEST_ADDRESS = 45
-"""Characters of an IPv6 address at most; what a proxy hands on may be anything."""
+LONGEST_DETAIL = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who asks a service for something: a platform admin (by the user's id) from an address, or a command."""
-
-    user_id: int | None
-    address: str = ""
-    request_id: str = ""
-
-
-COMMAND = Actor(user_id=None)
-"""Somebody at the server's own shell, or a timer there."""
-
-
-def actor_of(request: HttpRequest, user_id: int | None) -> Actor:
-    """The user whose request this is."""
-    return Actor(user_id, client_address(request), request_id_of(request))
-
-
-def record(
-    *, by: Actor, action: AuditRecord.Action, organization: str = "", faults: int | None = None, detail: str = ""
-) -> None:
-    """Appends a line: the organization's slug, and (of a reconciliation) how many faults it found."""
-    username = None
-    if by.user_id is not None:
-        username = User.objects.filter(pk=by.user_id).values_list("username", flat=True).first()
-    AuditRecord.objects.create(
-        user_id=by.user_id,
-        username=username or "",
-        action=action,
-        organization=organization,
-        faults=faults,
-        detail=detail[:300],
-        address=by.address[:LONGEST_ADDRESS],
-        request_id=by.request_id,
-    )
+def record(*, action: AuditRecord.Action, organization: str = "", faults: int | None = None, detail: str = "") -> None:
+    """Appends a line of whoever acts now (shared/identity/acting.py): the organization's slug, and (of a
+    reconciliation) how many faults it found."""
+    more = [organization, faults, detail.replace("\0", "")[:LONGEST_DETAIL]]
+    write_row(action, "", before=None, after=None, by=None, schema=get_public_schema_name(), more=more)

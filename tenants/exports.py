@@ -2,9 +2,11 @@
 read. (Workbooks are for people alone: shared/console/workbooks.py.)"""
 
 import csv
+import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -13,9 +15,10 @@ from typing import Any
 import structlog
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
-from django_tenants.utils import tenant_context
+from django_tenants.utils import get_public_schema_name, schema_context, tenant_context
 
 from shared.admission import Admission
+from shared.audit import record_export
 from shared.identity.realm import realm_of
 from shared.requests import request_id_of
 
@@ -43,7 +46,8 @@ def neutralize_formula(value: Any) -> Any:
 
 
 def pages_of(organization: Any, rows: Callable[..., QuerySet[Any]], by: str = "pk") -> Iterator[list[dict[str, Any]]]:
-    """All rows, newest first, as pages of dicts. ``rows(**conditions)`` gives the rows that meet further conditions.
+    """All rows, newest first, as pages of dicts; of the platform's own tables, if ``organization`` is None.
+    ``rows(**conditions)`` gives the rows that meet further conditions.
     ``by`` is what they are ordered by, as for :func:`shared.pagination.page_of_rows`.
 
     Each page is a query of its own in the organization's schema: by the time it is read the request's middleware is
@@ -52,12 +56,27 @@ def pages_of(organization: Any, rows: Callable[..., QuerySet[Any]], by: str = "p
     """
     after: dict[str, Any] = {}
     while True:
-        with tenant_context(organization):
+        with _schema_of(organization):
             page = list(rows(**after).order_by(f"-{by}").values()[:ROWS_AT_A_TIME])
         yield page
         if len(page) < ROWS_AT_A_TIME:
             return
         after = {f"{by}__lt": page[-1]["id" if by == "pk" else by]}
+
+
+def _schema_of(organization: Any) -> AbstractContextManager[Any]:
+    if organization is None:
+        return schema_context(get_public_schema_name())  # type: ignore[no-any-return]
+    return tenant_context(organization)  # type: ignore[no-any-return]
+
+
+def as_json(pages: Iterator[list[dict[str, Any]]], *columns: str) -> Iterator[list[dict[str, Any]]]:
+    """The same pages with these columns' values (objects, or None) as text."""
+    for page in pages:
+        for row in page:
+            for name in columns:
+                row[name] = "" if row[name] is None else json.dumps(row[name], ensure_ascii=False, sort_keys=True)
+        yield page
 
 
 def csv_response(
@@ -67,6 +86,7 @@ def csv_response(
     pages: Iterator[Iterable[Mapping[str, Any]]],
     request: HttpRequest,
     person: int | str | None,
+    filters: Mapping[str, Any],
     is_for_people: bool = False,
 ) -> StreamingHttpResponse:
     """A download of all rows of all pages, a line each, below a line of the columns' names.
@@ -76,7 +96,7 @@ def csv_response(
 
     The first page is read before anything is sent, so that what fails at once is a problem document. What fails later
     ends the file with a line that says so: the server closes a stream that broke off as if it were whole.
-    ``person`` is the id of the user who asks.
+    ``person`` is the id of the user who asks; ``filters`` say which rows, for the audit table.
 
     Raises:
         Unavailable: this person or the organization has as many downloads under way as it may.
@@ -86,6 +106,7 @@ def csv_response(
     _streams.enter(*admitted)
     try:
         first = next(pages)
+        record_export(filename, filters)
     except BaseException:
         _streams.leave(*admitted)
         raise

@@ -1,9 +1,10 @@
 """Reads of organizations. They run on the public schema."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from shared.errors import NotFound
 from shared.identity.roles import ADMIN
@@ -61,7 +62,39 @@ def admins_of(organization: Organization) -> list[str]:
     return list(admins.order_by("pk").values_list("username", flat=True)[:MOST_ADMINS])
 
 
-def audit_records(*, organization: str = "") -> QuerySet[AuditRecord]:
-    """What was done, to all organizations or to the one with this slug."""
-    rows = AuditRecord.objects.all()
-    return rows.filter(organization=organization) if organization else rows
+AUDIT_COLUMNS = (
+    "id",
+    "at",
+    "actor",
+    "address",
+    "action",
+    "organization",
+    "object",
+    "faults",
+    "detail",
+    "before",
+    "after",
+    "request_id",
+)
+"""What is shown of an act on the platform's host: by the API and in CSV files."""
+
+
+def audit_records(
+    *,
+    organization: str | None = None,
+    actor: str | None = None,
+    action: str | None = None,
+    created_from: datetime | None = None,
+    created_to: datetime | None = None,
+) -> QuerySet[AuditRecord]:
+    """What was done on the platform's host: to one organization (its slug), by somebody, of one kind;
+    ``created_from`` ≤ time < ``created_to``. A row has its time and its actor as an organization's rows have them."""
+    rows = AuditRecord.objects.annotate(at=F("created_at"), actor=F("username"))
+    equal = {
+        "organization": organization,
+        "username": actor,
+        "action": action,
+        "created_at__gte": created_from,
+        "created_at__lt": created_to,
+    }
+    return rows.filter(**{name: value for name, value in equal.items() if value is not None})

@@ -9,12 +9,12 @@ from django.utils import timezone
 from psycopg2 import errorcodes, sql
 
 from shared.errors import InvalidRequest, NotFound, PermissionDenied
+from shared.identity.acting import COMMAND, acting
 from shared.identity.roles import ADMIN
 from shared.identity.services import check_credentials, create_member
 from shared.sick import sqlstate_of
 from shared.texts import unfit_character
 from tenants import audit
-from tenants.audit import COMMAND, Actor
 from tenants.errors import OrganizationExists, SlugRefused
 from tenants.models import AuditRecord, Domain, Organization
 from tenants.queries import is_former_slug
@@ -26,7 +26,7 @@ _log = structlog.get_logger("recharge.tenants")
 
 
 def provision_organization(
-    *, slug: str, name: str, admin_username: str, admin_password: str, admin_email: str = "", by: Actor = COMMAND
+    *, slug: str, name: str, admin_username: str, admin_password: str, admin_email: str = ""
 ) -> Organization:
     """A new organization: its row and host, its schema with all tables, its first admin. Returns it active.
 
@@ -47,7 +47,6 @@ def provision_organization(
                 admin_username=admin_username,
                 admin_password=admin_password,
                 admin_email=admin_email,
-                by=by,
             )
     except ProgrammingError as error:
         if sqlstate_of(error) != errorcodes.INSUFFICIENT_PRIVILEGE:
@@ -57,9 +56,7 @@ def provision_organization(
         ) from None
 
 
-def _provision(
-    *, slug: str, name: str, admin_username: str, admin_password: str, admin_email: str, by: Actor
-) -> Organization:
+def _provision(*, slug: str, name: str, admin_username: str, admin_password: str, admin_email: str) -> Organization:
     try:
         check_slug(slug)
     except InvalidSlug as error:
@@ -91,7 +88,7 @@ def _provision(
             email=admin_email,
         )
         Organization.objects.filter(pk=organization.pk).update(status=Organization.Status.ACTIVE)
-        audit.record(by=by, action=AuditRecord.Action.PROVISIONED, organization=slug)
+        audit.record(action=AuditRecord.Action.PROVISIONED, organization=slug)
     _log.info("organization_provisioned", slug=slug)
     organization.refresh_from_db()
     return organization
@@ -137,25 +134,25 @@ def domain_of(slug: str) -> str:
     return f"{slug}.{settings.BASE_DOMAIN}"
 
 
-def suspend_organization(*, slug: str, by: Actor = COMMAND) -> Organization:
+def suspend_organization(*, slug: str) -> Organization:
     """Stops answering for this organization; its data stay. Again is fine.
 
     Raises:
         NotFound: there is no such organization, or it is not provisioned yet.
     """
-    return _set_status(slug, Organization.Status.SUSPENDED, by, AuditRecord.Action.SUSPENDED)
+    return _set_status(slug, Organization.Status.SUSPENDED, AuditRecord.Action.SUSPENDED)
 
 
-def activate_organization(*, slug: str, by: Actor = COMMAND) -> Organization:
+def activate_organization(*, slug: str) -> Organization:
     """Undoes a suspension. Again is fine.
 
     Raises:
         NotFound: there is no such organization, or it is not provisioned yet.
     """
-    return _set_status(slug, Organization.Status.ACTIVE, by, AuditRecord.Action.ACTIVATED)
+    return _set_status(slug, Organization.Status.ACTIVE, AuditRecord.Action.ACTIVATED)
 
 
-def _set_status(slug: str, status: Organization.Status, by: Actor, action: AuditRecord.Action) -> Organization:
+def _set_status(slug: str, status: Organization.Status, action: AuditRecord.Action) -> Organization:
     with transaction.atomic():
         organization = (
             Organization.objects.select_for_update()
@@ -168,13 +165,13 @@ def _set_status(slug: str, status: Organization.Status, by: Actor, action: Audit
         if organization.status != status:
             Organization.objects.filter(pk=organization.pk).update(status=status)
             organization.status = status
-            audit.record(by=by, action=action, organization=slug)
+            audit.record(action=action, organization=slug)
             _log.info("organization_status", slug=slug, status=str(status))
     forget_routes()
     return organization
 
 
-def record_reconciliation(*, organization: Organization, faults: int, by: Actor = COMMAND) -> None:
+def record_reconciliation(*, organization: Organization, faults: int) -> None:
     """Keeps when an organization's books were proved, and how many rows were at fault.
 
     What a person asked for is in the audit log too; of a command, which a timer may run every hour, only what is wrong.
@@ -184,5 +181,5 @@ def record_reconciliation(*, organization: Organization, faults: int, by: Actor 
         Organization.objects.filter(pk=organization.pk).update(
             reconciled_at=organization.reconciled_at, reconciliation_faults=faults
         )
-        if by != COMMAND or faults:
-            audit.record(by=by, action=AuditRecord.Action.RECONCILED, organization=organization.slug, faults=faults)
+        if acting() != COMMAND or faults:
+            audit.record(action=AuditRecord.Action.RECONCILED, organization=organization.slug, faults=faults)

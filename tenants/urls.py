@@ -7,4 +7,6 @@ urlpatterns = [
     path("organizations/<slug:slug>", api.OrganizationView.as_view()),
     path("organizations/<slug:slug>/suspend", api.SuspendView.as_view()),
     path("organizations/<slug:slug>/activate", api.ActivateView.as_view()),
+    path("audit", api.AuditView.as_view()),
+    path("audit.csv", api.AuditExportView.as_view()),
 ]

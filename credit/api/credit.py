@@ -205,6 +205,7 @@ class EntriesExportView(APIView):
             pages=pages_of(organization, rows, queries.order_of_entries(filters.get("seller_id"))),
             request=request._request,
             person=request.user.pk,
+            filters=filters,
         )
 
 

@@ -62,6 +62,7 @@ class Exports:
             pages=self._pages(request, filters),
             request=request,
             person=signed_in(request).user.pk,
+            filters=filters,
             is_for_people=True,
         )
 
@@ -77,6 +78,7 @@ class Exports:
             pages=self._pages(request, filters),
             request=request,
             person=signed_in(request).user.pk,
+            filters=filters,
         )
 
     def _pages(self, request: HttpRequest, filters: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:

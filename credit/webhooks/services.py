@@ -8,6 +8,7 @@ import base64
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -16,6 +17,7 @@ from django.utils import timezone
 
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
 from credit.webhooks.errors import TooManyWebhooks, WebhookDisabled
+from shared.audit import record, record_change
 from shared.database import lock_seller
 from shared.errors import IdempotencyKeyReused, NotFound, PermissionDenied
 from shared.idempotency import REPEATED_WITHIN
@@ -111,6 +113,7 @@ def create_webhook(
             creation_key=idempotency_key,
             created_at=created_at,
         )
+        record("webhook.created", str(webhook_id), after={"seller_id": seller_id, "url": url, "events": list(events)})
     return endpoint, secret
 
 
@@ -150,6 +153,7 @@ def update_webhook(
     """
     with transaction.atomic():
         endpoint = _locked(webhook_id, seller_id)
+        before = _told_of(endpoint)
         if url is not None:
             endpoint.url = url
         if events is not None:
@@ -162,7 +166,13 @@ def update_webhook(
             endpoint.disabled = endpoint.disabled or WebhookEndpoint.Disabled.BY_HAND
             _waiting(endpoint).update(status=WebhookMessage.Status.FAILED, due_at=None)
         endpoint.save(update_fields=["url", "events", "disabled", "failing_since"])
+        record_change("webhook.changed", str(webhook_id), before=before, after=_told_of(endpoint))
     return endpoint
+
+
+def _told_of(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    """Of an endpoint, what the audit table has."""
+    return {"url": endpoint.url, "events": list(endpoint.events), "is_active": not endpoint.disabled}
 
 
 def delete_webhook(*, webhook_id: UUID, seller_id: int | None) -> None:
@@ -175,6 +185,7 @@ def delete_webhook(*, webhook_id: UUID, seller_id: int | None) -> None:
         endpoint = _locked(webhook_id, seller_id)
         endpoint.disabled = WebhookEndpoint.Disabled.DELETED
         endpoint.save(update_fields=["disabled"])
+        record("webhook.deleted", str(webhook_id), before={"seller_id": endpoint.seller_id, "url": endpoint.url})
     # Now that sales write no more messages for it, all rows go, however many; no sale waits for that.
     with connection.cursor() as cursor:
         cursor.execute("SELECT webhook_purge()")
@@ -207,6 +218,7 @@ def rotate_secret(*, webhook_id: UUID, seller_id: int | None, idempotency_key: s
         endpoint.previous_secret_until = now + PREVIOUS_SECRET_FOR
         endpoint.secret, endpoint.rotation_key = encrypt(secret), idempotency_key
         endpoint.save(update_fields=["secret", "previous_secret", "previous_secret_until", "rotation_key"])
+        record("webhook.secret_rotated", str(webhook_id))
     return endpoint, secret
 
 
@@ -230,6 +242,7 @@ def resend_message(
         message.due_at = timezone.now()
         message.give_up_at = message.due_at + TRIED_FOR
         message.save(update_fields=["status", "attempts", "due_at", "give_up_at"])
+        record("webhook.resent", str(webhook_id), after={"delivery": message.pk})
     wake_workers(organization.pk)
     return message
 

@@ -329,4 +329,5 @@ class RechargesExportView(APIView):
             pages=pages_of(organization, rows),
             request=request._request,
             person=request.user.pk,
+            filters=filters,
         )

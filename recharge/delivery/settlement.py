@@ -1,19 +1,18 @@
 """Settling recharges: what became of them is recorded, and booked where it costs or gives back money."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import transaction
 
 from credit.errors import BalanceLimitExceeded
 from recharge.models import Recharge
 from recharge.selling.errors import AlreadySettled, RechargeChanged
 from recharge.selling.queries import recharge_by_id
-from shared.database import call_function, lock_seller
+from shared.audit import record
+from shared.database import call_function, in_transaction, lock_seller
 from shared.errors import NotFound
 from shared.identity.epochs import OF_COMMAND, Access
 from shared.identity.queries import why_access_is_over
@@ -92,7 +91,8 @@ def resolve_recharge(
             raise OrganizationSuspended
         return Settled(row, Settlement.REPLAYED)
     arguments = [organization.pk, recharge_id, str(status), reason, by, access.subject, access.epoch]
-    with transaction.atomic() if expected else nullcontext():
+
+    def resolve() -> Settled:
         if expected:
             row = recharge_by_id(recharge_id, seller_id=None)
             lock_seller(organization.pk, row.seller_id)  # before the row's, as everywhere
@@ -101,6 +101,13 @@ def resolve_recharge(
             if (row.status, row.late) != expected and not is_so_already:
                 raise RechargeChanged
         settled = _settled(organization, "recharge_resolve", arguments, access)
+        if settled.settlement != Settlement.REPLAYED:
+            of_it = {"seller_id": settled.row.seller_id, "amount": settled.row.amount}
+            after = {"status": status, "settlement": settled.settlement, "reason": reason, **of_it}
+            record("recharge.resolved", str(recharge_id), after=after)
+        return settled
+
+    settled = in_transaction(resolve)
     wake_workers(organization.pk)  # of a message for a webhook, if there is one
     _log.info(
         "recharge_resolved",

@@ -150,6 +150,7 @@ def reports_csv(request: HttpRequest) -> HttpResponseBase:
         pages=iter([lines]),
         request=request,
         person=signed_in(request).user.pk,
+        filters={"from_day": first, "to_day": last},
         is_for_people=True,
     )
 

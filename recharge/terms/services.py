@@ -21,6 +21,7 @@ from recharge.models import BUILT_IN_GATEWAY, GatewaySettings, OperatorSettings,
 from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
 from recharge.terms.errors import GatewayExists, GatewayInUse, InvalidTerms, OperatorExists
 from recharge.terms.queries import OperatorTerms, added_operators, forget_operator_names, terms_of_operator
+from shared.audit import record, record_change
 from shared.errors import NotFound, Unavailable
 from shared.money import LARGEST_AMOUNT
 from shared.outbound.secrets import encrypt
@@ -49,7 +50,13 @@ def change_settings(
     """Changes what is settled for the whole organization. What is None stays; ``by`` is the admin's username."""
     given = {"duplicate_window": duplicate_window, "send_within": send_within, "training": training}
     changes = {name: value for name, value in given.items() if value is not None}
-    settings, _ = Settings.objects.update_or_create(pk=1, defaults=changes)
+    with transaction.atomic():
+        settings, _ = Settings.objects.select_for_update().get_or_create(pk=1)
+        before = {name: getattr(settings, name) for name in changes}
+        for name, value in changes.items():
+            setattr(settings, name, value)
+        settings.save(update_fields=list(changes))
+        record_change("settings.changed", before=before, after=changes)
     _log.info("settings_changed", organization=organization.slug, by=by, **changes)
     return settings
 
@@ -73,6 +80,7 @@ def create_gateway(
     try:
         with transaction.atomic():
             row.save(force_insert=True)
+            record("gateway.created", name, after={"kind": kind, **_told_of(row)})
     except IntegrityError:
         raise GatewayExists(f"There is a gateway {name!r} already.") from None
     _log.info("gateway_created", organization=organization.slug, by=by, gateway=name, kind=kind)
@@ -93,7 +101,7 @@ def change_gateway(
     """
     with transaction.atomic():
         row = _locked_gateway(name)
-        was = (row.url, row.key_id)
+        was, before = (row.url, row.key_id), _told_of(row)
         for field, value in options.items():
             setattr(row, field, value)
         if secret is not None:
@@ -103,9 +111,16 @@ def change_gateway(
             row.save()
         else:
             _replace(row)
+        after = _told_of(row) | ({"secret": "changed"} if secret is not None else {})
+        record_change("gateway.changed", name, before=before | {"secret": None}, after=after)
     changed = sorted([*options, *(["secret"] if secret is not None else [])])
     _log.info("gateway_changed", organization=organization.slug, by=by, gateway=name, changed=changed)
     return row
+
+
+def _told_of(row: GatewaySettings) -> dict[str, Any]:
+    """Of a gateway, what the audit table has: never its secret."""
+    return {name: getattr(row, name) for name in ("url", "key_id", "connect_timeout_ms", "read_timeout_ms")}
 
 
 def _replace(row: GatewaySettings) -> None:
@@ -138,6 +153,7 @@ def delete_gateway(*, organization: Organization, by: str, name: str) -> None:
         if in_flight.exists() or of_it.filter(due_at__isnull=False).exists():
             raise GatewayInUse("Recharges are under way through it.")
         GatewaySettings.objects.filter(name=name).delete()
+        record("gateway.deleted", name, before={"kind": row.kind, **_told_of(row)})
     _log.info("gateway_deleted", organization=organization.slug, by=by, gateway=name)
 
 
@@ -207,6 +223,7 @@ def add_operator(*, organization: Organization, by: str, operator: str, name: st
                 raise IntegrityError
             _check_name(name, taken)
             OperatorSettings(operator=operator, name=name).save(force_insert=True)
+            record("operator.added", operator, after={"name": name})
     except IntegrityError:
         raise OperatorExists(f"There is an operator {operator!r} already.") from None
     forget_operator_names()
@@ -250,6 +267,7 @@ def change_operator(
         if name is not None:
             _check_name(name, _names_of_others(operator))  # before the row is locked: its holder waits for no name
         row = OperatorSettings.objects.select_for_update(of=("self",)).get(operator=operator)
+        before = _terms_told_of(row)
         if name is not None:
             row.name = name
         if gateway is not None:
@@ -267,6 +285,7 @@ def change_operator(
             detail = f"The least amount would be {row.least_amount} Tomans, the most {row.most_amount}."
             raise InvalidTerms.of_field(field, "least_above_most", detail)
         row.save()
+        record_change("operator.changed", str(operator), before=before, after=_terms_told_of(row))
         terms = terms_of_operator(operator)
     forget_operator_names()
     _log.info(
@@ -280,6 +299,17 @@ def change_operator(
         most_amount=terms.most_amount,
     )
     return terms
+
+
+def _terms_told_of(row: OperatorSettings) -> dict[str, Any]:
+    """Of an operator's terms, what the audit table has."""
+    return {
+        "name": row.name,
+        "gateway": row.gateway.name if row.gateway else None,
+        "amounts": list(row.amounts),
+        "least_amount": row.least_amount,
+        "most_amount": row.most_amount,
+    }
 
 
 def _names_of_others(operator: str) -> set[str]:

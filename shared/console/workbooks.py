@@ -16,6 +16,7 @@ from django.utils.translation import get_language_bidi
 from django.utils.translation import gettext as _
 
 from shared.admission import Admission
+from shared.audit import record_export
 from shared.identity.realm import realm_of
 
 LARGEST_SHEET = 50_000
@@ -52,12 +53,13 @@ def xlsx_response(
     pages: Iterator[Iterable[Mapping[str, Any]]],
     request: HttpRequest,
     person: int | None,
+    filters: Mapping[str, Any],
 ) -> FileResponse:
     """A download of a workbook with one sheet: the rows of all pages below a line of the columns' titles, in the
     reader's language and direction.
 
     It is whole before anything is sent, so that what fails is a problem and never half a file. Where there are more
-    than :data:`LARGEST_SHEET` rows, the last line says so.
+    than :data:`LARGEST_SHEET` rows, the last line says so. ``filters`` say which rows, for the audit table.
 
     Raises:
         Unavailable: this process is writing another one for this person, or two for the organization.
@@ -67,6 +69,7 @@ def xlsx_response(
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it when it is sent
     try:
         _write_workbook(file, str(sheet), columns, pages)
+        record_export(filename, filters)
     except BaseException:
         file.close()
         raise

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
 from rest_framework_simplejwt.tokens import Token
 
+from shared.audit import record
 from shared.errors import (
     BadCredentials,
     InvalidRequest,
@@ -450,8 +451,11 @@ def reset_password(*, user: User, token: str, new: str) -> None:
         raise NotFound("This link is not good any longer.")
 
 
-def _replace_password(user: User, new: str, *, still: Callable[[User], bool]) -> bool:
-    """Sets a password if ``still`` says so of the user as it is stored, which nobody changes meanwhile.
+def _replace_password(
+    user: User, new: str, *, still: Callable[[User], bool], also: Callable[[], None] = lambda: None
+) -> bool:
+    """Sets a password if ``still`` says so of the user as it is stored, which nobody changes meanwhile; and does
+    ``also`` in the same transaction.
 
     Raises:
         InvalidRequest: it won't do.
@@ -468,6 +472,7 @@ def _replace_password(user: User, new: str, *, still: Callable[[User], bool]) ->
             return False
         stored.password = user.password = hashed
         stored.save(update_fields=["password"])
+        also()
     return True
 
 
@@ -500,7 +505,10 @@ def reset_member_password(*, realm: Realm, seller_id: int, password: str, state:
     """A new password for the user who signs in as this seller: see ``credit.services.reset_seller_password``."""
     member = member_of_seller(organization_id=realm.require_organization_id(), seller_id=seller_id)
     if _replace_password(
-        member.user, password, still=lambda stored: constant_time_compare(password_state(stored), state)
+        member.user,
+        password,
+        still=lambda stored: constant_time_compare(password_state(stored), state),
+        also=lambda: record("seller.password_reset", str(seller_id), after={"username": member.username}),
     ):
         return
     # Either the same again, which finds done what it asks for; or somebody was there before. To tell the two apart a

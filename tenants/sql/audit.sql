@@ -23,7 +23,10 @@ CREATE FUNCTION audit_write(
     p_object text,
     p_before jsonb,
     p_after jsonb,
-    p_request_id text
+    p_request_id text,
+    p_organization text DEFAULT '',  -- the slug of the one that it was done to
+    p_faults integer DEFAULT NULL,
+    p_detail text DEFAULT ''
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SECURITY DEFINER
@@ -31,10 +34,11 @@ SET search_path FROM CURRENT
 AS $$
 BEGIN
     INSERT INTO tenants_auditrecord (
-        created_at, username, user_id, address, action, organization, detail, object, before, after, request_id
+        created_at, username, user_id, address, action, organization, faults, detail, object, before, after, request_id
     )
     VALUES (
-        clock_timestamp(), p_actor, p_user_id, p_address, p_action, '', '', p_object, p_before, p_after, p_request_id
+        clock_timestamp(), p_actor, p_user_id, p_address, p_action, p_organization, p_faults, p_detail, p_object,
+        p_before, p_after, p_request_id
     );
 END;
 $$;

@@ -184,7 +184,7 @@ def furnish(world):
 
 def _platform_history(admin_id: int) -> None:
     """What a platform admin did, and an organization that was cut off while it was provisioned."""
-    from tenants.audit import Actor
+    from shared.identity.acting import Actor, acting_as
     from tenants.models import Organization
     from tenants.services import (
         activate_organization,
@@ -194,14 +194,14 @@ def _platform_history(admin_id: int) -> None:
         suspend_organization,
     )
 
-    root = Actor(admin_id, "203.0.113.7", uuid.uuid4().hex)
     acme, globex = (Organization.objects.get(slug=slug) for slug in ("acme", "globex"))
-    record_reconciliation(organization=acme, faults=0, by=root)
-    record_reconciliation(organization=globex, faults=2, by=root)
-    suspend_organization(slug="acme", by=root)
-    activate_organization(slug="acme", by=root)
-    provision_organization(
-        slug="north-star", name="ستاره شمال", admin_username="first", admin_password="correct horse battery", by=root
-    )
-    suspend_organization(slug="north-star", by=root)
+    with acting_as(Actor(user_id=admin_id, address="203.0.113.7", request_id=uuid.uuid4().hex)):
+        record_reconciliation(organization=acme, faults=0)
+        record_reconciliation(organization=globex, faults=2)
+        suspend_organization(slug="acme")
+        activate_organization(slug="acme")
+        provision_organization(
+            slug="north-star", name="ستاره شمال", admin_username="first", admin_password="correct horse battery"
+        )
+        suspend_organization(slug="north-star")
     Organization.objects.create(slug="half-made", name="Half Made", schema_name=schema_name_of("half-made"))

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import psycopg2
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -26,7 +26,7 @@ from recharge.terms.services import create_gateway
 from shared.horizon import horizon_of
 from shared.pagination import NEWEST, polled_page
 from tenants import models
-from tenants.audit import COMMAND, record
+from tenants.audit import record
 from tests.support.bad_input import table
 from tests.support.client import Client
 from tests.support.locks import advisory_locks, sell_pending
@@ -347,7 +347,8 @@ def add_organization(world: World) -> None:
 
 
 def add_record(world: World) -> None:
-    record(by=COMMAND, action=models.AuditRecord.Action.SUSPENDED, organization="later")
+    with transaction.atomic():
+        record(action=models.AuditRecord.Action.SUSPENDED, organization="later")
 
 
 NUMBERED = table(

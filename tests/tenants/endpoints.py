@@ -77,6 +77,8 @@ ORGANIZATION = [
     Endpoint("GET", "api/v1/api-keys/<any_uuid:key_id>", BOTH),
     Endpoint("DELETE", "api/v1/api-keys/<any_uuid:key_id>", BOTH),
     Endpoint("POST", "api/v1/api-keys/<any_uuid:key_id>/rotate", BOTH),
+    Endpoint("GET", "api/v1/audit", ADMIN),
+    Endpoint("GET", "api/v1/audit.csv", ADMIN),
     Endpoint("GET", "api/v1/webhooks", BOTH),
     Endpoint("POST", "api/v1/webhooks", BOTH, _WEBHOOK),
     Endpoint("GET", "api/v1/webhooks/<any_uuid:webhook_id>", BOTH),
@@ -114,6 +116,8 @@ PLATFORM = [
     Endpoint("GET", "api/v1/organizations/<slug:slug>", PLATFORM_ADMIN),
     Endpoint("POST", "api/v1/organizations/<slug:slug>/suspend", PLATFORM_ADMIN),
     Endpoint("POST", "api/v1/organizations/<slug:slug>/activate", PLATFORM_ADMIN),
+    Endpoint("GET", "api/v1/audit", PLATFORM_ADMIN),
+    Endpoint("GET", "api/v1/audit.csv", PLATFORM_ADMIN),
 ]
 
 

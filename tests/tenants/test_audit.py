@@ -7,8 +7,9 @@ import pytest
 from django.db import connection
 from django.db.utils import DatabaseError
 
-from tenants import audit, services
-from tenants.audit import Actor
+from shared import audit
+from shared.identity.acting import Actor, acting_as
+from tenants import services
 from tenants.models import AuditRecord
 from tenants.models import Organization as OrganizationRow
 from tests.support import commands
@@ -122,7 +123,8 @@ def test_the_database_refuses_to_change_it(world: World, statement: str) -> None
 
 def test_a_record_outlives_its_user_and_keeps_the_name_of_then(world: World) -> None:
     user = world.platform_admin.user
-    services.suspend_organization(slug="acme", by=Actor(user.pk, "203.0.113.7", "a-request"))
+    with acting_as(Actor(user_id=user.pk, address="203.0.113.7", request_id="a-request")):
+        services.suspend_organization(slug="acme")
     user.username = "renamed"
     user.save()
     user.delete()
@@ -130,7 +132,8 @@ def test_a_record_outlives_its_user_and_keeps_the_name_of_then(world: World) -> 
 
 
 def test_an_address_that_is_too_long_is_cut(world: World) -> None:
-    services.suspend_organization(slug="acme", by=Actor(None, "x" * 5000))
+    with acting_as(Actor(address="x" * 5000)):
+        services.suspend_organization(slug="acme")
     assert AuditRecord.objects.get().address == "x" * audit.LONGEST_ADDRESS
 
 

@@ -1,0 +1,192 @@
+"""What the acts in the audit tables are called for people, and how what was changed is written.
+
+Each action that a service records (shared/audit.py) has a line in ``ACTS``: tests/shared/test_acts.py finds those that
+have none.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from django.utils.functional import Promise
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from shared.console.formats import format_list
+from shared.templatetags.console import tomans
+
+ACTS: dict[str, Promise] = {
+    # Signing in.
+    "sign_in.succeeded": _("Signed in"),
+    "sign_in.refused": _("Sign-in refused"),
+    "sign_in.unlocked": _("Sign-in unlocked"),
+    "address.unlocked": _("Address unlocked"),
+    "session.ended": _("Session ended"),
+    "session.reused": _("Spent refresh token used again"),
+    "sessions.ended": _("All sessions ended"),
+    "password.changed": _("Password changed"),
+    "password.reset": _("Password reset by email"),
+    "password.reset_asked": _("Password reset asked for"),
+    "second_factor.enrolled": _("Second factor added"),
+    "second_factor.removed": _("Second factor removed"),
+    "second_factor.reset": _("Second factor reset"),
+    "second_factor.recovery_codes_made": _("Recovery codes made"),
+    "second_factor.used_recovery_code": _("Recovery code used"),
+    # Members and keys.
+    "member.created": _("Member added"),
+    "member.invited": _("Member invited"),
+    "member.changed": _("Member changed"),
+    "member.role_changed": _("Role changed"),
+    "member.deactivated": _("Member switched off"),
+    "member.activated": _("Member switched on"),
+    "member.password_set": _("Password set for a member"),
+    "api_key.created": _("API key made"),
+    "api_key.rotated": _("API key's secret replaced"),
+    "api_key.ended": _("API key ended"),
+    "api_key.signed_in": _("Token given to an API key"),
+    "api_key.refused": _("API key refused"),
+    # Sellers and credit.
+    "seller.created": _("Seller added"),
+    "seller.changed": _("Seller changed"),
+    "seller.password_reset": _("Seller's password set"),
+    "credit_request.created": _("Credit asked for"),
+    "credit_request.first_approved": _("Credit request approved by the first of two"),
+    "credit_request.approved": _("Credit request approved"),
+    "credit_request.rejected": _("Credit request rejected"),
+    "adjustment.asked": _("Adjustment asked for"),
+    "adjustment.approved": _("Adjustment approved"),
+    "adjustment.rejected": _("Adjustment rejected"),
+    # Selling.
+    "recharge.resolved": _("Outcome set by hand"),
+    "operator.added": _("Operator added"),
+    "operator.changed": _("Operator changed"),
+    "gateway.created": _("Gateway added"),
+    "gateway.changed": _("Gateway changed"),
+    "gateway.deleted": _("Gateway deleted"),
+    "settings.changed": _("Settings changed"),
+    "policy.changed": _("Rules for approvals changed"),
+    # Data that leave.
+    "webhook.created": _("Webhook added"),
+    "webhook.changed": _("Webhook changed"),
+    "webhook.deleted": _("Webhook deleted"),
+    "webhook.secret_rotated": _("Webhook's secret replaced"),
+    "webhook.resent": _("Delivery sent again"),
+    "list.exported": _("List exported"),
+}
+"""What is done in an organization, and on the platform's host to its own people."""
+
+PLATFORM_ACTS: dict[str, Promise] = {
+    "provisioned": _("Provisioned"),
+    "suspended": _("Suspended"),
+    "activated": _("Activated"),
+    "reconciled": _("Reconciled"),
+    "admin_site": _("Changed in the admin site"),
+}
+"""What is done to organizations."""
+
+FIELDS: dict[str, Promise] = {
+    "action": _("Action"),
+    "actor": _("Who"),
+    "allowed_addresses": _("Allowed addresses"),
+    "amount": _("Amount"),
+    "amounts": _("Amounts"),
+    "approvals": _("Approvals"),
+    "bank_reference": _("Bank reference"),
+    "connect_timeout_ms": _("Connect timeout (ms)"),
+    "created_from": _("From"),
+    "created_to": _("Until"),
+    "delivery": _("Delivery"),
+    "duplicate_window": _("Duplicate-sale warning (seconds)"),
+    "email": _("Email address"),
+    "events": _("Events"),
+    "expires_at": _("Expires"),
+    "filters": _("Filters"),
+    "four_eyes_from": _("Two people from"),
+    "from_day": _("From day"),
+    "gateway": _("Gateway"),
+    "is_active": _("Active"),
+    "key_id": _("Key id"),
+    "kind": _("Kind"),
+    "least_amount": _("Minimum"),
+    "most_amount": _("Maximum"),
+    "name": _("Name"),
+    "operator": _("Operator"),
+    "organization": _("Organization"),
+    "phone_number": _("Phone number"),
+    "read_timeout_ms": _("Read timeout (ms)"),
+    "reason": _("Reason"),
+    "requires_second_factor": _("Second factor required"),
+    "role": _("Role"),
+    "scopes": _("Scopes"),
+    "secret": _("Secret"),
+    "seller_id": _("Seller's number"),
+    "send_within": _("Send within (seconds)"),
+    "settlement": _("Booked as"),
+    "status": _("State"),
+    "to_day": _("To day"),
+    "training": _("Training"),
+    "url": _("Address"),
+    "username": _("Username"),
+}
+"""The fields that acts are recorded with, as far as they have a name for people; others keep the API's."""
+
+_AMOUNTS = {"amount", "amounts", "least_amount", "most_amount", "four_eyes_from"}
+
+
+class Act(Protocol):
+    """A row of an audit table, as far as it is shown."""
+
+    action: str
+    object: str
+    before: Any
+    after: Any
+
+
+def act_name(action: str) -> str:
+    """What an action is called in the reader's language; one of a newer release keeps its own name."""
+    return str(ACTS.get(action) or PLATFORM_ACTS.get(action) or action)
+
+
+def changes(act: Act) -> SafeString:
+    """What an act has changed, a line a field: the value before, and the one after."""
+    before, after = _fields(act.before), _fields(act.after)
+    lines = [(_label(name), _change(name, before, after)) for name in {**before, **after}]
+    return format_html_join("", '<div class="small text-break"><span class="text-secondary">{}:</span> {}</div>', lines)
+
+
+def _fields(written: Any) -> Mapping[str, Any]:
+    return written if isinstance(written, dict) else {}
+
+
+def _label(name: str) -> str | SafeString:
+    label = FIELDS.get(name)
+    return str(label) if label else format_html('<bdi dir="ltr">{}</bdi>', name)
+
+
+def _change(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> SafeString:
+    if name == "secret":
+        return format_html("{}", gettext("changed"))
+    if name not in before:
+        return _value(name, after[name])
+    if name not in after:
+        return format_html("<del>{}</del>", _value(name, before[name]))
+    return format_html("{} {} {}", _value(name, before[name]), gettext("→"), _value(name, after[name]))
+
+
+def _value(name: str, value: Any) -> SafeString:
+    shown: Any
+    match value:
+        case None | "" | []:
+            return format_html("{}", "–")
+        case bool():
+            shown = gettext("yes") if value else gettext("no")
+        case int() if name in _AMOUNTS:
+            shown = tomans(value)
+        case list():
+            shown = format_list(str(tomans(one) if name in _AMOUNTS and isinstance(one, int) else one) for one in value)
+        case dict():
+            return format_html_join(" ", "{}: {}", ((_label(key), _value(key, one)) for key, one in value.items()))
+        case _:
+            shown = value
+    return format_html("<bdi>{}</bdi>", shown)
