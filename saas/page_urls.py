@@ -13,4 +13,5 @@ urlpatterns = [
     path("provision/slug", pages.check_new_slug, name="check_new_slug"),
     path("provision/progress", pages.progress, name="progress"),
     path("audit", pages.audit, name="audit"),
+    path("audit.csv", pages.audit_csv, name="audit_csv"),
 ]

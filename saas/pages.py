@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.http.request import split_domain_port
 from django.shortcuts import redirect
 from django.urls import reverse, reverse_lazy
@@ -14,14 +14,27 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from recharge.reports.books import prove_books
 from recharge.reports.sums import Figures, figures_of
-from shared.console.forms import AS_WRITTEN, FilterForm, Form, PasswordFormField, SearchField, TextField, TextInput
-from shared.console.views import FORM, add_problem, done, is_fragment, page, show, status_of_form
+from shared.console.acts import ACTS, PLATFORM_ACTS
+from shared.console.forms import (
+    AS_WRITTEN,
+    ChoiceField,
+    DaysForm,
+    FilterForm,
+    Form,
+    PasswordFormField,
+    SearchField,
+    TextField,
+    TextInput,
+)
+from shared.console.links import address_of
+from shared.console.views import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
 from shared.days import days_before, start_of_day, today
 from shared.errors import NotFound, Problem
 from shared.identity.permissions import Permission
 from shared.pagination import page_of_rows
 from tenants import queries, services
 from tenants.errors import OrganizationExists, SlugRefused
+from tenants.exports import as_json, csv_response, pages_of
 from tenants.models import Organization
 from tenants.slugs import LONGEST, InvalidSlug, check_slug
 
@@ -273,19 +286,45 @@ def _times_at_rest(request: HttpRequest) -> int:
 # --- The audit log ----------------------------------------------------------------------------------------------------
 
 
-class AuditForm(FilterForm):
+class AuditForm(DaysForm):
     organization = SearchField(
         label=_("Organization: the first part of its address"),
         max_length=LONGEST,
         required=False,
         widget=TextInput(attrs=AS_WRITTEN),
     )
+    actor = SearchField(label=_("Who (username)"), max_length=150, required=False, widget=TextInput(attrs=AS_WRITTEN))
+    action = ChoiceField(
+        label=_("What"), required=False, choices=[("", _("Everything")), *PLATFORM_ACTS.items(), *ACTS.items()]
+    )
+    field_order = ("organization", "actor", "action", "from_day", "to_day")
 
 
 @page(Permission.VIEW_AUDIT_LOG)
 def audit(request: HttpRequest) -> HttpResponse:
-    """What was done to organizations, newest first."""
-    form = AuditForm(request.GET or None)
-    slug = form.cleaned_data["organization"] if form.is_valid() else ""
-    found = page_of_rows(queries.audit_records(organization=slug), limit=ON_A_PAGE, cursor=request.GET.get("cursor"))
-    return show(request, "saas/audit.html", {"page": found, "form": form, "slug": slug})
+    """What was done to organizations and on the platform's host, newest first."""
+    form = AuditForm(request.GET)
+    rows = queries.audit_records(**form.filters())
+    rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
+    found = page_of_rows(rows, limit=ON_A_PAGE, cursor=request.GET.get("cursor"))
+    exports = [(_("Export as CSV"), address_of("audit_csv"))]
+    return show(request, "saas/audit.html", {"page": found, "form": form, "exports": exports})
+
+
+@page(Permission.VIEW_AUDIT_LOG)
+def audit_csv(request: HttpRequest) -> HttpResponseBase:
+    """The same rows as a file, with the columns of the API's."""
+    form = AuditForm(request.GET)
+    filters = form.filters()
+    if form.errors:
+        return redirect(reverse("audit") + form.query)
+    rows = queries.audit_records(**filters)
+    return csv_response(
+        filename="audit.csv",
+        columns=queries.AUDIT_COLUMNS,
+        pages=as_json(pages_of(None, lambda **after: rows.filter(**after)), "before", "after"),
+        request=request,
+        person=signed_in(request).user.pk,
+        filters=filters,
+        is_for_people=True,
+    )

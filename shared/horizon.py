@@ -66,8 +66,8 @@ def horizon_of(*, organization_id: int, seller_id: int | None = None, table: str
 
 
 # Of a list whose ids are a sequence's and whose moments are taken with them. A row that is not to be seen yet has taken
-# its number after its transaction began, and so after the horizon: each row whose moment is before that has a lower one.
-# (Two rows may have taken number and moment crosswise; hence the second bound.)
+# its number after its transaction began, and so after the horizon: each row whose moment is before that has a lower
+# one. (Two rows may have taken number and moment crosswise; hence the second bound.)
 _NUMBER = """
     SELECT least(
         1 + coalesce((SELECT id FROM {table} WHERE {moment} < %(horizon)s ORDER BY id DESC LIMIT 1), 0),

@@ -141,7 +141,8 @@ BEGIN
         UPDATE recharge_attempt
         SET outcome = p_outcome, reason = p_reason,
             operator_reference = p_operator_reference, answer = p_answer, latency_ms = p_latency_ms
-        WHERE recharge_id = p_recharge_id AND number = p_number;
+        WHERE recharge_id = p_recharge_id AND number = p_number
+            AND outcome = 'open';  -- who was told already keeps to that: see evidence.sql
     END IF;
 
     UPDATE recharge_recharge

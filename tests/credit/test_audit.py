@@ -84,9 +84,9 @@ def test_what_changes_nothing_leaves_no_row(acme: Organization) -> None:
 
 
 def test_an_act_that_is_taken_back_leaves_no_row_and_one_that_can_t_be_written_is_not_done(acme: Organization) -> None:
-    with acme.context, pytest.raises(ZeroDivisionError), transaction.atomic():
+    with acme.context, transaction.atomic():
         update_seller(organization=acme.row, seller_id=acme.member.id, name="Renamed")
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
     assert acts(acme) == []
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE org_acme.credit_auditrecord ADD CONSTRAINT full_up CHECK (actor = '?') NOT VALID")
@@ -270,7 +270,8 @@ def test_the_page_shows_it_in_words(acme: Organization, language: str) -> None:
     arrow = {"en": "→", "fa": "←"}[language]
     assert f"member {arrow} Renamed" in page
     only = shown(visitor.get("/audit-log?action=settings.changed"))
-    assert "member" not in only.replace("member (", "")
+    assert "60" in only
+    assert "Renamed" not in only
     assert visitor.get("/audit-log?from_day=x&action=nonsense&cursor=").status in (200, 400)
     assert "<table" not in visitor.get("/audit-log?action=nonsense").body.decode()
 

@@ -61,6 +61,7 @@ def tell(organization: Organization, recharge_id: uuid.UUID, *story: str) -> Non
 
 _SHIFT = """
     ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only;
+    ALTER TABLE recharge_recharge DISABLE TRIGGER recharge_content;
     UPDATE credit_entry SET created_at = created_at - %(by)s;
     UPDATE credit_entry AS entry
     SET reference = moved.id
@@ -77,6 +78,7 @@ _SHIFT = """
         completed_at = completed_at - %(by)s,
         delivered_at = delivered_at - %(by)s;
     ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;
+    ALTER TABLE recharge_recharge ENABLE TRIGGER recharge_content;
 """
 
 

@@ -14,6 +14,7 @@ from tests.support.bad_input import table
 from tests.support.client import Answer
 from tests.support.crowd import together
 from tests.support.locks import sell_pending
+from tests.support.rewriting import rewriting_recharges
 from tests.support.tables import nothing_written
 from tests.support.world import Organization, Person, give_credit
 
@@ -60,7 +61,7 @@ def outcomes(answer: Answer) -> list[str]:
 
 def age(organization: Organization, seconds: float) -> None:
     """Moves all recharges so many seconds into the past."""
-    with organization.context:
+    with organization.context, rewriting_recharges():
         Recharge.objects.update(created_at=F("created_at") - timedelta(seconds=seconds))
 
 

@@ -68,6 +68,7 @@ def write_recharge(organization: Organization, moment: datetime, status: str = "
             [str(moved), str(recharge_id)],
         )
         cursor.execute(sql.SQL("ALTER TABLE {}.credit_entry ENABLE TRIGGER credit_entry_append_only").format(schema))
+        cursor.execute(sql.SQL("ALTER TABLE {}.recharge_recharge DISABLE TRIGGER recharge_content").format(schema))
         cursor.execute(
             sql.SQL(
                 "UPDATE {}.recharge_recharge SET id = %s, created_at = %s,"
@@ -75,6 +76,7 @@ def write_recharge(organization: Organization, moment: datetime, status: str = "
             ).format(schema),
             [str(moved), moment, moment, str(recharge_id)],
         )
+        cursor.execute(sql.SQL("ALTER TABLE {}.recharge_recharge ENABLE TRIGGER recharge_content").format(schema))
 
 
 def at(day: int, hour: int, minute: int = 0) -> datetime:

@@ -21,6 +21,7 @@ from recharge.models import Recharge, Settings
 from tests.support.client import Answer
 from tests.support.crowd import together
 from tests.support.locks import advisory_locks, holding_lock
+from tests.support.rewriting import rewriting_recharges
 from tests.support.visitor import Visitor
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, give_credit
@@ -122,7 +123,8 @@ def test_what_is_no_repetition_is_sold_from_both_tabs(seller: Visitor, acme: Org
             recharge = Recharge.objects.get().pk
             settle_recharge(organization=acme.row, recharge_id=recharge, status=Recharge.Status.FAILED, failure="x")
         if change == "ten minutes later":
-            Recharge.objects.update(created_at=F("created_at") - timedelta(minutes=11))
+            with rewriting_recharges():
+                Recharge.objects.update(created_at=F("created_at") - timedelta(minutes=11))
     assert second().status == 303
 
 
@@ -191,7 +193,8 @@ def test_the_longer_of_both_windows_holds(seller: Visitor, acme: Organization) -
     assert acme.member.sell(1000, phone_number=NUMBER).status == 201
     with acme.context:
         Settings.objects.create(pk=1, duplicate_window=3600)
-        Recharge.objects.update(created_at=F("created_at") - timedelta(minutes=11))
+        with rewriting_recharges():
+            Recharge.objects.update(created_at=F("created_at") - timedelta(minutes=11))
     assert single().status == 422
     assert figures(seller.post("/bulk/sell", rows))["Not sold"] == "1"
     assert sold(acme) == {NUMBER: 1}

@@ -29,6 +29,7 @@ from tenants.services import suspend_organization
 from tenants.wakeups import CHANNEL, wake_workers
 from tenants.worker import Worker, _Kind
 from tests.support.locks import advisory_locks, holding_lock, sell_pending
+from tests.support.rewriting import rewriting_recharges
 from tests.support.server import ROOT, serving
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, World, database_url, give_credit
@@ -316,7 +317,7 @@ def due(row: Row) -> None:
 
 def old(row: Row, by: timedelta = timedelta(minutes=15)) -> None:
     """The same; and all recharges were sold by so much earlier."""
-    with tenant_context(row):
+    with tenant_context(row), rewriting_recharges():
         Recharge.objects.update(created_at=F("created_at") - by)
     due(row)
 

@@ -1,0 +1,41 @@
+-- What was sold, and what was tried to deliver it, is not rewritten afterwards: by nobody, the tables' owner included.
+-- (Credit requests and adjustments: credit/sql; entries: credit/sql/ledger.sql. How a recharge goes on is for the
+-- transitions in recharges.sql.)
+
+CREATE FUNCTION recharge_refuse_rewriting() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION '% keeps what it says: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'restrict_violation';
+END;
+$$;
+
+-- Who sold how much to whom stands from the beginning; the rest from the end on. Of the columns that delivery and
+-- settlement write, this names none, so that it costs them nothing.
+CREATE TRIGGER recharge_content
+BEFORE UPDATE OF
+    id, seller_id, idempotency_key, phone_number, operator, amount, balance_after, created_at, gateway, training, user_id,
+    key_id
+ON recharge_recharge
+FOR EACH ROW WHEN (
+    (OLD.seller_id, OLD.phone_number, OLD.operator, OLD.amount, OLD.balance_after, OLD.user_id, OLD.key_id)
+        IS DISTINCT FROM
+        (NEW.seller_id, NEW.phone_number, NEW.operator, NEW.amount, NEW.balance_after, NEW.user_id, NEW.key_id)
+    OR OLD.status IN ('succeeded', 'failed')
+        AND (OLD.id, OLD.idempotency_key, OLD.created_at, OLD.gateway, OLD.training)
+        IS DISTINCT FROM (NEW.id, NEW.idempotency_key, NEW.created_at, NEW.gateway, NEW.training)
+)
+EXECUTE FUNCTION recharge_refuse_rewriting();
+
+-- An attempt is written before its gateway is called, and completed once.
+CREATE TRIGGER recharge_attempt_once
+BEFORE UPDATE ON recharge_attempt
+FOR EACH ROW WHEN (
+    OLD.* IS DISTINCT FROM NEW.*
+    AND (
+        OLD.outcome <> 'open'
+        OR (OLD.recharge_id, OLD.number, OLD.action, OLD.gateway, OLD.started_at, OLD.by)
+        IS DISTINCT FROM (NEW.recharge_id, NEW.number, NEW.action, NEW.gateway, NEW.started_at, NEW.by)
+    )
+)
+EXECUTE FUNCTION recharge_refuse_rewriting();

@@ -1,0 +1,65 @@
+"""Each action that is recorded anywhere has its words, in both languages."""
+
+import ast
+import re
+
+from django.utils.translation import override
+
+from shared.console.acts import ACTS, FIELDS, PLATFORM_ACTS, act_name
+from tenants.models import AuditRecord
+from tests.saas.test_code import sources
+from tests.support.server import ROOT
+
+ACTION = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+
+
+def recorded() -> dict[str, set[str]]:
+    """The actions that are named in the modules that record some, and where."""
+    found: dict[str, set[str]] = {}
+    for path in sources():
+        text = path.read_text()
+        if "tests" in path.relative_to(ROOT).parts or not re.search(
+            r"shared\.audit import|tenants\.audit import", text
+        ):
+            continue
+        for action in actions_in(ast.parse(text)):
+            found.setdefault(action, set()).add(str(path.relative_to(ROOT)))
+    return found
+
+
+def actions_in(tree: ast.Module) -> set[str]:
+    """What looks like an action among the arguments of calls, but for the names of loggers and formats."""
+    found = set()
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if ast.unparse(call.func).endswith(("get_logger", "getLogger", "_response", "log.info", "log.warning")):
+            continue
+        for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
+            for part in ast.walk(argument):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str) and ACTION.fullmatch(part.value):
+                    found.add(part.value)
+    return found
+
+
+FILES = re.compile(r".*\.(csv|xlsx|html|sql|txt|py)")
+
+
+def test_each_action_has_its_words() -> None:
+    actions = {action: where for action, where in recorded().items() if not FILES.fullmatch(action)}
+    assert {action: where for action, where in actions.items() if action not in ACTS} == {}, (
+        "Give them a line in shared/console/acts.py."
+    )
+    assert len(actions) > 15  # it finds some
+    assert set(AuditRecord.Action.values) == set(PLATFORM_ACTS)
+
+
+def test_the_words_are_there_in_persian() -> None:
+    for words in (ACTS, PLATFORM_ACTS, FIELDS):
+        with override("en"):
+            english = {name: str(word) for name, word in words.items()}
+        with override("fa"):
+            assert {name for name, word in words.items() if str(word) == english[name]} == set()
+    assert len({str(word) for word in ACTS.values()}) == len(ACTS)
+
+
+def test_an_action_of_a_newer_release_keeps_its_name() -> None:
+    assert act_name("moon.landed") == "moon.landed"
