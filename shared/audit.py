@@ -75,7 +75,7 @@ def write_row(
         actor.key_id,
         actor.address[:LONGEST_ADDRESS],
         action,
-        object.replace("\0", "")[:LONGEST_OBJECT],
+        _storable(object)[:LONGEST_OBJECT],
         _json(before),
         _json(after),
         actor.request_id,
@@ -103,7 +103,12 @@ def _plain(value: Any) -> Any:
             return [_plain(one) for one in value]
         case datetime():
             return value.isoformat().replace("+00:00", "Z")
-    return masked(str(value).replace("\0", ""))
+    return masked(_storable(str(value)))
+
+
+def _storable(text: str) -> str:
+    """Whatever somebody has written where a name was asked for: without what no text of the database may hold."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _name_of(actor: Actor) -> str:

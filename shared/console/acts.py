@@ -94,7 +94,7 @@ FIELDS: dict[str, Promise] = {
     "approvals": _("Approvals"),
     "bank_reference": _("Bank reference"),
     "connect_timeout_ms": _("Connect timeout (ms)"),
-    "created_from": _("From"),
+    "created_from": _("Since"),
     "created_to": _("Until"),
     "delivery": _("Delivery"),
     "duplicate_window": _("Duplicate-sale warning (seconds)"),
