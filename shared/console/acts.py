@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import get_language_bidi, gettext
 from django.utils.translation import gettext_lazy as _
 
 from shared.console.formats import format_list
@@ -171,7 +171,8 @@ def _change(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> S
         return _value(name, after[name])
     if name not in after:
         return format_html("<del>{}</del>", _value(name, before[name]))
-    return format_html("{} {} {}", _value(name, before[name]), gettext("→"), _value(name, after[name]))
+    arrow = "←" if get_language_bidi() else "→"
+    return format_html("{} {} {}", _value(name, before[name]), arrow, _value(name, after[name]))
 
 
 def _value(name: str, value: Any) -> SafeString:

@@ -45,5 +45,8 @@ def acting_as(actor: Actor) -> Iterator[None]:
 
 
 def known_as(*, user_id: int | None = None, key_id: UUID | None = None, name: str = "") -> None:
-    """Until the request ends: its address and id stay, and this is who it is from."""
+    """Until the request ends: its address and id stay, and this is who it is from. Outside of a request it says
+    nothing: there, nothing would end it."""
+    if _acting.get() is COMMAND:
+        return
     _acting.set(replace(_acting.get(), user_id=user_id, key_id=key_id, name=name))

@@ -19,6 +19,8 @@ PLATFORM = SHARED | {
     "/api/v1/organizations/{slug}",
     "/api/v1/organizations/{slug}/suspend",
     "/api/v1/organizations/{slug}/activate",
+    "/api/v1/audit",
+    "/api/v1/audit.csv",
 }
 ORGANIZATION = SHARED | {
     "/api/v1/sellers",
