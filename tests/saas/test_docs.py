@@ -44,6 +44,8 @@ ORGANIZATION = SHARED | {
     "/api/v1/settings",
     "/api/v1/gateways",
     "/api/v1/gateways/{name}",
+    "/api/v1/audit",
+    "/api/v1/audit.csv",
     "/api/v1/webhooks",
     "/api/v1/webhooks/{webhook_id}",
     "/api/v1/webhooks/{webhook_id}/rotate-secret",
