@@ -84,6 +84,7 @@ PICTURES = [
     Picture("admin-ledger", "owner", "/ledger"),
     Picture("admin-reports", "owner", "/reports"),
     Picture("admin-webhooks", "owner", "/webhooks"),
+    Picture("admin-audit-log", "owner", "/audit-log"),
     Picture("admin-api-keys", "owner", "/api-keys"),
     Picture("admin-api-key-new", "owner", "/api-keys/new"),
     Picture("admin-settings", "owner", "/settings"),
