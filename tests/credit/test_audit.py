@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.utils.translation import override
 
 from credit.models import AuditRecord
-from credit.services import update_seller
+from credit.services import approve_credit_request, update_seller
 from recharge.terms.services import change_gateway, change_settings, create_gateway
 from shared.audit import record, record_change
 from shared.identity.acting import COMMAND, Actor, acting, acting_as
@@ -118,6 +118,21 @@ def test_a_replay_and_a_second_approval_leave_no_second_row(acme: Organization) 
     (row, _) = owner.get("/audit").json["results"]
     assert row["before"] == {"status": "pending"}
     assert row["after"] == {"status": "approved", "seller_id": acme.member.id, "amount": 5000, "reason": ""}
+
+
+def test_a_decision_and_its_row_are_made_once_more_where_the_connection_was_dead(acme: Organization) -> None:
+    asked = acme.member.client.post("/credit-requests", {"amount": 5000}, key="k").json["id"]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (process,) = cursor.fetchone()
+    with psycopg2.connect(database_url()) as other, other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
+    with acme.context:
+        written = approve_credit_request(
+            organization=acme.row, request_id=uuid.UUID(asked), decided_by="owner", decided_by_id=acme.owner.user.pk
+        )
+    assert (written.is_replay, acme.member.balance()) == (False, 5000)
+    assert acts(acme, action="credit_request.approved") == [("", "credit_request.approved", asked)]
 
 
 def test_no_secret_and_no_whole_phone_number_is_written(acme: Organization) -> None:
