@@ -11,8 +11,10 @@ class CreditConfig(AppConfig):
         "audit.sql",
         "access.sql",
         "ledger.sql",
+        "policy.sql",
         "webhooks.sql",
         "credit_requests.sql",
+        "adjustments.sql",
         "foreign_keys.sql",
     )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""

@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from shared.errors import Problem
+from shared.errors import PermissionDenied, Problem
 
 
 class InsufficientCredit(Problem):
@@ -30,3 +30,23 @@ class BalanceLimitExceeded(Problem):
 
     status, code, title = 409, "balance_limit_exceeded", "Balance limit exceeded"
     message = _("The balance would be more than there can be, and nothing was done. Reject it.")
+
+
+class FourEyes(PermissionDenied):
+    """403: it needs two people, and whoever asked for it can't be the second; nothing was done."""
+
+    code, title = "four_eyes", "A second person must approve"
+    message = _("You have asked for this yourself: somebody else has to approve it. To withdraw it, reject it.")
+
+    def __init__(self) -> None:
+        super().__init__("Whoever asked for it can't approve it; somebody else has to.")
+
+
+class BankReferenceUsed(Problem):
+    """409: another credit request that was not rejected has this bank reference; nothing was done."""
+
+    status, code, title = 409, "bank_reference_used", "Bank reference used"
+    message = _("Another credit request has this bank reference already. Look at your credit requests, or correct it.")
+
+    def __init__(self) -> None:
+        super().__init__("Another credit request, not rejected, has this bank reference.")

@@ -80,7 +80,7 @@ ENTRY_KINDS = {
     EntryKind.REFUND: KindOfEntry(1, "recharge"),
     EntryKind.LATE_CHARGE: KindOfEntry(-1, "recharge"),
     EntryKind.REVERSAL: KindOfEntry(1, "recharge"),
-    EntryKind.ADJUSTMENT: KindOfEntry(0, ""),
+    EntryKind.ADJUSTMENT: KindOfEntry(0, "adjustment"),
 }
 
 
@@ -110,7 +110,7 @@ class Entry(models.Model):
     amount = models.BigIntegerField()
     balance_after = models.BigIntegerField()
     reference = models.UUIDField()
-    """The credit request or the recharge that caused it."""
+    """The document that caused it: ENTRY_KINDS says of which kind."""
     created_at = models.DateTimeField()
     hash = models.BinaryField(null=True)
     """SHA-256 over this entry and the hash of the seller's entry before it (sql/ledger.sql). Null: it is older than
@@ -188,6 +188,11 @@ class CreditRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} Tomans, {self.status}"
+
+    @property
+    def approvals(self) -> int:
+        """How many people have approved it until now: 0, 1 or 2."""
+        return (self.first_approved_at is not None) + (self.status == self.Status.APPROVED)
 
 
 class Adjustment(models.Model):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from credit.pages import api_keys, audit, credit, sellers
+from credit.pages import adjustments, api_keys, audit, credit, sellers
 from credit.pages.exports import FORMATS
 from credit.webhooks import pages
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
@@ -11,6 +11,11 @@ urlpatterns = [
     path("credit-requests/<any_uuid:request_id>", credit.credit_request, name="credit_request"),
     path("credit-requests/<any_uuid:request_id>/approve", credit.approve_credit_request, name="approve_credit_request"),
     path("credit-requests/<any_uuid:request_id>/reject", credit.reject_credit_request, name="reject_credit_request"),
+    path("adjustments", adjustments.adjustments, name="adjustments"),
+    path("adjustments/new", adjustments.new_adjustment, name="new_adjustment"),
+    path("adjustments/<any_uuid:adjustment_id>", adjustments.adjustment, name="adjustment"),
+    path("adjustments/<any_uuid:adjustment_id>/approve", adjustments.approve_adjustment, name="approve_adjustment"),
+    path("adjustments/<any_uuid:adjustment_id>/reject", adjustments.reject_adjustment, name="reject_adjustment"),
     path("sellers", sellers.sellers, name="sellers"),
     path("sellers/new", sellers.new_seller, name="new_seller"),
     path("sellers/<bigint:seller_id>/rename", sellers.rename_seller, name="rename_seller"),

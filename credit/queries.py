@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Case, Exists, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
-from credit.models import Account, AuditRecord, CreditRequest, Entry, Seller, kinds_of_document
+from credit.models import Account, Adjustment, AuditRecord, CreditRequest, Entry, Policy, Seller, kinds_of_document
 from shared.database import LARGEST_ID
 from shared.errors import NotFound
 from shared.models import Membership
@@ -31,11 +31,28 @@ CREDIT_REQUEST_COLUMNS = (
     "created_at",
     "decided_at",
     "decided_by",
+    "bank_reference",
+    "approvals",
 )
 """What everybody is shown of a credit request: by the API and in webhooks (credit_request_data in sql/webhooks.sql)."""
 
 AUDIT_COLUMNS = ("id", "at", "actor", "key_id", "address", "action", "object", "before", "after", "request_id")
 """What everybody who may is shown of an act: by the API and in CSV files."""
+
+ADJUSTMENT_COLUMNS = (
+    "id",
+    "seller_id",
+    "amount",
+    "reason",
+    "reference",
+    "status",
+    "asked_by",
+    "created_at",
+    "decided_at",
+    "decided_by",
+    "decision_reason",
+)
+"""What is shown of an adjustment."""
 
 # Net sales are what the balance lacks of what it was and was given: by the running balance, two entries and the few
 # that are credit say it, however many were sold. One statement, and so one snapshot.
@@ -241,6 +258,29 @@ def audit_records(
     rows = AuditRecord.objects.all()
     equal = {"actor": actor, "action": action, "at__gte": created_from, "at__lt": created_to}
     return rows.filter(**{name: value for name, value in equal.items() if value is not None})
+
+
+def adjustments(*, seller_id: int | None = None, status: str | None = None) -> QuerySet[Adjustment]:
+    """Adjustments of one seller's balance or of all."""
+    return filtered(Adjustment.objects.all(), None, None, seller_id=seller_id, status=status)
+
+
+def adjustments_to_decide() -> QuerySet[Adjustment]:
+    """Adjustments that wait for a second person, the longest waiting first."""
+    return adjustments(status=Adjustment.Status.PENDING).order_by("pk")
+
+
+def adjustment_by_id(adjustment_id: UUID) -> Adjustment:
+    """Raises :class:`NotFound` where there is none."""
+    adjustment = adjustments().filter(pk=adjustment_id).first()
+    if adjustment is None:
+        raise NotFound("There is no such adjustment.")
+    return adjustment
+
+
+def policy() -> Policy:
+    """What the organization demands of its own people; the defaults where nobody has settled it."""
+    return Policy.objects.first() or Policy()
 
 
 def filtered(

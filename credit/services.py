@@ -1,5 +1,6 @@
 """Writes of sellers and credit requests. They run on the organization's schema (``tenant_context``)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from credit.errors import AlreadyDecided, BalanceLimitExceeded
+from credit.errors import AlreadyDecided, BalanceLimitExceeded, BankReferenceUsed
 from credit.models import CreditRequest, Seller
 from credit.queries import sellers
 from shared.audit import record, record_change
@@ -29,6 +30,7 @@ from shared.identity.services import (
     set_membership_active,
 )
 from shared.models import ApiKey
+from shared.texts import latin_digits
 from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
 from tenants.wakeups import wake_workers
@@ -47,6 +49,10 @@ _REQUEST_FIELDS = (
     "decided_at",
     "decided_by",
     "decided_by_id",
+    "bank_reference",
+    "first_approved_at",
+    "first_approved_by",
+    "first_approved_by_id",
 )
 _REQUEST_COLUMNS = "outcome, " + ", ".join(f"(request).{name}" for name in _REQUEST_FIELDS)
 
@@ -205,28 +211,35 @@ def create_credit_request(
     idempotency_key: str,
     amount: int,
     note: str,
+    bank_reference: str = "",
     access: Access = OF_COMMAND,
 ) -> Written[CreditRequest]:
-    """Asks for ``amount`` Tomans; once per key. ``access``: of whoever asks.
+    """Asks for ``amount`` Tomans; once per key, and once per ``bank_reference`` (of the payment that it is asked for;
+    "": none is given). ``access``: of whoever asks.
 
     Raises:
         TokenInvalid, TokenExpired: the access was ended (see shared/identity/epochs.py).
         SellerInactive: the seller was switched off.
-        IdempotencyKeyReused: the key was used for another amount or note.
+        IdempotencyKeyReused: the key was used for another amount, note or bank reference.
+        BankReferenceUsed: another request, of any seller, has it, and was not rejected.
         OrganizationSuspended: it is, and the key was not used before.
         SellerBusy: too much else was going on for this seller.
     """
+    bank_reference = normalized_bank_reference(bank_reference)
     if organization.status == Organization.Status.SUSPENDED:
-        return _asked_before(organization, seller_id, idempotency_key, amount, note)
+        return _asked_before(organization, seller_id, idempotency_key, amount, note, bank_reference)
 
     def ask() -> tuple[str, CreditRequest]:
         outcome, request = _call(
             organization,
             "credit_request_create",
-            [organization.pk, seller_id, idempotency_key, amount, note, access.subject, access.epoch],
+            [organization.pk, seller_id, idempotency_key, amount, note, access.subject, access.epoch, bank_reference],
         )
         if outcome == "created":
-            record("credit_request.created", str(request.pk), after={"seller_id": seller_id, "amount": amount})
+            told: dict[str, Any] = {"seller_id": seller_id, "amount": amount}
+            if bank_reference:
+                told["bank_reference"] = bank_reference
+            record("credit_request.created", str(request.pk), after=told)
         return outcome, request
 
     outcome, request = in_transaction(ask)
@@ -239,18 +252,29 @@ def create_credit_request(
             raise IdempotencyKeyReused
         case "seller_inactive":
             raise SellerInactive
+        case "bank_reference_used":
+            raise BankReferenceUsed
     raise AssertionError(outcome)
 
 
+def normalized_bank_reference(written: str) -> str:
+    """A bank reference as it is kept and compared: digits of any kind as ASCII's, no blank between two digits and one
+    between words. So what is copied from a bank's message with its digits in groups is the same reference."""
+    return _BETWEEN_DIGITS.sub("", " ".join(latin_digits(written).split()))
+
+
+_BETWEEN_DIGITS = re.compile(r"(?<=[0-9]) (?=[0-9])")
+
+
 def _asked_before(
-    organization: Organization, seller_id: int, idempotency_key: str, amount: int, note: str
+    organization: Organization, seller_id: int, idempotency_key: str, amount: int, note: str, bank_reference: str
 ) -> Written[CreditRequest]:
     with transaction.atomic():
         lock_seller(organization.pk, seller_id)  # one that was let in before the suspension has ended
         request = CreditRequest.objects.filter(idempotency_key=idempotency_key, seller_id=seller_id).first()
     if request is None:
         raise OrganizationSuspended
-    if (request.amount, request.note) != (amount, note):
+    if (request.amount, request.note, request.bank_reference) != (amount, note, bank_reference):
         raise IdempotencyKeyReused
     return Written(request, is_replay=True)
 
@@ -265,6 +289,9 @@ def approve_credit_request(
 ) -> Written[CreditRequest]:
     """Approves a request and puts its amount on the seller's balance, in one transaction; once, however often called.
     ``access``: of whoever decides.
+
+    Where the amount needs two people, the first approval leaves it pending (``approvals`` is 1), and the second, by
+    somebody else, approves it.
 
     Raises:
         TokenInvalid, TokenExpired: the access was ended (see shared/identity/epochs.py).
@@ -331,13 +358,16 @@ def _decide(
         if outcome == "decided":
             of_it = {"status": status, "seller_id": request.seller_id, "amount": request.amount, "reason": reason}
             record(f"credit_request.{status}", str(request_id), before={"status": "pending"}, after=of_it)
+        elif outcome == "first_approved":
+            told = {"seller_id": request.seller_id, "amount": request.amount}
+            record("credit_request.first_approved", str(request_id), after=told)
         return outcome, request
 
     outcome, request = in_transaction(decide)
     match outcome:
         case "access_over":
             raise why_access_is_over(access, organization_id=organization.pk)
-        case "decided" | "replayed":
+        case "decided" | "first_approved" | "replayed":
             if outcome == "decided":
                 wake_workers(organization.pk)  # there may be webhooks to call
             return Written(request, is_replay=outcome == "replayed")

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from credit.api import api_keys, audit, credit
+from credit.api import adjustments, api_keys, audit, credit
 from credit.webhooks import api
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
@@ -13,6 +13,10 @@ urlpatterns = [
     path("credit-requests/<any_uuid:request_id>", credit.CreditRequestView.as_view()),
     path("credit-requests/<any_uuid:request_id>/approve", credit.ApproveView.as_view()),
     path("credit-requests/<any_uuid:request_id>/reject", credit.RejectView.as_view()),
+    path("adjustments", adjustments.AdjustmentsView.as_view()),
+    path("adjustments/<any_uuid:adjustment_id>", adjustments.AdjustmentView.as_view()),
+    path("adjustments/<any_uuid:adjustment_id>/approve", adjustments.ApproveAdjustmentView.as_view()),
+    path("adjustments/<any_uuid:adjustment_id>/reject", adjustments.RejectAdjustmentView.as_view()),
     path("api-keys", api_keys.ApiKeysView.as_view()),
     path("api-keys/<any_uuid:key_id>", api_keys.ApiKeyView.as_view()),
     path("api-keys/<any_uuid:key_id>/rotate", api_keys.RotateApiKeyView.as_view()),

@@ -29,6 +29,7 @@ urlpatterns = [
     path("settings", settings.settings, name="settings"),
     path("settings/duplicate-window", settings.duplicate_window, name="duplicate_window"),
     path("settings/send-within", settings.send_within, name="send_within"),
+    path("settings/four-eyes", settings.four_eyes, name="four_eyes"),
     path("settings/training", settings.training, name="training"),
     path("settings/new-gateway", settings.new_gateway, name="new_gateway"),
     path("settings/gateways/<slug:name>", settings.gateway, name="gateway"),

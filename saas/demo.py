@@ -26,7 +26,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from saas.demo_clients import Api, Job, begin, sell
+from shared.errors import UsernameTaken
+from shared.identity.services import create_member
 from shared.processes import without_ctrl_c
+from tenants.models import Organization
 
 ORGANIZATIONS = {"acme": "Acme Top-ups", "globex": "Globex Mobile"}
 SELLERS = 10
@@ -51,6 +54,13 @@ DELIVERY_SECONDS = 120
 
 def _number_that_ends(ending: str) -> str:
     return random.choice(("0912", "0935", "0921")) + f"{random.randrange(10**5):05}" + ending  # noqa: S311
+
+
+COLLEAGUES = ("accountant", "support", "auditor", "cashier")
+"""Each organization's people besides its admin and its sellers: their usernames, which are their roles. The cashier
+sells for the first seller."""
+FOUR_EYES_FROM = 2_000_000
+"""Tomans from which on two people approve."""
 
 
 class DemoError(Exception):
@@ -131,8 +141,15 @@ class Demo:
         for slug, name in ORGANIZATIONS.items():
             with self.console.status(f"{slug}: provisioning, {SELLERS} sellers, credit asked for and approved …"):
                 admin = self._organization(platform, slug, name)
-                sellers += [self._seller(admin, slug, number) for number in range(1, SELLERS + 1)]
+                own = [self._seller(admin, slug, number) for number in range(1, SELLERS + 1)]
+                sellers += own
+                self._hire_colleagues(slug, own[0])
+                self._adjust(admin, slug, own[0])
             self.console.print(f"{slug}: {SELLERS} sellers, each credited with {CREDIT:,} Tomans")
+            self.console.print(
+                f"{slug}: {FOUR_EYES_FROM:,} Tomans more for {own[0].username}, and as much less: asked for by the "
+                "accountant, who can't approve that, and approved by the admin"
+            )
         outcomes, seconds = self._sell(sellers)
         self._wait_for_delivery(sellers)
         balanced = self._report(sellers)
@@ -198,6 +215,40 @@ class Demo:
         if status != 200:
             raise DemoError(f"A program can't sign in at {own.host}: {answer['detail']}")
         return Api(self.address, own.host, answer["access"])
+
+    def _hire_colleagues(self, slug: str, first: Seller) -> None:
+        organization = Organization.objects.get(slug=slug)
+        for role in COLLEAGUES:
+            with suppress(UsernameTaken):  # from an earlier run
+                create_member(
+                    organization_id=organization.pk,
+                    slug=slug,
+                    role=role,
+                    username=role,
+                    password=self.accounts.password_of(f"{slug}/{role}"),
+                    seller_id=first.id if role == "cashier" else None,
+                )
+
+    def _adjust(self, admin: Api, slug: str, seller: Seller) -> None:
+        """A large adjustment, which needs two people, and one that takes it back: the balance is as it was."""
+        accountant = self._signed_in(admin.host, "accountant", self.accounts.password_of(f"{slug}/accountant"))
+        status, answer = admin.call("PATCH", "/settings", {"four_eyes_from": FOUR_EYES_FROM})
+        if status != 200:
+            raise DemoError(f"{slug} can't be told when two people have to approve: {answer['detail']}")
+        for amount, reason in (
+            (FOUR_EYES_FROM, "A deposit that was booked to another seller"),
+            (-FOUR_EYES_FROM, "The deposit was that seller's after all"),
+        ):
+            body = {"seller_id": seller.id, "amount": amount, "reason": reason}
+            status, asked = accountant.call("POST", "/adjustments", body, key=secrets.token_hex(16))
+            if (status, asked.get("status")) != (201, "pending"):
+                raise DemoError(f"{slug}'s accountant can't ask for an adjustment: {asked}")
+            status, answer = accountant.call("POST", f"/adjustments/{asked['id']}/approve")
+            if (status, answer.get("code")) != (403, "four_eyes"):
+                raise DemoError(f"{slug}'s accountant approved the own adjustment: {answer}")
+            status, answer = admin.call("POST", f"/adjustments/{asked['id']}/approve")
+            if (status, answer.get("status")) != (200, "approved"):
+                raise DemoError(f"{slug}'s admin can't approve an adjustment: {answer}")
 
     def _settled_balance(self, own: Api) -> Any:
         """The balance when nothing is in flight any more that an interrupted run has left."""
@@ -335,7 +386,7 @@ class Demo:
         table.add_row(f"http://{self.base_domain}:{port}/", self.platform_admin, platform)
         for slug in ORGANIZATIONS:
             address = f"http://{self._host(slug)}:{port}/"
-            for username in ("admin", "seller1"):
+            for username in ("admin", "seller1", *COLLEAGUES):
                 table.add_row(address, username, self.accounts.password_of(f"{slug}/{username}"))
         self.console.print(table)
         self.console.print(f"All passwords: {self.accounts.path}")

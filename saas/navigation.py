@@ -41,6 +41,7 @@ MENU = (
     Item("bulk", _("Sell many"), Permission.SELL),
     # Who decides looks at them every day, a seller now and then. So the line stands in two places.
     Item("credit_requests", _("Credit requests"), Permission.VIEW_CREDIT_REQUESTS, Scope.ALL_SELLERS),
+    Item("adjustments", _("Adjustments"), Permission.VIEW_ADJUSTMENTS),
     Item("sellers", _("Sellers"), Permission.VIEW_SELLERS),
     Item("recharges", _("Recharges"), Permission.VIEW_RECHARGES, Scope.ALL_SELLERS),
     Item("entries", _("Ledger"), Permission.VIEW_ENTRIES, Scope.ALL_SELLERS),

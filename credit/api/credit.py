@@ -215,6 +215,12 @@ class EntriesExportView(APIView):
 class NewCreditRequestSerializer(StrictSerializer):
     amount = TomansField()
     note = ReadableField(max_length=500, required=False, allow_blank=True, default="", lines=True)
+    bank_reference = ReadableField(
+        max_length=100,
+        required=False,
+        help_text="Of the payment that it is asked for; no other request that is not rejected may have it. Blanks "
+        "between digits are left out, and digits kept as ASCII's.",
+    )
 
 
 class RejectionSerializer(StrictSerializer):
@@ -224,10 +230,18 @@ class RejectionSerializer(StrictSerializer):
 class CreditRequestSerializer(serializers.ModelSerializer[CreditRequest]):
     seller_id = serializers.IntegerField()
     decided_by = serializers.SerializerMethodField()
+    bank_reference = serializers.SerializerMethodField()
+    approvals = serializers.IntegerField(
+        help_text="How many people have approved it: a large one (`four_eyes_from` of the settings) needs two, and is "
+        "pending with 1 until the second approves it, too."
+    )
 
     class Meta:
         model = CreditRequest
         fields = queries.CREDIT_REQUEST_COLUMNS
+
+    def get_bank_reference(self, request: CreditRequest) -> str | None:
+        return request.bank_reference or None
 
     def get_decided_by(self, request: CreditRequest) -> str | None:
         return request.decided_by or None
@@ -294,10 +308,13 @@ class ApproveView(APIView):
 
     @extend_schema(parameters=[REPLAYED], request=None, responses=CreditRequestSerializer)
     def post(self, request: Request, request_id: UUID) -> Response:
-        """Approve: the amount is on the balance when this answers. The same decision again changes nothing."""
+        """Approve: the amount is on the balance when this answers. The same decision again changes nothing.
+
+        A large request needs two people: the first approval leaves it `pending`, with `approvals` 1.
+        """
         StrictSerializer(data=body_of(request)).is_valid(raise_exception=True)
         written = services.approve_credit_request(
-            organization=organization_of(request._request), request_id=request_id, **_decider(request)
+            organization=organization_of(request._request), request_id=request_id, **decider(request)
         )
         return _credit_request_response(written, status.HTTP_200_OK)
 
@@ -315,12 +332,13 @@ class RejectView(APIView):
             organization=organization_of(request._request),
             request_id=request_id,
             reason=body.validated_data["reason"],
-            **_decider(request),
+            **decider(request),
         )
         return _credit_request_response(written, status.HTTP_200_OK)
 
 
-def _decider(request: Request) -> dict[str, Any]:
+def decider(request: Request) -> dict[str, Any]:
+    """Who decides, as the services take it."""
     principal = require_principal(request)
     assert principal.user_id is not None  # no program may decide
     username = username_of(principal, realm_of(request._request))

@@ -15,13 +15,14 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from credit import queries, services
-from credit.errors import AlreadyDecided, BalanceLimitExceeded
+from credit.errors import AlreadyDecided, BalanceLimitExceeded, BankReferenceUsed
 from credit.models import CreditRequest
 from credit.pages.exports import Exports
 from credit.pages.filters import CreditRequestFilters, EntryFilters, read_filters
 from credit.pages.tables import ENTRIES_SHEET, credit_requests_table, entries_table, last_entries_table
 from shared.console.formats import format_number
-from shared.console.forms import Form, TextField, TomansFormField
+from shared.console.forms import AS_WRITTEN, Form, TextField, TextInput, TomansFormField
+from shared.console.messages import message_for
 from shared.console.views import (
     FORM,
     add_problem,
@@ -82,7 +83,7 @@ def credit_requests(request: HttpRequest) -> HttpResponse:
 
 def _version(rows: list[CreditRequest]) -> str:
     """The same for the same requests in the same states."""
-    return f"{zlib.crc32(repr([(row.pk, row.status) for row in rows]).encode()):08x}"
+    return f"{zlib.crc32(repr([(row.pk, row.status, row.approvals) for row in rows]).encode()):08x}"
 
 
 @page(Permission.VIEW_CREDIT_REQUESTS)
@@ -91,6 +92,7 @@ def credit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
     account = signed_in(request)
     row = queries.credit_request_by_id(request_id, seller_id=seller_in_view(account))
     context: dict[str, Any] = {"row": row, "form": RejectionForm()}
+    context["has_approved"] = row.first_approved_by_id == account.user.pk
     if sees_all_sellers(account):
         context["history"] = history = _history(row.seller_id)
         row.seller = history.seller
@@ -115,15 +117,23 @@ class KeyField(forms.Field):
 
     def clean(self, value: Any) -> str:
         key = str(value or "")
-        return key if is_idempotency_key(key) else _new_key()
+        return key if is_idempotency_key(key) else new_key()
 
 
-def _new_key() -> str:
+def new_key() -> str:
+    """Of a form that is shown."""
     return f"page-{uuid.uuid4().hex}"
 
 
 class CreditRequestForm(Form):
     amount = TomansFormField()
+    bank_reference = TextField(
+        label=_("Bank reference"),
+        required=False,
+        max_length=100,
+        help_text=_("Of your payment, if there was one: each counts once."),
+        widget=TextInput(attrs=AS_WRITTEN),
+    )
     note = TextField(
         label=_("Note"),
         required=False,
@@ -136,7 +146,7 @@ class CreditRequestForm(Form):
 @page(Permission.ASK_FOR_CREDIT, methods=FORM)
 def new_credit_request(request: HttpRequest) -> HttpResponse:
     """Asks for credit: once, however often the form is sent."""
-    form = CreditRequestForm(request.POST or None, initial={"key": _new_key()})
+    form = CreditRequestForm(request.POST or None, initial={"key": new_key()})
     if request.method == "POST" and form.is_valid():
         try:
             services.create_credit_request(
@@ -145,12 +155,15 @@ def new_credit_request(request: HttpRequest) -> HttpResponse:
                 idempotency_key=form.cleaned_data["key"],
                 amount=form.cleaned_data["amount"],
                 note=form.cleaned_data["note"],
+                bank_reference=form.cleaned_data["bank_reference"],
                 access=signed_in(request).access,
             )
         except IdempotencyKeyReused:
             # What is sent from here on is another request.
-            form.data = request.POST | {"key": _new_key()}
+            form.data = request.POST | {"key": new_key()}
             form.add_error(None, _SENT_BEFORE)
+        except BankReferenceUsed as problem:
+            form.add_error("bank_reference", message_for(problem))
         except Problem as problem:
             add_problem(form, problem)
         else:
@@ -159,7 +172,7 @@ def new_credit_request(request: HttpRequest) -> HttpResponse:
 
 
 _SENT_BEFORE = _(
-    "This form was sent before, with another amount or note: look at your credit requests. To ask for this as well, "
+    "This form was sent before, with something else in it: look at your credit requests. To ask for this as well, "
     "send it now."
 )
 
@@ -213,6 +226,8 @@ def _decide(
     name = queries.seller_by_id(written.row.seller_id).name
     if written.is_replay:
         said = gettext("This was decided before, just so. Nothing was done twice.")
+    elif written.row.status == CreditRequest.Status.PENDING:
+        said = gettext("Approved by you: a second person has to approve it, too. No balance has changed yet.")
     elif written.row.status == CreditRequest.Status.APPROVED:
         said = gettext("Approved: %(name)s has %(amount)s Tomans more.")
     else:

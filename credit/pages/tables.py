@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from credit.models import ENTRY_KINDS, CreditRequest, Entry, EntryKind, Seller
+from credit.models import ENTRY_KINDS, Adjustment, CreditRequest, Entry, EntryKind, Seller
 from credit.pages.words import kind_name
 from credit.templatetags.credit import request_state
 from shared.console.links import address_of
@@ -18,12 +18,21 @@ from shared.templatetags.console import moment, number, pill, signed, tomans
 # --- Entries ----------------------------------------------------------------------------------------------------------
 
 
+def _own_kind(entry: Entry) -> str:
+    """The same for the seller, who sees the adjustment here and not the document."""
+    return kind_name(entry.kind) if entry.kind == EntryKind.ADJUSTMENT else _kind(entry)
+
+
 def _kind(entry: Entry) -> str:
     """An entry's kind, as a link to what caused it."""
     document = ENTRY_KINDS[EntryKind(entry.kind)].document
     if not document:
         return kind_name(entry.kind)
     return format_html('<a href="{}">{}</a>', address_of(document, entry.reference), kind_name(entry.kind))
+
+
+def _own_kind_on_phones(entry: Entry) -> SafeString:
+    return format_html('{}<div class="d-md-none small text-secondary">{}</div>', _own_kind(entry), _created(entry))
 
 
 def _kind_on_phones(entry: Entry) -> SafeString:
@@ -34,11 +43,11 @@ def _kind_and_time(entry: Entry) -> SafeString:
     return format_html('{}<div class="small text-secondary">{}</div>', _kind(entry), _created(entry))
 
 
-def _created(row: Entry | CreditRequest | Seller) -> str:
+def _created(row: Entry | CreditRequest | Adjustment | Seller) -> str:
     return moment(row.created_at)
 
 
-def _amount(entry: Entry) -> SafeString:
+def _amount(entry: Entry | Adjustment) -> SafeString:
     looks = "debit" if entry.amount < 0 else "credit"
     return mark_safe(f'<span class="{looks}">{signed(entry.amount)}</span>')  # noqa: S308 - a number
 
@@ -53,14 +62,16 @@ _BALANCE = TableColumn(_("Balance"), lambda entry: number(entry.balance_after), 
 _OF_SELLER = (
     TableColumn(_("Time"), _created, WIDE),
     TableColumn(_("Number"), lambda entry: number(entry.number), f"{WIDE} {AMOUNT}"),
-    TableColumn(_("Kind"), _kind_on_phones),
+    TableColumn(_("Kind"), _own_kind_on_phones),
     _AMOUNT,
     _BALANCE,
 )
 _OF_ALL_SELLERS = (
     _OF_SELLER[0],
     TableColumn(_("Seller"), lambda entry: seller_link(entry.seller.seller)),
-    *_OF_SELLER[1:],
+    _OF_SELLER[1],
+    TableColumn(_("Kind"), _kind_on_phones),
+    *_OF_SELLER[3:],
 )
 
 
@@ -101,7 +112,12 @@ def _outcome(row: CreditRequest) -> SafeString:
     reason = row.reason and format_html(
         '<div class="d-md-none small text-secondary text-break"><bdi>{}</bdi></div>', row.reason
     )
-    return format_html("{}{}", request_state(row.status), reason)
+    first = (
+        row.approvals
+        and row.status == CreditRequest.Status.PENDING
+        and format_html('<div class="small">{}</div>', gettext("Approved once; a second person is needed"))
+    )
+    return format_html("{}{}{}", request_state(row.status), first or "", reason)
 
 
 def _outcome_or_decision(row: CreditRequest) -> SafeString:
@@ -125,6 +141,8 @@ def _outcome_or_decision(row: CreditRequest) -> SafeString:
 
 def _note_and_reason(row: CreditRequest) -> SafeString:
     note = row.note and format_html("<bdi>{}</bdi>", row.note)
+    if row.bank_reference:
+        note = format_html('<div><bdi dir="ltr">{}</bdi></div>{}', row.bank_reference, note)
     reason = row.reason and format_html(
         '<div class="text-secondary">{}: <bdi>{}</bdi></div>', gettext("Reason"), row.reason
     )
@@ -157,6 +175,41 @@ def credit_requests_table(rows: Sequence[CreditRequest], *, sees_all: bool, may_
     """A seller's own credit requests, or those of all sellers, to be decided or merely looked at."""
     of_all_sellers = _REQUESTS_TO_DECIDE if may_decide else _REQUESTS_OF_ALL_SELLERS
     return Table(_("Credit requests"), of_all_sellers if sees_all else _REQUESTS_OF_SELLER, rows)
+
+
+# --- Adjustments ------------------------------------------------------------------------------------------------------
+
+
+def _asked_for(row: Adjustment) -> SafeString:
+    return format_html('<a href="{}">{}</a>', address_of("adjustment", row.pk), _created(row))
+
+
+def _whose(row: Adjustment) -> SafeString:
+    return format_html('{}<div class="d-md-none small">{}</div>', seller_link(row.seller), _asked_for(row))
+
+
+def _why(row: Adjustment) -> SafeString:
+    return format_html(
+        '<bdi>{}</bdi><div class="small text-secondary">{}: <bdi>{}</bdi></div>',
+        row.reason,
+        gettext("Asked for by"),
+        row.asked_by,
+    )
+
+
+def adjustments_table(rows: Sequence[Adjustment]) -> Table:
+    """Adjustments of all sellers' balances."""
+    return Table(
+        _("Adjustments"),
+        (
+            TableColumn(_("Seller"), _whose),
+            TableColumn(_("Time"), _asked_for, WIDE),
+            TableColumn(_("Tomans"), _amount, AMOUNT),
+            TableColumn(_("State"), lambda row: request_state(row.status)),
+            TableColumn(_("Reason"), _why, f"{WIDE} text-break"),
+        ),
+        rows,
+    )
 
 
 # --- Sellers ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@
 --   key_reused       the key was used before with other content
 --   seller_inactive  the seller is switched off, and the key was not used before
 --   access_over      whoever asks may no longer (see access.sql)
--- All but the last three come with the row.
+--   bank_reference_used  another request that was not rejected has this reference; nothing was done
+-- The first two come with the row.
 CREATE FUNCTION credit_request_create(
     p_organization_id bigint,
     p_seller_id bigint,
@@ -15,6 +16,7 @@ CREATE FUNCTION credit_request_create(
     p_note text,
     p_subject text DEFAULT NULL,
     p_epoch bigint DEFAULT NULL,
+    p_bank_reference text DEFAULT '',
     OUT outcome text,
     OUT request credit_creditrequest
 )
@@ -38,7 +40,7 @@ BEGIN
     SELECT * INTO request FROM credit_creditrequest
     WHERE idempotency_key = p_idempotency_key AND seller_id + 0 = p_seller_id;  -- by the key's index: see recharge_sell
     IF FOUND THEN
-        IF (request.amount, request.note) = (p_amount, p_note) THEN
+        IF (request.amount, request.note, request.bank_reference) = (p_amount, p_note, p_bank_reference) THEN
             outcome := 'replayed';
         ELSE
             outcome := 'key_reused';
@@ -54,18 +56,25 @@ BEGIN
 
     v_now := clock_timestamp();
     INSERT INTO credit_creditrequest (
-        id, seller_id, idempotency_key, amount, note, status, reason, created_at, decided_by
+        id, seller_id, idempotency_key, amount, note, status, reason, created_at, decided_by, bank_reference
     )
-    VALUES (uuid7_at(v_now), p_seller_id, p_idempotency_key, p_amount, p_note, 'pending', '', v_now, '')
+    VALUES (
+        uuid7_at(v_now), p_seller_id, p_idempotency_key, p_amount, p_note, 'pending', '', v_now, '', p_bank_reference
+    )
+    -- Of two at once with one bank reference the second waits for the first to end, whoever's they are. (The other unique
+    -- columns are the key's, which was looked up under the lock.)
+    ON CONFLICT DO NOTHING
     RETURNING * INTO request;
-    outcome := 'created';
+    outcome := CASE WHEN FOUND THEN 'created' ELSE 'bank_reference_used' END;
 END;
 $$;
 
 
--- Approves or rejects a request; an approval puts its amount on the seller's balance in the same transaction.
+-- Approves or rejects a request; an approval puts its amount on the seller's balance in the same transaction. One of an
+-- amount that needs two people (needs_two_people) when it is first approved is approved by the second of them.
 --   decided          now
---   replayed         the same had been decided before; the row as it was decided then
+--   first_approved   a second person has to approve, whatever is demanded by then; nothing is on the balance
+--   replayed         the same had been decided before, or the first approval was this person's; the row as it is
 --   already_decided  the opposite had been decided
 --   over_limit       the balance would pass the largest one; nothing was done
 --   not_found        there is no such request
@@ -111,6 +120,20 @@ BEGIN
     END IF;
 
     IF p_status = 'approved' THEN
+        IF request.first_approved_at IS NULL AND needs_two_people(request.amount) THEN
+            UPDATE credit_creditrequest
+            SET first_approved_at = greatest(clock_timestamp(), created_at),
+                first_approved_by = p_decided_by,
+                first_approved_by_id = p_decided_by_id
+            WHERE id = p_request_id
+            RETURNING * INTO request;
+            outcome := 'first_approved';
+            RETURN;
+        END IF;
+        IF request.first_approved_at IS NOT NULL AND request.first_approved_by_id IS NOT DISTINCT FROM p_decided_by_id THEN
+            outcome := 'replayed';
+            RETURN;
+        END IF;
         IF NOT (ledger_post(p_organization_id, v_seller_id, 'credit', request.amount, p_request_id)).posted THEN
             outcome := 'over_limit';
             RETURN;
@@ -134,3 +157,34 @@ BEGIN
     outcome := 'decided';
 END;
 $$;
+
+
+-- What was asked for stands from the beginning, the first approval from then on, and all of it from the decision on.
+CREATE FUNCTION credit_request_keep() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF OLD.status <> 'pending' AND NEW IS DISTINCT FROM OLD
+        OR (
+            NEW.id, NEW.seller_id, NEW.idempotency_key, NEW.amount, NEW.note, NEW.bank_reference, NEW.created_at
+        ) IS DISTINCT FROM (
+            OLD.id, OLD.seller_id, OLD.idempotency_key, OLD.amount, OLD.note, OLD.bank_reference, OLD.created_at
+        )
+        OR OLD.first_approved_at IS NOT NULL
+        AND (NEW.first_approved_at, NEW.first_approved_by, NEW.first_approved_by_id)
+        IS DISTINCT FROM (OLD.first_approved_at, OLD.first_approved_by, OLD.first_approved_by_id)
+    THEN
+        RAISE EXCEPTION 'credit request % keeps what it says: UPDATE refused', OLD.id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END;
+$$;
+
+CREATE TRIGGER credit_request_kept
+BEFORE UPDATE ON credit_creditrequest
+FOR EACH ROW EXECUTE FUNCTION credit_request_keep();
+
+CREATE TRIGGER credit_request_stays
+BEFORE DELETE OR TRUNCATE ON credit_creditrequest
+FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_removal();

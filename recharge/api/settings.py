@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from credit.api.permissions import needs
+from credit.queries import policy
 from recharge.api.recharges import OperatorField, acting_username
 from recharge.delivery.gateways.kinds import KINDS
 from recharge.models import (
@@ -56,12 +57,19 @@ class SettingsSerializer(serializers.Serializer[Settings]):
     training = serializers.BooleanField(
         help_text="Whether an operator without a gateway is sold though nothing is delivered; else it is not sold."
     )
+    four_eyes_from = serializers.SerializerMethodField(
+        help_text="Tomans from which on an adjustment or a credit request needs two people; null: none does."
+    )
+
+    def get_four_eyes_from(self, settings: Settings) -> int | None:
+        return policy().four_eyes_from
 
 
 class SettingsChangeSerializer(StrictSerializer):
     duplicate_window = WholeNumberField(least=0, most=LONGEST_WINDOW, required=False)
     send_within = WholeNumberField(least=SHORTEST_SEND_WITHIN, most=LONGEST_SEND_WITHIN, required=False)
     training = StrictBooleanField(required=False)
+    four_eyes_from = TomansField(required=False, allow_null=True)
 
 
 class SettingsView(APIView):
@@ -74,10 +82,13 @@ class SettingsView(APIView):
 
     @extend_schema(request=SettingsChangeSerializer, responses=SettingsSerializer)
     def patch(self, request: Request) -> Response:
-        """Change it, from the next sale on."""
+        """Change it, from the next sale on; `four_eyes_from` for what is asked for, or first approved, from now on."""
         body = SettingsChangeSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
-        return Response(SettingsSerializer(services.change_settings(**_acting(request), **body.validated_data)).data)
+        changes = dict(body.validated_data)
+        if "four_eyes_from" in changes:
+            changes["policy"] = {"four_eyes_from": changes.pop("four_eyes_from")}
+        return Response(SettingsSerializer(services.change_settings(**_acting(request), **changes)).data)
 
 
 # --- Gateways ---------------------------------------------------------------------------------------------------------

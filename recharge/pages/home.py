@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from credit.queries import credit_requests_to_decide, names_of_sellers
+from credit.queries import adjustments_to_decide, credit_requests_to_decide, names_of_sellers
 from recharge.reports.sums import totals
 from recharge.selling import queries
 from shared.console.views import page, show, signed_in
@@ -39,14 +39,17 @@ def _waiting(rows: Sequence[Any], names: dict[int, str]) -> Waiting:
 
 @page(Permission.VIEW_TODAY)
 def home(request: HttpRequest) -> HttpResponse:
-    """Where an admin's day begins; six queries, whatever there is."""
+    """Where an admin's day begins; seven queries, whatever there is."""
     requests = list(credit_requests_to_decide()[:MOST_COUNTED])
     unknown = queries.unknown_recharges(limit=MOST_COUNTED)
     late = queries.late_recharges(since=start_of_day(days_before(today(), DAYS_OF_LATE - 1)), limit=MOST_COUNTED)
-    shown: list[Any] = [*requests[:ROWS_SHOWN], *unknown[:ROWS_SHOWN], *late[:ROWS_SHOWN]]
+    may_see = may(signed_in(request), Permission.VIEW_ADJUSTMENTS)
+    adjustments = list(adjustments_to_decide()[:MOST_COUNTED]) if may_see else []
+    shown: list[Any] = [*requests[:ROWS_SHOWN], *adjustments[:ROWS_SHOWN], *unknown[:ROWS_SHOWN], *late[:ROWS_SHOWN]]
     names = names_of_sellers(row.seller_id for row in shown)
     context = {
         "requests": _waiting(requests, names),
+        "adjustments": _waiting(adjustments, names),
         "unknown": _waiting(unknown, names),
         "late": _waiting(late, names),
         "today": today(),

@@ -7,6 +7,7 @@ from django.core.validators import RegexValidator
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from credit.queries import policy
 from recharge.delivery.gateways.kinds import KINDS, Kind, kind_of
 from recharge.models import BUILT_IN_GATEWAY, LONGEST_SEND_WITHIN, LONGEST_WINDOW, SHORTEST_SEND_WITHIN
 from recharge.operators import OPERATOR_CODE, Operator
@@ -80,6 +81,12 @@ class AgeForm(EditForm):
     )
 
 
+class FourEyesForm(EditForm):
+    four_eyes_from = TomansFormField(
+        label=_("Amount from which on (Tomans)"), required=False, help_text=_("Leave it empty: one person always does.")
+    )
+
+
 @page(Permission.VIEW_SETTINGS)
 def settings(request: HttpRequest) -> HttpResponse:
     """All that is settled, each with the way to change it."""
@@ -107,6 +114,17 @@ def send_within(request: HttpRequest) -> HttpResponse:
 
 
 @page(Permission.MANAGE_SETTINGS, methods=FORM)
+def four_eyes(request: HttpRequest) -> HttpResponse:
+    """Changes from which amount on two people have to approve."""
+    form = FourEyesForm(request.POST or None, initial={"four_eyes_from": policy().four_eyes_from})
+    if request.method == "POST" and form.is_valid():
+        if edits := form.edits():
+            services.change_settings(**_acting(request), policy=edits)
+        return done(request, _("Saved."), "settings")
+    return _show_settings(request, four_eyes_form=form, status=status_of_form(form))
+
+
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
 def training(request: HttpRequest) -> HttpResponse:
     """Ends training or begins it; asked for, it says what that means. What is sent names the state that is wanted, so
     that sent twice it does the same."""
@@ -120,12 +138,20 @@ def training(request: HttpRequest) -> HttpResponse:
 
 
 def _show_settings(
-    request: HttpRequest, *, form: WindowForm | None = None, age_form: AgeForm | None = None, status: int = 200
+    request: HttpRequest,
+    *,
+    form: WindowForm | None = None,
+    age_form: AgeForm | None = None,
+    four_eyes_form: FourEyesForm | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     settled = queries.settings()
+    four_eyes_from = policy().four_eyes_from
     context = {
         "settings": settled,
         "delivers_nothing": [] if settled.training else queries.gateways_that_deliver_nothing(),
+        "four_eyes_from": four_eyes_from,
+        "four_eyes_form": four_eyes_form or FourEyesForm(initial={"four_eyes_from": four_eyes_from}),
         "age_form": age_form or AgeForm(initial={"send_within": settled.send_within}),
         "operators": queries.terms_of_operators(),
         "largest": LARGEST_AMOUNT,

@@ -155,6 +155,28 @@ FROM credit_entry AS credit LEFT JOIN credit_creditrequest AS request ON request
 WHERE credit.kind = 'credit' AND request.status IS DISTINCT FROM 'approved'
 
 UNION ALL
+SELECT 3, 'approved_twice_by_one', seller_id, id::text,
+    format('both approvals are by %s, and an amount like this needs two people', decided_by)
+FROM credit_creditrequest
+WHERE status = 'approved' AND first_approved_at IS NOT NULL
+    AND (decided_by_id IS NULL OR first_approved_by_id IS NULL OR first_approved_by_id = decided_by_id)
+
+UNION ALL
+SELECT 3, 'approval_without_adjustment', adjustment.seller_id, adjustment.id::text,
+    format('it was approved, and no entry of %s Tomans says so', adjustment.amount)
+FROM credit_adjustment AS adjustment
+LEFT JOIN credit_entry AS entry
+    ON entry.kind = 'adjustment' AND entry.reference = adjustment.id
+    AND entry.seller_id = adjustment.seller_id AND entry.amount = adjustment.amount
+WHERE adjustment.status = 'approved' AND entry.id IS NULL
+
+UNION ALL
+SELECT 5, 'adjustment_without_approval', entry.seller_id, entry.id::text,
+    format('entry %s posts an adjustment that is %s', entry.number, coalesce(adjustment.status, 'not there'))
+FROM credit_entry AS entry LEFT JOIN credit_adjustment AS adjustment ON adjustment.id = entry.reference
+WHERE entry.kind = 'adjustment' AND adjustment.status IS DISTINCT FROM 'approved'
+
+UNION ALL
 SELECT 5, 'debit_without_recharge', debit.seller_id, debit.id::text,
     format('entry %s pays for a recharge that is not there', debit.number)
 FROM credit_entry AS debit LEFT JOIN recharge_recharge AS recharge ON recharge.id = debit.reference
@@ -180,12 +202,26 @@ WHERE NOT EXISTS (
 )
 
 UNION ALL
+SELECT 4, 'documents_not_kept', NULL, expected.table_name,
+    format('the trigger %s is missing or disabled', expected.name)
+FROM (
+    VALUES
+        ('credit_creditrequest', 'credit_request_kept'), ('credit_creditrequest', 'credit_request_stays'),
+        ('credit_adjustment', 'credit_adjustment_kept'), ('credit_adjustment', 'credit_adjustment_stays')
+) AS expected (table_name, name)
+WHERE NOT EXISTS (
+    SELECT FROM pg_trigger
+    WHERE tgrelid = expected.table_name::regclass AND tgname = expected.name AND tgenabled IN ('O', 'A')
+)
+
+UNION ALL
 SELECT 1, 'constraint_missing', NULL, expected.name, format('the constraint %s is missing or not validated', expected.name)
 FROM (
     VALUES
         ('account_balance_not_negative'), ('account_balance_bounded'), ('account_last_number_not_negative'),
         ('entry_number'), ('entry_reference'), ('entry_number_positive'), ('entry_balance_not_negative'), ('entry_sign'),
         ('credit_request_key'), ('credit_request_amount'), ('credit_request_decided'),
+        ('adjustment_key'), ('adjustment_amount'), ('adjustment_decided'),
         ('recharge_key'), ('recharge_amount'), ('recharge_balance_not_negative'), ('recharge_state')
 ) AS expected (name)
 WHERE NOT EXISTS (

@@ -5,7 +5,7 @@ within five seconds (delivery.SETTINGS_SECONDS); what they do not know yet they 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from psycopg2 import errorcodes
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
+from credit.adjustments import change_policy
 from recharge.delivery.gateways.kinds import kind_of
 from recharge.models import BUILT_IN_GATEWAY, GatewaySettings, OperatorSettings, Recharge, Settings
 from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
@@ -46,8 +47,10 @@ def change_settings(
     duplicate_window: int | None = None,
     send_within: int | None = None,
     training: bool | None = None,
+    policy: Mapping[str, int | None] | None = None,
 ) -> Settings:
-    """Changes what is settled for the whole organization. What is None stays; ``by`` is the admin's username."""
+    """Changes what is settled for the whole organization. What is None stays; ``by`` is the admin's username.
+    ``policy``: what :func:`credit.adjustments.change_policy` takes, where None means something."""
     given = {"duplicate_window": duplicate_window, "send_within": send_within, "training": training}
     changes = {name: value for name, value in given.items() if value is not None}
     with transaction.atomic():
@@ -57,7 +60,9 @@ def change_settings(
             setattr(settings, name, value)
         settings.save(update_fields=list(changes))
         record_change("settings.changed", before=before, after=changes)
-    _log.info("settings_changed", organization=organization.slug, by=by, **changes)
+        if policy is not None:
+            change_policy(**policy)
+    _log.info("settings_changed", organization=organization.slug, by=by, **changes, **(policy or {}))
     return settings
 
 

@@ -170,6 +170,32 @@ class TomansField(serializers.Field[int, Any, int, Any]):
         return value
 
 
+class SignedTomansField(serializers.Field[int, Any, int, Any]):
+    """An amount of -1,000,000,000,000 to 1,000,000,000,000 Tomans, but 0; only a JSON integer will do."""
+
+    default_error_messages = {
+        "not_an_integer": "This must be a whole number of Tomans, written as a JSON integer.",
+        "zero": "This must not be 0.",
+        "too_small": f"This must be at least -{LARGEST_AMOUNT} Tomans.",
+        "too_large": f"This must be at most {LARGEST_AMOUNT} Tomans.",
+    }
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:  # bool is an int, and 5000.0 == 5000
+            self.fail("not_an_integer")
+        if data == 0:
+            self.fail("zero")
+        if data < -LARGEST_AMOUNT:
+            self.fail("too_small")
+        if data > LARGEST_AMOUNT:
+            self.fail("too_large")
+        amount: int = data
+        return amount
+
+    def to_representation(self, value: int) -> int:
+        return value
+
+
 class PhoneNumberField(serializers.Field[str, Any, str, Any]):
     """A phone number in a body or a query: any usual way of writing in, E.164 out."""
 

@@ -69,6 +69,14 @@ class TomansFieldExtension(OpenApiSerializerFieldExtension):
         return {"type": "integer", "minimum": 1, "maximum": LARGEST_AMOUNT, "description": "Tomans"}
 
 
+class SignedTomansFieldExtension(OpenApiSerializerFieldExtension):
+    target_class = "shared.rest.fields.SignedTomansField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        bounds = {"minimum": -LARGEST_AMOUNT, "maximum": LARGEST_AMOUNT}
+        return {"type": "integer", **bounds, "not": {"const": 0}, "description": "Tomans"}
+
+
 class PhoneNumberFieldExtension(OpenApiSerializerFieldExtension):
     target_class = "shared.rest.fields.PhoneNumberField"
 

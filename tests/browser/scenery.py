@@ -39,8 +39,15 @@ def furnish(world):
     """Some days of business for acme. Gives people by username, and the ids that paths are filled in with."""
     from django_tenants.utils import tenant_context
 
+    from credit.adjustments import change_policy, create_adjustment
     from credit.models import WebhookEndpoint
-    from credit.services import create_api_key, create_credit_request, reject_credit_request, update_seller
+    from credit.services import (
+        approve_credit_request,
+        create_api_key,
+        create_credit_request,
+        reject_credit_request,
+        update_seller,
+    )
     from credit.webhooks.services import create_webhook, update_webhook
     from recharge.delivery.settlement import settle_recharge
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
@@ -147,6 +154,24 @@ def furnish(world):
             decided_by="owner",
             decided_by_id=1,
         )
+        change_policy(four_eyes_from=5_000_000)
+        approve_credit_request(
+            organization=acme, request_id=requests[2].pk, decided_by="accountant", decided_by_id=10**9
+        )
+        by = {"asked_by": "accountant", "asked_by_id": 10**9}
+        for seller_id, amount, reason in (
+            (sellers[0], -250_000, "credited twice on the 12th"),
+            (sellers[2], 6_000_000, "واریز به حساب فروشنده دیگر ثبت شده بود"),
+        ):
+            adjustment = create_adjustment(
+                organization=acme,
+                seller_id=seller_id,
+                idempotency_key=uuid.uuid4().hex,
+                amount=amount,
+                reason=reason,
+                reference="letter 1405/112",
+                **by,
+            ).row
         pending = list(Recharge.objects.filter(status="pending").order_by("pk")[:3])
         for recharge in pending:
             settle_recharge(organization=acme, recharge_id=recharge.pk, status=Recharge.Status.UNKNOWN)
@@ -163,6 +188,8 @@ def furnish(world):
             "api_key": api_keys[0].pk,
             "request": requests[0].pk,
             "rejected": rejected.pk,
+            "first_approved": requests[2].pk,
+            "adjustment": adjustment.pk,
             "seller": sellers[0],
             "switched_off": sellers[-1],
             "recharge": Recharge.objects.filter(seller_id=sellers[0], status="succeeded", late="").latest("pk").pk,

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django_tenants.utils import tenant_context
 
+from credit.adjustments import create_adjustment
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from recharge.reports.books import find_faults
@@ -20,7 +21,8 @@ from tests.support.world import database_url, give_credit, make_seller
 ROOT = Path(__file__).resolve().parents[2]
 
 # Statements that wrong the books of a seller (id 1) with one credit of 10,000, a recharge of 1,000 that succeeded, one
-# of 2,000 that failed and was refunded, and one of 4,000 that is pending; and the faults that must be found.
+# of 2,000 that failed and was refunded, one of 4,000 that is pending, and (where they name it) an adjustment of -500;
+# and the faults that must be found.
 DROP_KEYS = """
     DO $$
     DECLARE
@@ -134,6 +136,39 @@ TAMPERINGS = {
             "recharge_balance_after",
         },
     ),
+    "an adjustment's approval taken back": (
+        "UPDATE credit_adjustment SET status = 'rejected'",
+        {"adjustment_without_approval"},
+    ),
+    "an adjustment gone": ("DELETE FROM credit_adjustment", {"adjustment_without_approval"}),
+    "an adjustment of another amount": (
+        "UPDATE credit_adjustment SET amount = amount - 1",
+        {"approval_without_adjustment"},
+    ),
+    "an adjustment without a posting": (
+        """
+        INSERT INTO credit_adjustment (
+            id, seller_id, idempotency_key, amount, reason, reference, status, created_at, asked_by, asked_by_id,
+            decided_at, decided_by, decided_by_id, decision_reason
+        ) VALUES (gen_random_uuid(), 1, 'x', -5, 'x', '', 'approved', now(), 'a', 1, now(), 'b', 2, '')
+        """,
+        {"approval_without_adjustment"},
+    ),
+    "a first approval by the second person": (
+        """
+        UPDATE credit_creditrequest
+        SET first_approved_at = decided_at, first_approved_by = decided_by, first_approved_by_id = decided_by_id
+        """,
+        {"approved_twice_by_one"},
+    ),
+    "a document that can be rewritten": (
+        "ALTER TABLE credit_adjustment DISABLE TRIGGER credit_adjustment_kept",
+        {"documents_not_kept"},
+    ),
+    "a document that can be removed": (
+        "DROP TRIGGER credit_request_stays ON credit_creditrequest",
+        {"documents_not_kept"},
+    ),
     "the trigger disabled": (
         "ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only",
         {"append_only_not_enforced"},
@@ -162,11 +197,23 @@ def seller_id(acme_row: Organization) -> int:
 @pytest.mark.parametrize(("statements", "expected"), TAMPERINGS.values(), ids=TAMPERINGS.keys())
 def test_it_finds(acme_row: Organization, seller_id: int, statements: str, expected: set[str]) -> None:
     with tenant_context(acme_row):
+        if "credit_adjustment" in statements:
+            create_adjustment(
+                organization=acme_row,
+                seller_id=seller_id,
+                idempotency_key="k",
+                amount=-500,
+                reason="paid twice",
+                asked_by="owner",
+                asked_by_id=1,
+            )
         assert find_faults() == []
         # In a transaction that is undone: what broke the books never was.
         with transaction.atomic(), connection.cursor() as cursor:
             if "TRIGGER" not in statements:
                 cursor.execute("ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only")
+                for table in ("credit_creditrequest", "credit_adjustment"):
+                    cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             cursor.execute("ALTER TABLE recharge_recharge DISABLE TRIGGER recharge_content")
             cursor.execute("SET CONSTRAINTS ALL DEFERRED")
             cursor.execute(statements)
@@ -174,7 +221,7 @@ def test_it_finds(acme_row: Organization, seller_id: int, statements: str, expec
             transaction.set_rollback(True)
         faults = {fault.fault for fault in found}
         if "TRIGGER" not in statements:
-            faults.remove("append_only_not_enforced")
+            faults -= {"append_only_not_enforced", "documents_not_kept"}
         assert faults == expected
         assert all(fault.row and fault.detail and fault.invariant in {1, 2, 3, 4, 5} for fault in found)
 

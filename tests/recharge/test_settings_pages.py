@@ -180,9 +180,9 @@ def test_a_page_costs_few_queries(acme: Organization) -> None:
             gateway = GatewaySettings.objects.create(name=f"gateway-{number}", kind="instant")
         for operator in ("mci", "irancell", "rightel"):
             OperatorSettings.objects.create(operator=operator, gateway=gateway)
-    # The session, the account; what is settled, the operators with their gateways and whether they are sold, the
+    # The session, the account; what is settled, of whom too; the operators with their gateways, are they sold; the
     # gateways; and whether it trains.
-    assert len(queries_of(acme.owner, "/settings")) == 7
+    assert len(queries_of(acme.owner, "/settings")) == 8
     assert len(queries_of(acme.owner, "/settings/operators/mci")) == 7
     assert len(queries_of(acme.owner, "/settings/gateways/gateway-1")) == 4
     assert len(queries_of(acme.owner, "/settings/new-gateway")) == 3

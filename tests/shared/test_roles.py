@@ -32,7 +32,7 @@ from shared.identity.tokens import Principal
 from shared.rest.permissions import Needs, needs
 from tests.support.server import ROOT
 from tests.support.visitor import Visitor, session_of
-from tests.support.world import Organization, Person, World, access_token, ask, give_credit
+from tests.support.world import Organization, Person, World, access_token, ask, ask_for_adjustment, give_credit
 from tests.tenants import endpoints
 
 APPS = ("saas", "tenants", "shared", "credit", "recharge")
@@ -124,6 +124,7 @@ def test_each_line_of_a_menu_leads_to_a_page(world: World) -> None:
 CHANGES = {
     Permission.MANAGE_SELLERS,
     Permission.DECIDE_CREDIT_REQUESTS,
+    Permission.MAKE_ADJUSTMENTS,
     Permission.RESOLVE_RECHARGES,
     Permission.MANAGE_WEBHOOKS,
     Permission.MANAGE_API_KEYS,
@@ -157,6 +158,7 @@ def test_through_the_api_who_only_looks_sees_everything_and_changes_nothing(look
         "seller_id": acme.member.id,
         "recharge_id": acme.member.sell().json["id"],
         "request_id": ask(acme.member),
+        "adjustment_id": ask_for_adjustment(acme.row, acme.member.id),
         "webhook_id": acme.member.client.post("/webhooks", webhook).json["id"],
         "key_id": acme.member.client.post("/api-keys", {"name": "Till", "scopes": ["sell"]}).json["id"],
         "delivery_id": uuid.uuid4(),

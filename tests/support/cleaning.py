@@ -26,6 +26,7 @@ _HAVE_BOOKS = " UNION ALL ".join(
         EXISTS (SELECT FROM {schema}.credit_entry)
         OR EXISTS (SELECT FROM {schema}.recharge_recharge)
         OR EXISTS (SELECT FROM {schema}.credit_creditrequest)
+        OR EXISTS (SELECT FROM {schema}.credit_adjustment)
         OR EXISTS (SELECT FROM {schema}.credit_account WHERE balance <> 0 OR last_number <> 0)
         OR (SELECT count(*) FROM {schema}.credit_seller) <> (SELECT count(*) FROM {schema}.credit_account)
     """
@@ -49,6 +50,8 @@ _OF_ORGANIZATION = (
     "credit_account",
     "credit_seller",
 )
+_DOCUMENTS = {"credit_creditrequest": "credit_request_stays", "credit_adjustment": "credit_adjustment_stays"}
+"""Of an organization's tables, those whose rows stay, and the trigger that says so."""
 _APPEND_ONLY = ("credit_entry", "credit_auditrecord", "credit_chainroot")
 _OF_PLATFORM = (
     "django_session",
@@ -90,6 +93,10 @@ def _deletes_of_append_only(schema: str, table: str, trigger: str) -> str:
     """
 
 
+def _triggers(schema: str, what: str) -> str:
+    return "".join(f"ALTER TABLE {schema}.{table} {what} TRIGGER {name};\n" for table, name in _DOCUMENTS.items())
+
+
 MANY = 2_000
 """Entries from which on tables are emptied as a whole: row by row a hundred thousand take two seconds."""
 
@@ -99,13 +106,16 @@ def _empties(schema: str) -> str:
     return f"""
         IF EXISTS (SELECT FROM {schema}.credit_entry OFFSET {MANY}) THEN
             ALTER TABLE {schema}.credit_entry DISABLE TRIGGER credit_entry_append_only;
+            {_triggers(schema, "DISABLE")}
             TRUNCATE {everything};
             ALTER TABLE {schema}.credit_entry ENABLE TRIGGER credit_entry_append_only;
+            {_triggers(schema, "ENABLE")}
         END IF;
         {_deletes_of_append_only(schema, "credit_entry", "credit_entry_append_only")}
         {_deletes_of_append_only(schema, "credit_auditrecord", "credit_audit_append_only")}
         {_deletes_of_append_only(schema, "credit_chainroot", "credit_root_append_only")}
-        {_deletes(schema, _OF_ORGANIZATION)}
+        {"".join(_deletes_of_append_only(schema, table, trigger) for table, trigger in _DOCUMENTS.items())}
+        {_deletes(schema, tuple(table for table in _OF_ORGANIZATION if table not in _DOCUMENTS))}
         IF (SELECT is_called FROM {schema}.credit_seller_id_seq) THEN
             PERFORM setval('{schema}.credit_seller_id_seq', 1, false);
         END IF;

@@ -11,7 +11,9 @@ from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
 from django_tenants.utils import tenant_context
 
+from credit.adjustments import change_policy, create_adjustment
 from credit.models import Account, Seller
+from credit.queries import policy
 from credit.services import approve_credit_request, create_credit_request
 from recharge.selling.queries import balance_of
 from shared.identity.realm import PLATFORM, Realm
@@ -188,6 +190,24 @@ def give_credit(row: models.Organization, seller_id: int, amount: int) -> None:
             organization=row, seller_id=seller_id, idempotency_key=uuid.uuid4().hex, amount=amount, note=""
         ).row
         approve_credit_request(organization=row, request_id=request.pk, decided_by="owner", decided_by_id=1)
+
+
+def ask_for_adjustment(row: models.Organization, seller_id: int, amount: int = 5000) -> str:
+    """An adjustment that somebody has asked for who is none of the world's people, and that waits; its id."""
+    with tenant_context(row):
+        before = policy().four_eyes_from
+        change_policy(four_eyes_from=1)
+        asked = create_adjustment(
+            organization=row,
+            seller_id=seller_id,
+            idempotency_key=uuid.uuid4().hex,
+            amount=amount,
+            reason="Paid twice.",
+            asked_by="somebody",
+            asked_by_id=10**9,
+        ).row
+        change_policy(four_eyes_from=before)
+    return str(asked.pk)
 
 
 def ask(seller: Person, amount: int = 50_000, note: str = "") -> str:

@@ -72,6 +72,13 @@ ORGANIZATION = [
     Endpoint("GET", "api/v1/credit-requests/<any_uuid:request_id>", BOTH),
     Endpoint("POST", "api/v1/credit-requests/<any_uuid:request_id>/approve", ADMIN),
     Endpoint("POST", "api/v1/credit-requests/<any_uuid:request_id>/reject", ADMIN, {"reason": "No."}),
+    Endpoint("GET", "api/v1/adjustments", ADMIN),
+    Endpoint(
+        "POST", "api/v1/adjustments", ADMIN, {"seller_id": 1, "amount": 5000, "reason": "Paid twice."}, has_key=True
+    ),
+    Endpoint("GET", "api/v1/adjustments/<any_uuid:adjustment_id>", ADMIN),
+    Endpoint("POST", "api/v1/adjustments/<any_uuid:adjustment_id>/approve", ADMIN),
+    Endpoint("POST", "api/v1/adjustments/<any_uuid:adjustment_id>/reject", ADMIN, {"reason": "No."}),
     Endpoint("GET", "api/v1/api-keys", BOTH),
     Endpoint("POST", "api/v1/api-keys", BOTH, _API_KEY),
     Endpoint("GET", "api/v1/api-keys/<any_uuid:key_id>", BOTH),

@@ -28,7 +28,15 @@ from tenants.services import provision_organization
 from tests.support.client import Answer, Client
 from tests.support.tables import contents
 from tests.support.waiting import wait_until
-from tests.support.world import PASSWORD, Organization, World, access_token, give_credit, make_organization
+from tests.support.world import (
+    PASSWORD,
+    Organization,
+    World,
+    access_token,
+    ask_for_adjustment,
+    give_credit,
+    make_organization,
+)
 from tests.tenants import endpoints
 from tests.tenants.endpoints import ADMIN, BOTH, SELLER, Endpoint
 from tests.tenants.forgery import FORGERIES
@@ -69,6 +77,7 @@ def stock(organization: Organization) -> dict[str, Any]:
         "seller_id": organization.member.id,
         "recharge_id": uuid.UUID(sold.row.id),
         "request_id": asked.row.pk,
+        "adjustment_id": ask_for_adjustment(organization.row, organization.member.id),
         "webhook_id": webhook.pk,
         "key_id": key.pk,
         "delivery_id": message.pk,

@@ -1,0 +1,185 @@
+"""Adjustments of sellers' balances, as pages."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from credit import adjustments as services
+from credit import queries
+from credit.errors import AlreadyDecided, BalanceLimitExceeded, FourEyes, InsufficientCredit
+from credit.models import Adjustment
+from credit.pages.credit import KeyField, new_key
+from credit.pages.filters import CreditRequestFilters, SellerField, read_filters
+from credit.pages.tables import adjustments_table
+from credit.services import Written
+from shared.console.formats import format_number
+from shared.console.forms import ChoiceField, Form, TextField, TomansFormField
+from shared.console.messages import message_for
+from shared.console.views import FORM, add_problem, done, not_done, on_to, page, show, signed_in, status_of_form
+from shared.errors import IdempotencyKeyReused, Problem, SellerBusy
+from shared.identity.permissions import Permission
+from shared.identity.roles import may
+from shared.pagination import page_of_rows
+from tenants.routing import organization_of
+
+ROWS_ON_A_PAGE = 25
+MORE, LESS = "more", "less"
+
+
+class AdjustmentFilters(CreditRequestFilters):
+    """The same: a state and a seller."""
+
+
+@page(Permission.VIEW_ADJUSTMENTS)
+def adjustments(request: HttpRequest) -> HttpResponse:
+    """All of them, newest first."""
+    form, filters = read_filters(request, AdjustmentFilters)
+    rows = queries.adjustments(**filters).select_related("seller")
+    rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
+    shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
+    context = {"page": shown, "table": adjustments_table(shown.rows), "form": form}
+    return show(request, "credit/adjustments.html", context)
+
+
+class AdjustmentForm(Form):
+    seller = SellerField()
+    direction = ChoiceField(
+        label=_("What is done"), choices=[(MORE, _("Add to the balance")), (LESS, _("Take from the balance"))]
+    )
+    amount = TomansFormField()
+    reason = TextField(label=_("Reason"), max_length=500, help_text=_("It stays with the adjustment for good."))
+    reference = TextField(
+        label=_("Reference"),
+        required=False,
+        max_length=100,
+        help_text=_("What proves it elsewhere: a letter's number, a bank's reference."),
+    )
+    key = KeyField()
+
+
+@page(Permission.MAKE_ADJUSTMENTS, methods=FORM)
+def new_adjustment(request: HttpRequest) -> HttpResponse:
+    """Asks for one: once, however often the form is sent."""
+    form = AdjustmentForm(request.POST or None, initial={"key": new_key(), "seller": request.GET.get("seller", "")})
+    if request.method == "POST" and form.is_valid():
+        given, account = form.cleaned_data, signed_in(request)
+        try:
+            row = services.create_adjustment(
+                organization=organization_of(request),
+                seller_id=given["seller"].pk,
+                idempotency_key=given["key"],
+                amount=given["amount"] if given["direction"] == MORE else -given["amount"],
+                reason=given["reason"],
+                reference=given["reference"],
+                asked_by=account.username,
+                asked_by_id=account.user.pk,
+                access=account.access,
+            ).row
+        except IdempotencyKeyReused:
+            # What is sent from here on is another adjustment.
+            form.data = request.POST | {"key": new_key()}
+            form.add_error(None, _SENT_BEFORE)
+        except InsufficientCredit as problem:
+            form.add_error("amount", message_for(problem, instead=_INSTEAD))
+        except Problem as problem:
+            add_problem(form, problem, fields={"seller_id": "seller"})
+        else:
+            if row.status == Adjustment.Status.PENDING:
+                said = gettext("It waits for a second person to approve it. No balance has changed yet.")
+            else:
+                said = gettext("Done: the balance of %(name)s has changed.") % {"name": given["seller"].name}
+            return done(request, said, "adjustment", row.pk)
+    context = {"form": form, "four_eyes_from": queries.policy().four_eyes_from}
+    return show(request, "credit/new_adjustment.html", context, status=status_of_form(form))
+
+
+_SENT_BEFORE = _(
+    "This form was sent before, with something else in it: look at the adjustments. To make this one as well, send it "
+    "now."
+)
+_INSTEAD: dict[type[Problem], str | Promise] = {
+    InsufficientCredit: _("The balance is %(balance)s Tomans: %(required)s can't be taken from it. Nothing was done.")
+}
+
+
+@page(Permission.VIEW_ADJUSTMENTS)
+def adjustment(request: HttpRequest, adjustment_id: UUID) -> HttpResponse:
+    """One adjustment."""
+    return show(request, "credit/adjustment.html", _context(request, adjustment_id))
+
+
+def _context(request: HttpRequest, adjustment_id: UUID) -> dict[str, Any]:
+    row = queries.adjustment_by_id(adjustment_id)
+    account = signed_in(request)
+    is_own = row.asked_by_id == account.user.pk
+    return {
+        "row": row,
+        "is_own": is_own,
+        "may_decide": row.status == Adjustment.Status.PENDING and may(account, Permission.MAKE_ADJUSTMENTS),
+        "balance_then": row.seller.account.balance + row.amount,
+    }
+
+
+@page(Permission.MAKE_ADJUSTMENTS, methods=FORM)
+def approve_adjustment(request: HttpRequest, adjustment_id: UUID) -> HttpResponse:
+    """Asks whether it is meant, and approves."""
+    if request.method == "POST":
+        return _decide(request, adjustment_id, services.approve_adjustment)
+    context = _context(request, adjustment_id)
+    if not context["may_decide"] or context["is_own"]:
+        return on_to(request, "adjustment", adjustment_id)
+    return show(request, "credit/approve_adjustment.html", context)
+
+
+class RejectionForm(Form):
+    reason = TextField(label=_("Reason"), max_length=500)
+
+
+@page(Permission.MAKE_ADJUSTMENTS, methods=FORM)
+def reject_adjustment(request: HttpRequest, adjustment_id: UUID) -> HttpResponse:
+    """Rejects, with a reason; whoever asked for it withdraws it."""
+    form = RejectionForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        return _decide(request, adjustment_id, services.reject_adjustment, reason=form.cleaned_data["reason"])
+    context = _context(request, adjustment_id)
+    if not context["may_decide"]:
+        return on_to(request, "adjustment", adjustment_id)
+    return show(request, "credit/reject_adjustment.html", context | {"form": form}, status=status_of_form(form))
+
+
+def _decide(
+    request: HttpRequest, adjustment_id: UUID, service: Callable[..., Written[Adjustment]], **arguments: str
+) -> HttpResponse:
+    account = signed_in(request)
+    try:
+        written = service(
+            organization=organization_of(request),
+            adjustment_id=adjustment_id,
+            decided_by=account.username,
+            decided_by_id=account.user.pk,
+            access=account.access,
+            **arguments,
+        )
+    except InsufficientCredit as problem:
+        messages.error(request, message_for(problem, instead=_INSTEAD))
+        return redirect("adjustment", adjustment_id)
+    except (AlreadyDecided, BalanceLimitExceeded, FourEyes, SellerBusy) as problem:
+        return not_done(request, problem, "adjustment", adjustment_id)
+    name = queries.seller_by_id(written.row.seller_id).name
+    if written.is_replay:
+        text = gettext("This was decided before, just so. Nothing was done twice.")
+    elif written.row.status == Adjustment.Status.REJECTED:
+        text = gettext("Rejected: no balance has changed.")
+    elif written.row.amount > 0:
+        text = gettext("Approved: %(name)s has %(amount)s Tomans more.")
+    else:
+        text = gettext("Approved: %(name)s has %(amount)s Tomans less.")
+    text %= {"name": name, "amount": format_number(abs(written.row.amount))}
+    return done(request, text, "adjustment", adjustment_id)
