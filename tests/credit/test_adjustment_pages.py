@@ -61,7 +61,7 @@ def test_a_second_person_approves_or_whoever_asked_withdraws(acme: Organization)
     assert owner.get(f"{path}/approve").headers["Location"] == path
     waits = shown(second.get("/today"))
     assert "They wait for a second person." in waits
-    assert "member +5,000" in waits
+    assert "+5,000" in waits
     assert second.submit(f"{path}/approve", {}).status == 302
     assert "Approved: member has 5,000 Tomans more." in shown(second.get(path))
     assert acme.member.balance() == 5000
