@@ -21,12 +21,12 @@ from shared.identity.queries import why_access_is_over
 from shared.identity.realm import Realm
 from shared.identity.roles import SELLER
 from shared.identity.services import (
-    member_named,
     newest_seller_id,
     prepare_member,
     reopen_member,
     reset_member_password,
     save_member,
+    sellers_member_named,
     set_membership_active,
 )
 from shared.models import ApiKey
@@ -84,7 +84,7 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
         email=email,
     )
     with transaction.atomic():
-        known = member_named(organization_id=organization.pk, username=username)
+        known = sellers_member_named(organization_id=organization.pk, username=username)
         if known is not None and known.seller_id is not None and not sellers().filter(pk=known.seller_id).exists():
             seller = Seller.objects.create(pk=known.seller_id, name=name)
             _open_account(seller)

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
 from django.urls import reverse
 
 from shared.console.messages import field_message_for, message_for
@@ -22,6 +23,7 @@ from shared.identity import services
 from shared.identity.devices import remember_device
 from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
+from shared.identity.sessions import account_of
 from shared.models import User
 from shared.pages import tell_of_new_device
 from tenants.audit import record
@@ -83,7 +85,10 @@ class PlatformAdminSite(admin.AdminSite):
     def login(  # type: ignore[override]
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponseBase:
-        """As Django's; the browser is known from then on."""
+        """As Django's; the browser is known from then on. Who must change the password does that first."""
+        account = account_of(request)
+        if account and account.user.must_change_password:
+            return redirect("password")
         response = super().login(request, extra_context)
         if request.method == "POST" and response.status_code == 302:
             user: Any = request.user  # as it is since then
@@ -105,5 +110,5 @@ class PlatformAdminSite(admin.AdminSite):
         return response
 
     def has_permission(self, request: HttpRequest) -> bool:
-        user = request.user
-        return bool(user.is_active and user.is_authenticated and user.is_superuser)
+        account = account_of(request)
+        return account is not None and account.user.is_superuser and not account.user.must_change_password

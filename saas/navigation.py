@@ -51,6 +51,7 @@ MENU = (
     Item("reports", _("Reports"), Permission.VIEW_REPORTS),
     Item("webhooks", _("Webhooks"), Permission.VIEW_WEBHOOKS),
     Item("api_keys", _("API keys"), Permission.VIEW_API_KEYS),
+    Item("members", _("Members"), Permission.VIEW_MEMBERS),
     Item("audit_log", _("Audit log"), Permission.VIEW_AUDIT_LOG, Scope.ALL_SELLERS),
     Item("settings", _("Settings"), Permission.VIEW_SETTINGS),
 )
@@ -69,6 +70,8 @@ def console(request: HttpRequest) -> dict[str, Any]:
     """
     account = account_of(request)
     role = role_named(account.role) if account else None
+    # Nothing else may be done before: see page of shared/console/views.py.
+    in_menu = None if account and account.user.must_change_password else role
     organization = getattr(request, "tenant", None)
     return {
         "account": account,
@@ -76,7 +79,7 @@ def console(request: HttpRequest) -> dict[str, Any]:
         "sees_all_sellers": account is not None and sees_all_sellers(account),
         "organization": organization,
         "is_platform": realm_of(request).is_platform,
-        **_menu(request, role),
+        **_menu(request, in_menu),
         "languages": settings.LANGUAGES,
         "account_bar": "recharge/balance_now.html" if account and may(account, Permission.VIEW_OWN_BALANCE) else None,
         "balance_now": (balance := SimpleLazyObject(lambda: _balance(account))),

@@ -9,8 +9,9 @@ from rest_framework.response import Response
 
 from shared.identity import keys, services
 from shared.identity.lockout import client_address
-from shared.identity.realm import Realm, realm_of
-from shared.identity.roles import ROLES
+from shared.identity.permissions import Permission
+from shared.identity.realm import realm_of
+from shared.identity.roles import ROLES, may
 from shared.identity.tokens import Principal
 from shared.rest.authentication import require_principal
 from shared.rest.fields import PasswordField, StrictSerializer, StringField
@@ -52,6 +53,12 @@ class MeSerializer(serializers.Serializer[Any]):
     role = serializers.ChoiceField(list(ROLES))
     organization = serializers.CharField(allow_null=True)
     seller_id = serializers.IntegerField(allow_null=True)
+    permissions = serializers.ListField(
+        child=serializers.CharField(), help_text="What it may do, in alphabetical order."
+    )
+    must_change_password = serializers.BooleanField(
+        help_text="Somebody else has set the password. On the pages nothing else can be done before it is changed."
+    )
 
 
 class _OpenView(APIView):
@@ -123,22 +130,26 @@ class TokenRevokeView(_OpenView):
 class MeView(APIView):
     @extend_schema(responses=MeSerializer)
     def get(self, request: Request) -> Response:
-        """Who this token speaks for."""
+        """Who this token speaks for, and what it may do now."""
         principal, realm = require_principal(request), realm_of(request._request)
+        somebody: Principal | services.Account = principal
+        if principal.user_id is None:
+            name, must_change = (
+                keys.living_key_of(principal, organization_id=realm.require_organization_id()).name,
+                False,
+            )
+        else:
+            somebody = account = services.account_of(realm=realm, user_id=principal.user_id)
+            name, must_change = account.username, account.user.must_change_password
         return Response(
             MeSerializer(
                 {
-                    "username": _name_of(principal, realm),
-                    "role": principal.role,
+                    "username": name,
+                    "role": somebody.role,
                     "organization": realm.slug,
-                    "seller_id": principal.seller_id,
+                    "seller_id": somebody.seller_id,
+                    "permissions": sorted(permission for permission in Permission if may(somebody, permission)),
+                    "must_change_password": must_change,
                 }
             ).data
         )
-
-
-def _name_of(principal: Principal, realm: Realm) -> str:
-    """The username, or what an API key is called."""
-    if principal.user_id is None:
-        return keys.living_key_of(principal, organization_id=realm.require_organization_id()).name
-    return services.account_of(realm=realm, user_id=principal.user_id).username

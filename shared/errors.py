@@ -105,6 +105,28 @@ class InvalidApiKey(InvalidRequest):
     }
 
 
+class InvalidMember(InvalidRequest):
+    """400: a member can't be so; ``errors`` says why."""
+
+    field_messages = {
+        **FIELD_MESSAGES,
+        "no_such_seller": _("There is no seller with this username."),
+        "seller_missing": _("On whose account does the cashier sell? Write the username of the seller."),
+        "seller_not_allowed": _("Only a cashier sells on a seller's account. Leave this empty."),
+        "password_or_email": _("Write a password, or an email address to send an invitation to."),
+        "is_seller": _("This is a seller's own account. Change it on the seller's page."),
+    }
+
+
+class SamePassword(InvalidRequest):
+    """400: the password must be changed, and this is the one of now."""
+
+    field_messages: ClassVar[Mapping[str, str | Promise]] = {
+        **FIELD_MESSAGES,
+        "same_password": _("Choose another one: whoever set this password knows it, too."),
+    }
+
+
 class NotAuthenticated(Problem):
     """401: the request carries no bearer token."""
 
@@ -193,6 +215,16 @@ class UsernameTaken(Problem):
 
     status, code, title = 409, "username_taken", "Username taken"
     message = _("There is a user of this name already. Choose another one.")
+
+
+class LastAdmin(Problem):
+    """409: nobody who is active could manage members any longer."""
+
+    status, code, title = 409, "last_admin", "Last admin"
+    message = _("This is the last active admin. Make somebody else an admin first.")
+
+    def __init__(self, detail: str = "This is the last active admin, who stays; make another one first.") -> None:
+        super().__init__(detail)
 
 
 class TooManyApiKeys(Problem):

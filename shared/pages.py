@@ -210,10 +210,11 @@ class NewPasswordForm(PasswordForm):
     old = None  # type: ignore[assignment]
 
 
-@page(methods=FORM)
+@page(methods=FORM, with_any_password=True)
 def password(request: HttpRequest) -> HttpResponse:
     """Change one's own password; all other sessions end."""
     account = signed_in(request)
+    had_to = account.user.must_change_password
     form = PasswordForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -224,7 +225,8 @@ def password(request: HttpRequest) -> HttpResponse:
         else:
             update_session_auth_hash(request, account.user)
             _tell_of_new_password(request, account.user)
-            return done(request, _("Your password is changed; other sessions have ended."), "password")
+            said = _("Your password is changed; other sessions have ended.")
+            return done(request, said, "start" if had_to else "password")
     return show(request, "shared/password.html", {"form": form}, status=status_of_form(form))
 
 

@@ -15,7 +15,16 @@ from django.utils.translation import gettext_lazy as _
 from credit import queries, services
 from credit.models import Seller
 from credit.pages.tables import sellers_table
-from shared.console.forms import AS_WRITTEN, EditForm, FilterForm, Form, SearchField, TextField, TextInput
+from shared.console.forms import (
+    AS_WRITTEN,
+    EditForm,
+    FilterForm,
+    Form,
+    GivenPasswordField,
+    SearchField,
+    TextField,
+    TextInput,
+)
 from shared.console.languages import SHOWN_SECONDS, is_shown_again
 from shared.console.views import FORM, add_problem, done, not_done, page, show, status_of_form
 from shared.errors import PasswordChanged, Problem, SellerBusy
@@ -63,19 +72,6 @@ class NameForm(EditForm):
     name = TextField(label=_("Name"), max_length=200, help_text=_("Of the shop or the person, as your lists show it."))
 
 
-class PasswordField(forms.CharField):
-    """A password that an admin gives to somebody else, and so must be able to read."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            label=_("Password"),
-            strip=False,
-            max_length=1000,
-            help_text=_("A suggestion that nobody guesses; or write another one of at least 8 characters."),
-            widget=TextInput(attrs=AS_WRITTEN),
-        )
-
-
 class NewSellerForm(Form):
     name = NameForm.base_fields["name"]
     username = TextField(
@@ -84,7 +80,7 @@ class NewSellerForm(Form):
         help_text=_("What the seller signs in with: letters, digits and @/./+/-/_ only."),
         widget=TextInput(attrs=AS_WRITTEN),
     )
-    password = PasswordField()
+    password = GivenPasswordField()
     email = forms.EmailField(
         label=_("Email address"),
         required=False,
@@ -190,7 +186,7 @@ def _switch(request: HttpRequest, seller_id: int, *, is_active: bool, said: str)
 
 
 class NewPasswordForm(Form):
-    password = PasswordField()
+    password = GivenPasswordField()
     state = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
 

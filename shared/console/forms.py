@@ -266,6 +266,17 @@ class PasswordFormField(forms.CharField):
 # --- Filters of a list ------------------------------------------------------------------------------------------------
 
 
+class GivenPasswordField(forms.CharField):
+    """A password that an admin gives to somebody else, and so must be able to read."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("label", _("Password"))
+        kwargs.setdefault(
+            "help_text", _("A suggestion that nobody guesses; or write another one of at least 8 characters.")
+        )
+        super().__init__(strip=False, max_length=1000, widget=TextInput(attrs=AS_WRITTEN), **kwargs)
+
+
 class FilterForm(Form):
     """Filters, bound to what the address has of them; see shared/filters.html."""
 

@@ -27,13 +27,18 @@ PageView = Callable[..., HttpResponseBase]
 
 
 def page(
-    permission: Permission | None = None, *, is_open: bool = False, methods: tuple[str, ...] = ("GET", "HEAD")
+    permission: Permission | None = None,
+    *,
+    is_open: bool = False,
+    methods: tuple[str, ...] = ("GET", "HEAD"),
+    with_any_password: bool = False,
 ) -> Callable[[PageView], PageView]:
     """A page for accounts with this permission (None: for every account; ``is_open``: for everybody, signed in or not).
 
     Who is not signed in is led to sign in first and then back here. For somebody without the permission there is
-    nothing at this address. No browser and no proxy keeps the page: the next person at the machine must not leaf back
-    to it.
+    nothing at this address. Whose password somebody else has set must change it before anything else: only pages
+    ``with_any_password`` are shown until then. No browser and no proxy keeps the page: the next person at the machine
+    must not leaf back to it.
     """
 
     def decorate(view: PageView) -> PageView:
@@ -50,6 +55,8 @@ def page(
                 response = _to_sign_in(request)
             elif account and permission and not may(account, permission):
                 raise NotFound("There is nothing at this address.")
+            elif account and account.user.must_change_password and not (is_open or with_any_password):
+                response = on_to(request, "password")
             else:
                 response = view(request, *args, **kwargs)
             add_never_cache_headers(response)

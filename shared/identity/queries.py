@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from shared.errors import NotAuthenticated, TokenExpired, TokenInvalid
+from shared.errors import InvalidMember, NotAuthenticated, TokenExpired, TokenInvalid
 from shared.identity.epochs import Access
 from shared.identity.realm import Realm
 from shared.identity.roles import SELLER
@@ -101,10 +101,23 @@ def username_of(principal: Principal, realm: Realm) -> str | None:
 
 def seller_usernames(*, organization_id: int, seller_ids: list[int]) -> dict[int, str]:
     """The names that these sellers of one organization sign in with, by seller's id."""
-    pairs = Membership.objects.filter(organization_id=organization_id, seller_id__in=seller_ids).values_list(
-        "seller_id", "username"
-    )
+    pairs = Membership.objects.filter(
+        organization_id=organization_id, seller_id__in=seller_ids, role=SELLER
+    ).values_list("seller_id", "username")
     return {seller_id: username for seller_id, username in pairs if seller_id is not None}
+
+
+def seller_id_of_username(*, organization_id: int, username: str) -> int:
+    """The seller who signs in with this name.
+
+    Raises:
+        InvalidMember: nobody of an organization's sellers does.
+    """
+    sellers = Membership.objects.filter(organization_id=organization_id, role=SELLER)
+    found = sellers.filter(username=User.normalize_username(username)).values_list("seller_id", flat=True).first()
+    if found is None:
+        raise InvalidMember.of_field("seller_id", "no_such_seller", "There is no such seller.")
+    return found
 
 
 def seller_ids_by_username(*, organization_id: int, search: str, limit: int) -> list[int]:

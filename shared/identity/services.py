@@ -24,6 +24,7 @@ from shared.errors import (
     PasswordChanged,
     PermissionDenied,
     Problem,
+    SamePassword,
     SellerInactive,
     TokenInvalid,
     UsernameTaken,
@@ -31,7 +32,7 @@ from shared.errors import (
 from shared.identity import lockout
 from shared.identity.epochs import Access
 from shared.identity.realm import Realm
-from shared.identity.roles import works_for_seller
+from shared.identity.roles import SELLER, works_for_seller
 from shared.identity.tokens import AccessToken, RefreshToken, name_realm, password_mark, read_token
 from shared.models import Membership, SignIn, User
 from shared.texts import unfit_character
@@ -125,20 +126,20 @@ def create_platform_admin(*, username: str, password: str, email: str = "") -> U
 def prepare_member(
     *, organization_id: int, slug: str, role: str, username: str, password: str, email: str = ""
 ) -> Membership:
-    """What :func:`save_member` saves. It takes as long as hashing a password does, and writes nothing: call it before a
-    transaction that others wait for.
+    """What :func:`save_member` saves: somebody whose password another person knows, and so must be changed. It takes as
+    long as hashing a password does, and writes nothing: call it before a transaction that others wait for.
 
     Raises:
         InvalidRequest: the name, the password or the email address won't do.
     """
     username = check_credentials(username=username, password=password, email=email)
-    user = User(username=f"{slug}/{username}", email=email)
+    user = User(username=f"{slug}/{username}", email=email, must_change_password=True)
     user.set_password(password)
     return Membership(user=user, organization_id=organization_id, username=username, role=role)
 
 
 def save_member(member: Membership, *, seller_id: int | None = None) -> Membership:
-    """Lets a user who was prepared sign in on the organization's host, as its admin or as one of its sellers.
+    """Lets a user who was prepared sign in on the organization's host.
 
     Raises:
         UsernameTaken: this organization has one of this name.
@@ -171,10 +172,15 @@ def create_member(
     return save_member(prepared, seller_id=seller_id)
 
 
-def member_named(*, organization_id: int, username: str) -> Membership | None:
-    """The member of this name, whose row is locked until the transaction ends; None where there is none."""
+def normalized(username: str) -> str:
+    """A name as it is kept (NFKC)."""
+    return AbstractBaseUser.normalize_username(username)
+
+
+def sellers_member_named(*, organization_id: int, username: str) -> Membership | None:
+    """The seller's own member of this name, whose row is locked until the transaction ends; None: there is none."""
     members = Membership.objects.select_for_update(no_key=True).filter(
-        organization_id=organization_id, username=AbstractBaseUser.normalize_username(username)
+        organization_id=organization_id, username=normalized(username), role=SELLER
     )
     return members.first()
 
@@ -200,14 +206,15 @@ def reopen_member(*, membership: Membership, password: str, email: str = "") -> 
             )
         user = membership.user
         user.set_password(password)
-        user.email = email or user.email
-        user.save(update_fields=["password", "email"])
+        user.email, user.must_change_password = email or user.email, True
+        user.save(update_fields=["password", "email", "must_change_password"])
 
 
 def set_membership_active(*, organization_id: int, seller_id: int, is_active: bool) -> None:
-    """Lets a seller's user sign in, or no longer; withdrawing it also ends the sessions it has."""
+    """Lets a seller's user sign in, or no longer; withdrawing it also ends the sessions it has. It is the same for the
+    seller's cashiers, of whom each is besides switched off and on alone."""
     memberships = Membership.objects.filter(organization_id=organization_id, seller_id=seller_id)
-    memberships.update(is_active=is_active)
+    memberships.filter(role=SELLER).update(is_active=is_active)
     if not is_active:
         memberships.update(withdrawn_at=timezone.now())
         SignIn.objects.filter(
@@ -269,18 +276,25 @@ def _wrong_password(field: str) -> InvalidRequest:
     return InvalidRequest.of_field(field, "wrong_password", "This is not the password that you have now.")
 
 
+_SELLER_WHO_IS_OFF = Membership.objects.filter(
+    organization_id=OuterRef("organization_id"), seller_id=OuterRef("seller_id"), role=SELLER, is_active=False
+)
+"""Of whoever works for a seller: that seller's own member, which is switched off with the seller."""
+
+
 def _find(realm: Realm, username: str) -> tuple[User | None, Membership | None]:
     if realm.is_platform:
-        return _platform_users().filter(username=username).first(), None
+        return platform_users().filter(username=username).first(), None
     membership = (
         Membership.objects.select_related("user")
         .filter(organization_id=realm.require_organization_id(), username=username)
+        .annotate(seller_is_off=Exists(_SELLER_WHO_IS_OFF))
         .first()
     )
     return (membership.user if membership else None), membership
 
 
-def _platform_users() -> QuerySet[User]:
+def platform_users() -> QuerySet[User]:
     """Who has a role on the platform, switched off or not. A member of an organization never has, whatever its row
     says: its name has a slash in it, and its membership stands beside it."""
     users = User.objects.exclude(platform_role="").exclude(username__contains="/")
@@ -292,7 +306,7 @@ def _account(user: User, membership: Membership | None) -> Account:
         if not user.is_active:
             raise PermissionDenied("This account was switched off.")
         return Account(user, user.username, user.platform_role, None)
-    if not (user.is_active and membership.is_active):
+    if not (user.is_active and membership.is_active) or membership.seller_is_off:  # type: ignore[attr-defined]
         if works_for_seller(membership.role):
             raise SellerInactive
         raise PermissionDenied("This account was switched off.")
@@ -305,9 +319,12 @@ _OF_USER = [field.attname for field in User._meta.concrete_fields]
 _OF_MEMBERSHIP = ["username", "role", "seller_id", "is_active", "withdrawn_at", "epoch"]
 # Each page and each refresh begins with it: 0.75 ms by select_related, 0.2 so.
 _MEMBER = f"""
-    SELECT {", ".join([f"account.{name}" for name in _OF_USER] + [f"membership.{name}" for name in _OF_MEMBERSHIP])}
+    SELECT {", ".join([f"account.{name}" for name in _OF_USER] + [f"membership.{name}" for name in _OF_MEMBERSHIP])},
+        seller.is_active IS FALSE
     FROM shared_membership AS membership
     INNER JOIN shared_user AS account ON account.id = membership.user_id
+    LEFT JOIN shared_membership AS seller ON seller.organization_id = membership.organization_id
+        AND seller.seller_id = membership.seller_id AND seller.role = '{SELLER}'
     WHERE membership.organization_id = %s AND membership.user_id = %s
 """  # noqa: S608 - the names above
 
@@ -320,7 +337,9 @@ def _member(organization_id: int, user_id: int) -> tuple[User | None, Membership
     if row is None:
         return None, None
     user = User.from_db(connection.alias, _OF_USER, row[: len(_OF_USER)])
-    return user, Membership(user=user, **dict(zip(_OF_MEMBERSHIP, row[len(_OF_USER) :], strict=True)))
+    membership = Membership(user=user, **dict(zip(_OF_MEMBERSHIP, row[len(_OF_USER) : -1], strict=True)))
+    membership.seller_is_off = row[-1]  # type: ignore[attr-defined]
+    return user, membership
 
 
 def account_of(*, realm: Realm, user_id: int) -> Account:
@@ -331,7 +350,7 @@ def account_of(*, realm: Realm, user_id: int) -> Account:
     """
     membership = None
     if realm.is_platform:
-        user = _platform_users().filter(pk=user_id).first()
+        user = platform_users().filter(pk=user_id).first()
     else:
         user, membership = _member(realm.require_organization_id(), user_id)
     if user is None:
@@ -352,7 +371,17 @@ def sign_in(*, realm: Realm, username: str, password: str, address: str) -> Toke
         current_jti=refresh["jti"],
         expires_at=timezone.now() + RefreshToken.lifetime,
     )
+    note_sign_in(realm=realm, user=account.user)
     return _pair(realm, account, family.pk, refresh)
+
+
+def note_sign_in(*, realm: Realm, user: User) -> None:
+    """When somebody signed in last, on the pages or to the API."""
+    if realm.is_platform:
+        User.objects.filter(pk=user.pk).update(last_login=timezone.now())
+    else:
+        memberships = Membership.objects.filter(user=user, organization_id=realm.require_organization_id())
+        memberships.update(last_sign_in_at=timezone.now())
 
 
 def refresh(*, realm: Realm, raw_token: str) -> TokenPair:
@@ -432,10 +461,12 @@ def change_password(*, user: User, new: str) -> None:
     """A new password for somebody who was asked for the old one, which is ``user``'s as it was read then.
 
     Raises:
-        InvalidRequest: it won't do.
+        InvalidRequest: it won't do; or it must be changed, and is the same.
         PasswordChanged: the password was changed since; it stays as it is.
     """
     asked_for = user.password
+    if user.must_change_password and user.check_password(new):
+        raise SamePassword.of_field("new", "same_password", "This is the password that somebody else knows.")
     if not _replace_password(user, new, still=lambda stored: stored.password == asked_for):
         raise PasswordChanged("The password was changed meanwhile.")
 
@@ -451,11 +482,27 @@ def reset_password(*, user: User, token: str, new: str) -> None:
         raise NotFound("This link is not good any longer.")
 
 
+def choose_first_password(*, user: User, new: str, state: str) -> None:
+    """A password for whoever was invited; of many who do it at once, for one. ``state``: see :func:`password_state`.
+
+    Raises:
+        InvalidRequest: it won't do.
+        NotFound: there is one by now.
+    """
+    if not _replace_password(user, new, still=lambda stored: constant_time_compare(password_state(stored), state)):
+        raise NotFound("This link is not good any longer.")
+
+
 def _replace_password(
-    user: User, new: str, *, still: Callable[[User], bool], also: Callable[[], None] = lambda: None
+    user: User,
+    new: str,
+    *,
+    still: Callable[[User], bool],
+    is_anothers: bool = False,
+    also: Callable[[], None] | None = None,
 ) -> bool:
-    """Sets a password if ``still`` says so of the user as it is stored, which nobody changes meanwhile; and does
-    ``also`` in the same transaction.
+    """Sets a password if ``still`` says so of the user as it is stored, which nobody changes meanwhile.
+    ``is_anothers``: somebody else knows it, and so it must be changed. ``also`` is done in the same transaction.
 
     Raises:
         InvalidRequest: it won't do.
@@ -471,8 +518,10 @@ def _replace_password(
         if not still(stored):
             return False
         stored.password = user.password = hashed
-        stored.save(update_fields=["password"])
-        also()
+        stored.must_change_password = user.must_change_password = is_anothers
+        stored.save(update_fields=["password", "must_change_password"])
+        if also:
+            also()
     return True
 
 
@@ -489,7 +538,9 @@ def member_of_seller(*, organization_id: int, seller_id: int) -> Membership:
         NotFound: nobody does.
     """
     membership = (
-        Membership.objects.select_related("user").filter(organization_id=organization_id, seller_id=seller_id).first()
+        Membership.objects.select_related("user")
+        .filter(organization_id=organization_id, seller_id=seller_id, role=SELLER)
+        .first()
     )
     if membership is None:
         raise NotFound("There is no such seller.")
@@ -504,21 +555,49 @@ def password_state(user: User) -> str:
 def reset_member_password(*, realm: Realm, seller_id: int, password: str, state: str, address: str) -> None:
     """A new password for the user who signs in as this seller: see ``credit.services.reset_seller_password``."""
     member = member_of_seller(organization_id=realm.require_organization_id(), seller_id=seller_id)
+    set_password_of(
+        user=member.user,
+        realm=realm,
+        username=member.username,
+        password=password,
+        state=state,
+        address=address,
+        also=lambda: record("seller.password_reset", str(seller_id), after={"username": member.username}),
+    )
+
+
+def set_password_of(
+    *,
+    user: User,
+    realm: Realm,
+    username: str,
+    password: str,
+    state: str,
+    address: str,
+    also: Callable[[], None] | None = None,
+) -> None:
+    """A new password for somebody else, who must change it at the next sign-in. ``state``: what
+    :func:`password_state` said when it was asked for. The same again changes nothing. ``also`` is done in the same
+    transaction.
+
+    Raises:
+        InvalidRequest: it won't do.
+        PasswordChanged: it was changed meanwhile, to something else; nothing was done.
+        Throttled, Unavailable: it was changed meanwhile, and too often asked whether to this.
+    """
     if _replace_password(
-        member.user,
+        user,
         password,
         still=lambda stored: constant_time_compare(password_state(stored), state),
-        also=lambda: record("seller.password_reset", str(seller_id), after={"username": member.username}),
+        is_anothers=True,
+        also=also,
     ):
         return
     # Either the same again, which finds done what it asks for; or somebody was there before. To tell the two apart a
     # password is looked at, so that this is a door like the others.
-    member.user.refresh_from_db(fields=["password"])
+    user.refresh_from_db(fields=["password"])
     if not lockout.look_at_password(
-        realm=realm,
-        username=member.username,
-        address=address,
-        is_right=lambda: member.user.check_password(password),
+        realm=realm, username=username, address=address, is_right=lambda: user.check_password(password)
     ):
         raise PasswordChanged("The password was changed meanwhile.")
 

@@ -106,6 +106,7 @@ def _bind_session(sender: Any, request: HttpRequest, user: User, **_: Any) -> No
     realm = realm_of(request)
     account = services.account_of(realm=realm, user_id=user.pk)
     request.session.update(session_content(realm, withdrawn_at=account.withdrawn_at))
+    services.note_sign_in(realm=realm, user=user)
     # Each sign-in takes a little of the old away, so that the table needs no job of its own.
     expired = Session.objects.filter(expire_date__lt=timezone.now()).values_list("pk", flat=True)[:20]
     Session.objects.filter(pk__in=list(expired)).delete()

@@ -128,6 +128,7 @@ CHANGES = {
     Permission.RESOLVE_RECHARGES,
     Permission.MANAGE_WEBHOOKS,
     Permission.MANAGE_API_KEYS,
+    Permission.MANAGE_MEMBERS,
     Permission.MANAGE_SETTINGS,
 }
 
@@ -163,6 +164,7 @@ def test_through_the_api_who_only_looks_sees_everything_and_changes_nothing(look
         "key_id": acme.member.client.post("/api-keys", {"name": "Till", "scopes": ["sell"]}).json["id"],
         "delivery_id": uuid.uuid4(),
         "operator": "mci",
+        "username": "owner",
         "name": "second",
     }
     client, answers = in_process(acme.owner), {}

@@ -165,12 +165,28 @@ def _make_sellers(row: models.Organization) -> dict[str, int]:
 def make_person(row: models.Organization, username: str, address: str = "", *, is_seller: bool = False) -> Person:
     """An admin or a seller of an organization, whose password is ``PASSWORD``."""
     seller_id = make_seller(row, username).pk if is_seller else None
-    role = "seller" if is_seller else "admin"
+    return make_member(row, username, "seller" if is_seller else "admin", address, seller_id=seller_id)
+
+
+def make_member(
+    row: models.Organization, username: str, role: str, address: str = "", *, seller_id: int | None = None
+) -> Person:
+    """A member of an organization with any role, whose password is ``PASSWORD``."""
     user = User(username=f"{row.slug}/{username}", password=_password_hash())
     user.save()
     Membership.objects.create(user=user, organization_id=row.pk, username=username, role=role, seller_id=seller_id)
     token = access_token(user, row, role, seller_id)
     return Person(username, user, seller_id, Client(address, f"{row.slug}.recharge.test", token), row)
+
+
+def make_platform_user(username: str, role: str, address: str = "") -> Person:
+    """A user of the platform with any role, whose password is ``PASSWORD``."""
+    is_admin = role == "platform_admin"
+    user = User(
+        username=username, password=_password_hash(), platform_role=role, is_superuser=is_admin, is_staff=is_admin
+    )
+    user.save()
+    return Person(username, user, None, Client(address, "recharge.test", access_token(user, None, role, None)), None)
 
 
 def make_seller(row: models.Organization, name: str, credit: int = 0) -> Seller:

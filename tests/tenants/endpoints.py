@@ -33,7 +33,7 @@ class Endpoint:
         """Calls it; ``ids`` fill the places of its path, by their names in the URL map."""
         path = "/" + self.route
         for name, value in ids.items():
-            for kind in ("bigint", "any_uuid", "slug"):
+            for kind in ("bigint", "any_uuid", "slug", "str"):
                 path = path.replace(f"<{kind}:{name}>", str(value))
         assert "<" not in path, path
         if self.has_key:
@@ -43,6 +43,8 @@ class Endpoint:
 
 PASSWORD = "an unusual password"
 _NEW_SELLER = {"name": "Sara", "username": "sara", "password": PASSWORD}
+_NEW_MEMBER = {"username": "nima", "password": PASSWORD, "role": "accountant"}
+_NEW_PLATFORM_USER = {"username": "nima", "password": PASSWORD, "role": "platform_operator"}
 _NEW_ORGANIZATION = {"slug": "initech", "name": "Initech", "admin": {"username": "owner", "password": PASSWORD}}
 _WEBHOOK = {"url": "https://hooks.example.com/recharges", "events": ["recharge.succeeded"]}
 _API_KEY = {"name": "Till", "scopes": ["read"]}
@@ -59,6 +61,9 @@ _AUTHENTICATION = [
 ORGANIZATION = [
     *_AUTHENTICATION,
     Endpoint("GET", "api/v1/me", BOTH),
+    Endpoint("GET", "api/v1/members", ADMIN),
+    Endpoint("POST", "api/v1/members", ADMIN, _NEW_MEMBER),
+    Endpoint("PATCH", "api/v1/members/<str:username>", ADMIN, {"role": "support"}),
     Endpoint("GET", "api/v1/sellers", ADMIN),
     Endpoint("POST", "api/v1/sellers", ADMIN, _NEW_SELLER),
     Endpoint("GET", "api/v1/sellers/<bigint:seller_id>", ADMIN),
@@ -118,6 +123,9 @@ ORGANIZATION = [
 PLATFORM = [
     *_AUTHENTICATION,
     Endpoint("GET", "api/v1/me", PLATFORM_ADMIN),
+    Endpoint("GET", "api/v1/members", PLATFORM_ADMIN),
+    Endpoint("POST", "api/v1/members", PLATFORM_ADMIN, _NEW_PLATFORM_USER),
+    Endpoint("PATCH", "api/v1/members/<str:username>", PLATFORM_ADMIN, {"role": "platform_auditor"}),
     Endpoint("GET", "api/v1/organizations", PLATFORM_ADMIN),
     Endpoint("POST", "api/v1/organizations", PLATFORM_ADMIN, _NEW_ORGANIZATION),
     Endpoint("GET", "api/v1/organizations/<slug:slug>", PLATFORM_ADMIN),

@@ -35,7 +35,9 @@ from tests.support.world import (
     access_token,
     ask_for_adjustment,
     give_credit,
+    make_member,
     make_organization,
+    make_platform_user,
 )
 from tests.tenants import endpoints
 from tests.tenants.endpoints import ADMIN, BOTH, SELLER, Endpoint
@@ -55,6 +57,7 @@ def stock(organization: Organization) -> dict[str, Any]:
     """Gives an organization's member credit, a webhook, a recharge and a pending credit request; and it a gateway."""
     give_credit(organization.row, organization.member.id, 1_000_000)
     arguments: dict[str, Any] = {"organization": organization.row, "seller_id": organization.member.id}
+    make_member(organization.row, "clerk", "accountant")
     with organization.context:
         webhook, _ = create_webhook(
             organization=organization.row,
@@ -82,6 +85,7 @@ def stock(organization: Organization) -> dict[str, Any]:
         "key_id": key.pk,
         "delivery_id": message.pk,
         "slug": organization.row.slug,
+        "username": "clerk",
         "operator": "mci",
         "name": gateway.name,
     }
@@ -225,7 +229,8 @@ def test_the_platform_answers_its_admins_and_nobody_else(
     assert answers == {name: expected for name, (_, expected) in refused.items()}
     assert contents() == before
 
-    named = {"slug": provisioned_slug() if "status" in str(endpoint) else "acme"}
+    make_platform_user("clerk", "platform_operator")
+    named = {"slug": provisioned_slug() if "status" in str(endpoint) else "acme", "username": "clerk"}
     if "suspend" not in endpoint.route:  # acme goes on: the running server would remember it as suspended
         assert endpoint.ask(admin.client, named).status in (200, 201)
 
