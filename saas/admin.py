@@ -10,33 +10,61 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Model
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
+from django_tenants.utils import tenant_context
 
+from shared.admin_changes import last_change
 from shared.console.messages import field_message_for, message_for
 from shared.console.views import signed_in
 from shared.errors import InvalidRequest, Problem
 from shared.identity import services
 from shared.identity.devices import remember_device
 from shared.identity.lockout import client_address
-from shared.identity.realm import realm_of
+from shared.identity.realm import Realm, realm_of
 from shared.identity.sessions import account_of
-from shared.models import User
+from shared.members.services import end_all_access
+from shared.models import Membership, User
 from shared.pages import tell_of_new_device
 from tenants.audit import record
-from tenants.models import AuditRecord
+from tenants.models import AuditRecord, Organization
 
 
 @receiver(post_save, sender=LogEntry)
 def _record_change(instance: LogEntry, created: bool, **_: object) -> None:
-    """What Django's admin site notes of its changes goes into the audit log, which nobody changes."""
-    if created:
-        what = f"{instance.content_type}: {instance.object_repr}. {instance.get_change_message()}"
-        with transaction.atomic():
-            record(action=AuditRecord.Action.ADMIN_SITE, detail=what)
+    """What Django's admin site notes of its changes goes into the audit log, which nobody changes: to whom or what it
+    was done, in which organization, and each field, before and after. A member who was switched off is out at once."""
+    if not created:
+        return
+    change = last_change.get()
+    last_change.set(None)
+    if change is not None and str(change.row.pk) != instance.object_id:
+        change = None
+    organization = _organization_of(change.row) if change else None
+    with transaction.atomic():
+        if change and organization and change.after.get("is_active") is False:
+            with tenant_context(organization):
+                end_all_access(realm=Realm(organization.pk, organization.slug), user_id=change.row.pk)
+        record(
+            action=AuditRecord.Action.ADMIN_SITE,
+            organization=organization.slug if organization else "",
+            object=instance.object_repr,
+            before=change.before or None if change else None,
+            after=change.after if change else None,
+            detail=f"{instance.content_type}: {instance.object_repr}. {instance.get_change_message()}",
+        )
+
+
+def _organization_of(row: Model) -> Organization | None:
+    """Of a member, or the organization itself; a user of the platform has none."""
+    if isinstance(row, Organization):
+        return row
+    membership = Membership.objects.filter(user_id=row.pk).first() if isinstance(row, User) else None
+    return Organization.objects.filter(pk=membership.organization_id).first() if membership else None
 
 
 class PlatformSignInForm(AdminAuthenticationForm):

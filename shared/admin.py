@@ -11,10 +11,17 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 
+from shared.admin_changes import remember_change
+from shared.errors import LastAdmin
 from shared.identity.roles import PLATFORM_ADMIN
+from shared.identity.services import platform_users
 from shared.models import Membership, User
 
 admin.site.unregister(Group)
+
+
+_TOLD_OF_USER = ("username", "email", "is_active", "platform_role")
+"""Fields that evidence has in full."""
 
 
 def is_member(user: User | None) -> bool:
@@ -38,6 +45,17 @@ class PlatformUserChangeForm(UserChangeForm):
 
     def clean_username(self) -> str:
         return _without_slash(self.cleaned_data["username"])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        stays = cleaned.get("is_active", self.instance.is_active) and (
+            cleaned.get("platform_role", self.instance.platform_role) == PLATFORM_ADMIN
+        )
+        if self.instance.platform_role == PLATFORM_ADMIN and not stays:
+            others = platform_users().filter(platform_role=PLATFORM_ADMIN, is_active=True).exclude(pk=self.instance.pk)
+            if not others.exists():
+                raise forms.ValidationError(str(LastAdmin.message))
+        return cleaned
 
 
 def _without_slash(username: str) -> str:
@@ -92,16 +110,23 @@ class PlatformUserAdmin(UserAdmin):
         return (*readonly, "username", "email") if is_member(obj) else readonly
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """A platform user's; a member's is changed by the member or by an admin of the organization."""
-        if is_member(self.get_object(request, unquote(id))):
+        """A platform user's, who must change it at the next sign-in; a member's is changed by the member or by an admin
+        of the organization."""
+        user = self.get_object(request, unquote(id))
+        if is_member(user):
             raise PermissionDenied
         response: HttpResponse = super().user_change_password(request, id, form_url)
+        if user is not None and user.pk != request.user.pk:
+            User.objects.filter(pk=user.pk).exclude(password=user.password).update(must_change_password=True)
         return response
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Django's own flags follow the role: the admin site is a platform admin's alone."""
         obj.is_superuser = obj.is_staff = obj.platform_role == PLATFORM_ADMIN
+        obj.must_change_password = obj.must_change_password or not change
+        stored = User.objects.filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
+        remember_change(stored, obj, _TOLD_OF_USER)
 
     def has_delete_permission(self, *args: object) -> bool:
         return False

@@ -1,9 +1,12 @@
 """Shows organizations in the admin site, to suspend and activate them. Provisioning makes them, and no form does."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from shared.admin_changes import remember_change
 from tenants import services
 from tenants.models import Domain, Organization
 
@@ -26,6 +29,12 @@ class OrganizationAdmin(admin.ModelAdmin):
     readonly_fields = ("slug", "schema_name", "status", "created_at", "reconciled_at", "reconciliation_faults")
     inlines = (DomainInline,)
     actions = ("suspend", "activate")
+
+    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
+        """As Django's; and says what was changed, for the audit log."""
+        stored = Organization.objects.get(pk=obj.pk)
+        super().save_model(request, obj, form, change)
+        remember_change(stored, obj, ("name",))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

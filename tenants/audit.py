@@ -5,6 +5,9 @@ What is done on the platform's host to something else than an organization is wr
 table.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from django_tenants.utils import get_public_schema_name
 
 from shared.audit import write_row
@@ -13,8 +16,17 @@ from tenants.models import AuditRecord
 LONGEST_DETAIL = 300
 
 
-def record(*, action: AuditRecord.Action, organization: str = "", faults: int | None = None, detail: str = "") -> None:
+def record(
+    *,
+    action: AuditRecord.Action,
+    organization: str = "",
+    faults: int | None = None,
+    detail: str = "",
+    object: str = "",
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
     """Appends a line of whoever acts now (shared/identity/acting.py): the organization's slug, and (of a
-    reconciliation) how many faults it found."""
+    reconciliation) how many faults it found; or what else it was done to (``object``), with the fields that changed."""
     more = [organization, faults, detail.replace("\0", "")[:LONGEST_DETAIL]]
-    write_row(action, "", before=None, after=None, by=None, schema=get_public_schema_name(), more=more)
+    write_row(action, object, before=before, after=after, by=None, schema=get_public_schema_name(), more=more)

@@ -39,8 +39,10 @@ def _waiting(rows: Sequence[Any], names: dict[int, str]) -> Waiting:
 
 @page(Permission.VIEW_TODAY)
 def home(request: HttpRequest) -> HttpResponse:
-    """Where an admin's day begins; seven queries, whatever there is."""
-    requests = list(credit_requests_to_decide()[:MOST_COUNTED])
+    """Where the day begins of who works for the organization: of what waits, what concerns them; seven queries at most,
+    whatever there is."""
+    sees_requests = may(signed_in(request), Permission.VIEW_CREDIT_REQUESTS)
+    requests = list(credit_requests_to_decide()[:MOST_COUNTED]) if sees_requests else []
     unknown = queries.unknown_recharges(limit=MOST_COUNTED)
     late = queries.late_recharges(since=start_of_day(days_before(today(), DAYS_OF_LATE - 1)), limit=MOST_COUNTED)
     may_see = may(signed_in(request), Permission.VIEW_ADJUSTMENTS)

@@ -129,7 +129,7 @@ def add_member(
     one: a link to choose it goes to the email address (see :func:`invitation_to`).
 
     Raises:
-        InvalidMember, InvalidRequest: the role is none of :func:`roles_to_give`; a cashier's seller is missing, or is none; another
+        InvalidRequest: the role is none of :func:`roles_to_give`; a cashier's seller is missing, or is none; another
             role has one; the name, the password or the email address won't do, or neither of these was given.
         UsernameTaken: there is one of this name.
         PermissionDenied: whoever adds may not any longer.
@@ -214,10 +214,12 @@ def change_member(
 
     Raises:
         NotFound: there is no such member.
-        InvalidMember, InvalidRequest: as of :func:`add_member`; or it is a seller's own member, which changes with the seller.
+        InvalidRequest: as of :func:`add_member`; or it is a seller's own member, which changes with the seller.
         LastAdmin: nobody who is active could manage members any longer.
         PermissionDenied: whoever changes it may not any longer.
     """
+    if "\0" in username:  # which the database would refuse
+        raise NotFound("There is no such member.")
     if role is not None:
         _check_role(realm, role)
         _check_seller(realm, role, seller_id)
@@ -339,7 +341,7 @@ def reset_password(*, realm: Realm, user_id: int, password: str, state: str, add
 
     Raises:
         NotFound: there is no such member.
-        InvalidMember, InvalidRequest: the password won't do, or it is a seller's own member, whose password is reset with the seller.
+        InvalidRequest: the password won't do, or it is a seller's own member, whose password is reset with the seller.
         PasswordChanged: it was changed meanwhile, to something else; nothing was done.
         Throttled: it was changed meanwhile, and too often asked whether to this.
         PermissionDenied: whoever resets it may not any longer.
@@ -389,7 +391,7 @@ def accept_invitation(*, realm: Realm, token: str, new: str) -> None:
 
     Raises:
         NotFound: the link is not good, or no longer.
-        InvalidMember, InvalidRequest: the password won't do.
+        InvalidRequest: the password won't do.
     """
     user = invited_by(realm=realm, token=token)
     if user is None:

@@ -93,6 +93,12 @@ PICTURES = [
     Picture("admin-audit-log", "owner", "/audit-log"),
     Picture("admin-api-keys", "owner", "/api-keys"),
     Picture("admin-api-key-new", "owner", "/api-keys/new"),
+    Picture("admin-members", "owner", "/members"),
+    Picture("admin-new-member", "owner", "/members/new"),
+    Picture("admin-member", "owner", "/members/{clerk}"),
+    Picture("admin-switch-member-off", "owner", "/members/{clerk}/switch-off"),
+    Picture("admin-switch-member-on", "owner", "/members/{clerk}/switch-on"),
+    Picture("admin-reset-member-password", "owner", "/members/{clerk}/password"),
     Picture("admin-settings", "owner", "/settings"),
     Picture("admin-gateway", "owner", "/settings/gateways/direct"),
     Picture("admin-new-gateway", "owner", "/settings/new-gateway"),
@@ -105,6 +111,17 @@ PICTURES = [
     Picture("platform-organization", "root", "/organizations/acme"),
     Picture("platform-provision", "root", "/provision"),
     Picture("platform-audit", "root", "/audit"),
+    Picture("platform-members", "root", "/members"),
+    Picture("platform-new-member", "root", "/members/new"),
+    # Other roles'.
+    Picture("first-password", "newcomer", "/account/password"),
+    Picture("invitation", None, "/invitation/{invitation}"),
+    Picture("invitation-expired", None, "/invitation/expired"),
+    Picture("accountant-home", "accountant", "/today"),
+    Picture("support-home", "support", "/today"),
+    Picture("support-seller", "support", "/sellers/{seller}"),
+    Picture("auditor-members", "auditor", "/members"),
+    Picture("cashier-sell", "cashier", "/sell"),
 ]
 
 README = {

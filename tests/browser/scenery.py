@@ -199,14 +199,45 @@ def furnish(world):
             "late": uuid.UUID(odd.id),
             "failed": Recharge.objects.filter(status="failed").latest("pk").pk,
         }
+    people, of_members = _members(world)
     _platform_history(world.platform_admin.user.pk)
-    people = {
+    people |= {
         "owner": world.acme.owner,
         "member": world.acme.member,
         "neighbour": world.acme.neighbour,
         "root": world.platform_admin,
     }
-    return people, ids
+    return people, ids | of_members
+
+
+def _members(world):
+    """Somebody of each role, somebody whose password an admin has set, and an invitation."""
+    from shared.identity.realm import Realm
+    from shared.members.services import add_member, invitation_to
+    from shared.models import User
+    from tests.support.world import make_member
+
+    acme, people = world.acme.row, {}
+    for name, role in (
+        ("accountant", "accountant"),
+        ("support", "support"),
+        ("auditor", "auditor"),
+        ("cashier", "cashier"),
+        ("newcomer", "support"),
+    ):
+        seller_id = world.acme.member.id if role == "cashier" else None
+        people[name] = make_member(acme, name, role, world.acme.anyone.address, seller_id=seller_id)
+    newcomer = people["newcomer"].user
+    newcomer.must_change_password = True
+    newcomer.save()
+    invited = add_member(
+        realm=Realm(acme.pk, acme.slug), username="invited", role="accountant", email="invited@example.com"
+    )
+    of_members = {
+        "clerk": people["cashier"].user.pk,
+        "invitation": invitation_to(User.objects.get(pk=invited.user_id)),
+    }
+    return people, of_members
 
 
 def _platform_history(admin_id: int) -> None:

@@ -153,6 +153,10 @@ def test_a_platform_user_is_added_and_made_an_admin(root: Visitor, world: World)
     path = f"/admin/shared/user/{second.pk}/change/"
     fields: dict[str, str | list[str]] = {"username": "second", "is_active": "on", "platform_role": "platform_admin"}
     assert root.submit(path, fields | _NO_INLINES).status == 302
+    line = AuditRecord.objects.latest("pk")
+    assert (line.organization, line.object) == ("", "second")
+    assert (line.before, line.after) == ({"platform_role": ""}, {"platform_role": "platform_admin"})
+    assert second.must_change_password
     assert Visitor(world.platform).sign_in_to_admin("second").status == 302
     assert world.platform.post("/auth/token", {"username": "second", "password": PASSWORD}).status == 200
 
@@ -288,6 +292,17 @@ def test_a_member_is_switched_off(root: Visitor, acme: Organization) -> None:
     fields: dict[str, str | list[str]] = {"username": user.username}  # is_active is not ticked
     assert root.submit(f"/admin/shared/user/{user.pk}/change/", fields | inline_of(membership)).status == 302
     assert acme.owner.client.get("/sellers").code == "permission_denied"
+    line = AuditRecord.objects.latest("pk")
+    assert (line.organization, line.object, line.address) == ("acme", "acme/owner", "127.0.0.1")
+    assert (line.before, line.after) == ({"is_active": True}, {"is_active": False})
+    assert Membership.objects.get(user=user).epoch == membership.epoch + 1
+
+
+def test_the_last_platform_admin_is_not_switched_off_there(root: Visitor, world: World) -> None:
+    path = f"/admin/shared/user/{world.platform_admin.user.pk}/change/"
+    for fields in ({"platform_role": "platform_admin"}, {"is_active": "on", "platform_role": "platform_auditor"}):
+        answer = root.submit(path, {"username": "root", **fields} | _NO_INLINES)
+        assert (answer.status, b"last active admin" in answer.body) == (200, True)
 
 
 def inline_of(membership: Membership) -> dict[str, str | list[str]]:
@@ -312,6 +327,9 @@ def test_what_is_done_there_is_in_the_audit_log(root: Visitor, world: World) -> 
         assert (line.action, line.username) == (AuditRecord.Action.ADMIN_SITE, "root")
         assert "acme" in line.detail
         assert "Name" in line.detail or "name" in line.detail
+        assert (line.organization, line.before, line.after) == ("acme", {"name": "Acme"}, {"name": "Acme Renamed"})
+        assert line.address == "127.0.0.1"
+        assert line.request_id
         assert "acme" in root.get("/audit").body.decode()
     finally:
         OrganizationRow.objects.filter(slug="acme").update(name="Acme")

@@ -14,11 +14,12 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from saas import embedded, migrating
-from saas.demo import Accounts, Demo, DemoError
+from saas.demo import ORGANIZATIONS, Accounts, Demo, DemoError
 from saas.management.commands.serve import check_port_is_free, what_to_open
 from shared.errors import UsernameTaken
 from shared.identity.services import create_platform_admin
 from shared.models import User
+from tenants.models import Organization
 from tenants.working_role import as_owner
 
 PLATFORM_ADMIN = "demo"
@@ -66,6 +67,7 @@ class Command(BaseCommand):
                 console.print("[bold green]The proof held.")
             else:
                 console.print("[bold red]THE PROOF DID NOT HOLD.")
+            _let_newcomers_keep_passwords()
             demo.print_addresses(is_served=not options["exit"])
             if not options["exit"]:
                 console.print(f"Serving until Ctrl-C. {what_to_open(options['port'])}")
@@ -85,6 +87,12 @@ class Command(BaseCommand):
             server.wait()
         if not held:
             sys.exit(1)
+
+
+def _let_newcomers_keep_passwords() -> None:
+    """The passwords are printed for whoever looks around: nobody else knows them, and none must be changed first."""
+    organizations = Organization.objects.filter(slug__in=ORGANIZATIONS).values("pk")
+    User.objects.filter(memberships__organization_id__in=organizations).update(must_change_password=False)
 
 
 def _ensure_platform_admin(accounts: Accounts) -> None:
