@@ -42,7 +42,7 @@ def _record_change(instance: LogEntry, created: bool, **_: object) -> None:
         return
     change = last_change.get()
     last_change.set(None)
-    if change is not None and str(change.row.pk) != instance.object_id:
+    if change is not None and str(change.row.pk) != str(instance.object_id):
         change = None
     organization = _organization_of(change.row) if change else None
     with transaction.atomic():

@@ -81,7 +81,9 @@ def console(request: HttpRequest) -> dict[str, Any]:
         "is_platform": realm_of(request).is_platform,
         **_menu(request, in_menu),
         "languages": settings.LANGUAGES,
-        "account_bar": "recharge/balance_now.html" if account and may(account, Permission.VIEW_OWN_BALANCE) else None,
+        "account_bar": "recharge/balance_now.html"
+        if account and in_menu and may(account, Permission.VIEW_OWN_BALANCE)
+        else None,
         "balance_now": (balance := SimpleLazyObject(lambda: _balance(account))),
         "is_training": lambda: _is_training(account, balance),
     }

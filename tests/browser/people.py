@@ -1,11 +1,12 @@
 """What people do in the consoles, in words: the journeys are written with it."""
 
+import re
 from dataclasses import dataclass
 
 from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.support.visitor import session_of
 from tests.support.world import PASSWORD, Person
@@ -50,6 +51,15 @@ class Guest:
         self.page.click("form[data-once] button")
         self.page.wait_for_url(lambda url: "/sign-in" not in url)
         assert self.complaints == []
+        return self
+
+    def choose_password(self, old: str, new: str) -> "Guest":
+        """Where one lands whose password somebody else has set; nothing else can be opened before."""
+        expect(self.page).to_have_url(re.compile("/account/password$"))
+        for field, value in (("old", old), ("new", new), ("again", new)):
+            self.page.fill(f"#id_{field}", value)
+        self.page.click("form[data-once].form-narrow button")
+        self.page.wait_for_url(lambda url: "/account/password" not in url)
         return self
 
     def become(self, person: Person) -> "Guest":

@@ -26,6 +26,7 @@ from tests.support.world import Organization, World, database_url, give_credit
 
 LANGUAGES = ["en", "fa"]
 PASSWORD = "seven green hills"
+OWN = "nine quiet rivers"
 Window = Callable[..., Guest]
 
 
@@ -108,7 +109,7 @@ def test_from_provisioning_to_suspension(
     deliver_through_simulator(row)
 
     # Its admin signs in on the subdomain and adds a seller.
-    sara = open_window(delivering, language=language).sign_in(slug, "sara", PASSWORD)
+    sara = open_window(delivering, language=language).sign_in(slug, "sara", PASSWORD).choose_password(PASSWORD, OWN)
     sara.go(slug, "/sellers/new")
     for field, value in (("name", "Kiosk 7"), ("username", "omid"), ("password", PASSWORD)):
         sara.page.fill(f"#id_{field}", value)
@@ -118,6 +119,7 @@ def test_from_provisioning_to_suspension(
 
     # The seller asks for credit, and sees by itself that it was approved.
     omid = open_window(delivering, language=language, width=360, height=740).sign_in(slug, "omid", PASSWORD)
+    omid.choose_password(PASSWORD, OWN)
     omid.go(slug, "/credit-requests/new")
     omid.page.fill("#id_amount", "۱٬۰۰۰٬۰۰۰")
     omid.page.fill("#id_note", "<script>alert(1)</script>")

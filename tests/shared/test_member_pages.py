@@ -61,6 +61,12 @@ def test_a_password_that_an_admin_sets_anew_ends_everything_and_must_be_changed(
     path = f"/sellers/{acme.member.id}/password"
     assert owner.submit(path, {"password": NEW, "state": state_in(owner, path)}).status == 200
     assert User.objects.get(pk=acme.member.user.pk).must_change_password
+    seller = Visitor(acme.anyone)
+    assert seller.sign_in("member", NEW).status == 302
+    page = seller.get("/account/password")
+    assert page.status == 200
+    assert "data-polls" not in text_of(page)  # what asks by itself would be led back here, over what is typed
+    assert seller.get("/sell/balance", HX_Request="true").headers["HX-Redirect"] == "/account/password"
 
 
 def state_in(browser: Visitor, path: str) -> str:
