@@ -353,7 +353,7 @@ def reset_password(*, realm: Realm, user_id: int, password: str, state: str, add
     def in_the_same_transaction() -> None:
         _check_actor(realm, list(members(realm).filter(**{"pk" if realm.is_platform else "user_id": acting().user_id})))
         end_all_access(realm=realm, user_id=user_id)
-        record("member.password_reset", member.username)
+        record("member.password_set", member.username)
 
     services.set_password_of(
         user=User.objects.get(pk=user_id),

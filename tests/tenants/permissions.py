@@ -59,6 +59,8 @@ ENDPOINTS = {
     "GET api/v1/members": "admin auditor",
     "POST api/v1/members": "admin",
     "PATCH api/v1/members/<str:username>": "admin",
+    "GET api/v1/audit": "admin auditor",
+    "GET api/v1/audit.csv": "admin auditor",
     "GET api/schema": "anyone",
     "GET api/docs": "anyone",
 }
@@ -98,6 +100,8 @@ PAGES = {
     "api_key": "admin auditor seller",
     "rotate_api_key": "admin seller",
     "end_api_key": "admin seller",
+    "audit_log": "admin auditor",
+    "audit_log_csv": "admin auditor",
     "webhooks": "admin auditor seller",
     "add_webhook": "admin seller",
     "webhook": "admin auditor seller",
@@ -153,6 +157,8 @@ PLATFORM_ENDPOINTS = {
     "GET api/v1/organizations/<slug:slug>": "platform_admin platform_operator platform_auditor",
     "POST api/v1/organizations/<slug:slug>/suspend": "platform_admin platform_operator",
     "POST api/v1/organizations/<slug:slug>/activate": "platform_admin platform_operator",
+    "GET api/v1/audit": "platform_admin platform_operator platform_auditor",
+    "GET api/v1/audit.csv": "platform_admin platform_operator platform_auditor",
     "GET api/schema": "anyone",
     "GET api/docs": "anyone",
 }
@@ -182,5 +188,6 @@ PLATFORM_PAGES = {
     "provision": "platform_admin platform_operator",
     "check_new_slug": "platform_admin platform_operator",
     "progress": "platform_admin platform_operator",
+    "audit_csv": "platform_admin platform_operator platform_auditor",
     "audit": "platform_admin platform_operator platform_auditor",
 }
