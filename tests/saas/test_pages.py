@@ -304,7 +304,7 @@ def test_an_organization_is_provisioned(root: Visitor, world: World) -> None:
     assert PASSWORD not in page
     boss = Visitor(type(world.platform)(world.platform.address, "new-one.recharge.test"))
     assert boss.sign_in("boss").status == 302
-    assert boss.get("/account/preferences").status == 200
+    assert boss.get("/account/preferences").headers["Location"] == "/account/password"  # somebody else knows it
 
 
 @pytest.mark.parametrize(

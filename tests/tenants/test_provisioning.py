@@ -67,7 +67,9 @@ def test_it_makes_an_organization_that_works_at_once(platform: Client) -> None:
     anyone = Client(platform.address, "new-one.recharge.test")
     token = anyone.post("/auth/token", ADMIN).json["access"]
     boss = Client(anyone.address, anyone.host, token)
-    assert boss.get("/me").json == {"username": "boss", "role": "admin", "organization": "new-one", "seller_id": None}
+    me = boss.get("/me").json
+    assert (me["username"], me["role"], me["organization"], me["seller_id"]) == ("boss", "admin", "new-one", None)
+    assert me["must_change_password"]
     seller = boss.post("/sellers", {"name": "Sara", "username": "sara", "password": PASSWORD})
     assert (seller.status, seller.json["id"]) == (201, 1)
     sara = Client(anyone.address, anyone.host, anyone.post("/auth/token", {**ADMIN, "username": "sara"}).json["access"])
