@@ -13,6 +13,7 @@ class CreditConfig(AppConfig):
         "ledger.sql",
         "policy.sql",
         "webhooks.sql",
+        "chain.sql",
         "credit_requests.sql",
         "adjustments.sql",
         "foreign_keys.sql",

@@ -312,7 +312,11 @@ class ChainRoot(models.Model):
     root = models.BinaryField()
     accounts = models.BigIntegerField()
     entries = models.BigIntegerField()
-    """How many there were, of all sellers."""
+    """How many of them it covers, of all sellers."""
+    sellers = ArrayField(models.BigIntegerField(), default=list)
+    """The sellers whose entries it covers, ascending."""
+    numbers = ArrayField(models.BigIntegerField(), default=list)
+    """At the same place, the number of the seller's last entry that it covers."""
     created_at = models.DateTimeField()
 
     def __str__(self) -> str:
@@ -331,6 +335,8 @@ class WebhookEndpoint(models.Model):
         RECHARGE_REVERSED = "recharge.reversed"
         CREDIT_REQUEST_APPROVED = "credit_request.approved"
         CREDIT_REQUEST_REJECTED = "credit_request.rejected"
+        CHAIN_ROOT = "chain.root"
+        """The root of a day (sql/chain.sql); told to the organization's own webhooks alone."""
 
     class Disabled(models.TextChoices):
         NO = ""

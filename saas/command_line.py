@@ -25,6 +25,9 @@ _SERVERS = ("serve", "deliver")
 _OWNERS = ("migrate_schemas", "migrate", "create_organization", "grant_rights")
 """They change how tables are made: see tenants/working_role.py."""
 
+_OF_FILES = ("verify",)
+"""They read files alone, on machines that have no database either."""
+
 _OURS = ("saas", "recharge", "credit", "tenants", "shared", "tests")
 
 
@@ -69,7 +72,7 @@ def _run(argv: list[str]) -> None:
     except env_file.EnvFileError as error:
         sys.exit(str(error))
     if "DATABASE_URL" not in os.environ:
-        if _asks_for_help(argv):
+        if _asks_for_help(argv) or (argv[1:2] and argv[1] in _OF_FILES):
             _stand_in_for_settings()
         else:
             _start_embedded(has_file)

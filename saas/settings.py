@@ -347,6 +347,9 @@ except (KeyError, ValueError) as error:
 EMAIL_TIMEOUT = 20  # seconds
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="") or f"noreply@{BASE_DOMAIN}"
 
+# Where the ledgers' daily roots are appended to; see credit/chain/.
+CHAIN_FILE = env.str("CHAIN_FILE", default="")
+
 CSRF_FAILURE_VIEW = "shared.pages.form_expired"
 
 LOGGING_CONFIG = None

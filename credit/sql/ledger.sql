@@ -49,6 +49,39 @@ END;
 $$;
 
 
+-- The hash of an entry: SHA-256 over a text of the entry and of the hash of the seller's entry before it. So the last hash
+-- of a seller stands for all entries up to it, and none of them can be changed without changing all that follow.
+--
+--     v1|seller|number|kind|amount|balance_after|reference|created_at|hash before
+--
+-- created_at is in microseconds since 1970, hashes are in hexadecimal digits; the first entry that has a hash (number 1,
+-- or the first that was posted since there are hashes) has nothing before it. Integers, UUIDs and hexadecimal digits are
+-- written alike in every session; credit/chain/hashes.py says the same in Python. The organization is not in it: its
+-- schema may be moved to where it has another id. Nor is the entry's id, which is its moment and randomness.
+--
+-- A column that entries get later goes into a version of its own, for the entries that have something in it: where it has
+-- its default, the text stays that of v1 (so a commission: "v2|…|amount|commission|…" for entries whose commission is not
+-- 0). Which version an entry has must follow from its row alone.
+CREATE FUNCTION entry_hash(
+    p_seller_id bigint,
+    p_number bigint,
+    p_kind text,
+    p_amount bigint,
+    p_balance_after bigint,
+    p_reference uuid,
+    p_created_at timestamptz,
+    p_hash_before bytea
+) RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN sha256(convert_to(
+    concat_ws(
+        '|', 'v1', p_seller_id, p_number, p_kind, p_amount, p_balance_after, p_reference,
+        (extract(epoch FROM p_created_at) * 1000000)::bigint, coalesce(encode(p_hash_before, 'hex'), '')
+    ),
+    'UTF8'
+));
+
+
 -- Opens the account of a new seller: nothing is on it.
 CREATE FUNCTION account_open(p_seller_id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -81,6 +114,7 @@ AS $$
 DECLARE
     v_posting ledger_posting;
     v_now timestamptz;
+    v_hash bytea;
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
@@ -93,11 +127,15 @@ BEGIN
     SET balance = account.balance + p_amount,
         last_number = account.last_number + 1,
         last_moment = seller_moment(v_now, account.last_moment),
-        ran_back = account.ran_back OR coalesce(account.last_moment > seller_moment(v_now, account.last_moment), false)
+        ran_back = account.ran_back OR coalesce(account.last_moment > seller_moment(v_now, account.last_moment), false),
+        last_hash = entry_hash(
+            p_seller_id, account.last_number + 1, p_kind, p_amount, account.balance + p_amount, p_reference,
+            seller_moment(v_now, account.last_moment), account.last_hash
+        )
     WHERE account.seller_id = p_seller_id
         AND account.balance + p_amount BETWEEN 0 AND 9007199254740991
-    RETURNING true, account.balance, account.last_number, account.last_moment
-    INTO v_posting.posted, v_posting.balance, v_posting.number, v_now;
+    RETURNING true, account.balance, account.last_number, account.last_moment, account.last_hash
+    INTO v_posting.posted, v_posting.balance, v_posting.number, v_now, v_hash;
 
     IF NOT FOUND THEN
         SELECT false, account.balance, NULL INTO STRICT v_posting
@@ -105,9 +143,9 @@ BEGIN
         RETURN v_posting;
     END IF;
 
-    INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at)
+    INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at, hash)
     VALUES (
-        uuid7_at(v_now), p_seller_id, v_posting.number, p_kind, p_amount, v_posting.balance, p_reference, v_now
+        uuid7_at(v_now), p_seller_id, v_posting.number, p_kind, p_amount, v_posting.balance, p_reference, v_now, v_hash
     );
     RETURN v_posting;
 END;
@@ -116,7 +154,8 @@ $$;
 
 -- The same for several amounts of one kind, in their order: all are posted, or (the balance does not bear them) an error
 -- is raised; whoever calls this has looked at the balance under the seller's lock. The sum is taken from the balance at
--- once, which is right because amounts of one kind have one sign: if the last balance is not negative, none was.
+-- once, which is right because amounts of one kind have one sign: if the last balance is not negative, none was. Hashes are
+-- made one after the other, in a loop that touches no table.
 CREATE FUNCTION ledger_post_many(
     p_organization_id bigint,
     p_seller_id bigint,
@@ -132,6 +171,9 @@ DECLARE
     v_balance bigint;
     v_number bigint;
     v_now timestamptz;
+    v_hash bytea;
+    v_hashes bytea[];
+    v_left bigint;
     v_many constant interval := cardinality(p_amounts) * interval '1 microsecond';
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
@@ -145,16 +187,29 @@ BEGIN
     FROM (SELECT sum(amount)::bigint AS amount FROM unnest(p_amounts) AS amount) AS total
     WHERE account.seller_id = p_seller_id
         AND account.balance + total.amount BETWEEN 0 AND 9007199254740991
-    RETURNING account.balance - total.amount, account.last_number - cardinality(p_amounts), account.last_moment - v_many
-    INTO STRICT v_balance, v_number, v_now;
+    RETURNING
+        account.balance - total.amount, account.last_number - cardinality(p_amounts), account.last_moment - v_many,
+        account.last_hash
+    INTO STRICT v_balance, v_number, v_now, v_hash;
 
-    INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at)
+    v_left := v_balance;
+    FOR i IN 1..cardinality(p_amounts) LOOP
+        v_left := v_left + p_amounts[i];
+        v_hash := entry_hash(
+            p_seller_id, v_number + i, p_kind, p_amounts[i], v_left, p_references[i],
+            v_now + i * interval '1 microsecond', v_hash
+        );
+        v_hashes[i] := v_hash;
+    END LOOP;
+    UPDATE credit_account SET last_hash = v_hash WHERE seller_id = p_seller_id;
+
+    INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at, hash)
     SELECT
         given.id, p_seller_id, v_number + given.i, p_kind, given.amount,
         v_balance + sum(given.amount) OVER (ORDER BY given.i)::bigint, given.reference,
-        v_now + given.i * interval '1 microsecond'
-    FROM unnest(uuid7s_after(v_now, cardinality(p_amounts)), p_amounts, p_references)
-        WITH ORDINALITY AS given (id, amount, reference, i)
+        v_now + given.i * interval '1 microsecond', given.hash
+    FROM unnest(uuid7s_after(v_now, cardinality(p_amounts)), p_amounts, p_references, v_hashes)
+        WITH ORDINALITY AS given (id, amount, reference, hash, i)
     ORDER BY given.i;
 END;
 $$;

@@ -32,6 +32,7 @@ EVENTS: dict[str, str | Promise] = {
     WebhookEndpoint.Event.RECHARGE_REVERSED: _("The operator took a recharge back"),
     WebhookEndpoint.Event.CREDIT_REQUEST_APPROVED: _("A credit request was approved"),
     WebhookEndpoint.Event.CREDIT_REQUEST_REJECTED: _("A credit request was rejected"),
+    WebhookEndpoint.Event.CHAIN_ROOT: _("The ledger was sealed for the day"),
 }
 
 _SECRET = "new_webhook_secret"  # noqa: S105 - what a session keeps one as (shown_once.py)

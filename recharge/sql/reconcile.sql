@@ -12,8 +12,11 @@ WITH entries AS (
         amount,
         balance_after,
         reference,
+        created_at,
+        hash,
         row_number() OVER running AS expected_number,
-        sum(amount) OVER running AS expected_balance
+        sum(amount) OVER running AS expected_balance,
+        lag(hash) OVER running AS hash_before
     FROM credit_entry
     WINDOW running AS (PARTITION BY seller_id ORDER BY number, id ROWS UNBOUNDED PRECEDING)
 ),
@@ -24,9 +27,36 @@ totals AS (
         count(*) AS entries,
         sum(amount) AS balance,
         max(number) AS last_number,
-        (array_agg(balance_after ORDER BY number DESC, id DESC))[1] AS last_balance
+        (array_agg(balance_after ORDER BY number DESC, id DESC))[1] AS last_balance,
+        (array_agg(hash ORDER BY number DESC, id DESC))[1] AS last_hash
     FROM credit_entry
     GROUP BY seller_id
+),
+
+roots AS (
+    SELECT day, root, accounts, entries, sellers, numbers, lag(root) OVER (ORDER BY day) AS root_before
+    FROM credit_chainroot
+),
+
+-- What the root of each day would be of the entries as they are.
+roots_now AS (
+    SELECT
+        roots.day,
+        roots.root,
+        sum(covered.number) AS entries,
+        count(covered.number) AS accounts,
+        count(*) FILTER (WHERE entry.hash IS NULL) AS without_hash,
+        chain_root_hash(
+            roots.day,
+            roots.root_before,
+            array_agg(covered.seller_id ORDER BY covered.seller_id),
+            array_agg(covered.number ORDER BY covered.seller_id),
+            array_agg(entry.hash ORDER BY covered.seller_id)
+        ) AS root_now
+    FROM roots
+    CROSS JOIN LATERAL unnest(roots.sellers, roots.numbers) AS covered (seller_id, number)
+    LEFT JOIN credit_entry AS entry ON entry.seller_id = covered.seller_id AND entry.number = covered.number
+    GROUP BY roots.day, roots.root, roots.root_before
 )
 
 SELECT 1 AS invariant, 'balance_negative' AS fault, seller_id, seller_id::text AS row_at_fault,
@@ -75,6 +105,31 @@ FROM entries WHERE balance_after <> expected_balance
 UNION ALL
 SELECT 2, 'entry_balance_negative', seller_id, id::text, format('entry %s left %s', number, balance_after)
 FROM entries WHERE balance_after < 0
+
+UNION ALL
+-- The chain. It is as strong as the last root that somebody keeps elsewhere: see credit/chain/.
+SELECT 4, 'entry_hash', seller_id, id::text,
+    format('the hash of entry %s is not that of what it says and of the entry before it', number)
+FROM entries
+WHERE hash <> entry_hash(seller_id, number, kind, amount, balance_after, reference, created_at, hash_before)
+
+UNION ALL
+SELECT 4, 'entry_without_hash', seller_id, id::text, format('entry %s has no hash, and the one before it has', number)
+FROM entries WHERE hash IS NULL AND hash_before IS NOT NULL
+
+UNION ALL
+SELECT 4, 'last_hash_differs', account.seller_id, account.seller_id::text,
+    'the account''s last hash is not that of the last entry'
+FROM credit_account AS account LEFT JOIN totals USING (seller_id)
+WHERE account.last_hash IS DISTINCT FROM totals.last_hash
+
+UNION ALL
+SELECT 4, 'root_differs', NULL, roots.day::text, format(
+    'the root of this day is not that of the entries that it covers and of the root before it (%s of them have no hash or'
+    ' are not there)', coalesce(now.without_hash, 0)
+)
+FROM roots LEFT JOIN roots_now AS now USING (day)
+WHERE (now.root_now, now.accounts, now.entries) IS DISTINCT FROM (roots.root, roots.accounts, roots.entries)
 
 UNION ALL
 SELECT 3, 'recharge_without_debit', recharge.seller_id, recharge.id::text,
@@ -212,6 +267,13 @@ FROM (
 WHERE NOT EXISTS (
     SELECT FROM pg_trigger
     WHERE tgrelid = expected.table_name::regclass AND tgname = expected.name AND tgenabled IN ('O', 'A')
+)
+
+UNION ALL
+SELECT 4, 'append_only_not_enforced', NULL, 'credit_chainroot', 'the trigger credit_root_append_only is missing or disabled'
+WHERE NOT EXISTS (
+    SELECT FROM pg_trigger
+    WHERE tgrelid = 'credit_chainroot'::regclass AND tgname = 'credit_root_append_only' AND tgenabled IN ('O', 'A')
 )
 
 UNION ALL

@@ -19,6 +19,7 @@ from uuid import UUID
 import psycopg2
 
 from tests.bench.cpu import Cpu, cpu_of, wait_until_ready
+from tests.support.chain import FORGET
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = {
@@ -267,6 +268,7 @@ def fill_history(organization: Organization, entries: int) -> None:
     with schema_context(f"org_{organization.slug}"), connection.cursor() as cursor:
         for _ in range(max(1, entries // 10**6)):
             cursor.execute(_HISTORY, {"each": min(entries, 10**6) // sellers, "sellers": sellers})
+        cursor.execute(FORGET)
         cursor.execute("VACUUM (ANALYZE) credit_entry, recharge_recharge, credit_account")
 
 

@@ -16,6 +16,7 @@ from recharge.models import Recharge
 from shared.days import start_of_day
 from tests.recharge.test_report_pages import tables_of
 from tests.support.bad_input import table
+from tests.support.chain import FORGET
 from tests.support.client import Answer
 from tests.support.locks import sell_pending
 from tests.support.visitor import Visitor
@@ -85,7 +86,7 @@ _SHIFT = """
 def shift(organization: Organization, moment: datetime) -> None:
     """Moves all that was sold, and what became of it: the first sale to this moment, the rest with it."""
     with organization.context, connection.cursor() as cursor:
-        cursor.execute(_SHIFT, {"by": Recharge.objects.earliest("created_at").created_at - moment})
+        cursor.execute(_SHIFT + FORGET, {"by": Recharge.objects.earliest("created_at").created_at - moment})
 
 
 def drawn(answer: Answer) -> bytes:

@@ -44,15 +44,16 @@ TAMPERINGS = {
     "an account gone": (DROP_KEYS + "DELETE FROM credit_account", {"account_missing", "entries_without_account"}),
     "an entry changed": (
         "UPDATE credit_entry SET amount = -999 WHERE number = 2",
-        {"balance_differs_from_entries", "entry_balance_after", "recharge_without_debit"},
+        {"entry_hash", "balance_differs_from_entries", "entry_balance_after", "recharge_without_debit"},
     ),
     "the running balance changed": (
         "UPDATE credit_entry SET balance_after = 1 WHERE number = 3",
-        {"entry_balance_after", "recharge_balance_after"},
+        {"entry_hash", "entry_balance_after", "recharge_balance_after"},
     ),
     "the last entry gone": (
         "DELETE FROM credit_entry WHERE number = 5",
         {
+            "last_hash_differs",
             "balance_differs_from_entries",
             "balance_differs_from_last_entry",
             "last_number_differs",
@@ -61,7 +62,7 @@ TAMPERINGS = {
     ),
     "an entry in the middle gone": (
         "DELETE FROM credit_entry WHERE number = 2",
-        {"balance_differs_from_entries", "entry_number", "entry_balance_after", "recharge_without_debit"},
+        {"entry_hash", "balance_differs_from_entries", "entry_number", "entry_balance_after", "recharge_without_debit"},
     ),
     "a recharge gone": ("DELETE FROM recharge_recharge WHERE status = 'succeeded'", {"debit_without_recharge"}),
     "a recharge's amount changed": (
@@ -129,6 +130,8 @@ TAMPERINGS = {
         UPDATE credit_account SET balance = 2000, last_number = 6
         """,
         {
+            "entry_without_hash",
+            "last_hash_differs",
             "posted_twice",
             "constraint_missing",
             "entry_balance_after",
@@ -168,6 +171,65 @@ TAMPERINGS = {
     "a document that can be removed": (
         "DROP TRIGGER credit_request_stays ON credit_creditrequest",
         {"documents_not_kept"},
+    ),
+    # What the sums and the documents alone call right.
+    "an approval forged, with its entry and the balance": (
+        """
+        INSERT INTO credit_creditrequest (
+            id, seller_id, idempotency_key, amount, note, status, reason, created_at, decided_at, decided_by
+        ) VALUES ('00000000-0000-0000-0000-000000000001', 1, 'x', 1000000, '', 'approved', '', now(), now(), 'owner');
+        INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at)
+        SELECT
+            gen_random_uuid(), 1, last_number + 1, 'credit', 1000000, balance + 1000000,
+            '00000000-0000-0000-0000-000000000001', now()
+        FROM credit_account WHERE seller_id = 1;
+        UPDATE credit_account SET balance = balance + 1000000, last_number = last_number + 1
+        """,
+        {"entry_without_hash", "last_hash_differs"},
+    ),
+    "a credit and its approval raised, and all that was left since": (
+        """
+        UPDATE credit_creditrequest SET amount = amount + 7;
+        UPDATE credit_entry SET amount = amount + 7 WHERE kind = 'credit';
+        UPDATE credit_entry SET balance_after = balance_after + 7;
+        UPDATE recharge_recharge SET balance_after = balance_after + 7;
+        UPDATE credit_account SET balance = balance + 7
+        """,
+        {"entry_hash"},
+    ),
+    "an entry moved to another day": (
+        "UPDATE credit_entry SET created_at = created_at - interval '1 day' WHERE number = 5",
+        {"entry_hash"},
+    ),
+    "two documents changed for each other": (
+        """
+        UPDATE credit_entry SET reference = gen_random_uuid(), number = number WHERE number = 1;
+        UPDATE credit_creditrequest SET id = (SELECT reference FROM credit_entry WHERE number = 1)
+        """,
+        {"entry_hash"},
+    ),
+    "hashes taken away from the last entries": (
+        "UPDATE credit_entry SET hash = NULL WHERE number > 3; UPDATE credit_account SET last_hash = NULL",
+        {"entry_without_hash"},
+    ),
+    "a root of what is not so": (
+        """
+        INSERT INTO credit_chainroot (day, root, accounts, entries, sellers, numbers, created_at)
+        SELECT '2026-11-25', chain_root_hash('2026-11-25', NULL, '{1}', '{2}', ARRAY[hash]), 1, 2, '{1}', '{2}', now()
+        FROM credit_entry WHERE number = 1
+        """,
+        {"root_differs"},
+    ),
+    "a root without what it covers": (
+        """
+        INSERT INTO credit_chainroot (day, root, accounts, entries, sellers, numbers, created_at)
+        VALUES ('2026-11-25', sha256(''), 0, 0, '{}', '{}', now())
+        """,
+        {"root_differs"},
+    ),
+    "the roots' trigger disabled": (
+        "ALTER TABLE credit_chainroot DISABLE TRIGGER credit_root_append_only",
+        {"append_only_not_enforced"},
     ),
     "the trigger disabled": (
         "ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only",

@@ -20,6 +20,7 @@ from recharge.delivery.settlement import resolve_recharge, settle_recharge
 from recharge.models import Recharge
 from recharge.reports.sums import Sums, Training, report
 from shared.models import User
+from tests.support.chain import FORGET
 from tests.support.client import Answer
 from tests.support.locks import sell_pending
 from tests.support.queries import queries_of
@@ -69,6 +70,8 @@ def write_recharge(organization: Organization, moment: datetime, status: str = "
         )
         cursor.execute(sql.SQL("ALTER TABLE {}.credit_entry ENABLE TRIGGER credit_entry_append_only").format(schema))
         cursor.execute(sql.SQL("ALTER TABLE {}.recharge_recharge DISABLE TRIGGER recharge_content").format(schema))
+        with organization.context:
+            cursor.execute(FORGET)
         cursor.execute(
             sql.SQL(
                 "UPDATE {}.recharge_recharge SET id = %s, created_at = %s,"

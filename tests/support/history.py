@@ -4,6 +4,7 @@ from django.db import connection
 from django_tenants.utils import tenant_context
 
 from tenants.models import Organization
+from tests.support.chain import FORGET
 from tests.support.world import give_credit
 
 # As so many calls of recharge_sell would have written it, one sale a second; every 20,000th failed and was refunded.
@@ -44,4 +45,4 @@ def sell_many(row: Organization, seller_id: int, sales: int) -> None:
     """Gives a seller who has done nothing yet so many Tomans, and sells for one Toman so many times."""
     give_credit(row, seller_id, sales)
     with tenant_context(row), connection.cursor() as cursor:
-        cursor.execute(_FILL.format(sales=sales, seller=seller_id))
+        cursor.execute(_FILL.format(sales=sales, seller=seller_id) + FORGET)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from credit.chain.work import RootWork
 from credit.webhooks.sending import WebhookWork
 from recharge.delivery.work import LEASE, DeliveryWork
 from shared.processes import end_with
@@ -18,8 +19,8 @@ MOST_THREADS = 1000
 
 class Command(BaseCommand):
     help = (
-        "A delivery worker: submits recharges to the operators' gateways, asks what became of them, calls webhooks. "
-        "Any number may run. SIGINT or SIGTERM stops it after what it has begun."
+        "A delivery worker: submits recharges to the operators' gateways, asks what became of them, calls webhooks, "
+        "and makes the ledgers' daily roots. Any number may run. SIGINT or SIGTERM stops it after what it has begun."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -41,7 +42,7 @@ class Command(BaseCommand):
             raise CommandError("--lease must be 1 to 3600 seconds.")
         parent = options["beside"]
         worker = Worker(
-            [DeliveryWork(timedelta(seconds=options["lease"])), WebhookWork()],
+            [DeliveryWork(timedelta(seconds=options["lease"])), WebhookWork(), RootWork()],
             threads=options["threads"],
         )
         signal.signal(signal.SIGTERM, lambda *_: worker.stop())

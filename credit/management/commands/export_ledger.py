@@ -1,0 +1,34 @@
+import os
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django_tenants.utils import tenant_context
+
+from credit.chain.export import ledger_lines
+from tenants.queries import working_organizations
+
+
+class Command(BaseCommand):
+    help = "Writes an organization's whole ledger, with its hashes and roots, to a file that `verify` proves."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("slug", metavar="SLUG")
+        parser.add_argument("file", metavar="FILE")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        organization = working_organizations().filter(slug=options["slug"]).first()
+        if organization is None:
+            raise CommandError(f"There is no organization {options['slug']!r}.", returncode=2)
+        file = Path(options["file"])
+        unfinished = file.with_name(f"{file.name}.unfinished")
+        try:
+            # For nobody else to read; and under its name only when it is whole.
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as writing, tenant_context(organization):
+                writing.writelines(ledger_lines(organization=organization))
+            unfinished.replace(file)
+        except OSError as error:
+            raise CommandError(f"It can't be written: {error}", returncode=2) from None
+        self.stdout.write(f"The ledger of {organization.slug} is in {file}.")
