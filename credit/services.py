@@ -356,8 +356,9 @@ def _decide(
             ],
         )
         if outcome == "decided":
-            of_it = {"status": status, "seller_id": request.seller_id, "amount": request.amount, "reason": reason}
-            record(f"credit_request.{status}", str(request_id), before={"status": "pending"}, after=of_it)
+            after = {"status": status, "seller_id": request.seller_id, "amount": request.amount}
+            after |= {"reason": reason} if reason else {}
+            record(f"credit_request.{status}", str(request_id), before={"status": "pending"}, after=after)
         elif outcome == "first_approved":
             told = {"seller_id": request.seller_id, "amount": request.amount}
             record("credit_request.first_approved", str(request_id), after=told)

@@ -78,7 +78,7 @@ def audit_table(rows: list[AuditRecord]) -> Table:
 
 
 def _what(row: AuditRecord) -> SafeString:
-    of_it = row.object and format_html(' <bdi class="small text-break">{}</bdi>', row.object)
+    of_it = row.object and format_html('<div class="small text-break"><bdi>{}</bdi></div>', row.object)
     return format_html(
         '<strong>{}</strong>{}{}<div class="d-md-none small text-secondary">{}</div>',
         act_name(row.action),

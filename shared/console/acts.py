@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language_bidi, gettext
 from django.utils.translation import gettext_lazy as _
 
-from shared.console.formats import format_list
+from shared.console.formats import format_list, in_digits
 from shared.templatetags.console import tomans
 
 ACTS: dict[str, Promise] = {
@@ -131,6 +131,9 @@ FIELDS: dict[str, Promise] = {
 }
 """The fields that acts are recorded with, as far as they have a name for people; others keep the API's."""
 
+_STATES: dict[str, Promise] = {"pending": _("Waiting"), "approved": _("Approved"), "rejected": _("Rejected")}
+"""Of credit requests and adjustments."""
+
 _AMOUNTS = {"amount", "amounts", "least_amount", "most_amount", "four_eyes_from"}
 
 
@@ -182,8 +185,12 @@ def _value(name: str, value: Any) -> SafeString:
             return format_html("{}", "–")
         case bool():
             shown = gettext("yes") if value else gettext("no")
+        case str() if name == "status":
+            shown = _STATES.get(value, value)
         case int() if name in _AMOUNTS:
             shown = tomans(value)
+        case int():
+            shown = in_digits(str(value))
         case list():
             shown = format_list(str(tomans(one) if name in _AMOUNTS and isinstance(one, int) else one) for one in value)
         case dict():
