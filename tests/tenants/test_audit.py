@@ -1,10 +1,12 @@
 """The audit log: everything that platform admins do to organizations, and nothing that was refused; for good."""
 
+import csv
+import io
 import json
 
 import psycopg2
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.utils import DatabaseError
 
 from shared import audit
@@ -13,7 +15,7 @@ from tenants import services
 from tenants.models import AuditRecord
 from tenants.models import Organization as OrganizationRow
 from tests.support import commands
-from tests.support.visitor import Visitor
+from tests.support.visitor import Visitor, shown
 from tests.support.world import PASSWORD, Organization, World, database_url
 
 NEW = {"slug": "new-one", "name": "New", "admin": {"username": "boss", "password": PASSWORD}}
@@ -154,3 +156,32 @@ def test_the_command_keeps_what_it_found_and_records_only_what_is_wrong(world: W
     assert OrganizationRow.objects.get(slug="acme").reconciliation_faults == found
     assert OrganizationRow.objects.get(slug="globex").reconciliation_faults == 0
     assert [(record.organization, record.faults) for record in AuditRecord.objects.all()] == [("acme", found)]
+
+
+def test_its_list_and_its_file_have_the_organization_s_columns_and_filters(world: World) -> None:
+    """What is done to the platform's own people stands beside what is done to organizations."""
+    client = world.platform_admin.client
+    with transaction.atomic(), acting_as(Actor(user_id=world.platform_admin.user.pk, address="203.0.113.7")):
+        audit.record(
+            "member.role_changed", "olga", before={"role": "platform_operator"}, after={"role": "platform_auditor"}
+        )
+    services.suspend_organization(slug="acme")
+    newest, oldest = client.get("/audit").json["results"]
+    assert (newest["action"], newest["organization"], newest["actor"]) == ("suspended", "acme", "")
+    assert (oldest["action"], oldest["object"], oldest["actor"]) == ("member.role_changed", "olga", "root")
+    assert (oldest["before"], oldest["after"]) == ({"role": "platform_operator"}, {"role": "platform_auditor"})
+    for query, found in {
+        "actor=root": oldest,
+        "action=suspended": newest,
+        "organization=acme": newest,
+        f"created_to={newest['at']}": oldest,
+        f"created_from={newest['at']}": newest,
+    }.items():
+        assert [row["id"] for row in client.get(f"/audit?{query}").json["results"]] == [found["id"]], query
+    (row,) = csv.DictReader(io.StringIO(client.get("/audit.csv?actor=root").body.decode()))
+    assert json.loads(row["after"]) == {"role": "platform_auditor"}
+    assert records()[-1] == ("list.exported", "", world.platform_admin.user.pk, "root")
+    visitor = Visitor.signed_in(world.platform_admin)
+    page = shown(visitor.get("/audit?action=member.role_changed"))
+    assert "Role: platform_operator → platform_auditor" in page
+    assert visitor.get("/audit.csv?actor=root").status == 200
