@@ -108,6 +108,9 @@ class ActivateView(APIView):
 class PlatformRecordSerializer(serializers.ModelSerializer[AuditRecord]):
     at = serializers.DateTimeField(source="created_at")
     actor = serializers.CharField(source="username", help_text="As it was then; empty: a command on the server.")
+    action = serializers.CharField(
+        help_text="`suspended` and its like, of organizations; else as `member.role_changed`."
+    )
     before = serializers.DictField(allow_null=True)
     after = serializers.DictField(allow_null=True)
 
