@@ -214,7 +214,9 @@ def test_the_web_processes_role_makes_a_root_of_no_other_day(ledger: Organizatio
 # As the owner of everything, who has the functions at hand: raises a credit of long ago and all that follows from it,
 # and makes the hashes anew.
 REWRITE = """
-    ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only;
+    ALTER TABLE credit_entry DISABLE TRIGGER USER;
+    ALTER TABLE credit_creditrequest DISABLE TRIGGER USER;
+    ALTER TABLE recharge_recharge DISABLE TRIGGER USER;
     UPDATE credit_creditrequest SET amount = amount + 7 WHERE seller_id = 1;
     UPDATE credit_entry SET amount = amount + 7 WHERE seller_id = 1 AND number = 1;
     UPDATE credit_entry SET balance_after = balance_after + 7 WHERE seller_id = 1;
@@ -235,7 +237,9 @@ REWRITE = """
         UPDATE credit_account SET last_hash = v_hash WHERE seller_id = 1;
     END;
     $$;
-    ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;
+    ALTER TABLE credit_entry ENABLE TRIGGER USER;
+    ALTER TABLE credit_creditrequest ENABLE TRIGGER USER;
+    ALTER TABLE recharge_recharge ENABLE TRIGGER USER;
 """
 ROOTS_TOO = """
     ALTER TABLE credit_chainroot DISABLE TRIGGER credit_root_append_only;

@@ -70,8 +70,6 @@ def write_recharge(organization: Organization, moment: datetime, status: str = "
         )
         cursor.execute(sql.SQL("ALTER TABLE {}.credit_entry ENABLE TRIGGER credit_entry_append_only").format(schema))
         cursor.execute(sql.SQL("ALTER TABLE {}.recharge_recharge DISABLE TRIGGER recharge_content").format(schema))
-        with organization.context:
-            cursor.execute(FORGET)
         cursor.execute(
             sql.SQL(
                 "UPDATE {}.recharge_recharge SET id = %s, created_at = %s,"
@@ -80,6 +78,8 @@ def write_recharge(organization: Organization, moment: datetime, status: str = "
             [str(moved), moment, moment, str(recharge_id)],
         )
         cursor.execute(sql.SQL("ALTER TABLE {}.recharge_recharge ENABLE TRIGGER recharge_content").format(schema))
+    with organization.context, connection.cursor() as cursor:
+        cursor.execute(FORGET)
 
 
 def at(day: int, hour: int, minute: int = 0) -> datetime:
