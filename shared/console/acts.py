@@ -73,6 +73,7 @@ ACTS: dict[str, Promise] = {
     "webhook.secret_rotated": _("Webhook's secret replaced"),
     "webhook.resent": _("Delivery sent again"),
     "list.exported": _("List exported"),
+    "ledger.exported": _("Ledger exported with its proof"),
 }
 """What is done in an organization, and on the platform's host to its own people."""
 
