@@ -25,7 +25,7 @@ from recharge.selling.services import refusal_of
 from recharge.terms.queries import added_operators
 from shared.idempotency import KEY_PATTERN, LONGEST_KEY
 from shared.identity.permissions import Permission
-from shared.identity.queries import username_of
+from shared.identity.queries import name_of_actor, username_of
 from shared.identity.realm import realm_of
 from shared.identity.roles import may, own_seller_of
 from shared.pagination import settled
@@ -163,14 +163,21 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
         )
 
 
-@has_at_times("gateway", "attempts")
+@has_at_times("gateway", "sold_by", "attempts")
 class RechargeDetailSerializer(RechargeSerializer):
+    sold_by = serializers.SerializerMethodField(
+        help_text="The username of who sold it, or its API key's name; null: not known. For admins only."
+    )
     attempts = serializers.SerializerMethodField(help_text="The last 100; for admins only.")
 
     class Meta:
         model = Recharge
-        fields = (*RECHARGE_COLUMNS, "gateway", "attempts")
+        fields = (*RECHARGE_COLUMNS, "gateway", "sold_by", "attempts")
         extra_kwargs = {"gateway": {"help_text": "The name of the gateway that delivers it; for admins only."}}
+
+    def get_sold_by(self, recharge: Recharge) -> str | None:
+        organization_id: int = self.context["organization_id"]
+        return name_of_actor(organization_id=organization_id, user_id=recharge.user_id, key_id=recharge.key_id)
 
     @extend_schema_field(AttemptSerializer(many=True))
     def get_attempts(self, recharge: Recharge) -> Any:
@@ -250,7 +257,7 @@ class RechargeView(APIView):
         """One recharge; for an admin, with what was done to get it delivered."""
         row = queries.recharge_by_id(recharge_id, seller_id=own_seller_id(request))
         is_whole = may(require_principal(request), Permission.VIEW_DELIVERY)
-        return Response((RechargeDetailSerializer if is_whole else RechargeSerializer)(row).data)
+        return Response(_whole(request, row) if is_whole else RechargeSerializer(row).data)
 
 
 class ValidateView(APIView):
@@ -300,8 +307,14 @@ class ResolveView(APIView):
             by=acting_username(request),
             access=require_principal(request).access,
         )
-        response = Response(RechargeDetailSerializer(settled.row).data)
+        response = Response(_whole(request, settled.row))
         return replayed(response) if settled.settlement == settlement.Settlement.REPLAYED else response
+
+
+def _whole(request: Request, recharge: Recharge) -> Any:
+    """A recharge with what is not for sellers."""
+    context = {"organization_id": organization_of(request._request).pk}
+    return RechargeDetailSerializer(recharge, context=context).data
 
 
 def acting_username(request: Request) -> str:

@@ -26,6 +26,7 @@ from shared.console.views import FORM, add_problem, done, is_fragment, not_done,
 from shared.errors import NotFound, Problem
 from shared.idempotency import LONGEST_KEY, is_idempotency_key
 from shared.identity.permissions import Permission
+from shared.identity.queries import name_of_actor
 from shared.identity.roles import may, sees_all_sellers, seller_in_view
 from shared.pagination import page_of_rows
 from tenants.routing import organization_of
@@ -148,8 +149,9 @@ def recharge(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
     if is_fragment(request) and request.GET.get("seen") == version:
         return HttpResponse(status=204)
     is_open = row.status in (Recharge.Status.PENDING, Recharge.Status.UNKNOWN)
-    context = {
+    context: dict[str, Any] = {
         "recharge": row,
+        "sold_by": name_of_actor(organization_id=organization_of(request).pk, user_id=row.user_id, key_id=row.key_id),
         "attempts": attempts,
         "entries": queries.entries_of_recharge(row.pk),
         "version": version,

@@ -114,12 +114,6 @@ def living_key_of(principal: Principal, *, organization_id: int) -> ApiKey:
     return key
 
 
-def key_names(key_ids: Sequence[UUID], *, organization_id: int) -> dict[UUID, str]:
-    """What these keys are called, whether they have ended or not."""
-    rows = ApiKey.objects.filter(pk__in=key_ids, organization_id=organization_id)
-    return dict(rows.values_list("pk", "name"))
-
-
 def is_living(key: ApiKey) -> bool:
     """Whether it is neither ended nor expired."""
     return key.ended_at is None and (key.expires_at is None or key.expires_at > timezone.now())

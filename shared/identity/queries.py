@@ -1,6 +1,7 @@
 """Reads of accounts."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import connection
 
@@ -97,6 +98,17 @@ def username_of(principal: Principal, realm: Realm) -> str | None:
         .values_list("username", flat=True)
         .first()
     )
+
+
+def name_of_actor(*, organization_id: int, user_id: int | None, key_id: UUID | None) -> str | None:
+    """What somebody is called who did something in this organization: the username, or the API key's name; None where
+    nobody knows any longer."""
+    if key_id is not None:
+        return ApiKey.objects.filter(pk=key_id, organization_id=organization_id).values_list("name", flat=True).first()
+    if user_id is None:
+        return None
+    members = Membership.objects.filter(user_id=user_id, organization_id=organization_id)
+    return members.values_list("username", flat=True).first()
 
 
 def seller_usernames(*, organization_id: int, seller_ids: list[int]) -> dict[int, str]:

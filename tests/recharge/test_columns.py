@@ -54,7 +54,7 @@ def test_they_are_the_same_wherever_a_recharge_is_shown(acme: Organization) -> N
     for place, columns in shown.items():
         assert tuple(columns) == RECHARGE_COLUMNS, place
     assert set(for_webhooks) == set(RECHARGE_COLUMNS)  # jsonb keeps no order
-    assert tuple(acme.owner.client.get(one).json) == (*RECHARGE_COLUMNS, "gateway", "attempts")
+    assert tuple(acme.owner.client.get(one).json) == (*RECHARGE_COLUMNS, "gateway", "sold_by", "attempts")
 
 
 @pytest.mark.breaks_the_books

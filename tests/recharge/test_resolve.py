@@ -257,7 +257,7 @@ def test_an_admin_sees_what_was_done_and_a_seller_does_not(acme: Organization, p
     }
     assert (shown["gateway"], shown["status"]) == ("sandbox", "unknown")
     seen = acme.member.client.get(f"/recharges/{pending}").json
-    assert seen == {name: value for name, value in shown.items() if name not in ("gateway", "attempts")}
+    assert seen == {name: value for name, value in shown.items() if name not in ("gateway", "sold_by", "attempts")}
     assert seen in acme.owner.client.get("/recharges").json["results"]
 
 
@@ -289,7 +289,11 @@ def test_of_very_many_attempts_the_last_are_shown(acme: Organization, pending: s
 def test_a_recharge_that_was_sold_and_delivered_at_once_had_none(acme: Organization) -> None:
     give_credit(acme.row, acme.member.id, 5000)
     sold = acme.member.sell().json
-    assert acme.owner.client.get(f"/recharges/{sold['id']}").json == sold | {"gateway": "instant", "attempts": []}
+    assert acme.owner.client.get(f"/recharges/{sold['id']}").json == sold | {
+        "gateway": "instant",
+        "sold_by": "member",
+        "attempts": [],
+    }
 
 
 def test_who_resolves_what_they_saw_is_not_overtaken(acme: Organization) -> None:

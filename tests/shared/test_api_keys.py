@@ -23,6 +23,7 @@ from tests.support.bad_input import NO_UUIDS, SOME_BODIES, SOME_CONTENT_TYPES, R
 from tests.support.client import Answer, Client
 from tests.support.crowd import together
 from tests.support.tables import nothing_written
+from tests.support.visitor import Visitor, shown
 from tests.support.world import PASSWORD, Organization, Person, World, give_credit
 
 BODY: dict[str, Any] = {"name": "Till", "scopes": ["sell", "read", "credit"]}
@@ -480,6 +481,10 @@ def test_a_sale_keeps_the_key_or_the_user_that_made_it(acme: Organization, way: 
     by_key, by_person = sell(program(key, acme), "one").json["id"], sell(acme.member.client, "two").json["id"]
     with acme.context:
         kept = {str(row.pk): (row.user_id, row.key_id) for row in Recharge.objects.all()}
+    told = {one: acme.owner.client.get(f"/recharges/{one}").json["sold_by"] for one in (by_key, by_person)}
+    assert told == {by_key: "Till", by_person: "member"}
+    assert "API key Till" in shown(Visitor.signed_in(acme.member).get(f"/recharges/{by_key}"))
+    assert "Sold by member" in shown(Visitor.signed_in(acme.owner).get(f"/recharges/{by_person}"))
     assert kept == {by_key: (None, UUID(key["id"])), by_person: (acme.member.user.pk, None)}
 
 
