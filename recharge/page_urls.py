@@ -31,6 +31,7 @@ urlpatterns = [
     path("settings/send-within", settings.send_within, name="send_within"),
     path("settings/four-eyes", settings.four_eyes, name="four_eyes"),
     path("settings/training", settings.training, name="training"),
+    path("settings/second-factor", settings.require_second_factor, name="require_second_factor"),
     path("settings/new-gateway", settings.new_gateway, name="new_gateway"),
     path("settings/gateways/<slug:name>", settings.gateway, name="gateway"),
     path("settings/gateways/<slug:name>/delete", settings.delete_gateway, name="delete_gateway"),

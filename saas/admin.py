@@ -1,6 +1,6 @@
 """Django's admin site: on the platform's host only (see the URL maps), for platform admins only."""
 
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from django.contrib import admin
@@ -19,6 +19,8 @@ from django.urls import reverse
 from django_tenants.utils import tenant_context
 
 from shared.admin_changes import last_change
+from shared.console.entering import after_password, detour, tell_of_new_device
+from shared.console.expired import hold
 from shared.console.messages import field_message_for, message_for
 from shared.console.views import signed_in
 from shared.errors import InvalidRequest, Problem
@@ -29,7 +31,7 @@ from shared.identity.realm import Realm, realm_of
 from shared.identity.sessions import account_of
 from shared.members.services import end_all_access
 from shared.models import Membership, User
-from shared.pages import tell_of_new_device
+from shared.second_factor.services import has_second_factor
 from tenants.audit import record
 from tenants.models import AuditRecord, Organization
 
@@ -72,7 +74,17 @@ class PlatformSignInForm(AdminAuthenticationForm):
     ``is_staff`` beside it, which means nothing in this product."""
 
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
-        pass
+        """Raises _SecondStep where the password is not enough."""
+        if has_second_factor(user.pk):
+            raise _SecondStep(user.pk)
+
+
+class _SecondStep(Exception):
+    """The password is right, and the account has a second factor."""
+
+    def __init__(self, user_id: int) -> None:
+        super().__init__()
+        self.user_id = user_id
 
 
 class PlatformPasswordForm(AdminPasswordChangeForm):
@@ -113,11 +125,18 @@ class PlatformAdminSite(admin.AdminSite):
     def login(  # type: ignore[override]
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponseBase:
-        """As Django's; the browser is known from then on. Who must change the password does that first."""
+        """As Django's; the browser is known from then on. Who must change the password does that first; the second
+        factor is asked for as at the pages' own door."""
         account = account_of(request)
         if account and account.user.must_change_password:
             return redirect("password")
-        response = super().login(request, extra_context)
+        if request.method == "GET" and (elsewhere := _detour(request)):
+            return redirect(elsewhere)
+        try:
+            response = super().login(request, extra_context)
+        except _SecondStep as step:
+            account = services.account_of(realm=realm_of(request), user_id=step.user_id)
+            return after_password(request, account, request.POST.get("next") or reverse("admin:index"))
         if request.method == "POST" and response.status_code == 302:
             user: Any = request.user  # as it is since then
             tell_of_new_device(request, user, user.get_username())
@@ -139,4 +158,29 @@ class PlatformAdminSite(admin.AdminSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         account = account_of(request)
-        return account is not None and account.user.is_superuser and not account.user.must_change_password
+        if account is None or not account.user.is_superuser or account.user.must_change_password:
+            return False
+        return not _detour(request)
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """As Django's; before something is changed, it is asked again who sits there."""
+        inner = super().admin_view(view, cacheable)
+
+        @wraps(inner)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            is_change = request.method == "POST" and request.path != reverse("admin:logout", current_app=self.name)
+            if is_change and self.has_permission(request) and (elsewhere := _detour(request, proof=True)):
+                response = redirect(elsewhere)
+                hold(request, response)
+                return response
+            answer: HttpResponseBase = inner(request, *args, **kwargs)
+            return answer
+
+        return guarded
+
+
+def _detour(request: HttpRequest, *, proof: bool = False) -> str | None:
+    account = account_of(request)
+    if account is None:
+        return None
+    return detour(request, account, proof=proof, enrolling=False, may_get=True)

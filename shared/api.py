@@ -17,11 +17,18 @@ from shared.rest.authentication import require_principal
 from shared.rest.fields import PasswordField, StrictSerializer, StringField
 from shared.rest.parsers import body_of
 from shared.rest.views import APIView
+from shared.second_factor.services import LONGEST_CODE
 
 
 class CredentialsSerializer(StrictSerializer):
     username = StringField(max_length=150)
     password = PasswordField()
+    code = StringField(
+        max_length=LONGEST_CODE,
+        required=False,
+        allow_blank=True,
+        help_text="Of the second factor, where the account has one: what the app shows now, or a recovery code.",
+    )
 
 
 class RefreshSerializer(StrictSerializer):
@@ -84,8 +91,9 @@ class TokenView(_OpenView):
         ),
     )
     def post(self, request: Request) -> Response:
-        """Sign in: a pair of tokens for a username and a password; or, for an API key's id and secret, an access token
-        alone (the client-credentials grant of OAuth 2), to be had anew before it expires."""
+        """Sign in: a pair of tokens for a username and a password (and a code, where the account has a second factor);
+        or, for an API key's id and secret, an access token alone (the client-credentials grant of OAuth 2), to be had
+        anew before it expires."""
         if _OF_CLIENT_CREDENTIALS & body_of(request).keys():
             return self._grant_access(request)
         body = CredentialsSerializer(data=body_of(request))

@@ -48,6 +48,17 @@ def tell_of_new_key(request: HttpRequest, key: ApiKey, *, user_id: int) -> None:
         mail_owner(request, user, subject=_("New API key"), template="shared/new_api_key_mail.txt", context=context)
 
 
+def tell_of_second_factor(request: HttpRequest, user: User, *, is_added: bool) -> None:
+    """That a second factor was added or removed."""
+    mail_owner(
+        request,
+        user,
+        subject=_("A second factor was added") if is_added else _("A second factor was removed"),
+        template="shared/second_factor_mail.txt",
+        context={"name": user.username.rpartition("/")[2], "is_added": is_added},
+    )
+
+
 def host_of(request: HttpRequest) -> str:
     """What a link to this host has: over TLS no port, whatever port somebody has written into the request's Host."""
     name, port = split_domain_port(request.get_host().lower())

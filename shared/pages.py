@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth import logout, update_session_auth_hash
 from django.contrib.auth.tokens import default_token_generator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -15,14 +15,15 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlsafe_base64_de
 from django.utils.translation import gettext_lazy as _
 
 from shared.console import expired
+from shared.console.entering import after_password, safe_path
 from shared.console.forms import ChoiceField, EditForm, Form, PasswordFormField, SearchField, TextInput
 from shared.console.languages import choose_language, is_shown_again, remember_language, remember_page
 from shared.console.preferences import zone_names
 from shared.console.views import FORM, add_problem, done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.identity import lockout, services
-from shared.identity.devices import device_of, remember_device
-from shared.identity.lockout import client_address, client_of
+from shared.identity.devices import device_of
+from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
 from shared.identity.sessions import account_of
 from shared.mails import host_of, mail_owner
@@ -57,31 +58,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem)
         else:
-            # Whoever was signed in here before leaves nothing behind for the next.
-            request.session.flush()
-            login(request, account.user, backend=settings.AUTHENTICATION_BACKENDS[0])
-            tell_of_new_device(request, account.user, account.username)
-            response = redirect("held_form" if expired.held(request) else _next(request))
-            remember_device(request, response, account.username)
-            return response
+            return after_password(request, account, _next(request))
     context = {"form": form, "next": request.GET.get("next") or request.POST.get("next", "")}
     return show(request, "shared/sign_in.html", context, status=status_of_form(form))
-
-
-def tell_of_new_device(request: HttpRequest, user: User, username: str) -> None:
-    """A mail to who has signed in, if it was with a browser that is not known to the account."""
-    if not device_of(request, username):
-        mail_owner(
-            request,
-            user,
-            subject=_("A new sign-in to your account"),
-            template="shared/new_device_mail.txt",
-            context={
-                "name": username,
-                "address": client_address(request),
-                "client": client_of(request.META) or "–",
-            },
-        )
 
 
 def _tell_of_new_password(request: HttpRequest, user: User) -> None:
@@ -96,10 +75,7 @@ def _tell_of_new_password(request: HttpRequest, user: User) -> None:
 
 def _next(request: HttpRequest) -> str:
     """The page that was asked for before signing in, if it is one of this host."""
-    wanted = request.POST.get("next") or request.GET.get("next") or "/"
-    if not url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) or not wanted.startswith("/"):
-        return "/"
-    return wanted
+    return safe_path(request.POST.get("next") or request.GET.get("next") or "/")
 
 
 def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -110,7 +86,7 @@ def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
     return expired.form_expired(request, reason)
 
 
-@page()
+@page(enrolling=True)
 def held_form(request: HttpRequest) -> HttpResponse:
     """What was sent when the session was over, to be sent once more by hand."""
     form = expired.held(request)
@@ -210,7 +186,7 @@ class NewPasswordForm(PasswordForm):
     old = None  # type: ignore[assignment]
 
 
-@page(methods=FORM, with_any_password=True)
+@page(methods=FORM, with_any_password=True, enrolling=True)
 def password(request: HttpRequest) -> HttpResponse:
     """Change one's own password; all other sessions end."""
     account = signed_in(request)

@@ -35,6 +35,11 @@ def is_former_slug(slug: str) -> bool:
     return FormerSlug.objects.filter(slug=slug).exists()
 
 
+def requires_second_factor(organization_id: int) -> bool:
+    """Whether the organization's members must have a second factor, as it is stored now."""
+    return Organization.objects.filter(pk=organization_id, requires_second_factor=True).exists()
+
+
 def working_organizations() -> QuerySet[Organization]:
     """Those whose schema is complete: active and suspended ones, in the order they were made."""
     return Organization.objects.exclude(status=Organization.Status.PROVISIONING).order_by("pk")

@@ -100,7 +100,7 @@ def route(request: HttpRequest) -> None:
     organization = organization_at(host)
     if organization is None:
         raise NothingHere(request)
-    request.realm = Realm(organization.pk, organization.slug)  # type: ignore[attr-defined]
+    request.realm = Realm(organization.pk, organization.slug, organization.requires_second_factor)  # type: ignore[attr-defined]
     request.tenant = organization  # type: ignore[attr-defined]
     structlog.contextvars.bind_contextvars(organization=organization.slug)
     if organization.status == Organization.Status.SUSPENDED and not _may_be_a_replay(request):

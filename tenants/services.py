@@ -8,6 +8,7 @@ from django.db import ProgrammingError, connection, transaction
 from django.utils import timezone
 from psycopg2 import errorcodes, sql
 
+from shared.audit import record
 from shared.errors import InvalidRequest, NotFound, PermissionDenied
 from shared.identity.acting import COMMAND, acting
 from shared.identity.roles import ADMIN
@@ -169,6 +170,20 @@ def _set_status(slug: str, status: Organization.Status, action: AuditRecord.Acti
             _log.info("organization_status", slug=slug, status=str(status))
     forget_routes()
     return organization
+
+
+def require_second_factor(*, organization: Organization, is_required: bool) -> None:
+    """Whether the organization's members must have a second factor; other processes know it within seconds. It is
+    written as an act of the organization's own, on whose schema it runs."""
+    with transaction.atomic():
+        rows = Organization.objects.select_for_update().filter(pk=organization.pk)
+        before = rows.values_list("requires_second_factor", flat=True).get()
+        if before != is_required:
+            Organization.objects.filter(pk=organization.pk).update(requires_second_factor=is_required)
+            change = {"requires_second_factor": is_required}
+            record("settings.changed", before={"requires_second_factor": before}, after=change)
+            _log.info("second_factor_required", slug=organization.slug, is_required=is_required)
+        transaction.on_commit(forget_routes)
 
 
 def record_reconciliation(*, organization: Organization, faults: int) -> None:

@@ -102,7 +102,7 @@ def state_of(key: ApiKey) -> str:
     return "active" if keys.is_living(key) else "expired"
 
 
-@page(Permission.MANAGE_API_KEYS, methods=FORM)
+@page(Permission.MANAGE_API_KEYS, methods=FORM, proof=True)
 def make_api_key(request: HttpRequest) -> HttpResponse:
     """A new key."""
     own = _owner(request)
@@ -145,7 +145,7 @@ def api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
     return show(request, "credit/api_key.html", context)
 
 
-@page(Permission.MANAGE_API_KEYS, methods=("POST",))
+@page(Permission.MANAGE_API_KEYS, methods=("POST",), proof=True)
 def rotate_api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
     """Makes a new secret; with ``end_old`` it alone is good from now on."""
     end_old = request.POST.get("end_old") == "on"
@@ -161,7 +161,7 @@ def rotate_api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
     return done(request, told, "api_key", key.pk)
 
 
-@page(Permission.MANAGE_API_KEYS, methods=("POST",))
+@page(Permission.MANAGE_API_KEYS, methods=("POST",), proof=True)
 def end_api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
     """Ends it, at once and for good."""
     keys.end_key(organization_id=organization_of(request).pk, key_id=key_id, seller_id=_owner(request))

@@ -89,7 +89,7 @@ class NewSellerForm(Form):
     )
 
 
-@page(Permission.MANAGE_SELLERS, methods=FORM)
+@page(Permission.MANAGE_SELLERS, methods=FORM, proof=True)
 def new_seller(request: HttpRequest) -> HttpResponse:
     """Adds a seller, and shows once what they sign in with."""
     if again := _credentials_again(request):
@@ -190,7 +190,7 @@ class NewPasswordForm(Form):
     state = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
 
-@page(Permission.MANAGE_SELLERS, methods=FORM)
+@page(Permission.MANAGE_SELLERS, methods=FORM, proof=True)
 def reset_seller_password(request: HttpRequest, seller_id: int) -> HttpResponse:
     """A new password for a seller, shown once."""
     if again := _credentials_again(request):

@@ -85,7 +85,7 @@ def _owner(request: HttpRequest) -> int | None:
     return seller_in_view(signed_in(request))
 
 
-@page(Permission.MANAGE_WEBHOOKS, methods=FORM)
+@page(Permission.MANAGE_WEBHOOKS, methods=FORM, proof=True)
 def add(request: HttpRequest) -> HttpResponse:
     """A new webhook."""
     form = WebhookForm(request.POST or None, initial={"events": list(EVENTS)})
@@ -118,7 +118,7 @@ def webhook(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     return show(request, "credit/webhook.html", context)
 
 
-@page(Permission.MANAGE_WEBHOOKS, methods=FORM)
+@page(Permission.MANAGE_WEBHOOKS, methods=FORM, proof=True)
 def change(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """Another URL, other events."""
     endpoint = services.webhook_by_id(webhook_id, seller_id=_owner(request))
@@ -144,7 +144,7 @@ def disable(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     return done(request, _("The webhook is disabled: nothing is sent to it."), "webhook", webhook_id)
 
 
-@page(Permission.MANAGE_WEBHOOKS, methods=("POST",))
+@page(Permission.MANAGE_WEBHOOKS, methods=("POST",), proof=True)
 def rotate_secret(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """Makes a new secret."""
     endpoint, secret = services.rotate_secret(webhook_id=webhook_id, seller_id=_owner(request))

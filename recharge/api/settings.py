@@ -44,6 +44,7 @@ from shared.rest.openapi import has_at_times
 from shared.rest.pagination import PageQuery, Query, page_of, page_serializer
 from shared.rest.parsers import body_of
 from shared.rest.views import APIView
+from tenants.queries import requires_second_factor
 from tenants.routing import organization_of
 
 
@@ -63,6 +64,12 @@ class SettingsSerializer(serializers.Serializer[Settings]):
 
     def get_four_eyes_from(self, settings: Settings) -> int | None:
         return policy().four_eyes_from
+    requires_second_factor = serializers.SerializerMethodField(
+        help_text="Whether members sign in with a second factor alone; who has none may do nothing but enrol one."
+    )
+
+    def get_requires_second_factor(self, settings: Settings) -> bool:
+        return requires_second_factor(self.context["organization"].pk)
 
 
 class SettingsChangeSerializer(StrictSerializer):
@@ -70,6 +77,7 @@ class SettingsChangeSerializer(StrictSerializer):
     send_within = WholeNumberField(least=SHORTEST_SEND_WITHIN, most=LONGEST_SEND_WITHIN, required=False)
     training = StrictBooleanField(required=False)
     four_eyes_from = TomansField(required=False, allow_null=True)
+    requires_second_factor = StrictBooleanField(required=False)
 
 
 class SettingsView(APIView):
@@ -78,7 +86,7 @@ class SettingsView(APIView):
     @extend_schema(responses=SettingsSerializer)
     def get(self, request: Request) -> Response:
         """What is settled for the whole organization."""
-        return Response(SettingsSerializer(queries.settings()).data)
+        return _settled(request, queries.settings())
 
     @extend_schema(request=SettingsChangeSerializer, responses=SettingsSerializer)
     def patch(self, request: Request) -> Response:
@@ -88,7 +96,11 @@ class SettingsView(APIView):
         changes = dict(body.validated_data)
         if "four_eyes_from" in changes:
             changes["policy"] = {"four_eyes_from": changes.pop("four_eyes_from")}
-        return Response(SettingsSerializer(services.change_settings(**_acting(request), **changes)).data)
+        return _settled(request, services.change_settings(**_acting(request), **changes))
+
+
+def _settled(request: Request, settings: Settings) -> Response:
+    return Response(SettingsSerializer(settings, context={"organization": organization_of(request._request)}).data)
 
 
 # --- Gateways ---------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from shared.identity.permissions import Permission
 from shared.money import LARGEST_AMOUNT
 from shared.pagination import page_of_rows
 from shared.texts import UnreadableNumber, read_whole_number
+from tenants.queries import requires_second_factor
 from tenants.routing import organization_of
 
 GATEWAYS_SHOWN = 25
@@ -137,6 +138,18 @@ def training(request: HttpRequest) -> HttpResponse:
     return show(request, "recharge/training.html", {"settings": queries.settings(), "not_sold": not_sold})
 
 
+@page(Permission.MANAGE_SETTINGS, methods=FORM, proof=True)
+def require_second_factor(request: HttpRequest) -> HttpResponse:
+    """Has all members sign in with a second factor, or no longer. What is sent names the state that is wanted."""
+    if request.method == "POST" and request.POST.get("required") in ("on", "off"):
+        is_required = request.POST["required"] == "on"
+        services.change_settings(**_acting(request), requires_second_factor=is_required)
+        on, off = _("A second factor is required from now on."), _("A second factor is no longer required.")
+        return done(request, on if is_required else off, "settings")
+    context = {"is_required": requires_second_factor(organization_of(request).pk)}
+    return show(request, "recharge/require_second_factor.html", context)
+
+
 def _show_settings(
     request: HttpRequest,
     *,
@@ -149,6 +162,7 @@ def _show_settings(
     four_eyes_from = policy().four_eyes_from
     context = {
         "settings": settled,
+        "requires_second_factor": requires_second_factor(organization_of(request).pk),
         "delivers_nothing": [] if settled.training else queries.gateways_that_deliver_nothing(),
         "four_eyes_from": four_eyes_from,
         "four_eyes_form": four_eyes_form or FourEyesForm(initial={"four_eyes_from": four_eyes_from}),
@@ -227,7 +241,7 @@ class NewGatewayForm(GatewayOptionsForm):
     field_order = ("name",)
 
 
-@page(Permission.MANAGE_SETTINGS, methods=FORM)
+@page(Permission.MANAGE_SETTINGS, methods=FORM, proof=True)
 def new_gateway(request: HttpRequest) -> HttpResponse:
     """Sets up a gateway; what it needs goes by its kind, which the address says."""
     kind = KINDS.get(request.GET.get("kind", USUAL_KIND))
@@ -246,7 +260,7 @@ def new_gateway(request: HttpRequest) -> HttpResponse:
     return show(request, "recharge/new_gateway.html", context, status=status_of_form(form))
 
 
-@page(Permission.MANAGE_SETTINGS, methods=FORM)
+@page(Permission.MANAGE_SETTINGS, methods=FORM, proof=True)
 def gateway(request: HttpRequest, name: str) -> HttpResponse:
     """One gateway: what may be changed of it, and its end."""
     row = queries.gateway_by_name(name)
@@ -272,7 +286,7 @@ def gateway(request: HttpRequest, name: str) -> HttpResponse:
     return show(request, "recharge/gateway.html", context | {"form": form}, status=status_of_form(form))
 
 
-@page(Permission.MANAGE_SETTINGS, methods=FORM)
+@page(Permission.MANAGE_SETTINGS, methods=FORM, proof=True)
 def delete_gateway(request: HttpRequest, name: str) -> HttpResponse:
     """Deletes a gateway that nothing needs any longer; asked for, it asks whether that is meant."""
     if request.method != "POST":

@@ -28,6 +28,7 @@ from shared.money import LARGEST_AMOUNT
 from shared.outbound.secrets import encrypt
 from shared.sick import sqlstate_of
 from tenants.models import Organization
+from tenants.services import require_second_factor
 
 _log = structlog.get_logger("recharge.settings")
 
@@ -48,6 +49,7 @@ def change_settings(
     send_within: int | None = None,
     training: bool | None = None,
     policy: Mapping[str, int | None] | None = None,
+    requires_second_factor: bool | None = None,
 ) -> Settings:
     """Changes what is settled for the whole organization. What is None stays; ``by`` is the admin's username.
     ``policy``: what :func:`credit.adjustments.change_policy` takes, where None means something."""
@@ -62,6 +64,8 @@ def change_settings(
         record_change("settings.changed", before=before, after=changes)
         if policy is not None:
             change_policy(**policy)
+        if requires_second_factor is not None:
+            require_second_factor(organization=organization, is_required=requires_second_factor)
     _log.info("settings_changed", organization=organization.slug, by=by, **changes, **(policy or {}))
     return settings
 

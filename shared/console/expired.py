@@ -28,10 +28,10 @@ _SECONDS_HELD = 15 * 60
 _LONGEST_HELD = 3500  # characters: browsers take 4096 bytes of a cookie, its name and attributes included
 
 # Never sent back, and typed again. (Of the fields of all forms; those of Django's admin site begin so, too.)
-_SECRET = re.compile(r"(?:.*password|.*secret|old|new|again$|token)")
+_SECRET = re.compile(r"(?:.*password|.*secret|old|new|again$|token|code$)")
 _OF_THE_FORM = "csrfmiddlewaretoken"
 # What a form carries for itself. It is sent again, and not shown.
-_UNSEEN = ("key", "batch", "items", "in_flight", "state", "next", "again", "shown", "seen")
+_UNSEEN = ("answer", "by", "key", "batch", "items", "in_flight", "state", "next", "again", "shown", "seen")
 
 
 @dataclass(frozen=True, slots=True)

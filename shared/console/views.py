@@ -14,6 +14,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.functional import Promise
 from django.views.decorators.http import require_http_methods
 
+from shared.console.entering import detour
 from shared.console.expired import hold
 from shared.console.languages import SWITCH, in_another_language
 from shared.console.messages import field_message_for, message_for
@@ -32,13 +33,17 @@ def page(
     is_open: bool = False,
     methods: tuple[str, ...] = ("GET", "HEAD"),
     with_any_password: bool = False,
+    proof: bool = False,
+    enrolling: bool = False,
 ) -> Callable[[PageView], PageView]:
     """A page for accounts with this permission (None: for every account; ``is_open``: for everybody, signed in or not).
 
     Who is not signed in is led to sign in first and then back here. For somebody without the permission there is
     nothing at this address. Whose password somebody else has set must change it before anything else: only pages
-    ``with_any_password`` are shown until then. No browser and no proxy keeps the page: the next person at the machine
-    must not leaf back to it.
+    ``with_any_password`` are shown until then. ``proof``: who has signed in longer ago than some minutes is asked for
+    the password or a second factor first. Where a second factor is required, who has none gets to pages that are
+    ``enrolling`` alone. No browser and no proxy keeps the page: the next person at the machine must not leaf back to
+    it.
     """
 
     def decorate(view: PageView) -> PageView:
@@ -57,10 +62,16 @@ def page(
                 raise NotFound("There is nothing at this address.")
             elif account and account.user.must_change_password and not (is_open or with_any_password):
                 response = on_to(request, "password")
+            elif account and not is_open and (elsewhere := _detour(request, account)):
+                response = elsewhere
             else:
                 response = view(request, *args, **kwargs)
             add_never_cache_headers(response)
             return response
+
+        def _detour(request: HttpRequest, account: Account) -> HttpResponse | None:
+            address = detour(request, account, proof=proof, enrolling=enrolling, may_get="GET" in methods)
+            return _led_away(request, address) if address else None
 
         return require_http_methods(list(methods))(guarded)
 
@@ -72,11 +83,16 @@ FORM = ("GET", "HEAD", "POST")
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
-    if "Polls" in request.headers:  # what asks by itself must not lead away from what stands on the page
-        return HttpResponse(status=401, headers={"WWW-Authenticate": "Session"})
     # Back to a page that can be opened: what a form sends must not be sent by signing in, but by hand once more.
     wanted = request.get_full_path() if request.method in ("GET", "HEAD") and not is_fragment(request) else "/"
-    response = on_to(request, reverse("sign_in") + ("" if wanted == "/" else "?" + urlencode({"next": wanted})))
+    return _led_away(request, reverse("sign_in") + ("" if wanted == "/" else "?" + urlencode({"next": wanted})))
+
+
+def _led_away(request: HttpRequest, address: str) -> HttpResponse:
+    """To a page that comes before this one; what was typed is kept."""
+    if "Polls" in request.headers:  # what asks by itself must not lead away from what stands on the page
+        return HttpResponse(status=401, headers={"WWW-Authenticate": "Session"})
+    response = on_to(request, address)
     # Not what a part of a page asks for by itself, which has an id to be put in place of: nobody has typed that.
     if request.method == "POST" and "HX-Trigger" not in request.headers:
         hold(request, response)

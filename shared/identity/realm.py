@@ -1,6 +1,6 @@
 """The realm of a request is the platform itself or one organization. The host decides, before anything else runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.http import HttpRequest
 
@@ -14,6 +14,8 @@ class Realm:
 
     organization_id: int | None
     slug: str | None
+    requires_second_factor: bool = field(default=False, compare=False)
+    """Whether the organization's members must have one (shared/second_factor); of the platform it is not said here."""
 
     @property
     def is_platform(self) -> bool:

@@ -35,6 +35,7 @@ from shared.identity.realm import Realm
 from shared.identity.roles import SELLER, works_for_seller
 from shared.identity.tokens import AccessToken, RefreshToken, name_realm, password_mark, read_token
 from shared.models import Membership, SignIn, User
+from shared.second_factor.services import has_second_factor, pass_second_step
 from shared.texts import unfit_character
 
 
@@ -358,9 +359,15 @@ def account_of(*, realm: Realm, user_id: int) -> Account:
     return _account(user, membership)
 
 
-def sign_in(*, realm: Realm, username: str, password: str, address: str) -> TokenPair:
-    """Begins a new family of refresh tokens. Raises what :func:`authenticate` raises."""
+def sign_in(*, realm: Realm, username: str, password: str, address: str, code: str = "") -> TokenPair:
+    """Begins a new family of refresh tokens. ``code``: of the account's second factor, if it has one. An account that
+    lacks the one that its organization requires gets tokens that may do nothing but enrol one.
+
+    Raises:
+        what :func:`authenticate` and :func:`shared.second_factor.services.pass_second_step` raise.
+    """
     account = authenticate(realm=realm, username=username, password=password, address=address)
+    is_limited = pass_second_step(account, realm=realm, code=code, address=address)
     refresh = RefreshToken()
     # Each sign-in takes a little of the old away, so that the table needs no job of its own.
     expired = SignIn.objects.filter(expires_at__lt=timezone.now()).values("pk")[:20]
@@ -372,7 +379,7 @@ def sign_in(*, realm: Realm, username: str, password: str, address: str) -> Toke
         expires_at=timezone.now() + RefreshToken.lifetime,
     )
     note_sign_in(realm=realm, user=account.user)
-    return _pair(realm, account, family.pk, refresh)
+    return _pair(realm, account, family.pk, refresh, is_limited=is_limited)
 
 
 def note_sign_in(*, realm: Realm, user: User) -> None:
@@ -413,7 +420,11 @@ def refresh(*, realm: Realm, raw_token: str) -> TokenPair:
                 family.current_jti = renewed["jti"]
                 family.expires_at = timezone.now() + RefreshToken.lifetime
                 family.save(update_fields=["current_jti", "expires_at"])
-                return _pair(realm, account, family.pk, renewed)
+                # A family that began without the second factor stays so: whoever has one by now signs in with it.
+                is_limited = "scope" in token or (
+                    realm.requires_second_factor and not has_second_factor(family.user_id)
+                )
+                return _pair(realm, account, family.pk, renewed, is_limited=is_limited)
             family.revoked_at = timezone.now()
             family.save(update_fields=["revoked_at"])
     # Outside of the transaction: the revocation must be committed although the answer is an error.
@@ -438,7 +449,7 @@ def _family_id(token: Token) -> int:
     return family if isinstance(family, int) else 0
 
 
-def _pair(realm: Realm, account: Account, family_id: int, refresh: RefreshToken) -> TokenPair:
+def _pair(realm: Realm, account: Account, family_id: int, refresh: RefreshToken, *, is_limited: bool) -> TokenPair:
     refresh["sub"] = str(account.user.pk)
     name_realm(refresh, realm)
     refresh["family"] = family_id
@@ -451,6 +462,8 @@ def _pair(realm: Realm, account: Account, family_id: int, refresh: RefreshToken)
     access["family"] = family_id
     access["password"] = password_mark(account.user)
     access["epoch"] = account.epoch
+    if is_limited:
+        refresh["scope"] = access["scope"] = ""
     return TokenPair(str(access), str(refresh), int(AccessToken.lifetime.total_seconds()))
 
 

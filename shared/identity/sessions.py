@@ -1,6 +1,7 @@
 """Browser sessions belong to one host. A cookie replayed on the host of another organization, or of the platform, is
 nobody. Each request looks up what its account may do, so a membership that was withdrawn ends at once."""
 
+import time
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,11 @@ from shared.models import User
 _REALM = "realm"  # the slug, or "" for the platform
 _ORGANIZATION = "organization"  # its id, since a slug may be given again one day; none for the platform
 _WITHDRAWN = "withdrawn"  # when the membership had last been withdrawn when the session began, or ""
+_PROVED = "proved"  # when somebody last proved to be the owner, as a Unix time
+_PASSED = "second_factor"  # true where a second factor was shown in this session, or enrolled
+
+PROOF_SECONDS = 10 * 60
+"""How long after signing in, or after a proof, nobody is asked to prove it again."""
 
 
 class RealmBackend(ModelBackend):
@@ -118,7 +124,25 @@ def session_content(realm: Realm, *, withdrawn_at: datetime | None) -> dict[str,
         _REALM: realm.slug or "",
         _ORGANIZATION: realm.organization_id,
         _WITHDRAWN: _written(withdrawn_at),
+        _PROVED: time.time(),
     }
+
+
+def is_proved(request: HttpRequest) -> bool:
+    """Whether this session's owner was proved a short while ago."""
+    return bool(time.time() - request.session.get(_PROVED, 0) < PROOF_SECONDS)
+
+
+def has_passed_second_factor(request: HttpRequest) -> bool:
+    """Whether a second factor was shown in this session, or enrolled."""
+    return bool(request.session.get(_PASSED))
+
+
+def remember_proof(request: HttpRequest, *, by_second_factor: bool) -> None:
+    """Whoever sits here has just been proved to be the session's owner."""
+    request.session[_PROVED] = time.time()
+    if by_second_factor:
+        request.session[_PASSED] = True
 
 
 def _written(moment: datetime | None) -> str:

@@ -42,8 +42,14 @@ class Principal:
     key_id: UUID | None = None
     """The API key that it was issued for."""
     scopes: frozenset[str] | None = None
-    """What an API key may do, of what its role may; None: all of it."""
+    """What an API key may do, of what its role may; None: all of it. Of a person it is empty where the second factor is
+    missing that the organization requires."""
     is_authenticated: bool = True
+
+    @property
+    def lacks_second_factor(self) -> bool:
+        """Whether this is a person who may do nothing but enrol one."""
+        return self.user_id is not None and self.scopes is not None
 
     @property
     def subject(self) -> str:
@@ -62,7 +68,8 @@ class Principal:
 
 class AccessToken(tokens.AccessToken):
     """Five minutes of access. Claims: iss, sub, org, org_id, role, seller_id, iat, exp, jti, token_type; and family,
-    password and epoch, or of a program (whose sub is ``key:`` and the key's id) scope and epoch.
+    password and epoch, or of a program (whose sub is ``key:`` and the key's id) scope and epoch. A person's has an
+    empty scope where the second factor is missing that the organization requires: nothing but enrolling one.
 
     Family and password say which sign-in and which password it came from: what an admin changes looks whether both
     still stand, in the query that it makes anyway (shared/rest/permissions.py). What moves money compares the epoch
@@ -165,11 +172,13 @@ def _principal_in(token: tokens.Token) -> Principal:
     if type(epoch) is not int or not 0 <= epoch < 2**63:
         raise ValueError
     key = subject.removeprefix(KEY_SUBJECT)
-    if key == subject:
-        return Principal(int(subject), role, token["seller_id"], family, password, epoch)
-    if not isinstance(token["scope"], str):
+    is_person = key == subject
+    scope = token.get("scope") if is_person else token["scope"]
+    if not isinstance(scope, str) and not (is_person and scope is None):
         raise ValueError
-    scopes = frozenset(token["scope"].split())
+    scopes = None if scope is None else frozenset(scope.split())
+    if is_person:
+        return Principal(int(subject), role, token["seller_id"], family, password, epoch, scopes=scopes)
     return Principal(None, role, token["seller_id"], epoch=epoch, key_id=UUID(key), scopes=scopes)
 
 

@@ -14,7 +14,9 @@ from shared.identity.permissions import Permission
 from shared.identity.queries import MemberState, organization_member, platform_user
 from shared.identity.realm import realm_of
 from shared.identity.roles import Scope, may, role_named
+from shared.identity.services import account_of
 from shared.identity.tokens import Principal
+from shared.second_factor.errors import SecondFactorMissing
 
 
 class Authenticated(BasePermission):
@@ -22,6 +24,29 @@ class Authenticated(BasePermission):
 
     def has_permission(self, request: Request, view: object) -> bool:
         return isinstance(request.user, Principal)
+
+
+class OwnAccount(BasePermission):
+    """A person, about the own account: whoever has an account here that stands, and no program. Also who has yet to
+    enrol a second factor.
+
+    Raises:
+        SellerInactive, PermissionDenied: the account was switched off, or is another one by now.
+    """
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        user = request.user
+        if not isinstance(user, Principal) or user.user_id is None:
+            return False
+        realm = realm_of(request._request)
+        if realm.is_platform:
+            return _is_signed_in(user, platform_user(user_id=user.user_id, role=user.role, family=user.family))
+        found = organization_member(
+            organization_id=realm.require_organization_id(), user_id=user.user_id, role=user.role, family=user.family
+        )
+        if found is None:
+            account_of(realm=realm, user_id=user.user_id)  # says why
+        return _is_signed_in(user, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +70,8 @@ class Needs(BasePermission):
     def has_permission(self, request: Request, view: object) -> bool:
         user, needed = request.user, self.by_method.get(request.method or "", self.usual)
         permission = needed.permission if isinstance(needed, AskedInStatement) else needed
+        if isinstance(user, Principal) and user.lacks_second_factor:
+            raise SecondFactorMissing
         if not (isinstance(user, Principal) and may(user, permission)):
             return False
         match role_named(user.role).scope:

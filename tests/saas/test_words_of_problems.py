@@ -26,6 +26,7 @@ FOR_PROGRAMS = {
     "unsupported_media_type",
     "idempotency_key_missing",
     "not_sold",
+    "second_factor_required",
 }
 """Codes that no page meets: their classes have no words for people, and say so."""
 

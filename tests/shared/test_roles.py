@@ -168,13 +168,14 @@ def test_through_the_api_who_only_looks_sees_everything_and_changes_nothing(look
         "name": "second",
     }
     client, answers = in_process(acme.owner), {}
-    for endpoint in endpoints.closed(endpoints.ORGANIZATION):
+    asked = [endpoint for endpoint in endpoints.closed(endpoints.ORGANIZATION) if not endpoint.is_own]
+    for endpoint in asked:
         path = "/" + re.sub(r"<\w+:(\w+)>", lambda found: str(ids[found[1]]), endpoint.route)
         answer = client.generic(endpoint.method, path, json.dumps(endpoint.body or {}), "application/json")
         answers[str(endpoint)] = answer.status_code
     assert answers == {
         str(endpoint): 200 if endpoint.method == "GET" and endpoint.who != endpoints.SELLER else 403
-        for endpoint in endpoints.closed(endpoints.ORGANIZATION)
+        for endpoint in asked
     }
 
 

@@ -154,8 +154,8 @@ _FUNCTIONS = f"""
         {_deletes_of_append_only("public", "tenants_auditrecord", "tenants_audit_append_only")}
         {_deletes("public", _OF_PLATFORM)}
         UPDATE public.tenants_organization
-        SET status = 'active', reconciled_at = NULL, reconciliation_faults = NULL
-        WHERE status <> 'active' OR reconciled_at IS NOT NULL;
+        SET status = 'active', reconciled_at = NULL, reconciliation_faults = NULL, requires_second_factor = false
+        WHERE status <> 'active' OR reconciled_at IS NOT NULL OR requires_second_factor;
         RETURN pg_temp.state();
     END
     $function$

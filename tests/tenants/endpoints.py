@@ -25,6 +25,10 @@ class Endpoint:
     who: str
     body: dict[str, Any] | None = None
     has_key: bool = False
+    is_own: bool = False
+    """It changes the own account, whatever one's role is."""
+    accepted: tuple[int, ...] = (200, 201, 202, 204)
+    """What who may call it is answered. (Where a success needs a code, that has a test of its own.)"""
 
     def __str__(self) -> str:
         return f"{self.method} {self.route}"
@@ -58,12 +62,25 @@ _AUTHENTICATION = [
     Endpoint("GET", "api/docs", ANYONE),
 ]
 
+
+def _second_factor(who: str) -> list[Endpoint]:
+    code = {"code": "123456"}
+    return [
+        Endpoint("GET", "api/v1/second-factor", who),
+        Endpoint("POST", "api/v1/second-factor/totp", who, is_own=True),
+        Endpoint("DELETE", "api/v1/second-factor/totp", who, code, is_own=True, accepted=(400,)),
+        Endpoint("POST", "api/v1/second-factor/totp/confirm", who, code, is_own=True, accepted=(404,)),
+        Endpoint("POST", "api/v1/second-factor/recovery-codes", who, code, is_own=True, accepted=(400,)),
+    ]
+
+
 ORGANIZATION = [
     *_AUTHENTICATION,
     Endpoint("GET", "api/v1/me", BOTH),
     Endpoint("GET", "api/v1/members", ADMIN),
     Endpoint("POST", "api/v1/members", ADMIN, _NEW_MEMBER),
     Endpoint("PATCH", "api/v1/members/<str:username>", ADMIN, {"role": "support"}),
+    *_second_factor(BOTH),
     Endpoint("GET", "api/v1/sellers", ADMIN),
     Endpoint("POST", "api/v1/sellers", ADMIN, _NEW_SELLER),
     Endpoint("GET", "api/v1/sellers/<bigint:seller_id>", ADMIN),
@@ -126,6 +143,7 @@ PLATFORM = [
     Endpoint("GET", "api/v1/members", PLATFORM_ADMIN),
     Endpoint("POST", "api/v1/members", PLATFORM_ADMIN, _NEW_PLATFORM_USER),
     Endpoint("PATCH", "api/v1/members/<str:username>", PLATFORM_ADMIN, {"role": "platform_auditor"}),
+    *_second_factor(PLATFORM_ADMIN),
     Endpoint("GET", "api/v1/organizations", PLATFORM_ADMIN),
     Endpoint("POST", "api/v1/organizations", PLATFORM_ADMIN, _NEW_ORGANIZATION),
     Endpoint("GET", "api/v1/organizations/<slug:slug>", PLATFORM_ADMIN),

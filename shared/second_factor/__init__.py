@@ -1,0 +1,1 @@
+"""What an account proves itself with beside its password: codes of an authenticator app, passkeys, recovery codes."""
