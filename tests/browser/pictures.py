@@ -37,6 +37,14 @@ PICTURES = [
     Picture("nothing-there", None, "/nothing-there"),
     Picture("preferences", "member", "/account/preferences"),
     Picture("password", "member", "/account/password"),
+    Picture("passkey-sign-in", None, "/sign-in/passkey"),
+    Picture("security", "member", "/account/security"),
+    Picture("security-with-factors", "neighbour", "/account/security"),
+    Picture("proof", "neighbour", "/account/proof"),
+    Picture("set-up-app", "member", "/account/security/app"),
+    Picture("remove-app", "member", "/account/security/app/remove"),
+    Picture("add-passkey", "member", "/account/security/passkeys/add"),
+    Picture("recovery-codes", "member", "/account/security/recovery-codes"),
     # The seller's.
     Picture("seller-sell", "member", "/sell"),
     Picture("seller-sell-number", "member", "/sell?phone_number=09211234567&amount=50000"),
@@ -106,6 +114,7 @@ PICTURES = [
     Picture("admin-operator", "owner", "/settings/operators/rightel"),
     Picture("admin-new-operator", "owner", "/settings/new-operator"),
     Picture("admin-training", "owner", "/settings/training"),
+    Picture("admin-require-second-factor", "owner", "/settings/second-factor"),
     # The platform's.
     Picture("platform-organizations", "root", "/organizations"),
     Picture("platform-organization", "root", "/organizations/acme"),

@@ -201,6 +201,7 @@ def furnish(world):
         }
     people, of_members = _members(world)
     _platform_history(world.platform_admin.user.pk)
+    _second_factors(world)
     people |= {
         "owner": world.acme.owner,
         "member": world.acme.member,
@@ -238,6 +239,29 @@ def _members(world):
         "invitation": invitation_to(User.objects.get(pk=invited.user_id)),
     }
     return people, of_members
+
+
+def _second_factors(world):
+    """The neighbour has an app and passkeys; the member has begun to set up an app."""
+    from django.utils import timezone
+
+    from shared.models import Passkey, RecoveryCode, Totp
+    from shared.outbound.secrets import encrypt
+
+    key = encrypt("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+    Totp.objects.create(user=world.acme.member.user, secret=key)
+    neighbour, host = world.acme.neighbour.user, "acme.recharge.test"
+    Totp.objects.create(user=neighbour, secret=key, confirmed_at=timezone.now())
+    for number, name in enumerate(("Work laptop", "A security key with a rather long name in the safe")):
+        Passkey.objects.create(
+            user=neighbour,
+            credential_id=bytes([number] * 32),
+            public_key=b"",
+            host=host,
+            name=name,
+            last_used_at=None if number else timezone.now(),
+        )
+    RecoveryCode.objects.bulk_create(RecoveryCode(user=neighbour, code_hash=f"{number:064}") for number in range(8))
 
 
 def _platform_history(admin_id: int) -> None:
