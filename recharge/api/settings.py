@@ -64,6 +64,7 @@ class SettingsSerializer(serializers.Serializer[Settings]):
 
     def get_four_eyes_from(self, settings: Settings) -> int | None:
         return policy().four_eyes_from
+
     requires_second_factor = serializers.SerializerMethodField(
         help_text="Whether members sign in with a second factor alone; who has none may do nothing but enrol one."
     )
