@@ -24,7 +24,7 @@ SIMULATOR = {"name": "sandbox", "kind": "simulator"}
 # --- The window -------------------------------------------------------------------------------------------------------
 
 
-REST = {"send_within": 900, "training": True, "four_eyes_from": None}
+REST = {"send_within": 900, "training": True, "four_eyes_from": None, "requires_second_factor": False}
 
 
 def test_there_is_no_guard_until_one_is_set(acme: Organization) -> None:
