@@ -196,7 +196,7 @@ def _given(request: HttpRequest, cleaned: dict[str, Any]) -> dict[str, Any]:
 _PASSWORD = "member_password_shown"  # noqa: S105 - a session's key
 
 
-@page(Permission.MANAGE_MEMBERS, methods=FORM)
+@page(Permission.MANAGE_MEMBERS, methods=FORM, proof=True)
 def new_member(request: HttpRequest) -> HttpResponse:
     """Adds a member: with a first password, which the member's page then shows once, or by an invitation."""
     form = NewMemberForm(request.POST or None, initial={"password": suggest_password()}, request=request)
@@ -231,7 +231,7 @@ class RoleForm(EditForm):
             del self.fields["seller"]
 
 
-@page(Permission.MANAGE_MEMBERS, methods=FORM)
+@page(Permission.MANAGE_MEMBERS, methods=FORM, proof=True)
 def member(request: HttpRequest, user_id: int) -> HttpResponse:
     """What a member is, with a form for another role. After the password was set, it is here once."""
     realm = realm_of(request)
@@ -269,13 +269,13 @@ def _after_change(request: HttpRequest, user_id: int) -> HttpResponse:
     return done(request, _("Saved."), "start") if is_own else done(request, _("Saved."), "member", user_id)
 
 
-@page(Permission.MANAGE_MEMBERS, methods=FORM)
+@page(Permission.MANAGE_MEMBERS, methods=FORM, proof=True)
 def switch_member_off(request: HttpRequest, user_id: int) -> HttpResponse:
     """Asks whether it is meant, and switches a member off."""
     return _switch(request, user_id, is_active=False)
 
 
-@page(Permission.MANAGE_MEMBERS, methods=FORM)
+@page(Permission.MANAGE_MEMBERS, methods=FORM, proof=True)
 def switch_member_on(request: HttpRequest, user_id: int) -> HttpResponse:
     """Asks whether it is meant, and switches a member on again."""
     return _switch(request, user_id, is_active=True)
@@ -300,7 +300,7 @@ class NewPasswordForm(Form):
     state = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
 
-@page(Permission.MANAGE_MEMBERS, methods=FORM)
+@page(Permission.MANAGE_MEMBERS, methods=FORM, proof=True)
 def reset_member_password(request: HttpRequest, user_id: int) -> HttpResponse:
     """A new password for a member, which the member's page then shows once."""
     realm = realm_of(request)
