@@ -13,7 +13,7 @@ from shared.console import entering
 from shared.console.forms import AS_WRITTEN, Form, PasswordFormField, SearchField, TextField, TextInput
 from shared.console.shown_once import show_once, take_shown
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
-from shared.errors import Problem
+from shared.errors import NotFound, Problem
 from shared.identity import services as identity
 from shared.identity.devices import device_of
 from shared.identity.lockout import client_address
@@ -287,7 +287,10 @@ def add_passkey(request: HttpRequest) -> HttpResponse:
 def remove_passkey(request: HttpRequest, passkey_id: int) -> HttpResponse:
     """Asks, and ends the passkey."""
     account = signed_in(request)
-    passkey = passkeys.passkey_of(account, passkey_id=passkey_id)
+    try:
+        passkey = passkeys.passkey_of(account, passkey_id=passkey_id)
+    except NotFound as problem:  # it was removed in another tab
+        return not_done(request, problem, "security")
     if request.method == "POST":
         try:
             passkeys.remove_passkey(account, realm=realm_of(request), passkey_id=passkey_id)

@@ -146,7 +146,12 @@ def test_a_page_of_an_organization_is_for_its_roles_alone(acme: Organization, gl
             organization=acme.row, seller_id=None, url="https://hooks.example.com/a", events=["recharge.succeeded"]
         )
         key, _ = create_api_key(organization=acme.row, seller_id=None, name="n", scopes=["read"], created_by="owner")
-    ids = stock(acme) | {"uid": "MQ", "token": "x", "user_id": make_member(acme.row, "sixth", "support").user.pk}
+    ids = stock(acme) | {
+        "passkey_id": 1,
+        "uid": "MQ",
+        "token": "x",
+        "user_id": make_member(acme.row, "sixth", "support").user.pk,
+    }
     with acme.context:
         delivery = WebhookMessage.objects.get(endpoint=webhook)
         OperatorSettings.objects.create(operator="irancell", gateway=GatewaySettings.objects.get())
@@ -172,7 +177,7 @@ def test_a_page_of_an_organization_is_for_its_roles_alone(acme: Organization, gl
 
 def test_a_page_of_the_platform_is_for_its_roles_alone(world: World) -> None:
     user = make_platform_user("sixth", "platform_auditor").user
-    ids = {"slug": provisioned_slug(), "uid": "MQ", "token": "x", "user_id": user.pk}
+    ids = {"slug": provisioned_slug(), "passkey_id": 1, "uid": "MQ", "token": "x", "user_id": user.pk}
     people = people_of_platform(world)
     assert look_at_pages(permissions.PLATFORM_PAGES, "saas.urls_platform", people, dict.fromkeys(people, ids)) == []
 
