@@ -71,6 +71,7 @@ FIELD_MESSAGES: Mapping[str, str | Promise] = {
     ),
     "unfit_character": _("This has a character that nobody sees, copied from somewhere. Write it anew."),
     "invalid_email": _("This is no email address. Write it like name@example.com."),
+    "no_such_seller": _("There is no such seller."),
 }
 """What a person is told of one field, by the ``code`` of its error: of fields that are at home in many places. For
 those of one place, see the subclasses of :class:`InvalidRequest`."""
@@ -101,7 +102,6 @@ class InvalidApiKey(InvalidRequest):
         ),
         "too_many": _("These are too many addresses. Write networks, like 203.0.113.0/24."),
         "not_in_future": _("This day is over. Write a later one."),
-        "no_such_seller": _("There is no such seller."),
     }
 
 
@@ -110,7 +110,6 @@ class InvalidMember(InvalidRequest):
 
     field_messages = {
         **FIELD_MESSAGES,
-        "no_such_seller": _("There is no seller with this username."),
         "seller_missing": _("On whose account does the cashier sell? Write the username of the seller."),
         "seller_not_allowed": _("Only a cashier sells on a seller's account. Leave this empty."),
         "password_or_email": _("Write a password, or an email address to send an invitation to."),

@@ -18,8 +18,6 @@ APPS = ("saas", "tenants", "shared", "credit", "recharge")
 
 FOR_PROGRAMS = {
     "not_authenticated",
-    "token_invalid",
-    "token_expired",
     "token_wrong_organization",
     "key_refused",
     "not_acceptable",
