@@ -111,9 +111,9 @@ class PlatformPasswordForm(AdminPasswordChangeForm):
         return given
 
     def save(self, commit: bool = True) -> User:
-        user = signed_in(self.request).user
-        services.change_password(user=user, new=self.cleaned_data["new_password1"])
-        return user
+        account = signed_in(self.request)
+        services.change_password(user=account.user, new=self.cleaned_data["new_password1"], but=account.family)
+        return account.user
 
 
 class PlatformAdminSite(admin.AdminSite):

@@ -1,21 +1,26 @@
 """The API's sign-in and sign-out, on both kinds of host."""
 
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from shared.identity import keys, services
-from shared.identity.lockout import client_address
+from shared.identity import keys, services, sign_ins
+from shared.identity.lockout import client_address, client_of
 from shared.identity.permissions import Permission
-from shared.identity.realm import realm_of
+from shared.identity.realm import Realm, realm_of
 from shared.identity.roles import ROLES, may
 from shared.identity.tokens import Principal
+from shared.models import SignIn
 from shared.rest.authentication import require_principal
 from shared.rest.fields import PasswordField, StrictSerializer, StringField
+from shared.rest.pagination import PageQuery, page_of, page_serializer
 from shared.rest.parsers import body_of
+from shared.rest.permissions import OwnSessions
 from shared.rest.views import APIView
 from shared.second_factor.services import LONGEST_CODE
 
@@ -99,7 +104,10 @@ class TokenView(_OpenView):
         body = CredentialsSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         pair = services.sign_in(
-            realm=realm_of(request._request), address=client_address(request._request), **body.validated_data
+            realm=realm_of(request._request),
+            address=client_address(request._request),
+            client=client_of(request.META),
+            **body.validated_data,
         )
         return Response(TokenPairSerializer(pair).data)
 
@@ -118,10 +126,18 @@ class TokenView(_OpenView):
 class TokenRefreshView(_OpenView):
     @extend_schema(request=RefreshSerializer, responses=TokenPairSerializer)
     def post(self, request: Request) -> Response:
-        """Refresh: a new pair; the old refresh token is spent, and using it again ends the session."""
+        """Refresh: a new pair; the old refresh token is spent, and using it again ends the session.
+
+        An answer may be lost on the way: within 30 seconds the old token is answered once more, with the same new one.
+        """
         body = RefreshSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
-        pair = services.refresh(realm=realm_of(request._request), raw_token=body.validated_data["refresh"])
+        pair = services.refresh(
+            realm=realm_of(request._request),
+            raw_token=body.validated_data["refresh"],
+            address=client_address(request._request),
+            client=client_of(request.META),
+        )
         return Response(TokenPairSerializer(pair).data)
 
 
@@ -161,3 +177,59 @@ class MeView(APIView):
                 }
             ).data
         )
+
+
+class SessionSerializer(serializers.ModelSerializer[SignIn]):
+    id = serializers.UUIDField(source="public_id")
+    kind = serializers.ChoiceField(SignIn.Kind.choices, help_text="A browser's session, or a program's tokens.")
+    address = serializers.CharField(help_text="The client's, when it was last seen.")
+    client = serializers.CharField(help_text="What it calls itself (`User-Agent`).")
+    since = serializers.DateTimeField(source="created_at")
+    last_seen = serializers.SerializerMethodField(help_text="Of an API session: when it was refreshed last.")
+    current = serializers.SerializerMethodField(help_text="Whether it is the one that asks.")
+
+    class Meta:
+        model = SignIn
+        fields = ("id", "kind", "address", "client", "since", "last_seen", "current")
+
+    def get_last_seen(self, session: SignIn) -> datetime:
+        return session.last_seen_at or session.created_at
+
+    def get_current(self, session: SignIn) -> bool:
+        return bool(session.pk == self.context["current"])
+
+
+class SessionsView(APIView):
+    permission_classes = (OwnSessions,)
+
+    @extend_schema(parameters=[PageQuery], responses=page_serializer(SessionSerializer))
+    def get(self, request: Request) -> Response:
+        """Where you are signed in, newest first: browsers and programs."""
+        realm, user_id, current = _own(request)
+        rows = sign_ins.sign_ins_of(realm=realm, user_id=user_id)
+        query = PageQuery.read(request)
+        return page_of(request, rows, query, SessionSerializer, context=lambda _rows: {"current": current})
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request) -> Response:
+        """End all sessions but this one, and the access tokens that came from them."""
+        realm, user_id, current = _own(request)
+        sign_ins.end_other_sessions(realm=realm, user_id=user_id, but=current)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class SessionView(APIView):
+    permission_classes = (OwnSessions,)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, session_id: UUID) -> Response:
+        """End one of your sessions, and the access tokens that came from it. One that has ended stays ended."""
+        realm, user_id, _current = _own(request)
+        sign_ins.end_session(realm=realm, user_id=user_id, session_id=session_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _own(request: Request) -> tuple[Realm, int, int | None]:
+    principal = require_principal(request)
+    assert principal.user_id is not None  # see OwnSessions
+    return realm_of(request._request), principal.user_id, principal.family

@@ -1,7 +1,7 @@
 from django.urls import path
 
 from shared import (
-    converters,  # noqa: F401 - for <bigint:…>
+    converters,  # noqa: F401 - for <bigint:…> and <any_uuid:…>
     pages,
 )
 from shared.members import pages as members
@@ -24,6 +24,9 @@ urlpatterns = [
     path("account/security/passkeys/<bigint:passkey_id>/remove", second_factor.remove_passkey, name="remove_passkey"),
     path("account/security/recovery-codes", second_factor.recovery_codes, name="recovery_codes"),
     path("account/security/recovery-codes/new", second_factor.recovery_codes_shown, name="recovery_codes_shown"),
+    path("account/sessions", pages.sessions, name="sessions"),
+    path("account/sessions/end", pages.end_other_sessions, name="end_other_sessions"),
+    path("account/sessions/<any_uuid:session_id>/end", pages.end_session, name="end_session"),
     path("password-reset", pages.password_reset, name="password_reset"),
     path("password-reset/<str:uid>/<str:token>", pages.password_reset_confirm, name="password_reset_confirm"),
     path("members", members.members, name="members"),

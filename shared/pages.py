@@ -2,6 +2,7 @@
 
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from django import forms
 from django.conf import settings
@@ -21,13 +22,14 @@ from shared.console.languages import choose_language, is_shown_again, remember_l
 from shared.console.preferences import zone_names
 from shared.console.views import FORM, add_problem, done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
-from shared.identity import lockout, services
+from shared.identity import lockout, services, sign_ins
 from shared.identity.devices import device_of
 from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
 from shared.identity.sessions import account_of
 from shared.mails import host_of, mail_owner
 from shared.models import User
+from shared.pagination import page_of_rows
 
 
 class SignInForm(Form):
@@ -195,7 +197,7 @@ def password(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             _check_password(request, form.cleaned_data["old"], "old")
-            services.change_password(user=account.user, new=form.cleaned_data["new"])
+            services.change_password(user=account.user, new=form.cleaned_data["new"], but=account.family)
         except Problem as problem:
             add_problem(form, problem)
         else:
@@ -211,6 +213,34 @@ def _check_password(request: HttpRequest, given: str, field: str) -> None:
     services.check_password_of(
         signed_in(request), realm=realm_of(request), given=given, address=client_address(request), field=field
     )
+
+
+@page()
+def sessions(request: HttpRequest) -> HttpResponse:
+    """Where one is signed in: browsers and programs, of which each can be ended."""
+    account = signed_in(request)
+    rows = sign_ins.sign_ins_of(realm=realm_of(request), user_id=account.user.pk)
+    listed = page_of_rows(rows, limit=SESSIONS_SHOWN, cursor=request.GET.get("cursor"))
+    return show(request, "shared/sessions.html", {"page": listed, "current": account.family})
+
+
+SESSIONS_SHOWN = 25
+
+
+@page(methods=("POST",))
+def end_session(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Ends one of one's own sessions."""
+    account = signed_in(request)
+    sign_ins.end_session(realm=realm_of(request), user_id=account.user.pk, session_id=session_id)
+    return done(request, _("The session has ended."), "sessions")
+
+
+@page(methods=("POST",))
+def end_other_sessions(request: HttpRequest) -> HttpResponse:
+    """Ends all of one's own sessions but this one."""
+    account = signed_in(request)
+    sign_ins.end_other_sessions(realm=realm_of(request), user_id=account.user.pk, but=account.family)
+    return done(request, _("All other sessions have ended."), "sessions")
 
 
 class ResetForm(Form):

@@ -1,6 +1,9 @@
 from django.urls import path
 
-from shared import api
+from shared import (
+    api,
+    converters,  # noqa: F401 - for <any_uuid:…>
+)
 from shared.members import api as members
 from shared.second_factor import api as second_factor
 
@@ -15,4 +18,6 @@ urlpatterns = [
     path("me", api.MeView.as_view()),
     path("members", members.MembersView.as_view()),
     path("members/<str:username>", members.MemberView.as_view()),
+    path("sessions", api.SessionsView.as_view()),
+    path("sessions/<any_uuid:session_id>", api.SessionView.as_view()),
 ]

@@ -23,7 +23,7 @@ from shared.identity.devices import device_of, remember_device
 from shared.identity.lockout import client_address, client_of
 from shared.identity.realm import realm_of
 from shared.identity.services import Account
-from shared.identity.sessions import has_passed_second_factor, is_proved, remember_proof
+from shared.identity.sessions import end_session_of, has_passed_second_factor, is_proved, remember_proof
 from shared.mails import mail_owner
 from shared.models import User
 from shared.second_factor.errors import PasskeyRefused
@@ -76,6 +76,7 @@ def account_at_second_step(request: HttpRequest) -> tuple[Account, str] | None:
 
 def enter(request: HttpRequest, account: Account, wanted: str, *, by_second_factor: bool) -> HttpResponse:
     """Begins the session of somebody who has shown all that is asked for, and leads to the page that was wanted."""
+    end_session_of(request)
     request.session.flush()
     login(request, account.user, backend=settings.AUTHENTICATION_BACKENDS[0])
     if by_second_factor:

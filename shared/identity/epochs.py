@@ -4,6 +4,8 @@ A token says which epoch it is of. What must hold at once (the password was chan
 raises the epoch, in the public schema (``Membership.epoch``, ``ApiKey.epoch``) and, in the same transaction, in a copy
 in the organization's schema, which the money functions compare (``access_over`` in credit/sql/access.sql). Refresh
 tokens are not touched by it: whoever still has a good one goes on with the next access token.
+
+Where one of somebody's sign-ins is ended, the others need not notice: then only the copy says so, of that sign-in.
 """
 
 from dataclasses import dataclass
@@ -37,8 +39,12 @@ class Access:
 
     @property
     def subject(self) -> str | None:
-        """None: nobody's."""
-        return None if self.user_id is None and self.key_id is None else subject_of(self.user_id, self.key_id)
+        """What a money function looks up: a person or a program, and (after a stroke) a person's sign-in. None:
+        nobody's."""
+        if self.user_id is None and self.key_id is None:
+            return None
+        subject = subject_of(self.user_id, self.key_id)
+        return subject if self.family is None else f"{subject}/{self.family}"
 
 
 OF_COMMAND = Access()
@@ -48,7 +54,19 @@ OF_COMMAND = Access()
 def end_access(subject: str, epoch: int) -> None:
     """Access tokens of this subject with a lower epoch are over when this commits. It runs on the schema of the
     organization, in the transaction that has raised the epoch."""
+    _call("access_end", subject, epoch)
+
+
+def end_access_of_session(access: Access) -> None:
+    """Access by this sign-in is over when this commits. It runs on the schema of the organization, in the transaction
+    that ends the sign-in."""
+    assert access.family is not None
+    _call("access_end_session", access.subject)
+
+
+def _call(function: str, *arguments: str | int | None) -> None:
     assert connection.in_atomic_block
     schema: str = connection.schema_name  # type: ignore[attr-defined]
+    places = sql.SQL(", ").join([sql.Placeholder()] * len(arguments))
     with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("SELECT {}(%s, %s)").format(sql.Identifier(schema, "access_end")), [subject, epoch])
+        cursor.execute(sql.SQL("SELECT {}({})").format(sql.Identifier(schema, function), places), arguments)

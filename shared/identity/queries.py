@@ -22,46 +22,50 @@ class MemberState:
     """What a token has in ``password`` that was issued with the password of now."""
     is_signed_in: bool
     """The sign-in that the token came from stands: it was not revoked."""
+    role: str
+    epoch: int
+    """Below which access tokens are over; 0 on the platform, where the role and the sign-in are all there is."""
 
 
 # One look-up each, as before there was a sign-in to look at.
 _ORGANIZATION_MEMBER = """
-    SELECT account.password, family.id IS NOT NULL
+    SELECT account.password, family.id IS NOT NULL, membership.role, membership.epoch
     FROM shared_membership AS membership
     INNER JOIN shared_user AS account ON account.id = membership.user_id
     LEFT JOIN shared_refreshfamily AS family ON family.id = %s AND family.user_id = account.id
         AND family.organization_id = membership.organization_id AND family.revoked_at IS NULL
     WHERE membership.organization_id = %s AND membership.user_id = %s
-        AND membership.role = %s AND membership.is_active AND account.is_active
+        AND membership.is_active AND account.is_active
 """
 _PLATFORM_USER = """
-    SELECT account.password, family.id IS NOT NULL
+    SELECT account.password, family.id IS NOT NULL, account.platform_role, 0
     FROM shared_user AS account
     LEFT JOIN shared_refreshfamily AS family ON family.id = %s AND family.user_id = account.id
         AND family.organization_id IS NULL AND family.revoked_at IS NULL
-    WHERE account.id = %s AND account.platform_role = %s AND account.is_active AND position('/' IN account.username) = 0
+    WHERE account.id = %s AND account.platform_role <> '' AND account.is_active
+        AND position('/' IN account.username) = 0
         AND NOT EXISTS (SELECT FROM shared_membership WHERE user_id = account.id)
 """
 
 
-def organization_member(
-    *, organization_id: int, user_id: int | None, role: str, family: int | None
-) -> MemberState | None:
-    """An active member of this organization with this role; None where it is none (any longer)."""
-    return _state_of(_ORGANIZATION_MEMBER, [family, organization_id, user_id, role])
+def organization_member(*, organization_id: int, user_id: int | None, family: int | None) -> MemberState | None:
+    """An active member of this organization; None where it is none (any longer)."""
+    return _state_of(_ORGANIZATION_MEMBER, [family, organization_id, user_id])
 
 
-def platform_user(*, user_id: int | None, role: str, family: int | None) -> MemberState | None:
-    """An active user of the platform with this role, who is a member of no organization; None where it is none (any
-    longer)."""
-    return _state_of(_PLATFORM_USER, [family, user_id, role])
+def platform_user(*, user_id: int | None, family: int | None) -> MemberState | None:
+    """An active user of the platform, who is a member of no organization; None where it is none (any longer)."""
+    return _state_of(_PLATFORM_USER, [family, user_id])
 
 
-def _state_of(statement: str, arguments: list[int | str | None]) -> MemberState | None:
+def _state_of(statement: str, arguments: list[int | None]) -> MemberState | None:
     with connection.cursor() as cursor:
         cursor.execute(statement, arguments)
         row = cursor.fetchone()
-    return MemberState(password_mark(User(password=row[0])), is_signed_in=row[1]) if row else None
+    if row is None:
+        return None
+    password, is_signed_in, role, epoch = row
+    return MemberState(password_mark(User(password=password)), is_signed_in, role, epoch)
 
 
 def why_access_is_over(access: Access, *, organization_id: int) -> NotAuthenticated:

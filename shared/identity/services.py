@@ -1,8 +1,10 @@
 """Makes users, signs them in, refreshes and revokes tokens. Everything here runs on the public schema."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.auth import password_validation
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -11,7 +13,8 @@ from django.contrib.auth.tokens import default_token_generator
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.db.models import Exists, Max, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
 from rest_framework_simplejwt.tokens import Token
@@ -33,6 +36,7 @@ from shared.identity import lockout
 from shared.identity.epochs import Access
 from shared.identity.realm import Realm
 from shared.identity.roles import SELLER, works_for_seller
+from shared.identity.sign_ins import begin_sign_in, end_all_access, end_sign_in, raise_epoch
 from shared.identity.tokens import AccessToken, RefreshToken, name_realm, password_mark, read_token
 from shared.models import Membership, SignIn, User
 from shared.second_factor.services import has_second_factor, pass_second_step
@@ -61,7 +65,9 @@ class Account:
     epoch: int = 0
     """See epochs.py."""
     family: int | None = None
-    """The sign-in that speaks for it; None: it was looked up for another reason."""
+    """The browser's sign-in that speaks for it, which stands; None: none does."""
+    seen_at: datetime | None = None
+    """When it was noted last that this sign-in is used."""
 
     scopes: None = None
     """People have none: they may do all that their role may."""
@@ -213,17 +219,24 @@ def reopen_member(*, membership: Membership, password: str, email: str = "") -> 
 
 def set_membership_active(*, organization_id: int, seller_id: int, is_active: bool) -> None:
     """Lets a seller's user sign in, or no longer; withdrawing it also ends the sessions it has. It is the same for the
-    seller's cashiers, of whom each is besides switched off and on alone."""
-    memberships = Membership.objects.filter(organization_id=organization_id, seller_id=seller_id)
-    memberships.filter(role=SELLER).update(is_active=is_active)
-    if not is_active:
-        memberships.update(withdrawn_at=timezone.now())
-        SignIn.objects.filter(
-            organization_id=organization_id,
-            user__memberships__organization_id=organization_id,
-            user__memberships__seller_id=seller_id,
-            revoked_at=None,
-        ).update(revoked_at=timezone.now())
+    seller's cashiers, of whom each is besides switched off and on alone.
+
+    The seller's own flag is what keeps access tokens from selling, and lets a sale that was sent again be answered. The
+    epoch rises when the seller is switched on again: no token from before is good then.
+    """
+    with transaction.atomic():
+        memberships = Membership.objects.filter(organization_id=organization_id, seller_id=seller_id)
+        user_ids = list(memberships.order_by("pk").select_for_update(no_key=True).values_list("user_id", flat=True))
+        was_off = memberships.filter(role=SELLER, is_active=False).exists()
+        memberships.filter(role=SELLER).update(is_active=is_active)
+        if not is_active:
+            memberships.update(withdrawn_at=timezone.now())
+            SignIn.objects.filter(user_id__in=user_ids, organization_id=organization_id, revoked_at=None).update(
+                revoked_at=timezone.now()
+            )
+        elif was_off:
+            for user_id in user_ids:
+                raise_epoch(user_id=user_id)
 
 
 # --- Signing in -------------------------------------------------------------------------------------------------------
@@ -249,9 +262,19 @@ def authenticate(*, realm: Realm, username: str, password: str, address: str, de
         return user is not None and user.check_password(password)
 
     if not lockout.look_at_password(realm=realm, username=username, address=address, is_right=is_right, device=device):
-        raise BadCredentials("There is no account with this name and password here.")
+        raise _refused(username, BadCredentials("There is no account with this name and password here."))
     assert user is not None
-    return _account(user, membership)
+    try:
+        return _account(user, membership)
+    except Problem as problem:
+        raise _refused(username, problem) from None
+
+
+def _refused(username: str, problem: Problem) -> Problem:
+    """Keeps that a sign-in was refused, also of a name that nobody has."""
+    with transaction.atomic():
+        record("sign_in.refused", username, after={"code": problem.code})
+    return problem
 
 
 def check_password_of(account: Account, *, realm: Realm, given: str, address: str, field: str) -> None:
@@ -318,81 +341,121 @@ def _account(user: User, membership: Membership | None) -> Account:
 
 _OF_USER = [field.attname for field in User._meta.concrete_fields]
 _OF_MEMBERSHIP = ["username", "role", "seller_id", "is_active", "withdrawn_at", "epoch"]
+_OF_SIGN_IN = ["sign_in.id", "coalesce(sign_in.last_seen_at, sign_in.created_at)"]
 # Each page and each refresh begins with it: 0.75 ms by select_related, 0.2 so.
 _MEMBER = f"""
-    SELECT {", ".join([f"account.{name}" for name in _OF_USER] + [f"membership.{name}" for name in _OF_MEMBERSHIP])},
-        seller.is_active IS FALSE
+    SELECT
+        {", ".join([f"account.{name}" for name in _OF_USER] + [f"membership.{name}" for name in _OF_MEMBERSHIP])},
+        seller.is_active IS FALSE, {", ".join(_OF_SIGN_IN)}
     FROM shared_membership AS membership
     INNER JOIN shared_user AS account ON account.id = membership.user_id
     LEFT JOIN shared_membership AS seller ON seller.organization_id = membership.organization_id
         AND seller.seller_id = membership.seller_id AND seller.role = '{SELLER}'
+    LEFT JOIN shared_refreshfamily AS sign_in ON sign_in.id = %s AND sign_in.user_id = account.id
+        AND sign_in.organization_id = membership.organization_id AND sign_in.kind = 'web' AND sign_in.revoked_at IS NULL
     WHERE membership.organization_id = %s AND membership.user_id = %s
 """  # noqa: S608 - the names above
 
 
-def _member(organization_id: int, user_id: int) -> tuple[User | None, Membership | None]:
-    """The user, and a membership to look at: without its id, it is not one to save."""
+_SeenAt = tuple[int | None, datetime | None]
+"""A sign-in that stands, and when it was noted last that it is used."""
+
+
+def _member(
+    organization_id: int, user_id: int, sign_in_id: int | None
+) -> tuple[User | None, Membership | None, _SeenAt]:
+    """The user, a membership to look at (without its id, it is not one to save), and the sign-in if it stands."""
     with connection.cursor() as cursor:
-        cursor.execute(_MEMBER, [organization_id, user_id])
+        cursor.execute(_MEMBER, [sign_in_id, organization_id, user_id])
         row = cursor.fetchone()
     if row is None:
-        return None, None
+        return None, None, (None, None)
+    *row, family, seen_at = row
     user = User.from_db(connection.alias, _OF_USER, row[: len(_OF_USER)])
     membership = Membership(user=user, **dict(zip(_OF_MEMBERSHIP, row[len(_OF_USER) : -1], strict=True)))
     membership.seller_is_off = row[-1]  # type: ignore[attr-defined]
-    return user, membership
+    return user, membership, (family, seen_at)
 
 
-def account_of(*, realm: Realm, user_id: int) -> Account:
-    """What a user is in this realm now, whatever a token says that was issued before.
+def _platform_user(user_id: int, sign_in_id: int | None) -> tuple[User | None, _SeenAt]:
+    standing = SignIn.objects.filter(
+        pk=sign_in_id or 0, user=OuterRef("pk"), organization_id=None, kind=SignIn.Kind.WEB, revoked_at=None
+    )
+    users = platform_users().annotate(seen_at=Subquery(standing.values(at=Coalesce("last_seen_at", "created_at"))))
+    user: Any = users.filter(pk=user_id).first()
+    seen_at = user and user.seen_at
+    return user, (sign_in_id if seen_at else None, seen_at)
+
+
+def account_of(*, realm: Realm, user_id: int, sign_in_id: int | None = None) -> Account:
+    """What a user is in this realm now, whatever a token says that was issued before. With the id of a browser's
+    sign-in, the account says whether it stands.
 
     Raises:
         SellerInactive, PermissionDenied: the account was switched off, or is gone.
     """
     membership = None
     if realm.is_platform:
-        user = platform_users().filter(pk=user_id).first()
+        user, (family, seen_at) = _platform_user(user_id, sign_in_id)
     else:
-        user, membership = _member(realm.require_organization_id(), user_id)
+        user, membership, (family, seen_at) = _member(realm.require_organization_id(), user_id, sign_in_id)
     if user is None:
         raise PermissionDenied("This account is no longer here.")
-    return _account(user, membership)
+    return replace(_account(user, membership), family=family, seen_at=seen_at)
 
 
-def sign_in(*, realm: Realm, username: str, password: str, address: str, code: str = "") -> TokenPair:
-    """Begins a new family of refresh tokens. ``code``: of the account's second factor, if it has one. An account that
-    lacks the one that its organization requires gets tokens that may do nothing but enrol one.
+@contextmanager
+def account_held(*, realm: Realm, user: User) -> Iterator[Account]:
+    """The account of a user whose password was looked at, as it is now and stays in this block, which is a transaction:
+    nobody switches it off or changes its password between that look and the sign-in that it opens.
 
     Raises:
-        what :func:`authenticate` and :func:`shared.second_factor.services.pass_second_step` raise.
+        BadCredentials: the password was changed since.
+        SellerInactive, PermissionDenied: the account was switched off.
+    """
+    with transaction.atomic():
+        list(User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk"))
+        list(Membership.objects.select_for_update(no_key=True).filter(user_id=user.pk).values_list("pk"))
+        account = account_of(realm=realm, user_id=user.pk)
+        if account.user.password != user.password:
+            raise BadCredentials("The password was changed just now.")
+        yield account
+
+
+def sign_in(*, realm: Realm, username: str, password: str, address: str, client: str = "", code: str = "") -> TokenPair:
+    """Begins a new family of refresh tokens; ``client`` is what its program calls itself. ``code``: of the account's
+    second factor, if it has one. An account that lacks the one that its organization requires gets tokens that may do
+    nothing but enrol one.
+
+    Raises:
+        what :func:`authenticate`, :func:`account_held` and :func:`shared.second_factor.services.pass_second_step` do.
     """
     account = authenticate(realm=realm, username=username, password=password, address=address)
     is_limited = pass_second_step(account, realm=realm, code=code, address=address)
     refresh = RefreshToken()
-    # Each sign-in takes a little of the old away, so that the table needs no job of its own.
-    expired = SignIn.objects.filter(expires_at__lt=timezone.now()).values("pk")[:20]
-    SignIn.objects.filter(pk__in=list(expired.values_list("pk", flat=True))).delete()
-    family = SignIn.objects.create(
-        user=account.user,
-        organization_id=realm.organization_id,
-        current_jti=refresh["jti"],
-        expires_at=timezone.now() + RefreshToken.lifetime,
-    )
-    note_sign_in(realm=realm, user=account.user)
+    with account_held(realm=realm, user=account.user) as account:
+        family = begin_sign_in(
+            realm=realm,
+            user_id=account.user.pk,
+            username=account.username,
+            kind=SignIn.Kind.API,
+            lifetime=RefreshToken.lifetime,
+            address=address,
+            client=client,
+            jti=refresh["jti"],
+        )
     return _pair(realm, account, family.pk, refresh, is_limited=is_limited)
 
 
-def note_sign_in(*, realm: Realm, user: User) -> None:
-    """When somebody signed in last, on the pages or to the API."""
-    if realm.is_platform:
-        User.objects.filter(pk=user.pk).update(last_login=timezone.now())
-    else:
-        memberships = Membership.objects.filter(user=user, organization_id=realm.require_organization_id())
-        memberships.update(last_sign_in_at=timezone.now())
+ANSWERED_AGAIN = timedelta(seconds=30)
+"""For how long the answer to a refresh may be had once more: it may have been lost on the way, and of two tabs that
+refresh at once each needs one."""
 
 
-def refresh(*, realm: Realm, raw_token: str) -> TokenPair:
+def refresh(*, realm: Realm, raw_token: str, address: str = "", client: str = "") -> TokenPair:
     """A new pair for a refresh token, which is spent by that. What the account may do is looked up anew.
+
+    For 30 seconds the token before the newest is answered once more, with the newest.
 
     Raises:
         TokenInvalid: not a refresh token of this realm, or its family was revoked, or the password was changed since,
@@ -402,34 +465,50 @@ def refresh(*, realm: Realm, raw_token: str) -> TokenPair:
         SellerInactive, PermissionDenied: the account was switched off since.
     """
     token = read_token(RefreshToken, raw_token, realm)
-    renewed = RefreshToken()
     with transaction.atomic():
         family = (
             # The row lock makes two uses of one token at once a first and a second.
             SignIn.objects.select_for_update(of=("self",))
             .select_related("user")
-            .filter(pk=_family_id(token), organization_id=realm.organization_id)
+            .filter(pk=_family_id(token), organization_id=realm.organization_id, kind=SignIn.Kind.API)
             .first()
         )
         if family is None:
             raise TokenInvalid("The refresh token is not valid here.")
-        if family.revoked_at is None:
-            is_current = family.current_jti == token["jti"]
-            if is_current and token.get("password") == family.user.get_session_auth_hash():
-                account = account_of(realm=realm, user_id=family.user_id)
-                family.current_jti = renewed["jti"]
-                family.expires_at = timezone.now() + RefreshToken.lifetime
-                family.save(update_fields=["current_jti", "expires_at"])
-                # A family that began without the second factor stays so: whoever has one by now signs in with it.
-                is_limited = "scope" in token or (
-                    realm.requires_second_factor and not has_second_factor(family.user_id)
-                )
-                return _pair(realm, account, family.pk, renewed, is_limited=is_limited)
-            family.revoked_at = timezone.now()
-            family.save(update_fields=["revoked_at"])
+        is_of_password = token.get("password") == family.user.get_session_auth_hash()
+        renewed = _renewed(family, token["jti"]) if family.revoked_at is None and is_of_password else None
+        if renewed:
+            account = account_of(realm=realm, user_id=family.user_id)
+            family.last_seen_at = timezone.now()
+            family.address, family.client = address[:45], client
+            family.save()
+            # A family that began without the second factor stays so: whoever has one by now signs in with it.
+            is_limited = "scope" in token or (realm.requires_second_factor and not has_second_factor(family.user_id))
+            return _pair(realm, account, family.pk, renewed, is_limited=is_limited)
     # Outside of the transaction: the revocation must be committed although the answer is an error.
+    end_sign_in(realm=realm, sign_in_id=family.pk, action="session.reused" if is_of_password else "session.ended")
     account_of(realm=realm, user_id=family.user_id)  # where that is why, say so
     raise TokenInvalid("The refresh token was used before or was revoked; sign in again.")
+
+
+def _renewed(family: SignIn, jti: str) -> RefreshToken | None:
+    """The token that is answered to this one of a family, which notes it; None: this one was used before."""
+    now = timezone.now()
+    renewed = RefreshToken()
+    if jti == family.current_jti:
+        family.previous_jti, family.current_jti = family.current_jti, renewed["jti"]
+        family.rotated_at, family.is_repeated = now, False
+        family.expires_at = now + RefreshToken.lifetime
+        return renewed
+    if jti != family.previous_jti or family.is_repeated or family.rotated_at is None:
+        return None
+    if now - family.rotated_at > ANSWERED_AGAIN:
+        return None
+    family.is_repeated = True
+    renewed["jti"] = family.current_jti
+    renewed.set_iat(at_time=family.rotated_at)
+    renewed.set_exp(from_time=family.rotated_at)
+    return renewed
 
 
 def revoke(*, realm: Realm, raw_token: str) -> None:
@@ -439,9 +518,7 @@ def revoke(*, realm: Realm, raw_token: str) -> None:
         TokenInvalid, TokenExpired, TokenWrongOrganization: it is no refresh token of this realm.
     """
     token = read_token(RefreshToken, raw_token, realm)
-    SignIn.objects.filter(pk=_family_id(token), organization_id=realm.organization_id, revoked_at=None).update(
-        revoked_at=timezone.now()
-    )
+    end_sign_in(realm=realm, sign_in_id=_family_id(token), action="session.ended")
 
 
 def _family_id(token: Token) -> int:
@@ -470,17 +547,24 @@ def _pair(realm: Realm, account: Account, family_id: int, refresh: RefreshToken,
 # --- One's own account ------------------------------------------------------------------------------------------------
 
 
-def change_password(*, user: User, new: str) -> None:
-    """A new password for somebody who was asked for the old one, which is ``user``'s as it was read then.
+def change_password(*, user: User, new: str, but: int | None = None) -> None:
+    """A new password for somebody who was asked for the old one, which is ``user``'s as it was read then. All that was
+    signed in with it ends, but for the sign-in that asks.
 
     Raises:
         InvalidRequest: it won't do; or it must be changed, and is the same.
         PasswordChanged: the password was changed since; it stays as it is.
     """
-    asked_for = user.password
+    asked_for, named = user.password, _name_in_realm(user)
     if user.must_change_password and user.check_password(new):
         raise SamePassword.of_field("new", "same_password", "This is the password that somebody else knows.")
-    if not _replace_password(user, new, still=lambda stored: stored.password == asked_for):
+    if not _replace_password(
+        user,
+        new,
+        still=lambda stored: stored.password == asked_for,
+        also=lambda: record("password.changed", named),
+        but=but,
+    ):
         raise PasswordChanged("The password was changed meanwhile.")
 
 
@@ -491,7 +575,13 @@ def reset_password(*, user: User, token: str, new: str) -> None:
         InvalidRequest: it won't do.
         NotFound: the link is not good, or no longer.
     """
-    if not _replace_password(user, new, still=lambda stored: default_token_generator.check_token(stored, token)):
+    named = _name_in_realm(user)
+    if not _replace_password(
+        user,
+        new,
+        still=lambda stored: default_token_generator.check_token(stored, token),
+        also=lambda: record("password.reset", named),
+    ):
         raise NotFound("This link is not good any longer.")
 
 
@@ -502,8 +592,19 @@ def choose_first_password(*, user: User, new: str, state: str) -> None:
         InvalidRequest: it won't do.
         NotFound: there is one by now.
     """
-    if not _replace_password(user, new, still=lambda stored: constant_time_compare(password_state(stored), state)):
+    named = _name_in_realm(user)
+    if not _replace_password(
+        user,
+        new,
+        still=lambda stored: constant_time_compare(password_state(stored), state),
+        also=lambda: record("password.changed", named),
+    ):
         raise NotFound("This link is not good any longer.")
+
+
+def _name_in_realm(user: User) -> str:
+    """The name that a user signs in with."""
+    return user.username.rpartition("/")[2]
 
 
 def _replace_password(
@@ -513,9 +614,11 @@ def _replace_password(
     still: Callable[[User], bool],
     is_anothers: bool = False,
     also: Callable[[], None] | None = None,
+    but: int | None = None,
 ) -> bool:
     """Sets a password if ``still`` says so of the user as it is stored, which nobody changes meanwhile.
-    ``is_anothers``: somebody else knows it, and so it must be changed. ``also`` is done in the same transaction.
+    ``is_anothers``: somebody else knows it, and so it must be changed. ``also`` is done in the same transaction. Every
+    access by the old one ends, and every sign-in ``but`` one.
 
     Raises:
         InvalidRequest: it won't do.
@@ -533,6 +636,7 @@ def _replace_password(
         stored.password = user.password = hashed
         stored.must_change_password = user.must_change_password = is_anothers
         stored.save(update_fields=["password", "must_change_password"])
+        end_all_access(user_id=user.pk, but=but)
         if also:
             also()
     return True

@@ -2,15 +2,18 @@
 nobody. Each request looks up what its account may do, so a membership that was withdrawn ends at once."""
 
 import time
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
-from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.models import Session
+from django.db import transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
@@ -21,13 +24,15 @@ from shared.errors import Problem
 from shared.identity import services
 from shared.identity.acting import known_as
 from shared.identity.devices import device_of
-from shared.identity.lockout import client_address
+from shared.identity.lockout import client_address, client_of
 from shared.identity.realm import Realm, realm_of
 from shared.identity.services import Account
-from shared.models import User
+from shared.identity.sign_ins import begin_sign_in, end_sign_in, note_use
+from shared.models import SignIn, User
 
 _REALM = "realm"  # the slug, or "" for the platform
 _ORGANIZATION = "organization"  # its id, since a slug may be given again one day; none for the platform
+_SIGN_IN = "sign_in"  # its id, of shared.models.SignIn
 _WITHDRAWN = "withdrawn"  # when the membership had last been withdrawn when the session began, or ""
 _PROVED = "proved"  # when somebody last proved to be the owner, as a Unix time
 _PASSED = "second_factor"  # true where a second factor was shown in this session, or enrolled
@@ -73,7 +78,7 @@ def account_of(request: HttpRequest) -> Account | None:
     """Whose session this is, as what they are now; None for nobody's. At most two queries, once a request.
 
     A session is nobody's where it was begun on another host, with a password that was changed since, or by an account
-    that was switched off.
+    that was switched off; and where its sign-in was ended.
     """
     if not hasattr(request, "_account"):
         request._account = found = _account_of(request)  # type: ignore[attr-defined]
@@ -93,7 +98,7 @@ def _account_of(request: HttpRequest) -> Account | None:
     if not str(session.get(SESSION_KEY)).isdigit():
         return None
     try:
-        account = services.account_of(realm=realm, user_id=int(session[SESSION_KEY]))
+        account = services.account_of(realm=realm, user_id=int(session[SESSION_KEY]), sign_in_id=session.get(_SIGN_IN))
     except Problem:
         return None
     # Whether it was withdrawn since, and not whether it was withdrawn later than the session began: that would compare
@@ -104,28 +109,74 @@ def _account_of(request: HttpRequest) -> Account | None:
     began_with = session.get(HASH_SESSION_KEY, "")
     # The fallbacks: a session outlives a change of SECRET_KEY as long as the former one is kept.
     hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-    return account if any(constant_time_compare(began_with, one) for one in hashes) else None
+    if not any(constant_time_compare(began_with, one) for one in hashes):
+        return None
+    if _SIGN_IN not in session:
+        return _adopted(request, realm, account)
+    if account.family is None or account.seen_at is None:
+        return None
+    note_use(account.family, seen_at=account.seen_at, address=client_address(request), client=client_of(request.META))
+    return account
+
+
+def _adopted(request: HttpRequest, realm: Realm, account: Account) -> Account | None:
+    """Of a session that the release before began: it goes on, listed among the others, unless something that ends
+    sessions has happened since."""
+    if account.epoch:
+        return None
+    with transaction.atomic():
+        begun = _begin(request, realm, account, is_new=False)
+    request.session[_SIGN_IN] = begun.pk
+    return replace(account, family=begun.pk)
+
+
+def _begin(request: HttpRequest, realm: Realm, account: Account, *, is_new: bool) -> SignIn:
+    return begin_sign_in(
+        realm=realm,
+        user_id=account.user.pk,
+        username=account.username,
+        kind=SignIn.Kind.WEB,
+        lifetime=timedelta(seconds=settings.SESSION_COOKIE_AGE),
+        address=client_address(request),
+        client=client_of(request.META),
+        is_new=is_new,
+    )
 
 
 @receiver(user_logged_in)
 def _bind_session(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
     realm = realm_of(request)
-    account = services.account_of(realm=realm, user_id=user.pk)
-    request.session.update(session_content(realm, withdrawn_at=account.withdrawn_at))
-    services.note_sign_in(realm=realm, user=user)
+    with services.account_held(realm=realm, user=user) as account:
+        begun = _begin(request, realm, account, is_new=True)
+    request.session.update(session_content(realm, withdrawn_at=account.withdrawn_at, sign_in_id=begun.pk))
     # Each sign-in takes a little of the old away, so that the table needs no job of its own.
     expired = Session.objects.filter(expire_date__lt=timezone.now()).values_list("pk", flat=True)[:20]
     Session.objects.filter(pk__in=list(expired)).delete()
 
 
-def session_content(realm: Realm, *, withdrawn_at: datetime | None) -> dict[str, Any]:
-    """What a session keeps beside Django's own: where it was begun, and what its account's membership was then."""
-    return {
+@receiver(user_logged_out)
+def _end_of_session(sender: Any, request: HttpRequest, **_: Any) -> None:
+    end_session_of(request)
+
+
+def end_session_of(request: HttpRequest) -> None:
+    """Whoever was signed in here is so no longer. The session itself is left to the caller."""
+    realm, session = realm_of(request), request.session
+    sign_in_id = session.get(_SIGN_IN)
+    if sign_in_id and session.get(_ORGANIZATION) == realm.organization_id:
+        end_sign_in(realm=realm, sign_in_id=sign_in_id, action="session.ended")
+
+
+def session_content(realm: Realm, *, withdrawn_at: datetime | None, sign_in_id: int | None = None) -> dict[str, Any]:
+    """What a session keeps beside Django's own: where it was begun, by which sign-in, and what its account's membership
+    was then. Without a sign-in it is as those of the release before."""
+    content: dict[str, Any] = {
         _REALM: realm.slug or "",
         _ORGANIZATION: realm.organization_id,
         _WITHDRAWN: _written(withdrawn_at),
         _PROVED: time.time(),
     }
+    return content if sign_in_id is None else content | {_SIGN_IN: sign_in_id}
 
 
 def is_proved(request: HttpRequest) -> bool:

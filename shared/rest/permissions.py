@@ -8,7 +8,7 @@ from typing import ClassVar
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from shared.errors import TokenInvalid
+from shared.errors import TokenExpired, TokenInvalid
 from shared.identity.keys import living_key_of
 from shared.identity.permissions import Permission
 from shared.identity.queries import MemberState, organization_member, platform_user
@@ -40,13 +40,20 @@ class OwnAccount(BasePermission):
             return False
         realm = realm_of(request._request)
         if realm.is_platform:
-            return _is_signed_in(user, platform_user(user_id=user.user_id, role=user.role, family=user.family))
-        found = organization_member(
-            organization_id=realm.require_organization_id(), user_id=user.user_id, role=user.role, family=user.family
-        )
+            return _is_signed_in(user, platform_user(user_id=user.user_id, family=user.family))
+        found = _member_now(user, realm.require_organization_id())
         if found is None:
             account_of(realm=realm, user_id=user.user_id)  # says why
         return _is_signed_in(user, found)
+
+
+class OwnSessions(OwnAccount):
+    """The same, but for who has yet to enrol a second factor."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        if isinstance(request.user, Principal) and request.user.lacks_second_factor:
+            raise SecondFactorMissing
+        return super().has_permission(request, view)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +83,25 @@ class Needs(BasePermission):
             return False
         match role_named(user.role).scope:
             case Scope.PLATFORM:
-                return _is_signed_in(user, platform_user(user_id=user.user_id, role=user.role, family=user.family))
+                return _is_signed_in(user, platform_user(user_id=user.user_id, family=user.family))
             case Scope.ALL_SELLERS:
                 organization_id = realm_of(request._request).organization_id
                 if organization_id is None:  # what somebody is in an organization counts nothing on the platform's host
                     return False
                 if user.key_id is not None:
                     return living_key_of(user, organization_id=organization_id) is not None
-                found = organization_member(
-                    organization_id=organization_id, user_id=user.user_id, role=user.role, family=user.family
-                )
-                return _is_signed_in(user, found)
+                return _is_signed_in(user, _member_now(user, organization_id))
             case Scope.OWN_SELLER:
                 if isinstance(needed, AskedInStatement):
                     return True
-                if user.key_id is not None and request.method in _CHANGES:
-                    living_key_of(user, organization_id=realm_of(request._request).require_organization_id())
+                if request.method in _CHANGES:
+                    organization_id = realm_of(request._request).require_organization_id()
+                    if user.key_id is not None:
+                        living_key_of(user, organization_id=organization_id)
+                    else:
+                        return self.is_of_active_seller(user) and _is_signed_in(
+                            user, _member_now(user, organization_id)
+                        )
                 return self.is_of_active_seller(user)
 
     def is_of_active_seller(self, principal: Principal) -> bool:
@@ -108,12 +118,17 @@ def needs(usual: Needed, *, kind: type[Needs] = Needs, **by_method: Needed) -> t
     return type("Needs", (kind,), {"usual": usual, "by_method": by_method})
 
 
+def _member_now(principal: Principal, organization_id: int) -> MemberState | None:
+    return organization_member(organization_id=organization_id, user_id=principal.user_id, family=principal.family)
+
+
 def _is_signed_in(principal: Principal, state: MemberState | None) -> bool:
-    """Whether this is a member whose sign-in still stands; ``state`` is what is stored, None for no such member any
-    longer.
+    """Whether this is a member with the token's role whose sign-in still stands; ``state`` is what is stored, None for
+    no such member any longer.
 
     Raises:
         TokenInvalid: the password was changed since, or the session was ended.
+        TokenExpired: something else was, which a new token knows of.
     """
     if state is None:
         return False
@@ -121,4 +136,6 @@ def _is_signed_in(principal: Principal, state: MemberState | None) -> bool:
         raise TokenInvalid("This session has ended; sign in again.")
     if principal.password is not None and principal.password != state.password_mark:
         raise TokenInvalid("The password was changed; sign in again.")
-    return True
+    if principal.epoch < state.epoch:
+        raise TokenExpired("What this token may do was changed since it was issued; refresh it and try again.")
+    return principal.role == state.role

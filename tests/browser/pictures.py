@@ -36,6 +36,7 @@ PICTURES = [
     Picture("password-reset-expired", None, "/password-reset/MQ/expired"),
     Picture("nothing-there", None, "/nothing-there"),
     Picture("preferences", "member", "/account/preferences"),
+    Picture("sessions", "member", "/account/sessions"),
     Picture("password", "member", "/account/password"),
     Picture("passkey-sign-in", None, "/sign-in/passkey"),
     Picture("security", "member", "/account/security"),

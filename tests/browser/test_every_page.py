@@ -86,7 +86,7 @@ _NO_PAGES = {
     "progress", "suspend", "activate", "reconcile", "enable_webhook", "disable_webhook", "rotate_webhook_secret",
     "delete_webhook", "held_form", "resend_delivery", "duplicate_window", "send_within", "schema",
     "second_step", "remove_passkey", "recovery_codes_shown", "rotate_api_key",
-    "end_api_key",
+    "end_api_key", "end_session", "end_other_sessions",
 }  # fmt: skip
 
 

@@ -2,12 +2,15 @@
 that moves it (shared/identity/epochs.py)."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
 
+from credit.models import AccessEpoch
 from credit.services import approve_credit_request, create_credit_request, reject_credit_request
 from recharge.delivery.settlement import resolve_recharge, settle_recharge
 from recharge.models import Recharge
@@ -15,11 +18,14 @@ from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge, sell_recharges
 from shared.errors import TokenExpired, TokenInvalid
 from shared.identity.epochs import Access, end_access
-from shared.models import ApiKey, Membership
+from shared.identity.realm import Realm
+from shared.identity.sign_ins import end_session
+from shared.models import ApiKey, Membership, SignIn
 from tests.support.tables import nothing_written
 from tests.support.world import Organization, Person, give_credit
 
 KEY = uuid4()
+NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def end(organization: Organization, subject: str, epoch: int) -> None:
@@ -84,6 +90,7 @@ def test_ended_access_moves_no_money_and_its_owner_is_told_whether_to_sign_in_ag
         created_at=member.created_at,
     )
     of_user, of_key = Access(seller.user.pk, None, 1), Access(None, KEY, 1)
+    assert replace(of_user, family=9).subject == f"{seller.user.pk}/9"
     with acme.context:
         doing = acts(acme, seller)
     for access in (of_user, of_key):
@@ -108,6 +115,24 @@ def test_ended_access_moves_no_money_and_its_owner_is_told_whether_to_sign_in_ag
                 doing["a sale"](access)
         doing["a sale"](replace(of_user, epoch=2))  # of the epoch that there is now
         doing["approving"](Access(seller.user.pk + 1, None, 0))  # of somebody else
+
+
+def test_access_by_one_sign_in_ends_without_the_others(seller: Person, acme: Organization) -> None:
+    families = [SignIn.objects.create(user=seller.user, organization_id=acme.row.pk, expires_at=NEVER) for _ in "ab"]
+    ended, other = (Access(seller.user.pk, None, 0, family.pk) for family in families)
+    item = Item("+989121234568", "mci", 1000, "new")
+    with acme.context:
+        end_session(realm=Realm(acme.row.pk, "acme"), user_id=seller.user.pk, session_id=families[0].public_id)
+    with acme.context:
+        with nothing_written(), pytest.raises(TokenInvalid):
+            sell_recharge(organization=acme.row, seller_id=seller.id, item=item, access=ended)
+        sell_recharge(organization=acme.row, seller_id=seller.id, item=item, access=other)
+        # What no token can outlive goes when the next is ended.
+        AccessEpoch.objects.update(epoch=F("epoch") - 2 * 60 * 60)
+    with acme.context:
+        end_session(realm=Realm(acme.row.pk, "acme"), user_id=seller.user.pk, session_id=families[1].public_id)
+    with acme.context:
+        assert [row.subject for row in AccessEpoch.objects.all()] == [other.subject]
 
 
 def test_an_epoch_never_goes_back(acme: Organization) -> None:

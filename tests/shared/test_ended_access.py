@@ -2,12 +2,14 @@
 makes anyway; and nothing of an organization is good for another one that got its slug."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.test import RequestFactory
 from django.utils import timezone
+from django_tenants.utils import tenant_context
 from rest_framework.request import Request
 
 from shared.identity.realm import PLATFORM, Realm
@@ -27,7 +29,8 @@ NEW = "tall green lamp"
 def signed_in(person: Person) -> tuple[TokenPair, Client]:
     """The tokens of a sign-in, and a client that has the access token."""
     realm = Realm(person.row.pk, person.row.slug) if person.row else PLATFORM
-    pair = sign_in(realm=realm, username=person.username, password=PASSWORD, address="192.0.2.1")
+    with tenant_context(person.row) if person.row else nullcontext():
+        pair = sign_in(realm=realm, username=person.username, password=PASSWORD, address="192.0.2.1")
     return pair, replace(person.client, token=pair.access)
 
 
@@ -47,8 +50,9 @@ def revoke(person: Person, pair: TokenPair) -> None:
     assert person.client.post("/auth/token/revoke", {"refresh": pair.refresh}).status == 204
 
 
-def use_a_refresh_token_twice(person: Person, pair: TokenPair) -> None:
-    assert person.client.post("/auth/token/refresh", {"refresh": pair.refresh}).status == 200
+def use_a_refresh_token_once_too_often(person: Person, pair: TokenPair) -> None:
+    for _ in range(2):  # the second answer is for one that was lost
+        assert person.client.post("/auth/token/refresh", {"refresh": pair.refresh}).status == 200
     assert person.client.post("/auth/token/refresh", {"refresh": pair.refresh}).code == "token_invalid"
 
 
@@ -56,7 +60,7 @@ ENDINGS: dict[str, Callable[[Person, TokenPair], None]] = {
     "a changed password": change_password,
     "a password that was set elsewhere": set_the_password_beside_the_pages,
     "a revocation": revoke,
-    "a refresh token that was used twice": use_a_refresh_token_twice,
+    "a refresh token that was used once too often": use_a_refresh_token_once_too_often,
 }
 
 
@@ -165,7 +169,8 @@ def test_a_session_of_an_organization_that_had_the_slug_before_is_nobodys(acme: 
 def test_a_session_that_began_at_the_same_moment_as_a_withdrawal_needs_no_clocks_that_agree(acme: Organization) -> None:
     """Withdrawn by a machine whose clock is ahead, and given back: who signs in now is in."""
     for is_active in (False, True):
-        set_membership_active(organization_id=acme.row.pk, seller_id=acme.member.id, is_active=is_active)
+        with acme.context:
+            set_membership_active(organization_id=acme.row.pk, seller_id=acme.member.id, is_active=is_active)
     Membership.objects.filter(user=acme.member.user).update(withdrawn_at=timezone.now() + timedelta(seconds=30))
     visitor = Visitor(acme.anyone)
     assert visitor.sign_in("member").status == 302

@@ -37,7 +37,8 @@ def test_each_role_gets_a_pair_of_tokens_that_says_who_it_is(who: str, world: Wo
     slug = None if who == "platform admin" else "acme"
     claims = claims_of(answer.json["access"])
     assert set(claims) == (
-        {"iss", "sub", "org", "org_id", "role", "seller_id", "family", "password"} | {"iat", "exp", "jti", "token_type"}
+        {"iss", "sub", "org", "org_id", "role", "seller_id", "family", "password", "epoch"}
+        | {"iat", "exp", "jti", "token_type"}
     )
     assert claims["iss"] == "recharge.test"
     assert claims["sub"] == str(person.user.pk)

@@ -1,6 +1,7 @@
 """Somebody at a browser, without the browser: keeps cookies, asks for pages, sends forms. For what needs no script."""
 
 import re
+from datetime import timedelta
 from html import unescape
 from typing import Any
 from urllib.parse import urlencode
@@ -8,11 +9,12 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.test import Client as InProcess
+from django.utils import timezone
 
 from shared.identity.realm import PLATFORM, Realm
 from shared.identity.session_store import SessionStore
 from shared.identity.sessions import session_content
-from shared.models import Membership
+from shared.models import Membership, SignIn
 from tests.support.client import Answer, Client
 from tests.support.world import PASSWORD, Person
 
@@ -73,13 +75,27 @@ def session_of(person: Person) -> str:
     session = SessionStore()
     realm = Realm(person.row.pk, person.row.slug) if person.row else PLATFORM
     membership = Membership.objects.filter(user=person.user).first()
-    session.update(session_content(realm, withdrawn_at=membership.withdrawn_at if membership else None))
+    begun = sign_in_of(person)
+    withdrawn_at = membership.withdrawn_at if membership else None
+    session.update(session_content(realm, withdrawn_at=withdrawn_at, sign_in_id=begun.pk))
     session[SESSION_KEY] = str(person.user.pk)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = person.user.get_session_auth_hash()
     session.create()
     key: str = session.session_key
     return key
+
+
+def sign_in_of(person: Person) -> SignIn:
+    """A browser's sign-in of this person."""
+    return SignIn.objects.create(
+        user=person.user,
+        organization_id=person.row.pk if person.row else None,
+        kind=SignIn.Kind.WEB,
+        address="127.0.0.1",
+        client="visitor",
+        expires_at=timezone.now() + timedelta(hours=12),
+    )
 
 
 def text_of(answer: Answer) -> str:

@@ -237,5 +237,5 @@ def access_token(user: User, row: models.Organization | None, role: str, seller_
     token = AccessToken()
     token["sub"] = str(user.pk)
     name_realm(token, Realm(row.pk, row.slug) if row else PLATFORM)
-    token["role"], token["seller_id"], token["password"] = role, seller_id, password_mark(user)
+    token["role"], token["seller_id"], token["password"], token["epoch"] = role, seller_id, password_mark(user), 0
     return str(token)

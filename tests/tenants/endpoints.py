@@ -14,6 +14,7 @@ from django.urls.resolvers import URLResolver
 from tests.support.client import Answer, Client
 
 ADMIN, SELLER, BOTH, PLATFORM_ADMIN, ANYONE = "admin", "seller", "admin or seller", "platform admin", "anyone"
+OWNER = "whose it is"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,9 @@ def _second_factor(who: str) -> list[Endpoint]:
 
 ORGANIZATION = [
     *_AUTHENTICATION,
+    Endpoint("GET", "api/v1/sessions", BOTH),
+    Endpoint("DELETE", "api/v1/sessions", BOTH),
+    Endpoint("DELETE", "api/v1/sessions/<any_uuid:session_id>", OWNER),
     Endpoint("GET", "api/v1/me", BOTH),
     Endpoint("GET", "api/v1/members", ADMIN),
     Endpoint("POST", "api/v1/members", ADMIN, _NEW_MEMBER),
@@ -139,6 +143,9 @@ ORGANIZATION = [
 
 PLATFORM = [
     *_AUTHENTICATION,
+    Endpoint("GET", "api/v1/sessions", PLATFORM_ADMIN),
+    Endpoint("DELETE", "api/v1/sessions", PLATFORM_ADMIN),
+    Endpoint("DELETE", "api/v1/sessions/<any_uuid:session_id>", PLATFORM_ADMIN),
     Endpoint("GET", "api/v1/me", PLATFORM_ADMIN),
     Endpoint("GET", "api/v1/members", PLATFORM_ADMIN),
     Endpoint("POST", "api/v1/members", PLATFORM_ADMIN, _NEW_PLATFORM_USER),

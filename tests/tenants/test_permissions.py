@@ -23,7 +23,7 @@ from recharge.models import GatewaySettings, OperatorSettings, Recharge
 from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from shared.identity.roles import MEMBER_ROLES, PLATFORM_ROLES
-from tests.support.visitor import session_of
+from tests.support.visitor import session_of, sign_in_of
 from tests.support.world import Organization, Person, World, ask, make_member, make_platform_user
 from tests.tenants import endpoints, permissions
 from tests.tenants.test_isolation import provisioned_slug, stock
@@ -191,6 +191,7 @@ def look_at_pages(
 ) -> list[Any]:
     wrong: list[Any] = []
     browsers = {role: browser_of(person) for role, person in people.items()}
+    ids = {role: ids[role] | {"session_id": sign_in_of(person).public_id} for role, person in people.items()}
     nobody = InProcess(headers={"host": next(iter(people.values())).client.host, "accept": "text/html"})
     for name, route in sorted(pages(urlconf).items(), key=lambda page: page[0] in LAST):
         for role, browser in browsers.items():
