@@ -1,5 +1,6 @@
 """Members over HTTP, on both kinds of host: an organization's, and the platform's own users."""
 
+from functools import partial
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -11,6 +12,7 @@ from shared.database import LARGEST_ID
 from shared.identity.permissions import Permission
 from shared.identity.realm import realm_of
 from shared.identity.roles import ROLES
+from shared.mails import tell_of_second_factor
 from shared.members import services
 from shared.members.mail import send_invitation
 from shared.members.services import Member
@@ -51,6 +53,9 @@ class MemberChangesSerializer(StrictSerializer):
         least=1, most=LARGEST_ID, required=False, allow_null=True, help_text="With the role of a cashier."
     )
     is_active = StrictBooleanField(required=False)
+    second_factor = StrictBooleanField(
+        required=False, help_text="`false` takes away the second factors that a member has lost. `true` is refused."
+    )
 
 
 class MembersView(APIView):
@@ -84,14 +89,19 @@ class MemberView(APIView):
 
     @extend_schema(request=MemberChangesSerializer, responses=MemberSerializer)
     def patch(self, request: Request, username: str) -> Response:
-        """Give a member another role, or switch it off or on, in force at once.
+        """Give a member another role, switch it off or on, or take its lost second factors away, in force at once.
 
         The last active admin stays (409 `last_admin`). A seller's own member changes with the seller (PATCH
-        /sellers/{id}).
+        /sellers/{id}), but for its second factors. Nobody takes away the own ones so (403 `own_second_factor`).
         """
         body = MemberChangesSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
-        member = services.change_member(realm=realm_of(request._request), username=username, **body.validated_data)
+        member = services.change_member(
+            realm=realm_of(request._request),
+            username=username,
+            when_reset=partial(tell_of_second_factor, request._request, is_added=False),
+            **body.validated_data,
+        )
         return Response(MemberSerializer(member).data)
 
 

@@ -1,5 +1,6 @@
 """Members, as pages: the list, adding one, what one is, and the invitation that one follows. On both kinds of host."""
 
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -44,6 +45,7 @@ from shared.identity.roles import (
     works_for_seller,
 )
 from shared.identity.services import password_state, suggest_password
+from shared.mails import tell_of_second_factor
 from shared.members import services
 from shared.members.mail import send_invitation
 from shared.members.services import Member
@@ -293,6 +295,21 @@ def _switch(request: HttpRequest, user_id: int, *, is_active: bool) -> HttpRespo
             return not_done(request, problem, "member", user_id)
         return _after_change(request, user_id)
     return show(request, "shared/switch_member.html", {"member": found, "is_active": is_active})
+
+
+@page(Permission.MANAGE_MEMBERS, methods=FORM, proof=True)
+def reset_second_factor(request: HttpRequest, user_id: int) -> HttpResponse:
+    """Asks whether it is meant, and takes away the second factors that a member has lost."""
+    realm = realm_of(request)
+    found = services.member_of_user(realm=realm, user_id=user_id)
+    if request.method == "POST":
+        tell = partial(tell_of_second_factor, request, is_added=False)
+        try:
+            services.change_member(realm=realm, username=found.username, second_factor=False, when_reset=tell)
+        except Problem as problem:
+            return not_done(request, problem, "member", user_id)
+        return done(request, _("The member's second factors are taken away."), "member", user_id)
+    return show(request, "shared/reset_second_factor.html", {"member": found})
 
 
 class NewPasswordForm(Form):

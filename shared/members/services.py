@@ -7,6 +7,7 @@ Whatever takes something from somebody is in force when it commits: the epoch ri
 (shared/identity/epochs.py), and the sign-ins end.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,8 @@ from shared.identity.permissions import Permission
 from shared.identity.realm import Realm
 from shared.identity.roles import MEMBER_ROLES, PLATFORM_ADMIN, PLATFORM_ROLES, SELLER, roles_that_may, works_for_seller
 from shared.models import Membership, Passkey, SignIn, Totp, User
+from shared.second_factor.errors import OwnSecondFactor
+from shared.second_factor.services import forget_factors
 
 Row = Membership | User
 
@@ -206,15 +209,20 @@ def change_member(
     role: str | None = None,
     seller_id: int | None = None,
     is_active: bool | None = None,
+    second_factor: bool | None = None,
+    when_reset: Callable[[User], None] | None = None,
 ) -> Member:
-    """Another role, or switched off or on; what is None stays. In force when it commits. ``seller_id`` goes with a role
-    that works for a seller.
+    """Another role, or switched off or on, or (``second_factor`` False) without the second factors that were lost; what
+    is None stays. In force when it commits. ``seller_id`` goes with a role that works for a seller. ``when_reset`` is
+    told of the owner of second factors that were taken away, once that is in force.
 
     Of several who do it at once, each sees what the one before has done: the last active admin stays.
 
     Raises:
         NotFound: there is no such member.
-        InvalidRequest: as of :func:`add_member`; or it is a seller's own member, which changes with the seller.
+        InvalidRequest: as of :func:`add_member`; or it is a seller's own member, which changes with the seller (but for
+            its second factors); or ``second_factor`` is True: its owner alone can enrol one.
+        OwnSecondFactor: nobody takes away the own ones so, without showing one.
         LastAdmin: nobody who is active could manage members any longer.
         PermissionDenied: whoever changes it may not any longer.
     """
@@ -225,13 +233,18 @@ def change_member(
         _check_seller(realm, role, seller_id)
     elif seller_id is not None:
         raise InvalidMember.of_field("seller_id", "seller_not_allowed", "A seller is given together with a role.")
+    if second_factor:
+        raise InvalidMember.of_field("second_factor", "not_to_be_given", "Its owner alone can enrol a second factor.")
+    resets, has_reset = second_factor is False, False
     with transaction.atomic():
+        if resets and not realm.is_platform:
+            _lock_user_of(realm, username)
         rows = _lock(realm, username)
         row = next((one for one in rows if one.username == services.normalized(username)), None)
         if row is None:
             raise NotFound("There is no such member.")
         before = _state(row)
-        if _is_sellers(before["role"]):
+        if _is_sellers(before["role"]) and not (resets and role is None and is_active is None):
             raise InvalidMember.of_field(
                 "username", "is_seller", "A seller's own member changes with the seller (PATCH /sellers/{id})."
             )
@@ -245,7 +258,34 @@ def change_member(
         _check_actor(realm, rows)
         if after != before:
             _store(realm, row, before, after)
-    return member_of_user(realm=realm, user_id=row.pk if isinstance(row, User) else row.user_id)
+        user = row if isinstance(row, User) else row.user
+        if resets:
+            has_reset = _reset_second_factor(realm, user, row.username)
+    if has_reset and when_reset:
+        when_reset(user)
+    return member_of_user(realm=realm, user_id=user.pk)
+
+
+def _lock_user_of(realm: Realm, username: str) -> None:
+    """Before memberships are locked: whoever sets a password holds the user, and then asks for the membership. (On the
+    platform they are one row.)"""
+    here = Membership.objects.filter(
+        organization_id=realm.require_organization_id(), username=services.normalized(username)
+    )
+    users = User.objects.filter(pk__in=here.values("user_id")).select_for_update(no_key=True)
+    list(users.values_list("pk"))
+
+
+def _reset_second_factor(realm: Realm, user: User, username: str) -> bool:
+    """Whether there was something to be taken away. Whoever holds what was lost may have an open session by it: that
+    ends, too."""
+    if acting().user_id == user.pk:
+        raise OwnSecondFactor
+    if not forget_factors(user.pk):
+        return False
+    end_all_access(realm=realm, user_id=user.pk)
+    record("member.second_factor_reset", username)
+    return True
 
 
 def _lock(realm: Realm, username: str = "") -> list[Any]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from shared.errors import FIELD_MESSAGES, InvalidRequest, NotAuthenticated, Problem
+from shared.errors import FIELD_MESSAGES, InvalidRequest, NotAuthenticated, PermissionDenied, Problem
 
 
 class SecondFactorRequired(NotAuthenticated):
@@ -67,6 +67,16 @@ class LastSecondFactor(Problem):
 
     def __init__(self) -> None:
         super().__init__("A second factor is required here, and this is the last one.")
+
+
+class OwnSecondFactor(PermissionDenied):
+    """403: an admin takes away what others have lost; the own second factors are removed by whoever shows one."""
+
+    code, title = "own_second_factor", "Own second factor"
+    message = _("You can't take away your own second factors here. Remove them on the page Security.")
+
+    def __init__(self) -> None:
+        super().__init__("Your own second factors are removed at /second-factor, or on the page Security.")
 
 
 class TooManyPasskeys(Problem):

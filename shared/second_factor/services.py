@@ -315,6 +315,16 @@ def after_removal(account: "Account", realm: Realm) -> None:
     RecoveryCode.objects.filter(user=account.user).delete()
 
 
+def forget_factors(user_id: int) -> bool:
+    """Takes away all of a user's second factors, and what stands in for them. Within a transaction that holds the
+    user's row (see :func:`lock_factors`). False: there was none in force."""
+    had = has_second_factor(user_id)
+    # One that was begun with goes too: who has seen its secret is not known.
+    for model in (Totp, Passkey, RecoveryCode):
+        model.objects.filter(user_id=user_id).delete()
+    return had
+
+
 # --- Recovery codes ---------------------------------------------------------------------------------------------------
 
 

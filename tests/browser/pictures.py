@@ -108,6 +108,7 @@ PICTURES = [
     Picture("admin-switch-member-off", "owner", "/members/{clerk}/switch-off"),
     Picture("admin-switch-member-on", "owner", "/members/{clerk}/switch-on"),
     Picture("admin-reset-member-password", "owner", "/members/{clerk}/password"),
+    Picture("admin-reset-second-factor", "owner", "/members/{clerk}/second-factor"),
     Picture("admin-settings", "owner", "/settings"),
     Picture("admin-gateway", "owner", "/settings/gateways/direct"),
     Picture("admin-new-gateway", "owner", "/settings/new-gateway"),

@@ -6,7 +6,7 @@ import pytest
 from django.core import mail
 from django.utils import timezone
 
-from shared.models import Membership, User
+from shared.models import Membership, Totp, User
 from tests.support.visitor import MARKUP, Visitor, shown, text_of
 from tests.support.world import PASSWORD, Organization, World, make_member
 
@@ -152,7 +152,7 @@ def test_roles_and_states_are_changed_by_forms(acme: Organization) -> None:
 
 def test_another_organizations_member_is_nobody(acme: Organization, globex: Organization, world: World) -> None:
     owner, root = Visitor.signed_in(acme.owner), Visitor.signed_in(world.platform_admin)
-    for end in ("", "/switch-off", "/switch-on", "/password"):
+    for end in ("", "/switch-off", "/switch-on", "/password", "/second-factor"):
         assert owner.get(f"/members/{globex.owner.user.pk}{end}").status == 404
         assert owner.get(f"/members/{world.platform_admin.user.pk}{end}").status == 404
         assert root.get(f"/members/{acme.owner.user.pk}{end}").status == 404
@@ -199,3 +199,20 @@ def test_markup_in_an_email_address_or_a_name_is_text(acme: Organization) -> Non
         page = text_of(owner.get(path))
         assert "<img src=x" not in page
         assert "alert(1)</script>" not in page
+
+
+def test_lost_second_factors_are_taken_away_by_a_form_that_asks(acme: Organization) -> None:
+    clerk = make_member(acme.row, "clerk", "support")
+    owner = Visitor.signed_in(acme.owner)
+    for user in (clerk.user, acme.member.user):
+        path = f"/members/{user.pk}/second-factor"
+        assert path not in text_of(owner.get(f"/members/{user.pk}"))
+        Totp.objects.create(user=user, secret="x", confirmed_at=timezone.now())
+        assert path in text_of(owner.get(f"/members/{user.pk}"))
+        assert "Take the second factors of" in shown(owner.get(path))
+        assert Totp.objects.filter(user=user).exists()
+        assert owner.submit(path, {}).headers["Location"] == f"/members/{user.pk}"
+        assert not Totp.objects.filter(user=user).exists()
+    own = f"/members/{acme.owner.user.pk}"
+    owner.submit(f"{own}/second-factor", {})
+    assert "Remove them on the page Security" in shown(owner.get(own))

@@ -8,11 +8,24 @@ import pytest
 from django.db import connection
 
 from credit.models import AuditRecord
-from shared.identity.realm import Realm
+from shared.identity.realm import PLATFORM, Realm
 from shared.identity.services import sign_in
-from shared.models import Membership, Passkey, SignIn, Totp, User
+from shared.models import Membership, Passkey, RecoveryCode, SignIn, Totp, User
+from tests.support.client import Answer, Client
+from tests.support.factors import enrol
+from tests.support.server import Server
 from tests.support.visitor import Visitor
-from tests.support.world import PASSWORD, Organization, World, access_token, give_credit, make_member, make_person
+from tests.support.waiting import wait_until
+from tests.support.world import (
+    PASSWORD,
+    Organization,
+    World,
+    access_token,
+    give_credit,
+    make_member,
+    make_person,
+    make_platform_user,
+)
 
 NEW = {"username": "nima", "password": "an unusual password", "role": "accountant"}
 
@@ -291,3 +304,76 @@ def test_me_says_what_one_may_do_now(acme: Organization, world: World) -> None:
         "view_members",
         "view_organizations",
     ]
+
+
+# --- A lost second factor ---------------------------------------------------------------------------------------------
+
+
+def test_an_admin_takes_away_a_members_lost_second_factors(acme: Organization, server: Server) -> None:
+    credentials = {"username": "member", "password": PASSWORD}
+    _, codes = enrol(acme.member.client)
+    Passkey.objects.create(user=acme.member.user, credential_id=b"1", public_key=b"2", host="h", name="n")
+    pair = acme.anyone.post("/auth/token", {**credentials, "code": codes[0]}).json
+    client = replace(acme.anyone, token=pair["access"])
+    browser = Visitor(acme.anyone)
+    browser.sign_in("member", PASSWORD)
+    assert browser.submit("/sign-in/second-step", {"code": codes[1]}).status == 302
+    assert browser.get("/sell").status == 200
+    assert give_and_sell(acme, client).status == 201
+
+    patch = acme.owner.client.patch
+    assert patch("/members/member", {"second_factor": True}).faults == {("second_factor", "not_to_be_given")}
+    assert patch("/members/member", {"second_factor": "false"}).faults == {("second_factor", "invalid")}
+    assert patch("/members/member", {"second_factor": False, "role": "support"}).faults == {("username", "is_seller")}
+    assert acme.neighbour.client.patch("/members/member", {"second_factor": False}).code == "permission_denied"
+    assert patch("/members/nobody", {"second_factor": False}).status == 404
+    assert browser.get("/sell").status == 200
+
+    User.objects.filter(pk=acme.member.user.pk).update(email="lost@example.com")
+    answer = patch("/members/member", {"second_factor": False})
+    assert (answer.status, answer.json["second_factor"]) == (200, False)
+    wait_until(lambda: "To: lost@example.com" in server.log.read_text(), "the mail")
+    assert browser.get("/sell").status == 302
+    assert give_and_sell(acme, client).status == 401
+    assert acme.anyone.post("/auth/token/refresh", {"refresh": pair["refresh"]}).status == 401
+    assert not RecoveryCode.objects.exists()
+    assert acme.anyone.post("/auth/token", credentials).status == 200
+    # Again there is nothing left to take, and one that was only begun with is none.
+    Totp.objects.create(user=acme.member.user, secret="x")
+    epoch = Membership.objects.get(user=acme.member.user).epoch
+    assert patch("/members/member", {"second_factor": False}).status == 200
+    assert Membership.objects.get(user=acme.member.user).epoch == epoch
+    assert not Totp.objects.exists()
+    with acme.context:
+        (act,) = AuditRecord.objects.filter(action="member.second_factor_reset")
+        assert (act.object, act.actor) == ("member", "owner")
+
+
+def give_and_sell(acme: Organization, client: Client) -> Answer:
+    give_credit(acme.row, acme.member.id, 10_000)
+    return replace(acme.member, client=client).sell()
+
+
+def test_nobody_takes_away_the_own_second_factors_so(world: World) -> None:
+    acme = world.acme
+    make_person(acme.row, "other")
+    for person in (acme.owner, world.platform_admin):
+        enrol(person.client)
+        change = {"second_factor": False}
+        answer = person.client.patch(f"/members/{person.username}", change)
+        assert (answer.status, answer.code) == (403, "own_second_factor")
+        assert Totp.objects.filter(user=person.user).exists()
+
+
+def test_the_platforms_users_lose_theirs_likewise(world: World) -> None:
+    other = make_platform_user("other", "platform_operator", world.platform.address)
+    token = sign_in(realm=PLATFORM, username="other", password=PASSWORD, address="192.0.2.1")
+    client = replace(world.platform, token=token.access)
+    enrol(client)
+    assert client.get("/organizations").status == 200
+    patch = world.platform_admin.client.patch
+    assert patch(f"/members/{other.username}", {"second_factor": False}).json["second_factor"] is False
+    assert client.get("/organizations").status == 401
+    assert not RecoveryCode.objects.exists()
+    acts = [one["action"] for one in world.platform_admin.client.get("/audit").json["results"]]
+    assert acts.count("member.second_factor_reset") == 1
