@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import openpyxl
 import pytest
+from django.db import connection
 
 from credit.models import Entry, Seller
 from recharge.delivery.settlement import settle_recharge
@@ -334,7 +335,10 @@ def test_stored_markup_is_text(funded: Organization) -> None:
             outcome="failed",
             **texts,
         )
-        Recharge.objects.filter(pk=recharge_id).update(idempotency_key=MARKUP, gateway=MARKUP)
+        with connection.cursor() as cursor:  # no statement changes what a sale was, but for the tables' owner
+            cursor.execute("ALTER TABLE recharge_recharge DISABLE TRIGGER USER")
+            Recharge.objects.filter(pk=recharge_id).update(idempotency_key=MARKUP, gateway=MARKUP)
+            cursor.execute("ALTER TABLE recharge_recharge ENABLE TRIGGER USER")
     for person in (funded.owner, funded.member):
         visitor = Visitor.signed_in(person)
         for path in ("/recharges", f"/recharges/{recharge_id}", f"/recharges?seller={quote(MARKUP)}"):

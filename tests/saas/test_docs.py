@@ -13,7 +13,20 @@ from saas import __version__
 from tests.support.client import Client
 from tests.support.world import World
 
-SHARED = {"/api/v1/auth/token", "/api/v1/auth/token/refresh", "/api/v1/auth/token/revoke", "/api/v1/me"}
+SHARED = {
+    "/api/v1/auth/token",
+    "/api/v1/auth/token/refresh",
+    "/api/v1/auth/token/revoke",
+    "/api/v1/me",
+    "/api/v1/members",
+    "/api/v1/members/{username}",
+    "/api/v1/sessions",
+    "/api/v1/sessions/{session_id}",
+    "/api/v1/second-factor",
+    "/api/v1/second-factor/totp",
+    "/api/v1/second-factor/totp/confirm",
+    "/api/v1/second-factor/recovery-codes",
+}
 PLATFORM = SHARED | {
     "/api/v1/organizations",
     "/api/v1/organizations/{slug}",

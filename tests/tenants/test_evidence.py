@@ -24,8 +24,14 @@ ELSEWHERE = {
     "POST api/v1/auth/token": "tests of sign-ins: a body that signs somebody in is not in the table",
     "POST api/v1/auth/token/refresh": "it goes on with what a sign-in began",
     "POST api/v1/auth/token/revoke": "tests of sessions",
+    "DELETE api/v1/sessions": "tests of sessions: there must be a sign-in to end",
+    "DELETE api/v1/sessions/<any_uuid:session_id>": "as above",
+    "POST api/v1/second-factor/totp": "it is not in force yet, and leaves none",
+    "POST api/v1/second-factor/totp/confirm": "tests of the second factor: it takes a code",
+    "DELETE api/v1/second-factor/totp": "as above",
+    "POST api/v1/second-factor/recovery-codes": "as above",
 }
-"""Endpoints that anyone may call."""
+"""Endpoints that anyone may call, or whose body the table can't have."""
 
 
 def changing(rows: list[Endpoint]) -> list[Endpoint]:
