@@ -79,11 +79,12 @@ def owns_the_tables() -> bool:
 
 @contextmanager
 def as_owner() -> Iterator[None]:
-    """In this block the thread's connection is one of the owner's, if ``OWNER_DATABASE_URL`` says who that is."""
-    if settings.OWNER_DATABASE is None:
+    """In this block the thread's connection is one of the owner's, if ``OWNER_DATABASE_URL`` says who that is. Within a
+    transaction it stays the one that it is: such a one is the owner's already, or is not to write at all (a page that is
+    shown again in another language)."""
+    if settings.OWNER_DATABASE is None or connection.in_atomic_block:
         yield
         return
-    assert not connection.in_atomic_block
     working = connections[DEFAULT_DB_ALIAS]
     same_database = working.settings_dict["NAME"]  # the tests' is another than the settings'
     parameters = {**working.settings_dict, **settings.OWNER_DATABASE, "NAME": same_database}

@@ -81,6 +81,7 @@ def test_it_is_accessible_and_fits(
 
 # What no picture can show: parts of pages, what only does something, files, and addresses that only lead on.
 _NO_PAGES = {
+    "audit_csv", "audit_log_csv", "four_eyes",
     "start", "sign_out", "set_language", "balance_now", "sell_number", "bulk_sell", "bulk_states", "bulk_results",
     "entries_csv", "entries_xlsx", "recharges_csv", "recharges_xlsx", "reports_csv", "report_chart", "check_new_slug",
     "progress", "suspend", "activate", "reconcile", "enable_webhook", "disable_webhook", "rotate_webhook_secret",
@@ -106,6 +107,7 @@ def _names(urlconf: str) -> set[str]:
 
 def test_every_page_has_its_picture() -> None:
     rows = ("recharge", "failed", "own_failed", "request", "rejected", "unknown", "late", "webhook", "api_key")
+    rows += ("first_approved", "adjustment")
     ids = dict.fromkeys(rows, UUID(int=1))
     shown = set()
     for picture in PICTURES:

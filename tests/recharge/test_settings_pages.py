@@ -180,12 +180,13 @@ def test_a_page_costs_few_queries(acme: Organization) -> None:
             gateway = GatewaySettings.objects.create(name=f"gateway-{number}", kind="instant")
         for operator in ("mci", "irancell", "rightel"):
             OperatorSettings.objects.create(operator=operator, gateway=gateway)
-    # The session, the account; what is settled, of whom too; the operators with their gateways, are they sold; the
-    # gateways; and whether it trains.
-    assert len(queries_of(acme.owner, "/settings")) == 8
+    # The session, the account; what is settled, of whom too, and from which amount two people must agree; the operators
+    # with their gateways, are they sold; the gateways; and whether it trains.
+    assert len(queries_of(acme.owner, "/settings")) == 9
     assert len(queries_of(acme.owner, "/settings/operators/mci")) == 7
-    assert len(queries_of(acme.owner, "/settings/gateways/gateway-1")) == 4
-    assert len(queries_of(acme.owner, "/settings/new-gateway")) == 3
+    # And by what one may prove who one is.
+    assert len(queries_of(acme.owner, "/settings/gateways/gateway-1")) == 5
+    assert len(queries_of(acme.owner, "/settings/new-gateway")) == 4
 
 
 # --- The guard against slips ------------------------------------------------------------------------------------------

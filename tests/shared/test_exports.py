@@ -16,6 +16,7 @@ from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from shared.database import call_function
 from tenants.exports import neutralize_formula
+from tenants.working_role import GROUP
 from tests.support.client import Answer
 from tests.support.logs import ServerLog
 from tests.support.world import Organization, Person, give_credit
@@ -212,6 +213,7 @@ def unreadable_sale(organization: Organization, key: str) -> Iterator[None]:
             f"THEN {schema}.spoilt(phone_number) ELSE amount END AS amount FROM {schema}.recharge_moved",
             [key],
         )
+        cursor.execute(f"GRANT SELECT ON {schema}.recharge_recharge TO {GROUP}")
     try:
         yield
     finally:
