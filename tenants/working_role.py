@@ -79,9 +79,11 @@ def owns_the_tables() -> bool:
 
 @contextmanager
 def as_owner() -> Iterator[None]:
-    """In this block the thread's connection is one of the owner's, if ``OWNER_DATABASE_URL`` says who that is. Within a
-    transaction it stays the one that it is: such a one is the owner's already, or is not to write at all (a page that is
-    shown again in another language)."""
+    """In this block the thread's connection is one of the owner's, if ``OWNER_DATABASE_URL`` says who that is.
+
+    Within a transaction it stays the one that it is: the owner's already, or one that is not to write at all (of a page
+    that is shown again in another language).
+    """
     if settings.OWNER_DATABASE is None or connection.in_atomic_block:
         yield
         return
