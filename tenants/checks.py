@@ -5,6 +5,9 @@ from typing import Any
 from django.core.checks import CheckMessage, Warning, register
 from django.db import DatabaseError, InterfaceError, connection
 
+from shared.identity.realm import PLATFORM
+from shared.identity.services import platform_users
+from shared.second_factor.services import is_required, users_with_second_factor
 from tenants.working_role import GROUP, owns_the_tables
 
 
@@ -25,5 +28,30 @@ def two_roles(**_: Any) -> list[CheckMessage]:
             hint=f"manage.py grant_rights --create-role recharge_web makes another one, a member of {GROUP}. Then put "
             "that one into DATABASE_URL, and this one into OWNER_DATABASE_URL (see deploy/README.md).",
             id="recharge.W001",
+        )
+    ]
+
+
+@register("recharge", deploy=True)
+def second_factors(**_: Any) -> list[CheckMessage]:
+    """Which of the platform's active users have no second factor, where one is required. Of a database that does not
+    answer nothing is said."""
+    if not is_required(PLATFORM):
+        return []
+    try:
+        names = dict(platform_users().filter(is_active=True).order_by("pk").values_list("pk", "username"))
+        without = names.keys() - users_with_second_factor(names)
+    except (DatabaseError, InterfaceError):
+        return []
+    finally:
+        connection.close()
+    if not without:
+        return []
+    return [
+        Warning(
+            f"Platform users without a second factor: {', '.join(names[pk] for pk in sorted(without))}.",
+            hint="Until one is enrolled, the password alone signs in to the API. Each enrols an app or a passkey"
+            " on the page Security; who is not needed any longer is switched off on the page Members.",
+            id="recharge.W002",
         )
     ]

@@ -8,18 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from django.conf import settings
+from django.core.checks import run_checks
 from django.db import connection
+from django.utils import timezone
 
 from shared.identity.realm import Realm
 from shared.identity.services import Account, account_of
-from shared.models import RecoveryCode, Totp, User
+from shared.models import Passkey, RecoveryCode, Totp, User
 from shared.second_factor import services
 from tenants.models import Organization as OrganizationRow
 from tenants.routing import CACHE_SECONDS
+from tests.support import commands
 from tests.support.client import Client
 from tests.support.factors import code_of, enrol, wrong_code
+from tests.support.server import working_environment
 from tests.support.waiting import wait_until
-from tests.support.world import PASSWORD, Organization, World
+from tests.support.world import PASSWORD, Organization, World, make_platform_user
 
 ADDRESS = "192.0.2.1"
 
@@ -240,3 +245,37 @@ def test_on_the_platform_a_program_signs_in_by_password_until_a_factor_is_enroll
 def test_who_was_switched_off_enrols_nothing(acme: Organization) -> None:
     User.objects.filter(pk=acme.member.user.pk).update(is_active=False)
     assert acme.member.client.post("/second-factor/totp").code == "seller_inactive"
+
+
+# --- What the deployment check says -----------------------------------------------------------------------------------
+
+
+def warned_of() -> str:
+    said = {one.id: one.msg for one in run_checks(tags=["recharge"], include_deployment_checks=True)}
+    return said.get("recharge.W002", "").partition(": ")[2]
+
+
+def test_the_deployment_check_names_platform_users_without_a_second_factor(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert warned_of() == ""  # on a newcomer's database none is required
+    monkeypatch.setattr(settings, "EMBEDDED", False)
+    watcher, begun, gone = (make_platform_user(name, "platform_auditor").user for name in ("watcher", "begun", "gone"))
+    Totp.objects.create(user=begun, secret="x")
+    User.objects.filter(pk=gone.pk).update(is_active=False)
+    enrol(world.platform_admin.client)
+    assert warned_of() == "watcher, begun."
+    Passkey.objects.create(user=watcher, credential_id=b"1", public_key=b"2", host="h", name="n")
+    Totp.objects.filter(user=begun).update(confirmed_at=timezone.now())
+    assert warned_of() == ""
+
+
+def test_the_deployment_check_says_nothing_of_a_database_that_does_not_answer() -> None:
+    environment = working_environment() | {
+        "DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing",
+        "OWNER_DATABASE_URL": "",
+        "RECHARGE_EMBEDDED": "false",
+    }
+    done = commands.run("check", "--deploy", environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert "recharge.W" not in done.stderr
