@@ -215,28 +215,25 @@ def reopen_member(*, membership: Membership, password: str, email: str = "") -> 
         user.set_password(password)
         user.email, user.must_change_password = email or user.email, True
         user.save(update_fields=["password", "email", "must_change_password"])
+        raise_epoch(user_id=user.pk)
 
 
 def set_membership_active(*, organization_id: int, seller_id: int, is_active: bool) -> None:
     """Lets a seller's user sign in, or no longer; withdrawing it also ends the sessions it has. It is the same for the
     seller's cashiers, of whom each is besides switched off and on alone.
 
-    The seller's own flag is what keeps access tokens from selling, and lets a sale that was sent again be answered. The
-    epoch rises when the seller is switched on again: no token from before is good then.
+    The seller's own flag is what keeps access tokens from selling, and lets a sale that was sent again be answered. So
+    the epoch stays: whoever is switched on again within minutes goes on with the token that he has.
     """
     with transaction.atomic():
         memberships = Membership.objects.filter(organization_id=organization_id, seller_id=seller_id)
         user_ids = list(memberships.order_by("pk").select_for_update(no_key=True).values_list("user_id", flat=True))
-        was_off = memberships.filter(role=SELLER, is_active=False).exists()
         memberships.filter(role=SELLER).update(is_active=is_active)
         if not is_active:
             memberships.update(withdrawn_at=timezone.now())
             SignIn.objects.filter(user_id__in=user_ids, organization_id=organization_id, revoked_at=None).update(
                 revoked_at=timezone.now()
             )
-        elif was_off:
-            for user_id in user_ids:
-                raise_epoch(user_id=user_id)
 
 
 # --- Signing in -------------------------------------------------------------------------------------------------------

@@ -78,8 +78,8 @@ def _second_factor(who: str) -> list[Endpoint]:
 ORGANIZATION = [
     *_AUTHENTICATION,
     Endpoint("GET", "api/v1/sessions", BOTH),
-    Endpoint("DELETE", "api/v1/sessions", BOTH),
-    Endpoint("DELETE", "api/v1/sessions/<any_uuid:session_id>", OWNER),
+    Endpoint("DELETE", "api/v1/sessions", BOTH, is_own=True),
+    Endpoint("DELETE", "api/v1/sessions/<any_uuid:session_id>", OWNER, is_own=True),
     Endpoint("GET", "api/v1/me", BOTH),
     Endpoint("GET", "api/v1/members", ADMIN),
     Endpoint("POST", "api/v1/members", ADMIN, _NEW_MEMBER),
@@ -144,8 +144,8 @@ ORGANIZATION = [
 PLATFORM = [
     *_AUTHENTICATION,
     Endpoint("GET", "api/v1/sessions", PLATFORM_ADMIN),
-    Endpoint("DELETE", "api/v1/sessions", PLATFORM_ADMIN),
-    Endpoint("DELETE", "api/v1/sessions/<any_uuid:session_id>", PLATFORM_ADMIN),
+    Endpoint("DELETE", "api/v1/sessions", PLATFORM_ADMIN, is_own=True),
+    Endpoint("DELETE", "api/v1/sessions/<any_uuid:session_id>", PLATFORM_ADMIN, is_own=True),
     Endpoint("GET", "api/v1/me", PLATFORM_ADMIN),
     Endpoint("GET", "api/v1/members", PLATFORM_ADMIN),
     Endpoint("POST", "api/v1/members", PLATFORM_ADMIN, _NEW_PLATFORM_USER),
