@@ -74,7 +74,7 @@ line AS (
                 WHERE attrelid = tgrelid AND attnum = ANY (tgattr)
             )
         ),
-        replace(pg_get_triggerdef(oid), quoted || '.', '')
+        regexp_replace(replace(pg_get_triggerdef(oid), quoted || '.', ''), '::[a-z ]+(\[\])?|[][()\s]', '', 'g')
     FROM trigger
 
     UNION ALL
