@@ -14,7 +14,7 @@ from typing import Any
 
 from django.core import signing
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -22,10 +22,10 @@ from shared.audit import record
 from shared.errors import InvalidMember, LastAdmin, NotFound, PermissionDenied, UsernameTaken
 from shared.identity import services
 from shared.identity.acting import acting
-from shared.identity.epochs import end_access, subject_of
 from shared.identity.permissions import Permission
 from shared.identity.realm import Realm
 from shared.identity.roles import MEMBER_ROLES, PLATFORM_ADMIN, PLATFORM_ROLES, SELLER, roles_that_may, works_for_seller
+from shared.identity.sign_ins import raise_epoch
 from shared.models import Membership, Passkey, SignIn, Totp, User
 from shared.second_factor.errors import OwnSecondFactor
 from shared.second_factor.services import forget_factors
@@ -365,12 +365,7 @@ def end_all_access(*, realm: Realm, user_id: int, keeps_browsers: bool = False) 
     if keeps_browsers:
         sign_ins = sign_ins.filter(kind=SignIn.Kind.API)
     sign_ins.update(revoked_at=timezone.now())
-    if realm.is_platform:
-        return  # there, what a user is now is looked up with each request
-    memberships = Membership.objects.filter(user_id=user_id, organization_id=realm.require_organization_id())
-    memberships.update(epoch=F("epoch") + 1)
-    for epoch in memberships.values_list("epoch", flat=True):
-        end_access(subject_of(user_id=user_id), epoch)
+    raise_epoch(user_id=user_id)
 
 
 def reset_password(*, realm: Realm, user_id: int, password: str, state: str, address: str = "") -> None:
