@@ -7,10 +7,14 @@ reading them. Amounts are whole Tomans.
 from dataclasses import dataclass
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Func, Q
 
 from shared.money import LARGEST_AMOUNT, LARGEST_BALANCE
+
+DEEPEST_TREE = 5
+"""The most levels of sellers, each the parent of the next."""
 
 
 class Seller(models.Model):
@@ -19,6 +23,21 @@ class Seller(models.Model):
     name = models.CharField(max_length=200)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="children")
+    """The dealer whom this one sells for. Null: none. It and ``ancestors`` are written by seller_place alone
+    (sql/dealers.sql)."""
+    ancestors = ArrayField(models.BigIntegerField(), null=True)
+    """The parent, the parent's parent and so on, the nearest first; null: none. A sale reads it without a walk."""
+
+    class Meta:
+        indexes = [GinIndex(fields=["ancestors"], name="seller_ancestors")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(parent__isnull=True, ancestors__isnull=True)
+                | Q(parent=F("ancestors__0"), ancestors__len__lt=DEEPEST_TREE),
+                name="seller_ancestors",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -40,6 +59,8 @@ class Account(models.Model):
     seller_moment (sql/ledger.sql) makes up for."""
     last_hash = models.BinaryField(null=True)
     """Of the last entry. Null: none has one yet."""
+    alert_below = models.BigIntegerField(null=True)
+    """Tomans; when the balance falls below it, an alert is raised (sql/alerts.sql). Null: never."""
 
     class Meta:
         constraints = [
@@ -63,6 +84,13 @@ class EntryKind(models.TextChoices):
     REVERSAL = "reversal"
     """A recharge that had succeeded was taken back by the operator."""
     ADJUSTMENT = "adjustment"
+    TRANSFER_OUT = "transfer_out"
+    """To the seller's parent, or to a child."""
+    TRANSFER_IN = "transfer_in"
+    MARGIN = "margin"
+    """What a dealer earns by the sales of those below."""
+    MARGIN_BACK = "margin_back"
+    """Margins taken back, of recharges that were refunded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +109,10 @@ ENTRY_KINDS = {
     EntryKind.LATE_CHARGE: KindOfEntry(-1, "recharge"),
     EntryKind.REVERSAL: KindOfEntry(1, "recharge"),
     EntryKind.ADJUSTMENT: KindOfEntry(0, "adjustment"),
+    EntryKind.TRANSFER_OUT: KindOfEntry(-1, "transfer"),
+    EntryKind.TRANSFER_IN: KindOfEntry(1, "transfer"),
+    EntryKind.MARGIN: KindOfEntry(1, "margin_batch"),
+    EntryKind.MARGIN_BACK: KindOfEntry(-1, "margin_batch"),
 }
 
 
@@ -89,10 +121,10 @@ def kinds_of_document(document: str) -> tuple[str, ...]:
     return tuple(kind.value for kind, does in ENTRY_KINDS.items() if does.document == document)
 
 
-class EntryHasItsSign(Func):
-    """Whether an amount has the sign of its kind; sql/ledger.sql has the function."""
+class EntryIsSound(Func):
+    """Whether an amount and a commission have the signs of their kind; sql/ledger.sql has the function."""
 
-    function = "entry_has_its_sign"
+    function = "entry_is_sound"
     output_field = models.BooleanField()
 
 
@@ -106,8 +138,11 @@ class Entry(models.Model):
     seller = models.ForeignKey(Account, on_delete=models.PROTECT, db_index=False)
     number = models.BigIntegerField()
     """1, 2, 3 … for each seller, without a gap."""
-    kind = models.CharField(max_length=11, choices=Kind, db_collation="C")
+    kind = models.CharField(max_length=12, choices=Kind, db_collation="C")
     amount = models.BigIntegerField()
+    commission = models.BigIntegerField(default=0, db_default=0)
+    """What the seller earns by a recharge, in Tomans, and with the other sign than ``amount``: the balance changes by
+    the sum of both. 0 for kinds that are not a recharge's."""
     balance_after = models.BigIntegerField()
     reference = models.UUIDField()
     """The document that caused it: ENTRY_KINDS says of which kind."""
@@ -129,7 +164,7 @@ class Entry(models.Model):
             models.UniqueConstraint(fields=["kind", "reference"], name="entry_reference"),
             models.CheckConstraint(condition=Q(number__gte=1), name="entry_number_positive"),
             models.CheckConstraint(condition=Q(balance_after__gte=0), name="entry_balance_not_negative"),
-            models.CheckConstraint(condition=EntryHasItsSign("kind", "amount"), name="entry_sign"),
+            models.CheckConstraint(condition=EntryIsSound("kind", "amount", "commission"), name="entry_sign"),
         ]
 
     def __str__(self) -> str:
@@ -162,10 +197,15 @@ class CreditRequest(models.Model):
     """Where two people must approve: when the first did."""
     first_approved_by = models.CharField(max_length=150, blank=True, default="", db_default="")
     first_approved_by_id = models.BigIntegerField(null=True)
+    parent = models.ForeignKey(Seller, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
+    """The dealer of whom it is asked, who gives of his own; null: the organization."""
 
     class Meta:
         indexes = [
             models.Index(fields=["seller", "id"], name="credit_request_seller"),
+            models.Index(
+                fields=["parent", "status", "id"], condition=Q(parent__isnull=False), name="credit_request_parent"
+            ),
             models.Index(fields=["status", "id"], name="credit_request_status"),
         ]
         constraints = [
@@ -243,11 +283,49 @@ class Adjustment(models.Model):
         return f"{self.amount} Tomans, {self.status}"
 
 
+class Transfer(models.Model):
+    """Credit that a seller has given to his parent or to a child: one document, two entries, of which the sum is 0. It
+    is written by the SQL functions in sql/transfers.sql, together with its entries."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    giver = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False, related_name="+")
+    receiver = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False, related_name="+")
+    idempotency_key = models.CharField(max_length=255, db_collation="C")
+    amount = models.BigIntegerField()
+    """Tomans."""
+    note = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField()
+    made_by = models.CharField(max_length=150, blank=True)
+    """The username, or the key's name, as it was then."""
+    user_id = models.BigIntegerField(null=True)
+    key_id = models.UUIDField(null=True)
+    credit_request = models.OneToOneField(CreditRequest, on_delete=models.PROTECT, null=True, related_name="+")
+    """The child's request that it answers; null: none."""
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["giver", "id"], name="transfer_giver"),
+            models.Index(fields=["receiver", "id"], name="transfer_receiver"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["idempotency_key", "giver"], name="transfer_key"),
+            models.CheckConstraint(condition=Q(amount__gte=1, amount__lte=LARGEST_AMOUNT), name="transfer_amount"),
+            models.CheckConstraint(condition=~Q(giver=F("receiver")), name="transfer_between_two"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} Tomans"
+
+
 class Policy(models.Model):
     """The one row (its id is 1) of what an organization demands of its own people. Without it: the defaults."""
 
     four_eyes_from = models.BigIntegerField(null=True)
     """Tomans from which on an adjustment or a credit request needs two people; null: never."""
+    time_zone = models.CharField(max_length=60, default="Asia/Tehran", db_default="Asia/Tehran")
+    """The IANA name of the zone in which the organization's days begin: of limits, statements and periods."""
+    requests_go_to_parent = models.BooleanField(default=False, db_default=False)
+    """Whether a seller who has a parent asks that one for credit, not the organization."""
 
     class Meta:
         constraints = [

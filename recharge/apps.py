@@ -5,8 +5,25 @@ class RechargeConfig(AppConfig):
     name = "recharge"
     default_auto_field = "django.db.models.BigAutoField"
 
-    sql_functions = ("recharges.sql", "bulk.sql", "delivery.sql", "evidence.sql")
+    sql_functions = (
+        "commissions.sql",
+        "limits.sql",
+        "recharges.sql",
+        "bulk.sql",
+        "owed.sql",
+        "delivery.sql",
+        "evidence.sql",
+    )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""
 
-    guarded_tables = ("recharge_recharge", "recharge_attempt", "recharge_transition")
+    guarded_tables = (
+        "recharge_recharge",
+        "recharge_attempt",
+        "recharge_transition",
+        "recharge_commissionrate",
+        "recharge_limit",
+        "recharge_sellerday",
+        "recharge_margin",
+        "recharge_marginbatch",
+    )
     """What the application's role reads alone (tenants/working_role.py)."""

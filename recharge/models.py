@@ -85,6 +85,14 @@ class Recharge(models.Model):
     """Who sold it; null: a program, or it is older than this column."""
     key_id = models.UUIDField(null=True)
     """The API key by which a program sold it."""
+    commission = models.BigIntegerField(default=0, db_default=0)
+    """What the seller earns by it, in Tomans. A refund takes it back with the amount."""
+    basis_points = models.IntegerField(null=True)
+    """The rate of the commission, as it was when this was sold; null: none applied, or a fixed sum."""
+    dealers = ArrayField(models.BigIntegerField(), null=True)
+    """The seller's ancestors when this was sold, the nearest first; null: none."""
+    margin_due = models.BooleanField(default=False, db_default=False)
+    """Whether margins of its dealers are to be posted, or taken back (sql/margins.sql)."""
 
     class Meta:
         indexes = [
@@ -98,11 +106,16 @@ class Recharge(models.Model):
             # The table is its own queue.
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="recharge_due"),
             models.Index(fields=["late", "id"], condition=~Q(late=""), name="recharge_late"),
+            models.Index(fields=["seller", "id"], condition=Q(late="owed"), name="recharge_owed"),
+            models.Index(fields=["id"], condition=Q(margin_due=True), name="recharge_margin_due"),
         ]
         constraints = [
             # The key first: an admin looks for one without knowing whose it is.
             models.UniqueConstraint(fields=["idempotency_key", "seller"], name="recharge_key"),
-            models.CheckConstraint(condition=Q(amount__gte=1, amount__lte=LARGEST_AMOUNT), name="recharge_amount"),
+            models.CheckConstraint(
+                condition=Q(amount__gte=1, amount__lte=LARGEST_AMOUNT, commission__gte=0, commission__lte=F("amount")),
+                name="recharge_amount",
+            ),
             models.CheckConstraint(condition=Q(balance_after__gte=0), name="recharge_balance_not_negative"),
             models.CheckConstraint(
                 condition=HasItsEnd("status", "created_at", "completed_at", "failure", "late"), name="recharge_state"
@@ -223,6 +236,12 @@ class Settings(models.Model):
     training = models.BooleanField(default=True)
     """Whether the organization trains: an operator without a gateway is sold, and nothing is delivered. Else it is not
     sold."""
+    refuses_owing = models.BooleanField(default=False, db_default=False)
+    """Whether a seller who owes a late charge may not sell."""
+    has_commissions = models.BooleanField(default=False, db_default=False)
+    """Whether there is any rate: without, a sale does not look for one. Kept by sql/commissions.sql."""
+    has_limits = models.BooleanField(default=False, db_default=False)
+    """The same for limits; kept by sql/limits.sql."""
 
     class Meta:
         constraints = [
@@ -238,6 +257,149 @@ class Settings(models.Model):
 
     def __str__(self) -> str:
         return "settings"
+
+
+class CommissionRate(models.Model):
+    """What sellers earn by a recharge, from some moment until another. The most specific one wins: a seller's of the
+    operator, the seller's, the operator's, that of all. A change ends a row and makes another."""
+
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
+    """Null: of all sellers."""
+    operator = models.CharField(max_length=20, blank=True, default="", db_collation="C")
+    """Empty: of all operators."""
+    basis_points = models.IntegerField(null=True)
+    """Hundredths of a percent of the amount, rounded down to the Toman."""
+    fixed = models.BigIntegerField(null=True)
+    """Or a sum in Tomans, the same for each recharge; of one of less, its amount."""
+    valid_from = models.DateTimeField()
+    valid_until = models.DateTimeField(null=True)
+    """Null: it is in force."""
+    set_by = models.CharField(max_length=150, blank=True)
+    """The username as it was then."""
+
+    class Meta:
+        indexes = [models.Index(fields=["valid_from", "id"], name="commission_since")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["seller", "operator"],
+                condition=Q(valid_until__isnull=True),
+                nulls_distinct=False,
+                name="commission_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(basis_points__gte=0, basis_points__lte=9999, fixed__isnull=True)
+                | Q(basis_points__isnull=True, fixed__gte=0, fixed__lte=LARGEST_AMOUNT),
+                name="commission_rate",
+            ),
+            models.CheckConstraint(
+                condition=Q(valid_until__isnull=True) | Q(valid_until__gte=F("valid_from")), name="commission_time"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operator}: {self.basis_points or self.fixed}"
+
+
+class Limit(models.Model):
+    """How much may be sold; of all sellers, or of one, whose fields go over those of all. Null: no such limit."""
+
+    seller = models.OneToOneField(Seller, on_delete=models.PROTECT, null=True, related_name="+")
+    """Null: of each seller who has none of his own."""
+    per_sale = models.BigIntegerField(null=True)
+    """Tomans."""
+    per_day = models.BigIntegerField(null=True)
+    """Tomans; a day is the organization's (credit.models.Policy.time_zone)."""
+    sales_per_day = models.IntegerField(null=True)
+    per_number_per_day = models.BigIntegerField(null=True)
+    """Tomans, of a seller to one number."""
+    from_hour = models.IntegerField(null=True)
+    """The hour of the day in which selling begins."""
+    to_hour = models.IntegerField(null=True)
+    """The hour of the day in which nothing is sold any more."""
+
+    class Meta:
+        constraints = [
+            # OneToOneField: of NULLs there may be many.
+            models.UniqueConstraint(fields=["seller"], nulls_distinct=False, name="limit_once"),
+            models.CheckConstraint(
+                condition=(Q(per_sale__isnull=True) | Q(per_sale__gte=1))
+                & (Q(per_day__isnull=True) | Q(per_day__gte=1))
+                & (Q(sales_per_day__isnull=True) | Q(sales_per_day__gte=1))
+                & (Q(per_number_per_day__isnull=True) | Q(per_number_per_day__gte=1)),
+                name="limit_positive",
+            ),
+            models.CheckConstraint(
+                condition=(Q(from_hour__isnull=True) | Q(from_hour__gte=0, from_hour__lte=23))
+                & (Q(to_hour__isnull=True) | Q(to_hour__gte=1, to_hour__lte=24)),
+                name="limit_hours",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"limits of {self.seller_id or 'all'}"
+
+
+class SellerDay(models.Model):
+    """What a seller has sold on a day, where a limit asks for it; refunds are taken off. It is made by the first sale
+    of the day, of the recharges that there are by then (sql/limits.sql), and goes when limits change."""
+
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False, related_name="+")
+    day = models.DateField()
+    amount = models.BigIntegerField()
+    """Tomans."""
+    sales = models.IntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["seller", "day"], name="seller_day")]
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.amount}"
+
+
+class MarginBatch(models.Model):
+    """Margins of a dealer that were posted, or taken back, as one entry. It is written by the SQL functions in
+    sql/margins.sql, together with its entry."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False, related_name="+")
+    """The dealer."""
+    is_back = models.BooleanField()
+    """Whether they were taken back."""
+    amount = models.BigIntegerField()
+    """Tomans, more than 0."""
+    recharges = models.IntegerField()
+    """How many recharges it is for."""
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["seller", "id"], name="margin_batch_seller")]
+        constraints = [models.CheckConstraint(condition=Q(amount__gte=1, recharges__gte=1), name="margin_batch_amount")]
+
+    def __str__(self) -> str:
+        return f"{self.amount} Tomans"
+
+
+class Margin(models.Model):
+    """What a dealer earns by one recharge of a seller below."""
+
+    recharge = models.ForeignKey(Recharge, on_delete=models.PROTECT, db_index=False, related_name="+")
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False, related_name="+")
+    """The dealer."""
+    amount = models.BigIntegerField()
+    """Tomans, more than 0."""
+    batch = models.ForeignKey(MarginBatch, on_delete=models.PROTECT, related_name="+")
+    """By which it was posted."""
+    back_batch = models.ForeignKey(MarginBatch, on_delete=models.PROTECT, null=True, related_name="+")
+    """By which it was taken back; null: it was not."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["recharge", "seller"], name="margin_once"),
+            models.CheckConstraint(condition=Q(amount__gte=1), name="margin_amount"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} Tomans"
 
 
 class Transition(models.Model):

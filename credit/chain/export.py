@@ -61,6 +61,7 @@ def ledger_lines(*, organization: Organization) -> Iterator[str]:
                         "number": entry.number,
                         "kind": entry.kind,
                         "amount": entry.amount,
+                        "commission": entry.commission,
                         "balance_after": entry.balance_after,
                         "reference": str(entry.reference),
                         "created_at": _moment(entry.created_at),

@@ -18,6 +18,7 @@ class ChainedEntry:
     number: int
     kind: str
     amount: int
+    commission: int
     balance_after: int
     reference: UUID
     created_at: datetime
@@ -26,8 +27,11 @@ class ChainedEntry:
 def entry_hash(entry: ChainedEntry, hash_before: bytes | None) -> bytes:
     """SHA-256 over an entry and the hash of the seller's entry before it; None: that has none, or there is none."""
     microseconds = (entry.created_at - _EPOCH) // timedelta(microseconds=1)
+    version, amount = (
+        ("v1", f"{entry.amount}") if not entry.commission else ("v2", f"{entry.amount}|{entry.commission}")
+    )
     text = (
-        f"v1|{entry.seller_id}|{entry.number}|{entry.kind}|{entry.amount}|{entry.balance_after}|{entry.reference}"
+        f"{version}|{entry.seller_id}|{entry.number}|{entry.kind}|{amount}|{entry.balance_after}|{entry.reference}"
         f"|{microseconds}|{(hash_before or b'').hex()}"
     )
     return hashlib.sha256(text.encode()).digest()

@@ -173,7 +173,7 @@ class _Running:
         where = f"line {line}: entry {entry.number} of seller {entry.seller_id}"
         if entry.number != self.number + 1:
             yield f"{where} should be number {self.number + 1}"
-        self.balance += entry.amount
+        self.balance += entry.amount + entry.commission
         if entry.balance_after != self.balance:
             yield f"{where} says {entry.balance_after} Tomans, the entries up to it add up to {self.balance}"
         if entry.balance_after < 0:
@@ -267,6 +267,7 @@ def _entry(found: Mapping[str, Any], line: int) -> tuple[ChainedEntry, bytes | N
         _take(found, "number", int, line),
         _take(found, "kind", str, line),
         _take(found, "amount", int, line),
+        _take(found, "commission", int, line) if "commission" in found else 0,  # a file of the release before has none
         _take(found, "balance_after", int, line),
         reference,
         created_at,

@@ -1,6 +1,5 @@
 from django.db import migrations, models
-
-import credit.models
+from django.db.models import BooleanField, Func
 
 # As the function was when this was written; sql/ledger.sql has what it is now.
 FUNCTION = """
@@ -17,6 +16,13 @@ FUNCTION = """
     END;
     $$;
 """
+
+
+class EntryHasItsSign(Func):
+    """As it was then, too."""
+
+    function = "entry_has_its_sign"
+    output_field = BooleanField()
 
 
 class Migration(migrations.Migration):
@@ -43,9 +49,7 @@ class Migration(migrations.Migration):
                 migrations.RemoveConstraint(model_name="entry", name="entry_sign"),
                 migrations.AddConstraint(
                     model_name="entry",
-                    constraint=models.CheckConstraint(
-                        condition=credit.models.EntryHasItsSign("kind", "amount"), name="entry_sign"
-                    ),
+                    constraint=models.CheckConstraint(condition=EntryHasItsSign("kind", "amount"), name="entry_sign"),
                 ),
             ],
         ),

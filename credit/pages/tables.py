@@ -91,6 +91,7 @@ ENTRIES_SHEET = (
     Column("created_at", _("Time"), 20),
     Column("kind", _("Kind"), 16, kind_name),
     Column("amount", _("Amount (Tomans)"), 20),
+    Column("commission", _("Commission (Tomans)"), 20),
     Column("balance_after", _("Balance after (Tomans)"), 22),
     Column("reference", _("Reference"), 38),
 )

@@ -32,17 +32,20 @@ RETURN CASE
 END;
 
 
--- Whether an amount has the sign of its kind (ENTRY_KINDS in credit/models.py; tests/credit/test_entry_kinds.py compares).
--- The table's check entry_sign asks. PostgreSQL reads the expression of a check anew in each statement; of a function it
--- reads a call, and keeps the rest.
-CREATE FUNCTION entry_has_its_sign(p_kind text, p_amount bigint) RETURNS boolean
+-- Whether an amount has the sign of its kind (ENTRY_KINDS in credit/models.py; tests/credit/test_entry_kinds.py compares),
+-- and a commission the other one: it is never more than its amount, and there is none but of recharges. The table's check
+-- entry_sign asks. PostgreSQL reads the expression of a check anew in each statement; of a function it reads a call, and
+-- keeps the rest.
+CREATE FUNCTION entry_is_sound(p_kind text, p_amount bigint, p_commission bigint) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 BEGIN
     RETURN CASE
-        WHEN p_kind IN ('recharge', 'late_charge') THEN p_amount < 0
-        WHEN p_kind IN ('credit', 'refund', 'reversal') THEN p_amount > 0
-        WHEN p_kind = 'adjustment' THEN p_amount <> 0
+        WHEN p_kind IN ('recharge', 'late_charge') THEN p_amount < 0 AND p_commission BETWEEN 0 AND -p_amount
+        WHEN p_kind IN ('refund', 'reversal') THEN p_amount > 0 AND p_commission BETWEEN -p_amount AND 0
+        WHEN p_kind IN ('credit', 'transfer_in', 'margin') THEN p_amount > 0 AND p_commission = 0
+        WHEN p_kind IN ('transfer_out', 'margin_back') THEN p_amount < 0 AND p_commission = 0
+        WHEN p_kind = 'adjustment' THEN p_amount <> 0 AND p_commission = 0
         ELSE false
     END IS TRUE;
 END;
@@ -53,33 +56,42 @@ $$;
 -- of a seller stands for all entries up to it, and none of them can be changed without changing all that follow.
 --
 --     v1|seller|number|kind|amount|balance_after|reference|created_at|hash before
+--     v2|seller|number|kind|amount|commission|balance_after|reference|created_at|hash before
 --
--- created_at is in microseconds since 1970, hashes are in hexadecimal digits; the first entry that has a hash (number 1,
--- or the first that was posted since there are hashes) has nothing before it. Integers, UUIDs and hexadecimal digits are
--- written alike in every session; credit/chain/hashes.py says the same in Python. The organization is not in it: its
--- schema may be moved to where it has another id. Nor is the entry's id, which is its moment and randomness.
+-- v2 is of the entries that have a commission, v1 of all others. created_at is in microseconds since 1970, hashes are in
+-- hexadecimal digits; the first entry that has a hash (number 1, or the first that was posted since there are hashes) has
+-- nothing before it. Integers, UUIDs and hexadecimal digits are written alike in every session; credit/chain/hashes.py
+-- says the same in Python. The organization is not in it: its schema may be moved to where it has another id. Nor is the
+-- entry's id, which is its moment and randomness.
 --
--- A column that entries get later goes into a version of its own, for the entries that have something in it: where it has
--- its default, the text stays that of v1 (so a commission: "v2|…|amount|commission|…" for entries whose commission is not
--- 0). Which version an entry has must follow from its row alone.
+-- A column that entries get later goes into a version of its own, for the entries that have something in it. Which version
+-- an entry has must follow from its row alone.
 CREATE FUNCTION entry_hash(
     p_seller_id bigint,
     p_number bigint,
     p_kind text,
     p_amount bigint,
+    p_commission bigint,
     p_balance_after bigint,
     p_reference uuid,
-    p_created_at timestamptz,
+    p_microseconds bigint,  -- see microseconds_of
     p_hash_before bytea
 ) RETURNS bytea
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN sha256(convert_to(
     concat_ws(
-        '|', 'v1', p_seller_id, p_number, p_kind, p_amount, p_balance_after, p_reference,
-        (extract(epoch FROM p_created_at) * 1000000)::bigint, coalesce(encode(p_hash_before, 'hex'), '')
+        '|', CASE WHEN p_commission = 0 THEN 'v1' ELSE 'v2' END, p_seller_id, p_number, p_kind, p_amount,
+        nullif(p_commission, 0), p_balance_after, p_reference, p_microseconds,
+        coalesce(encode(p_hash_before, 'hex'), '')
     ),
     'UTF8'
 ));
+
+
+-- A moment, in microseconds since 1970.
+CREATE FUNCTION microseconds_of(p_moment timestamptz) RETURNS bigint
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (extract(epoch FROM p_moment) * 1000000)::bigint;
 
 
 -- Opens the account of a new seller: nothing is on it.
@@ -98,23 +110,28 @@ $$;
 CREATE TYPE ledger_posting AS (posted boolean, balance bigint, number bigint);
 
 
--- Changes a seller's balance by p_amount Tomans (negative: a debit) and appends the entry that says so.
+-- Changes a seller's balance by p_amount + p_commission Tomans and appends the entry that says so.
+-- What comes (p_amount is positive) first pays what the seller owes: see recharge_collect_owed in recharge/sql/owed.sql; the
+-- posting's balance is then that after it, and its number still that of the entry.
 -- An account that does not exist is an error (no_data_found): sellers get theirs when they are made.
 CREATE FUNCTION ledger_post(
     p_organization_id bigint,
     p_seller_id bigint,
     p_kind text,
     p_amount bigint,
-    p_reference uuid
+    p_reference uuid,
+    p_commission bigint DEFAULT 0
 ) RETURNS ledger_posting
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
 DECLARE
+    v_moved constant bigint := p_amount + p_commission;
     v_posting ledger_posting;
     v_now timestamptz;
     v_hash bytea;
+    v_alert_below bigint;
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
@@ -124,18 +141,19 @@ BEGIN
     -- The condition is looked at again by PostgreSQL if the row changed while this waited: right without the lock too.
     -- The upper bound is the largest integer that every JSON reader holds exactly.
     UPDATE credit_account AS account
-    SET balance = account.balance + p_amount,
+    SET balance = account.balance + v_moved,
         last_number = account.last_number + 1,
         last_moment = seller_moment(v_now, account.last_moment),
         ran_back = account.ran_back OR coalesce(account.last_moment > seller_moment(v_now, account.last_moment), false),
         last_hash = entry_hash(
-            p_seller_id, account.last_number + 1, p_kind, p_amount, account.balance + p_amount, p_reference,
-            seller_moment(v_now, account.last_moment), account.last_hash
+            p_seller_id, account.last_number + 1, p_kind, p_amount, p_commission, account.balance + v_moved, p_reference,
+            microseconds_of(seller_moment(v_now, account.last_moment)), account.last_hash
         )
     WHERE account.seller_id = p_seller_id
-        AND account.balance + p_amount BETWEEN 0 AND 9007199254740991
-    RETURNING true, account.balance, account.last_number, account.last_moment, account.last_hash
-    INTO v_posting.posted, v_posting.balance, v_posting.number, v_now, v_hash;
+        AND account.balance + v_moved BETWEEN 0 AND 9007199254740991
+    RETURNING
+        true, account.balance, account.last_number, account.last_moment, account.last_hash, account.alert_below
+    INTO v_posting.posted, v_posting.balance, v_posting.number, v_now, v_hash, v_alert_below;
 
     IF NOT FOUND THEN
         SELECT false, account.balance, NULL INTO STRICT v_posting
@@ -143,74 +161,112 @@ BEGIN
         RETURN v_posting;
     END IF;
 
-    INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at, hash)
+    INSERT INTO credit_entry (
+        id, seller_id, number, kind, amount, commission, balance_after, reference, created_at, hash
+    )
     VALUES (
-        uuid7_at(v_now), p_seller_id, v_posting.number, p_kind, p_amount, v_posting.balance, p_reference, v_now, v_hash
+        uuid7_at(v_now), p_seller_id, v_posting.number, p_kind, p_amount, p_commission, v_posting.balance, p_reference,
+        v_now, v_hash
     );
+
+    IF p_amount > 0 THEN
+        v_posting.balance := coalesce(recharge_collect_owed(p_organization_id, p_seller_id), v_posting.balance);
+    ELSIF v_posting.balance < v_alert_below AND v_posting.balance - v_moved >= v_alert_below THEN
+        PERFORM alert_balance_low(p_seller_id, v_posting.balance, v_alert_below);
+    END IF;
     RETURN v_posting;
 END;
 $$;
 
 
--- The same for several amounts of one kind, in their order: all are posted, or (the balance does not bear them) an error
--- is raised; whoever calls this has looked at the balance under the seller's lock. The sum is taken from the balance at
--- once, which is right because amounts of one kind have one sign: if the last balance is not negative, none was. Hashes are
--- made one after the other, in a loop that touches no table.
+-- The same for several amounts of one kind that takes, in their order, and their commissions: all are posted, or (the
+-- balance does not bear them) an error is raised; whoever calls this has looked at the balance under the seller's lock. The
+-- sum is taken from the balance at once, which is right because none of them adds to it: if the last balance is not
+-- negative, none was. Hashes are made one after the other, in a loop that touches no table.
 CREATE FUNCTION ledger_post_many(
     p_organization_id bigint,
     p_seller_id bigint,
     p_kind text,
     p_amounts bigint[],
-    p_references uuid[]
+    p_references uuid[],
+    p_commissions bigint[] DEFAULT NULL  -- NULL: there are none
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
 DECLARE
+    v_commissions constant bigint[] := coalesce(p_commissions, array_fill(0::bigint, ARRAY[cardinality(p_amounts)]));
     v_balance bigint;
     v_number bigint;
     v_now timestamptz;
+    v_microseconds bigint;
     v_hash bytea;
     v_hashes bytea[];
+    v_balances bigint[];
     v_left bigint;
+    v_alert_below bigint;
     v_many constant interval := cardinality(p_amounts) * interval '1 microsecond';
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
     v_now := clock_timestamp();
     UPDATE credit_account AS account
-    SET balance = account.balance + total.amount,
+    SET balance = account.balance + total.moved,
         last_number = account.last_number + cardinality(p_amounts),
         last_moment = seller_moment(v_now, account.last_moment) + v_many,
         ran_back = account.ran_back OR coalesce(account.last_moment > seller_moment(v_now, account.last_moment), false)
-    FROM (SELECT sum(amount)::bigint AS amount FROM unnest(p_amounts) AS amount) AS total
+    FROM (
+        SELECT sum(given.amount + given.commission)::bigint AS moved
+        FROM unnest(p_amounts, v_commissions) AS given (amount, commission)
+    ) AS total
     WHERE account.seller_id = p_seller_id
-        AND account.balance + total.amount BETWEEN 0 AND 9007199254740991
+        AND account.balance + total.moved BETWEEN 0 AND 9007199254740991
     RETURNING
-        account.balance - total.amount, account.last_number - cardinality(p_amounts), account.last_moment - v_many,
-        account.last_hash
-    INTO STRICT v_balance, v_number, v_now, v_hash;
+        account.balance - total.moved, account.last_number - cardinality(p_amounts), account.last_moment - v_many,
+        account.last_hash, account.alert_below
+    INTO STRICT v_balance, v_number, v_now, v_hash, v_alert_below;
 
     v_left := v_balance;
+    v_microseconds := microseconds_of(v_now);
     FOR i IN 1..cardinality(p_amounts) LOOP
-        v_left := v_left + p_amounts[i];
+        v_left := v_left + p_amounts[i] + v_commissions[i];
         v_hash := entry_hash(
-            p_seller_id, v_number + i, p_kind, p_amounts[i], v_left, p_references[i],
-            v_now + i * interval '1 microsecond', v_hash
+            p_seller_id, v_number + i, p_kind, p_amounts[i], v_commissions[i], v_left, p_references[i],
+            v_microseconds + i, v_hash
         );
+        v_balances[i] := v_left;
         v_hashes[i] := v_hash;
     END LOOP;
     UPDATE credit_account SET last_hash = v_hash WHERE seller_id = p_seller_id;
 
-    INSERT INTO credit_entry (id, seller_id, number, kind, amount, balance_after, reference, created_at, hash)
+    INSERT INTO credit_entry (
+        id, seller_id, number, kind, amount, commission, balance_after, reference, created_at, hash
+    )
     SELECT
-        given.id, p_seller_id, v_number + given.i, p_kind, given.amount,
-        v_balance + sum(given.amount) OVER (ORDER BY given.i)::bigint, given.reference,
+        given.id, p_seller_id, v_number + given.i, p_kind, given.amount, given.commission, given.balance, given.reference,
         v_now + given.i * interval '1 microsecond', given.hash
-    FROM unnest(uuid7s_after(v_now, cardinality(p_amounts)), p_amounts, p_references, v_hashes)
-        WITH ORDINALITY AS given (id, amount, reference, hash, i)
+    FROM unnest(
+        uuid7s_after(v_now, cardinality(p_amounts)), p_amounts, v_commissions, v_balances, p_references, v_hashes
+    ) WITH ORDINALITY AS given (id, amount, commission, balance, reference, hash, i)
     ORDER BY given.i;
+
+    IF v_left < v_alert_below AND v_balance >= v_alert_below THEN
+        PERFORM alert_balance_low(p_seller_id, v_left, v_alert_below);
+    END IF;
+END;
+$$;
+
+
+-- The balance below which a seller's owner is told (Tomans; NULL: never). Nothing of the ledger's own changes.
+CREATE FUNCTION account_alert_below(p_seller_id bigint, p_alert_below bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET lock_timeout = '3s'
+AS $$
+BEGIN
+    UPDATE credit_account SET alert_below = p_alert_below WHERE seller_id = p_seller_id;
 END;
 $$;
 

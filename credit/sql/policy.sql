@@ -21,3 +21,14 @@ BEGIN
     RAISE EXCEPTION '% keeps its documents: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'restrict_violation';
 END;
 $$;
+
+
+-- The zone in which the organization's days begin.
+CREATE FUNCTION organization_time_zone() RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN coalesce((SELECT time_zone FROM credit_policy), 'Asia/Tehran');
+END;
+$$;

@@ -59,6 +59,7 @@ class BalanceSerializer(serializers.Serializer[queries.Balance]):
     in_flight = serializers.IntegerField(help_text="Tomans, already debited, of pending and unknown recharges.")
     last_entry = serializers.IntegerField(help_text="The number of the last entry; 0 before the first.")
     as_of = serializers.DateTimeField()
+    owed = serializers.IntegerField(help_text="Tomans, of late charges that the balance did not bear.")
 
 
 class OwnBalanceView(APIView):
@@ -114,6 +115,7 @@ class ProspectSerializer(serializers.Serializer[Any]):
     amount_is_sold = serializers.BooleanField(help_text="Whether such an amount of this operator is sold.")
     balance = serializers.IntegerField(help_text="Tomans.")
     suffices = serializers.BooleanField(help_text="Whether the balance bears the amount.")
+    commission = serializers.IntegerField(help_text="What the seller would earn by it, in Tomans.")
     possible_duplicate = serializers.BooleanField(help_text="Whether the same was sold to this number a moment ago.")
     would_be_sold = serializers.BooleanField()
 
@@ -271,7 +273,7 @@ class ValidateView(APIView):
         assert seller_id is not None
         (prospect,) = queries.prospects_of(seller_id=seller_id, items=[item])
         if prospect.outcome == "unknown_operator":
-            raise refusal_of(prospect.outcome, item, prospect.balance)
+            raise refusal_of(prospect.outcome, item, prospect.balance, prospect.passed)
         return Response(
             {
                 "phone_number": item.phone_number,
@@ -279,6 +281,7 @@ class ValidateView(APIView):
                 "amount": item.amount,
                 "amount_is_sold": prospect.amount_is_sold,
                 "balance": prospect.balance,
+                "commission": prospect.commission,
                 "suffices": prospect.suffices,
                 "possible_duplicate": prospect.is_repeated,
                 "would_be_sold": prospect.outcome == "created",

@@ -132,7 +132,7 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
             case "created" | "insufficient_credit" | "possible_duplicate":
                 row.sold_lately = prospect.is_repeated
             case _:
-                row.problems.append(message_for(refusal_of(prospect.outcome, item, prospect.balance)))
+                row.problems.append(message_for(refusal_of(prospect.outcome, item, prospect.balance, prospect.passed)))
                 row.item = None
     good = [row for row in rows if row.item]
     meant = [row for row in good if again or not row.sold_lately]

@@ -229,7 +229,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
         case "created" | "insufficient_credit" | "possible_duplicate":
             pass  # the page itself says so
         case _:
-            add_problem(form, refusal_of(prospect.outcome, item, prospect.balance))
+            add_problem(form, refusal_of(prospect.outcome, item, prospect.balance, prospect.passed))
             return _show_form(request, form, key, written)
     context = {
         "sale": item,

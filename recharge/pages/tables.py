@@ -61,6 +61,7 @@ RECHARGES_SHEET = (
     Column("late", _("Came late"), 14, late_words),
     Column("completed_at", _("Ended"), 20),
     Column("balance_after", _("Balance after the sale"), 22),
+    Column("commission", _("Commission (Tomans)"), 20),
     Column("id", _("Id"), 38),
 )
 """The columns of the workbook."""

@@ -57,6 +57,38 @@ class PossibleDuplicate(Problem):
         )
 
 
+class SellerOwes(Problem):
+    """409: the seller owes a late charge, and the organization sells nothing to who does; nothing was written."""
+
+    status, code, title = 409, "seller_owes", "Seller owes"
+    message = _(
+        "You owe for a recharge that was delivered after all. Ask for credit: what is owed is paid from it first."
+    )
+
+    def __init__(self) -> None:
+        super().__init__("The seller owes a late charge, and sells nothing until it is paid.")
+
+
+class LimitExceeded(Problem):
+    """409: a limit of the seller or of the organization would be passed; nothing was written.
+
+    ``limit`` names it as PUT /limits does; ``allowed`` and ``used`` are in its unit (Tomans, sales, an hour of the
+    day); ``resets_at`` is when there is room again, in RFC 3339, or None: never for such a sale.
+    """
+
+    status, code, title = 409, "limit_exceeded", "Limit exceeded"
+    message = _("This would pass a limit of your sales.")
+
+    def __init__(self, *, limit: str, allowed: int, used: int, resets_at: str | None) -> None:
+        super().__init__(
+            f"This would pass the limit {limit} ({allowed}; used: {used}).",
+            limit=limit,
+            allowed=allowed,
+            used=used,
+            resets_at=resets_at,
+        )
+
+
 class NotSold(Problem):
     """424: nothing is wrong with this item of an atomic call, but with another one."""
 
@@ -73,6 +105,8 @@ REFUSALS: tuple[type[Problem], ...] = (
     InvalidRequest,
     OperatorNotSold,
     AmountNotSold,
+    SellerOwes,
+    LimitExceeded,
     PossibleDuplicate,
     SellerInactive,
     OrganizationSuspended,

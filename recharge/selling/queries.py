@@ -22,8 +22,8 @@ class Sold(NamedTuple):
     model's row.
 
     A tuple, since a bulk call makes a thousand: 0.3 µs each where a :class:`Recharge` takes 7. The id is a text, which
-    is what it is wanted as: making a UUID of it and a text again takes 1.7 µs. ``amount`` and ``balance_after`` are in
-    Tomans.
+    is what it is wanted as: making a UUID of it and a text again takes 1.7 µs. ``amount``, ``balance_after`` and
+    ``commission`` are in Tomans.
     """
 
     id: str
@@ -37,6 +37,7 @@ class Sold(NamedTuple):
     created_at: datetime
     completed_at: datetime | None
     late: str
+    commission: int
     training: bool
 
 
@@ -52,19 +53,21 @@ MOST_ATTEMPTS = 100
 """Attempts of one recharge that are shown; what nobody can say the end of is inquired about day after day."""
 
 _PROSPECTS = """
-    SELECT item.outcome, seen.balance, item.amount_is_sold, item.suffices, item.is_repeated
+    SELECT
+        item.outcome, seen.balance, item.amount_is_sold, item.suffices, item.is_repeated, item.commission, item.passed
     FROM recharge_prospects(
         %(seller_id)s, %(keys)s, %(phone_numbers)s, %(operators)s, %(amounts)s, %(allow_duplicates)s, %(guard)s,
         %(own_keys)s, false, true
     ) AS seen
-    CROSS JOIN LATERAL unnest(seen.outcomes, seen.amounts_sold, seen.borne, seen.repeated) WITH ORDINALITY
-        AS item (outcome, amount_is_sold, suffices, is_repeated, place)
+    CROSS JOIN LATERAL unnest(
+        seen.outcomes, seen.amounts_sold, seen.borne, seen.repeated, seen.commissions, seen.passed
+    ) WITH ORDINALITY AS item (outcome, amount_is_sold, suffices, is_repeated, commission, passed, place)
     ORDER BY item.place
 """
 
 connection: Any = django_connection  # django-tenants' own, with schema_name
 
-_BALANCE = "balance, last_entry, in_flight, as_of, training, is_active"
+_BALANCE = "balance, last_entry, in_flight, as_of, training, owed, is_active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Balance:
     as_of: datetime
     training: bool
     """Whether the organization trains; here since every page of a seller asks for a balance anyway."""
+    owed: int = 0
+    """Late charges that the balance did not bear; they are charged first when credit comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,10 @@ class Prospect:
     """Whether the balance, after the items before this one, bears it."""
     is_repeated: bool
     """Whether the same was sold a moment ago; also of an item that is meant."""
+    commission: int
+    """What the seller would earn by it, in Tomans."""
+    passed: str | None
+    """The limit that it would pass, as JSON (recharge_limit_passed in sql/limits.sql); None: none."""
 
 
 def balance_of(seller_id: int) -> Balance:

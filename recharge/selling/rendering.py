@@ -31,4 +31,5 @@ def columns_of_balance(balance: Balance) -> dict[str, Any]:
         "in_flight": balance.in_flight,
         "last_entry": balance.last_entry,
         "as_of": balance.as_of,
+        "owed": balance.owed,
     }

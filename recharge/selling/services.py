@@ -1,5 +1,6 @@
 """Selling recharges."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,11 @@ from credit.services import Written
 from recharge.selling.combining import Combiner
 from recharge.selling.errors import (
     AmountNotSold,
+    LimitExceeded,
     NotSold,
     OperatorNotSold,
     PossibleDuplicate,
+    SellerOwes,
 )
 from recharge.selling.queries import Sold, balance_of
 from recharge.selling.sale import UNKNOWN_OPERATOR, Item
@@ -29,7 +32,9 @@ from tenants.wakeups import wake_workers
 # Of what was sold, only what its seller does not know already: every column costs a sale its part in planning and
 # reading the answer.
 _TOLD_COLUMNS = [name for name in Sold._fields if name not in {"seller_id", "phone_number", "operator", "amount"}]
-_ANSWER = "outcome, balance, is_due, " + ", ".join(f"(sold).{name}" for name in ("id::text", *_TOLD_COLUMNS[1:]))
+_ANSWER = "outcome, balance, is_due, passed, " + ", ".join(
+    f"(sold).{name}" for name in ("id::text", *_TOLD_COLUMNS[1:])
+)
 _ANSWER_OF_BULK = f"balance_after_call, {_ANSWER}"
 
 
@@ -58,6 +63,8 @@ def sell_recharge(
         OperatorNotSold: no gateway delivers this operator's recharges, and the organization does not train.
         AmountNotSold: the organization does not sell this amount of this operator.
         PossibleDuplicate: the same was sold a moment ago, and the item does not say that it is meant.
+        SellerOwes: the seller owes a late charge, and the organization sells nothing to who does.
+        LimitExceeded: a limit of the seller or of the organization would be passed.
         SellerBusy: too much else was going on for this seller; nothing was written.
     """
     assert item.idempotency_key
@@ -67,18 +74,19 @@ def sell_recharge(
         (answer,) = _sell(who, [order])
     else:
         answer = _combined.carry_out(who, order)
-    outcome, balance, is_due, *values = answer
+    outcome, balance, is_due, passed, *values = answer
     if outcome in ("created", "replayed"):
         if is_due:
             wake_workers(organization.pk)
         return _written(outcome, seller_id, item, values)
     if outcome == "access_over":
         raise why_access_is_over(access, organization_id=organization.pk)
-    raise refusal_of(outcome, item, balance)
+    raise refusal_of(outcome, item, balance, passed)
 
 
-def refusal_of(outcome: str, item: Item, balance: int) -> Problem:
-    """Why an item was not sold, or would not be: recharge_decide's outcome, in words. ``balance`` is in Tomans."""
+def refusal_of(outcome: str, item: Item, balance: int, passed: str | None) -> Problem:
+    """Why an item was not sold, or would not be: recharge_decide's outcome, in words. ``balance`` is in Tomans;
+    ``passed`` is the limit, where it is that, as JSON (recharge_limit_passed in sql/limits.sql)."""
     match outcome:
         case "insufficient_credit":
             return InsufficientCredit(balance=balance, required=item.amount)
@@ -90,6 +98,11 @@ def refusal_of(outcome: str, item: Item, balance: int) -> Problem:
             return OperatorNotSold(item.operator)
         case "amount_not_sold":
             return AmountNotSold(item.operator)
+        case "seller_owes":
+            return SellerOwes()
+        case "limit_exceeded":
+            assert passed is not None
+            return LimitExceeded(**json.loads(passed))
         case "possible_duplicate":
             return PossibleDuplicate()
         case "seller_inactive":
@@ -215,11 +228,11 @@ def sell_recharges(
     if rows[0][1] == "access_over":
         raise why_access_is_over(access, organization_id=organization.pk)
     results: list[Written[Sold] | Problem] = []
-    for item, (_, outcome, balance, _, *values) in zip(items, rows, strict=True):
+    for item, (_, outcome, balance, _, passed, *values) in zip(items, rows, strict=True):
         if outcome in ("created", "replayed"):
             results.append(_written(outcome, seller_id, item, values))
         else:
-            results.append(refusal_of(outcome, item, balance))
+            results.append(refusal_of(outcome, item, balance, passed))
     if any(is_due for _, _, _, is_due, *_ in rows):
         wake_workers(organization.pk)
     return BulkResult(results, balance=rows[0][0])

@@ -33,7 +33,13 @@ CREATE FUNCTION recharge_prospects(
     OUT borne boolean[],        -- whether the balance, as it is by then, bears it
     OUT gateways text[],
     OUT delivered boolean[],
-    OUT training boolean[]
+    OUT training boolean[],
+    OUT commissions bigint[],   -- what the seller would earn by it
+    OUT basis_points integer[], -- by which rate
+    OUT passed jsonb[],         -- the limit that it would pass: see recharge_limit_passed
+    OUT dealers bigint[],       -- the seller's
+    OUT limits recharge_limits, -- NULL: there are none
+    OUT has_commissions boolean
 )
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
@@ -49,16 +55,33 @@ DECLARE
     v_alike integer[];                -- by item: the first item of the call with its number and amount
     v_sold_alike boolean[] := array_fill(false, ARRAY[v_items]);      -- by that item: whether one of them is sold
     v_earlier integer;
+    v_refuses_owing boolean;
+    v_has_limits boolean;
+    v_is_owing boolean;
+    v_sales integer;                  -- of the day, before each
+    v_sold bigint;                    -- Tomans of the day
+    v_same_number integer[];          -- by item: the first item of the call with its number
+    v_to_numbers bigint[];            -- by that item: Tomans to that number on the day
 BEGIN
     outcomes := array_fill(NULL::text, ARRAY[v_items]);
     balances := array_fill(NULL::bigint, ARRAY[v_items]);
     sold_as := array_fill(NULL::integer, ARRAY[v_items]);
     borne := array_fill(NULL::boolean, ARRAY[v_items]);
+    passed := array_fill(NULL::jsonb, ARRAY[v_items]);
 
-    SELECT seller.is_active, account.balance, account.last_moment INTO is_active, balance, last_moment
+    SELECT seller.is_active, seller.ancestors, account.balance, account.last_moment
+    INTO is_active, dealers, balance, last_moment
     FROM credit_seller AS seller INNER JOIN credit_account AS account ON account.seller_id = seller.id
     WHERE seller.id = p_seller_id;
     v_balance := balance;
+
+    WITH terms AS MATERIALIZED (  -- once an operator, not once an item
+        SELECT
+            named.operator,
+            (SELECT it FROM recharge_terms_of(named.operator) AS it) AS known,
+            (SELECT it FROM commission_rate_of(p_seller_id, named.operator) AS it) AS rate
+        FROM (SELECT DISTINCT operator FROM unnest(p_operators) AS operator) AS named
+    )
 
     SELECT
         array_agg(existing.id ORDER BY asked.item),
@@ -88,8 +111,17 @@ BEGIN
             )
             ORDER BY asked.item
         ),
-        array_agg(asked.alike ORDER BY asked.item)
-    INTO known, v_same, v_first, amounts_sold, v_refusals, training, gateways, delivered, v_guarded, repeated, v_alike
+        array_agg(asked.alike ORDER BY asked.item),
+        array_agg(
+            coalesce(commission_of(asked.amount, (terms.rate).basis_points, (terms.rate).fixed), 0) ORDER BY asked.item
+        ),
+        array_agg((terms.rate).basis_points ORDER BY asked.item),
+        bool_or((terms.known).refuses_owing),
+        bool_or((terms.known).has_commissions),
+        bool_or((terms.known).has_limits)
+    INTO
+        known, v_same, v_first, amounts_sold, v_refusals, training, gateways, delivered, v_guarded, repeated, v_alike,
+        commissions, basis_points, v_refuses_owing, has_commissions, v_has_limits
     FROM (
         SELECT
             *,
@@ -98,10 +130,7 @@ BEGIN
         FROM unnest(p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, p_allow_duplicates)
             WITH ORDINALITY AS given (idempotency_key, phone_number, operator, amount, allow_duplicate, item)
     ) AS asked
-    INNER JOIN (
-        SELECT named.operator, recharge_terms_of(named.operator) AS known
-        FROM (SELECT DISTINCT operator FROM unnest(p_operators) AS operator) AS named
-    ) AS terms USING (operator)
+    INNER JOIN terms USING (operator)
     -- One look-up an item, by the key's index ("+ 0": see recharge_sell). LIMIT keeps the planner from reading the whole
     -- table into a hash instead, as it would when it plans this while the table is empty.
     LEFT JOIN LATERAL (
@@ -110,9 +139,35 @@ BEGIN
         LIMIT 1
     ) AS existing ON true;
 
+    v_is_owing := v_refuses_owing AND recharge_owed_by(p_seller_id) > 0;
+    IF v_has_limits THEN
+        limits := recharge_limits_of(p_seller_id);
+        IF limits.per_day IS NOT NULL OR limits.sales_per_day IS NOT NULL THEN
+            SELECT sales, amount INTO v_sales, v_sold
+            FROM recharge_sold_on(p_seller_id, limits.day, limits.day_begins);
+        END IF;
+        IF limits.per_number_per_day IS NOT NULL THEN
+            SELECT array_agg(given.first_item ORDER BY given.item), array_agg(
+                CASE
+                    WHEN given.first_item = given.item
+                        THEN recharge_sold_to(p_seller_id, given.phone_number, limits.day_begins)
+                END
+                ORDER BY given.item
+            )
+            INTO v_same_number, v_to_numbers
+            FROM (
+                SELECT *, min(number.item) OVER (PARTITION BY number.phone_number)::integer AS first_item
+                FROM unnest(p_phone_numbers) WITH ORDINALITY AS number (phone_number, item)
+            ) AS given;
+        END IF;
+    END IF;
+
     FOR i IN 1 .. v_items LOOP
         v_earlier := v_sold_as[v_first[i]];
         borne[i] := p_amounts[i] <= v_balance;
+        IF v_has_limits THEN
+            passed[i] := recharge_limit_passed(limits, p_amounts[i], v_sales, v_sold, v_to_numbers[v_same_number[i]]);
+        END IF;
         outcomes[i] := recharge_decide(
             CASE
                 WHEN v_earlier IS NULL THEN v_same[i]
@@ -123,11 +178,18 @@ BEGIN
             is_active,
             v_refusals[i],
             amounts_sold[i],
+            v_is_owing,
+            passed[i] IS NULL,
             NOT p_allow_duplicates[i] AND repeated[i] OR v_guarded[i] AND v_sold_alike[v_alike[i]],
             borne[i]
         );
         IF outcomes[i] = 'created' THEN
-            v_balance := v_balance - p_amounts[i];
+            v_balance := v_balance - p_amounts[i] + commissions[i];
+            v_sales := v_sales + 1;
+            v_sold := v_sold + p_amounts[i];
+            IF v_to_numbers IS NOT NULL THEN
+                v_to_numbers[v_same_number[i]] := v_to_numbers[v_same_number[i]] + p_amounts[i];
+            END IF;
             v_earlier := i;
             v_sold_as[v_first[i]] := i;
             v_sold_alike[v_alike[i]] := true;
@@ -164,7 +226,8 @@ CREATE FUNCTION recharge_sell_bulk(
     p_subject text DEFAULT NULL,
     p_epoch bigint DEFAULT NULL
 ) RETURNS TABLE (
-    item integer, outcome text, balance bigint, balance_after_call bigint, is_due boolean, sold recharge_recharge
+    item integer, outcome text, balance bigint, balance_after_call bigint, is_due boolean, sold recharge_recharge,
+    passed jsonb
 )
 LANGUAGE plpgsql VOLATILE
 SECURITY DEFINER
@@ -215,9 +278,10 @@ BEGIN
             given.balance,
             v_seen.balance,
             false,
-            CASE WHEN given.outcome = 'replayed' THEN recharge::recharge_recharge END
-        FROM unnest(v_seen.outcomes, v_seen.balances, v_seen.known)
-            WITH ORDINALITY AS given (outcome, balance, existing, i)
+            CASE WHEN given.outcome = 'replayed' THEN recharge::recharge_recharge END,
+            given.passed
+        FROM unnest(v_seen.outcomes, v_seen.balances, v_seen.known, v_seen.passed)
+            WITH ORDINALITY AS given (outcome, balance, existing, passed, i)
         LEFT JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.existing LIMIT 1) AS recharge ON true
         ORDER BY given.i;
         RETURN;
@@ -234,30 +298,43 @@ BEGIN
         p_seller_id,
         'recharge',
         array_agg(-given.amount ORDER BY given.i),
-        array_agg(given.id ORDER BY given.i)
+        array_agg(given.id ORDER BY given.i),
+        array_agg(given.commission ORDER BY given.i)
     )
-    FROM unnest(p_amounts, v_ids, v_seen.outcomes) WITH ORDINALITY AS given (amount, id, outcome, i)
+    FROM unnest(p_amounts, v_ids, v_seen.outcomes, v_seen.commissions)
+        WITH ORDINALITY AS given (amount, id, outcome, commission, i)
     WHERE given.outcome = 'created'
     HAVING count(*) > 0;
 
     INSERT INTO recharge_recharge (
         id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
-        completed_at, gateway, late, due_at, attempts, training, user_id, key_id
+        completed_at, gateway, late, due_at, attempts, training, user_id, key_id, commission, basis_points, dealers,
+        margin_due
     )
     SELECT
         given.id, p_seller_id, given.idempotency_key, given.phone_number, given.operator, given.amount,
         CASE WHEN given.delivered THEN 'succeeded' ELSE 'pending' END, '', given.balance,
         v_now + given.i * interval '1 microsecond',
         CASE WHEN given.delivered THEN v_now + given.i * interval '1 microsecond' END,
-        given.gateway, '', CASE WHEN NOT given.delivered THEN v_clock END, 0, given.training, p_user_id, p_key_id
+        given.gateway, '', CASE WHEN NOT given.delivered THEN v_clock END, 0, given.training, p_user_id, p_key_id,
+        given.commission, given.basis_points, v_seen.dealers,
+        given.delivered AND v_seen.dealers IS NOT NULL AND v_seen.has_commissions
     FROM unnest(
         v_ids, v_seen.outcomes, v_seen.balances, p_idempotency_keys, p_phone_numbers, p_operators, p_amounts,
-        v_seen.gateways, v_seen.delivered, v_seen.training
+        v_seen.gateways, v_seen.delivered, v_seen.training, v_seen.commissions, v_seen.basis_points
     ) WITH ORDINALITY AS given (
-        id, outcome, balance, idempotency_key, phone_number, operator, amount, gateway, delivered, training, i
+        id, outcome, balance, idempotency_key, phone_number, operator, amount, gateway, delivered, training, commission,
+        basis_points, i
     )
     WHERE given.outcome = 'created'
     ORDER BY given.i;
+
+    IF (v_seen.limits).day IS NOT NULL THEN
+        PERFORM recharge_count_sold(v_seen.limits, p_seller_id, count(*)::integer, sum(given.amount)::bigint)
+        FROM unnest(p_amounts, v_seen.outcomes) AS given (amount, outcome)
+        WHERE given.outcome = 'created'
+        HAVING count(*) > 0;
+    END IF;
 
     v_listened := EXISTS (SELECT FROM webhook_listeners(p_seller_id));
     IF v_listened THEN
@@ -276,9 +353,10 @@ BEGIN
         v_balance,
         given.outcome = 'created' AND (v_listened OR NOT given.delivered)
             OR given.outcome = 'replayed' AND coalesce(recharge.due_at <= clock_timestamp(), false),
-        CASE WHEN given.outcome IN ('created', 'replayed') THEN recharge::recharge_recharge END
-    FROM unnest(v_seen.outcomes, v_seen.balances, v_ids, v_seen.delivered)
-        WITH ORDINALITY AS given (outcome, balance, id, delivered, i)
+        CASE WHEN given.outcome IN ('created', 'replayed') THEN recharge::recharge_recharge END,
+        given.passed
+    FROM unnest(v_seen.outcomes, v_seen.balances, v_ids, v_seen.delivered, v_seen.passed)
+        WITH ORDINALITY AS given (outcome, balance, id, delivered, passed, i)
     -- LIMIT: as above.
     LEFT JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.id LIMIT 1) AS recharge ON true
     ORDER BY given.i;

@@ -75,7 +75,8 @@ RETURN jsonb_build_object(
     'balance_after', p_recharge.balance_after,
     'created_at', rfc3339(p_recharge.created_at),
     'completed_at', rfc3339(p_recharge.completed_at),
-    'late', nullif(p_recharge.late, '')
+    'late', nullif(p_recharge.late, ''),
+    'commission', p_recharge.commission
 );
 
 
@@ -88,7 +89,8 @@ CREATE FUNCTION recharge_balance(
     OUT in_flight bigint,  -- debited already, of recharges that are pending or unknown
     OUT as_of timestamptz,
     OUT training boolean,  -- the organization's; here since every page of a seller asks for a balance anyway
-    OUT is_active boolean
+    OUT is_active boolean,
+    OUT owed bigint  -- late charges that the balance did not bear
 )
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
@@ -103,8 +105,9 @@ BEGIN
         ),
         statement_timestamp(),
         coalesce((SELECT settings.training FROM recharge_settings AS settings), true),
-        seller.is_active
-    INTO balance, last_entry, in_flight, as_of, training, is_active
+        seller.is_active,
+        recharge_owed_by(account.seller_id)
+    INTO balance, last_entry, in_flight, as_of, training, is_active, owed
     FROM credit_account AS account INNER JOIN credit_seller AS seller ON seller.id = account.seller_id
     WHERE account.seller_id = p_seller_id;
 END;
@@ -130,7 +133,7 @@ $$;
 -- nothing is sold of it at all (one of recharge_decide's outcomes), or NULL. training: it is sold, and nobody delivers it.
 CREATE TYPE recharge_terms AS (
     gateway text, delivered boolean, amounts bigint[], least_amount bigint, most_amount bigint, duplicate_window integer,
-    refusal text, training boolean
+    refusal text, training boolean, refuses_owing boolean, has_commissions boolean, has_limits boolean
 );
 
 -- One row. A set, since so it becomes a part of the statement that asks (see webhook_listeners).
@@ -151,7 +154,10 @@ BEGIN ATOMIC
                 THEN 'unknown_operator'
             WHEN gateway.id IS NULL AND NOT coalesce(settings.training, true) THEN 'operator_not_sold'
         END,
-        gateway.id IS NULL AND coalesce(settings.training, true)
+        gateway.id IS NULL AND coalesce(settings.training, true),
+        coalesce(settings.refuses_owing, false),
+        coalesce(settings.has_commissions, false),
+        coalesce(settings.has_limits, false)
     FROM (SELECT) AS always
     LEFT JOIN recharge_settings AS settings ON true
     LEFT JOIN recharge_operatorsettings AS operator ON operator.operator = p_operator
@@ -206,6 +212,8 @@ END;
 --   unknown_operator        neither is it a built-in operator nor has the organization added it
 --   operator_not_sold       no gateway delivers it, and the organization no longer trains
 --   amount_not_sold         the organization does not sell this amount of this operator
+--   seller_owes             the seller owes a late charge, and the organization sells nothing to who does
+--   limit_exceeded          a limit of the seller or of the organization would be passed
 --   possible_duplicate      the same was sold lately, and nobody said that it is meant
 --   insufficient_credit     the balance does not bear it
 --   created                 it is sold
@@ -219,6 +227,8 @@ CREATE FUNCTION recharge_decide(
     p_is_active boolean DEFAULT NULL,
     p_refusal text DEFAULT NULL,  -- the operator's: see recharge_terms
     p_is_amount_sold boolean DEFAULT NULL,
+    p_is_owing boolean DEFAULT NULL,
+    p_is_within_limits boolean DEFAULT NULL,
     p_is_duplicate boolean DEFAULT NULL,
     p_is_borne boolean DEFAULT NULL,
     p_is_access_over boolean DEFAULT false
@@ -232,6 +242,8 @@ RETURN CASE
     WHEN p_is_active IS NOT TRUE THEN 'seller_inactive'
     WHEN p_refusal IS NOT NULL THEN p_refusal
     WHEN p_is_amount_sold IS NOT TRUE THEN 'amount_not_sold'
+    WHEN p_is_owing IS NOT FALSE THEN 'seller_owes'
+    WHEN p_is_within_limits IS NOT TRUE THEN 'limit_exceeded'
     WHEN p_is_duplicate IS NOT FALSE THEN 'possible_duplicate'
     WHEN p_is_borne IS NOT TRUE THEN 'insufficient_credit'
     ELSE 'created'
@@ -260,7 +272,8 @@ CREATE FUNCTION recharge_sell(
     OUT outcome text,
     OUT balance bigint,  -- after it
     OUT is_due boolean,  -- whether there is something for a worker to do now
-    OUT sold recharge_recharge
+    OUT sold recharge_recharge,
+    OUT passed jsonb  -- the limit, where it is that: see recharge_limit_passed
 )
 LANGUAGE plpgsql VOLATILE
 SECURITY DEFINER
@@ -272,6 +285,10 @@ DECLARE
     v_terms recharge_terms;
     v_is_listened_to boolean;
     v_is_over boolean;
+    v_dealers bigint[];
+    v_limits recharge_limits;
+    v_basis_points integer;
+    v_commission bigint := 0;
     v_window integer;
     v_is_duplicate boolean;
     v_clock timestamptz;
@@ -304,14 +321,15 @@ BEGIN
 
     -- One statement for all that the decision and the end of it ask: each costs a sale 2 %.
     SELECT
-        seller.is_active, account.balance, account.last_moment,
+        seller.is_active, seller.ancestors, account.balance, account.last_moment,
         terms.gateway, terms.delivered, terms.amounts, terms.least_amount, terms.most_amount, terms.duplicate_window,
-        terms.refusal, terms.training,
+        terms.refusal, terms.training, terms.refuses_owing, terms.has_commissions, terms.has_limits,
         EXISTS (SELECT FROM webhook_listeners(p_seller_id)), EXISTS (SELECT FROM access_over(p_subject, p_epoch))
     INTO
-        v_is_active, balance, v_last,
+        v_is_active, v_dealers, balance, v_last,
         v_terms.gateway, v_terms.delivered, v_terms.amounts, v_terms.least_amount, v_terms.most_amount,
-        v_terms.duplicate_window, v_terms.refusal, v_terms.training,
+        v_terms.duplicate_window, v_terms.refusal, v_terms.training, v_terms.refuses_owing, v_terms.has_commissions,
+        v_terms.has_limits,
         v_is_listened_to, v_is_over
     FROM credit_seller AS seller
     INNER JOIN credit_account AS account ON account.seller_id = seller.id
@@ -320,18 +338,29 @@ BEGIN
     v_window := greatest(v_terms.duplicate_window, p_guard);
     v_is_duplicate := v_window > 0 AND NOT p_allow_duplicate
         AND recharge_is_repeated(v_window, p_seller_id, p_phone_number, p_amount);
+    IF v_terms.has_limits THEN
+        v_limits := recharge_limits_of(p_seller_id);
+        passed := recharge_limit_passed_by(v_limits, p_seller_id, p_phone_number, p_amount);
+    END IF;
     outcome := recharge_decide(
         NULL, p_is_suspended, v_is_active, v_terms.refusal, recharge_is_amount_sold(v_terms, p_amount),
+        v_terms.refuses_owing AND recharge_owed_by(p_seller_id) > 0, passed IS NULL,
         v_is_duplicate, p_amount <= balance, v_is_over IS TRUE
     );
     IF outcome <> 'created' THEN
         RETURN;
     END IF;
+    IF v_terms.has_commissions THEN
+        SELECT rate.basis_points, commission_of(p_amount, rate.basis_points, rate.fixed)
+        INTO v_basis_points, v_commission
+        FROM commission_rate_of(p_seller_id, p_operator) AS rate;
+        v_commission := coalesce(v_commission, 0);
+    END IF;
 
     v_clock := clock_timestamp();
     v_now := seller_moment(v_clock, v_last);
     v_id := uuid7_at(v_now);
-    v_posting := ledger_post(p_organization_id, p_seller_id, 'recharge', -p_amount, v_id);
+    v_posting := ledger_post(p_organization_id, p_seller_id, 'recharge', -p_amount, v_id, v_commission);
     balance := v_posting.balance;
     IF NOT v_posting.posted THEN  -- the ledger has the last word: see the locks' place in credit/sql/ledger.sql
         outcome := 'insufficient_credit';
@@ -340,15 +369,21 @@ BEGIN
 
     INSERT INTO recharge_recharge (
         id, seller_id, idempotency_key, phone_number, operator, amount, status, failure, balance_after, created_at,
-        completed_at, gateway, late, due_at, attempts, training, user_id, key_id
+        completed_at, gateway, late, due_at, attempts, training, user_id, key_id, commission, basis_points, dealers,
+        margin_due
     )
     VALUES (
         v_id, p_seller_id, p_idempotency_key, p_phone_number, p_operator, p_amount,
         CASE WHEN v_terms.delivered THEN 'succeeded' ELSE 'pending' END, '', v_posting.balance, v_now,
         CASE WHEN v_terms.delivered THEN v_now END, v_terms.gateway, '',
-        CASE WHEN NOT v_terms.delivered THEN v_clock END, 0, v_terms.training, p_user_id, p_key_id
+        CASE WHEN NOT v_terms.delivered THEN v_clock END, 0, v_terms.training, p_user_id, p_key_id,
+        v_commission, v_basis_points, v_dealers,
+        v_terms.delivered AND v_dealers IS NOT NULL AND v_terms.has_commissions
     )
     RETURNING * INTO sold;
+    IF v_terms.has_limits THEN
+        PERFORM recharge_count_sold(v_limits, p_seller_id, 1, p_amount);
+    END IF;
     is_due := NOT v_terms.delivered OR v_is_listened_to;
     IF v_terms.delivered AND is_due THEN
         PERFORM webhook_emit('recharge.succeeded', p_seller_id, recharge_data(sold));
@@ -459,12 +494,15 @@ BEGIN
         outcome := 'already_settled';
         RETURN;
     ELSIF settled.status IN ('pending', 'unknown') AND p_status = 'failed' THEN
-        IF NOT (ledger_post(p_organization_id, v_seller_id, 'refund', settled.amount, p_recharge_id)).posted THEN
+        IF NOT (ledger_post(p_organization_id, v_seller_id, 'refund', settled.amount, p_recharge_id, -settled.commission)).posted THEN
             outcome := 'over_limit';
             RETURN;
         END IF;
+        PERFORM recharge_count_settled(settled, -1);
     ELSIF p_status = 'succeeded' AND (settled.status = 'failed' OR settled.late = 'owed') THEN
-        IF (ledger_post(p_organization_id, v_seller_id, 'late_charge', -settled.amount, p_recharge_id)).posted THEN
+        IF (ledger_post(
+            p_organization_id, v_seller_id, 'late_charge', -settled.amount, p_recharge_id, settled.commission
+        )).posted THEN
             outcome := 'charged_late';
             v_late := 'charged';
         ELSE
@@ -474,15 +512,21 @@ BEGIN
                 RETURN;
             END IF;
         END IF;
+        IF settled.status = 'failed' THEN  -- what is owed already is counted already
+            PERFORM recharge_count_settled(settled, 1);
+        END IF;
     ELSIF p_status = 'failed' AND settled.status = 'succeeded' THEN
         outcome := 'reversed';
         IF settled.late <> 'owed' THEN  -- what was never charged again is not given back
-            IF NOT (ledger_post(p_organization_id, v_seller_id, 'reversal', settled.amount, p_recharge_id)).posted THEN
+            IF NOT (ledger_post(
+                p_organization_id, v_seller_id, 'reversal', settled.amount, p_recharge_id, -settled.commission
+            )).posted THEN
                 outcome := 'over_limit';
                 RETURN;
             END IF;
             v_late := 'reversed';
         END IF;
+        PERFORM recharge_count_settled(settled, -1);
     END IF;
 
     UPDATE recharge_recharge
@@ -495,7 +539,9 @@ BEGIN
             WHEN p_status IN ('succeeded', 'failed') THEN greatest(clock_timestamp(), created_at)
         END,
         -- What a day's report said must be known afterwards, too: see report.sql.
-        delivered_at = CASE WHEN v_was = 'succeeded' THEN coalesce(delivered_at, completed_at) END
+        delivered_at = CASE WHEN v_was = 'succeeded' THEN coalesce(delivered_at, completed_at) END,
+        -- Margins come with the seller's own charge, and go with it.
+        margin_due = margin_due OR dealers IS NOT NULL AND (p_status = 'succeeded' OR v_was = 'succeeded') AND v_late <> 'owed'
     WHERE id = p_recharge_id
     RETURNING * INTO settled;
     IF p_status NOT IN ('unknown', v_was) AND EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN

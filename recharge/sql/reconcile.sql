@@ -10,12 +10,13 @@ WITH entries AS (
         id,
         kind,
         amount,
+        commission,
         balance_after,
         reference,
         created_at,
         hash,
         row_number() OVER running AS expected_number,
-        sum(amount) OVER running AS expected_balance,
+        sum(amount + commission) OVER running AS expected_balance,
         lag(hash) OVER running AS hash_before
     FROM credit_entry
     WINDOW running AS (PARTITION BY seller_id ORDER BY number, id ROWS UNBOUNDED PRECEDING)
@@ -25,7 +26,7 @@ totals AS (
     SELECT
         seller_id,
         count(*) AS entries,
-        sum(amount) AS balance,
+        sum(amount + commission) AS balance,
         max(number) AS last_number,
         (array_agg(balance_after ORDER BY number DESC, id DESC))[1] AS last_balance,
         (array_agg(hash ORDER BY number DESC, id DESC))[1] AS last_hash
@@ -111,7 +112,9 @@ UNION ALL
 SELECT 4, 'entry_hash', seller_id, id::text,
     format('the hash of entry %s is not that of what it says and of the entry before it', number)
 FROM entries
-WHERE hash <> entry_hash(seller_id, number, kind, amount, balance_after, reference, created_at, hash_before)
+WHERE hash <> entry_hash(
+    seller_id, number, kind, amount, commission, balance_after, reference, microseconds_of(created_at), hash_before
+)
 
 UNION ALL
 SELECT 4, 'entry_without_hash', seller_id, id::text, format('entry %s has no hash, and the one before it has', number)

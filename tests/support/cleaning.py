@@ -36,6 +36,11 @@ _HAVE_BOOKS = " UNION ALL ".join(
 # In the order that foreign keys ask for.
 _OF_ORGANIZATION = (
     "recharge_attempt",
+    "recharge_margin",
+    "recharge_marginbatch",
+    "recharge_commissionrate",
+    "recharge_limit",
+    "recharge_sellerday",
     "recharge_recharge",
     "recharge_operatorsettings",
     "recharge_gatewaysettings",
@@ -43,6 +48,7 @@ _OF_ORGANIZATION = (
     "credit_webhookattempt",
     "credit_webhookmessage",
     "credit_webhookendpoint",
+    "credit_transfer",
     "credit_creditrequest",
     "credit_adjustment",
     "credit_policy",

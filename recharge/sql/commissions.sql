@@ -1,0 +1,111 @@
+-- What sellers earn by what they sell.
+
+-- The rate that is in force for a seller and an operator: the most specific one. No row: there is none.
+-- Each half by the index, also for a planner that has not seen the table with rows in it.
+CREATE FUNCTION commission_rate_of(p_seller_id bigint, p_operator text) RETURNS SETOF recharge_commissionrate
+LANGUAGE sql STABLE ROWS 1
+BEGIN ATOMIC
+    (
+        SELECT * FROM recharge_commissionrate
+        WHERE seller_id = p_seller_id AND operator IN (p_operator, '') AND valid_until IS NULL
+        ORDER BY operator DESC
+        LIMIT 1
+    )
+    UNION ALL
+    (
+        SELECT * FROM recharge_commissionrate
+        WHERE seller_id IS NULL AND operator IN (p_operator, '') AND valid_until IS NULL
+        ORDER BY operator DESC
+        LIMIT 1
+    )
+    LIMIT 1;
+END;
+
+
+-- The same as it was at a moment: what was sold then is not touched by what is settled later.
+CREATE FUNCTION commission_rate_at(
+    p_seller_id bigint, p_operator text, p_moment timestamptz
+) RETURNS SETOF recharge_commissionrate
+LANGUAGE sql STABLE ROWS 1
+BEGIN ATOMIC
+    SELECT * FROM recharge_commissionrate
+    WHERE (seller_id = p_seller_id OR seller_id IS NULL) AND operator IN (p_operator, '')
+        AND valid_from <= p_moment AND (valid_until IS NULL OR valid_until > p_moment)
+    ORDER BY seller_id NULLS LAST, operator DESC, valid_from DESC, id DESC
+    LIMIT 1;
+END;
+
+
+-- The commission of an amount at a rate, in Tomans: rounded down, and never more than the amount. NULL: no rate.
+CREATE FUNCTION commission_of(p_amount bigint, p_basis_points integer, p_fixed bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN least(p_amount, coalesce(p_fixed, p_amount * p_basis_points / 10000));
+
+
+-- Settles a rate from now on: hundredths of a percent, or a fixed sum in Tomans; both NULL: the rate ends, and a less
+-- specific one is in force again. p_seller_id NULL: of all sellers; p_operator '': of all operators.
+--   set        now; the row that is in force (none, where it ended)
+--   unchanged  it was so already; the row
+--   no_seller  there is no such seller
+CREATE FUNCTION commission_set(
+    p_seller_id bigint,
+    p_operator text,
+    p_basis_points integer,
+    p_fixed bigint,
+    p_set_by text,
+    OUT outcome text,
+    OUT rate recharge_commissionrate
+)
+LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET lock_timeout = '3s'
+AS $$
+DECLARE
+    v_now timestamptz;
+BEGIN
+    -- Two who settle at once: the second sees what the first has settled. Sales only read, and don't wait.
+    LOCK TABLE recharge_commissionrate IN SHARE ROW EXCLUSIVE MODE;
+    IF p_seller_id IS NOT NULL AND NOT EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id) THEN
+        outcome := 'no_seller';
+        RETURN;
+    END IF;
+
+    SELECT * INTO rate FROM recharge_commissionrate
+    WHERE seller_id IS NOT DISTINCT FROM p_seller_id AND operator = p_operator AND valid_until IS NULL;
+    outcome := CASE
+        WHEN (rate.basis_points, rate.fixed) IS NOT DISTINCT FROM (p_basis_points, p_fixed) THEN 'unchanged' ELSE 'set'
+    END;
+    IF outcome = 'unchanged' THEN
+        RETURN;
+    END IF;
+
+    -- Not before the row that it ends: a clock may be set back.
+    v_now := greatest(clock_timestamp(), rate.valid_from);
+    UPDATE recharge_commissionrate SET valid_until = v_now WHERE id = rate.id;
+    rate := NULL;
+    IF p_basis_points IS NOT NULL OR p_fixed IS NOT NULL THEN
+        INSERT INTO recharge_commissionrate (seller_id, operator, basis_points, fixed, valid_from, set_by)
+        VALUES (p_seller_id, p_operator, p_basis_points, p_fixed, v_now, p_set_by)
+        RETURNING * INTO rate;
+    END IF;
+    PERFORM recharge_note(
+        p_has_commissions => EXISTS (SELECT FROM recharge_commissionrate WHERE valid_until IS NULL)
+    );
+END;
+$$;
+
+
+-- What a sale learns of with the settings that it reads anyway: whether there are rates, or limits. NULL: as it is.
+CREATE FUNCTION recharge_note(p_has_commissions boolean DEFAULT NULL, p_has_limits boolean DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    INSERT INTO recharge_settings AS known (id, duplicate_window, send_within, training, has_commissions, has_limits)
+    VALUES (1, 0, 900, true, coalesce(p_has_commissions, false), coalesce(p_has_limits, false))
+    ON CONFLICT (id) DO UPDATE SET
+        has_commissions = coalesce(p_has_commissions, known.has_commissions),
+        has_limits = coalesce(p_has_limits, known.has_limits);
+END;
+$$;

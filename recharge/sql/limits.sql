@@ -1,0 +1,218 @@
+-- How much may be sold: per sale, per day, per number and day, and at which hours; of all sellers, or of one. They are
+-- decided under the seller's lock, by one row a seller and day (recharge_sellerday) that has what was sold and not
+-- refunded.
+
+-- The limits of a seller: each his own, or, where he has none, that of all; and the day that it is for the organization.
+CREATE TYPE recharge_limits AS (
+    per_sale bigint, per_day bigint, sales_per_day integer, per_number_per_day bigint, from_hour integer, to_hour integer,
+    time_zone text, day date, hour integer, day_begins timestamptz
+);
+
+CREATE FUNCTION recharge_limits_of(p_seller_id bigint) RETURNS recharge_limits
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_limits recharge_limits;
+    v_here timestamp;
+BEGIN
+    SELECT
+        coalesce(own.per_sale, everybody.per_sale), coalesce(own.per_day, everybody.per_day),
+        coalesce(own.sales_per_day, everybody.sales_per_day),
+        coalesce(own.per_number_per_day, everybody.per_number_per_day),
+        coalesce(own.from_hour, everybody.from_hour), coalesce(own.to_hour, everybody.to_hour),
+        organization_time_zone()
+    INTO
+        v_limits.per_sale, v_limits.per_day, v_limits.sales_per_day, v_limits.per_number_per_day, v_limits.from_hour,
+        v_limits.to_hour, v_limits.time_zone
+    FROM (SELECT) AS always
+    LEFT JOIN recharge_limit AS own ON own.seller_id = p_seller_id
+    LEFT JOIN recharge_limit AS everybody ON everybody.seller_id IS NULL;
+    v_here := clock_timestamp() AT TIME ZONE v_limits.time_zone;
+    v_limits.day := v_here::date;
+    v_limits.hour := extract(hour FROM v_here);
+    v_limits.day_begins := v_limits.day::timestamp AT TIME ZONE v_limits.time_zone;
+    RETURN v_limits;
+END;
+$$;
+
+
+-- What a seller has sold on the day, and not had refunded: how many, and their Tomans. By the row of that day, or, where
+-- there is none yet, of the recharges themselves.
+CREATE FUNCTION recharge_sold_on(
+    p_seller_id bigint, p_day date, p_day_begins timestamptz, OUT sales integer, OUT amount bigint
+)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    SELECT known.sales, known.amount INTO sales, amount FROM recharge_sellerday AS known
+    WHERE known.seller_id = p_seller_id AND known.day = p_day;
+    IF NOT FOUND THEN
+        SELECT count(*), coalesce(sum(recharge.amount), 0) INTO sales, amount FROM recharge_recharge AS recharge
+        WHERE recharge.seller_id = p_seller_id AND recharge.status <> 'failed'
+            AND recharge.id >= uuid7_floor(p_day_begins) AND recharge.created_at >= p_day_begins;
+    END IF;
+END;
+$$;
+
+
+-- Tomans that a seller has sold to a number on the day, and not had refunded.
+CREATE FUNCTION recharge_sold_to(p_seller_id bigint, p_phone_number text, p_day_begins timestamptz) RETURNS bigint
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce(sum(amount), 0)::bigint FROM recharge_recharge
+    WHERE phone_number = p_phone_number AND seller_id + 0 = p_seller_id AND status <> 'failed'
+        AND id >= uuid7_floor(p_day_begins) AND created_at >= p_day_begins;
+END;
+
+
+-- The first limit that a sale would pass, as a client is told of it; NULL: none. p_sales, p_sold and p_to_number are what
+-- was sold before.
+CREATE FUNCTION recharge_limit_passed(
+    p_limits recharge_limits, p_amount bigint, p_sales integer, p_sold bigint, p_to_number bigint
+) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_limit text;
+    v_allowed bigint;
+    v_used bigint;
+    -- When the day ends.
+    v_resets_at timestamptz := (p_limits.day + 1)::timestamp AT TIME ZONE p_limits.time_zone;
+BEGIN
+    CASE
+        WHEN p_limits.hour < p_limits.from_hour THEN
+            v_limit := 'from_hour';
+            v_allowed := p_limits.from_hour;
+            v_used := p_limits.hour;
+            v_resets_at := (p_limits.day + make_interval(hours => p_limits.from_hour)) AT TIME ZONE p_limits.time_zone;
+        WHEN p_limits.hour >= p_limits.to_hour THEN
+            v_limit := 'to_hour';
+            v_allowed := p_limits.to_hour;
+            v_used := p_limits.hour;
+            v_resets_at := (p_limits.day + 1 + make_interval(hours => coalesce(p_limits.from_hour, 0)))
+                AT TIME ZONE p_limits.time_zone;
+        WHEN p_amount > p_limits.per_sale THEN
+            v_limit := 'per_sale';
+            v_allowed := p_limits.per_sale;
+            v_used := 0;
+            v_resets_at := NULL;
+        WHEN p_sales + 1 > p_limits.sales_per_day THEN
+            v_limit := 'sales_per_day';
+            v_allowed := p_limits.sales_per_day;
+            v_used := p_sales;
+        WHEN p_sold + p_amount > p_limits.per_day THEN
+            v_limit := 'per_day';
+            v_allowed := p_limits.per_day;
+            v_used := p_sold;
+        WHEN p_to_number + p_amount > p_limits.per_number_per_day THEN
+            v_limit := 'per_number_per_day';
+            v_allowed := p_limits.per_number_per_day;
+            v_used := p_to_number;
+        ELSE
+            RETURN NULL;
+    END CASE;
+    RETURN jsonb_build_object('limit', v_limit, 'allowed', v_allowed, 'used', v_used, 'resets_at', rfc3339(v_resets_at));
+END;
+$$;
+
+
+-- What a single sale would pass, all looked up.
+CREATE FUNCTION recharge_limit_passed_by(
+    p_limits recharge_limits, p_seller_id bigint, p_phone_number text, p_amount bigint
+) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_sales integer;
+    v_sold bigint;
+    v_to_number bigint;
+BEGIN
+    IF p_limits.per_day IS NOT NULL OR p_limits.sales_per_day IS NOT NULL THEN
+        SELECT sales, amount INTO v_sales, v_sold
+        FROM recharge_sold_on(p_seller_id, p_limits.day, p_limits.day_begins);
+    END IF;
+    IF p_limits.per_number_per_day IS NOT NULL THEN
+        v_to_number := recharge_sold_to(p_seller_id, p_phone_number, p_limits.day_begins);
+    END IF;
+    RETURN recharge_limit_passed(p_limits, p_amount, v_sales, v_sold, v_to_number);
+END;
+$$;
+
+
+-- Counts what has just been sold on the day. The row is made of the recharges that there are, these among them.
+CREATE FUNCTION recharge_count_sold(
+    p_limits recharge_limits, p_seller_id bigint, p_sales integer, p_amount bigint
+) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF p_limits.per_day IS NULL AND p_limits.sales_per_day IS NULL THEN
+        RETURN;
+    END IF;
+    UPDATE recharge_sellerday AS known SET sales = known.sales + p_sales, amount = known.amount + p_amount
+    WHERE known.seller_id = p_seller_id AND known.day = p_limits.day;
+    IF NOT FOUND THEN
+        INSERT INTO recharge_sellerday (seller_id, day, sales, amount)
+        SELECT p_seller_id, p_limits.day, sold.sales, sold.amount
+        FROM recharge_sold_on(p_seller_id, p_limits.day, p_limits.day_begins) AS sold;
+    END IF;
+END;
+$$;
+
+
+-- The same of a recharge that failed or was taken back (p_sales is -1), or was delivered after all (1).
+CREATE FUNCTION recharge_count_settled(p_recharge recharge_recharge, p_sales integer) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    UPDATE recharge_sellerday AS known
+    SET sales = known.sales + p_sales, amount = known.amount + p_sales * p_recharge.amount
+    WHERE known.seller_id = p_recharge.seller_id
+        AND known.day = (p_recharge.created_at AT TIME ZONE organization_time_zone())::date;
+END;
+$$;
+
+
+-- Settles the limits of a seller, or (NULL) of all; a limit that is NULL is none. The days that were counted go, since
+-- without a limit nobody counts: the next sale makes its own anew. Answers the row, or NULL where there is no such seller.
+CREATE FUNCTION recharge_limits_set(
+    p_seller_id bigint,
+    p_per_sale bigint,
+    p_per_day bigint,
+    p_sales_per_day integer,
+    p_per_number_per_day bigint,
+    p_from_hour integer,
+    p_to_hour integer
+) RETURNS recharge_limit
+LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET lock_timeout = '3s'
+AS $$
+DECLARE
+    v_row recharge_limit;
+BEGIN
+    LOCK TABLE recharge_limit IN SHARE ROW EXCLUSIVE MODE;
+    IF p_seller_id IS NOT NULL AND NOT EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id) THEN
+        RETURN NULL;
+    END IF;
+    DELETE FROM recharge_limit WHERE seller_id IS NOT DISTINCT FROM p_seller_id;
+    INSERT INTO recharge_limit (
+        seller_id, per_sale, per_day, sales_per_day, per_number_per_day, from_hour, to_hour
+    )
+    VALUES (p_seller_id, p_per_sale, p_per_day, p_sales_per_day, p_per_number_per_day, p_from_hour, p_to_hour)
+    RETURNING * INTO v_row;
+    PERFORM recharge_note(p_has_limits => EXISTS (
+        SELECT FROM recharge_limit
+        WHERE coalesce(per_sale, per_day, sales_per_day, per_number_per_day, from_hour, to_hour) IS NOT NULL
+    ));
+    DELETE FROM recharge_sellerday WHERE p_seller_id IS NULL OR seller_id = p_seller_id;
+    RETURN v_row;
+END;
+$$;
