@@ -2,7 +2,16 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from shared.errors import Problem
+from shared.errors import FIELD_MESSAGES, InvalidRequest, Problem
+
+
+class InvalidWebhook(InvalidRequest):
+    """400: a webhook can't be so; ``errors`` says why."""
+
+    field_messages = {
+        **FIELD_MESSAGES,
+        "organization_only": _("Only the organization's own webhooks are told when the ledger was sealed."),
+    }
 
 
 class TooManyWebhooks(Problem):

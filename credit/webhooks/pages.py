@@ -45,9 +45,12 @@ class WebhookForm(Form):
         help_text=_("Where your own system listens, as https://hooks.example.com/recharges."),
         widget=TextInput(attrs=AS_WRITTEN | {"inputmode": "url"}),
     )
-    events = forms.MultipleChoiceField(
-        label=_("Call it when"), choices=list(EVENTS.items()), widget=forms.CheckboxSelectMultiple
-    )
+    events = forms.MultipleChoiceField(label=_("Call it when"), choices=[], widget=forms.CheckboxSelectMultiple)
+
+    def __init__(self, *args: Any, seller_id: int | None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [(str(event), EVENTS[event]) for event in services.events_for(seller_id)]
+        self.fields["events"].choices = choices  # type: ignore[attr-defined]
 
     def clean_url(self) -> str:
         url: str = self.cleaned_data["url"]
@@ -88,11 +91,12 @@ def _owner(request: HttpRequest) -> int | None:
 @page(Permission.MANAGE_WEBHOOKS, methods=FORM, proof=True)
 def add(request: HttpRequest) -> HttpResponse:
     """A new webhook."""
-    form = WebhookForm(request.POST or None, initial={"events": list(EVENTS)})
+    owner = _owner(request)
+    form = WebhookForm(request.POST or None, initial={"events": services.events_for(owner)}, seller_id=owner)
     if request.method == "POST" and form.is_valid():
         try:
             endpoint, secret = services.create_webhook(
-                organization=organization_of(request), seller_id=_owner(request), once=True, **form.cleaned_data
+                organization=organization_of(request), seller_id=owner, once=True, **form.cleaned_data
             )
         except Problem as problem:
             add_problem(form, problem)
@@ -121,10 +125,12 @@ def webhook(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
 @page(Permission.MANAGE_WEBHOOKS, methods=FORM, proof=True)
 def change(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """Another URL, other events."""
-    endpoint = services.webhook_by_id(webhook_id, seller_id=_owner(request))
-    form = ChangedWebhookForm(request.POST or None, initial={"url": endpoint.url, "events": endpoint.events})
+    owner = _owner(request)
+    endpoint = services.webhook_by_id(webhook_id, seller_id=owner)
+    initial = {"url": endpoint.url, "events": endpoint.events}
+    form = ChangedWebhookForm(request.POST or None, initial=initial, seller_id=owner)
     if request.method == "POST" and form.is_valid():
-        services.update_webhook(webhook_id=webhook_id, seller_id=_owner(request), **form.edits())
+        services.update_webhook(webhook_id=webhook_id, seller_id=owner, **form.edits())
         return done(request, _("Saved."), "webhook", webhook_id)
     context = {"form": form, "endpoint": endpoint}
     return show(request, "credit/webhook_form.html", context, status=status_of_form(form))

@@ -16,7 +16,7 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
-from credit.webhooks.errors import TooManyWebhooks, WebhookDisabled
+from credit.webhooks.errors import InvalidWebhook, TooManyWebhooks, WebhookDisabled
 from shared.audit import record, record_change
 from shared.database import lock_seller
 from shared.errors import IdempotencyKeyReused, NotFound, PermissionDenied
@@ -37,8 +37,16 @@ PREVIOUS_SECRET_FOR = timedelta(hours=24)
 MOST_PREVIOUS_SECRETS = 10
 """Of those that were replaced within that time; of more, the oldest is given up."""
 
+EVENTS_OF_ORGANIZATION = frozenset({WebhookEndpoint.Event.CHAIN_ROOT})
+"""What is told to the organization's own endpoints alone."""
+
 TRIED_FOR = timedelta(days=1)
 """How long a message is tried after it was written (webhook_emit says the same) or resent by hand."""
+
+
+def events_for(seller_id: int | None) -> list[WebhookEndpoint.Event]:
+    """What an endpoint of a seller (None: of the organization) may be told."""
+    return [event for event in WebhookEndpoint.Event if seller_id is None or event not in EVENTS_OF_ORGANIZATION]
 
 
 # --- Reads ------------------------------------------------------------------------------------------------------------
@@ -87,10 +95,12 @@ def create_webhook(
     made with the same content. Else every event would be told twice after a lost answer.
 
     Raises:
+        InvalidWebhook: a seller's endpoint was to be told what only the organization's are.
         IdempotencyKeyReused: the key has made one with other content.
         TooManyWebhooks: there are 10 already.
         SellerBusy: too much else was going on for this owner; nothing was done.
     """
+    _check_events(events, seller_id)
     secret = _new_secret()
     with transaction.atomic():
         # So that two at once don't both find nine. Sellers' ids begin at 1: 0 is the organization's own.
@@ -115,6 +125,12 @@ def create_webhook(
         )
         record("webhook.created", str(webhook_id), after={"seller_id": seller_id, "url": url, "events": list(events)})
     return endpoint, secret
+
+
+def _check_events(events: Sequence[str], seller_id: int | None) -> None:
+    if refused := set(events).difference(events_for(seller_id)):
+        detail = f"Only webhooks of the organization are told of {', '.join(sorted(refused))}."
+        raise InvalidWebhook.of_field("events", "organization_only", detail)
 
 
 def _made_before(
@@ -150,9 +166,12 @@ def update_webhook(
     Raises:
         NotFound: the owner has no such endpoint.
         PermissionDenied: the organization's admin asks, and it is a seller's.
+        InvalidWebhook: as for :func:`create_webhook`.
     """
     with transaction.atomic():
         endpoint = _locked(webhook_id, seller_id)
+        if events is not None:
+            _check_events(events, seller_id)
         before = _told_of(endpoint)
         if url is not None:
             endpoint.url = url

@@ -40,7 +40,6 @@ def furnish(world):
     from django_tenants.utils import tenant_context
 
     from credit.adjustments import change_policy, create_adjustment
-    from credit.models import WebhookEndpoint
     from credit.services import (
         approve_credit_request,
         create_api_key,
@@ -48,7 +47,7 @@ def furnish(world):
         reject_credit_request,
         update_seller,
     )
-    from credit.webhooks.services import create_webhook, update_webhook
+    from credit.webhooks.services import create_webhook, events_for, update_webhook
     from recharge.delivery.settlement import settle_recharge
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
     from recharge.selling.sale import Item
@@ -63,9 +62,7 @@ def furnish(world):
     sellers = [world.acme.member.id, world.acme.neighbour.id] + [make_seller(acme, name).pk for name in NAMES]
     with tenant_context(acme):
         webhooks = [
-            create_webhook(organization=acme, seller_id=seller_id, url=url, events=list(WebhookEndpoint.Event.values))[
-                0
-            ]
+            create_webhook(organization=acme, seller_id=seller_id, url=url, events=events_for(seller_id))[0]
             for seller_id, url in (
                 (sellers[0], "https://hooks.kiosk.example/recharges"),  # where nobody is: its deliveries fail
                 (sellers[0], "https://old.kiosk.example/a/rather/long/path/to/where/nobody/listens/any/more"),

@@ -19,7 +19,7 @@ from credit.chain.hashes import ChainedEntry, entry_hash
 from credit.chain.verification import NotALedger, Proof
 from credit.chain.work import RootWork
 from credit.models import Account, ChainRoot, Entry, WebhookEndpoint, WebhookMessage
-from credit.webhooks.services import create_webhook
+from credit.webhooks.services import create_webhook, events_for
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from recharge.reports.books import find_faults
@@ -151,7 +151,10 @@ def test_workers_who_come_at_once_make_one_root_and_tell_it(
             organization=ledger.row, seller_id=None, url="https://example.com/", events=WebhookEndpoint.Event.values
         )
         create_webhook(
-            organization=ledger.row, seller_id=ledger.member.id, url="https://example.com/", events=["chain.root"]
+            organization=ledger.row,
+            seller_id=ledger.member.id,
+            url="https://example.com/",
+            events=events_for(ledger.member.id),
         )
     beginning = threading.Barrier(4)
 

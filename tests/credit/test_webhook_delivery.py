@@ -32,14 +32,12 @@ from tests.support.receiver import CUT, DRIP, ENDLESS, GARBAGE, HANG, Receiver, 
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, database_url, give_credit, make_seller
 
-EVERYTHING = list(WebhookEndpoint.Event.values)
-
 
 def listen(row: Row, receiver: Receiver, seller_id: int | None, events: list[str] | None = None) -> WebhookEndpoint:
     """An endpoint that leads to the receiver, which knows its secret."""
     with tenant_context(row):
         endpoint, secret = services.create_webhook(
-            organization=row, seller_id=seller_id, url=receiver.url, events=events or EVERYTHING
+            organization=row, seller_id=seller_id, url=receiver.url, events=events or services.events_for(seller_id)
         )
     receiver.secrets.append(secret)
     return endpoint

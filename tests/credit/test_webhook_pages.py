@@ -18,7 +18,7 @@ from tests.support.world import Organization, Person, World
 
 URL = "https://hooks.example.com/recharges"
 MARKUP = '"><img src=x><script>alert(1)</script>'
-EVENTS = WebhookEndpoint.Event.values
+EVENTS = [str(event) for event in services.events_for(1)]
 
 
 def make(organization: Organization, owner: Person, url: str = URL) -> WebhookEndpoint:
@@ -83,6 +83,14 @@ def test_a_webhook_is_added_and_its_secret_is_shown_once(acme: Organization, per
     assert "no-store" in page.headers["Cache-Control"]
     assert secret_on(visitor.get(answer.headers["Location"])) is None
     assert URL in text(visitor.get("/webhooks"))
+
+
+def test_a_sellers_form_does_not_offer_what_only_the_organization_is_told(acme: Organization) -> None:
+    offered = {
+        person.username: 'value="chain.root"' in text(Visitor.signed_in(person).get("/webhooks/new"))
+        for person in (acme.owner, acme.member)
+    }
+    assert offered == {"owner": True, "member": False}
 
 
 def test_a_secret_is_shown_on_no_other_webhooks_page(acme: Organization) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
-from credit.webhooks.services import create_webhook
+from credit.webhooks.services import create_webhook, events_for
 from shared.outbound.secrets import decrypt
 from tests.support.bad_input import (
     NO_UUIDS,
@@ -27,7 +27,7 @@ from tests.support.tables import nothing_written
 from tests.support.world import Organization, Person, give_credit
 
 URL = "https://hooks.example.com/recharges"
-EVENTS = list(WebhookEndpoint.Event.values)
+EVENTS = [str(event) for event in events_for(1)]
 BODY: dict[str, Any] = {"url": URL, "events": ["recharge.succeeded"]}
 NOT_FOUND = Refusal(404, "not_found")
 SELLERS_OWN = Refusal(403, "permission_denied")
@@ -403,6 +403,7 @@ EVENT_LISTS = table(
     ("a list in it", [["recharge.succeeded"]], {("events.0", "invalid_choice")}),
     ("an object in it", [{}], {("events.0", "invalid_choice")}),
     ("an empty one", [""], {("events.0", "invalid_choice")}),
+    ("the organization's", ["recharge.succeeded", "chain.root"], {("events", "organization_only")}),
     ("21", ["recharge.succeeded"] * 21, {("events", "max_length")}),
     ("fifty thousand", ["x"] * 50_000, {("events", "max_length")}),
 )
@@ -414,6 +415,12 @@ def test_it_refuses_the_events(acme: Organization, events: Any, faults: set[tupl
     with nothing_written():
         invalid(*faults).check(acme.member.client.post("/webhooks", BODY | {"events": events}))
         invalid(*faults).check(acme.member.client.patch(path, {"events": events}))
+
+
+def test_the_organizations_webhook_is_told_of_roots(acme: Organization) -> None:
+    added = add(acme.owner, events=["chain.root"])
+    assert added["events"] == ["chain.root"]
+    assert acme.owner.client.patch(f"/webhooks/{added['id']}", {"events": [*EVENTS, "chain.root"]}).status == 200
 
 
 @pytest.mark.parametrize(

@@ -75,3 +75,10 @@ def test_there_is_a_recipe_for_each_of_ten_kinds() -> None:
 def test_pre_commit_runs_what_ci_runs() -> None:
     hooks = re.findall(r"entry: (\S+)", text_of(".pre-commit-config.yaml"))
     assert hooks == re.findall(r"^deploy/\S+", text_of(".ci/run"), re.MULTILINE)
+
+
+def test_containers_are_handed_what_the_environments_file_sets() -> None:
+    written = re.findall(r"^([A-Z_]+)=", text_of("deploy/recharge.env.example"), re.MULTILINE)
+    known = set(re.findall(r"\b([A-Z_]+)(?=:| *:?[-?}])", text_of("deploy/compose.yaml")))
+    assert "CHAIN_FILE" in written
+    assert set(written) <= known, set(written) - known
