@@ -113,7 +113,7 @@ BEGIN
         ),
         array_agg(asked.alike ORDER BY asked.item),
         array_agg(
-            coalesce(commission_of(asked.amount, (terms.rate).basis_points, (terms.rate).fixed), 0) ORDER BY asked.item
+            commission_of(asked.amount, (terms.rate).basis_points, (terms.rate).fixed) ORDER BY asked.item
         ),
         array_agg((terms.rate).basis_points ORDER BY asked.item),
         bool_or((terms.known).refuses_owing),

@@ -36,10 +36,11 @@ BEGIN ATOMIC
 END;
 
 
--- The commission of an amount at a rate, in Tomans: rounded down, and never more than the amount. NULL: no rate.
+-- The commission of an amount at a rate, in Tomans: rounded down, and never more than the amount; 0 where there is no rate.
+-- (least() passes over NULLs: without the inner coalesce, no rate would be the whole amount.)
 CREATE FUNCTION commission_of(p_amount bigint, p_basis_points integer, p_fixed bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN least(p_amount, coalesce(p_fixed, p_amount * p_basis_points / 10000));
+RETURN least(p_amount, coalesce(p_fixed, p_amount * p_basis_points / 10000, 0));
 
 
 -- Settles a rate from now on: hundredths of a percent, or a fixed sum in Tomans; both NULL: the rate ends, and a less
