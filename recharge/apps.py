@@ -11,6 +11,7 @@ class RechargeConfig(AppConfig):
         "recharges.sql",
         "bulk.sql",
         "owed.sql",
+        "margins.sql",
         "delivery.sql",
         "evidence.sql",
     )

@@ -384,8 +384,8 @@ BEGIN
     IF v_terms.has_limits THEN
         PERFORM recharge_count_sold(v_limits, p_seller_id, 1, p_amount);
     END IF;
-    is_due := NOT v_terms.delivered OR v_is_listened_to;
-    IF v_terms.delivered AND is_due THEN
+    is_due := NOT v_terms.delivered OR v_is_listened_to OR sold.margin_due;
+    IF v_terms.delivered AND v_is_listened_to THEN
         PERFORM webhook_emit('recharge.succeeded', p_seller_id, recharge_data(sold));
     END IF;
     outcome := 'created';
@@ -540,8 +540,9 @@ BEGIN
         END,
         -- What a day's report said must be known afterwards, too: see report.sql.
         delivered_at = CASE WHEN v_was = 'succeeded' THEN coalesce(delivered_at, completed_at) END,
-        -- Margins come with the seller's own charge, and go with it.
-        margin_due = margin_due OR dealers IS NOT NULL AND (p_status = 'succeeded' OR v_was = 'succeeded') AND v_late <> 'owed'
+        -- Margins come with the seller's own charge, and go with it. (See margins.sql of what is owed.)
+        margin_due = v_late <> 'owed'
+            AND (margin_due OR dealers IS NOT NULL AND (p_status = 'succeeded' OR v_was = 'succeeded'))
     WHERE id = p_recharge_id
     RETURNING * INTO settled;
     IF p_status NOT IN ('unknown', v_was) AND EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN

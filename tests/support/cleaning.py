@@ -56,7 +56,12 @@ _OF_ORGANIZATION = (
     "credit_account",
     "credit_seller",
 )
-_DOCUMENTS = {"credit_creditrequest": "credit_request_stays", "credit_adjustment": "credit_adjustment_stays"}
+_DOCUMENTS = {
+    "recharge_margin": "recharge_margin_stays",
+    "recharge_marginbatch": "recharge_margin_batch_kept",
+    "credit_creditrequest": "credit_request_stays",
+    "credit_adjustment": "credit_adjustment_stays",
+}
 """Of an organization's tables, those whose rows stay, and the trigger that says so."""
 _APPEND_ONLY = ("credit_entry", "credit_auditrecord", "credit_chainroot")
 _OF_PLATFORM = (

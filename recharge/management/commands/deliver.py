@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from credit.chain.work import RootWork
 from credit.webhooks.sending import WebhookWork
 from recharge.delivery.work import LEASE, DeliveryWork
+from recharge.margins.work import MarginWork
 from shared.processes import end_with
 from tenants.worker import THREADS, Worker
 
@@ -20,7 +21,8 @@ MOST_THREADS = 1000
 class Command(BaseCommand):
     help = (
         "A delivery worker: submits recharges to the operators' gateways, asks what became of them, calls webhooks, "
-        "and makes the ledgers' daily roots. Any number may run. SIGINT or SIGTERM stops it after what it has begun."
+        "posts dealers' margins, and makes the ledgers' daily roots. Any number may run. SIGINT or SIGTERM stops it "
+        "after what it has begun."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -42,7 +44,7 @@ class Command(BaseCommand):
             raise CommandError("--lease must be 1 to 3600 seconds.")
         parent = options["beside"]
         worker = Worker(
-            [DeliveryWork(timedelta(seconds=options["lease"])), WebhookWork(), RootWork()],
+            [DeliveryWork(timedelta(seconds=options["lease"])), WebhookWork(), MarginWork(), RootWork()],
             threads=options["threads"],
         )
         signal.signal(signal.SIGTERM, lambda *_: worker.stop())

@@ -1,0 +1,304 @@
+"""What dealers earn by what is sold below them: posted in batches, each recharge in one of them."""
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from unittest.mock import ANY
+
+import pytest
+from django.db import IntegrityError, connection
+from django_tenants.utils import tenant_context
+
+from credit.models import Account, Entry
+from recharge.delivery.settlement import settle_recharge
+from recharge.margins import services
+from recharge.margins.services import Posted, post_margins
+from recharge.margins.work import MarginWork
+from recharge.models import Margin, MarginBatch, Recharge
+from recharge.selling.sale import Item
+from recharge.selling.services import sell_recharge
+from tenants.models import Organization
+from tenants.worker import Worker
+from tests.support.crowd import in_threads
+from tests.support.dealers import make_path, place, set_rate
+from tests.support.locks import holding_lock, sell_pending
+from tests.support.world import give_credit, make_seller
+
+
+@pytest.fixture
+def row() -> Organization:
+    return Organization.objects.get(slug="acme")
+
+
+def sell(row: Organization, seller_id: int, amount: int = 10_000, operator: str = "mci") -> str:
+    item = Item("+989121234567", operator, amount, uuid.uuid4().hex)
+    return sell_recharge(organization=row, seller_id=seller_id, item=item).row.id
+
+
+def settle(row: Organization, recharge_id: uuid.UUID | str, status: str) -> None:
+    settle_recharge(
+        organization=row,
+        recharge_id=uuid.UUID(str(recharge_id)),
+        status=Recharge.Status(status),
+        failure="barred" if status == "failed" else "",
+    )
+
+
+def balances(row: Organization, sellers: Sequence[int]) -> list[int]:
+    with tenant_context(row):
+        known = dict(Account.objects.values_list("seller_id", "balance"))
+    return [known[seller_id] for seller_id in sellers]
+
+
+def entries(row: Organization, seller_id: int) -> list[tuple[str, int]]:
+    with tenant_context(row):
+        return list(Entry.objects.filter(seller_id=seller_id).order_by("number").values_list("kind", "amount"))
+
+
+def due(row: Organization) -> int:
+    with tenant_context(row):
+        return Recharge.objects.filter(margin_due=True).count()
+
+
+def test_a_dealer_earns_his_own_rate_less_the_highest_below_him(row: Organization) -> None:
+    *dealers, kiosk = make_path(row, "country", "province", "city", "street", "kiosk", credit=100_000)
+    for seller_id, basis_points in zip([*dealers, kiosk], (800, 500, 100, 350, 200), strict=True):
+        set_rate(row, seller_id, basis_points)
+    set_rate(row, dealers[0], None, operator="irancell", fixed=333)
+    sell(row, kiosk, 10_099)  # 807, 504, 100, 353 and 201, each rounded down
+    sell(row, kiosk, 1_000, "irancell")  # 333, 50, 10, 35 and 20
+    assert balances(row, dealers) == [0, 0, 0, 0]  # not in the sale
+
+    posted = post_margins(organization=row)
+    assert (posted.looked, posted.done, posted.batches) == (2, 2, 3)
+    # The city's own rate is less than that of the street below it.
+    earned = [807 - 504 + 333 - 50, 504 - 353 + 50 - 35, 0, 353 - 201 + 35 - 20]
+    assert balances(row, dealers) == earned
+    assert balances(row, [kiosk]) == [100_000 - 11_099 + 201 + 20]
+    assert entries(row, dealers[0]) == [("margin", earned[0])]
+    with tenant_context(row):
+        batch = MarginBatch.objects.get(seller_id=dealers[0])
+        assert (batch.amount, batch.recharges, batch.is_back) == (earned[0], 2, False)
+        assert Entry.objects.get(seller_id=dealers[0]).reference == batch.pk
+        assert sorted(Margin.objects.filter(batch=batch).values_list("amount", flat=True)) == [283, 303]
+
+    assert post_margins(organization=row) == Posted(0, None, 0, 0)
+    assert balances(row, dealers) == earned
+
+
+def test_what_was_sold_is_not_touched_by_rates_and_moves_that_come_later(row: Organization) -> None:
+    dealer, kiosk = make_path(row, "dealer", "kiosk", credit=50_000)
+    other = make_seller(row, "other").pk
+    set_rate(row, dealer, 500)
+    set_rate(row, None, 200)
+    sell(row, kiosk)
+    set_rate(row, dealer, 900)
+    set_rate(row, kiosk, 0)
+    set_rate(row, other, 900)
+    place(row, kiosk, other)
+    post_margins(organization=row)
+    assert balances(row, [dealer, other]) == [300, 0]
+    # What is sold from now on is the other's.
+    sell(row, kiosk)
+    post_margins(organization=row)
+    assert balances(row, [dealer, other]) == [300, 900]
+
+
+def test_margins_come_with_the_sellers_charge_and_go_with_it(row: Organization) -> None:
+    top, dealer, kiosk = make_path(row, "top", "dealer", "kiosk", credit=10_000)
+    for seller_id, basis_points in ((top, 700), (dealer, 500), (kiosk, 200)):
+        set_rate(row, seller_id, basis_points)
+    recharge_id = sell_pending(row, kiosk, 10_000)
+    for status in ("unknown", "failed"):
+        settle(row, recharge_id, status)
+        assert post_margins(organization=row).looked == 0
+    sell(row, kiosk, 9_000)  # its own margins: 180 and 270
+    post_margins(organization=row)
+    settle(row, recharge_id, "succeeded")  # the balance does not bear it: it is owed
+    assert post_margins(organization=row).looked == 0
+    assert balances(row, [top, dealer]) == [180, 270]
+
+    give_credit(row, kiosk, 100_000)
+    assert post_margins(organization=row).batches == 2
+    assert balances(row, [top, dealer]) == [380, 570]
+
+    settle(row, recharge_id, "failed")
+    before = balances(row, [kiosk])
+    sell(row, dealer, 400)  # what he has earned; by which he earns 20, and the top 8
+    assert balances(row, [top, dealer]) == [380, 190]
+    # The top has what is to be taken back; the dealer has not, and his rest stays due.
+    assert post_margins(organization=row) == Posted(2, ANY, 1, 2)
+    assert balances(row, [top, dealer]) == [380 + 8 - 200, 190]
+    assert post_margins(organization=row) == Posted(1, recharge_id, 0, 0)
+    assert due(row) == 1
+
+    give_credit(row, dealer, 1_000)
+    assert post_margins(organization=row).done == 1
+    assert entries(row, dealer)[-1] == ("margin_back", -300)
+    assert balances(row, [kiosk]) == before
+    assert (due(row), post_margins(organization=row).looked) == (0, 0)
+
+
+def test_one_who_was_sold_and_taken_back_before_anybody_looked_gives_nothing(row: Organization) -> None:
+    dealer, kiosk = make_path(row, "dealer", "kiosk", credit=10_000)
+    set_rate(row, dealer, 500)
+    settle(row, sell(row, kiosk), "failed")
+    assert post_margins(organization=row).done == 1
+    assert (entries(row, dealer), due(row)) == ([], 0)
+
+
+def test_nothing_is_due_without_rates_or_without_dealers(row: Organization) -> None:
+    _, kiosk = make_path(row, "dealer", "kiosk", credit=50_000)
+    sell(row, kiosk)
+    set_rate(row, None, 500)
+    sell(row, make_seller(row, "alone", 50_000).pk)
+    assert due(row) == 0
+    sell(row, kiosk)  # all have the same rate: nothing is left for the dealer
+    assert post_margins(organization=row).done == 1
+    with tenant_context(row):
+        assert not MarginBatch.objects.exists()
+
+
+def test_a_dealer_with_the_largest_balance_keeps_no_other_waiting(row: Organization) -> None:
+    rich, kiosk = make_path(row, "rich", "kiosk", credit=50_000)
+    dealer, child = make_path(row, "dealer", "child", credit=50_000)
+    set_rate(row, rich, 500)
+    set_rate(row, dealer, 500)
+    with tenant_context(row), connection.cursor() as cursor:
+        reference = str(uuid.uuid4())
+        cursor.execute("SELECT ledger_post(%s, %s, 'credit', 9007199254740991, %s)", [row.pk, rich, reference])
+    sell(row, kiosk)
+    sell(row, child)
+    assert post_margins(organization=row).done == 1
+    assert balances(row, [dealer]) == [500]
+    assert due(row) == 1
+    with tenant_context(row), connection.cursor() as cursor:
+        # The credit had no document; so it goes the same way.
+        cursor.execute("ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only")
+        cursor.execute("DELETE FROM credit_entry WHERE reference = %s", [reference])
+        cursor.execute("ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only")
+        cursor.execute(
+            "UPDATE credit_account SET balance = 0, last_number = 0, last_hash = NULL WHERE seller_id = %s", [rich]
+        )
+    assert post_margins(organization=row).done == 1
+    assert balances(row, [rich]) == [500]
+
+
+def test_each_recharge_is_in_one_batch_whoever_works_at_once(row: Organization) -> None:
+    """Six workers beside four sellers, dealers who sell too, and recharges that are taken back."""
+    top, left, left_kiosk = make_path(row, "top", "left", "kiosk", credit=1_000_000)
+    right, right_kiosk = (make_seller(row, name, credit).pk for name, credit in (("right", 0), ("kiosk", 1_000_000)))
+    place(row, right, top)
+    place(row, right_kiosk, right)
+    for seller_id, basis_points in ((top, 900), (left, 600), (right, 500), (left_kiosk, 200), (right_kiosk, 300)):
+        set_rate(row, seller_id, basis_points)
+    give_credit(row, top, 1_000_000)  # dealers sell too
+    give_credit(row, left, 1_000_000)
+    before = balances(row, [top, left, right])
+    deadlocks = _deadlocks()
+
+    def sell_some(seller_id: int) -> None:
+        for number in range(25):
+            recharge_id = sell(row, seller_id, 1_000)
+            if number % 5 == 0:
+                settle(row, recharge_id, "failed")
+
+    def work() -> None:
+        while not is_over or due(row):
+            post_margins(organization=row, limit=7)
+
+    is_over: list[bool] = []
+    sellers = [left_kiosk, right_kiosk, left, left_kiosk]
+
+    def sell_all() -> None:
+        in_threads([partial(sell_some, seller_id) for seller_id in sellers], 4)
+        is_over.append(True)
+
+    in_threads([sell_all, *[work] * 6], 7)
+    # Of each seller's 25 recharges 20 remain: 40, 20 and 20 of them.
+    assert balances(row, [top, left, right]) == [
+        before[0] + 40 * 30 + 20 * 40 + 20 * 30,
+        before[1] + 40 * 40 - 20 * (1_000 - 60),
+        before[2] + 20 * 20,
+    ]
+    with tenant_context(row):
+        counted = Counter(Margin.objects.values_list("recharge_id", "seller_id"))
+        assert max(counted.values()) == 1
+    assert _deadlocks() == deadlocks
+
+
+def _deadlocks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        deadlocks: int = cursor.fetchone()[0]
+        return deadlocks
+
+
+def test_the_worker_posts_them_batch_by_batch(row: Organization) -> None:
+    dealer, kiosk = make_path(row, "dealer", "kiosk", credit=50_000)
+    set_rate(row, dealer, 500)
+    for _ in range(5):
+        sell(row, kiosk, 1_000)
+    Worker([MarginWork(batch=2)]).run_once()
+    assert entries(row, dealer) == [("margin", 100), ("margin", 100), ("margin", 50)]
+    assert services.BATCH == 1_000
+
+
+def test_what_stays_due_keeps_nothing_waiting(row: Organization) -> None:
+    """More recharges than a batch takes, whose dealer has spent what is to be taken back; and one after them."""
+    poor, kiosk = make_path(row, "poor", "kiosk", credit=50_000)
+    dealer, child = make_path(row, "dealer", "child", credit=50_000)
+    set_rate(row, poor, 500)
+    set_rate(row, dealer, 500)
+    sold = [sell(row, kiosk, 1_000) for _ in range(3)]
+    post_margins(organization=row)
+    sell(row, poor, 150)
+    for recharge_id in sold:
+        settle(row, recharge_id, "failed")
+    sell(row, child, 1_000)
+    Worker([MarginWork(batch=2)]).run_once()
+    assert balances(row, [poor, dealer]) == [7, 50]  # what he sold himself earns him his own rate
+    assert due(row) == 3
+
+
+def test_a_dealer_who_is_busy_is_waited_for_another_time(row: Organization) -> None:
+    dealer, kiosk = make_path(row, "dealer", "kiosk", credit=50_000)
+    set_rate(row, dealer, 500)
+    sell(row, kiosk)
+    work = MarginWork(pause=0.0)
+    with tenant_context(row):
+        with holding_lock(row, dealer):
+            assert work.claim(row, 64) == []
+        assert work.seconds_until_due(row) == 0.0  # and the other kinds of work go on
+        assert due(row) == 1
+        work.claim(row, 64)
+        assert work.seconds_until_due(row) is None
+    assert balances(row, [dealer]) == [500]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE recharge_margin SET amount = amount + 1",
+        "UPDATE recharge_margin SET back_batch_id = NULL WHERE back_batch_id IS NOT NULL",
+        "DELETE FROM recharge_margin",
+        "UPDATE recharge_marginbatch SET amount = amount + 1",
+        "DELETE FROM recharge_marginbatch",
+        "TRUNCATE recharge_marginbatch, recharge_margin",
+    ],
+)
+def test_batches_are_kept(row: Organization, statement: str) -> None:
+    dealer, kiosk = make_path(row, "dealer", "kiosk", credit=50_000)
+    set_rate(row, dealer, 500)
+    recharge_id = sell(row, kiosk)
+    post_margins(organization=row)
+    settle(row, recharge_id, "failed")
+    post_margins(organization=row)
+    with (
+        tenant_context(row),
+        connection.cursor() as cursor,
+        pytest.raises(IntegrityError, match="keeps what was posted"),
+    ):
+        cursor.execute(statement)
