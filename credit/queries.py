@@ -278,6 +278,11 @@ def adjustment_by_id(adjustment_id: UUID) -> Adjustment:
     return adjustment
 
 
+def first_entry_at() -> datetime | None:
+    """When the organization's first entry was posted; None: there is none."""
+    return Entry.objects.order_by("id").values_list("created_at", flat=True).first()
+
+
 def policy() -> Policy:
     """What the organization demands of its own people; the defaults where nobody has settled it."""
     return Policy.objects.first() or Policy()

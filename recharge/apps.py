@@ -12,6 +12,7 @@ class RechargeConfig(AppConfig):
         "bulk.sql",
         "owed.sql",
         "margins.sql",
+        "periods.sql",
         "delivery.sql",
         "evidence.sql",
     )
@@ -24,6 +25,7 @@ class RechargeConfig(AppConfig):
         "recharge_commissionrate",
         "recharge_limit",
         "recharge_sellerday",
+        "recharge_closedperiod",
         "recharge_margin",
         "recharge_marginbatch",
     )

@@ -402,6 +402,27 @@ class Margin(models.Model):
         return f"{self.amount} Tomans"
 
 
+class ClosedPeriod(models.Model):
+    """Days whose reports stay as they are: see sql/periods.sql. Rows are only ever added; the database refuses anything
+    else."""
+
+    last_day = models.DateField(primary_key=True)
+    """Of the organization's time zone, as it was then."""
+    first_day = models.DateField(null=True)
+    """The day after the period before; null: this is the first, and it has all that was before."""
+    begins = models.DateTimeField(null=True)
+    ends = models.DateTimeField()
+    """The moment at which the day after the last one begins."""
+    totals = models.JSONField()
+    """By kind of entry: ``{"entries", "amount", "commission"}``, in Tomans, as they were when it was closed."""
+    closed_at = models.DateTimeField()
+    closed_by = models.CharField(max_length=150)
+    """The username as it was then."""
+
+    def __str__(self) -> str:
+        return f"until {self.last_day}"
+
+
 class Transition(models.Model):
     """The changes of a recharge's status that there are; the database refuses any other."""
 

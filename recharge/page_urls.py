@@ -1,7 +1,7 @@
 from django.urls import path
 
 from credit.pages.exports import FORMATS
-from recharge.pages import bulk, home, recharges, reports, sell, seller, settings
+from recharge.pages import bulk, home, periods, recharges, reports, sell, seller, settings
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
 urlpatterns = [
@@ -26,6 +26,8 @@ urlpatterns = [
     path("reports", reports.reports, name="reports"),
     path("reports.csv", reports.reports_csv, name="reports_csv"),
     path("reports/chart.svg", reports.chart, name="report_chart"),
+    path("periods", periods.periods, name="periods"),
+    path("periods/<slug:month>/close", periods.close_period, name="close_period"),
     path("settings", settings.settings, name="settings"),
     path("settings/duplicate-window", settings.duplicate_window, name="duplicate_window"),
     path("settings/send-within", settings.send_within, name="send_within"),

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from recharge.api import bulk, recharges, settings
+from recharge.api import bulk, periods, recharges, settings
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
 urlpatterns = [
@@ -12,6 +12,7 @@ urlpatterns = [
     path("recharges.csv", recharges.RechargesExportView.as_view()),
     path("recharges/<any_uuid:recharge_id>", recharges.RechargeView.as_view()),
     path("recharges/<any_uuid:recharge_id>/resolve", recharges.ResolveView.as_view()),
+    path("periods", periods.PeriodsView.as_view()),
     path("operators", settings.OperatorsView.as_view()),
     path("operators/<slug:operator>", settings.OperatorView.as_view()),
     path("settings", settings.SettingsView.as_view()),

@@ -11,6 +11,8 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from recharge.pages import charts, words
+from recharge.periods.queries import closed_until
+from recharge.reports.posted import PostedReport, PostedSums, corrections_of_closed, posted_report
 from recharge.reports.sums import MOST_DAYS, Changes, Report, Sums, report
 from shared.console.formats import format_day
 from shared.console.forms import DaysForm
@@ -61,7 +63,7 @@ class Table:
     head: Promise
     key: tuple[str, ...]
     draw: Callable[[list[charts.Point], str], charts.Drawing]
-    rows: Callable[[Report], list[tuple[str, tuple[Any, ...], Sums]]]
+    rows: Callable[[Report | PostedReport], list[tuple[str, tuple[Any, ...], Any]]]
 
 
 TABLES = {
@@ -94,13 +96,15 @@ TABLES = {
 def reports(request: HttpRequest) -> HttpResponse:
     """The tables, and the charts beside them."""
     form, first, last = _days(request)
-    found = report(first=first, last=last, most_sellers=SELLERS_SHOWN)
+    found = _report(first, last, SELLERS_SHOWN)
     written = {"from_day": format_day(first), "to_day": format_day(last)}
     context = {
         "form": form if form.is_bound and form.errors else RangeForm(initial=written),
         "first": first,
         "last": last,
         "report": found,
+        "is_closed": isinstance(found, PostedReport),
+        "late": None if isinstance(found, PostedReport) else corrections_of_closed(first=first, last=last),
         "tables": [
             (by, table.title, table.head, [(label, sums) for label, _key, sums in table.rows(found)])
             for by, table in TABLES.items()
@@ -121,9 +125,13 @@ def chart(request: HttpRequest) -> HttpResponse:
     """One table's Tomans, drawn."""
     table = TABLES[_by(request)]
     first, last = _valid_days(request)
-    found = report(first=first, last=last, most_sellers=SELLERS_DRAWN)
-    title = _now("Tomans delivered")
-    drawn = table.draw([(label, sums.delivered_amount) for label, _key, sums in table.rows(found)], title)
+    found = _report(first, last, SELLERS_DRAWN)
+    if isinstance(found, PostedReport):
+        title, points = _now("Net sales"), [(label, sums.net_amount) for label, _key, sums in table.rows(found)]
+    else:
+        title = _now("Tomans delivered")
+        points = [(label, sums.delivered_amount) for label, _key, sums in table.rows(found)]
+    drawn = table.draw(points, title)
     response = HttpResponse(drawn.svg, content_type="image/svg+xml")
     # As django-csp's own decorators do, which know their sources before the answer is there.
     response._csp_update = {"style-src": [drawn.style_hash]}  # type: ignore[attr-defined]
@@ -133,26 +141,55 @@ def chart(request: HttpRequest) -> HttpResponse:
 @page(Permission.VIEW_REPORTS)
 def reports_csv(request: HttpRequest) -> HttpResponseBase:
     """One table, all of it. Days, operators and sellers as the API names them. What changed after the day is a line of
-    its own below; what it adds to each sum makes of it what is so now."""
+    its own below; what it adds to each sum makes of it what is so now. Of closed days: the sums of their entries."""
     by = _by(request)
     first, last = _valid_days(request)
-    found = report(first=first, last=last, most_sellers=EVERY_SELLER)
+    found = _report(first, last, EVERY_SELLER)
     table = TABLES[by]
-    lines = []
+    lines: list[dict[str, Any]] = []
     for _label, values, sums in table.rows(found):
+        if isinstance(sums, PostedSums):
+            lines.append(
+                dict(zip(table.key, values, strict=True)) | {name: getattr(sums, name) for name in _OF_ENTRIES}
+            )
+            continue
         lines.append(dict(zip(table.key, values, strict=True)) | _figures(sums))
         if sums.changed:
             changed = (*values[:-1], f"{values[-1]} (changed after the day)")
             lines.append(dict(zip(table.key, changed, strict=True)) | _figures(sums.changed))
     return csv_response(
         filename=f"report-by-{by}.csv",
-        columns=[*table.key, "succeeded", "amount", "failed", "open"],
+        columns=[*table.key, *(_OF_ENTRIES if isinstance(found, PostedReport) else _OF_SALES)],
         pages=iter([lines]),
         request=request,
         person=signed_in(request).user.pk,
         filters={"from_day": first, "to_day": last},
         is_for_people=True,
     )
+
+
+_OF_SALES = ("succeeded", "amount", "failed", "open")
+_OF_ENTRIES = (
+    "sold",
+    "sold_amount",
+    "given_back",
+    "given_back_amount",
+    "charged_late",
+    "charged_late_amount",
+    "net_amount",
+    "commission",
+    "earlier",
+    "earlier_amount",
+)
+"""Columns of the CSV file."""
+
+
+def _report(first: date, last: date, most_sellers: int) -> Report | PostedReport:
+    """By the day of the entry as soon as one of the days is closed."""
+    closed = closed_until()
+    if closed is not None and first <= closed:
+        return posted_report(first=first, last=last, most_sellers=most_sellers)
+    return report(first=first, last=last, most_sellers=most_sellers)
 
 
 def _figures(sums: Sums | Changes) -> dict[str, int]:

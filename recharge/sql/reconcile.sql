@@ -280,6 +280,21 @@ WHERE NOT EXISTS (
 )
 
 UNION ALL
+SELECT 4, 'closed_period_differs', NULL, last_day::text,
+    format('its entries add up to %s, it was closed with %s', period_totals(begins, ends), totals)
+FROM recharge_closedperiod
+WHERE totals <> period_totals(begins, ends)
+
+UNION ALL
+SELECT 4, 'append_only_not_enforced', NULL, 'recharge_closedperiod',
+    'the trigger recharge_closedperiod_stays is missing or disabled'
+WHERE NOT EXISTS (
+    SELECT FROM pg_trigger
+    WHERE tgrelid = 'recharge_closedperiod'::regclass AND tgname = 'recharge_closedperiod_stays'
+        AND tgenabled IN ('O', 'A')
+)
+
+UNION ALL
 SELECT 1, 'constraint_missing', NULL, expected.name, format('the constraint %s is missing or not validated', expected.name)
 FROM (
     VALUES

@@ -56,6 +56,7 @@ ACTS: dict[str, Promise] = {
     "credit_request.first_approved": _("Credit request approved by the first of two"),
     "credit_request.approved": _("Credit request approved"),
     "credit_request.rejected": _("Credit request rejected"),
+    "period.closed": _("Period closed"),
     "adjustment.asked": _("Adjustment asked for"),
     "adjustment.approved": _("Adjustment approved"),
     "adjustment.rejected": _("Adjustment rejected"),

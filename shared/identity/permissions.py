@@ -22,6 +22,8 @@ class Permission(StrEnum):
     VIEW_TODAY = "view_today"
     """What waits for a decision, and today's figures."""
     VIEW_REPORTS = "view_reports"
+    CLOSE_PERIODS = "close_periods"
+    """Have the reports of a month stay as they are."""
     VIEW_SELLERS = "view_sellers"
     """Their names, usernames and balances."""
     MANAGE_SELLERS = "manage_sellers"

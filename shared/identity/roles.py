@@ -74,6 +74,7 @@ ROLES: Mapping[str, Role] = {
             {
                 Permission.VIEW_TODAY,
                 Permission.VIEW_REPORTS,
+                Permission.CLOSE_PERIODS,
                 Permission.VIEW_SELLERS,
                 Permission.MANAGE_SELLERS,
                 Permission.VIEW_ENTRIES,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import islice
 from typing import Any
 
@@ -145,6 +145,23 @@ class TimeField(TimeParameter):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class DayField(serializers.Field[date, Any, str, Any]):
+    """A day as ``YYYY-MM-DD``, Gregorian."""
+
+    default_error_messages = {"invalid": "This must be a day: YYYY-MM-DD."}
+
+    def to_internal_value(self, data: Any) -> date:
+        if not isinstance(data, str) or len(data) != 10 or not data.isascii():
+            self.fail("invalid")
+        try:
+            return date.fromisoformat(data)
+        except ValueError:
+            self.fail("invalid")
+
+    def to_representation(self, value: date) -> str:
+        return value.isoformat()
 
 
 class TomansField(serializers.Field[int, Any, int, Any]):

@@ -100,6 +100,13 @@ class LimitParameterExtension(OpenApiSerializerFieldExtension):
         return {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT}
 
 
+class DayFieldExtension(OpenApiSerializerFieldExtension):
+    target_class = "shared.rest.fields.DayField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return {"type": "string", "format": "date"}
+
+
 class TimeParameterExtension(OpenApiSerializerFieldExtension):
     target_class = "shared.rest.fields.TimeParameter"
     match_subclasses = True

@@ -77,6 +77,7 @@ PICTURES = [
     Picture("admin-approve", "owner", "/credit-requests/{request}/approve"),
     Picture("admin-reject", "owner", "/credit-requests/{request}/reject"),
     Picture("admin-approve-second", "owner", "/credit-requests/{first_approved}"),
+    Picture("admin-periods", "owner", "/periods"),
     Picture("admin-adjustments", "owner", "/adjustments"),
     Picture("admin-new-adjustment", "owner", "/adjustments/new?seller={seller}"),
     Picture("admin-adjustment", "owner", "/adjustments/{adjustment}"),

@@ -60,6 +60,7 @@ ORGANIZATION = SHARED | {
     "/api/v1/api-keys",
     "/api/v1/api-keys/{key_id}",
     "/api/v1/api-keys/{key_id}/rotate",
+    "/api/v1/periods",
     "/api/v1/adjustments",
     "/api/v1/adjustments/{adjustment_id}",
     "/api/v1/adjustments/{adjustment_id}/approve",

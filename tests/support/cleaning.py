@@ -63,7 +63,7 @@ _DOCUMENTS = {
     "credit_adjustment": "credit_adjustment_stays",
 }
 """Of an organization's tables, those whose rows stay, and the trigger that says so."""
-_APPEND_ONLY = ("credit_entry", "credit_auditrecord", "credit_chainroot")
+_APPEND_ONLY = ("credit_entry", "credit_auditrecord", "credit_chainroot", "recharge_closedperiod")
 _OF_PLATFORM = (
     "django_session",
     "django_admin_log",
@@ -124,6 +124,7 @@ def _empties(schema: str) -> str:
         END IF;
         {_deletes_of_append_only(schema, "credit_entry", "credit_entry_append_only")}
         {_deletes_of_append_only(schema, "credit_auditrecord", "credit_audit_append_only")}
+        {_deletes_of_append_only(schema, "recharge_closedperiod", "recharge_closedperiod_stays")}
         {_deletes_of_append_only(schema, "credit_chainroot", "credit_root_append_only")}
         {"".join(_deletes_of_append_only(schema, table, trigger) for table, trigger in _DOCUMENTS.items())}
         {_deletes(schema, tuple(table for table in _OF_ORGANIZATION if table not in _DOCUMENTS))}

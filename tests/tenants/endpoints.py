@@ -98,6 +98,8 @@ ORGANIZATION = [
     Endpoint("GET", "api/v1/credit-requests/<any_uuid:request_id>", BOTH),
     Endpoint("POST", "api/v1/credit-requests/<any_uuid:request_id>/approve", ADMIN),
     Endpoint("POST", "api/v1/credit-requests/<any_uuid:request_id>/reject", ADMIN, {"reason": "No."}),
+    Endpoint("GET", "api/v1/periods", ADMIN),
+    Endpoint("POST", "api/v1/periods", ADMIN, {"last_day": "2026-01-20"}),
     Endpoint("GET", "api/v1/adjustments", ADMIN),
     Endpoint(
         "POST", "api/v1/adjustments", ADMIN, {"seller_id": 1, "amount": 5000, "reason": "Paid twice."}, has_key=True

@@ -1,0 +1,56 @@
+-- Sums of what was posted for recharges on some days, by day, by operator, by seller and of all: each entry counts for its
+-- own day. So a day that is over says the same for ever.
+--
+-- %(bounds)s are as report.sql has them. Of sellers, the %(most_sellers)s with most Tomans.
+
+WITH posted AS (
+    SELECT
+        width_bucket(entry.created_at, %(bounds)s::timestamptz[]) AS day,
+        entry.kind,
+        entry.seller_id,
+        recharge.operator,
+        entry.amount,
+        entry.commission,
+        recharge.created_at < %(created_at__gte)s AS is_earlier
+    FROM credit_entry AS entry
+    INNER JOIN recharge_recharge AS recharge ON recharge.id = entry.reference
+    WHERE entry.kind IN ('recharge', 'refund', 'late_charge', 'reversal')
+        AND entry.id >= %(id__gte)s AND entry.id < %(id__lt)s
+        AND entry.created_at >= %(created_at__gte)s AND entry.created_at < %(created_at__lt)s
+),
+
+sums AS (
+    SELECT
+        grouping(day) = 0 AS by_day,
+        grouping(operator) = 0 AS by_operator,
+        grouping(seller_id) = 0 AS by_seller,
+        day,
+        operator,
+        seller_id,
+        count(*) FILTER (WHERE kind = 'recharge') AS sold,
+        coalesce(-sum(amount) FILTER (WHERE kind = 'recharge'), 0)::bigint AS sold_amount,
+        count(*) FILTER (WHERE kind IN ('refund', 'reversal')) AS given_back,
+        coalesce(sum(amount) FILTER (WHERE kind IN ('refund', 'reversal')), 0)::bigint AS given_back_amount,
+        count(*) FILTER (WHERE kind = 'late_charge') AS charged_late,
+        coalesce(-sum(amount) FILTER (WHERE kind = 'late_charge'), 0)::bigint AS charged_late_amount,
+        coalesce(sum(commission), 0)::bigint AS commission,
+        count(*) FILTER (WHERE is_earlier) AS earlier,
+        coalesce(-sum(amount) FILTER (WHERE is_earlier), 0)::bigint AS earlier_amount
+    FROM posted
+    GROUP BY GROUPING SETS ((), (day), (operator), (seller_id))
+),
+
+ranked AS (
+    SELECT
+        *,
+        row_number() OVER (PARTITION BY by_seller ORDER BY sold_amount DESC, sold DESC, seller_id) AS place
+    FROM sums
+)
+
+SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.operator, ranked.seller_id, seller.name,
+    ranked.sold, ranked.sold_amount, ranked.given_back, ranked.given_back_amount, ranked.charged_late,
+    ranked.charged_late_amount, ranked.commission, ranked.earlier, ranked.earlier_amount
+FROM ranked
+LEFT JOIN credit_seller AS seller ON seller.id = ranked.seller_id
+WHERE NOT ranked.by_seller OR ranked.place <= %(most_sellers)s
+ORDER BY ranked.by_seller, ranked.place
