@@ -51,8 +51,8 @@ def close_period(request: HttpRequest, month: str) -> HttpResponse:
     chosen = next((one for one in _open_months(list(queries.closed_periods())) if one.code == month), None)
     if request.method == "POST":
         try:
-            last_day = chosen.last_day if chosen else Month(*(int(part) for part in month.split("-"))).last_day
-        except (ValueError, TypeError, IndexError, OverflowError):
+            last_day = Month.read(month).last_day
+        except ValueError:
             raise NotFound("There is no such month.") from None
         try:
             services.close_period(

@@ -1,5 +1,6 @@
 """Closing periods. It runs on the organization's schema (``tenant_context``)."""
 
+import json
 from datetime import date
 
 from django.db import connection
@@ -31,7 +32,8 @@ def close_period(*, organization: Organization, last_day: date, closed_by: str) 
         outcome, *values = call_function(schema, "period_close", _COLUMNS, [last_day, closed_by])
         if outcome == "not_over":
             raise PeriodNotOver
-        period = ClosedPeriod(**dict(zip(_FIELDS, values, strict=True)))
+        fields = dict(zip(_FIELDS, values, strict=True))
+        period = ClosedPeriod(**fields | {"totals": json.loads(fields["totals"])})
         if outcome == "is_closed":
             raise PeriodClosed(period.last_day)
         if outcome == "closed":

@@ -1,5 +1,6 @@
 """Months of the Jalali calendar, by name."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -8,6 +9,9 @@ import jdatetime
 from django.utils.translation import gettext_lazy as _
 
 from shared.console.formats import in_digits
+
+LAST_YEAR = 9377
+"""After which dates end."""
 
 _NAMES = (
     _("Farvardin"),
@@ -31,6 +35,18 @@ class Month:
 
     year: int
     number: int
+
+    @classmethod
+    def read(cls, code: str) -> "Month":
+        """The month of a :attr:`code`.
+
+        Raises:
+            ValueError: it is none.
+        """
+        found = re.fullmatch(r"([0-9]{4})-([0-9]{2})", code, re.ASCII)
+        if found is None or not (1 <= int(found[1]) < LAST_YEAR and 1 <= int(found[2]) <= len(_NAMES)):
+            raise ValueError(code)
+        return cls(int(found[1]), int(found[2]))
 
     def __str__(self) -> str:
         return f"{_NAMES[self.number - 1]} {in_digits(str(self.year))}"

@@ -127,6 +127,7 @@ def test_each_line_of_a_menu_leads_to_a_page(world: World) -> None:
 # --- A role that only looks -------------------------------------------------------------------------------------------
 
 CHANGES = {
+    Permission.CLOSE_PERIODS,
     Permission.MANAGE_SELLERS,
     Permission.DECIDE_CREDIT_REQUESTS,
     Permission.MAKE_ADJUSTMENTS,

@@ -150,6 +150,7 @@ def test_a_page_of_an_organization_is_for_its_roles_alone(acme: Organization, gl
         "passkey_id": 1,
         "uid": "MQ",
         "token": "x",
+        "month": "1405-01",
         "user_id": make_member(acme.row, "sixth", "support").user.pk,
     }
     with acme.context:
