@@ -97,6 +97,7 @@ FIELDS: dict[str, Promise] = {
     "amounts": _("Amounts"),
     "approvals": _("Approvals"),
     "bank_reference": _("Bank reference"),
+    "code": _("Code"),
     "connect_timeout_ms": _("Connect timeout (ms)"),
     "created_from": _("Since"),
     "created_to": _("Until"),

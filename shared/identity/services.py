@@ -36,7 +36,13 @@ from shared.identity import lockout
 from shared.identity.epochs import Access
 from shared.identity.realm import Realm
 from shared.identity.roles import SELLER, works_for_seller
-from shared.identity.sign_ins import begin_sign_in, end_all_access, end_sign_in, raise_epoch
+from shared.identity.sign_ins import (
+    begin_sign_in,
+    end_all_access,
+    end_sign_in,
+    raise_epoch,
+    record_refused_sign_in,
+)
 from shared.identity.tokens import AccessToken, RefreshToken, name_realm, password_mark, read_token
 from shared.models import Membership, SignIn, User
 from shared.second_factor.services import has_second_factor, pass_second_step
@@ -259,19 +265,15 @@ def authenticate(*, realm: Realm, username: str, password: str, address: str, de
         return user is not None and user.check_password(password)
 
     if not lockout.look_at_password(realm=realm, username=username, address=address, is_right=is_right, device=device):
-        raise _refused(username, BadCredentials("There is no account with this name and password here."))
+        problem = BadCredentials("There is no account with this name and password here.")
+        record_refused_sign_in(username, problem.code)
+        raise problem
     assert user is not None
     try:
         return _account(user, membership)
     except Problem as problem:
-        raise _refused(username, problem) from None
-
-
-def _refused(username: str, problem: Problem) -> Problem:
-    """Keeps that a sign-in was refused, also of a name that nobody has."""
-    with transaction.atomic():
-        record("sign_in.refused", username, after={"code": problem.code})
-    return problem
+        record_refused_sign_in(username, problem.code)
+        raise
 
 
 def check_password_of(account: Account, *, realm: Realm, given: str, address: str, field: str) -> None:

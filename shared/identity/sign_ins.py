@@ -71,6 +71,13 @@ def begin_sign_in(
     return begun
 
 
+def record_refused_sign_in(username: str, code: str) -> None:
+    """Keeps that a sign-in was refused, also of a name that nobody has, and why (``code``). It is a transaction of its
+    own: what refuses takes nothing of it back."""
+    with transaction.atomic():
+        record("sign_in.refused", username, after={"code": code})
+
+
 def note_use(sign_in_id: int, *, seen_at: datetime, address: str, client: str) -> None:
     """That a browser's session is used, at most once a minute; ``seen_at`` is what was noted before."""
     now = timezone.now()

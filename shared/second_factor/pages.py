@@ -68,10 +68,12 @@ def second_step(request: HttpRequest) -> HttpResponse:
     form = CodeForm(request.POST if request.method == "POST" and not by_passkey else None)
     try:
         if by_passkey:
-            _passkey_user(request, account)
+            with services.second_step(account):
+                _passkey_user(request, account)
             return entering.enter(request, account, wanted, by_second_factor=True)
         if form.is_bound and form.is_valid():
-            _check_code(request, account, form.cleaned_data["code"])
+            with services.second_step(account):
+                _check_code(request, account, form.cleaned_data["code"])
             return entering.enter(request, account, wanted, by_second_factor=True)
     except Problem as problem:
         return _refused(request, account, form, problem, "shared/second_step.html", {})
@@ -84,13 +86,12 @@ def passkey_sign_in(request: HttpRequest) -> HttpResponse:
     wanted = entering.safe_path(request.POST.get("next") or request.GET.get("next") or "/")
     if request.method == "POST":
         try:
-            user_id = passkeys.whose(
+            account = passkeys.account_by_passkey(
+                realm=realm_of(request),
                 site=entering.site_of(request),
                 answer=request.POST.get("answer", ""),
                 challenge=entering.take_challenge(request),
-                user=None,
             )
-            account = identity.account_of(realm=realm_of(request), user_id=user_id)
             return entering.enter(request, account, wanted, by_second_factor=True)
         except Problem as problem:
             return not_done(request, problem, "passkey_sign_in")

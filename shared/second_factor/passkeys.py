@@ -14,16 +14,16 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from shared.errors import NotFound
+from shared.errors import NotFound, Problem
 from shared.identity.realm import Realm
+from shared.identity.services import Account, account_of
+from shared.identity.sign_ins import record_refused_sign_in
 from shared.models import Passkey, User
 from shared.second_factor.errors import PasskeyRefused, TooManyPasskeys
 from shared.second_factor.services import after_removal, first_recovery_codes, lock_factors, record_of
 
 if TYPE_CHECKING:
     from webauthn.helpers.structs import PublicKeyCredentialDescriptor
-
-    from shared.identity.services import Account
 
 MOST_PASSKEYS = 20
 
@@ -52,7 +52,7 @@ class Asked:
     challenge: bytes
 
 
-def ask_to_add(account: "Account", *, site: Site) -> Asked:
+def ask_to_add(account: Account, *, site: Site) -> Asked:
     """To make a passkey for this account, on an authenticator that has none of it."""
     from webauthn import generate_registration_options, options_to_json
     from webauthn.helpers.structs import (
@@ -99,7 +99,7 @@ def _handle(user: User) -> bytes:
     return salted_hmac("shared.second_factor.passkeys", str(user.pk), algorithm="sha256").digest()
 
 
-def add_passkey(account: "Account", *, site: Site, answer: str, challenge: bytes, name: str) -> list[str]:
+def add_passkey(account: Account, *, site: Site, answer: str, challenge: bytes, name: str) -> list[str]:
     """Keeps the passkey that a browser has made. Returns recovery codes in the clear, if these are the account's first.
 
     Raises:
@@ -178,6 +178,22 @@ def whose(*, site: Site, answer: str, challenge: bytes, user: User | None) -> in
         return passkey.user_id
 
 
+def account_by_passkey(*, realm: Realm, site: Site, answer: str, challenge: bytes) -> Account:
+    """Who signs in with a passkey alone, which knows whose it is. That its account is switched off is kept.
+
+    Raises:
+        PasskeyRefused: as :func:`whose`.
+        SellerInactive, PermissionDenied: the account was switched off, or is another realm's.
+    """
+    user_id = whose(site=site, answer=answer, challenge=challenge, user=None)
+    try:
+        return account_of(realm=realm, user_id=user_id)
+    except Problem as problem:
+        username = User.objects.values_list("username", flat=True).get(pk=user_id)
+        record_refused_sign_in(username.rpartition("/")[2], problem.code)
+        raise
+
+
 def _read(answer: str) -> dict[str, Any]:
     try:
         credential = json.loads(answer) if len(answer) <= LONGEST_ANSWER else None
@@ -188,7 +204,7 @@ def _read(answer: str) -> dict[str, Any]:
     return credential
 
 
-def passkey_of(account: "Account", *, passkey_id: int) -> Passkey:
+def passkey_of(account: Account, *, passkey_id: int) -> Passkey:
     """One of the account's own.
 
     Raises:
@@ -200,7 +216,7 @@ def passkey_of(account: "Account", *, passkey_id: int) -> Passkey:
     return passkey
 
 
-def remove_passkey(account: "Account", *, realm: Realm, passkey_id: int) -> None:
+def remove_passkey(account: Account, *, realm: Realm, passkey_id: int) -> None:
     """Ends it. Whoever asks has been proved to be the owner.
 
     Raises:

@@ -11,7 +11,8 @@ import hmac
 import secrets
 import time
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -28,9 +29,16 @@ from shared.errors import BadCredentials, NotFound
 from shared.identity import lockout
 from shared.identity.acting import acting
 from shared.identity.realm import Realm
+from shared.identity.sign_ins import record_refused_sign_in
 from shared.models import Passkey, RecoveryCode, Totp, User
 from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
-from shared.second_factor.errors import LastSecondFactor, SecondFactorEnrolled, SecondFactorRequired, WrongCode
+from shared.second_factor.errors import (
+    LastSecondFactor,
+    PasskeyRefused,
+    SecondFactorEnrolled,
+    SecondFactorRequired,
+    WrongCode,
+)
 
 if TYPE_CHECKING:
     from shared.identity.services import Account
@@ -129,9 +137,24 @@ def pass_second_step(account: "Account", *, realm: Realm, code: str, address: st
         return realm.requires_second_factor
     if not code:
         raise SecondFactorRequired
-    if not is_code_right(account, realm=realm, code=code, address=address):
-        raise BadCredentials("There is no account with this name, password and code here.")
+    with second_step(account):
+        if not is_code_right(account, realm=realm, code=code, address=address):
+            raise BadCredentials("There is no account with this name, password and code here.")
     return False
+
+
+@contextmanager
+def second_step(account: "Account") -> Iterator[None]:
+    """In this block a second factor is looked at, after the right password. That it was not good is kept: whoever
+    signs in so knows the password."""
+    try:
+        yield
+    except (BadCredentials, WrongCode):
+        record_refused_sign_in(account.username, "wrong_code")
+        raise
+    except PasskeyRefused as problem:
+        record_refused_sign_in(account.username, problem.code)
+        raise
 
 
 def is_code_right(account: "Account", *, realm: Realm, code: str, address: str, device: str = "") -> bool:

@@ -113,6 +113,15 @@ def test_what_is_stored_gives_no_secret_away_and_what_was_done_is_written(acme: 
         assert text not in str(written)
 
 
+def test_a_code_that_is_refused_after_the_right_password_is_written(acme: Organization) -> None:
+    secret, _codes = enrol(acme.member.client)
+    assert sign_in(acme.anyone, "member", code=wrong_code(secret)).code == "bad_credentials"
+    assert sign_in(acme.anyone, "member").code == "second_factor_required"  # it was not tried yet
+    assert [row for row in audit_of(acme) if "sign_in" in row[0]] == [
+        ("sign_in.refused", "", None, {"code": "wrong_code"})
+    ]
+
+
 def test_bad_input_is_refused_and_never_fails(acme: Organization) -> None:
     client = acme.member.client
     assert client.post("/second-factor/totp/confirm", {"code": "123456"}).status == 404  # none was begun with

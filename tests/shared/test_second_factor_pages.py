@@ -12,7 +12,7 @@ from django.test import Client as InProcess
 
 from recharge.models import GatewaySettings
 from shared.identity.session_store import SessionStore
-from shared.models import Passkey, Totp
+from shared.models import Passkey, Totp, User
 from tenants.models import Organization as OrganizationRow
 from tenants.routing import forget_routes
 from tests.shared.test_second_factor import audit_of
@@ -52,6 +52,11 @@ def with_passkey(visitor: Visitor, authenticator: Authenticator, name: str = "la
     return send(visitor, page, "/account/security/passkeys/add", fields)
 
 
+def refusals(organization: Organization) -> list[dict | None]:
+    """What evidence says of the sign-ins that were refused."""
+    return [after for action, _by, _before, after in audit_of(organization) if action == "sign_in.refused"]
+
+
 def send(visitor: Visitor, page: Answer, path: str, fields: dict[str, str]) -> Answer:
     """Sends a form of this page, without loading it again: each load asks anew."""
     (token, *_) = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', text_of(page))
@@ -81,6 +86,7 @@ def test_an_app_is_set_up_on_the_pages_and_asked_for_in_a_second_step(acme: Orga
     # The password alone opens nothing.
     assert leads_to(other.get("/account/preferences")).startswith("/sign-in")
     assert other.submit("/sign-in/second-step", {"code": wrong_code(secret)}).status == 422
+    assert refusals(acme) == [{"code": "wrong_code"}]
     assert leads_to(other.get("/account/preferences")).startswith("/sign-in")
     answer = other.submit("/sign-in/second-step", {"code": code_of(secret)})
     assert leads_to(answer) == "/account/preferences"
@@ -147,6 +153,8 @@ def test_a_passkey_signs_in_beside_the_password_and_alone(acme: Organization) ->
     beside = Visitor(acme.anyone)
     assert leads_to(beside.sign_in("member")) == "/sign-in/second-step"
     page = beside.get("/sign-in/second-step")
+    assert send(beside, page, "/sign-in/second-step", {"answer": "nonsense"}).status == 422
+    page = beside.get("/sign-in/second-step")
     answer = authenticator.sign(options_of(page))
     assert leads_to(send(beside, page, "/sign-in/second-step", {"answer": answer})) == "/"
     assert beside.get("/account/preferences").status == 200
@@ -164,8 +172,16 @@ def test_a_passkey_signs_in_beside_the_password_and_alone(acme: Organization) ->
     assert [(action, after) for action, _by, _before, after in audit_of(acme) if "passkey" in action] == [
         ("passkey.added", {"name": "work laptop"})
     ]
+    assert refusals(acme) == [{"code": "passkey_refused"}]
 
     passkey = Passkey.objects.get()
+    User.objects.filter(pk=acme.neighbour.user.pk).update(is_active=False)
+    Passkey.objects.update(user=acme.neighbour.user)
+    page = alone.get("/sign-in/passkey")
+    assert leads_to(send(alone, page, "/sign-in/passkey", {"answer": authenticator.sign(options_of(page))}))
+    assert refusals(acme)[1:] == [{"code": "seller_inactive"}]
+    Passkey.objects.update(user=acme.member.user)
+
     assert visitor.submit(f"/account/security/passkeys/{passkey.pk}/remove", {}).status == 302
     assert leads_to(visitor.get(f"/account/security/passkeys/{passkey.pk}/remove")) == "/account/security"
     assert leads_to(Visitor(acme.anyone).sign_in("member")) == "/"
