@@ -1,7 +1,7 @@
 from django.urls import path
 
 from credit.pages.exports import FORMATS
-from recharge.pages import bulk, home, periods, recharges, reports, sell, seller, settings
+from recharge.pages import bulk, home, margins, periods, recharges, reports, sell, seller, settings
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
 urlpatterns = [
@@ -23,6 +23,7 @@ urlpatterns = [
     *(path(f"recharges.{one}", recharges.recharges_file, {"ending": one}, name=f"recharges_{one}") for one in FORMATS),
     path("recharges/<any_uuid:recharge_id>", recharges.recharge, name="recharge"),
     path("recharges/<any_uuid:recharge_id>/resolve", recharges.resolve, name="resolve"),
+    path("margins/<any_uuid:batch_id>", margins.margin_batch, name="margin_batch"),
     path("reports", reports.reports, name="reports"),
     path("reports.csv", reports.reports_csv, name="reports_csv"),
     path("reports/chart.svg", reports.chart, name="report_chart"),

@@ -15,6 +15,8 @@ KINDS: dict[str, Promise] = {
     # Of one that the operator has taken back.
     Entry.Kind.REVERSAL: _("Reversal"),
     Entry.Kind.ADJUSTMENT: _("Adjustment"),
+    Entry.Kind.MARGIN: _("Margin"),
+    Entry.Kind.MARGIN_BACK: _("Margin taken back"),
 }
 
 STATES: dict[str, Promise] = {

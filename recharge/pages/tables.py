@@ -6,7 +6,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from recharge.models import Recharge
+from recharge.models import Margin, Recharge
 from recharge.pages.words import failure_words, late_words, operator_name, status_words
 from recharge.templatetags.recharge import late_state, state
 from shared.console.links import address_of
@@ -65,3 +65,30 @@ RECHARGES_SHEET = (
     Column("id", _("Id"), 38),
 )
 """The columns of the workbook."""
+
+
+# --- Margins ----------------------------------------------------------------------------------------------------------
+
+
+def margins_table(margins: Sequence[Margin], *, is_linked: bool) -> Table:
+    """The recharges of a batch of margins; with links to them, for who may see them."""
+
+    def sold(margin: Margin) -> SafeString:
+        time = _time(margin.recharge) if is_linked else moment(margin.recharge.created_at)
+        return format_html(
+            '{}<span class="d-block d-md-none"><bdi class="text-wrap">{}</bdi></span>',
+            time,
+            margin.recharge.seller.name,
+        )
+
+    return Table(
+        _("Recharges"),
+        (
+            TableColumn(_("Time"), sold, "text-nowrap"),
+            TableColumn(_("Seller"), lambda margin: format_html("<bdi>{}</bdi>", margin.recharge.seller.name), WIDE),
+            TableColumn(_("Operator"), lambda margin: operator_name(margin.recharge.operator), WIDE),
+            TableColumn(_("Tomans"), lambda margin: number(margin.recharge.amount), AMOUNT),
+            TableColumn(_("Margin"), lambda margin: number(margin.amount), AMOUNT),
+        ),
+        margins,
+    )

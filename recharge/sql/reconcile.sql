@@ -136,11 +136,13 @@ WHERE (now.root_now, now.accounts, now.entries) IS DISTINCT FROM (roots.root, ro
 
 UNION ALL
 SELECT 3, 'recharge_without_debit', recharge.seller_id, recharge.id::text,
-    format('no entry of -%s Tomans by this seller pays for it', recharge.amount)
+    format('no entry of -%s Tomans and a commission of %s by this seller pays for it', recharge.amount,
+        recharge.commission)
 FROM recharge_recharge AS recharge
 LEFT JOIN credit_entry AS debit
     ON debit.kind = 'recharge' AND debit.reference = recharge.id
     AND debit.seller_id = recharge.seller_id AND debit.amount = -recharge.amount
+    AND debit.commission = recharge.commission
 WHERE debit.id IS NULL
 
 UNION ALL
@@ -152,11 +154,13 @@ WHERE recharge.balance_after <> debit.balance_after
 
 UNION ALL
 SELECT 3, 'failed_without_refund', recharge.seller_id, recharge.id::text,
-    format('it failed, and no entry of %s Tomans gives it back', recharge.amount)
+    format('it failed, and no entry of %s Tomans and a commission of -%s gives it back', recharge.amount,
+        recharge.commission)
 FROM recharge_recharge AS recharge
 LEFT JOIN credit_entry AS refund
     ON refund.kind = 'refund' AND refund.reference = recharge.id
     AND refund.seller_id = recharge.seller_id AND refund.amount = recharge.amount
+    AND refund.commission = -recharge.commission
 WHERE (recharge.status = 'failed' AND recharge.late = '' OR recharge.late IN ('charged', 'owed'))
     AND refund.id IS NULL
 
@@ -168,18 +172,20 @@ WHERE refund.kind = 'refund' AND recharge.status IS DISTINCT FROM 'failed'
     AND coalesce(recharge.late, '') NOT IN ('charged', 'owed')
 
 UNION ALL
--- What came after the end: all that was ever posted for a recharge comes to its price if it was delivered and charged,
--- and to nothing otherwise.
+-- What came after the end: all that was ever posted for a recharge comes to its price and its commission if it was
+-- delivered and charged, and to nothing otherwise.
 SELECT 3, 'recharge_entries_do_not_add_up', recharge.seller_id, recharge.id::text,
-    format('it is %s, %s, and its entries add up to %s', recharge.status, recharge.late, posted.amount)
+    format('it is %s, %s, and its entries add up to %s and a commission of %s', recharge.status, recharge.late,
+        posted.amount, posted.commission)
 FROM recharge_recharge AS recharge
 INNER JOIN (
-    SELECT reference, sum(amount) AS amount FROM credit_entry
+    SELECT reference, sum(amount) AS amount, sum(commission) AS commission FROM credit_entry
     WHERE kind IN ('recharge', 'refund', 'late_charge', 'reversal') GROUP BY reference
 ) AS posted ON posted.reference = recharge.id
-WHERE recharge.late <> '' AND posted.amount <> CASE
-    WHEN recharge.status = 'failed' OR recharge.late = 'owed' THEN 0 ELSE -recharge.amount
-END
+WHERE recharge.late <> '' AND (posted.amount, posted.commission) IS DISTINCT FROM (
+    CASE WHEN recharge.status = 'failed' OR recharge.late = 'owed' THEN 0 ELSE -recharge.amount END,
+    CASE WHEN recharge.status = 'failed' OR recharge.late = 'owed' THEN 0 ELSE recharge.commission END
+)
 
 UNION ALL
 SELECT 3, 'late_without_entry', recharge.seller_id, recharge.id::text,
@@ -188,6 +194,7 @@ FROM recharge_recharge AS recharge
 LEFT JOIN credit_entry AS late
     ON late.kind = CASE recharge.late WHEN 'charged' THEN 'late_charge' ELSE 'reversal' END
     AND late.reference = recharge.id AND late.seller_id = recharge.seller_id AND abs(late.amount) = recharge.amount
+    AND abs(late.commission) = recharge.commission
 WHERE recharge.late IN ('charged', 'reversed') AND late.id IS NULL
 
 UNION ALL
@@ -196,6 +203,11 @@ SELECT 3, 'entry_without_lateness', late.seller_id, late.id::text,
 FROM credit_entry AS late LEFT JOIN recharge_recharge AS recharge ON recharge.id = late.reference
 WHERE late.kind = 'reversal' AND recharge.late IS DISTINCT FROM 'reversed'
     OR late.kind = 'late_charge' AND coalesce(recharge.late, '') NOT IN ('charged', 'reversed')
+
+UNION ALL
+SELECT 3, 'commission_unsound', seller_id, id::text,
+    format('entry %s is a %s of %s with a commission of %s', number, kind, amount, commission)
+FROM credit_entry WHERE commission <> 0 AND NOT entry_is_sound(kind, amount, commission)
 
 UNION ALL
 SELECT 3, 'approval_without_credit', request.seller_id, request.id::text,
@@ -241,6 +253,139 @@ FROM credit_entry AS debit LEFT JOIN recharge_recharge AS recharge ON recharge.i
 WHERE debit.kind = 'recharge' AND recharge.id IS NULL
 
 UNION ALL
+-- Transfers.
+SELECT 6, 'transfer_without_entries', transfer.giver_id, transfer.id::text,
+    format('no two entries of -%s and %s Tomans say that seller %s gave it to seller %s', transfer.amount,
+        transfer.amount, transfer.giver_id, transfer.receiver_id)
+FROM credit_transfer AS transfer
+LEFT JOIN credit_entry AS given
+    ON given.kind = 'transfer_out' AND given.reference = transfer.id
+    AND given.seller_id = transfer.giver_id AND given.amount = -transfer.amount
+LEFT JOIN credit_entry AS received
+    ON received.kind = 'transfer_in' AND received.reference = transfer.id
+    AND received.seller_id = transfer.receiver_id AND received.amount = transfer.amount
+WHERE given.id IS NULL OR received.id IS NULL
+
+UNION ALL
+SELECT 5, 'entry_without_transfer', entry.seller_id, entry.id::text,
+    format('entry %s is a %s of a transfer that is not there', entry.number, entry.kind)
+FROM credit_entry AS entry LEFT JOIN credit_transfer AS transfer ON transfer.id = entry.reference
+WHERE entry.kind IN ('transfer_out', 'transfer_in') AND transfer.id IS NULL
+
+UNION ALL
+-- Margins. What is due (recharge.margin_due) a worker has still to post, or to take back.
+SELECT 7, 'batch_without_entry', batch.seller_id, batch.id::text,
+    format('no %s of %s Tomans says so', CASE WHEN batch.is_back THEN 'margin_back' ELSE 'margin' END, batch.amount)
+FROM recharge_marginbatch AS batch
+LEFT JOIN credit_entry AS entry
+    ON entry.kind = CASE WHEN batch.is_back THEN 'margin_back' ELSE 'margin' END AND entry.reference = batch.id
+    AND entry.seller_id = batch.seller_id AND abs(entry.amount) = batch.amount
+WHERE entry.id IS NULL
+
+UNION ALL
+SELECT 5, 'margin_without_batch', entry.seller_id, entry.id::text,
+    format('entry %s is a %s of a batch that is not there', entry.number, entry.kind)
+FROM credit_entry AS entry
+LEFT JOIN recharge_marginbatch AS batch ON batch.id = entry.reference AND batch.is_back = (entry.kind = 'margin_back')
+WHERE entry.kind IN ('margin', 'margin_back') AND batch.id IS NULL
+
+UNION ALL
+SELECT 7, 'batch_does_not_add_up', batch.seller_id, batch.id::text,
+    format('it says %s recharges and %s Tomans, its margins are %s and %s', batch.recharges, batch.amount,
+        coalesce(named.recharges, 0), coalesce(named.amount, 0))
+FROM recharge_marginbatch AS batch
+LEFT JOIN (
+    SELECT in_batch.id, margin.seller_id, in_batch.is_back, count(*) AS recharges, sum(margin.amount) AS amount
+    FROM recharge_margin AS margin
+    CROSS JOIN LATERAL (VALUES (margin.batch_id, false), (margin.back_batch_id, true)) AS in_batch (id, is_back)
+    WHERE in_batch.id IS NOT NULL
+    GROUP BY in_batch.id, margin.seller_id, in_batch.is_back
+) AS named ON named.id = batch.id
+WHERE (named.seller_id, named.is_back, named.recharges, named.amount)
+    IS DISTINCT FROM (batch.seller_id, batch.is_back, batch.recharges::bigint, batch.amount::numeric)
+
+UNION ALL
+SELECT 7, 'margin_of_a_stranger', margin.seller_id, margin.id::text,
+    format('recharge %s was not sold below this seller', margin.recharge_id)
+FROM recharge_margin AS margin INNER JOIN recharge_recharge AS recharge ON recharge.id = margin.recharge_id
+WHERE (margin.seller_id = ANY (recharge.dealers)) IS NOT TRUE
+
+UNION ALL
+SELECT 7, 'margin_without_charge', margin.seller_id, margin.id::text, format(
+    'recharge %s is %s %s, and its margin was %s', recharge.id, recharge.status, recharge.late,
+    CASE WHEN margin.back_batch_id IS NULL THEN 'not taken back' ELSE 'taken back' END
+)
+FROM recharge_margin AS margin INNER JOIN recharge_recharge AS recharge ON recharge.id = margin.recharge_id
+WHERE (recharge.status = 'succeeded' AND recharge.late <> 'owed') <> (margin.back_batch_id IS NULL)
+    AND NOT (recharge.status = 'failed' AND recharge.margin_due)
+
+UNION ALL
+SELECT 7, 'margin_due_without_dealers', seller_id, id::text, 'margins are due, and it has no dealers'
+FROM recharge_recharge WHERE margin_due AND dealers IS NULL
+
+UNION ALL
+SELECT 7, 'margin_twice', seller_id, recharge_id::text, format('%s margins of one dealer', count(*))
+FROM recharge_margin GROUP BY recharge_id, seller_id HAVING count(*) > 1
+
+UNION ALL
+SELECT 7, 'more_earned_than_paid', recharge.seller_id, recharge.id::text,
+    format('of %s Tomans its seller earns %s and its dealers %s', recharge.amount, recharge.commission, posted.amount)
+FROM recharge_recharge AS recharge
+INNER JOIN (SELECT recharge_id, sum(amount) AS amount FROM recharge_margin GROUP BY recharge_id) AS posted
+    ON posted.recharge_id = recharge.id
+WHERE recharge.commission + posted.amount > recharge.amount
+
+UNION ALL
+-- The tree. Where each seller's ancestors are his parent and his parent's ancestors, there is no circle.
+SELECT 8, 'ancestors_differ', seller.id, seller.id::text, format(
+    'its ancestors are %s, its parent is %s, and that one''s ancestors are %s', seller.ancestors,
+    coalesce(seller.parent_id::text, 'nobody'), coalesce(parent.ancestors, '{}')
+)
+FROM credit_seller AS seller LEFT JOIN credit_seller AS parent ON parent.id = seller.parent_id
+WHERE seller.ancestors IS DISTINCT FROM
+    CASE WHEN seller.parent_id IS NOT NULL THEN seller.parent_id || coalesce(parent.ancestors, '{}') END
+
+UNION ALL
+SELECT 8, 'tree_too_deep', id, id::text, format('it is on level %s', cardinality(ancestors) + 1)
+FROM credit_seller WHERE cardinality(ancestors) > 4
+
+UNION ALL
+-- What limits go by. What was sold within seconds of midnight may have been counted on either day.
+SELECT 9, 'day_differs', day.seller_id, day.day::text,
+    format('it says %s sales of %s Tomans; of recharges there are %s of %s', day.sales, day.amount, sold.sales,
+        sold.amount)
+FROM recharge_sellerday AS day
+CROSS JOIN LATERAL (
+    SELECT
+        day.day::timestamp AT TIME ZONE organization_time_zone() AS begins,
+        (day.day + 1)::timestamp AT TIME ZONE organization_time_zone() AS ends,
+        interval '5 seconds' AS about
+) AS bounds
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) FILTER (WHERE counted.is_inside AND NOT counted.is_about) AS least_sales,
+        coalesce(sum(counted.amount) FILTER (WHERE counted.is_inside AND NOT counted.is_about), 0) AS least_amount,
+        count(*) FILTER (WHERE counted.is_inside OR counted.is_about) AS most_sales,
+        coalesce(sum(counted.amount) FILTER (WHERE counted.is_inside OR counted.is_about), 0) AS most_amount,
+        count(*) FILTER (WHERE counted.is_inside) AS sales,
+        coalesce(sum(counted.amount) FILTER (WHERE counted.is_inside), 0) AS amount
+    FROM (
+        SELECT
+            recharge.amount,
+            recharge.status <> 'failed' AND recharge.created_at >= bounds.begins AND recharge.created_at < bounds.ends
+                AS is_inside,
+            recharge.created_at < bounds.begins + bounds.about OR recharge.created_at >= bounds.ends - bounds.about
+                AS is_about
+        FROM recharge_recharge AS recharge
+        WHERE recharge.seller_id = day.seller_id
+            AND recharge.id >= uuid7_floor(bounds.begins - bounds.about)
+            AND recharge.id < uuid7_floor(bounds.ends + bounds.about)
+    ) AS counted
+) AS sold
+WHERE day.sales NOT BETWEEN sold.least_sales AND sold.most_sales
+    OR day.amount NOT BETWEEN sold.least_amount AND sold.most_amount
+
+UNION ALL
 SELECT 3, 'posted_twice', NULL, reference::text, format('%s entries of kind %s have this reference', count(*), kind)
 FROM credit_entry GROUP BY kind, reference HAVING count(*) > 1
 
@@ -265,7 +410,9 @@ SELECT 4, 'documents_not_kept', NULL, expected.table_name,
 FROM (
     VALUES
         ('credit_creditrequest', 'credit_request_kept'), ('credit_creditrequest', 'credit_request_stays'),
-        ('credit_adjustment', 'credit_adjustment_kept'), ('credit_adjustment', 'credit_adjustment_stays')
+        ('credit_adjustment', 'credit_adjustment_kept'), ('credit_adjustment', 'credit_adjustment_stays'),
+        ('recharge_margin', 'recharge_margin_kept'), ('recharge_margin', 'recharge_margin_stays'),
+        ('recharge_marginbatch', 'recharge_margin_batch_kept')
 ) AS expected (table_name, name)
 WHERE NOT EXISTS (
     SELECT FROM pg_trigger
@@ -302,7 +449,9 @@ FROM (
         ('entry_number'), ('entry_reference'), ('entry_number_positive'), ('entry_balance_not_negative'), ('entry_sign'),
         ('credit_request_key'), ('credit_request_amount'), ('credit_request_decided'),
         ('adjustment_key'), ('adjustment_amount'), ('adjustment_decided'),
-        ('recharge_key'), ('recharge_amount'), ('recharge_balance_not_negative'), ('recharge_state')
+        ('recharge_key'), ('recharge_amount'), ('recharge_balance_not_negative'), ('recharge_state'),
+        ('transfer_key'), ('transfer_amount'), ('transfer_between_two'), ('seller_ancestors'),
+        ('margin_once'), ('margin_amount'), ('margin_batch_amount'), ('commission_rate')
 ) AS expected (name)
 WHERE NOT EXISTS (
     SELECT FROM pg_constraint AS found

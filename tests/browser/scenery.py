@@ -180,7 +180,9 @@ def furnish(world):
         ):
             settle_recharge(organization=acme, recharge_id=recharge.pk, status=status, failure="taken back")
         update_seller(organization=acme, seller_id=sellers[-1], is_active=False)
+        margin_batch = _earn_margins(acme, dealer=sellers[1], child=sellers[3])
         ids = {
+            "margin_batch": margin_batch,
             "webhook": webhooks[0].pk,
             "api_key": api_keys[0].pk,
             "request": requests[0].pk,
@@ -206,6 +208,24 @@ def furnish(world):
         "root": world.platform_admin,
     }
     return people, ids | of_members
+
+
+def _earn_margins(acme, *, dealer: int, child: int):
+    """A dealer's batch of margins, of what another has sold for him; its id."""
+    from recharge.margins.services import post_margins
+    from recharge.models import MarginBatch
+    from recharge.selling.sale import Item
+    from recharge.selling.services import sell_recharge
+    from tests.support.dealers import place, set_rate
+
+    place(acme, child, dealer)
+    set_rate(acme, dealer, 350)
+    set_rate(acme, child, 200)
+    for number in range(12):
+        item = Item(f"+9892112345{number:02}", "rightel", 20_000, uuid.uuid4().hex)
+        sell_recharge(organization=acme, seller_id=child, item=item)
+    post_margins(organization=acme)
+    return MarginBatch.objects.get(seller_id=dealer).pk
 
 
 def _members(world):

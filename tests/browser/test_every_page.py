@@ -106,7 +106,7 @@ def _names(urlconf: str) -> set[str]:
 
 
 def test_every_page_has_its_picture() -> None:
-    requests = ("request", "rejected", "first_approved", "adjustment")
+    requests = ("request", "rejected", "first_approved", "adjustment", "margin_batch")
     rows = ("recharge", "failed", "own_failed", "unknown", "late", "webhook", "api_key", *requests)
     ids = dict.fromkeys(rows, UUID(int=1))
     shown = set()

@@ -23,6 +23,8 @@ from tenants.worker import Worker
 from tests.support.crowd import in_threads
 from tests.support.dealers import make_path, place, set_rate
 from tests.support.locks import holding_lock, sell_pending
+from tests.support.visitor import Visitor
+from tests.support.world import Organization as People
 from tests.support.world import give_credit, make_seller
 
 
@@ -302,3 +304,30 @@ def test_batches_are_kept(row: Organization, statement: str) -> None:
         pytest.raises(IntegrityError, match="keeps what was posted"),
     ):
         cursor.execute(statement)
+
+
+def test_a_batch_has_a_page_for_its_dealer_and_for_who_sees_all(acme: People) -> None:
+    dealer, kiosk = acme.member.id, make_seller(acme.row, "<b>kiosk</b>", 100_000).pk
+    place(acme.row, kiosk, dealer)
+    set_rate(acme.row, dealer, 500)
+    set_rate(acme.row, kiosk, 200)
+    recharge_id = sell(acme.row, kiosk, 12_345)
+    post_margins(organization=acme.row)
+    settle(acme.row, recharge_id, "failed")
+    post_margins(organization=acme.row)
+    with acme.context:
+        back, posted = MarginBatch.objects.filter(seller_id=dealer).order_by("-pk")
+    for batch, heading in ((posted, "Margins"), (back, "Margins taken back")):
+        path = f"/margins/{batch.pk}"
+        own = Visitor.signed_in(acme.member).get(path)
+        all_of_them = Visitor.signed_in(acme.owner).get(path)
+        for answer in (own, all_of_them):
+            page = answer.body.decode()
+            assert f"<h1>{heading}</h1>" in page
+            assert "371" in page  # 617 less 246
+            assert "12,345" in page
+            assert "&lt;b&gt;kiosk" in page
+        assert f"/recharges/{recharge_id}" in all_of_them.body.decode()
+        assert f"/recharges/{recharge_id}" not in own.body.decode()
+        assert Visitor.signed_in(acme.neighbour).get(path).status == 404
+        assert path in Visitor.signed_in(acme.member).get("/entries").body.decode()

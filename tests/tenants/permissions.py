@@ -117,6 +117,7 @@ PAGES = {
     "reject_credit_request": "admin accountant",
     "periods": "admin accountant auditor",
     "close_period": "admin",
+    "margin_batch": "admin accountant auditor seller",
     "adjustments": "admin accountant auditor",
     "new_adjustment": "admin accountant",
     "adjustment": "admin accountant auditor",
