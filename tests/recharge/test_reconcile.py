@@ -243,7 +243,7 @@ TAMPERINGS = {
 }
 
 
-# The same with what sellers earn. Below seller 2 is seller 3, and below that seller 4, who sold four recharges of 1,000.
+# The same with what sellers earn. Below seller 2 is seller 3, and below that seller 4, who sold four times 1,000.
 # By each he has 20, seller 3 has 30 and seller 2 has 40. One stands; one was taken back, and its margins with it; one
 # failed at once; and one had failed and was charged late. Seller 2 gave seller 3 a transfer of 700. There is a limit
 # by day.
