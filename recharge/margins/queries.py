@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from recharge.models import Margin, MarginBatch
+from recharge.models import Margin, MarginBatch, Recharge
 from shared.errors import NotFound
 
 
@@ -25,3 +25,8 @@ def margins_of(batch: MarginBatch) -> QuerySet[Margin]:
     """The margins that it has posted, or taken back, each with its recharge and who sold that."""
     rows = Margin.objects.select_related("recharge__seller")
     return rows.filter(back_batch=batch) if batch.is_back else rows.filter(batch=batch)
+
+
+def margins_are_due() -> bool:
+    """Whether there is a recharge whose margins are still to be posted, or taken back."""
+    return Recharge.objects.filter(margin_due=True).exists()

@@ -4,9 +4,9 @@
 
 It starts a PostgreSQL and a server of its own, warms up, lets the contenders of each table take turns round after
 round, prints the median of each with its ratio to the first, and proves the books after each table. Tables: sale,
-shapes, connections, bulk, delivery; and, when named, history, pages and width, which take minutes to set up. Everything
-shares the machine's cores: only ratios mean anything, and only within one run. "web ms" and "db ms" are CPU time of
-the server's and of the database's processes a request; they swing less.
+shapes, connections, bulk, delivery; and, when named, history, pages, width and earning, which take long to set up.
+Everything shares the machine's cores: only ratios mean anything, and only within one run. "web ms" and "db ms" are CPU
+time of the server's and of the database's processes a request; they swing less.
 
     .venv/bin/python -m tests.bench --against DIR [--seconds S] [--rounds N]
 
@@ -44,11 +44,14 @@ from tests.bench.stage import (
     fill_history,
     lines_for,
     memory_of_connections,
+    post_all_margins,
     prove_the_books,
     provision,
     sales_posted,
+    sell_for_one_dealer,
     sell_pending,
     session_lines_for,
+    set_rates,
     stage,
     worker,
 )
@@ -304,6 +307,29 @@ class Bench:
             {"a sale, delivered later": alone, "a sale, a worker delivering": beside},
         )
 
+    def earning(self) -> None:
+        """What a commission costs a sale, and what a dealer does above 2,000 sellers who sell at once."""
+        plain, rated = provision("plain", 20), provision("rated", 20)
+        alone, below = provision("alone", 2_000), provision("below", 2_000)
+        for organization in (rated, alone, below):
+            set_rates(organization)
+        sell_for_one_dealer(below)
+        files = {one.slug: self.here.sellers_file(one.slug, lines_for(one)) for one in (plain, rated, alone, below)}
+        self.take_turns(
+            "Earning, 20 sellers, 16 connections",
+            {"a sale without a rate": self.http(files["plain"]), "with a rate": self.http(files["rated"])},
+        )
+        self.take_turns(
+            "Earning, 2,000 sellers with a rate, 64 connections",
+            {
+                "a sale, all for themselves": self.http(files["alone"], connections=64),
+                "a sale, all for one dealer": self.http(files["below"], connections=64),
+            },
+        )
+        recharges, seconds = post_all_margins(below)
+        console.print(f"  the margins of {recharges:,} recharges are posted in {seconds:.1f} s, 1,000 at once")
+        prove_the_books()
+
 
 def compare(here: Path, there: Path, directory: Path, seconds: float, rounds: int) -> None:
     """The table "cpu": what the same requests cost in two checkouts."""
@@ -355,7 +381,7 @@ def _database(result: tuple[float, Cpu]) -> float:
     return result[1].database
 
 
-TABLES = ("sale", "shapes", "connections", "bulk", "delivery", "history", "pages", "width")
+TABLES = ("sale", "shapes", "connections", "bulk", "delivery", "history", "pages", "width", "earning")
 
 
 def main() -> None:

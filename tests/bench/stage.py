@@ -348,6 +348,45 @@ def deliver(organizations: list[Organization]) -> float:
     return float(round(sum(count for count, _, _ in found) / max(seconds, 0.001)))
 
 
+def set_rates(organization: Organization) -> None:
+    """Rates as an organization has them: of all sellers, of an operator, and of some sellers."""
+    from django.db import connection
+
+    rates = [(None, "", 200), (None, "mci", 250), *((one, "", 300) for one in organization.seller_ids[::10])]
+    with connection.cursor() as cursor:
+        for seller_id, operator, basis_points in rates:
+            cursor.execute(
+                f"SELECT org_{organization.slug}.commission_set(%s, %s, %s, NULL, 'bench')",
+                [seller_id, operator, basis_points],
+            )
+
+
+def sell_for_one_dealer(organization: Organization) -> None:
+    """All sellers but one are the children of that one, who earns more than they do."""
+    from django.db import connection
+
+    dealer, *_ = organization.seller_ids
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE org_{organization.slug}.credit_seller SET parent_id = %s, ancestors = %s WHERE id <> %s",
+            [dealer, [dealer], dealer],
+        )
+        cursor.execute(f"SELECT org_{organization.slug}.commission_set(%s, '', 900, NULL, 'bench')", [dealer])
+
+
+def post_all_margins(organization: Organization) -> tuple[int, float]:
+    """How many recharges gave margins, and the seconds that it took to post them."""
+    from recharge.margins.services import BATCH, post_margins
+    from tenants.models import Organization as Row
+
+    row, recharges, started = Row.objects.get(pk=organization.id), 0, time.perf_counter()
+    while True:
+        posted = post_margins(organization=row)
+        recharges += posted.done
+        if posted.looked < BATCH:
+            return recharges, time.perf_counter() - started
+
+
 @contextmanager
 def worker() -> Iterator[None]:
     """A delivery worker as a process, from when it is ready until the block ends."""

@@ -330,4 +330,4 @@ def test_a_batch_has_a_page_for_its_dealer_and_for_who_sees_all(acme: People) ->
         assert f"/recharges/{recharge_id}" in all_of_them.body.decode()
         assert f"/recharges/{recharge_id}" not in own.body.decode()
         assert Visitor.signed_in(acme.neighbour).get(path).status == 404
-        assert path in Visitor.signed_in(acme.member).get("/entries").body.decode()
+        assert path in Visitor.signed_in(acme.member).get("/ledger").body.decode()

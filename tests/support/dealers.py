@@ -9,10 +9,13 @@ from tests.support.world import make_seller
 
 
 def place(row: Organization, seller_id: int, parent_id: int | None) -> None:
-    """Puts a seller who has no children below another."""
+    """Puts a seller, and all who are below, below another; None: below nobody."""
     with tenant_context(row):
         ancestors = [parent_id, *(Seller.objects.get(pk=parent_id).ancestors or [])] if parent_id else None
         Seller.objects.filter(pk=seller_id).update(parent_id=parent_id, ancestors=ancestors)
+        children = list(Seller.objects.filter(parent_id=seller_id).values_list("pk", flat=True))
+    for child_id in children:
+        place(row, child_id, seller_id)
 
 
 def make_path(row: Organization, *names: str, credit: int = 0) -> list[int]:

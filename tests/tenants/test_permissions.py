@@ -19,12 +19,14 @@ from credit.models import WebhookMessage
 from credit.services import create_api_key
 from credit.webhooks.services import create_webhook
 from recharge.delivery.settlement import settle_recharge
-from recharge.models import GatewaySettings, OperatorSettings, Recharge
+from recharge.margins.services import post_margins
+from recharge.models import GatewaySettings, MarginBatch, OperatorSettings, Recharge
 from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from shared.identity.roles import MEMBER_ROLES, PLATFORM_ROLES
+from tests.support.dealers import place, set_rate
 from tests.support.visitor import session_of, sign_in_of
-from tests.support.world import Organization, Person, World, ask, make_member, make_platform_user
+from tests.support.world import Organization, Person, World, ask, make_member, make_platform_user, make_seller
 from tests.tenants import endpoints, permissions
 from tests.tenants.test_isolation import provisioned_slug, stock
 
@@ -161,6 +163,7 @@ def test_a_page_of_an_organization_is_for_its_roles_alone(acme: Organization, gl
         ).row
         settle_recharge(organization=acme.row, recharge_id=uuid.UUID(open_.id), status=Recharge.Status.UNKNOWN)
     ids["recharge_id"] = open_.id
+    ids["batch_id"] = margin_batch_of(acme)
     of_organization = {"webhook_id": webhook.pk, "key_id": key.pk, "delivery_id": delivery.pk}
     wrong = look_at_pages(
         permissions.PAGES,
@@ -174,6 +177,18 @@ def test_a_page_of_an_organization_is_for_its_roles_alone(acme: Organization, gl
         if permissions.PAGES[name] != "anyone" and opened(stranger, path) != (302, "/sign-in"):
             wrong.append((name, "another organization's admin", opened(stranger, path)))
     assert wrong == []
+
+
+def margin_batch_of(organization: Organization) -> uuid.UUID:
+    """What the member has earned by another's sale."""
+    kiosk = make_seller(organization.row, "kiosk", 5000).pk
+    place(organization.row, kiosk, organization.member.id)
+    set_rate(organization.row, organization.member.id, 500)
+    with organization.context:
+        item = Item("+989121234567", "mci", 5000, "below")
+        sell_recharge(organization=organization.row, seller_id=kiosk, item=item)
+        post_margins(organization=organization.row)
+        return MarginBatch.objects.get().pk
 
 
 def test_a_page_of_the_platform_is_for_its_roles_alone(world: World) -> None:
