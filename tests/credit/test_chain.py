@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -47,7 +47,9 @@ def ledger(acme: Organization) -> Organization:
         )
     items = [{"idempotency_key": f"k{n}", "phone_number": "09121234567", "amount": 10 + n} for n in range(1000)]
     assert acme.member.client.post("/recharges/bulk", {"items": items}).json["created"] == 1000
-    acme.neighbour.sell(1000)
+    with acme.context, connection.cursor() as cursor:
+        cursor.execute("SELECT commission_set(NULL, '', 250, NULL, 'owner')")
+    acme.neighbour.sell(2000)
     return acme
 
 
@@ -85,12 +87,19 @@ def test_hashes_are_those_that_anyone_can_compute(ledger: Organization) -> None:
     before: dict[int, bytes] = {}
     for row in entries:
         entry = ChainedEntry(
-            row.seller_id, row.number, row.kind, row.amount, row.balance_after, row.reference, row.created_at
+            row.seller_id,
+            row.number,
+            row.kind,
+            row.amount,
+            row.commission,
+            row.balance_after,
+            row.reference,
+            row.created_at,
         )
         assert bytes(row.hash) == entry_hash(entry, before.get(row.seller_id)), row.number
         before[row.seller_id] = bytes(row.hash)
     assert before == last_hashes
-    assert {row.kind for row in entries} == set(Entry.Kind.values) - {"adjustment"}
+    assert {row.kind for row in entries} == {"credit", "recharge", "refund", "late_charge", "reversal"}
     assert len(entries) == 1008
 
     # As documented in sql/ledger.sql, by hand.
@@ -99,6 +108,11 @@ def test_hashes_are_those_that_anyone_can_compute(ledger: Organization) -> None:
     microseconds += first.created_at.microsecond - (microseconds - int(first.created_at.timestamp()) * 1_000_000)
     text = f"v1|{first.seller_id}|1|credit|10000000|10000000|{first.reference}|{microseconds}|"
     assert bytes(first.hash) == hashlib.sha256(text.encode()).digest()
+    last = entries[-1]
+    text = f"v2|{last.seller_id}|{last.number}|recharge|-2000|50|{last.balance_after}|{last.reference}|"
+    microseconds = (last.created_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    text += f"{microseconds}|{bytes(entries[-2].hash).hex()}"
+    assert bytes(last.hash) == hashlib.sha256(text.encode()).digest()
 
 
 def test_no_setting_of_a_session_changes_a_hash(ledger: Organization) -> None:
@@ -118,9 +132,9 @@ def test_no_setting_of_a_session_changes_a_hash(ledger: Organization) -> None:
         cursor.execute("SET search_path = org_acme, public")
         cursor.execute("SET TimeZone = 'Asia/Tehran'; SET DateStyle = 'SQL, DMY'; SET bytea_output = 'escape'")
         cursor.execute(
-            "SELECT count(*), count(*) FILTER (WHERE hash = entry_hash(seller_id, number, kind, amount, balance_after,"
-            " reference, created_at, before)) FROM (SELECT *, lag(hash) OVER (PARTITION BY seller_id ORDER BY number)"
-            " AS before FROM credit_entry) AS entry"
+            "SELECT count(*), count(*) FILTER (WHERE hash = entry_hash(seller_id, number, kind, amount, commission,"
+            " balance_after, reference, microseconds_of(created_at), before)) FROM (SELECT *, lag(hash) OVER"
+            " (PARTITION BY seller_id ORDER BY number) AS before FROM credit_entry) AS entry"
         )
         assert cursor.fetchone() == (1008, 1008)
 
@@ -232,8 +246,8 @@ REWRITE = """
     BEGIN
         FOR v_entry IN SELECT * FROM credit_entry WHERE seller_id = 1 ORDER BY number LOOP
             v_hash := entry_hash(
-                1, v_entry.number, v_entry.kind, v_entry.amount, v_entry.balance_after, v_entry.reference,
-                v_entry.created_at, v_hash
+                1, v_entry.number, v_entry.kind, v_entry.amount, v_entry.commission, v_entry.balance_after,
+                v_entry.reference, microseconds_of(v_entry.created_at), v_hash
             );
             UPDATE credit_entry SET hash = v_hash WHERE id = v_entry.id;
         END LOOP;

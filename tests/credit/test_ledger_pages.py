@@ -112,12 +112,13 @@ def test_a_workbook_has_real_numbers_and_dates(traded: Organization) -> None:
     assert "no-store" in answer.headers["Cache-Control"]
     sheet = sheet_of(answer)
     heading, sale, credit = sheet.rows
-    assert heading == ["Number", "Time", "Kind", "Amount (Tomans)", "Balance after (Tomans)", "Reference"]
-    assert (sale[0], sale[2:5]) == (2.0, ["Recharge", -5000.0, 995_000.0])
-    assert credit[2:5] == ["Credit", 1_000_000.0, 1_000_000.0]
+    amounts = ["Amount (Tomans)", "Commission (Tomans)", "Balance after (Tomans)"]
+    assert heading == ["Number", "Time", "Kind", *amounts, "Reference"]
+    assert (sale[0], sale[2:6]) == (2.0, ["Recharge", -5000.0, 0.0, 995_000.0])
+    assert credit[2:6] == ["Credit", 1_000_000.0, 0.0, 1_000_000.0]
     with traded.context:
         entry = Entry.objects.get(seller_id=traded.member.id, number=2)
-    assert sale[5] == str(entry.reference)
+    assert sale[6] == str(entry.reference)
     # Days since 1899-12-30, on Tehran's clock.
     local = entry.created_at.astimezone(timezone.get_fixed_timezone(210)).replace(tzinfo=None)
     assert sale[1] == pytest.approx((local - local.replace(1899, 12, 30, 0, 0, 0, 0)) / timedelta(days=1), abs=1e-6)
