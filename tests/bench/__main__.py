@@ -31,9 +31,11 @@ from tests.bench import load
 from tests.bench.cpu import Checkout, Cpu, checkout
 from tests.bench.load import Burst, burst
 from tests.bench.stage import (
+    CREDIT,
     ROOT,
     Organization,
     Stage,
+    adjust_everybody,
     admin_line_for,
     admin_session_line_for,
     any_recharge,
@@ -162,17 +164,8 @@ class Bench:
 
     def poor(self) -> Path:
         """Ten sellers who have nothing left."""
-        from django.db import connection
-        from django_tenants.utils import schema_context
-
-        from tests.bench.stage import CREDIT
-
         poor = provision("poor", 10)
-        with schema_context("org_poor"), connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(ledger_post(%s, id, 'adjustment', %s, gen_random_uuid())) FROM credit_seller",
-                [poor.id, -CREDIT],
-            )
+        adjust_everybody("org_poor", poor.id, -CREDIT)
         return self.here.sellers_file("poor", lines_for(poor))
 
     def shapes(self) -> None:

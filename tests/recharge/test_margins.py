@@ -214,10 +214,11 @@ def test_each_recharge_is_in_one_batch_whoever_works_at_once(row: Organization) 
     sellers = [left_kiosk, right_kiosk, left, left_kiosk]
 
     def sell_all() -> None:
-        in_threads([partial(sell_some, seller_id) for seller_id in sellers], 4)
+        sold = in_threads([partial(sell_some, seller_id) for seller_id in sellers], 4)
         is_over.append(True)
+        assert sold == [None] * 4
 
-    in_threads([sell_all, *[work] * 6], 7)
+    assert in_threads([sell_all, *[work] * 6], 7) == [None] * 7
     # Of each seller's 25 recharges 20 remain: 40, 20 and 20 of them.
     assert balances(row, [top, left, right]) == [
         before[0] + 40 * 30 + 20 * 40 + 20 * 30,
