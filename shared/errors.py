@@ -117,6 +117,16 @@ class InvalidMember(InvalidRequest):
     }
 
 
+class NotInvited(Problem):
+    """409: there is no invitation that could be sent again."""
+
+    status, code, title = 409, "not_invited", "Not invited"
+    message = _("There is no invitation to send again: a password is set, or the member is switched off.")
+
+    def __init__(self) -> None:
+        super().__init__("This member waits for no invitation: a password is set, or the member is switched off.")
+
+
 class SamePassword(InvalidRequest):
     """400: the password must be changed, and this is the one of now."""
 

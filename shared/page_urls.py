@@ -36,5 +36,6 @@ urlpatterns = [
     path("members/<bigint:user_id>/switch-on", members.switch_member_on, name="switch_member_on"),
     path("members/<bigint:user_id>/password", members.reset_member_password, name="reset_member_password"),
     path("members/<bigint:user_id>/second-factor", members.reset_second_factor, name="reset_second_factor"),
+    path("members/<bigint:user_id>/invitation", members.send_again, name="send_invitation"),
     path("invitation/<str:token>", members.invitation, name="invitation"),
 ]

@@ -18,6 +18,7 @@ urlpatterns = [
     path("me", api.MeView.as_view()),
     path("members", members.MembersView.as_view()),
     path("members/<str:username>", members.MemberView.as_view()),
+    path("members/<str:username>/invitation", members.InvitationView.as_view()),
     path("sessions", api.SessionsView.as_view()),
     path("sessions/<any_uuid:session_id>", api.SessionView.as_view()),
 ]

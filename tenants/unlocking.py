@@ -1,4 +1,5 @@
-"""Frees who is locked out of signing in (see shared/identity/lockout.py), for an operator of the server."""
+"""Frees who is locked out of signing in: by the wrong tries that were counted (see shared/identity/lockout.py), or by
+second factors that were lost. For an operator of the server."""
 
 from ipaddress import ip_address
 
@@ -10,6 +11,7 @@ from shared.audit import record
 from shared.errors import InvalidRequest, NotFound
 from shared.identity.lockout import forget_address, forget_name
 from shared.identity.realm import PLATFORM, Realm
+from shared.members.services import change_member
 from shared.models import Membership, User
 from tenants.queries import organization_by_slug
 
@@ -55,3 +57,21 @@ def unlock_address(*, address: str) -> int:
         counters = forget_address(address=address)
         record("address.unlocked", address)
     return counters
+
+
+def reset_second_factor(*, username: str, organization: str | None) -> bool:
+    """Takes away the second factors that somebody has lost, of an organization (its slug) or of the platform: of an
+    only admin, for whom no other can do it. All that is signed in ends by that. False: there were none.
+
+    Raises:
+        NotFound: there is no such organization, or no such account in it.
+    """
+    told: list[User] = []
+    if organization is None:
+        change_member(realm=PLATFORM, username=username, second_factor=False, when_reset=told.append)
+    else:
+        row = organization_by_slug(organization)
+        with tenant_context(row):
+            realm = Realm(row.pk, row.slug)
+            change_member(realm=realm, username=username, second_factor=False, when_reset=told.append)
+    return bool(told)

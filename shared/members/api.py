@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from shared.database import LARGEST_ID
+from shared.identity.lockout import client_address
 from shared.identity.permissions import Permission
 from shared.identity.realm import realm_of
 from shared.identity.roles import ROLES
@@ -102,6 +103,30 @@ class MemberView(APIView):
             when_reset=partial(tell_of_second_factor, request._request, is_added=False),
             **body.validated_data,
         )
+        return Response(MemberSerializer(member).data)
+
+
+class InvitationSerializer(StrictSerializer):
+    email = serializers.EmailField(
+        max_length=254, required=False, help_text="Another address; the link that was sent before is not good then."
+    )
+
+
+class InvitationView(APIView):
+    permission_classes = (needs(Permission.MANAGE_MEMBERS),)
+
+    @extend_schema(request=InvitationSerializer, responses=MemberSerializer)
+    def post(self, request: Request, username: str) -> Response:
+        """Send an invitation once more, to whoever has not chosen a password yet (409 `not_invited` otherwise)."""
+        body = InvitationSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        member = services.renew_invitation(
+            realm=realm_of(request._request),
+            username=username,
+            address=client_address(request._request),
+            **body.validated_data,
+        )
+        send_invitation(request._request, member)
         return Response(MemberSerializer(member).data)
 
 

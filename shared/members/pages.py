@@ -26,7 +26,7 @@ from shared.console.links import address_of
 from shared.console.shown_once import show_once, take_shown
 from shared.console.tables import WIDE, Table, TableColumn
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
-from shared.errors import NotFound, PasswordChanged, Problem
+from shared.errors import NotFound, NotInvited, PasswordChanged, Problem
 from shared.identity.lockout import client_address
 from shared.identity.permissions import Permission
 from shared.identity.queries import seller_id_of_username, seller_usernames
@@ -210,11 +210,15 @@ def new_member(request: HttpRequest) -> HttpResponse:
         else:
             if member.is_invited:
                 send_invitation(request, member)
-                said = gettext("An invitation is on its way to %(email)s; it is good for 7 days.")
-                return done(request, said % {"email": member.email}, "member", member.user_id)
+                return done(request, _invited(member), "member", member.user_id)
             show_once(request, _PASSWORD, str(member.user_id), form.cleaned_data["password"])
             return done(request, _("The member is added."), "member", member.user_id)
     return show(request, "shared/new_member.html", {"form": form}, status=status_of_form(form))
+
+
+def _invited(member: Member) -> str:
+    said = gettext("An invitation is on its way to %(email)s; it is good for 7 days.")
+    return said % {"email": member.email}
 
 
 # --- One member -------------------------------------------------------------------------------------------------------
@@ -339,6 +343,31 @@ def reset_member_password(request: HttpRequest, user_id: int) -> HttpResponse:
     return show(
         request, "shared/reset_member_password.html", {"member": found, "form": form}, status=status_of_form(form)
     )
+
+
+class InvitationForm(Form):
+    email = forms.EmailField(label=_("Email address"), max_length=254, widget=forms.EmailInput(attrs=AS_WRITTEN))
+
+
+@page(Permission.MANAGE_MEMBERS, methods=FORM, proof=True)
+def send_again(request: HttpRequest, user_id: int) -> HttpResponse:
+    """Asks where to, and sends an invitation once more."""
+    realm = realm_of(request)
+    found = services.member_of_user(realm=realm, user_id=user_id)
+    form = InvitationForm(request.POST or None, initial={"email": found.email})
+    if request.method == "POST" and form.is_valid():
+        try:
+            member = services.renew_invitation(
+                realm=realm, username=found.username, address=client_address(request), **form.cleaned_data
+            )
+        except NotInvited as problem:
+            return not_done(request, problem, "member", user_id)
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            send_invitation(request, member)
+            return done(request, _invited(member), "member", user_id)
+    return show(request, "shared/send_invitation.html", {"member": found, "form": form}, status=status_of_form(form))
 
 
 # --- The invitation ---------------------------------------------------------------------------------------------------

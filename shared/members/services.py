@@ -19,8 +19,8 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from shared.audit import record
-from shared.errors import InvalidMember, LastAdmin, NotFound, PermissionDenied, UsernameTaken
-from shared.identity import services
+from shared.errors import InvalidMember, LastAdmin, NotFound, NotInvited, PermissionDenied, UsernameTaken
+from shared.identity import lockout, services
 from shared.identity.acting import acting
 from shared.identity.permissions import Permission
 from shared.identity.realm import Realm
@@ -409,6 +409,44 @@ _SALT = "shared.members.invitation"
 def invitation_to(user: User) -> str:
     """What a link has in it by which this user chooses the first password: good once, and for 7 days."""
     return signing.dumps([user.pk, services.password_state(user)], salt=_SALT)
+
+
+def renew_invitation(*, realm: Realm, username: str, email: str = "", address: str = "") -> Member:
+    """Somebody who has not chosen a password yet is to be sent an invitation once more (:func:`invitation_to`); if
+    ``email`` is another address, to that: then what was sent to the one before is not good any longer. ``address`` is
+    the client's.
+
+    Raises:
+        NotFound: there is no such member.
+        NotInvited: a password is set, or the member is switched off.
+        InvalidRequest: it is no email address.
+        Throttled: too many were sent.
+        PermissionDenied: whoever sends it may not any longer.
+    """
+    if "\0" in username:  # which the database would refuse
+        raise NotFound("There is no such member.")
+    if email:
+        services.check_credentials(username="name", password=services.suggest_password(), email=email)
+    name = services.normalized(username)
+    with transaction.atomic():
+        if not realm.is_platform:
+            _lock_user_of(realm, name)
+        rows = _lock(realm, name)
+        row = next((one for one in rows if one.username == name), None)
+        if row is None:
+            raise NotFound("There is no such member.")
+        _check_actor(realm, rows)
+        user = row if isinstance(row, User) else row.user
+        if user.has_usable_password() or not (row.is_active and user.is_active):
+            raise NotInvited
+        # Nobody's mailbox is to be filled.
+        lockout.count_attempt(realm=realm, username=name, address=address, door="reset", is_failure=True)
+        if email and email != user.email:
+            user.email = email
+            user.set_unusable_password()  # another one than before
+            user.save(update_fields=["email", "password"])
+        record("member.invited", name)
+    return member_of_user(realm=realm, user_id=user.pk)
 
 
 def invited_by(*, realm: Realm, token: str) -> User | None:

@@ -112,6 +112,8 @@ PICTURES = [
     Picture("admin-switch-member-on", "owner", "/members/{clerk}/switch-on"),
     Picture("admin-reset-member-password", "owner", "/members/{clerk}/password"),
     Picture("admin-reset-second-factor", "owner", "/members/{clerk}/second-factor"),
+    Picture("admin-invited-member", "owner", "/members/{invited}"),
+    Picture("admin-send-invitation", "owner", "/members/{invited}/invitation"),
     Picture("admin-settings", "owner", "/settings"),
     Picture("admin-gateway", "owner", "/settings/gateways/direct"),
     Picture("admin-new-gateway", "owner", "/settings/new-gateway"),

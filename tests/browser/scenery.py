@@ -253,6 +253,7 @@ def _members(world):
     )
     of_members = {
         "clerk": people["cashier"].user.pk,
+        "invited": invited.user_id,
         "invitation": invitation_to(User.objects.get(pk=invited.user_id)),
     }
     return people, of_members

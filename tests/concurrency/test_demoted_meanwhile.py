@@ -45,12 +45,11 @@ def test_who_is_demoted_while_an_approval_waits_has_approved_nothing(
         lambda: visitor.post(path, form),
     ]
     with ThreadPoolExecutor(len(acts)) as pool:
-        with holding_lock(acme.row, acme.member.id):
-            with acme.context, transaction.atomic():
-                # Not seen before it commits: all of them are let in, and wait.
-                change_member(realm=realm, username="clerk", **change)  # type: ignore[arg-type]
-                answers = [pool.submit(act) for act in acts]
-                wait_until(lambda: waiting_for_sellers() == len(acts), "all of them wait")
+        with holding_lock(acme.row, acme.member.id), acme.context, transaction.atomic():
+            # Not seen before it commits: all of them are let in, and wait.
+            change_member(realm=realm, username="clerk", **change)  # type: ignore[arg-type]
+            answers = [pool.submit(act) for act in acts]
+            wait_until(lambda: waiting_for_sellers() == len(acts), "all of them wait")
         *refused, _page = [answer.result(10) for answer in answers]
     assert [(answer.status, answer.code) for answer in refused] == [(401, code)] * len(refused)
     assert acme.member.balance() == 0

@@ -13,9 +13,10 @@ from shared.identity.realm import PLATFORM, Realm
 from shared.models import User
 from tenants.models import AuditRecord as PlatformAuditRecord
 from tenants.models import Organization as OrganizationRow
-from tenants.unlocking import unlock_name
+from tenants.unlocking import reset_second_factor, unlock_name
 from tests.support.client import Client
 from tests.support.commands import run
+from tests.support.factors import code_of, enrol
 from tests.support.world import PASSWORD, World, give_credit
 
 WITHOUT_PASSWORD = {"RECHARGE_ADMIN_PASSWORD": ""}
@@ -123,6 +124,26 @@ def test_a_platform_user_and_an_address_are_freed(world: World) -> None:
         ("sign_in.unlocked", "root"),
         ("address.unlocked", "2001:db8::2"),
     ]
+
+
+def test_an_only_admin_who_has_lost_all_second_factors_signs_in_again(world: World) -> None:
+    acme = world.acme
+    credentials = {"username": "owner", "password": PASSWORD}
+    secret, _codes = enrol(acme.owner.client)
+    enrol(world.platform_admin.client)
+    pair = acme.anyone.post("/auth/token", credentials | {"code": code_of(secret)}).json
+    assert acme.anyone.post("/auth/token", credentials).code == "second_factor_required"
+    done = run("reset_second_factor", "owner", "--organization", "acme")
+    assert done.returncode == 0, done.stderr
+    assert acme.anyone.post("/auth/token", credentials).status == 200
+    assert acme.anyone.post("/auth/token/refresh", {"refresh": pair["refresh"]}).code == "token_invalid"
+    with acme.context:
+        written = AuditRecord.objects.filter(action="member.second_factor_reset").values_list("object", "actor")
+        assert list(written) == [("owner", "")]
+    assert_refused(run("reset_second_factor", "owner", "--organization", "acme"), "no second factor")
+    assert_refused(run("reset_second_factor", "owner"), "member")  # the platform has no such user
+    assert reset_second_factor(username="root", organization=None)
+    assert world.platform.post("/auth/token", {"username": "root", "password": PASSWORD}).status == 200
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ SHARED = {
     "/api/v1/me",
     "/api/v1/members",
     "/api/v1/members/{username}",
+    "/api/v1/members/{username}/invitation",
     "/api/v1/sessions",
     "/api/v1/sessions/{session_id}",
     "/api/v1/second-factor",

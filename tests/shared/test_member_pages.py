@@ -6,6 +6,8 @@ import pytest
 from django.core import mail
 from django.utils import timezone
 
+from credit.models import AuditRecord
+from shared.members.services import invitation_to
 from shared.models import Membership, Totp, User
 from tests.support.visitor import MARKUP, Visitor, shown, text_of
 from tests.support.world import PASSWORD, Organization, World, make_member
@@ -123,6 +125,56 @@ def test_the_mail_of_an_invitation_has_the_link(acme: Organization, rf: object) 
     assert "\n" not in sent.subject
     (link,) = re.findall(r"http://acme\.recharge\.test(/invitation/\S+)", sent.body)
     assert Visitor(acme.anyone).get(link).status == 200
+
+
+def link_to(user: User) -> str:
+    return f"/invitation/{invitation_to(user)}"
+
+
+def test_an_invitation_is_sent_again_also_to_another_address(acme: Organization, world: World) -> None:
+    owner, nima = Visitor.signed_in(acme.owner), {"username": "nima", "role": "auditor", "email": "nmia@example.com"}
+    for admin, body in ((acme.owner, nima), (world.platform_admin, nima | {"role": "platform_auditor"})):
+        assert admin.client.post("/members", body).status == 201
+        sent = admin.client.post("/members/nima/invitation")
+        assert (sent.status, sent.json["username"]) == (200, "nima")
+    user = User.objects.get(username="acme/nima")
+    address = f"/members/{user.pk}"
+    assert f"{address}/invitation" in text_of(owner.get(address))
+    first = link_to(user)
+    assert "nmia@example.com" in text_of(owner.get(f"{address}/invitation"))
+    assert owner.submit(f"{address}/invitation", {"email": "nmia@example.com"}).status == 302
+    assert Visitor(acme.anyone).get(first).status == 200  # the same is good
+    for wrong in ("nobody", "", "a@b"):
+        assert owner.submit(f"{address}/invitation", {"email": wrong}).status == 422
+    assert owner.submit(f"{address}/invitation", {"email": "nima@example.com"}).headers["Location"] == address
+    assert "nima@example.com" in shown(owner.get(address))
+    assert Visitor(acme.anyone).get(first).status == 404  # whoever got that one is not meant
+    user.refresh_from_db()
+    assert Visitor(acme.anyone).submit(link_to(user), {"new": NEW, "again": NEW}).status == 302
+    with acme.context:
+        assert AuditRecord.objects.filter(action="member.invited", actor="owner", object="nima").count() == 3
+
+    # Now there is a password, which no invitation takes away.
+    assert f"{address}/invitation" not in text_of(owner.get(address))
+    answer = acme.owner.client.post("/members/nima/invitation", {"email": "owner@example.com"})
+    assert (answer.status, answer.code) == (409, "not_invited")
+    assert owner.submit("/account/preferences", {"email": "x@example.com"}, to=f"{address}/invitation").status == 302
+    assert User.objects.get(pk=user.pk).email == "nima@example.com"
+    assert Visitor(acme.anyone).sign_in("nima", NEW).status == 302
+    for name in ("nobody", "%00", "x" * 200):
+        assert acme.owner.client.post(f"/members/{name}/invitation").status == 404
+    for body in ({"email": "nobody"}, {"email": None}, {"emial": "a@example.com"}, []):
+        assert acme.owner.client.post("/members/nima/invitation", body).status == 400
+
+
+def test_nobodys_mailbox_is_filled_by_invitations(acme: Organization) -> None:
+    body = {"username": "nima", "role": "auditor", "email": "nima@example.com"}
+    assert acme.owner.client.post("/members", body).status == 201
+    answers = [acme.owner.client.post("/members/nima/invitation") for _ in range(11)]
+    assert [answer.status for answer in answers] == [200] * 10 + [429]
+    assert int(answers[-1].headers["Retry-After"]) > 60
+    acme.owner.client.patch("/members/nima", {"is_active": False})
+    assert acme.owner.client.post("/members/nima/invitation").code == "not_invited"
 
 
 def test_roles_and_states_are_changed_by_forms(acme: Organization) -> None:

@@ -22,6 +22,7 @@ LEAVE_NONE = {
 
 ELSEWHERE = {
     "POST api/v1/auth/token": "tests of sign-ins: a body that signs somebody in is not in the table",
+    "POST api/v1/members/<str:username>/invitation": "tests of members: somebody must wait for one",
     "POST api/v1/auth/token/refresh": "it goes on with what a sign-in began",
     "POST api/v1/auth/token/revoke": "tests of sessions",
     "DELETE api/v1/sessions": "tests of sessions: there must be a sign-in to end",
