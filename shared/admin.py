@@ -52,8 +52,11 @@ class PlatformUserChangeForm(UserChangeForm):
             cleaned.get("platform_role", self.instance.platform_role) == PLATFORM_ADMIN
         )
         if self.instance.platform_role == PLATFORM_ADMIN and not stays:
-            others = platform_users().filter(platform_role=PLATFORM_ADMIN, is_active=True).exclude(pk=self.instance.pk)
-            if not others.exists():
+            # Held until the form is saved (Django does both in one transaction), in the order in which services of
+            # members hold them: of two who switch each other off at once, the second finds what the first has done.
+            admins = platform_users().filter(platform_role=PLATFORM_ADMIN).order_by("pk")
+            held = list(admins.select_for_update(of=("self",), no_key=True))
+            if not any(one.is_active for one in held if one.pk != self.instance.pk):
                 raise forms.ValidationError(str(LastAdmin.message))
         return cleaned
 

@@ -2,10 +2,11 @@
 
 import re
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, connection, transaction
 
 from shared.errors import PermissionDenied
 from shared.identity.lockout import ATTEMPTS_FROM_ONE_ADDRESS, count_attempt
@@ -17,7 +18,8 @@ from tenants.models import Organization as OrganizationRow
 from tenants.services import provision_organization
 from tests.support.client import Answer
 from tests.support.visitor import Visitor
-from tests.support.world import PASSWORD, Organization, Person, World, access_token
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD, Organization, Person, World, access_token, make_platform_user
 
 
 @pytest.fixture
@@ -303,6 +305,28 @@ def test_the_last_platform_admin_is_not_switched_off_there(root: Visitor, world:
     for fields in ({"platform_role": "platform_admin"}, {"is_active": "on", "platform_role": "platform_auditor"}):
         answer = root.submit(path, {"username": "root", **fields} | _NO_INLINES)
         assert (answer.status, b"last active admin" in answer.body) == (200, True)
+
+
+def test_of_platform_admins_who_are_switched_off_at_once_one_stays(root: Visitor, world: World) -> None:
+    second = make_platform_user("second", "platform_admin").user
+    path = f"/admin/shared/user/{world.platform_admin.user.pk}/change/"
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            User.objects.filter(pk=second.pk).update(is_active=False)  # under way: nobody sees it yet
+            answer = pool.submit(
+                root.submit, path, {"username": "root", "platform_role": "platform_admin"} | _NO_INLINES
+            )
+            wait_until(lambda: answer.done() or somebody_waits(), "the form waits")
+        assert (answer.result(10).status, b"last active admin" in answer.result().body) == (200, True)
+    assert User.objects.get(username="root").is_active
+
+
+def somebody_waits() -> bool:
+    """For a row that another transaction has changed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted)")
+        found: bool = cursor.fetchone()[0]
+    return found
 
 
 def inline_of(membership: Membership) -> dict[str, str | list[str]]:
