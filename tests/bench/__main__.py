@@ -44,6 +44,7 @@ from tests.bench.stage import (
     deliver,
     deliver_through_simulator,
     fill_history,
+    leave_to_the_textbook,
     lines_for,
     memory_of_connections,
     post_all_margins,
@@ -149,6 +150,10 @@ class Bench:
         take_turns(self.here, title, contenders, self.seconds, self.rounds, warm_up)
 
     def sale(self) -> None:
+        textbook = [provision("text", 10), provision("book", 10)]
+        for organization in textbook:
+            leave_to_the_textbook(organization)
+        students = self.here.sellers_file("textbook", [line for one in textbook for line in lines_for(one)])
         self.take_turns(
             "20 sellers in 2 organizations, 16 connections",
             {
@@ -156,8 +161,8 @@ class Bench:
                 "(b) GET /me, which writes nothing": self.http(self.twenty, method="GET", path="/api/v1/me"),
                 "(b') GET /balance": self.http(self.twenty, method="GET", path="/api/v1/balance"),
                 "(c) the money function alone": self.function(self.two),
-                "(d) the textbook": self.http(self.twenty, path="/api/bench/recharges"),
-                "(d') the same, our authentication": self.http(self.twenty, path="/api/bench/quick-recharges"),
+                "(d) the textbook": self.http(students, path="/api/bench/recharges"),
+                "(d') the same, our authentication": self.http(students, path="/api/bench/quick-recharges"),
                 "(a) refused: more than there is": self.http(self.poor(), refused=True),
             },
         )

@@ -150,6 +150,20 @@ def adjust_everybody(schema: str, organization_id: int, amount: int) -> None:
         )
 
 
+def leave_to_the_textbook(organization: Organization) -> None:
+    """Web processes move money through functions alone, which hash each entry over the one before it. textbook.py
+    writes the tables and hashes nothing: in organizations of its own, whose books are proved without the chain."""
+    from django.db import connection
+    from django_tenants.utils import schema_context
+
+    from saas.embedded import WORKING_GROUP
+
+    with schema_context(f"org_{organization.slug}"), connection.cursor() as cursor:
+        tables = "credit_account, credit_entry, recharge_recharge"
+        cursor.execute(f"GRANT INSERT, UPDATE ON {tables} TO {WORKING_GROUP}")
+        cursor.execute(FORGET)
+
+
 def lines_for(organization: Organization) -> list[str]:
     """Lines of a sellers' file, the host, and a token that outlives the run."""
     return [_line(organization, user_id, "seller", seller_id) for seller_id, user_id in organization.user_ids.items()]
