@@ -26,7 +26,8 @@ ARGUMENTS = [
     "--disable-dev-shm-usage",
     # Pages live for a second: to compile their scripts better costs more than it spares.
     "--js-flags=--no-opt --no-maglev",
-    "--host-resolver-rules=MAP *.recharge.test 127.0.0.1, MAP recharge.test 127.0.0.1, MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP *.recharge.test 127.0.0.1, MAP recharge.test 127.0.0.1, MAP *.localhost 127.0.0.1, "
+    "MAP localhost 127.0.0.1, MAP * ~NOTFOUND",
 ]
 
 _ADVICE = """On Debian:

@@ -40,7 +40,7 @@ class Guest:
 
     def go(self, slug: str | None, path: str = "/") -> "Guest":
         self.page.goto(self.url(slug, path))
-        assert self.complaints == []
+        assert self.complaints == [], self.complaints
         return self
 
     def sign_in(self, slug: str | None, username: str, password: str = PASSWORD) -> "Guest":
@@ -50,7 +50,7 @@ class Guest:
         self.page.fill("#id_password", password)
         self.page.click("form[data-once] button")
         self.page.wait_for_url(lambda url: "/sign-in" not in url)
-        assert self.complaints == []
+        assert self.complaints == [], self.complaints
         return self
 
     def choose_password(self, old: str, new: str) -> "Guest":

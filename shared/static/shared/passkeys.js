@@ -51,9 +51,10 @@ document.addEventListener("submit", async (event) => {
       : await navigator.credentials.get({ publicKey });
     form.elements.answer.value = written(credential);
     form.submit();
-  } catch {
-    // Turned away, too late, or none there: the browser says no more than that.
-    say(form, form.dataset.refused);
+  } catch (error) {
+    // Turned away, too late, or none there: the browser says no more than that. An authenticator that is to make a
+    // passkey, and has one of this account, says so.
+    say(form, error.name === "InvalidStateError" ? form.dataset.known : form.dataset.refused);
     button.disabled = false;
     button.focus();
   }
