@@ -136,7 +136,7 @@ class PreferencesForm(EditForm):
         widget=forms.EmailInput(attrs={"dir": "ltr", "autocomplete": "email"}),
     )
     password = PasswordFormField(
-        label=_("Password now"),
+        label=_("Current password"),
         required=False,
         autocomplete="current-password",
         help_text=_("Only to change the email address: who has it can reset your password."),
@@ -171,7 +171,7 @@ def preferences(request: HttpRequest) -> HttpResponse:
 
 
 class PasswordForm(Form):
-    old = PasswordFormField(label=_("Password now"), autocomplete="current-password")
+    old = PasswordFormField(label=_("Current password"), autocomplete="current-password")
     new = PasswordFormField(
         label=_("New password"), autocomplete="new-password", help_text=_("At least 8 characters, not a common one.")
     )

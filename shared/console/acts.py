@@ -14,6 +14,7 @@ from django.utils.translation import get_language_bidi, gettext
 from django.utils.translation import gettext_lazy as _
 
 from shared.console.formats import format_list, in_digits
+from shared.console.roles import role_name
 from shared.templatetags.console import tomans
 
 ACTS: dict[str, Promise] = {
@@ -90,6 +91,7 @@ PLATFORM_ACTS: dict[str, Promise] = {
 """What is done to organizations."""
 
 FIELDS: dict[str, Promise] = {
+    "accounts": _("Sellers"),
     "action": _("Action"),
     "actor": _("Who"),
     "allowed_addresses": _("Allowed addresses"),
@@ -97,13 +99,17 @@ FIELDS: dict[str, Promise] = {
     "amounts": _("Amounts"),
     "approvals": _("Approvals"),
     "bank_reference": _("Bank reference"),
-    "code": _("Code"),
+    "client": _("Browser or program"),
+    "code": _("Why"),
     "connect_timeout_ms": _("Connect timeout (ms)"),
     "created_from": _("Since"),
     "created_to": _("Until"),
     "delivery": _("Delivery"),
     "duplicate_window": _("Duplicate-sale warning (seconds)"),
     "email": _("Email address"),
+    "end_old": _("The old secret ended"),
+    "ended": _("How many"),
+    "entries": _("Entries"),
     "events": _("Events"),
     "expires_at": _("Expires"),
     "filters": _("Filters"),
@@ -111,8 +117,10 @@ FIELDS: dict[str, Promise] = {
     "from_day": _("From day"),
     "gateway": _("Gateway"),
     "is_active": _("Active"),
+    "is_invited": _("Invited by mail"),
     "key_id": _("Key id"),
     "kind": _("Kind"),
+    "left": _("Left"),
     "least_amount": _("Minimum"),
     "most_amount": _("Maximum"),
     "name": _("Name"),
@@ -121,6 +129,7 @@ FIELDS: dict[str, Promise] = {
     "phone_number": _("Phone number"),
     "read_timeout_ms": _("Read timeout (ms)"),
     "reason": _("Reason"),
+    "reference": _("Reference"),
     "requires_second_factor": _("Second factor required"),
     "role": _("Role"),
     "scopes": _("Scopes"),
@@ -136,8 +145,44 @@ FIELDS: dict[str, Promise] = {
 }
 """The fields that acts are recorded with, as far as they have a name for people; others keep the API's."""
 
-_STATES: dict[str, Promise] = {"pending": _("Waiting"), "approved": _("Approved"), "rejected": _("Rejected")}
-"""Of credit requests and adjustments."""
+_VALUES: dict[str, dict[str, Promise]] = {
+    "status": {
+        "pending": _("Waiting"),
+        "approved": _("Approved"),
+        "rejected": _("Rejected"),
+        "succeeded": _("Succeeded"),
+        "failed": _("Failed"),
+    },
+    "kind": {
+        "web": _("Browser"),
+        "api": _("Program"),
+        "totp": _("Authenticator app"),
+        "code": _("Code"),
+        "passkey": _("Passkey"),
+        "simulator": _("Simulator"),
+    },
+    "code": {
+        "bad_credentials": _("Wrong username, password or code"),
+        "wrong_code": _("Wrong code"),
+        "passkey_refused": _("Passkey refused"),
+        "seller_inactive": _("Switched off"),
+        "permission_denied": _("Switched off"),
+    },
+    "reason": {
+        "secret": _("Wrong secret"),
+        "ended": _("The key was ended"),
+        "expired": _("The key has expired"),
+        "address": _("Not from an allowed address"),
+        "seller": _("The seller is switched off"),
+    },
+    "settlement": {
+        "settled": _("Settled"),
+        "charged_late": _("Charged again"),
+        "owed": _("Owed by the seller"),
+        "reversed": _("Returned to the seller"),
+    },
+}
+"""What the values of a field are called, where they are the API's words; another value stays as it is."""
 
 _AMOUNTS = {"amount", "amounts", "least_amount", "most_amount", "four_eyes_from"}
 
@@ -190,10 +235,12 @@ def _value(name: str, value: Any) -> SafeString:
             return format_html("{}", "–")
         case bool():
             shown = gettext("yes") if value else gettext("no")
-        case str() if name == "status":
-            shown = _STATES.get(value, value)
+        case str() if name == "role":
+            shown = role_name(value)
+        case str() if name in _VALUES:
+            shown = _VALUES[name].get(value, value)
         case int() if name in _AMOUNTS:
-            shown = tomans(value)
+            return format_html("{}", tomans(value))  # in the page's direction: its sign alone would decide another one
         case int():
             shown = in_digits(str(value))
         case list():

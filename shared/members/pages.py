@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
-from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -23,6 +22,7 @@ from shared.console.forms import (
     TextInput,
 )
 from shared.console.links import address_of
+from shared.console.roles import ROLES, role_name
 from shared.console.shown_once import show_once, take_shown
 from shared.console.tables import WIDE, Table, TableColumn
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
@@ -31,19 +31,7 @@ from shared.identity.lockout import client_address
 from shared.identity.permissions import Permission
 from shared.identity.queries import seller_id_of_username, seller_usernames
 from shared.identity.realm import realm_of
-from shared.identity.roles import (
-    ACCOUNTANT,
-    ADMIN,
-    AUDITOR,
-    CASHIER,
-    PLATFORM_ADMIN,
-    PLATFORM_AUDITOR,
-    PLATFORM_OPERATOR,
-    SELLER,
-    SUPPORT,
-    may,
-    works_for_seller,
-)
+from shared.identity.roles import may, works_for_seller
 from shared.identity.services import password_state, suggest_password
 from shared.mails import tell_of_second_factor
 from shared.members import services
@@ -54,25 +42,6 @@ from shared.pagination import page_of_rows
 from shared.templatetags.console import moment, pill
 
 ROWS_ON_A_PAGE = 25
-
-ROLES: dict[str, tuple[str | Promise, str | Promise]] = {
-    ADMIN: (_("Admin"), _("everything")),
-    ACCOUNTANT: (_("Accountant"), _("credit requests, adjustments, ledger and reports")),
-    SUPPORT: (_("Support"), _("looks at recharges and records how they ended")),
-    AUDITOR: (_("Auditor"), _("sees everything and changes nothing")),
-    SELLER: (_("Seller"), _("sells, asks for credit, and sees the own account")),
-    CASHIER: (_("Cashier"), _("sells on a seller's account")),
-    PLATFORM_ADMIN: (_("Owner"), _("everything")),
-    PLATFORM_OPERATOR: (_("Operator of the platform"), _("provisions, suspends and activates organizations")),
-    PLATFORM_AUDITOR: (_("Auditor"), _("sees everything and changes nothing")),
-}
-"""What a role is called, and what it may do, in a few words."""
-
-
-def role_name(role: str) -> str:
-    """What a role is called in the reader's language."""
-    return str(ROLES[role][0]) if role in ROLES else role
-
 
 # --- The list ---------------------------------------------------------------------------------------------------------
 
@@ -173,7 +142,8 @@ class NewMemberForm(Form):
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["role"].choices = _choices(request)  # type: ignore[attr-defined]
+        # None is chosen beforehand: the first is the one that may do everything.
+        self.fields["role"].choices = [("", _("Choose a role")), *_choices(request)]  # type: ignore[attr-defined]
         if realm_of(request).is_platform:
             del self.fields["seller"]
 

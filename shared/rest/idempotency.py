@@ -17,7 +17,7 @@ def idempotency_key_of(request: HttpRequest) -> str:
     key: str = request.META.get("HTTP_IDEMPOTENCY_KEY", "")
     if not key:
         raise IdempotencyKeyMissing(
-            "Send an Idempotency-Key header: 1 to 255 printable ASCII characters, new for each sale."
+            "Send an Idempotency-Key header: 1 to 255 printable ASCII characters, new for each thing you mean to do."
         )
     if not is_idempotency_key(key):
         raise InvalidRequest.of_field("Idempotency-Key", "invalid", KEY_RULE)

@@ -42,7 +42,7 @@ class AppCodeForm(CodeForm):
 
 
 class OwnPasswordForm(Form):
-    password = PasswordFormField(label=_("Password now"), autocomplete="current-password")
+    password = PasswordFormField(label=_("Current password"), autocomplete="current-password")
 
 
 class NewPasskeyForm(Form):

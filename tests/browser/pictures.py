@@ -137,6 +137,12 @@ PICTURES = [
     Picture("support-home", "support", "/today"),
     Picture("support-seller", "support", "/sellers/{seller}"),
     Picture("auditor-members", "auditor", "/members"),
+    Picture("auditor-settings", "auditor", "/settings"),
+    Picture("auditor-api-key", "auditor", "/api-keys/{api_key}"),
+    Picture("auditor-adjustment", "auditor", "/adjustments/{adjustment}"),
+    Picture("auditor-credit-request", "auditor", "/credit-requests/{request}"),
+    Picture("auditor-recharge-unknown", "auditor", "/recharges/{unknown}"),
+    Picture("auditor-webhook", "auditor", "/webhooks/{webhook}"),
     Picture("cashier-sell", "cashier", "/sell"),
 ]
 

@@ -112,7 +112,9 @@ def test_every_page_has_its_picture() -> None:
     shown = set()
     for picture in PICTURES:
         urlconf = "saas.urls_platform" if picture.who == "root" else "saas.urls_organization"
-        path = picture.path.format(**ids, seller=1, switched_off=1, key="k", clerk=1, invitation="x").partition("?")[0]
+        path = picture.path.format(
+            **ids, seller=1, switched_off=1, key="k", clerk=1, invited=1, invitation="x"
+        ).partition("?")[0]
         if picture.name != "nothing-there":
             shown.add(resolve(path, urlconf).url_name)
     known = _names("saas.urls_platform") | _names("saas.urls_organization")

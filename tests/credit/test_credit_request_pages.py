@@ -124,7 +124,7 @@ def test_an_approval_credits_and_leads_on_to_what_else_waits(acme: Organization)
     request, other = ask(acme.member, 50_000), ask(acme.neighbour, 60_000)
     visitor = Visitor.signed_in(acme.owner)
     confirm = shown(visitor.get(f"/credit-requests/{request}/approve"))
-    assert "Balance now 0 Tomans Balance then 50,000 Tomans" in confirm
+    assert "Balance now 0 Tomans Balance after 50,000 Tomans" in confirm
     answer = visitor.submit("/credit-requests", {}, to=f"/credit-requests/{request}/approve")
     assert (answer.status, answer.headers["Location"]) == (302, "/credit-requests?status=pending")
     page = visitor.get(answer.headers["Location"])
@@ -145,7 +145,7 @@ def test_the_dialog_of_an_approval_is_fetched_when_it_is_opened(acme: Organizati
         give_credit(acme.row, acme.member.seller_id, 7_000)
     dialog = visitor.get(address, HX_Request="true")
     assert "<html" not in text_of(dialog)
-    assert "Balance now 7,000 Tomans Balance then 57,000 Tomans" in words_of(text_of(dialog))
+    assert "Balance now 7,000 Tomans Balance after 57,000 Tomans" in words_of(text_of(dialog))
     visitor.submit("/credit-requests", {}, to=address)
     decided = visitor.get(address, HX_Request="true")
     assert (decided.status, decided.headers["HX-Redirect"]) == (204, f"/credit-requests/{request}")

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterator
 
 from django.utils.translation import override
 
@@ -40,6 +41,34 @@ def actions_in(tree: ast.Module) -> set[str]:
     return found
 
 
+def fields_recorded() -> dict[str, set[str]]:
+    """The fields that rows are recorded with, as far as they are written out where a row is, and where."""
+    found: dict[str, set[str]] = {}
+    for path in sources():
+        text = path.read_text()
+        if "tests" in path.relative_to(ROOT).parts or not re.search(
+            r"shared\.audit import|tenants\.audit import|record_of", text
+        ):
+            continue
+        for written in written_in(ast.parse(text)):
+            for key in (key for part in ast.walk(written) if isinstance(part, ast.Dict) for key in part.keys):
+                if isinstance(key, ast.Constant):
+                    found.setdefault(str(key.value), set()).add(str(path.relative_to(ROOT)))
+    return found
+
+
+def written_in(tree: ast.Module) -> Iterator[ast.AST]:
+    """What calls are given as ``before`` and ``after``, and what functions answer that tell of a row."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call():
+                yield from (keyword.value for keyword in node.keywords if keyword.arg in ("before", "after"))
+            case ast.Assign(targets=[ast.Name(id=name)]) if name in ("before", "after", "told", "was", "now"):
+                yield node.value
+            case ast.FunctionDef(name=name) if "told_of" in name or name == "_told":
+                yield node
+
+
 FILES = re.compile(r".*\.(csv|xlsx|html|sql|txt|py)")
 
 
@@ -50,6 +79,14 @@ def test_each_action_has_its_words() -> None:
     )
     assert len(actions) > 15  # it finds some
     assert set(AuditRecord.Action.values) == set(PLATFORM_ACTS)
+
+
+def test_each_field_has_its_words() -> None:
+    fields = fields_recorded()
+    assert {name: where for name, where in fields.items() if name not in FIELDS} == {}, (
+        "Give them a line in shared/console/acts.py."
+    )
+    assert len(fields) > 30  # it finds some
 
 
 def test_the_words_are_there_in_persian() -> None:

@@ -110,6 +110,14 @@ def test_an_invitation_is_good_once_here_and_for_seven_days(
     assert services.invited_by(realm=realm, token=token) is None
 
 
+def test_no_role_is_chosen_beforehand(acme: Organization) -> None:
+    owner = Visitor.signed_in(acme.owner)
+    assert '<option value="" selected>' in text_of(owner.get("/members/new"))
+    refused = owner.submit("/members/new", {"username": "nima", "role": "", "password": NEW})
+    assert refused.status == 422
+    assert not Membership.objects.filter(username="nima").exists()
+
+
 def test_the_mail_of_an_invitation_has_the_link(acme: Organization, rf: object) -> None:
     from shared.identity.realm import Realm
     from shared.members import services
