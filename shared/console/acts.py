@@ -121,6 +121,7 @@ FIELDS: dict[str, Promise] = {
     "key_id": _("Key id"),
     "kind": _("Kind"),
     "left": _("Left"),
+    "last_day": _("Last day"),
     "least_amount": _("Minimum"),
     "most_amount": _("Maximum"),
     "name": _("Name"),
@@ -162,7 +163,7 @@ _VALUES: dict[str, dict[str, Promise]] = {
         "simulator": _("Simulator"),
     },
     "code": {
-        "bad_credentials": _("Wrong username, password or code"),
+        "bad_credentials": _("Wrong username or password"),
         "wrong_code": _("Wrong code"),
         "passkey_refused": _("Passkey refused"),
         "seller_inactive": _("Switched off"),
