@@ -79,6 +79,7 @@ PICTURES = [
     Picture("admin-reject", "owner", "/credit-requests/{request}/reject"),
     Picture("admin-approve-second", "owner", "/credit-requests/{first_approved}"),
     Picture("admin-periods", "owner", "/periods"),
+    Picture("admin-close-period", "owner", "/periods/{month}/close"),
     Picture("admin-adjustments", "owner", "/adjustments"),
     Picture("admin-new-adjustment", "owner", "/adjustments/new?seller={seller}"),
     Picture("admin-margins", "owner", "/margins/{margin_batch}"),

@@ -3,6 +3,7 @@
 import os
 import random
 import uuid
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 NAMES = ["Tehran Kiosk", "Maryam Ahmadi", "فروشگاه بهار", "Kaveh Mobile", "Shiraz Telecom", "نگین همراه"]
@@ -180,9 +181,11 @@ def furnish(world):
         ):
             settle_recharge(organization=acme, recharge_id=recharge.pk, status=status, failure="taken back")
         update_seller(organization=acme, seller_id=sellers[-1], is_active=False)
+        month = _begin_last_month(sellers[2])
         margin_batch = _earn_margins(acme, dealer=sellers[1], child=sellers[3])
         ids = {
             "margin_batch": margin_batch,
+            "month": month,
             "webhook": webhooks[0].pk,
             "api_key": api_keys[0].pk,
             "request": requests[0].pk,
@@ -208,6 +211,31 @@ def furnish(world):
         "root": world.platform_admin,
     }
     return people, ids | of_members
+
+
+def _begin_last_month(seller_id: int):
+    """As if a seller's first entry had been posted last month, which so can be closed; gives the month's code."""
+    from django.db import connection
+    from django.utils import timezone
+
+    from shared.console.months import month_of
+    from tests.support.chain import FORGET
+
+    first = month_of(month_of(timezone.localdate()).first_day - timedelta(days=1))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            FORGET
+            + """
+            ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only;
+            UPDATE credit_entry SET
+                created_at = %(day)s,
+                id = (substring(uuid7_floor(%(day)s)::text FOR 13) || substring(id::text FROM 14))::uuid
+            WHERE seller_id = %(seller)s AND number = 1;
+            ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;
+            """,
+            {"day": datetime.combine(first.first_day, time(12), UTC), "seller": seller_id},
+        )
+    return first.code
 
 
 def _earn_margins(acme, *, dealer: int, child: int):

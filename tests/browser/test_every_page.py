@@ -113,7 +113,7 @@ def test_every_page_has_its_picture() -> None:
     for picture in PICTURES:
         urlconf = "saas.urls_platform" if picture.who == "root" else "saas.urls_organization"
         path = picture.path.format(
-            **ids, seller=1, switched_off=1, key="k", clerk=1, invited=1, invitation="x"
+            **ids, seller=1, switched_off=1, key="k", clerk=1, invited=1, invitation="x", month="1405-01"
         ).partition("?")[0]
         if picture.name != "nothing-there":
             shown.add(resolve(path, urlconf).url_name)
