@@ -10,17 +10,18 @@ BEGIN
 END;
 $$;
 
--- Who sold how much to whom stands from the beginning; the rest from the end on. Of the columns that delivery and
--- settlement write, this names none, so that it costs them nothing.
+-- Who sold how much to whom, what he earns by it and who his dealers were stand from the beginning; the rest from the end
+-- on. Of the columns that delivery and settlement write, this names none, so that it costs them nothing.
 CREATE TRIGGER recharge_content
 BEFORE UPDATE OF
     id, seller_id, idempotency_key, phone_number, operator, amount, balance_after, created_at, gateway, training, user_id,
-    key_id
+    key_id, commission, basis_points, dealers
 ON recharge_recharge
 FOR EACH ROW WHEN (
     (OLD.seller_id, OLD.phone_number, OLD.operator, OLD.amount, OLD.balance_after, OLD.user_id, OLD.key_id)
         IS DISTINCT FROM
         (NEW.seller_id, NEW.phone_number, NEW.operator, NEW.amount, NEW.balance_after, NEW.user_id, NEW.key_id)
+    OR (OLD.commission, OLD.basis_points, OLD.dealers) IS DISTINCT FROM (NEW.commission, NEW.basis_points, NEW.dealers)
     OR OLD.status IN ('succeeded', 'failed')
         AND (OLD.id, OLD.idempotency_key, OLD.created_at, OLD.gateway, OLD.training)
         IS DISTINCT FROM (NEW.id, NEW.idempotency_key, NEW.created_at, NEW.gateway, NEW.training)

@@ -72,8 +72,9 @@ class Business(RuleBasedStateMachine):
 
     world: World
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(rates=st.lists(st.none() | st.integers(0, 5_000), min_size=SELLERS, max_size=SELLERS))
+    def begin(self, rates: list[int | None]) -> None:
+        """With a tree of four levels, and rates that may be more below than above."""
         self.row = self.world.acme.row
         with tenant_context(self.row), connection.cursor() as cursor:
             # What an earlier story has left: its rates, its limits, and what is still due in it.
@@ -96,6 +97,11 @@ class Business(RuleBasedStateMachine):
         self.rates: dict[tuple[int | None, str], tuple[int | None, int | None]] = {}
         self.per_day: dict[int | None, int] = {}
         self.sold: dict[uuid.UUID, Sold] = {}
+        for who, parent in ((1, 0), (2, 1), (3, 2), (4, 1)):
+            self.move(who, parent)
+        for who, basis_points in enumerate(rates):
+            if basis_points is not None:
+                self.change_rate(who, "", (basis_points, None))
 
     # --- Selling ---
 
@@ -211,7 +217,7 @@ class Business(RuleBasedStateMachine):
                 self.balances[who] -= one.price
                 one.late, one.is_due = "charged", bool(one.path)
 
-    @rule(limit=st.integers(1, 5))
+    @rule(limit=st.sampled_from([1, 3, 20]))
     def post(self, limit: int) -> None:
         """A worker posts margins."""
         posted = post_margins(organization=self.row, limit=limit, after=self.since)

@@ -21,6 +21,9 @@ NEVER = {
     "balance_after": "0",
     "user_id": "1",
     "key_id": "gen_random_uuid()",
+    "commission": "commission + 1",
+    "basis_points": "7",
+    "dealers": "ARRAY[seller_id]",
 }
 """What a recharge says from the beginning."""
 
