@@ -54,6 +54,8 @@ class Proof:
     _needed: dict[tuple[int, int], bytes | None] = field(default_factory=dict)
     """The hashes of entries that a root covers as a seller's last."""
     _seen: set[int] = field(default_factory=set)
+    _transfers: dict[UUID, tuple[int, int]] = field(default_factory=dict)
+    """Of transfers whose entries do not add up to zero so far: the sum in Tomans, and the line of the last."""
 
     def faults(self, lines: Iterable[str], known: Iterable[tuple[date, bytes]] = ()) -> Iterator[str]:
         """Reads a ledger's lines, and says what is wrong with it, a line each. ``known`` are days, and the roots that
@@ -96,6 +98,8 @@ class Proof:
                 self.entries += 1
                 self.unhashed += hash is None
                 yield from running.add(entry, hash, number)
+                if entry.kind in ("transfer_out", "transfer_in"):
+                    self._add_transfer(entry, number)
                 if (entry.seller_id, entry.number) in self._needed:
                     self._needed[entry.seller_id, entry.number] = hash
             elif kind == "end":
@@ -110,8 +114,15 @@ class Proof:
                 raise NotALedger(f"line {number}: nothing known is of type {kind!r}")
         if not ended:
             raise NotALedger(f"line {number + 1}: the file ends before its end; it was cut off")
+        for reference, (left, line) in self._transfers.items():
+            yield f"line {line}: what the transfer {reference} has moved adds up to {left} Tomans, not to nothing"
         yield from self._prove_roots()
         yield from self._compare(known)
+
+    def _add_transfer(self, entry: ChainedEntry, line: int) -> None:
+        left = self._transfers.pop(entry.reference, (0, 0))[0] + entry.amount
+        if left:
+            self._transfers[entry.reference] = left, line
 
     def _add_root(self, found: Mapping[str, Any], line: int) -> None:
         if self.accounts:

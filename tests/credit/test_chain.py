@@ -336,6 +336,7 @@ CHANGES = (
         lambda lines: lines.insert(3, lines.pop(4)),
         ["line 4"] * 3 + ["line 5"] * 3 + ["line 6"] * 2,
     ),
+    ("half of a transfer", lambda lines: lines[4].update(kind="transfer_out"), ["line 5", "line 5"]),
     ("an account twice", lambda lines: lines.insert(9, lines[6]), ["line 10"] * 4 + ["line 11"]),
     (
         "an entry elsewhere",
