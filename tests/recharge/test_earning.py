@@ -166,9 +166,22 @@ class Business(RuleBasedStateMachine):
 
     @rule(data=st.data(), status=st.sampled_from(["succeeded", "failed", "failed", "unknown"]))
     def settle(self, data: st.DataObject, status: str) -> None:
-        if not self.sold:
-            return
-        recharge_id = data.draw(st.sampled_from(sorted(self.sold)))
+        if self.sold:
+            self._settle(data.draw(st.sampled_from(sorted(self.sold))), status)
+
+    @rule(data=st.data(), status=st.sampled_from(["succeeded", "failed"]))
+    def settle_what_came_late(self, data: st.DataObject, status: str) -> None:
+        """What has failed was delivered after all, when its seller has spent the most; and the other way round."""
+        late = [id_ for id_, one in sorted(self.sold.items()) if (one.status == "failed") == (status == "succeeded")]
+        late = [id_ for id_ in late if self.sold[id_].status in ("failed", "succeeded")]
+        if late:
+            recharge_id = data.draw(st.sampled_from(late))
+            who = self.sold[recharge_id].seller
+            if status == "succeeded" and self.balances[who] > 1:
+                self.sell(who, self.balances[who] - 1, AT_ONCE)
+            self._settle(recharge_id, status)
+
+    def _settle(self, recharge_id: uuid.UUID, status: str) -> None:
         one = self.sold[recharge_id]
         try:
             settle_recharge(
