@@ -114,8 +114,8 @@ class Proof:
                 raise NotALedger(f"line {number}: nothing known is of type {kind!r}")
         if not ended:
             raise NotALedger(f"line {number + 1}: the file ends before its end; it was cut off")
-        for reference, (left, line) in self._transfers.items():
-            yield f"line {line}: what the transfer {reference} has moved adds up to {left} Tomans, not to nothing"
+        for reference, (left, last) in self._transfers.items():
+            yield f"line {last}: what the transfer {reference} has moved adds up to {left} Tomans, not to nothing"
         yield from self._prove_roots()
         yield from self._compare(known)
 
