@@ -276,6 +276,8 @@ class CommissionRate(models.Model):
     """Null: it is in force."""
     set_by = models.CharField(max_length=150, blank=True)
     """The username as it was then."""
+    ended_by = models.CharField(max_length=150, blank=True, default="", db_default="")
+    """Who ended it, or set another in its place; empty: nobody did."""
 
     class Meta:
         indexes = [models.Index(fields=["valid_from", "id"], name="commission_since")]

@@ -1,7 +1,7 @@
 from django.urls import path
 
 from credit.pages.exports import FORMATS
-from recharge.pages import bulk, home, margins, periods, recharges, reports, sell, seller, settings
+from recharge.pages import bulk, commissions, home, margins, periods, recharges, reports, sell, seller, settings
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
 urlpatterns = [
@@ -29,6 +29,9 @@ urlpatterns = [
     path("reports/chart.svg", reports.chart, name="report_chart"),
     path("periods", periods.periods, name="periods"),
     path("periods/<slug:month>/close", periods.close_period, name="close_period"),
+    path("commissions", commissions.commissions, name="commissions"),
+    path("commissions/set", commissions.set_commission, name="set_commission"),
+    path("earnings", commissions.earnings, name="earnings"),
     path("settings", settings.settings, name="settings"),
     path("settings/duplicate-window", settings.duplicate_window, name="duplicate_window"),
     path("settings/send-within", settings.send_within, name="send_within"),

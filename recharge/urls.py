@@ -1,6 +1,6 @@
 from django.urls import path
 
-from recharge.api import bulk, periods, recharges, settings
+from recharge.api import bulk, commissions, periods, recharges, settings
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
 urlpatterns = [
@@ -15,6 +15,7 @@ urlpatterns = [
     path("periods", periods.PeriodsView.as_view()),
     path("operators", settings.OperatorsView.as_view()),
     path("operators/<slug:operator>", settings.OperatorView.as_view()),
+    path("commissions", commissions.CommissionsView.as_view()),
     path("settings", settings.SettingsView.as_view()),
     path("gateways", settings.GatewaysView.as_view()),
     path("gateways/<slug:name>", settings.GatewayView.as_view()),

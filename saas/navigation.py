@@ -48,6 +48,8 @@ MENU = (
     Item("recharges", _("History"), Permission.VIEW_RECHARGES, Scope.OWN_SELLER),
     Item("entries", _("Statement"), Permission.VIEW_ENTRIES, Scope.OWN_SELLER),
     Item("credit_requests", _("Credit requests"), Permission.VIEW_CREDIT_REQUESTS, Scope.OWN_SELLER),
+    Item("earnings", _("Earnings"), Permission.VIEW_OWN_EARNINGS),
+    Item("commissions", _("Commissions"), Permission.VIEW_COMMISSIONS),
     Item("reports", _("Reports"), Permission.VIEW_REPORTS),
     Item("webhooks", _("Webhooks"), Permission.VIEW_WEBHOOKS),
     Item("api_keys", _("API keys"), Permission.VIEW_API_KEYS),

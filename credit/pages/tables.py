@@ -75,14 +75,25 @@ _OF_ALL_SELLERS = (
 )
 
 
+_COMMISSION = TableColumn(
+    _("Commission"), lambda entry: signed(entry.commission) if entry.commission else "", f"{WIDE} {AMOUNT}"
+)
+
+
 def entries_table(entries: Sequence[Entry], *, sees_all: bool) -> Table:
-    """Entries of one seller, or of all."""
-    return Table(_("Entries"), _OF_ALL_SELLERS if sees_all else _OF_SELLER, entries)
+    """Entries of one seller, or of all; with their commissions, where one of them has any."""
+    columns = _OF_ALL_SELLERS if sees_all else _OF_SELLER
+    return Table(_("Entries"), _with_commissions(columns, entries), entries)
+
+
+def _with_commissions(columns: tuple[TableColumn, ...], entries: Sequence[Entry]) -> tuple[TableColumn, ...]:
+    """The columns; before the balance that of the commissions, where one of the entries has any."""
+    return (*columns[:-1], _COMMISSION, columns[-1]) if any(entry.commission for entry in entries) else columns
 
 
 def last_entries_table(entries: Sequence[Entry]) -> Table:
     """The last few of one seller, beside something else."""
-    columns = (TableColumn(_("Kind"), _kind_and_time), _AMOUNT, _BALANCE)
+    columns = _with_commissions((TableColumn(_("Kind"), _kind_and_time), _AMOUNT, _BALANCE), entries)
     return Table(_("Last entries"), columns, entries, "table-sm")
 
 

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from credit.api.permissions import needs
 from credit.queries import policy
 from recharge.api.recharges import OperatorField, acting_username
+from recharge.commissions.queries import Rate
 from recharge.delivery.gateways.kinds import KINDS
 from recharge.models import (
     BUILT_IN_GATEWAY,
@@ -29,7 +30,7 @@ from recharge.terms.services import (
     SHORTEST_TIMEOUT_MS,
 )
 from shared.identity.permissions import Permission
-from shared.identity.roles import may
+from shared.identity.roles import may, seller_in_view
 from shared.rest.authentication import require_principal
 from shared.rest.fields import (
     PasswordField,
@@ -233,6 +234,13 @@ class NewOperatorSerializer(StrictSerializer):
     name = ReadableField(max_length=50)
 
 
+class RateSerializer(serializers.Serializer[Rate]):
+    basis_points = serializers.IntegerField(
+        allow_null=True, help_text="Hundredths of a percent of the amount, rounded down to the Toman."
+    )
+    fixed = serializers.IntegerField(allow_null=True, help_text="Or a sum in Tomans, the same for each recharge.")
+
+
 @has_at_times("gateway")
 class OperatorSerializer(serializers.Serializer[queries.OperatorTerms]):
     operator = serializers.CharField()
@@ -244,6 +252,11 @@ class OperatorSerializer(serializers.Serializer[queries.OperatorTerms]):
     most_amount = serializers.IntegerField(help_text="Tomans; of the list, if there is one.")
     is_sold = serializers.BooleanField(
         help_text="Whether it is sold at all: a gateway delivers it, or the organization trains."
+    )
+    commission = RateSerializer(
+        allow_null=True,
+        help_text="What a recharge earns: of a seller, the own rate; else that of sellers who have none of their own. "
+        "Null: nothing.",
     )
     gateway = serializers.CharField(
         allow_null=True, help_text="The name of the gateway that delivers; null: none does. For admins only."
@@ -261,7 +274,8 @@ class OperatorsView(APIView):
     def get(self, request: Request) -> Response:
         """All operators, and which amounts of them are sold."""
         Query.read(request)
-        return Response({"results": [_rendered(request, terms) for terms in queries.terms_of_operators()]})
+        found = queries.terms_of_operators(seller_id=_seller(request))
+        return Response({"results": [_rendered(request, terms) for terms in found]})
 
     @extend_schema(request=NewOperatorSerializer, responses={201: OperatorSerializer})
     def post(self, request: Request) -> Response:
@@ -278,7 +292,7 @@ class OperatorView(APIView):
     @extend_schema(responses=OperatorSerializer)
     def get(self, request: Request, operator: str) -> Response:
         """One operator, and which amounts of it are sold."""
-        return Response(_rendered(request, queries.terms_of_operator(operator)))
+        return Response(_rendered(request, queries.terms_of_operator(operator, seller_id=_seller(request))))
 
     @extend_schema(request=OperatorChangeSerializer, responses=OperatorSerializer)
     def patch(self, request: Request, operator: str) -> Response:
@@ -293,6 +307,11 @@ class OperatorView(APIView):
             changes["amounts"] = []
         terms = services.change_operator(**_acting(request), operator=operator, **changes)
         return Response(_rendered(request, terms))
+
+
+def _seller(request: Request) -> int | None:
+    """Whose commissions are shown."""
+    return seller_in_view(require_principal(request))
 
 
 def _rendered(request: Request, terms: queries.OperatorTerms) -> dict[str, Any]:

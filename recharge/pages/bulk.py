@@ -125,7 +125,9 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
         own_keys=keys_of(batch),
     )
     is_sold: set[int] = set()
+    commissions: dict[int, int] = {}
     for (row, item), prospect in zip(given, prospects, strict=True):
+        commissions[row.line] = prospect.commission
         match prospect.outcome:
             case "replayed" | "key_reused":
                 is_sold.add(row.line)
@@ -136,8 +138,12 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
                 row.item = None
     good = [row for row in rows if row.item]
     meant = [row for row in good if again or not row.sold_lately]
-    left = [row.item for row in meant if row.item and row.line not in is_sold]
-    total = sum(item.amount for item in left)
+    left = [(row.item, commissions[row.line]) for row in meant if row.item and row.line not in is_sold]
+    total, earned = sum(item.amount for item, _ in left), sum(commission for _, commission in left)
+    # Each needs its whole amount, of what those before it have left and earned.
+    needed = spent = 0
+    for item, commission in left:
+        needed, spent = max(needed, spent + item.amount), spent + item.amount - commission
     balance = prospects[0].balance if prospects else queries.balance_of(seller_id).balance
     context = {
         # What needs a look comes first.
@@ -154,8 +160,9 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
         "repeated": sum(row.same_as is not None for row in rows),
         "total": total,
         "balance": balance,
-        "balance_after": balance - total,
-        "missing": max(0, total - balance),
+        "earned": earned,
+        "balance_after": balance - total + earned,
+        "missing": max(0, needed - balance),
         "borne": sum(prospect.outcome == "created" for prospect in prospects),
     }
     return show(request, "recharge/bulk_preview.html", context)

@@ -104,6 +104,7 @@ def reports(request: HttpRequest) -> HttpResponse:
         "last": last,
         "report": found,
         "is_closed": isinstance(found, PostedReport),
+        "has_commissions": isinstance(found, Report) and _has_commissions(found),
         "late": None if isinstance(found, PostedReport) else corrections_of_closed(first=first, last=last),
         "tables": [
             (by, table.title, table.head, [(label, sums) for label, _key, sums in table.rows(found)])
@@ -168,7 +169,7 @@ def reports_csv(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-_OF_SALES = ("succeeded", "amount", "failed", "open")
+_OF_SALES = ("succeeded", "amount", "failed", "open", "commission")
 _OF_ENTRIES = (
     "sold",
     "sold_amount",
@@ -192,8 +193,18 @@ def _report(first: date, last: date, most_sellers: int) -> Report | PostedReport
     return report(first=first, last=last, most_sellers=most_sellers)
 
 
+def _has_commissions(found: Report) -> bool:
+    return any(sums.delivered_commission or sums.changed.delivered_commission for sums in found.days.values())
+
+
 def _figures(sums: Sums | Changes) -> dict[str, int]:
-    return {"succeeded": sums.delivered, "amount": sums.delivered_amount, "failed": sums.failed, "open": sums.open}
+    return {
+        "succeeded": sums.delivered,
+        "amount": sums.delivered_amount,
+        "failed": sums.failed,
+        "open": sums.open,
+        "commission": sums.delivered_commission,
+    }
 
 
 def _by(request: HttpRequest) -> str:

@@ -140,7 +140,12 @@ def _show_form(
     sold_before: Recharge | None = None,
 ) -> HttpResponse:
     given = form.data.get("operator", "") if form.is_bound else form.initial.get("operator", "")
-    context = {"form": form, "key": key, "hint": _hint(number, given), "sold_before": sold_before}
+    context = {
+        "form": form,
+        "key": key,
+        "hint": _hint(number, given, seller_id=own_seller(request)),
+        "sold_before": sold_before,
+    }
     return show(request, "recharge/sell.html", context, status=422 if form.is_bound else 200)
 
 
@@ -160,11 +165,11 @@ class Hint:
 @page(Permission.SELL)
 def number(request: HttpRequest) -> HttpResponse:
     """What is to be said of the number that is being typed, and the amounts of its operator."""
-    hint = _hint(request.GET.get("phone_number", ""), request.GET.get("operator", ""))
+    hint = _hint(request.GET.get("phone_number", ""), request.GET.get("operator", ""), seller_id=own_seller(request))
     return show(request, "recharge/number_hint.html", {"hint": hint, "is_update": True})
 
 
-def _hint(written: str, chosen: str) -> Hint:
+def _hint(written: str, chosen: str, *, seller_id: int) -> Hint:
     is_known = chosen in Operator or (chosen and chosen in added_operators())
     operator: str | None = chosen if is_known else None
     is_chosen, phone_number, problem = operator is not None, "", ""
@@ -174,7 +179,7 @@ def _hint(written: str, chosen: str) -> Hint:
             operator = operator or operator_of(phone_number)
         except InvalidPhoneNumber as error:
             problem = str(FIELD_MESSAGES[error.code])
-    terms = terms_of_operator(operator) if operator else None
+    terms = terms_of_operator(operator, seller_id=seller_id) if operator else None
     return Hint(phone_number, operator, is_chosen, problem, _usual_amounts(terms), terms)
 
 
@@ -239,7 +244,8 @@ def confirm(request: HttpRequest) -> HttpResponse:
             {"phone_number": item.phone_number, "operator": item.operator, "amount": item.amount, "key": key}
         ),
         "balance": prospect.balance,
-        "balance_after": prospect.balance - item.amount,
+        "balance_after": prospect.balance - item.amount + prospect.commission,
+        "commission": prospect.commission,
         "suffices": prospect.suffices,
         # Also where it was sold by another form: after a lost answer, people begin anew.
         "is_duplicate": isinstance(problem, PossibleDuplicate) or prospect.is_repeated,

@@ -1,18 +1,20 @@
 """Recharges as people read them: the list, and the columns of the workbook."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from recharge.models import Margin, Recharge
-from recharge.pages.words import failure_words, late_words, operator_name, status_words
+from credit.pages.tables import seller_link
+from recharge.models import CommissionRate, Margin, Recharge
+from recharge.pages.words import failure_words, late_words, operator_name, rate_words, status_words
 from recharge.templatetags.recharge import late_state, state
 from shared.console.links import address_of
 from shared.console.tables import AMOUNT, WIDE, Table, TableColumn
 from shared.console.workbooks import Column
-from shared.templatetags.console import moment, number, phone
+from shared.templatetags.console import moment, number, phone, pill
 
 
 def _time(recharge: Recharge) -> SafeString:
@@ -46,10 +48,55 @@ _OF_ALL_SELLERS = (
 )
 
 
-def recharges_table(recharges: Sequence[Recharge], *, sees_all: bool) -> Table:
-    """Recharges of one seller, or of all."""
-    return Table(_("Recharges"), _OF_ALL_SELLERS if sees_all else _OF_SELLER, recharges, "table-hover")
+_COMMISSION = TableColumn(_("Commission"), lambda recharge: number(recharge.commission), f"{WIDE} {AMOUNT}")
 
+
+def recharges_table(recharges: Sequence[Recharge], *, sees_all: bool) -> Table:
+    """Recharges of one seller, or of all; with their commissions, where one of them has any."""
+    columns = _OF_ALL_SELLERS if sees_all else _OF_SELLER
+    if any(recharge.commission for recharge in recharges):
+        columns = (*columns[:3], _COMMISSION, *columns[3:])
+    return Table(_("Recharges"), columns, recharges, "table-hover")
+
+
+# --- Commissions ------------------------------------------------------------------------------------------------------
+
+
+def _rate(row: CommissionRate) -> SafeString:
+    ended = "" if row.valid_until is None else pill("plain", _("Ended"))
+    return format_html('<bdi class="text-nowrap">{}</bdi> {}', rate_words(row), ended)
+
+
+def _whose(row: CommissionRate) -> SafeString:
+    seller = seller_link(row.seller) if row.seller else format_html("{}", _("All sellers"))
+    return format_html(
+        '{}<div class="d-md-none small text-secondary">{}</div>', seller, _operator_of(row) if row.operator else ""
+    )
+
+
+def _operator_of(row: CommissionRate) -> str:
+    return operator_name(row.operator) if row.operator else str(_("All operators"))
+
+
+def _by_whom(at: datetime | None, by: str) -> SafeString:
+    return format_html('{}<div class="small text-secondary"><bdi>{}</bdi></div>', moment(at), by)
+
+
+_UNTIL = TableColumn(_("Until"), lambda row: _by_whom(row.valid_until, row.ended_by), WIDE)
+
+
+def commissions_table(rows: Sequence[CommissionRate], *, has_ended: bool) -> Table:
+    """Rates, with who has set them; where some ``has_ended``, with who has ended them."""
+    columns = (
+        TableColumn(_("Seller"), _whose),
+        TableColumn(_("Operator"), _operator_of, WIDE),
+        TableColumn(_("Commission"), _rate),
+        TableColumn(_("Since"), lambda row: _by_whom(row.valid_from, row.set_by)),
+    )
+    return Table(_("Commissions"), (*columns, _UNTIL) if has_ended else columns, rows)
+
+
+# --- The workbook -----------------------------------------------------------------------------------------------------
 
 RECHARGES_SHEET = (
     Column("created_at", _("Time"), 20),

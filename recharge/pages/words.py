@@ -8,13 +8,15 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from recharge.commissions.queries import Rate
 from recharge.delivery.gateways import kinds
 from recharge.delivery.settlement import Settlement
-from recharge.models import Attempt, Recharge
+from recharge.models import Attempt, CommissionRate, Recharge
 from recharge.operators import Operator
 from recharge.selling.queries import Sold
 from recharge.terms.queries import added_operators, name_of_added_operator, operators_on_offer
-from shared.console.formats import is_persian
+from shared.console.formats import in_digits, is_persian
+from shared.templatetags.console import tomans
 
 Status, Late = Recharge.Status, Recharge.Late
 
@@ -214,6 +216,20 @@ def operators_to_sell() -> tuple[list[tuple[str, str]], frozenset[str]]:
 def not_sold(operator: str) -> str:
     """The name of an operator that is not sold."""
     return gettext("%(operator)s (not sold)") % {"operator": operator}
+
+
+def rate_words(rate: Rate | CommissionRate | None) -> str:
+    """What a recharge earns: 2.5%, or 70 Tomans."""
+    if rate is None:
+        return "–"
+    return format_percent(rate.basis_points) if rate.basis_points is not None else tomans(rate.fixed)
+
+
+def format_percent(basis_points: int) -> str:
+    """Hundredths of a percent, with the reader's digits and without zeros at the end: 2.5%, or ٪ in Persian."""
+    whole, rest = divmod(basis_points, 100)
+    written = f"{whole}.{rest:02}".rstrip("0").rstrip(".") if rest else str(whole)
+    return in_digits(written.replace(".", "٫") if is_persian() else written) + ("٪" if is_persian() else "%")
 
 
 def state_of(recharge: Recharge | Sold) -> str:

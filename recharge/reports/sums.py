@@ -7,7 +7,8 @@
 - ``net``: those of them that have not failed, and so were not refunded: the delivered ones and those still open
   (pending or unknown). ``accepted = net + failed`` and ``net = delivered + open``.
 
-A bare name counts recharges; the same name with ``_amount`` adds up their Tomans.
+A bare name counts recharges; the same name with ``_amount`` adds up their Tomans, and with ``_commission`` what their
+sellers earned by them: the organization's cost.
 
 A day's sums in a report are those of its end: no later reversal, refund or late charge changes them. What changed since
 is beside them, so that both together are what is so now. Of a day that is not over they are what is so now, and so the
@@ -65,6 +66,9 @@ class Changes:
     refunded_later: int = 0
     """They were open, and failed."""
     refunded_later_amount: int = 0
+    taken_back_commission: int = 0
+    delivered_after_all_commission: int = 0
+    delivered_later_commission: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.taken_back or self.delivered_after_all or self.delivered_later or self.refunded_later)
@@ -78,6 +82,10 @@ class Changes:
     @property
     def delivered_amount(self) -> int:
         return self.delivered_later_amount + self.delivered_after_all_amount - self.taken_back_amount
+
+    @property
+    def delivered_commission(self) -> int:
+        return self.delivered_later_commission + self.delivered_after_all_commission - self.taken_back_commission
 
     @property
     def failed(self) -> int:
@@ -99,6 +107,7 @@ class Sums:
     open: int = 0
     net_amount: int = 0
     changed: Changes = Changes()
+    delivered_commission: int = 0
 
     @property
     def net(self) -> int:
@@ -152,8 +161,10 @@ def report(*, first: date, last: date, most_sellers: int) -> Report:
     found = Report(days=dict.fromkeys(days, Sums()), operators={}, sellers=[])
     total, training = Sums(), Training()
     for by_day, by_operator, by_seller, day, operator, seller_id, name, *figures in rows:
-        delivered, delivered_amount, failed, still_open, net_amount, *changed, trained, trained_amount = figures
-        sums = Sums(delivered, delivered_amount, failed, still_open, net_amount, Changes(*changed))
+        delivered, delivered_amount, failed, still_open, net_amount, *changed, commission, trained, trained_amount = (
+            figures
+        )
+        sums = Sums(delivered, delivered_amount, failed, still_open, net_amount, Changes(*changed), commission)
         if by_day:
             found.days[days[day - 1]] = sums
         elif by_operator:
@@ -181,6 +192,8 @@ class Totals:
     training_net: int = 0
     """Of the net ones, how many were sold in training, and so reached nobody."""
     training_net_amount: int = 0
+    net_commission: int = 0
+    """What sellers earned by the net ones."""
 
     @property
     def open(self) -> int:
@@ -222,10 +235,30 @@ def totals(*, created_from: datetime) -> Totals:
         pending=Count("pk", filter=Q(status=Recharge.Status.PENDING)),
         training_net=Count("pk", filter=in_training),
         training_net_amount=Sum("amount", filter=in_training, default=0),
+        net_commission=Sum("commission", filter=net, default=0),
     )
     credits = entries(kind=Entry.Kind.CREDIT, created_from=created_from)
     credited = credits.aggregate(credited_amount=Sum("amount", default=0))
     return Totals(**{name: int(value) for name, value in (sold | credited).items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """What a seller has earned by net recharges of some time, in Tomans."""
+
+    today: int
+    this_month: int
+
+
+def earned_by(seller_id: int, *, today: date, month: date) -> Earned:
+    """What a seller has earned since the beginning of a day, and since that of the first day of a month before it, both
+    in the reader's time zone; one query over the recharges of that time."""
+    net = recharges(seller_id=seller_id, created_from=start_of_day(month)).exclude(status=Recharge.Status.FAILED)
+    found = net.aggregate(
+        today=Sum("commission", filter=Q(created_at__gte=start_of_day(today)), default=0),
+        this_month=Sum("commission", default=0),
+    )
+    return Earned(int(found["today"]), int(found["this_month"]))
 
 
 def figures_of(organizations: Iterable[Organization], *, since: datetime) -> dict[int, Figures]:

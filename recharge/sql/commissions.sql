@@ -55,6 +55,7 @@ CREATE FUNCTION commission_set(
     p_fixed bigint,
     p_set_by text,
     OUT outcome text,
+    OUT before recharge_commissionrate,  -- what was in force; NULL: nothing was
     OUT rate recharge_commissionrate
 )
 LANGUAGE plpgsql VOLATILE
@@ -72,19 +73,18 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT * INTO rate FROM recharge_commissionrate
+    SELECT * INTO before FROM recharge_commissionrate
     WHERE seller_id IS NOT DISTINCT FROM p_seller_id AND operator = p_operator AND valid_until IS NULL;
-    outcome := CASE
-        WHEN (rate.basis_points, rate.fixed) IS NOT DISTINCT FROM (p_basis_points, p_fixed) THEN 'unchanged' ELSE 'set'
-    END;
-    IF outcome = 'unchanged' THEN
+    IF (before.basis_points, before.fixed) IS NOT DISTINCT FROM (p_basis_points, p_fixed) THEN
+        outcome := 'unchanged';
+        rate := before;
         RETURN;
     END IF;
 
+    outcome := 'set';
     -- Not before the row that it ends: a clock may be set back.
-    v_now := greatest(clock_timestamp(), rate.valid_from);
-    UPDATE recharge_commissionrate SET valid_until = v_now WHERE id = rate.id;
-    rate := NULL;
+    v_now := greatest(clock_timestamp(), before.valid_from);
+    UPDATE recharge_commissionrate SET valid_until = v_now, ended_by = p_set_by WHERE id = before.id;
     IF p_basis_points IS NOT NULL OR p_fixed IS NOT NULL THEN
         INSERT INTO recharge_commissionrate (seller_id, operator, basis_points, fixed, valid_from, set_by)
         VALUES (p_seller_id, p_operator, p_basis_points, p_fixed, v_now, p_set_by)

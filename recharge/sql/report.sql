@@ -15,6 +15,7 @@ WITH recharge AS (
         operator,
         seller_id,
         amount,
+        commission,
         status,
         training,
         -- From when and until when it was delivered. What was taken back says when it had been delivered in delivered_at
@@ -75,7 +76,15 @@ sums AS (
         coalesce(sum(amount) FILTER (WHERE was = 'open' AND is_now = 'failed'), 0)::bigint AS refunded_later_amount,
         -- Of the delivered ones.
         count(*) FILTER (WHERE was = 'succeeded' AND training) AS training_delivered,
-        coalesce(sum(amount) FILTER (WHERE was = 'succeeded' AND training), 0)::bigint AS training_delivered_amount
+        coalesce(sum(amount) FILTER (WHERE was = 'succeeded' AND training), 0)::bigint AS training_delivered_amount,
+        -- What sellers earned: a recharge's commission counts where its amount does.
+        coalesce(sum(commission) FILTER (WHERE was = 'succeeded'), 0)::bigint AS delivered_commission,
+        coalesce(sum(commission) FILTER (WHERE was = 'succeeded' AND is_now = 'failed'), 0)::bigint
+            AS taken_back_commission,
+        coalesce(sum(commission) FILTER (WHERE was = 'failed' AND is_now = 'succeeded'), 0)::bigint
+            AS delivered_after_all_commission,
+        coalesce(sum(commission) FILTER (WHERE was = 'open' AND is_now = 'succeeded'), 0)::bigint
+            AS delivered_later_commission
     FROM ended
     GROUP BY GROUPING SETS ((), (day), (operator), (seller_id))
 ),
@@ -91,7 +100,8 @@ SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.o
     ranked.delivered, ranked.delivered_amount, ranked.failed, ranked.open, ranked.net_amount,
     ranked.taken_back, ranked.taken_back_amount, ranked.delivered_after_all, ranked.delivered_after_all_amount,
     ranked.delivered_later, ranked.delivered_later_amount, ranked.refunded_later, ranked.refunded_later_amount,
-    ranked.training_delivered, ranked.training_delivered_amount
+    ranked.taken_back_commission, ranked.delivered_after_all_commission, ranked.delivered_later_commission,
+    ranked.delivered_commission, ranked.training_delivered, ranked.training_delivered_amount
 FROM ranked
 LEFT JOIN credit_seller AS seller ON seller.id = ranked.seller_id
 WHERE NOT ranked.by_seller OR ranked.place <= %(most_sellers)s

@@ -14,6 +14,8 @@ register = template.Library()
 
 for _name in (
     "operator_name",
+    "rate_words",
+    "format_percent",
     "late_words",
     "late_explained",
     "late_to_sellers",

@@ -7,6 +7,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django_tenants.cache import make_key
 
+from recharge.commissions.queries import Rate
 from recharge.delivery.gateways.kinds import KINDS
 from recharge.models import BUILT_IN_GATEWAY, GatewaySettings, OperatorSettings, Settings
 from recharge.operators import Operator
@@ -26,6 +27,12 @@ _OPERATORS_ON_OFFER = """
     ORDER BY listed.place, listed.name, listed.operator
 """
 
+_NAMED = """
+    SELECT named.operator, (recharge_terms_of(named.operator)).refusal, rate.basis_points, rate.fixed
+    FROM unnest(%s) AS named (operator)
+    LEFT JOIN LATERAL commission_rate_of(%s, named.operator) AS rate ON true
+"""
+
 _NAMES_SECONDS = 5
 
 
@@ -43,6 +50,8 @@ class OperatorTerms:
     most_amount: int
     refusal: str | None
     """Why nothing of it is sold at all: an outcome of recharge_decide."""
+    commission: Rate | None
+    """What a seller earns by it; None: nothing."""
 
     @property
     def has_gateway(self) -> bool:
@@ -87,16 +96,17 @@ def gateway_by_name(name: str) -> GatewaySettings:
     return gateway
 
 
-def terms_of_operators() -> list[OperatorTerms]:
-    """What is settled for each operator there is, or the defaults."""
+def terms_of_operators(*, seller_id: int | None = None) -> list[OperatorTerms]:
+    """What is settled for each operator there is, or the defaults. The commissions are a seller's, or (None) those of
+    sellers who have none of their own."""
     rows = {row.operator: row for row in _operators().order_by("name", "operator")}
     added = [row for operator, row in rows.items() if operator not in Operator]
     built_in = [rows.get(operator.value) or OperatorSettings(operator=operator.value) for operator in Operator]
-    return _terms([*built_in, *added])
+    return _terms([*built_in, *added], seller_id)
 
 
-def terms_of_operator(operator: str) -> OperatorTerms:
-    """What is settled for one operator, or the defaults.
+def terms_of_operator(operator: str, *, seller_id: int | None = None) -> OperatorTerms:
+    """What is settled for one operator, or the defaults; ``seller_id`` is as for :func:`terms_of_operators`.
 
     Raises:
         NotFound: it is neither a built-in operator nor one that the organization has added.
@@ -104,7 +114,7 @@ def terms_of_operator(operator: str) -> OperatorTerms:
     row = _operators().filter(operator=operator).first()
     if row is None and operator not in Operator:
         raise NotFound("There is no such operator.")
-    (terms,) = _terms([row or OperatorSettings(operator=operator)])
+    (terms,) = _terms([row or OperatorSettings(operator=operator)], seller_id)
     return terms
 
 
@@ -142,11 +152,12 @@ def _operators() -> QuerySet[OperatorSettings]:
     return OperatorSettings.objects.select_related("gateway")
 
 
-def _terms(rows: list[OperatorSettings]) -> list[OperatorTerms]:
+def _terms(rows: list[OperatorSettings], seller_id: int | None) -> list[OperatorTerms]:
     with connection.cursor() as cursor:
-        named = "SELECT operator, (recharge_terms_of(operator)).refusal FROM unnest(%s) AS named (operator)"
-        cursor.execute(named, [[row.operator for row in rows]])
-        refusals = dict(cursor.fetchall())
+        cursor.execute(_NAMED, [[row.operator for row in rows], seller_id])
+        found = cursor.fetchall()
+    refusals = {operator: refusal for operator, refusal, *_ in found}
+    commissions = {operator: Rate(*rate) for operator, _refusal, *rate in found if rate != [None, None]}
     return [
         OperatorTerms(
             operator=row.operator,
@@ -156,6 +167,7 @@ def _terms(rows: list[OperatorSettings]) -> list[OperatorTerms]:
             least_amount=min(row.amounts, default=row.least_amount),
             most_amount=max(row.amounts, default=row.most_amount),
             refusal=refusals[row.operator],
+            commission=commissions.get(row.operator),
         )
         for row in rows
     ]

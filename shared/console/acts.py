@@ -65,6 +65,7 @@ ACTS: dict[str, Promise] = {
     "recharge.resolved": _("Outcome set by hand"),
     "operator.added": _("Operator added"),
     "operator.changed": _("Operator changed"),
+    "commission.set": _("Commission set"),
     "gateway.created": _("Gateway added"),
     "gateway.changed": _("Gateway changed"),
     "gateway.deleted": _("Gateway deleted"),
@@ -99,6 +100,7 @@ FIELDS: dict[str, Promise] = {
     "amounts": _("Amounts"),
     "approvals": _("Approvals"),
     "bank_reference": _("Bank reference"),
+    "basis_points": _("Commission (hundredths of a percent)"),
     "client": _("Browser or program"),
     "code": _("Why"),
     "connect_timeout_ms": _("Connect timeout (ms)"),
@@ -113,6 +115,7 @@ FIELDS: dict[str, Promise] = {
     "events": _("Events"),
     "expires_at": _("Expires"),
     "filters": _("Filters"),
+    "fixed": _("Commission (Tomans)"),
     "four_eyes_from": _("Two people from"),
     "from_day": _("From day"),
     "gateway": _("Gateway"),
@@ -185,7 +188,7 @@ _VALUES: dict[str, dict[str, Promise]] = {
 }
 """What the values of a field are called, where they are the API's words; another value stays as it is."""
 
-_AMOUNTS = {"amount", "amounts", "least_amount", "most_amount", "four_eyes_from"}
+_AMOUNTS = {"amount", "amounts", "fixed", "least_amount", "most_amount", "four_eyes_from"}
 
 
 class Act(Protocol):

@@ -54,6 +54,14 @@ def _jalali_day(day: date) -> str:
     return f"{jalali.year:04}/{jalali.month:02}/{jalali.day:02}".translate(_PERSIAN)
 
 
+def first_day_of_month(day: date) -> date:
+    """The first day of the month that a day is in: of the Jalali calendar in Persian, else of the Gregorian one."""
+    if not is_persian():
+        return day.replace(day=1)
+    first: date = jdatetime.date.fromgregorian(date=day).replace(day=1).togregorian()
+    return first
+
+
 def format_moment(moment: datetime) -> tuple[str, str]:
     """Day and time in the reader's time zone: to the second, and to the minute."""
     return _moment_in(moment.astimezone(UTC), timezone.get_current_timezone(), is_persian())

@@ -49,6 +49,7 @@ def furnish(world):
         update_seller,
     )
     from credit.webhooks.services import create_webhook, events_for, update_webhook
+    from recharge.commissions.services import set_commission
     from recharge.delivery.settlement import settle_recharge
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
     from recharge.selling.sale import Item
@@ -100,6 +101,15 @@ def furnish(world):
             secret="never shown",
         )
         OperatorSettings.objects.create(operator="rightel", amounts=[10_000, 20_000, 50_000, 100_000])
+        for rate in (
+            {"basis_points": 200},
+            {"basis_points": 250},
+            {"operator": "irancell", "basis_points": 300},
+            {"operator": "rightel", "fixed": 700},
+            {"seller_id": sellers[0], "basis_points": 350},
+            {"seller_id": sellers[2], "operator": "mci", "basis_points": 275},
+        ):
+            set_commission(organization=acme, by="owner", **rate)
     for seller_id in sellers:
         give_credit(acme, seller_id, 5_000_000)
     endings = ["00", "01", "02", "03", "04", "05", "10", "20", "12", "40"]

@@ -33,6 +33,7 @@ from shared.identity.realm import Realm
 from shared.identity.tokens import AccessToken, name_realm
 from tenants import models
 from tenants.routing import forget_routes, organization_at
+from tests.recharge.test_commissions import set_rate
 from tests.support.logs import ServerLog
 from tests.support.server import Server, serving, working_environment
 from tests.support.world import Organization, World, give_credit
@@ -350,7 +351,12 @@ def both(world: World, server: Server, usual: Server) -> Callable[..., tuple[byt
     """Sends requests to both servers, each with keys of its own, and gives what they answer: nothing, perhaps, where a
     wrong length makes the server wait for more, and the client has hung up."""
     give_credit(world.acme.row, world.acme.member.id, 10_000_000)
-    recharge_id = world.acme.member.sell(5000).json["id"]
+    # What is sold earns something, and of one operator another sum.
+    set_rate(world.acme, basis_points=333)
+    set_rate(world.acme, operator="irancell", fixed=70)
+    sold = world.acme.member.sell(5000).json
+    assert sold["commission"] == 166
+    recharge_id = sold["id"]
     for running in (server, usual):
         for _ in range(6):  # so that each process knows the host
             answers_of(running.address, a_balance(world.acme, recharge_id))

@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 from tests.support.world import Organization, give_credit
 
 LARGEST = 1_000_000_000_000
-DEFAULTS = {"amounts": None, "least_amount": 1, "most_amount": LARGEST}
+DEFAULTS = {"commission": None, "amounts": None, "least_amount": 1, "most_amount": LARGEST}
 
 
 def change(organization: Organization, body: Any, operator: str = "mci") -> Answer:

@@ -55,6 +55,7 @@ ORGANIZATION = SHARED | {
     "/api/v1/recharges/{recharge_id}/resolve",
     "/api/v1/operators",
     "/api/v1/operators/{operator}",
+    "/api/v1/commissions",
     "/api/v1/settings",
     "/api/v1/gateways",
     "/api/v1/gateways/{name}",

@@ -68,6 +68,9 @@ class Client:
     def post(self, path: str, json: Any = None, **options: Any) -> Answer:
         return self.request("POST", path, json=json, **options)
 
+    def put(self, path: str, json: Any = None, **options: Any) -> Answer:
+        return self.request("PUT", path, json=json, **options)
+
     def patch(self, path: str, json: Any = None, **options: Any) -> Answer:
         return self.request("PATCH", path, json=json, **options)
 

@@ -134,6 +134,8 @@ ORGANIZATION = [
     Endpoint("POST", "api/v1/operators", ADMIN, {"operator": "shatel", "name": "Shatel Mobile"}),
     Endpoint("GET", "api/v1/operators/<slug:operator>", BOTH),
     Endpoint("PATCH", "api/v1/operators/<slug:operator>", ADMIN, {"least_amount": 1000}),
+    Endpoint("GET", "api/v1/commissions", ADMIN),
+    Endpoint("PUT", "api/v1/commissions", ADMIN, {"seller_id": None, "operator": None, "basis_points": 300}),
     Endpoint("GET", "api/v1/settings", ADMIN),
     Endpoint("PATCH", "api/v1/settings", ADMIN, {"duplicate_window": 60}),
     Endpoint("GET", "api/v1/gateways", ADMIN),
