@@ -15,6 +15,7 @@ class RechargeConfig(AppConfig):
         "periods.sql",
         "delivery.sql",
         "evidence.sql",
+        "statements.sql",
     )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""
 
@@ -28,5 +29,6 @@ class RechargeConfig(AppConfig):
         "recharge_closedperiod",
         "recharge_margin",
         "recharge_marginbatch",
+        "recharge_statement",
     )
     """What the application's role reads alone (tenants/working_role.py)."""

@@ -425,6 +425,67 @@ class ClosedPeriod(models.Model):
         return f"until {self.last_day}"
 
 
+class Statement(models.Model):
+    """What was on a seller's account in a period of days: a document that is kept, and can be proved.
+
+    It is written by statement_make (sql/statements.sql) alone. Its rows are the entries ``first_number`` to
+    ``last_number``, which never change. Amounts are Tomans.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False, related_name="+")
+    seller_name = models.CharField(max_length=200)
+    """As it was then."""
+    first_day = models.DateField()
+    last_day = models.DateField()
+    time_zone = models.CharField(max_length=60)
+    """In which the days are meant, as it was then (credit.models.Policy.time_zone)."""
+    starts_at = models.DateTimeField()
+    """When the first day begins."""
+    ends_at = models.DateTimeField()
+    """When the day after the last one begins."""
+    first_number = models.BigIntegerField()
+    """Of the first entry."""
+    last_number = models.BigIntegerField()
+    """Of the last entry; one less than ``first_number`` where there is none."""
+    opening_balance = models.BigIntegerField()
+    closing_balance = models.BigIntegerField()
+    totals = models.JSONField()
+    """By kind of entry: ``entries`` (how many), ``amount`` and ``commission`` (sums, signed)."""
+    digest = models.BinaryField()
+    """SHA-256 over all of it and every row; recharge/statements/digests.py says of what text."""
+    made_by = models.CharField(max_length=150)
+    """The username as it was then."""
+    made_by_id = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["seller", "id"], name="statement_seller")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["seller", "first_day", "last_day", "starts_at", "ends_at", "first_number", "last_number"],
+                name="statement_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    first_day__lte=F("last_day"),
+                    starts_at__lt=F("ends_at"),
+                    first_number__gte=1,
+                    last_number__gte=F("first_number") - 1,
+                ),
+                name="statement_period",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.first_day} to {self.last_day}"
+
+    @property
+    def entries(self) -> int:
+        """How many there are."""
+        return self.last_number - self.first_number + 1
+
+
 class Transition(models.Model):
     """The changes of a recharge's status that there are; the database refuses any other."""
 

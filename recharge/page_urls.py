@@ -1,7 +1,8 @@
 from django.urls import path
 
 from credit.pages.exports import FORMATS
-from recharge.pages import bulk, commissions, home, margins, periods, recharges, reports, sell, seller, settings
+from recharge.pages import bulk, commissions, home, margins, periods, recharges, reports, sell, seller, settings, statements
+from recharge.papers.files import FORMATS as STATEMENT_FORMATS
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
 urlpatterns = [
@@ -32,6 +33,19 @@ urlpatterns = [
     path("commissions", commissions.commissions, name="commissions"),
     path("commissions/set", commissions.set_commission, name="set_commission"),
     path("earnings", commissions.earnings, name="earnings"),
+    path("statements", statements.statements, name="statements"),
+    path("statements/new", statements.new_statement, name="new_statement"),
+    path("statements/<any_uuid:statement_id>", statements.statement, name="statement"),
+    path("statements/<any_uuid:statement_id>/proof", statements.statement_proof, name="statement_proof"),
+    *(
+        path(
+            f"statements/<any_uuid:statement_id>.{one}",
+            statements.statement_as_file,
+            {"ending": one},
+            name=f"statement_{one}",
+        )
+        for one in STATEMENT_FORMATS
+    ),
     path("settings", settings.settings, name="settings"),
     path("settings/duplicate-window", settings.duplicate_window, name="duplicate_window"),
     path("settings/send-within", settings.send_within, name="send_within"),

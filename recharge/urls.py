@@ -1,6 +1,6 @@
 from django.urls import path
 
-from recharge.api import bulk, commissions, periods, recharges, settings
+from recharge.api import bulk, commissions, periods, recharges, settings, statements
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
 urlpatterns = [
@@ -13,6 +13,12 @@ urlpatterns = [
     path("recharges/<any_uuid:recharge_id>", recharges.RechargeView.as_view()),
     path("recharges/<any_uuid:recharge_id>/resolve", recharges.ResolveView.as_view()),
     path("periods", periods.PeriodsView.as_view()),
+    path("statements", statements.StatementsView.as_view()),
+    path("statements/<any_uuid:statement_id>", statements.StatementView.as_view()),
+    path("statements/<any_uuid:statement_id>/proof", statements.StatementProofView.as_view()),
+    path("statements/<any_uuid:statement_id>.pdf", statements.StatementPDFView.as_view()),
+    path("statements/<any_uuid:statement_id>.xlsx", statements.StatementXLSXView.as_view()),
+    path("statements/<any_uuid:statement_id>.csv", statements.StatementCSVView.as_view()),
     path("operators", settings.OperatorsView.as_view()),
     path("operators/<slug:operator>", settings.OperatorView.as_view()),
     path("commissions", commissions.CommissionsView.as_view()),

@@ -24,7 +24,7 @@ WAITING = 224
 """Requests of a process that may wait for their turn; one more is answered 503 at once."""
 
 APART = 32
-"""Those for a workbook or ``/readyz`` that may be waited for, or worked at; one more is answered 503 at once."""
+"""Those for a workbook, a PDF or ``/readyz`` that may be waited for, or worked at; one more is answered 503 at once."""
 
 STREAMS = 64
 """Answers of a process that may be on their way to slow readers; one more is answered 503 at once. (What one person
@@ -42,6 +42,10 @@ SPARE = 8
 EXPORT_THREADS = 3
 """They write workbooks and read the pages of CSV files, so that the other threads can sell meanwhile. Each keeps a
 database connection, as those that sell do."""
+
+PAPER_THREADS = 2
+"""They wait for the processes that write PDFs (recharge/papers/printing.py), half a minute for a large
+one: so they are none of those that write the other exports."""
 
 READINESS_THREADS = 1
 
@@ -73,6 +77,7 @@ class Gate:
         self._at_once = at_once
         self._seats = _Seats(seats)
         self._exports = _Turns(EXPORT_THREADS, "exports")
+        self._papers = _Turns(PAPER_THREADS, "papers")
         self._readiness = ThreadPoolExecutor(READINESS_THREADS, "readiness")
         self._apart_waiting = threading.BoundedSemaphore(APART)
         self._streams = threading.BoundedSemaphore(STREAMS)
@@ -95,7 +100,7 @@ class Gate:
             if not is_whole:
                 start_response("400 Bad Request", [])
                 return []  # to nobody
-        if path == "/readyz" or path.endswith(".xlsx"):
+        if path == "/readyz" or path.endswith((".xlsx", ".pdf")):
             answer = self._apart(environ, path)
         elif (connection := self._seats.take()) is not None:
             connections[DEFAULT_DB_ALIAS] = connection
@@ -135,7 +140,8 @@ class Gate:
             if is_readiness:
                 future = self._readiness.submit(self._call, environ)
             else:
-                future = self._exports.submit(_organization_of(environ), self._call, environ)
+                threads = self._papers if path.endswith(".pdf") else self._exports
+                future = threads.submit(_organization_of(environ), self._call, environ)
             try:
                 return future.result(TURN_SECONDS)
             except TimeoutError:

@@ -47,6 +47,7 @@ MENU = (
     Item("entries", _("Ledger"), Permission.VIEW_ENTRIES, Scope.ALL_SELLERS),
     Item("recharges", _("History"), Permission.VIEW_RECHARGES, Scope.OWN_SELLER),
     Item("entries", _("Statement"), Permission.VIEW_ENTRIES, Scope.OWN_SELLER),
+    Item("statements", _("Period statements"), Permission.VIEW_ENTRIES),
     Item("credit_requests", _("Credit requests"), Permission.VIEW_CREDIT_REQUESTS, Scope.OWN_SELLER),
     Item("earnings", _("Earnings"), Permission.VIEW_OWN_EARNINGS),
     Item("commissions", _("Commissions"), Permission.VIEW_COMMISSIONS),

@@ -8,13 +8,16 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from credit.pages.tables import seller_link
-from recharge.models import CommissionRate, Margin, Recharge
+from recharge.models import CommissionRate, Margin, Recharge, Statement
 from recharge.pages.words import failure_words, late_words, operator_name, rate_words, status_words
+from recharge.papers.words import kind_name as statement_kind
+from recharge.papers.words import period_of
+from recharge.statements.queries import Row
 from recharge.templatetags.recharge import late_state, state
 from shared.console.links import address_of
 from shared.console.tables import AMOUNT, WIDE, Table, TableColumn
 from shared.console.workbooks import Column
-from shared.templatetags.console import moment, number, phone, pill
+from shared.templatetags.console import moment, number, phone, pill, signed
 
 
 def _time(recharge: Recharge) -> SafeString:
@@ -139,3 +142,71 @@ def margins_table(margins: Sequence[Margin], *, is_linked: bool) -> Table:
         ),
         margins,
     )
+
+
+# --- Statements -------------------------------------------------------------------------------------------------------
+
+
+def _statement_link(row: Statement) -> SafeString:
+    return format_html('<a href="{}">{}</a>', address_of("statement", row.pk), period_of(row))
+
+
+def _statement_of(row: Statement) -> SafeString:
+    return format_html("<bdi>{}</bdi>", row.seller_name)
+
+
+def _made(row: Statement) -> SafeString:
+    return format_html("{} · <bdi>{}</bdi>", moment(row.created_at), row.made_by)
+
+
+_OWN_STATEMENTS = (
+    TableColumn(_("Period"), _statement_link),
+    TableColumn(_("Entries"), lambda row: number(row.entries), f"{WIDE} {AMOUNT}"),
+    TableColumn(_("Opening balance"), lambda row: number(row.opening_balance), f"{WIDE} {AMOUNT}"),
+    TableColumn(_("Closing balance"), lambda row: number(row.closing_balance), AMOUNT),
+    TableColumn(_("Made"), _made, WIDE),
+)
+
+
+def statements_table(rows: Sequence[Statement], *, sees_all: bool) -> Table:
+    """Statements of one seller, or of all."""
+    of_all = (TableColumn(_("Seller"), _statement_of), *_OWN_STATEMENTS)
+    return Table(_("Period statements"), of_all if sees_all else _OWN_STATEMENTS, rows)
+
+
+def _kind_and_moment(row: Row) -> SafeString:
+    return format_html(
+        '{}<div class="d-md-none small text-secondary">{}</div>', statement_kind(row.kind), moment(row.created_at)
+    )
+
+
+def _or_nothing(value: int) -> str:
+    return number(value) if value else ""
+
+
+def _commission(row: Row) -> str:
+    return str(signed(row.commission)) if row.commission else ""
+
+
+def _row_amount(row: Row) -> str:
+    """On phones, which have no room for three columns of amounts."""
+    commission = format_html('<div class="small">{}</div>', signed(row.commission)) if row.commission else ""
+    return format_html("{}{}", signed(row.amount), commission)
+
+
+_STATEMENT_ROWS = (
+    TableColumn(_("Number"), lambda row: number(row.number), f"{WIDE} {AMOUNT}"),
+    TableColumn(_("Time"), lambda row: moment(row.created_at), WIDE),
+    TableColumn(_("Kind"), _kind_and_moment),
+    TableColumn(_("Sold to"), lambda row: phone(row.phone_number) if row.phone_number else "", WIDE),
+    TableColumn(_("Tomans"), _row_amount, f"d-md-none {AMOUNT}"),
+    TableColumn(_("Debit (−)"), lambda row: _or_nothing(row.debit), f"{WIDE} {AMOUNT}"),
+    TableColumn(_("Credit (+)"), lambda row: _or_nothing(row.credit), f"{WIDE} {AMOUNT}"),
+    TableColumn(_("Commission"), _commission, f"{WIDE} {AMOUNT}"),
+    TableColumn(_("Balance"), lambda row: number(row.balance_after), AMOUNT),
+)
+
+
+def statement_rows_table(rows: Sequence[Row]) -> Table:
+    """The rows of a statement. Amounts are Tomans."""
+    return Table(_("Entries"), _STATEMENT_ROWS, rows, "table-sm")

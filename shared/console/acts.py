@@ -69,6 +69,7 @@ ACTS: dict[str, Promise] = {
     "gateway.created": _("Gateway added"),
     "gateway.changed": _("Gateway changed"),
     "gateway.deleted": _("Gateway deleted"),
+    "statement.made": _("Statement made"),
     "settings.changed": _("Settings changed"),
     "policy.changed": _("Rules for approvals changed"),
     # Data that leave.
@@ -107,6 +108,7 @@ FIELDS: dict[str, Promise] = {
     "created_from": _("Since"),
     "created_to": _("Until"),
     "delivery": _("Delivery"),
+    "digest": _("Digest"),
     "duplicate_window": _("Duplicate-sale warning (seconds)"),
     "email": _("Email address"),
     "end_old": _("The old secret ended"),

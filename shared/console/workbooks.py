@@ -45,6 +45,14 @@ class Column:
         return self.shown(value) if self.shown and value is not None else value
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A sheet of two columns: what something is called, and what it is (a whole number, or text)."""
+
+    title: str
+    lines: Sequence[tuple[str, Any]]
+
+
 def xlsx_response(
     *,
     filename: str,
@@ -54,12 +62,15 @@ def xlsx_response(
     request: HttpRequest,
     person: int | None,
     filters: Mapping[str, Any],
+    most: int = LARGEST_SHEET,
+    more: Sheet | None = None,
 ) -> FileResponse:
     """A download of a workbook with one sheet: the rows of all pages below a line of the columns' titles, in the
     reader's language and direction.
 
     It is whole before anything is sent, so that what fails is a problem and never half a file. Where there are more
-    than :data:`LARGEST_SHEET` rows, the last line says so. ``filters`` say which rows, for the audit table.
+    than ``most`` rows, the last line says so. ``filters`` say which rows, for the audit table. ``more`` is a second
+    sheet.
 
     Raises:
         Unavailable: this process is writing another one for this person, or two for the organization.
@@ -68,7 +79,7 @@ def xlsx_response(
     _workbooks.enter(*admitted)
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it when it is sent
     try:
-        _write_workbook(file, str(sheet), columns, pages)
+        _write_workbook(file, str(sheet), columns, pages, most, more)
         record_export(filename, filters)
     except BaseException:
         file.close()
@@ -85,7 +96,12 @@ def xlsx_response(
 
 
 def _write_workbook(
-    file: Any, title: str, columns: Sequence[Column], pages: Iterator[Iterable[Mapping[str, Any]]]
+    file: Any,
+    title: str,
+    columns: Sequence[Column],
+    pages: Iterator[Iterable[Mapping[str, Any]]],
+    most: int,
+    more: Sheet | None,
 ) -> None:
     # constant_memory: each row goes to the disk when the next one begins.
     with xlsxwriter.Workbook(file, {"constant_memory": True}) as workbook:
@@ -102,13 +118,13 @@ def _write_workbook(
 
         rows = chain.from_iterable(pages)
         for line, row in enumerate(rows, start=1):
-            if line == LARGEST_SHEET and next(rows, None) is not None:
+            if line == most and next(rows, None) is not None:
                 sheet.write_string(
                     line,
                     0,
                     _("More rows than a workbook takes: the rest is missing. Narrow the filters, or take CSV."),
                 )
-                return
+                break
             for index, column in enumerate(columns):
                 value = column.value(row)
                 match value:
@@ -122,3 +138,18 @@ def _write_workbook(
                     case _:
                         # write_string: whatever it looks like, it is no formula, no link and no number.
                         sheet.write_string(line, index, str(value))
+        if more:
+            _write_lines(workbook.add_worksheet(more.title[:31]), more.lines, heading, number)
+
+
+def _write_lines(sheet: Any, lines: Sequence[tuple[str, Any]], heading: Any, number: Any) -> None:
+    if get_language_bidi():
+        sheet.right_to_left()
+    sheet.set_column(0, 0, 24)
+    sheet.set_column(1, 1, 48)
+    for line, (label, value) in enumerate(lines):
+        sheet.write_string(line, 0, label, heading)
+        if isinstance(value, int):
+            sheet.write_number(line, 1, value, number)
+        else:
+            sheet.write_string(line, 1, str(value))

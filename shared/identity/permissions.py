@@ -29,6 +29,8 @@ class Permission(StrEnum):
     MANAGE_SELLERS = "manage_sellers"
     VIEW_OWN_BALANCE = "view_own_balance"
     VIEW_ENTRIES = "view_entries"
+    MAKE_STATEMENTS = "make_statements"
+    """Documents of what was on a seller's account; who may view entries may view them."""
     VIEW_CREDIT_REQUESTS = "view_credit_requests"
     ASK_FOR_CREDIT = "ask_for_credit"
     DECIDE_CREDIT_REQUESTS = "decide_credit_requests"

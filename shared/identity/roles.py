@@ -78,6 +78,7 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_SELLERS,
                 Permission.MANAGE_SELLERS,
                 Permission.VIEW_ENTRIES,
+                Permission.MAKE_STATEMENTS,
                 Permission.VIEW_CREDIT_REQUESTS,
                 Permission.DECIDE_CREDIT_REQUESTS,
                 Permission.VIEW_ADJUSTMENTS,
@@ -107,6 +108,7 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_REPORTS,
                 Permission.VIEW_SELLERS,
                 Permission.VIEW_ENTRIES,
+                Permission.MAKE_STATEMENTS,
                 Permission.VIEW_CREDIT_REQUESTS,
                 Permission.DECIDE_CREDIT_REQUESTS,
                 Permission.VIEW_ADJUSTMENTS,
@@ -158,6 +160,7 @@ ROLES: Mapping[str, Role] = {
             {
                 Permission.VIEW_OWN_BALANCE,
                 Permission.VIEW_ENTRIES,
+                Permission.MAKE_STATEMENTS,
                 Permission.VIEW_CREDIT_REQUESTS,
                 Permission.ASK_FOR_CREDIT,
                 Permission.VIEW_RECHARGES,

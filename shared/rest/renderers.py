@@ -13,3 +13,17 @@ class CSVRenderer(BaseRenderer):
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
         raise NotImplementedError
+
+
+class PDFRenderer(CSVRenderer):
+    """The same for ``application/pdf``."""
+
+    media_type = "application/pdf"
+    format = "pdf"
+
+
+class XLSXRenderer(CSVRenderer):
+    """The same for workbooks."""
+
+    media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    format = "xlsx"

@@ -54,7 +54,9 @@ def furnish(world):
     from recharge.models import GatewaySettings, OperatorSettings, Recharge
     from recharge.selling.sale import Item
     from recharge.selling.services import sell_recharge
+    from recharge.statements.services import make_statement
     from recharge.terms.services import create_gateway
+    from shared.days import days_before, today
     from shared.identity.keys import end_key
     from tests.support import commands
     from tests.support.world import give_credit, make_seller
@@ -180,6 +182,10 @@ def furnish(world):
                 reference="letter 1405/112",
                 **by,
             ).row
+        days = {"first_day": days_before(today(), 29), "last_day": today()}  # UTC's: never in the future
+        statement = make_statement(
+            organization=acme, seller_id=sellers[0], made_by="owner", made_by_id=by["asked_by_id"], **days
+        ).row
         pending = list(Recharge.objects.filter(status="pending").order_by("pk")[:3])
         for recharge in pending:
             settle_recharge(organization=acme, recharge_id=recharge.pk, status=Recharge.Status.UNKNOWN)
@@ -202,6 +208,7 @@ def furnish(world):
             "rejected": rejected.pk,
             "first_approved": requests[2].pk,
             "adjustment": adjustment.pk,
+            "statement": statement.pk,
             "seller": sellers[0],
             "switched_off": sellers[-1],
             "recharge": Recharge.objects.filter(seller_id=sellers[0], status="succeeded", late="").latest("pk").pk,

@@ -87,7 +87,7 @@ _NO_PAGES = {
     "progress", "suspend", "activate", "reconcile", "enable_webhook", "disable_webhook", "rotate_webhook_secret",
     "delete_webhook", "held_form", "resend_delivery", "duplicate_window", "send_within", "schema",
     "second_step", "remove_passkey", "recovery_codes_shown", "rotate_api_key",
-    "end_api_key", "end_session", "end_other_sessions",
+    "end_api_key", "end_session", "end_other_sessions", "statement_pdf", "statement_xlsx", "statement_csv",
 }  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def _names(urlconf: str) -> set[str]:
 
 def test_every_page_has_its_picture() -> None:
     requests = ("request", "rejected", "first_approved", "adjustment", "margin_batch")
-    rows = ("recharge", "failed", "own_failed", "unknown", "late", "webhook", "api_key", *requests)
+    rows = ("statement", "recharge", "failed", "own_failed", "unknown", "late", "webhook", "api_key", *requests)
     ids = dict.fromkeys(rows, UUID(int=1))
     shown = set()
     for picture in PICTURES:

@@ -35,6 +35,7 @@ _HAVE_BOOKS = " UNION ALL ".join(
 
 # In the order that foreign keys ask for.
 _OF_ORGANIZATION = (
+    "recharge_statement",
     "recharge_attempt",
     "recharge_margin",
     "recharge_marginbatch",
@@ -57,6 +58,7 @@ _OF_ORGANIZATION = (
     "credit_seller",
 )
 _DOCUMENTS = {
+    "recharge_statement": "recharge_statement_append_only",
     "recharge_margin": "recharge_margin_stays",
     "recharge_marginbatch": "recharge_margin_batch_kept",
     "credit_creditrequest": "credit_request_stays",

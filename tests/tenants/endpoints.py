@@ -53,6 +53,7 @@ _NEW_PLATFORM_USER = {"username": "nima", "password": PASSWORD, "role": "platfor
 _NEW_ORGANIZATION = {"slug": "initech", "name": "Initech", "admin": {"username": "owner", "password": PASSWORD}}
 _WEBHOOK = {"url": "https://hooks.example.com/recharges", "events": ["recharge.succeeded"]}
 _API_KEY = {"name": "Till", "scopes": ["read"]}
+_STATEMENT = {"seller_id": 1, "from": "2026-01-01", "to": "2026-01-31"}
 _RECHARGE = {"phone_number": "09121234567", "amount": 5000}
 
 _AUTHENTICATION = [
@@ -130,6 +131,13 @@ ORGANIZATION = [
     Endpoint("GET", "api/v1/recharges.csv", BOTH),
     Endpoint("POST", "api/v1/recharges/validate", SELLER, _RECHARGE),
     Endpoint("POST", "api/v1/recharges/<any_uuid:recharge_id>/resolve", ADMIN, {"status": "failed", "reason": "No."}),
+    Endpoint("GET", "api/v1/statements", BOTH),
+    Endpoint("POST", "api/v1/statements", BOTH, _STATEMENT),
+    Endpoint("GET", "api/v1/statements/<any_uuid:statement_id>", BOTH),
+    Endpoint("GET", "api/v1/statements/<any_uuid:statement_id>/proof", BOTH),
+    Endpoint("GET", "api/v1/statements/<any_uuid:statement_id>.pdf", BOTH),
+    Endpoint("GET", "api/v1/statements/<any_uuid:statement_id>.xlsx", BOTH),
+    Endpoint("GET", "api/v1/statements/<any_uuid:statement_id>.csv", BOTH),
     Endpoint("GET", "api/v1/operators", BOTH),
     Endpoint("POST", "api/v1/operators", ADMIN, {"operator": "shatel", "name": "Shatel Mobile"}),
     Endpoint("GET", "api/v1/operators/<slug:operator>", BOTH),

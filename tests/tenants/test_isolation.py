@@ -4,6 +4,7 @@ right token: every endpoint, asked by everyone who must not have it."""
 import uuid
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import date
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +20,7 @@ from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings, Recharge
 from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
+from recharge.statements.services import make_statement
 from shared.identity.realm import PLATFORM as PLATFORM_REALM
 from shared.identity.realm import Realm
 from shared.identity.services import sign_in
@@ -77,6 +79,14 @@ def stock(organization: Organization) -> dict[str, Any]:
         )
         sold = sell_recharge(**arguments, item=Item("+989121234567", "mci", 5000, "sale"))
         asked = create_credit_request(**arguments, idempotency_key="request", amount=7000, note="")
+        statement = make_statement(
+            organization=organization.row,
+            seller_id=organization.member.id,
+            first_day=date(2026, 1, 2),
+            last_day=date(2026, 1, 3),
+            made_by="member",
+            made_by_id=organization.member.user.pk,
+        )
         gateway = GatewaySettings.objects.create(name="sandbox", kind="simulator")
         message = WebhookMessage.objects.get(endpoint=webhook)
     return {
@@ -84,6 +94,7 @@ def stock(organization: Organization) -> dict[str, Any]:
         "recharge_id": uuid.UUID(sold.row.id),
         "request_id": asked.row.pk,
         "adjustment_id": ask_for_adjustment(organization.row, organization.member.id),
+        "statement_id": statement.row.pk,
         "webhook_id": webhook.pk,
         "key_id": key.pk,
         "delivery_id": message.pk,

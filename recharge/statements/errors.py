@@ -1,0 +1,22 @@
+"""What can be refused about statements."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from shared.errors import FIELD_MESSAGES, InvalidRequest
+
+
+class InvalidPeriod(InvalidRequest):
+    """400: there can be no statement of these days; ``errors`` says why."""
+
+    field_messages: ClassVar[Mapping[str, str | Promise]] = {
+        **FIELD_MESSAGES,
+        "from_after_to": _("The last day is before the first. Exchange them."),
+        "too_long": _("A statement has 366 days at most. Choose a shorter period."),
+        "too_early": _("This day is too long ago. Choose a later one."),
+        "not_in_future": _("This day has not begun yet. Choose an earlier one."),
+        "too_many_entries": _("There are too many entries for one statement. Choose a shorter period."),
+    }
