@@ -1,7 +1,19 @@
 from django.urls import path
 
 from credit.pages.exports import FORMATS
-from recharge.pages import bulk, commissions, home, margins, periods, recharges, reports, sell, seller, settings, statements
+from recharge.pages import (
+    bulk,
+    commissions,
+    home,
+    margins,
+    periods,
+    recharges,
+    reports,
+    sell,
+    seller,
+    settings,
+    statements,
+)
 from recharge.papers.files import FORMATS as STATEMENT_FORMATS
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 

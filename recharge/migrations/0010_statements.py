@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("credit", "0008_commissions_dealers_limits"),
-        ("recharge", "0008_closed_periods"),
+        ("recharge", "0009_commission_ended_by"),
     ]
 
     operations = [
