@@ -33,7 +33,7 @@ from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge, sell_recharges
 from shared.errors import Problem
 from tests.support.dealers import place, set_rate
-from tests.support.locks import sell_through_sandbox
+from tests.support.locks import sell_pending, sell_through_sandbox
 from tests.support.world import World, give_credit, make_seller
 
 pytestmark = pytest.mark.slow
@@ -72,9 +72,9 @@ class Business(RuleBasedStateMachine):
 
     world: World
 
-    @initialize(rates=st.lists(st.none() | st.integers(0, 5_000), min_size=SELLERS, max_size=SELLERS))
-    def begin(self, rates: list[int | None]) -> None:
-        """With a tree of four levels, and rates that may be more below than above."""
+    @initialize(rates=st.lists(st.integers(0, 5_000), min_size=SELLERS, max_size=SELLERS))
+    def begin(self, rates: list[int]) -> None:
+        """With a tree of four levels, rates that may be more below than above, and a sale of each."""
         self.row = self.world.acme.row
         with tenant_context(self.row), connection.cursor() as cursor:
             # What an earlier story has left: its rates, its limits, and what is still due in it.
@@ -100,8 +100,10 @@ class Business(RuleBasedStateMachine):
         for who, parent in ((1, 0), (2, 1), (3, 2), (4, 1)):
             self.move(who, parent)
         for who, basis_points in enumerate(rates):
-            if basis_points is not None:
-                self.change_rate(who, "", (basis_points, None))
+            self.change_rate(who, "", (basis_points, None))
+        for who in range(SELLERS):
+            self.sell(who, 20_001, AT_ONCE)
+        self.post(len(self.sold))
 
     # --- Selling ---
 
@@ -382,6 +384,26 @@ class Business(RuleBasedStateMachine):
     def the_books_are_right(self) -> None:
         with tenant_context(self.row):
             assert find_faults() == []
+
+
+def test_what_is_owed_next_is_collected_when_what_was_owed_before_is_no_more(world: World) -> None:
+    row, seller_id = world.acme.row, world.acme.member.id
+    give_credit(row, seller_id, 50_000)
+    large, small = (sell_pending(row, seller_id, amount) for amount in (40_000, 5_000))
+
+    def settle(recharge_id: uuid.UUID, status: Recharge.Status) -> None:
+        failure = "barred" if status == Recharge.Status.FAILED else ""
+        settle_recharge(organization=row, recharge_id=recharge_id, status=status, failure=failure)
+
+    for recharge_id in (large, small):
+        settle(recharge_id, Recharge.Status.FAILED)
+    assert world.acme.member.sell(47_000).status == 201
+    for recharge_id in (large, small):
+        settle(recharge_id, Recharge.Status.SUCCEEDED)
+    give_credit(row, seller_id, 10_000)
+    assert world.acme.member.balance() == 13_000  # the oldest first: the small one waits for the large one
+    settle(large, Recharge.Status.FAILED)
+    assert world.acme.member.balance() == 8_000
 
 
 def test_stories_of_earning(world: World) -> None:
