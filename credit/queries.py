@@ -18,7 +18,7 @@ from shared.texts import contains, folded, latin_digits
 from shared.uuid7 import from_moment, until_moment
 from tenants.models import Organization
 
-ENTRY_COLUMNS = ("seller_id", "number", "kind", "amount", "commission", "balance_after", "reference", "created_at")
+ENTRY_COLUMNS = ("seller_id", "number", "kind", "amount", "balance_after", "reference", "created_at", "commission")
 """What everybody is shown of an entry: by the API, in CSV files and in workbooks."""
 
 CREDIT_REQUEST_COLUMNS = (

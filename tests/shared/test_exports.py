@@ -22,9 +22,9 @@ from tests.support.logs import ServerLog
 from tests.support.world import Organization, Person, give_credit
 
 RECHARGES_HEADER = (
-    "id,seller_id,phone_number,operator,amount,status,failure,balance_after,created_at,completed_at,late\r\n"
+    "id,seller_id,phone_number,operator,amount,status,failure,balance_after,created_at,completed_at,late,commission\r\n"
 )
-ENTRIES_HEADER = "seller_id,number,kind,amount,balance_after,reference,created_at\r\n"
+ENTRIES_HEADER = "seller_id,number,kind,amount,balance_after,reference,created_at,commission\r\n"
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def unreadable_sale(organization: Organization, key: str) -> Iterator[None]:
     columns = (
         "id, seller_id, idempotency_key, phone_number, operator, status, failure, balance_after, created_at, "
         "completed_at, gateway, late, due_at, submitted_at, attempts, delivered_at, submitted_through, training, "
-        "user_id, key_id"
+        "user_id, key_id, commission, basis_points, dealers, margin_due"
     )
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {schema}.recharge_recharge RENAME TO recharge_moved")
