@@ -1,13 +1,14 @@
 """Writes of adjustments, and of what an organization demands of those who approve (four eyes). They run on the
 organization's schema (``tenant_context``)."""
 
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 from django.db import transaction
 
-from credit.errors import AlreadyDecided, BalanceLimitExceeded, FourEyes, InsufficientCredit
+from credit.errors import AlreadyDecided, BalanceLimitExceeded, FourEyes, InsufficientCredit, InvalidPolicy
 from credit.models import Adjustment, CreditRequest, Policy
+from credit.queries import is_time_zone
 from credit.services import Written
 from shared.audit import record, record_change
 from shared.database import call_function, in_transaction, lock_seller
@@ -36,14 +37,31 @@ _FIELDS = (
 _COLUMNS = "outcome, balance, " + ", ".join(f"(adjustment).{name}" for name in _FIELDS)
 
 
-def change_policy(*, four_eyes_from: int | None) -> Policy:
-    """From which amount on (Tomans; None: never) an adjustment or a credit request needs two people. What was asked
-    for, or approved once, before goes on as it began."""
+class PolicyChange(TypedDict, total=False):
+    """What may be changed of :class:`Policy`; what is not given stays."""
+
+    four_eyes_from: int | None
+    """From which amount on (Tomans; None: never) an adjustment or a credit request needs two people. What was
+    asked for, or approved once, before goes on as it began."""
+    time_zone: str
+    """The IANA name of the zone in which the organization's days begin."""
+
+
+def change_policy(**changes: Unpack[PolicyChange]) -> Policy:
+    """Changes what an organization demands, and where its days begin.
+
+    Raises:
+        InvalidPolicy: there is no such time zone.
+    """
+    if "time_zone" in changes and not is_time_zone(changes["time_zone"]):
+        raise InvalidPolicy.of_field("time_zone", "unknown_time_zone", "This must be an IANA name, like Asia/Tehran.")
     with transaction.atomic():
         policy, _ = Policy.objects.select_for_update().get_or_create(pk=1)
-        before, policy.four_eyes_from = policy.four_eyes_from, four_eyes_from
-        policy.save(update_fields=["four_eyes_from"])
-        record_change("settings.changed", before={"four_eyes_from": before}, after={"four_eyes_from": four_eyes_from})
+        before = {name: getattr(policy, name) for name in changes}
+        for name, value in changes.items():
+            setattr(policy, name, value)
+        policy.save(update_fields=list(changes))
+        record_change("settings.changed", before=before, after=changes)
     return policy
 
 

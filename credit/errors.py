@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from shared.errors import PermissionDenied, Problem
+from shared.errors import InvalidRequest, PermissionDenied, Problem
 
 
 class InsufficientCredit(Problem):
@@ -40,6 +40,15 @@ class FourEyes(PermissionDenied):
 
     def __init__(self) -> None:
         super().__init__("Whoever asked for it can't approve it; somebody else has to.")
+
+
+class InvalidPolicy(InvalidRequest):
+    """400: what an admin wants to settle can't be so; ``errors`` says why."""
+
+    field_messages = {
+        **InvalidRequest.field_messages,
+        "unknown_time_zone": _("There is no such time zone. Choose one of the list."),
+    }
 
 
 class BankReferenceUsed(Problem):

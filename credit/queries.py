@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import available_timezones
 
-from django.db import connection
+from django.db import DataError, connection, transaction
 from django.db.models import Case, Exists, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
@@ -169,6 +170,14 @@ def members_without_seller(organization: Organization) -> list[tuple[int, str]]:
     )
 
 
+def owed_by(seller_ids: Sequence[int]) -> dict[int, int]:
+    """What these sellers owe, in Tomans, by id; who owes nothing is not in it. What it is for are recharges
+    (recharge_owed_by in recharge/sql/owed.sql), which the schema knows and this app does not."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, recharge_owed_by(id) FROM unnest(%s::bigint[]) AS id", [list(seller_ids)])
+        return {seller_id: owed for seller_id, owed in cursor.fetchall() if owed}
+
+
 def seller_is_active(seller_id: int) -> bool:
     """Whether there is such a seller and nobody switched it off."""
     return Seller.objects.filter(pk=seller_id, is_active=True).exists()
@@ -286,6 +295,18 @@ def first_entry_at() -> datetime | None:
 def policy() -> Policy:
     """What the organization demands of its own people; the defaults where nobody has settled it."""
     return Policy.objects.first() or Policy()
+
+
+def is_time_zone(name: str) -> bool:
+    """Whether there is a time zone of this (IANA) name: here, and in the database, which counts days by it."""
+    if name not in available_timezones():
+        return False
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT now() AT TIME ZONE %s", [name])
+    except DataError:
+        return False
+    return True
 
 
 def filtered(

@@ -303,7 +303,8 @@ class CommissionRate(models.Model):
 
 
 class Limit(models.Model):
-    """How much may be sold; of all sellers, or of one, whose fields go over those of all. Null: no such limit."""
+    """How much may be sold; of all sellers, or of one, whose fields go over those of all (the two hours together).
+    Null: no such limit. Its row is a new one each time it is settled (recharge_limits_set in sql/limits.sql)."""
 
     seller = models.OneToOneField(Seller, on_delete=models.PROTECT, null=True, related_name="+")
     """Null: of each seller who has none of his own."""
@@ -332,7 +333,8 @@ class Limit(models.Model):
             ),
             models.CheckConstraint(
                 condition=(Q(from_hour__isnull=True) | Q(from_hour__gte=0, from_hour__lte=23))
-                & (Q(to_hour__isnull=True) | Q(to_hour__gte=1, to_hour__lte=24)),
+                & (Q(to_hour__isnull=True) | Q(to_hour__gte=1, to_hour__lte=24))
+                & (Q(from_hour__isnull=True) | Q(to_hour__isnull=True) | Q(from_hour__lt=F("to_hour"))),
                 name="limit_hours",
             ),
         ]
@@ -342,20 +344,22 @@ class Limit(models.Model):
 
 
 class SellerDay(models.Model):
-    """What a seller has sold on a day, where a limit asks for it; refunds are taken off. It is made by the first sale
-    of the day, of the recharges that there are by then (sql/limits.sql), and goes when limits change."""
+    """What a seller has sold on the last day on which he sold, where a limit of a day asks for it; refunds are taken
+    off. It is made by the first sale of the day, of the recharges that there are by then (sql/limits.sql), and again by
+    the next one when limits or the time zone have changed."""
 
-    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False, related_name="+")
-    day = models.DateField()
+    seller = models.OneToOneField(Seller, on_delete=models.PROTECT, primary_key=True, related_name="+")
+    begins_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    """When the next day begins."""
+    version = models.BigIntegerField()
+    """Of the limits by which it is counted: the highest id of their rows."""
     amount = models.BigIntegerField()
     """Tomans."""
     sales = models.IntegerField()
 
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["seller", "day"], name="seller_day")]
-
     def __str__(self) -> str:
-        return f"{self.day}: {self.amount}"
+        return f"{self.begins_at}: {self.amount}"
 
 
 class MarginBatch(models.Model):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from recharge.api import bulk, commissions, periods, recharges, settings, statements
+from recharge.api import bulk, commissions, limits, periods, recharges, settings, statements
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
 urlpatterns = [
@@ -23,6 +23,8 @@ urlpatterns = [
     path("operators/<slug:operator>", settings.OperatorView.as_view()),
     path("commissions", commissions.CommissionsView.as_view()),
     path("settings", settings.SettingsView.as_view()),
+    path("limits", limits.LimitsView.as_view()),
+    path("limits/mine", limits.OwnLimitsView.as_view()),
     path("gateways", settings.GatewaysView.as_view()),
     path("gateways/<slug:name>", settings.GatewayView.as_view()),
 ]

@@ -62,6 +62,11 @@ class SellerSerializer(serializers.Serializer[Seller]):
     username = serializers.SerializerMethodField()
     is_active = serializers.BooleanField()
     created_at = serializers.DateTimeField()
+    owed = serializers.SerializerMethodField(help_text="Tomans, of late charges that the balance did not bear.")
+
+    def get_owed(self, seller: Seller) -> int:
+        owed: dict[int, int] = self.context["owed"]
+        return owed.get(seller.pk, 0)
 
     def get_username(self, seller: Seller) -> str:
         usernames: dict[int, str] = self.context["usernames"]
@@ -70,7 +75,8 @@ class SellerSerializer(serializers.Serializer[Seller]):
 
 def _seller_response(request: Request, seller: Seller, status_code: int = 200) -> Response:
     usernames = seller_usernames(organization_id=organization_of(request._request).pk, seller_ids=[seller.pk])
-    return Response(SellerSerializer(seller, context={"usernames": usernames}).data, status=status_code)
+    context = {"usernames": usernames, "owed": queries.owed_by([seller.pk])}
+    return Response(SellerSerializer(seller, context=context).data, status=status_code)
 
 
 class SellersView(APIView):
@@ -88,7 +94,8 @@ class SellersView(APIView):
             context=lambda rows: {
                 "usernames": seller_usernames(
                     organization_id=organization_id, seller_ids=[seller.pk for seller in rows]
-                )
+                ),
+                "owed": queries.owed_by([seller.pk for seller in rows]),
             },
         )
 

@@ -60,7 +60,7 @@ def sellers(request: HttpRequest) -> HttpResponse:
     usernames = seller_usernames(organization_id=organization.pk, seller_ids=[seller.pk for seller in shown.rows])
     context = {
         "page": shown,
-        "table": sellers_table(shown.rows, usernames),
+        "table": sellers_table(shown.rows, usernames, queries.owed_by([seller.pk for seller in shown.rows])),
         "form": form,
         "search": search,
         "is_cut_off": len(by_username) == MOST_BY_USERNAME,

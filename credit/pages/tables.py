@@ -229,8 +229,15 @@ def adjustments_table(rows: Sequence[Adjustment]) -> Table:
 _ACTIVE, _SWITCHED_OFF = _("Active"), _("Switched off")
 
 
-def sellers_table(sellers: Sequence[Seller], usernames: dict[int, str]) -> Table:
-    """Sellers with their balances; ``usernames`` by seller's id."""
+def sellers_table(sellers: Sequence[Seller], usernames: dict[int, str], owed: dict[int, int]) -> Table:
+    """Sellers with their balances; ``usernames``, and the Tomans that are ``owed``, by seller's id."""
+
+    def balance(seller: Seller) -> str | SafeString:
+        shown = tomans(seller.account.balance)
+        if seller.pk not in owed:
+            return shown
+        owes = gettext("owes %(amount)s") % {"amount": tomans(owed[seller.pk])}
+        return format_html('{}<div class="small debit">{}</div>', shown, owes)
 
     def name(seller: Seller) -> SafeString:
         off = "" if seller.is_active else format_html('<div class="d-md-none">{}</div>', pill("plain", _SWITCHED_OFF))
@@ -240,7 +247,7 @@ def sellers_table(sellers: Sequence[Seller], usernames: dict[int, str]) -> Table
         _("Sellers"),
         (
             TableColumn(_("Name"), name),
-            TableColumn(_("Balance"), lambda seller: tomans(seller.account.balance), AMOUNT),
+            TableColumn(_("Balance"), balance, AMOUNT),
             TableColumn(_("State"), _state, WIDE),
             TableColumn(_("Username"), lambda seller: format_html("<bdi>{}</bdi>", usernames.get(seller.pk, "")), WIDE),
             TableColumn(_("Added"), _created, WIDE),

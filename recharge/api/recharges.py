@@ -1,5 +1,6 @@
 """Selling recharges and looking at them, and balances, over HTTP."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -108,6 +109,13 @@ class NewRechargeSerializer(StrictSerializer):
     )
 
 
+class PassedLimitSerializer(serializers.Serializer[Any]):
+    limit = serializers.CharField(help_text="As `PUT /limits` names it.")
+    allowed = serializers.IntegerField(help_text="Tomans, sales, or an hour of the day, as the limit is.")
+    used = serializers.IntegerField(help_text="As much was used before; of hours, the hour that it is.")
+    resets_at = serializers.DateTimeField(allow_null=True, help_text="When there is room again; null: never.")
+
+
 class ProspectSerializer(serializers.Serializer[Any]):
     phone_number = PhoneNumberField()
     operator = serializers.CharField()
@@ -118,6 +126,10 @@ class ProspectSerializer(serializers.Serializer[Any]):
     commission = serializers.IntegerField(help_text="What the seller would earn by it, in Tomans.")
     possible_duplicate = serializers.BooleanField(help_text="Whether the same was sold to this number a moment ago.")
     would_be_sold = serializers.BooleanField()
+    refusal = serializers.CharField(
+        allow_null=True, help_text="The code by which it would be refused; null: it is not."
+    )
+    limit_exceeded = PassedLimitSerializer(allow_null=True, help_text="The limit that it would pass; null: none.")
 
 
 class RechargeSerializer(serializers.ModelSerializer[Recharge]):
@@ -272,8 +284,11 @@ class ValidateView(APIView):
         seller_id = require_principal(request).seller_id
         assert seller_id is not None
         (prospect,) = queries.prospects_of(seller_id=seller_id, items=[item])
-        if prospect.outcome == "unknown_operator":
-            raise refusal_of(prospect.outcome, item, prospect.balance, prospect.passed)
+        refusal = None
+        if prospect.outcome != "created":
+            refusal = refusal_of(prospect.outcome, item, prospect.balance, prospect.passed)
+            if prospect.outcome == "unknown_operator":
+                raise refusal
         return Response(
             {
                 "phone_number": item.phone_number,
@@ -285,6 +300,8 @@ class ValidateView(APIView):
                 "suffices": prospect.suffices,
                 "possible_duplicate": prospect.is_repeated,
                 "would_be_sold": prospect.outcome == "created",
+                "refusal": refusal and refusal.code,
+                "limit_exceeded": json.loads(prospect.passed) if prospect.passed else None,
             }
         )
 

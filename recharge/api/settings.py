@@ -3,12 +3,14 @@
 from typing import Any
 
 from django.core.validators import RegexValidator
+from django.utils.functional import cached_property
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from credit.api.permissions import needs
+from credit.models import Policy
 from credit.queries import policy
 from recharge.api.recharges import OperatorField, acting_username
 from recharge.commissions.queries import Rate
@@ -59,12 +61,26 @@ class SettingsSerializer(serializers.Serializer[Settings]):
     training = serializers.BooleanField(
         help_text="Whether an operator without a gateway is sold though nothing is delivered; else it is not sold."
     )
+    refuses_owing = serializers.BooleanField(
+        help_text="Whether a seller who owes a late charge sells nothing until it is paid (409 `seller_owes`)."
+    )
+    time_zone = serializers.SerializerMethodField(
+        help_text="The IANA name of the zone in which the organization's days begin: those of limits and of statements."
+    )
+
+    def get_time_zone(self, settings: Settings) -> str:
+        return self._policy.time_zone
+
     four_eyes_from = serializers.SerializerMethodField(
         help_text="Tomans from which on an adjustment or a credit request needs two people; null: none does."
     )
 
     def get_four_eyes_from(self, settings: Settings) -> int | None:
-        return policy().four_eyes_from
+        return self._policy.four_eyes_from
+
+    @cached_property
+    def _policy(self) -> Policy:
+        return policy()
 
     requires_second_factor = serializers.SerializerMethodField(
         help_text="Whether members sign in with a second factor alone; who has none may do nothing but enrol one."
@@ -78,6 +94,8 @@ class SettingsChangeSerializer(StrictSerializer):
     duplicate_window = WholeNumberField(least=0, most=LONGEST_WINDOW, required=False)
     send_within = WholeNumberField(least=SHORTEST_SEND_WITHIN, most=LONGEST_SEND_WITHIN, required=False)
     training = StrictBooleanField(required=False)
+    refuses_owing = StrictBooleanField(required=False)
+    time_zone = StringField(max_length=60, required=False, help_text="An IANA name, like Asia/Tehran.")
     four_eyes_from = TomansField(required=False, allow_null=True)
     requires_second_factor = StrictBooleanField(required=False)
 
@@ -96,8 +114,9 @@ class SettingsView(APIView):
         body = SettingsChangeSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         changes = dict(body.validated_data)
-        if "four_eyes_from" in changes:
-            changes["policy"] = {"four_eyes_from": changes.pop("four_eyes_from")}
+        of_policy = {name: changes.pop(name) for name in ("four_eyes_from", "time_zone") if name in changes}
+        if of_policy:
+            changes["policy"] = of_policy
         return _settled(request, services.change_settings(**_acting(request), **changes))
 
 

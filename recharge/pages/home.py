@@ -39,7 +39,7 @@ def _waiting(rows: Sequence[Any], names: dict[int, str]) -> Waiting:
 
 @page(Permission.VIEW_TODAY)
 def home(request: HttpRequest) -> HttpResponse:
-    """Where the day begins of who works for the organization: of what waits, what concerns them; seven queries at most,
+    """Where the day begins of who works for the organization: of what waits, what concerns them; eight queries at most,
     whatever there is."""
     sees_requests = may(signed_in(request), Permission.VIEW_CREDIT_REQUESTS)
     requests = list(credit_requests_to_decide()[:MOST_COUNTED]) if sees_requests else []
@@ -49,12 +49,15 @@ def home(request: HttpRequest) -> HttpResponse:
     adjustments = list(adjustments_to_decide()[:MOST_COUNTED]) if may_see else []
     shown: list[Any] = [*requests[:ROWS_SHOWN], *adjustments[:ROWS_SHOWN], *unknown[:ROWS_SHOWN], *late[:ROWS_SHOWN]]
     names = names_of_sellers(row.seller_id for row in shown)
+    owed, owing = queries.owed_in_all()
     context = {
         "requests": _waiting(requests, names),
         "adjustments": _waiting(adjustments, names),
         "unknown": _waiting(unknown, names),
         "late": _waiting(late, names),
         "today": today(),
+        "owed": owed,
+        "owing": owing,
         "totals": totals(created_from=start_of_day(today())),
     }
     return show(request, "recharge/home.html", context)

@@ -18,6 +18,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from recharge.delivery.gateways import simulator
+from recharge.limits.queries import room_of
 from recharge.models import Recharge
 from recharge.operators import Operator, operator_of
 from recharge.pages import words
@@ -145,6 +146,7 @@ def _show_form(
         "key": key,
         "hint": _hint(number, given, seller_id=own_seller(request)),
         "sold_before": sold_before,
+        "room": room_of(own_seller(request)),
     }
     return show(request, "recharge/sell.html", context, status=422 if form.is_bound else 200)
 

@@ -4,6 +4,7 @@ from django.http import HttpRequest, HttpResponse
 
 from credit.pages.tables import last_entries_table
 from credit.queries import last_entries, seller_by_id
+from recharge.limits.queries import room_of
 from recharge.selling import queries
 from shared.console.views import page, show
 from shared.identity.permissions import Permission
@@ -22,6 +23,7 @@ def seller(request: HttpRequest, seller_id: int) -> HttpResponse:
         "seller": row,
         "username": usernames.get(seller_id, ""),
         "balance": queries.balance_of(seller_id),
+        "room": room_of(seller_id),
         "entries": last_entries_table(last_entries(seller_id, limit=ENTRIES_SHOWN)),
     }
     return show(request, "recharge/seller.html", context)

@@ -7,6 +7,7 @@ from django.core.validators import RegexValidator
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from credit.adjustments import PolicyChange
 from credit.queries import policy
 from recharge.delivery.gateways.kinds import KINDS, Kind, kind_of
 from recharge.models import BUILT_IN_GATEWAY, LONGEST_SEND_WITHIN, LONGEST_WINDOW, SHORTEST_SEND_WITHIN
@@ -24,6 +25,7 @@ from recharge.terms.services import (
 from shared.console.formats import format_number
 from shared.console.forms import AS_WRITTEN, ChoiceField, EditForm, Form, TextField, TextInput, TomansFormField
 from shared.console.messages import message_for
+from shared.console.preferences import zone_names
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.identity.permissions import Permission
@@ -88,6 +90,32 @@ class FourEyesForm(EditForm):
     )
 
 
+class TimeZoneForm(EditForm):
+    time_zone = ChoiceField(label=_("Time zone"))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = zone_names()
+        if self.initial["time_zone"] not in names:
+            names = [self.initial["time_zone"], *names]
+        self.fields["time_zone"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
+
+
+class OwingForm(EditForm):
+    SELLS, SELLS_NOTHING = "sells", "sells nothing"
+
+    owing = ChoiceField(
+        label=_("Who owes"),
+        choices=[(SELLS, _("sells on")), (SELLS_NOTHING, _("sells nothing until it is paid"))],
+        widget=forms.RadioSelect,
+    )
+
+    @classmethod
+    def shown(cls, *, refuses_owing: bool) -> dict[str, str]:
+        """What it begins with."""
+        return {"owing": cls.SELLS_NOTHING if refuses_owing else cls.SELLS}
+
+
 @page(Permission.VIEW_SETTINGS)
 def settings(request: HttpRequest) -> HttpResponse:
     """All that is settled, each with the way to change it."""
@@ -120,9 +148,37 @@ def four_eyes(request: HttpRequest) -> HttpResponse:
     form = FourEyesForm(request.POST or None, initial={"four_eyes_from": policy().four_eyes_from})
     if request.method == "POST" and form.is_valid():
         if edits := form.edits():
-            services.change_settings(**_acting(request), policy=edits)
+            change = PolicyChange(four_eyes_from=edits["four_eyes_from"])
+            services.change_settings(**_acting(request), policy=change)
         return done(request, _("Saved."), "settings")
     return _show_settings(request, four_eyes_form=form, status=status_of_form(form))
+
+
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
+def time_zone(request: HttpRequest) -> HttpResponse:
+    """Changes where the organization's days begin."""
+    form = TimeZoneForm(request.POST or None, initial={"time_zone": policy().time_zone})
+    if request.method == "POST" and form.is_valid():
+        try:
+            if edits := form.edits():
+                services.change_settings(**_acting(request), policy=PolicyChange(time_zone=edits["time_zone"]))
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            return done(request, _("Saved. It holds from the next sale on."), "settings")
+    return _show_settings(request, time_zone_form=form, status=status_of_form(form))
+
+
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
+def owing(request: HttpRequest) -> HttpResponse:
+    """Changes whether a seller who owes may sell."""
+    initial = OwingForm.shown(refuses_owing=queries.settings().refuses_owing)
+    form = OwingForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        if edits := form.edits():
+            services.change_settings(**_acting(request), refuses_owing=edits["owing"] == OwingForm.SELLS_NOTHING)
+        return done(request, _("Saved. It holds from the next sale on."), "settings")
+    return _show_settings(request, owing_form=form, status=status_of_form(form))
 
 
 @page(Permission.MANAGE_SETTINGS, methods=FORM)
@@ -156,11 +212,17 @@ def _show_settings(
     form: WindowForm | None = None,
     age_form: AgeForm | None = None,
     four_eyes_form: FourEyesForm | None = None,
+    time_zone_form: TimeZoneForm | None = None,
+    owing_form: OwingForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
     settled = queries.settings()
-    four_eyes_from = policy().four_eyes_from
+    demanded = policy()
+    four_eyes_from = demanded.four_eyes_from
     context = {
+        "time_zone": demanded.time_zone,
+        "time_zone_form": time_zone_form or TimeZoneForm(initial={"time_zone": demanded.time_zone}),
+        "owing_form": owing_form or OwingForm(initial=OwingForm.shown(refuses_owing=settled.refuses_owing)),
         "settings": settled,
         "requires_second_factor": requires_second_factor(organization_of(request).pk),
         "delivers_nothing": [] if settled.training else queries.gateways_that_deliver_nothing(),

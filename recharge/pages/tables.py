@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from credit.pages.tables import seller_link
-from recharge.models import CommissionRate, Margin, Recharge, Statement
+from recharge.models import CommissionRate, Limit, Margin, Recharge, Statement
 from recharge.pages.words import failure_words, late_words, operator_name, rate_words, status_words
 from recharge.papers.words import kind_name as statement_kind
 from recharge.papers.words import period_of
@@ -210,3 +210,34 @@ _STATEMENT_ROWS = (
 def statement_rows_table(rows: Sequence[Row]) -> Table:
     """The rows of a statement. Amounts are Tomans."""
     return Table(_("Entries"), _STATEMENT_ROWS, rows, "table-sm")
+
+
+# --- Limits -----------------------------------------------------------------------------------------------------------
+
+
+def _limited(row: Limit) -> SafeString:
+    return format_html(
+        '<a href="{}"><bdi>{}</bdi></a>', address_of("seller_limits", row.seller_id), row.seller and row.seller.name
+    )
+
+
+def _hours(row: Limit) -> str:
+    if row.from_hour is None and row.to_hour is None:
+        return ""
+    return f"{number(row.from_hour or 0)}–{number(24 if row.to_hour is None else row.to_hour)}"
+
+
+def own_limits_table(rows: Sequence[Limit]) -> Table:
+    """Sellers who have limits of their own."""
+    return Table(
+        _("Sellers with limits of their own"),
+        (
+            TableColumn(_("Seller"), _limited),
+            TableColumn(_("Limit a day"), lambda row: number(row.per_day), AMOUNT),
+            TableColumn(_("Limit a sale"), lambda row: number(row.per_sale), f"{WIDE} {AMOUNT}"),
+            TableColumn(_("Sales a day"), lambda row: number(row.sales_per_day), f"{WIDE} {AMOUNT}"),
+            TableColumn(_("Limit a number and day"), lambda row: number(row.per_number_per_day), f"{WIDE} {AMOUNT}"),
+            TableColumn(_("Hours of sale"), _hours),
+        ),
+        rows,
+    )

@@ -1,5 +1,9 @@
 """What can be refused about selling, and about settling what became of it."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from credit.errors import InsufficientCredit
@@ -77,9 +81,24 @@ class LimitExceeded(Problem):
     """
 
     status, code, title = 409, "limit_exceeded", "Limit exceeded"
-    message = _("This would pass a limit of your sales.")
+    message: str | Promise = _("This would pass a limit of your sales. Sell less, or later, or ask an admin.")
+    messages: ClassVar[Mapping[str, str | Promise]] = {
+        "per_sale": _("One sale may be at most %(allowed)s Tomans. Sell less at once."),
+        "per_day": _(
+            "You may sell %(allowed)s Tomans a day, and have sold %(used)s today. Sell less, or go on tomorrow."
+        ),
+        "sales_per_day": _("You may sell %(allowed)s times a day, and did so %(used)s times today. Go on tomorrow."),
+        "per_number_per_day": _(
+            "At most %(allowed)s Tomans a day may be sold to one number, and %(used)s were sold to it today. Sell "
+            "less, or go on tomorrow."
+        ),
+        "from_hour": _("Selling begins at %(allowed)s o'clock. Wait until then."),
+        "to_hour": _("Selling has ended at %(allowed)s o'clock. Go on tomorrow."),
+    }
+    """What a person is told, by the limit; of one that a newer release knows, the message of them all."""
 
     def __init__(self, *, limit: str, allowed: int, used: int, resets_at: str | None) -> None:
+        self.message = self.messages.get(limit, type(self).message)
         super().__init__(
             f"This would pass the limit {limit} ({allowed}; used: {used}).",
             limit=limit,

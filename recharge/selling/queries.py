@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection as django_connection
-from django.db.models import QuerySet
+from django.db.models import Count, F, QuerySet, Sum
 
 from credit.models import Entry, Seller, kinds_of_document
 from credit.queries import filtered, seller_by_id
@@ -67,7 +67,7 @@ _PROSPECTS = """
 
 connection: Any = django_connection  # django-tenants' own, with schema_name
 
-_BALANCE = "balance, last_entry, in_flight, as_of, training, owed, is_active"
+_BALANCE = "balance, last_entry, in_flight, as_of, training, owed, owed_since, is_active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,8 @@ class Balance:
     """Whether the organization trains; here since every page of a seller asks for a balance anyway."""
     owed: int = 0
     """Late charges that the balance did not bear; they are charged first when credit comes."""
+    owed_since: datetime | None = None
+    """Of the oldest of them; None: nothing is owed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,14 @@ def late_recharges(*, since: datetime, limit: int) -> list[Recharge]:
         for late in (Recharge.Late.CHARGED, Recharge.Late.REVERSED)
     ]
     return list(owed.union(*others, all=True).order_by("-id")[:limit])
+
+
+def owed_in_all() -> tuple[int, int]:
+    """What all sellers owe (Tomans), and how many of them owe something."""
+    owed = recharges(late=Recharge.Late.OWED).aggregate(
+        amount=Sum(F("amount") - F("commission")), sellers=Count("seller_id", distinct=True)
+    )
+    return owed["amount"] or 0, owed["sellers"]
 
 
 def recharge_by_id(recharge_id: UUID, *, seller_id: int | None) -> Recharge:

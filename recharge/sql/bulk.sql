@@ -22,7 +22,7 @@ CREATE FUNCTION recharge_prospects(
     p_is_suspended boolean,
     p_is_asking boolean,
     OUT balance bigint,         -- before them
-    OUT last_moment timestamptz,
+    OUT moment timestamptz,     -- that of the sale: each item's is some microseconds later
     OUT is_active boolean,
     OUT outcomes text[],        -- recharge_decide's
     OUT balances bigint[],      -- after each
@@ -69,8 +69,8 @@ BEGIN
     borne := array_fill(NULL::boolean, ARRAY[v_items]);
     passed := array_fill(NULL::jsonb, ARRAY[v_items]);
 
-    SELECT seller.is_active, seller.ancestors, account.balance, account.last_moment
-    INTO is_active, dealers, balance, last_moment
+    SELECT seller.is_active, seller.ancestors, account.balance, seller_moment(clock_timestamp(), account.last_moment)
+    INTO is_active, dealers, balance, moment
     FROM credit_seller AS seller INNER JOIN credit_account AS account ON account.seller_id = seller.id
     WHERE seller.id = p_seller_id;
     v_balance := balance;
@@ -141,16 +141,21 @@ BEGIN
 
     v_is_owing := v_refuses_owing AND recharge_owed_by(p_seller_id) > 0;
     IF v_has_limits THEN
-        limits := recharge_limits_of(p_seller_id);
+        limits := recharge_limits_of(p_seller_id, moment);
+        IF moment + v_items * interval '1 microsecond' >= limits.day_ends THEN  -- all of them count for one day
+            moment := limits.day_ends;
+            limits := recharge_limits_of(p_seller_id, moment);
+        END IF;
         IF limits.per_day IS NOT NULL OR limits.sales_per_day IS NOT NULL THEN
-            SELECT sales, amount INTO v_sales, v_sold
-            FROM recharge_sold_on(p_seller_id, limits.day, limits.day_begins);
+            SELECT sales, amount INTO v_sales, v_sold FROM recharge_sold_on(p_seller_id, limits);
         END IF;
         IF limits.per_number_per_day IS NOT NULL THEN
             SELECT array_agg(given.first_item ORDER BY given.item), array_agg(
                 CASE
                     WHEN given.first_item = given.item
-                        THEN recharge_sold_to(p_seller_id, given.phone_number, limits.day_begins)
+                        THEN recharge_sold_to(
+                            p_seller_id, given.phone_number, limits.day_begins, limits.day_ends
+                        )
                 END
                 ORDER BY given.item
             )
@@ -288,7 +293,7 @@ BEGIN
     END IF;
 
     v_clock := clock_timestamp();
-    v_now := seller_moment(v_clock, v_seen.last_moment);
+    v_now := v_seen.moment;
     v_new_ids := uuid7s_after(v_now, v_items);  -- a microsecond apart, so that ids sort as the items were given
     SELECT array_agg(coalesce(given.known, v_new_ids[given.sold_as]) ORDER BY given.i) INTO v_ids
     FROM unnest(v_seen.known, v_seen.sold_as) WITH ORDINALITY AS given (known, sold_as, i);

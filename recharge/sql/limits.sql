@@ -1,14 +1,15 @@
 -- How much may be sold: per sale, per day, per number and day, and at which hours; of all sellers, or of one. They are
--- decided under the seller's lock, by one row a seller and day (recharge_sellerday) that has what was sold and not
+-- decided under the seller's lock, by one row a seller (recharge_sellerday) that has what was sold on the day and not
 -- refunded.
 
--- The limits of a seller: each his own, or, where he has none, that of all; and the day that it is for the organization.
+-- The limits of a seller: each his own, or, where he has none, that of all (the two hours are one limit); and the day of
+-- the organization's in which a moment is. version is another one whenever any of them was settled anew.
 CREATE TYPE recharge_limits AS (
     per_sale bigint, per_day bigint, sales_per_day integer, per_number_per_day bigint, from_hour integer, to_hour integer,
-    time_zone text, day date, hour integer, day_begins timestamptz
+    version bigint, time_zone text, day date, hour integer, day_begins timestamptz, day_ends timestamptz
 );
 
-CREATE FUNCTION recharge_limits_of(p_seller_id bigint) RETURNS recharge_limits
+CREATE FUNCTION recharge_limits_of(p_seller_id bigint, p_moment timestamptz) RETURNS recharge_limits
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
@@ -20,50 +21,58 @@ BEGIN
         coalesce(own.per_sale, everybody.per_sale), coalesce(own.per_day, everybody.per_day),
         coalesce(own.sales_per_day, everybody.sales_per_day),
         coalesce(own.per_number_per_day, everybody.per_number_per_day),
-        coalesce(own.from_hour, everybody.from_hour), coalesce(own.to_hour, everybody.to_hour),
+        CASE WHEN coalesce(own.from_hour, own.to_hour) IS NULL THEN everybody.from_hour ELSE own.from_hour END,
+        CASE WHEN coalesce(own.from_hour, own.to_hour) IS NULL THEN everybody.to_hour ELSE own.to_hour END,
+        coalesce(greatest(own.id, everybody.id), 0),
         organization_time_zone()
     INTO
         v_limits.per_sale, v_limits.per_day, v_limits.sales_per_day, v_limits.per_number_per_day, v_limits.from_hour,
-        v_limits.to_hour, v_limits.time_zone
+        v_limits.to_hour, v_limits.version, v_limits.time_zone
     FROM (SELECT) AS always
     LEFT JOIN recharge_limit AS own ON own.seller_id = p_seller_id
     LEFT JOIN recharge_limit AS everybody ON everybody.seller_id IS NULL;
-    v_here := clock_timestamp() AT TIME ZONE v_limits.time_zone;
+    v_here := p_moment AT TIME ZONE v_limits.time_zone;
     v_limits.day := v_here::date;
     v_limits.hour := extract(hour FROM v_here);
     v_limits.day_begins := v_limits.day::timestamp AT TIME ZONE v_limits.time_zone;
+    v_limits.day_ends := (v_limits.day + 1)::timestamp AT TIME ZONE v_limits.time_zone;
     RETURN v_limits;
 END;
 $$;
 
 
--- What a seller has sold on the day, and not had refunded: how many, and their Tomans. By the row of that day, or, where
--- there is none yet, of the recharges themselves.
+-- What a seller has sold on the day, and not had refunded: how many, and their Tomans. By his row, if it counts this day
+-- and has counted all of it, or else by the recharges themselves. Where there is no limit of a day, nobody counts; so a row
+-- from before the limits were settled anew (or, another day, from before the time zone was) says nothing.
 CREATE FUNCTION recharge_sold_on(
-    p_seller_id bigint, p_day date, p_day_begins timestamptz, OUT sales integer, OUT amount bigint
+    p_seller_id bigint, p_limits recharge_limits, OUT sales integer, OUT amount bigint
 )
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
     SELECT known.sales, known.amount INTO sales, amount FROM recharge_sellerday AS known
-    WHERE known.seller_id = p_seller_id AND known.day = p_day;
+    WHERE known.seller_id = p_seller_id AND known.begins_at = p_limits.day_begins
+        AND known.ends_at = p_limits.day_ends AND known.version = p_limits.version;
     IF NOT FOUND THEN
         SELECT count(*), coalesce(sum(recharge.amount), 0) INTO sales, amount FROM recharge_recharge AS recharge
         WHERE recharge.seller_id = p_seller_id AND recharge.status <> 'failed'
-            AND recharge.id >= uuid7_floor(p_day_begins) AND recharge.created_at >= p_day_begins;
+            AND recharge.id >= uuid7_floor(p_limits.day_begins)
+            AND recharge.created_at >= p_limits.day_begins AND recharge.created_at < p_limits.day_ends;
     END IF;
 END;
 $$;
 
 
 -- Tomans that a seller has sold to a number on the day, and not had refunded.
-CREATE FUNCTION recharge_sold_to(p_seller_id bigint, p_phone_number text, p_day_begins timestamptz) RETURNS bigint
+CREATE FUNCTION recharge_sold_to(
+    p_seller_id bigint, p_phone_number text, p_day_begins timestamptz, p_day_ends timestamptz
+) RETURNS bigint
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT coalesce(sum(amount), 0)::bigint FROM recharge_recharge
     WHERE phone_number = p_phone_number AND seller_id + 0 = p_seller_id AND status <> 'failed'
-        AND id >= uuid7_floor(p_day_begins) AND created_at >= p_day_begins;
+        AND id >= uuid7_floor(p_day_begins) AND created_at >= p_day_begins AND created_at < p_day_ends;
 END;
 
 
@@ -79,8 +88,7 @@ DECLARE
     v_limit text;
     v_allowed bigint;
     v_used bigint;
-    -- When the day ends.
-    v_resets_at timestamptz := (p_limits.day + 1)::timestamp AT TIME ZONE p_limits.time_zone;
+    v_resets_at timestamptz := p_limits.day_ends;
 BEGIN
     CASE
         WHEN p_limits.hour < p_limits.from_hour THEN
@@ -132,18 +140,20 @@ DECLARE
     v_to_number bigint;
 BEGIN
     IF p_limits.per_day IS NOT NULL OR p_limits.sales_per_day IS NOT NULL THEN
-        SELECT sales, amount INTO v_sales, v_sold
-        FROM recharge_sold_on(p_seller_id, p_limits.day, p_limits.day_begins);
+        SELECT sales, amount INTO v_sales, v_sold FROM recharge_sold_on(p_seller_id, p_limits);
     END IF;
     IF p_limits.per_number_per_day IS NOT NULL THEN
-        v_to_number := recharge_sold_to(p_seller_id, p_phone_number, p_limits.day_begins);
+        v_to_number := recharge_sold_to(
+            p_seller_id, p_phone_number, p_limits.day_begins, p_limits.day_ends
+        );
     END IF;
     RETURN recharge_limit_passed(p_limits, p_amount, v_sales, v_sold, v_to_number);
 END;
 $$;
 
 
--- Counts what has just been sold on the day. The row is made of the recharges that there are, these among them.
+-- Counts what has just been sold on the day. A row that counts from the beginning is made of the recharges that there are,
+-- these among them.
 CREATE FUNCTION recharge_count_sold(
     p_limits recharge_limits, p_seller_id bigint, p_sales integer, p_amount bigint
 ) RETURNS void
@@ -155,17 +165,22 @@ BEGIN
         RETURN;
     END IF;
     UPDATE recharge_sellerday AS known SET sales = known.sales + p_sales, amount = known.amount + p_amount
-    WHERE known.seller_id = p_seller_id AND known.day = p_limits.day;
+    WHERE known.seller_id = p_seller_id AND known.begins_at = p_limits.day_begins
+        AND known.ends_at = p_limits.day_ends AND known.version = p_limits.version;
     IF NOT FOUND THEN
-        INSERT INTO recharge_sellerday (seller_id, day, sales, amount)
-        SELECT p_seller_id, p_limits.day, sold.sales, sold.amount
-        FROM recharge_sold_on(p_seller_id, p_limits.day, p_limits.day_begins) AS sold;
+        INSERT INTO recharge_sellerday (seller_id, begins_at, ends_at, version, sales, amount)
+        SELECT p_seller_id, p_limits.day_begins, p_limits.day_ends, p_limits.version, sold.sales, sold.amount
+        FROM recharge_sold_on(p_seller_id, p_limits) AS sold
+        ON CONFLICT (seller_id) DO UPDATE SET
+            begins_at = excluded.begins_at, ends_at = excluded.ends_at, version = excluded.version,
+            sales = excluded.sales, amount = excluded.amount;
     END IF;
 END;
 $$;
 
 
--- The same of a recharge that failed or was taken back (p_sales is -1), or was delivered after all (1).
+-- The same of a recharge that failed or was taken back (p_sales is -1), or was delivered after all (1): it counts for the
+-- day on which it was sold. Called under the seller's lock, before the recharge's row says so.
 CREATE FUNCTION recharge_count_settled(p_recharge recharge_recharge, p_sales integer) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -174,13 +189,31 @@ BEGIN
     UPDATE recharge_sellerday AS known
     SET sales = known.sales + p_sales, amount = known.amount + p_sales * p_recharge.amount
     WHERE known.seller_id = p_recharge.seller_id
-        AND known.day = (p_recharge.created_at AT TIME ZONE organization_time_zone())::date;
+        AND known.begins_at <= p_recharge.created_at AND p_recharge.created_at < known.ends_at;
 END;
 $$;
 
 
--- Settles the limits of a seller, or (NULL) of all; a limit that is NULL is none. The days that were counted go, since
--- without a limit nobody counts: the next sale makes its own anew. Answers the row, or NULL where there is no such seller.
+-- What the limits of a seller leave him now: they, and what he has sold on the day, where a limit asks for it. NULLs: there
+-- are no limits.
+CREATE FUNCTION recharge_room(p_seller_id bigint, OUT limits recharge_limits, OUT sales integer, OUT amount bigint)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM recharge_settings WHERE has_limits) THEN
+        limits := recharge_limits_of(p_seller_id, clock_timestamp());
+        IF limits.per_day IS NOT NULL OR limits.sales_per_day IS NOT NULL THEN
+            SELECT sold.sales, sold.amount INTO sales, amount FROM recharge_sold_on(p_seller_id, limits) AS sold;
+        END IF;
+    END IF;
+END;
+$$;
+
+
+-- Settles the limits of a seller, or (NULL) of all; a limit that is NULL is none. Each time it is a new row, whose id is the
+-- limits' version: what was counted before is not relied upon, and the next sale counts anew. Gives the row, and the one
+-- whose place it takes (NULL: there was none); NULL where there is no such seller.
 CREATE FUNCTION recharge_limits_set(
     p_seller_id bigint,
     p_per_sale bigint,
@@ -188,31 +221,36 @@ CREATE FUNCTION recharge_limits_set(
     p_sales_per_day integer,
     p_per_number_per_day bigint,
     p_from_hour integer,
-    p_to_hour integer
-) RETURNS recharge_limit
+    p_to_hour integer,
+    OUT settled recharge_limit,
+    OUT before recharge_limit
+)
 LANGUAGE plpgsql VOLATILE
 SECURITY DEFINER
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
-DECLARE
-    v_row recharge_limit;
 BEGIN
+    -- Two who settle at once: one after the other. Sales only read, and don't wait.
     LOCK TABLE recharge_limit IN SHARE ROW EXCLUSIVE MODE;
     IF p_seller_id IS NOT NULL AND NOT EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id) THEN
-        RETURN NULL;
+        RETURN;
     END IF;
-    DELETE FROM recharge_limit WHERE seller_id IS NOT DISTINCT FROM p_seller_id;
+    DELETE FROM recharge_limit WHERE seller_id IS NOT DISTINCT FROM p_seller_id RETURNING * INTO before;
     INSERT INTO recharge_limit (
         seller_id, per_sale, per_day, sales_per_day, per_number_per_day, from_hour, to_hour
     )
     VALUES (p_seller_id, p_per_sale, p_per_day, p_sales_per_day, p_per_number_per_day, p_from_hour, p_to_hour)
-    RETURNING * INTO v_row;
+    RETURNING * INTO settled;
     PERFORM recharge_note(p_has_limits => EXISTS (
         SELECT FROM recharge_limit
         WHERE coalesce(per_sale, per_day, sales_per_day, per_number_per_day, from_hour, to_hour) IS NOT NULL
     ));
-    DELETE FROM recharge_sellerday WHERE p_seller_id IS NULL OR seller_id = p_seller_id;
-    RETURN v_row;
 END;
 $$;
+
+
+-- Each sale of a seller who has a limit of a day changes his row: see credit_account in credit/sql/ledger.sql.
+ALTER TABLE recharge_sellerday SET (
+    fillfactor = 50, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_threshold = 5000
+);

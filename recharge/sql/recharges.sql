@@ -90,7 +90,8 @@ CREATE FUNCTION recharge_balance(
     OUT as_of timestamptz,
     OUT training boolean,  -- the organization's; here since every page of a seller asks for a balance anyway
     OUT is_active boolean,
-    OUT owed bigint  -- late charges that the balance did not bear
+    OUT owed bigint,  -- late charges that the balance did not bear
+    OUT owed_since timestamptz
 )
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
@@ -106,9 +107,16 @@ BEGIN
         statement_timestamp(),
         coalesce((SELECT settings.training FROM recharge_settings AS settings), true),
         seller.is_active,
-        recharge_owed_by(account.seller_id)
-    INTO balance, last_entry, in_flight, as_of, training, is_active, owed
-    FROM credit_account AS account INNER JOIN credit_seller AS seller ON seller.id = account.seller_id
+        owing.amount,
+        owing.since
+    INTO balance, last_entry, in_flight, as_of, training, is_active, owed, owed_since
+    FROM credit_account AS account
+    INNER JOIN credit_seller AS seller ON seller.id = account.seller_id
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(recharge.amount - recharge.commission), 0)::bigint AS amount, min(recharge.completed_at) AS since
+        FROM recharge_recharge AS recharge
+        WHERE recharge.seller_id = account.seller_id AND recharge.late = 'owed'
+    ) AS owing
     WHERE account.seller_id = p_seller_id;
 END;
 $$;
@@ -338,8 +346,10 @@ BEGIN
     v_window := greatest(v_terms.duplicate_window, p_guard);
     v_is_duplicate := v_window > 0 AND NOT p_allow_duplicate
         AND recharge_is_repeated(v_window, p_seller_id, p_phone_number, p_amount);
+    v_clock := clock_timestamp();
+    v_now := seller_moment(v_clock, v_last);
     IF v_terms.has_limits THEN
-        v_limits := recharge_limits_of(p_seller_id);
+        v_limits := recharge_limits_of(p_seller_id, v_now);
         passed := recharge_limit_passed_by(v_limits, p_seller_id, p_phone_number, p_amount);
     END IF;
     outcome := recharge_decide(
@@ -357,8 +367,6 @@ BEGIN
         v_commission := coalesce(v_commission, 0);
     END IF;
 
-    v_clock := clock_timestamp();
-    v_now := seller_moment(v_clock, v_last);
     v_id := uuid7_at(v_now);
     v_posting := ledger_post(p_organization_id, p_seller_id, 'recharge', -p_amount, v_id, v_commission);
     balance := v_posting.balance;

@@ -5,7 +5,7 @@ within five seconds (delivery.SETTINGS_SECONDS); what they do not know yet they 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from psycopg2 import errorcodes
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from credit.adjustments import change_policy
+from credit.adjustments import PolicyChange, change_policy
 from recharge.delivery.gateways.kinds import kind_of
 from recharge.models import BUILT_IN_GATEWAY, GatewaySettings, OperatorSettings, Recharge, Settings
 from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
@@ -48,12 +48,22 @@ def change_settings(
     duplicate_window: int | None = None,
     send_within: int | None = None,
     training: bool | None = None,
-    policy: Mapping[str, int | None] | None = None,
+    refuses_owing: bool | None = None,
+    policy: PolicyChange | None = None,
     requires_second_factor: bool | None = None,
 ) -> Settings:
     """Changes what is settled for the whole organization. What is None stays; ``by`` is the admin's username.
-    ``policy``: what :func:`credit.adjustments.change_policy` takes, where None means something."""
-    given = {"duplicate_window": duplicate_window, "send_within": send_within, "training": training}
+    ``policy``: what :func:`credit.adjustments.change_policy` takes, where None means something.
+
+    Raises:
+        InvalidPolicy: there is no such time zone.
+    """
+    given = {
+        "duplicate_window": duplicate_window,
+        "send_within": send_within,
+        "training": training,
+        "refuses_owing": refuses_owing,
+    }
     changes = {name: value for name, value in given.items() if value is not None}
     with transaction.atomic():
         settings, _ = Settings.objects.select_for_update().get_or_create(pk=1)

@@ -63,6 +63,7 @@ ACTS: dict[str, Promise] = {
     "adjustment.rejected": _("Adjustment rejected"),
     # Selling.
     "recharge.resolved": _("Outcome set by hand"),
+    "limits.set": _("Limits set"),
     "operator.added": _("Operator added"),
     "operator.changed": _("Operator changed"),
     "commission.set": _("Commission set"),
@@ -120,6 +121,7 @@ FIELDS: dict[str, Promise] = {
     "fixed": _("Commission (Tomans)"),
     "four_eyes_from": _("Two people from"),
     "from_day": _("From day"),
+    "from_hour": _("Selling from (hour)"),
     "gateway": _("Gateway"),
     "is_active": _("Active"),
     "is_invited": _("Invited by mail"),
@@ -132,19 +134,26 @@ FIELDS: dict[str, Promise] = {
     "name": _("Name"),
     "operator": _("Operator"),
     "organization": _("Organization"),
+    "per_day": _("Limit a day"),
+    "per_number_per_day": _("Limit a number and day"),
+    "per_sale": _("Limit a sale"),
     "phone_number": _("Phone number"),
     "read_timeout_ms": _("Read timeout (ms)"),
     "reason": _("Reason"),
     "reference": _("Reference"),
     "requires_second_factor": _("Second factor required"),
+    "refuses_owing": _("No sales while owing"),
     "role": _("Role"),
+    "sales_per_day": _("Sales a day"),
     "scopes": _("Scopes"),
     "secret": _("Secret"),
     "seller_id": _("Seller's number"),
     "send_within": _("Send within (seconds)"),
     "settlement": _("Booked as"),
     "status": _("State"),
+    "time_zone": _("Time zone"),
     "to_day": _("To day"),
+    "to_hour": _("Selling until (hour)"),
     "training": _("Training"),
     "url": _("Address"),
     "username": _("Username"),
@@ -190,7 +199,17 @@ _VALUES: dict[str, dict[str, Promise]] = {
 }
 """What the values of a field are called, where they are the API's words; another value stays as it is."""
 
-_AMOUNTS = {"amount", "amounts", "fixed", "least_amount", "most_amount", "four_eyes_from"}
+_AMOUNTS = {
+    "amount",
+    "amounts",
+    "fixed",
+    "least_amount",
+    "most_amount",
+    "four_eyes_from",
+    "per_sale",
+    "per_day",
+    "per_number_per_day",
+}
 
 
 class Act(Protocol):

@@ -131,6 +131,8 @@ PICTURES = [
     Picture("admin-delete-gateway", "owner", "/settings/gateways/direct/delete"),
     Picture("admin-operator", "owner", "/settings/operators/rightel"),
     Picture("admin-new-operator", "owner", "/settings/new-operator"),
+    Picture("admin-limits", "owner", "/settings/limits"),
+    Picture("admin-seller-limits", "owner", "/sellers/{seller}/limits"),
     Picture("admin-training", "owner", "/settings/training"),
     Picture("admin-require-second-factor", "owner", "/settings/second-factor"),
     # The platform's.

@@ -4,7 +4,7 @@ happened, which is that of the entries' numbers."""
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -17,39 +17,18 @@ from credit.models import Account, Entry
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from tests.support.client import Client
+from tests.support.clock import SetClock, clock_of
 from tests.support.locks import sell_through_sandbox
 from tests.support.visitor import Visitor, text_of
 from tests.support.visitor import shown as words_on
 from tests.support.world import Organization, Person, ask, give_credit
 
-_READ = ("ledger_post", "ledger_post_many", "recharge_sell", "recharge_sell_bulk")
-"""The functions that look at the clock when something is sold or posted."""
-
-SetClock = Callable[[float], None]
-
 
 @pytest.fixture
 def set_clock(acme: Organization) -> Iterator[SetClock]:
     """Sets the clock that acme's money functions read so many seconds before (or after) the right one."""
-    schema = acme.row.schema_name
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = %s::regnamespace AND proname = ANY (%s)",
-            [schema, list(_READ)],
-        )
-        definitions = [definition for (definition,) in cursor.fetchall()]
-        assert len(definitions) == len(_READ)
-        cursor.execute(f"CREATE TABLE {schema}.clock AS SELECT interval '0' AS ahead")
-        try:
-            for definition in definitions:
-                assert "clock_timestamp()" in definition
-                read = f"(clock_timestamp() + (SELECT ahead FROM {schema}.clock))"
-                cursor.execute(definition.replace("clock_timestamp()", read))
-            yield lambda seconds: cursor.execute(f"UPDATE {schema}.clock SET ahead = make_interval(secs => {seconds})")
-        finally:
-            for definition in definitions:
-                cursor.execute(definition)
-            cursor.execute(f"DROP TABLE {schema}.clock")
+    with clock_of(acme) as set_it:
+        yield set_it
 
 
 @pytest.fixture

@@ -11,13 +11,15 @@ from django.db import connection, transaction
 
 from credit.models import Seller
 from credit.services import Written
-from recharge.models import OperatorSettings, Settings
+from recharge.delivery.settlement import settle_recharge
+from recharge.limits.services import Limits, set_limits
+from recharge.models import OperatorSettings, Recharge, Settings
 from recharge.selling.queries import prospects_of
 from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge, sell_recharges
 from tenants.errors import OrganizationSuspended
 from tests.support.bad_input import table
-from tests.support.locks import holding_lock
+from tests.support.locks import holding_lock, sell_pending
 from tests.support.tables import nothing_written
 from tests.support.world import Organization, Person, give_credit
 
@@ -30,6 +32,8 @@ FACTS = (
     {NO: "seller_inactive", UNKNOWN: "seller_inactive", YES: ""},
     {"'operator_not_sold'": "operator_not_sold", "'unknown_operator'": "unknown_operator", UNKNOWN: ""},
     {NO: "amount_not_sold", UNKNOWN: "amount_not_sold", YES: ""},
+    {YES: "seller_owes", UNKNOWN: "seller_owes", NO: ""},
+    {NO: "limit_exceeded", UNKNOWN: "limit_exceeded", YES: ""},
     {YES: "possible_duplicate", UNKNOWN: "possible_duplicate", NO: ""},
     {NO: "insufficient_credit", UNKNOWN: "insufficient_credit", YES: ""},
 )
@@ -39,9 +43,9 @@ def test_of_several_reasons_the_first_is_told_and_what_is_not_known_refuses(acme
     cases = list(product(*FACTS))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {acme.row.schema_name}.recharge_decide(a, b, c, d, e, f, g) FROM (VALUES "
+            f"SELECT {acme.row.schema_name}.recharge_decide(a, b, c, d, e, f, g, h, i) FROM (VALUES "
             + ", ".join(f"({number}, {', '.join(case)})" for number, case in enumerate(cases))
-            + ") AS given (number, a, b, c, d, e, f, g) ORDER BY number"
+            + ") AS given (number, a, b, c, d, e, f, g, h, i) ORDER BY number"
         )
         outcomes = [outcome for (outcome,) in cursor.fetchall()]
     expected = [
@@ -91,6 +95,21 @@ def of_an_amount_that_is_not_sold(sending: Sending) -> None:
     OperatorSettings.objects.create(operator="mci", amounts=[8000])
 
 
+def by_a_seller_who_owes(sending: Sending) -> None:
+    """And the organization sells nothing to who does."""
+    row, seller_id = sending.acme.row, sending.acme.member.id
+    pending = sell_pending(row, seller_id, 2000)
+    settle_recharge(organization=row, recharge_id=pending, status=Recharge.Status.FAILED, failure="no such number")
+    sell_pending(row, seller_id, 2000)  # what was given back is spent
+    settle_recharge(organization=row, recharge_id=pending, status=Recharge.Status.SUCCEEDED)
+    Settings.objects.filter(pk=1).update(refuses_owing=True)
+
+
+def beyond_a_limit(sending: Sending) -> None:
+    limits = Limits(seller_id=None, per_sale=1999)
+    set_limits(organization=sending.acme.row, by="owner", limits=limits)
+
+
 def of_what_was_sold_a_moment_ago(sending: Sending) -> None:
     sending.item = replace(sending.item, amount=8000)
 
@@ -124,7 +143,9 @@ def seller(acme: Organization) -> Person:
         ("switched off", OF_A_SELLER, "seller_inactive"),
         ("operator not sold", OF_AN_OPERATOR, "operator_not_sold"),
         ("unknown operator", (of_an_unknown_operator, *OF_AN_OPERATOR), "unknown_operator"),
-        ("amount", (of_an_amount_that_is_not_sold, that_the_credit_does_not_bear), "amount_not_sold"),
+        ("amount", (of_an_amount_that_is_not_sold, beyond_a_limit, that_the_credit_does_not_bear), "amount_not_sold"),
+        ("owing", (by_a_seller_who_owes, beyond_a_limit, that_the_credit_does_not_bear), "seller_owes"),
+        ("limit", (beyond_a_limit, *OF_A_DUPLICATE), "limit_exceeded"),
         ("duplicate", OF_A_DUPLICATE, "possible_duplicate"),
         ("credit", (that_the_credit_does_not_bear,), "insufficient_credit"),
     ),

@@ -24,7 +24,14 @@ SIMULATOR = {"name": "sandbox", "kind": "simulator"}
 # --- The window -------------------------------------------------------------------------------------------------------
 
 
-REST = {"send_within": 900, "training": True, "four_eyes_from": None, "requires_second_factor": False}
+REST = {
+    "send_within": 900,
+    "training": True,
+    "four_eyes_from": None,
+    "requires_second_factor": False,
+    "refuses_owing": False,
+    "time_zone": "Asia/Tehran",
+}
 
 
 def test_there_is_no_guard_until_one_is_set(acme: Organization) -> None:

@@ -69,7 +69,7 @@ DEBIT, REFUND, LATE_CHARGE, REVERSAL = "recharge", "refund", "late_charge", "rev
         ("owed", [F, SPEND], S, "owed", "owed", [DEBIT, REFUND], 0),
         ("owed, told again", [F, SPEND, S], S, "owed", "owed", [DEBIT, REFUND], 0),
         ("owed, unknown", [F, SPEND, S], U, "already_settled", "owed", [DEBIT, REFUND], 0),
-        ("collected", [F, SPEND, S, FILL], S, "charged_late", "charged", [DEBIT, REFUND, LATE_CHARGE], 0),
+        ("collected", [F, SPEND, S, FILL], S, "replayed", "charged", [DEBIT, REFUND, LATE_CHARGE], 0),
         ("collected, told again", [F, SPEND, S, FILL, S], S, "replayed", "charged", [DEBIT, REFUND, LATE_CHARGE], 0),
         ("owed, and failed after all", [F, SPEND, S], F, "reversed", "", [DEBIT, REFUND], 0),
         ("that, told again", [F, SPEND, S, F], F, "replayed", "", [DEBIT, REFUND], 0),

@@ -39,6 +39,9 @@ def test_it_says_all_there_is_to_say(member: Person) -> None:
             "suffices": True,
             "possible_duplicate": False,
             "would_be_sold": True,
+            "commission": 0,
+            "refusal": None,
+            "limit_exceeded": None,
         },
     )
 

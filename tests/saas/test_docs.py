@@ -57,6 +57,8 @@ ORGANIZATION = SHARED | {
     "/api/v1/operators/{operator}",
     "/api/v1/commissions",
     "/api/v1/settings",
+    "/api/v1/limits",
+    "/api/v1/limits/mine",
     "/api/v1/gateways",
     "/api/v1/gateways/{name}",
     "/api/v1/api-keys",
