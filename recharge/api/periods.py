@@ -41,7 +41,6 @@ class PeriodSerializer(serializers.ModelSerializer[ClosedPeriod]):
 
 class PeriodsView(APIView):
     permission_classes = (needs(Permission.VIEW_REPORTS, POST=Permission.CLOSE_PERIODS),)
-    answers_replays = True
 
     @extend_schema(responses=page_serializer(PeriodSerializer))
     def get(self, request: Request) -> Response:
