@@ -43,6 +43,9 @@ class PolicyChange(TypedDict, total=False):
     four_eyes_from: int | None
     """From which amount on (Tomans; None: never) an adjustment or a credit request needs two people. What was
     asked for, or approved once, before goes on as it began."""
+    requests_go_to_parent: bool
+    """Whether who has a parent asks that one for credit, from now on."""
+
     time_zone: str
     """The IANA name of the zone in which the organization's days begin."""
 

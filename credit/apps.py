@@ -17,6 +17,8 @@ class CreditConfig(AppConfig):
         "chain.sql",
         "credit_requests.sql",
         "adjustments.sql",
+        "dealers.sql",
+        "transfers.sql",
         "foreign_keys.sql",
     )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""

@@ -59,3 +59,31 @@ class BankReferenceUsed(Problem):
 
     def __init__(self) -> None:
         super().__init__("Another credit request, not rejected, has this bank reference.")
+
+
+class NotATree(Problem):
+    """409: the parent is the seller himself or somebody below him, or there would be more levels than there may be."""
+
+    status, code, title = 409, "not_a_tree", "Not a tree"
+    message = _("Nobody can sell for himself, or for somebody below him, and there are at most %(most)s levels.")
+
+    def __init__(self, *, most: int) -> None:
+        super().__init__(
+            f"Nobody can be below himself, and there are at most {most} levels of sellers; nothing was done.", most=most
+        )
+
+
+class OtherSellerInactive(Problem):
+    """409: the other seller whom it is about (not whoever asks) was switched off."""
+
+    status, code, title = 409, "seller_inactive", "Seller inactive"
+    message = _("The other seller is switched off, and nothing was done.")
+
+
+class SwitchedOffByOthers(PermissionDenied):
+    """403: it was not this dealer who switched the seller off."""
+
+    message = _("Your organization has switched this seller off: ask an admin to switch him on.")
+
+    def __init__(self) -> None:
+        super().__init__("Others than you have switched this seller off: an admin of the organization can switch on.")

@@ -28,6 +28,9 @@ class Seller(models.Model):
     (sql/dealers.sql)."""
     ancestors = ArrayField(models.BigIntegerField(), null=True)
     """The parent, the parent's parent and so on, the nearest first; null: none. A sale reads it without a walk."""
+    switched_off_by = models.BigIntegerField(null=True)
+    """The seller, a dealer, who has switched this one off and may switch it on again; null: nobody has, or the
+    organization, which alone may."""
 
     class Meta:
         indexes = [GinIndex(fields=["ancestors"], name="seller_ancestors")]
@@ -413,6 +416,7 @@ class WebhookEndpoint(models.Model):
         RECHARGE_REVERSED = "recharge.reversed"
         CREDIT_REQUEST_APPROVED = "credit_request.approved"
         CREDIT_REQUEST_REJECTED = "credit_request.rejected"
+        TRANSFER_RECEIVED = "transfer.received"
         CHAIN_ROOT = "chain.root"
         """The root of a day (sql/chain.sql); told to the organization's own webhooks alone."""
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from credit.pages import adjustments, api_keys, audit, credit, sellers
+from credit.pages import adjustments, api_keys, audit, credit, sellers, transfers
 from credit.pages.exports import FORMATS
 from credit.webhooks import pages
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
@@ -16,8 +16,13 @@ urlpatterns = [
     path("adjustments/<any_uuid:adjustment_id>", adjustments.adjustment, name="adjustment"),
     path("adjustments/<any_uuid:adjustment_id>/approve", adjustments.approve_adjustment, name="approve_adjustment"),
     path("adjustments/<any_uuid:adjustment_id>/reject", adjustments.reject_adjustment, name="reject_adjustment"),
+    path("transfers", transfers.transfer_list, name="transfers"),
+    path("transfers/new", transfers.new_transfer, name="new_transfer"),
+    path("transfers/confirm", transfers.confirm_transfer, name="confirm_transfer"),
+    path("transfers/<any_uuid:transfer_id>", transfers.transfer, name="transfer"),
     path("sellers", sellers.sellers, name="sellers"),
     path("sellers/new", sellers.new_seller, name="new_seller"),
+    path("sellers/<bigint:seller_id>/parent", sellers.place_seller, name="place_seller"),
     path("sellers/<bigint:seller_id>/rename", sellers.rename_seller, name="rename_seller"),
     path("sellers/<bigint:seller_id>/switch-off", sellers.switch_seller_off, name="switch_seller_off"),
     path("sellers/<bigint:seller_id>/switch-on", sellers.switch_seller_on, name="switch_seller_on"),

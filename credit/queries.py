@@ -34,6 +34,7 @@ CREDIT_REQUEST_COLUMNS = (
     "decided_by",
     "bank_reference",
     "approvals",
+    "parent_id",
 )
 """What everybody is shown of a credit request: by the API and in webhooks (credit_request_data in sql/webhooks.sql)."""
 

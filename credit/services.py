@@ -4,14 +4,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import EllipsisType
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import connection, transaction
 
-from credit.errors import AlreadyDecided, BalanceLimitExceeded, BankReferenceUsed
+from credit.errors import AlreadyDecided, BalanceLimitExceeded, BankReferenceUsed, SwitchedOffByOthers
 from credit.models import CreditRequest, Seller
 from credit.queries import sellers
+from credit.tree import lock_tree, place_seller
 from shared.audit import record, record_change
 from shared.database import call_function, in_transaction, lock_seller
 from shared.errors import IdempotencyKeyReused, InvalidApiKey, NotFound, SellerInactive
@@ -37,7 +39,7 @@ from tenants.wakeups import wake_workers
 
 T = TypeVar("T")
 
-_REQUEST_FIELDS = (
+REQUEST_FIELDS = (
     "id",
     "seller_id",
     "idempotency_key",
@@ -53,8 +55,9 @@ _REQUEST_FIELDS = (
     "first_approved_at",
     "first_approved_by",
     "first_approved_by_id",
+    "parent_id",
 )
-_REQUEST_COLUMNS = "outcome, " + ", ".join(f"(request).{name}" for name in _REQUEST_FIELDS)
+REQUEST_COLUMNS = "outcome, " + ", ".join(f"(request).{name}" for name in REQUEST_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +68,25 @@ class Written(Generic[T]):
     is_replay: bool
 
 
-def create_seller(*, organization: Organization, name: str, username: str, password: str, email: str = "") -> Seller:
-    """A seller with an empty account, and the user who signs in as this seller.
+def create_seller(
+    *,
+    organization: Organization,
+    name: str,
+    username: str,
+    password: str,
+    email: str = "",
+    parent_id: int | None = None,
+) -> Seller:
+    """A seller with an empty account, and the user who signs in as this seller. ``parent_id``: for whom he sells.
 
     A schema that was put back from a copy may be older than its members, who are in the public schema. Such a member's
     seller comes back, with the old id, when a seller of this username is made; and no other seller gets that id.
 
     Raises:
-        InvalidRequest: the name, the username, the password or the email address won't do.
+        InvalidRequest: the name, the username, the password or the email address won't do; or there is no such parent.
         UsernameTaken: the organization has a user of this name.
+        OtherSellerInactive: the parent is switched off.
+        NotATree: it would be on a sixth level.
     """
     member = prepare_member(
         organization_id=organization.pk,
@@ -84,22 +97,37 @@ def create_seller(*, organization: Organization, name: str, username: str, passw
         email=email,
     )
     with transaction.atomic():
+        if parent_id is not None:
+            lock_tree(organization.pk)
         known = sellers_member_named(organization_id=organization.pk, username=username)
         if known is not None and known.seller_id is not None and not sellers().filter(pk=known.seller_id).exists():
             seller = Seller.objects.create(pk=known.seller_id, name=name)
             _open_account(seller)
             reopen_member(membership=known, password=password, email=email)
-            _record_seller(seller, username)
-            return seller
-        seller = Seller.objects.create(pk=_free_seller_id(organization), name=name)
-        _open_account(seller)
-        save_member(member, seller_id=seller.pk)
+        else:
+            seller = Seller.objects.create(pk=_free_seller_id(organization), name=name)
+            _open_account(seller)
+            save_member(member, seller_id=seller.pk)
+        if parent_id is not None:
+            _place(organization, seller, parent_id, is_new=True)
         _record_seller(seller, username)
     return seller
 
 
+def _place(organization: Organization, seller: Seller, parent_id: int | None, *, is_new: bool = False) -> None:
+    place_seller(
+        organization_id=organization.pk,
+        schema_name=organization.schema_name,
+        seller_id=seller.pk,
+        parent_id=parent_id,
+        is_new=is_new,
+    )
+    seller.parent_id = parent_id
+
+
 def _record_seller(seller: Seller, username: str) -> None:
-    record("seller.created", str(seller.pk), after={"name": seller.name, "username": username})
+    placed = {} if seller.parent_id is None else {"parent_id": seller.parent_id}
+    record("seller.created", str(seller.pk), after={"name": seller.name, "username": username} | placed)
 
 
 def _open_account(seller: Seller) -> None:
@@ -175,17 +203,29 @@ def create_api_key(
 
 
 def update_seller(
-    *, organization: Organization, seller_id: int, name: str | None = None, is_active: bool | None = None
+    *,
+    organization: Organization,
+    seller_id: int,
+    name: str | None = None,
+    is_active: bool | None = None,
+    parent_id: int | EllipsisType | None = ...,
 ) -> Seller:
-    """Renames a seller, or switches one off or on. What is None stays as it is.
+    """Renames a seller, switches one off or on, or places one below another (``parent_id`` None: below nobody). What
+    is None stays as it is, and so does the place where it is not given.
 
-    A seller who is switched off sells nothing from the moment that this commits, and can't sign in.
+    A seller who is switched off sells nothing from the moment that this commits, and can't sign in. Those below him go
+    on: they sell on credit of their own.
 
     Raises:
         NotFound: there is no such seller.
+        InvalidRequest: there is no such parent.
+        OtherSellerInactive: the parent is switched off.
+        NotATree: the parent is the seller or below him, or there would be a sixth level.
         SellerBusy: too much else was going on for this seller; nothing was done.
     """
     with transaction.atomic():
+        if parent_id is not ...:
+            lock_tree(organization.pk)
         # In line with the seller's sales: one that found the seller active must have committed before this does.
         lock_seller(organization.pk, seller_id)
         # Not FOR UPDATE: the key stays, and rows that refer to it need not wait.
@@ -196,11 +236,43 @@ def update_seller(
         if name is not None:
             seller.name = name
         if is_active is not None:
-            seller.is_active = is_active
-            set_membership_active(organization_id=organization.pk, seller_id=seller_id, is_active=is_active)
-        seller.save(update_fields=["name", "is_active"])
+            _switch(organization, seller, is_active=is_active, by_dealer=None)
+        seller.save(update_fields=["name", "is_active", "switched_off_by"])
         after = {"name": seller.name, "is_active": seller.is_active}
         record_change("seller.changed", str(seller_id), before=before, after=after)
+        if parent_id is not ...:
+            _place(organization, seller, parent_id)
+    return seller
+
+
+def _switch(organization: Organization, seller: Seller, *, is_active: bool, by_dealer: int | None) -> None:
+    seller.is_active = is_active
+    seller.switched_off_by = None if is_active else by_dealer
+    set_membership_active(organization_id=organization.pk, seller_id=seller.pk, is_active=is_active)
+
+
+def switch_child(*, organization: Organization, dealer_id: int, seller_id: int, is_active: bool) -> Seller:
+    """A dealer switches a child of his off, or on again whom he has switched off himself. The same again changes
+    nothing.
+
+    Raises:
+        NotFound: there is no such child.
+        SwitchedOffByOthers: the organization has switched him off (or a dealer before this one), and it alone switches
+            him on.
+        SellerBusy: too much else was going on for this seller; nothing was done.
+    """
+    with transaction.atomic():
+        lock_seller(organization.pk, seller_id)  # as in update_seller
+        seller = Seller.objects.select_for_update(no_key=True).filter(pk=seller_id, parent=dealer_id).first()
+        if seller is None:
+            raise NotFound("There is no such seller among your own.")
+        if seller.is_active == is_active:
+            return seller
+        if is_active and seller.switched_off_by != dealer_id:
+            raise SwitchedOffByOthers
+        _switch(organization, seller, is_active=is_active, by_dealer=dealer_id)
+        seller.save(update_fields=["is_active", "switched_off_by"])
+        record("seller.changed", str(seller_id), before={"is_active": not is_active}, after={"is_active": is_active})
     return seller
 
 
@@ -382,5 +454,5 @@ def _decide(
 
 
 def _call(organization: Organization, function: str, arguments: list[Any]) -> tuple[str, CreditRequest]:
-    outcome, *values = call_function(organization.schema_name, function, _REQUEST_COLUMNS, arguments)
-    return outcome, CreditRequest(**dict(zip(_REQUEST_FIELDS, values, strict=True)))
+    outcome, *values = call_function(organization.schema_name, function, REQUEST_COLUMNS, arguments)
+    return outcome, CreditRequest(**dict(zip(REQUEST_FIELDS, values, strict=True)))

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from credit.api import adjustments, api_keys, audit, credit
+from credit.api import adjustments, api_keys, audit, credit, transfers
 from credit.webhooks import api
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
@@ -17,6 +17,8 @@ urlpatterns = [
     path("adjustments/<any_uuid:adjustment_id>", adjustments.AdjustmentView.as_view()),
     path("adjustments/<any_uuid:adjustment_id>/approve", adjustments.ApproveAdjustmentView.as_view()),
     path("adjustments/<any_uuid:adjustment_id>/reject", adjustments.RejectAdjustmentView.as_view()),
+    path("transfers", transfers.TransfersView.as_view()),
+    path("transfers/<any_uuid:transfer_id>", transfers.TransferView.as_view()),
     path("api-keys", api_keys.ApiKeysView.as_view()),
     path("api-keys/<any_uuid:key_id>", api_keys.ApiKeyView.as_view()),
     path("api-keys/<any_uuid:key_id>/rotate", api_keys.RotateApiKeyView.as_view()),

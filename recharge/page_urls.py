@@ -2,6 +2,7 @@ from django.urls import path
 
 from credit.pages.exports import FORMATS
 from recharge.pages import (
+    branch,
     bulk,
     commissions,
     home,
@@ -33,6 +34,16 @@ urlpatterns = [
     path("bulk/states", bulk.states, name="bulk_states"),
     path("bulk/results.csv", bulk.results, name="bulk_results"),
     path("sellers/<bigint:seller_id>", seller.seller, name="seller"),
+    path("branch", branch.branch, name="branch"),
+    path("branch/new", branch.new_child, name="new_child"),
+    path("branch/<bigint:child_id>", branch.branch_seller, name="branch_seller"),
+    path("branch/<bigint:child_id>/sales", branch.branch_sales, name="branch_sales"),
+    path("branch/<bigint:child_id>/entries", branch.branch_entries, name="branch_entries"),
+    path("branch/<bigint:child_id>/switch-off", branch.switch_child_off, name="switch_child_off"),
+    path("branch/<bigint:child_id>/switch-on", branch.switch_child_on, name="switch_child_on"),
+    path("branch/requests/<any_uuid:asked_id>", branch.branch_request, name="branch_request"),
+    path("branch/requests/<any_uuid:asked_id>/approve", branch.approve_branch_request, name="approve_branch_request"),
+    path("branch/requests/<any_uuid:asked_id>/reject", branch.reject_branch_request, name="reject_branch_request"),
     path("recharges", recharges.recharges, name="recharges"),
     *(path(f"recharges.{one}", recharges.recharges_file, {"ending": one}, name=f"recharges_{one}") for one in FORMATS),
     path("recharges/<any_uuid:recharge_id>", recharges.recharge, name="recharge"),
@@ -67,6 +78,7 @@ urlpatterns = [
     path("settings/owing", settings.owing, name="owing"),
     path("settings/limits", limits.limits, name="limits"),
     path("sellers/<bigint:seller_id>/limits", limits.seller_limits, name="seller_limits"),
+    path("settings/requests-to-parent", settings.requests_to_parent, name="requests_to_parent"),
     path("settings/training", settings.training, name="training"),
     path("settings/second-factor", settings.require_second_factor, name="require_second_factor"),
     path("settings/new-gateway", settings.new_gateway, name="new_gateway"),

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from recharge.api import bulk, commissions, limits, periods, recharges, settings, statements
+from recharge.api import branch, bulk, commissions, limits, periods, recharges, settings, statements
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
 
 urlpatterns = [
@@ -27,4 +27,12 @@ urlpatterns = [
     path("limits/mine", limits.OwnLimitsView.as_view()),
     path("gateways", settings.GatewaysView.as_view()),
     path("gateways/<slug:name>", settings.GatewayView.as_view()),
+    path("branch", branch.BranchView.as_view()),
+    path("branch/<bigint:child_id>", branch.BranchSellerView.as_view()),
+    path("branch/<bigint:child_id>/entries", branch.BranchEntriesView.as_view()),
+    path("branch/<bigint:child_id>/recharges", branch.BranchRechargesView.as_view()),
+    path("branch/credit-requests", branch.BranchRequestsView.as_view()),
+    path("branch/credit-requests/<any_uuid:asked_id>", branch.BranchRequestView.as_view()),
+    path("branch/credit-requests/<any_uuid:asked_id>/approve", branch.ApproveBranchRequestView.as_view()),
+    path("branch/credit-requests/<any_uuid:asked_id>/reject", branch.RejectBranchRequestView.as_view()),
 ]

@@ -1,6 +1,7 @@
 """The menus of the consoles: the pages that somebody who is signed in may open."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
+from credit.tree import place_of
 from recharge.selling import queries
 from recharge.terms import queries as terms
 from shared.console.links import address_of
@@ -16,6 +18,13 @@ from shared.identity.realm import realm_of
 from shared.identity.roles import Role, Scope, may, own_seller_of, role_named, sees_all_sellers
 from shared.identity.services import Account
 from shared.identity.sessions import account_of
+
+
+class Place(Enum):
+    """Where a seller is in the tree of sellers."""
+
+    ABOVE = "somebody sells for him"
+    IN_TREE = "somebody sells for him, or he for somebody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,8 @@ class Item:
     label: Promise
     permission: Permission
     scope: Scope | None = None
+    place: Place | None = None
+    """Of a seller's lines: only for who has such a place in the tree of sellers. None: for everybody."""
 
 
 MENU = (
@@ -51,6 +62,9 @@ MENU = (
     Item("credit_requests", _("Credit requests"), Permission.VIEW_CREDIT_REQUESTS, Scope.OWN_SELLER),
     Item("earnings", _("Earnings"), Permission.VIEW_OWN_EARNINGS),
     Item("commissions", _("Commissions"), Permission.VIEW_COMMISSIONS),
+    Item("transfers", _("Transfers"), Permission.VIEW_TRANSFERS, Scope.ALL_SELLERS),
+    Item("branch", _("My sellers"), Permission.VIEW_BRANCH, Scope.OWN_SELLER, Place.ABOVE),
+    Item("transfers", _("Transfers"), Permission.VIEW_TRANSFERS, Scope.OWN_SELLER, Place.IN_TREE),
     Item("reports", _("Reports"), Permission.VIEW_REPORTS),
     Item("webhooks", _("Webhooks"), Permission.VIEW_WEBHOOKS),
     Item("api_keys", _("API keys"), Permission.VIEW_API_KEYS),
@@ -82,7 +96,7 @@ def console(request: HttpRequest) -> dict[str, Any]:
         "sees_all_sellers": account is not None and sees_all_sellers(account),
         "organization": organization,
         "is_platform": realm_of(request).is_platform,
-        **_menu(request, in_menu),
+        **_menu(request, account, in_menu),
         "languages": settings.LANGUAGES,
         "account_bar": "recharge/balance_now.html"
         if account and in_menu and may(account, Permission.VIEW_OWN_BALANCE)
@@ -92,12 +106,19 @@ def console(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _menu(request: HttpRequest, role: Role | None) -> dict[str, Any]:
+def _menu(request: HttpRequest, account: Account | None, role: Role | None) -> dict[str, Any]:
     """The lines of the menu, and the address of the one that the page belongs to."""
-    lines = [(address_of(item.url_name), item.label) for item in (menu_of(role) if role else ())]
+    items = menu_of(role) if role else []
+    if account and any(item.place for item in items):
+        has_parent, has_children = place_of(own_seller_of(account))
+        shown = {None: True, Place.ABOVE: has_children, Place.IN_TREE: has_children or has_parent}
+        items = [item for item in items if shown[item.place]]
+    lines = [(address_of(item.url_name), item.label) for item in items]
     path = request.path
     here = next((address for address, _label in lines if path == address or path.startswith(address + "/")), "")
-    return {"menu": lines, "here": here}
+    # By which the menu is kept, once it is written: of one role not all have the same.
+    key = " ".join(item.url_name for item in items)
+    return {"menu": lines, "menu_key": key, "here": here}
 
 
 def _is_training(account: Account | None, balance: Any) -> bool:

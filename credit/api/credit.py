@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from credit import queries, services
 from credit.api.permissions import needs, own_seller_id
 from credit.models import CreditRequest, Entry, Seller
+from shared.database import LARGEST_ID
 from shared.errors import InvalidRequest
 from shared.horizon import Horizon, horizon_of
 from shared.identity.permissions import Permission
@@ -31,6 +32,7 @@ from shared.rest.fields import (
     StringField,
     TimeParameter,
     TomansField,
+    WholeNumberField,
 )
 from shared.rest.idempotency import idempotency_key_of, replayed
 from shared.rest.openapi import IDEMPOTENCY_KEY, REPLAYED
@@ -51,9 +53,26 @@ class NewSellerSerializer(StrictSerializer):
     password = PasswordField()
 
 
+class NewPlacedSellerSerializer(NewSellerSerializer):
+    parent_id = WholeNumberField(
+        least=1,
+        most=LARGEST_ID,
+        required=False,
+        allow_null=True,
+        help_text="The seller for whom he sells; null: nobody.",
+    )
+
+
 class SellerChangeSerializer(StrictSerializer):
     name = ReadableField(max_length=200, required=False)
     is_active = StrictBooleanField(required=False)
+    parent_id = WholeNumberField(
+        least=1,
+        most=LARGEST_ID,
+        required=False,
+        allow_null=True,
+        help_text="The seller for whom he sells, with all below him; null: nobody. There are at most five levels.",
+    )
 
 
 class SellerSerializer(serializers.Serializer[Seller]):
@@ -62,6 +81,7 @@ class SellerSerializer(serializers.Serializer[Seller]):
     username = serializers.SerializerMethodField()
     is_active = serializers.BooleanField()
     created_at = serializers.DateTimeField()
+    parent_id = serializers.IntegerField(allow_null=True, help_text="The dealer for whom he sells; null: nobody.")
     owed = serializers.SerializerMethodField(help_text="Tomans, of late charges that the balance did not bear.")
 
     def get_owed(self, seller: Seller) -> int:
@@ -99,10 +119,10 @@ class SellersView(APIView):
             },
         )
 
-    @extend_schema(request=NewSellerSerializer, responses={201: SellerSerializer})
+    @extend_schema(request=NewPlacedSellerSerializer, responses={201: SellerSerializer})
     def post(self, request: Request) -> Response:
         """Add a seller, and the user who signs in as this seller."""
-        body = NewSellerSerializer(data=body_of(request))
+        body = NewPlacedSellerSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         seller = services.create_seller(organization=organization_of(request._request), **body.validated_data)
         return _seller_response(request, seller, status.HTTP_201_CREATED)
@@ -118,7 +138,10 @@ class SellerView(APIView):
 
     @extend_schema(request=SellerChangeSerializer, responses=SellerSerializer)
     def patch(self, request: Request, seller_id: int) -> Response:
-        """Rename a seller, or switch one off or on."""
+        """Rename a seller, switch one off or on, or place one below another (`parent_id`), with all who are below him.
+
+        Those below a seller who is switched off go on selling: on credit of their own.
+        """
         body = SellerChangeSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         seller = services.update_seller(
@@ -238,6 +261,9 @@ class CreditRequestSerializer(serializers.ModelSerializer[CreditRequest]):
     seller_id = serializers.IntegerField()
     decided_by = serializers.SerializerMethodField()
     bank_reference = serializers.SerializerMethodField()
+    parent_id = serializers.IntegerField(
+        allow_null=True, help_text="The dealer of whom it was asked, who gives of his own; null: the organization."
+    )
     approvals = serializers.IntegerField(
         help_text="How many people have approved it: a large one (`four_eyes_from` of the settings) needs two, and is "
         "pending with 1 until the second approves it, too."
@@ -259,7 +285,7 @@ class CreditRequestQuery(PageQuery):
     seller_id = IdParameter(required=False, help_text="Admins only.")
 
 
-def _credit_request_response(written: services.Written[CreditRequest], status_code: int) -> Response:
+def credit_request_response(written: services.Written[CreditRequest], status_code: int) -> Response:
     data = CreditRequestSerializer(written.row).data
     return replayed(Response(data)) if written.is_replay else Response(data, status=status_code)
 
@@ -296,7 +322,7 @@ class CreditRequestsView(APIView):
             access=principal.access,
             **body.validated_data,
         )
-        return _credit_request_response(written, status.HTTP_201_CREATED)
+        return credit_request_response(written, status.HTTP_201_CREATED)
 
 
 class CreditRequestView(APIView):
@@ -323,7 +349,7 @@ class ApproveView(APIView):
         written = services.approve_credit_request(
             organization=organization_of(request._request), request_id=request_id, **decider(request)
         )
-        return _credit_request_response(written, status.HTTP_200_OK)
+        return credit_request_response(written, status.HTTP_200_OK)
 
 
 class RejectView(APIView):
@@ -341,7 +367,7 @@ class RejectView(APIView):
             reason=body.validated_data["reason"],
             **decider(request),
         )
-        return _credit_request_response(written, status.HTTP_200_OK)
+        return credit_request_response(written, status.HTTP_200_OK)
 
 
 def decider(request: Request) -> dict[str, Any]:

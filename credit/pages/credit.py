@@ -92,6 +92,7 @@ def credit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
     account = signed_in(request)
     row = queries.credit_request_by_id(request_id, seller_id=seller_in_view(account))
     context: dict[str, Any] = {"row": row, "form": RejectionForm()}
+    context["asked_of"] = queries.seller_by_id(row.parent_id) if row.parent_id else None
     context["has_approved"] = row.first_approved_by_id == account.user.pk
     if sees_all_sellers(account):
         context["history"] = history = _history(row.seller_id)

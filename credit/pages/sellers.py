@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from credit import queries, services
 from credit.models import Seller
+from credit.pages.filters import SellerField
 from credit.pages.tables import sellers_table
 from shared.console.forms import (
     AS_WRITTEN,
@@ -92,7 +93,7 @@ class NewSellerForm(Form):
 @page(Permission.MANAGE_SELLERS, methods=FORM, proof=True)
 def new_seller(request: HttpRequest) -> HttpResponse:
     """Adds a seller, and shows once what they sign in with."""
-    if again := _credentials_again(request):
+    if again := credentials_again(request):
         return again
     form = NewSellerForm(request.POST or None, initial={"password": suggest_password()})
     if request.method == "POST" and form.is_valid():
@@ -101,11 +102,11 @@ def new_seller(request: HttpRequest) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem)
         else:
-            return _show_credentials(request, seller, form.cleaned_data["password"], is_new=True)
+            return show_credentials(request, seller, form.cleaned_data["password"], is_new=True)
     return show(request, "credit/new_seller.html", {"form": form}, status=status_of_form(form))
 
 
-def _show_credentials(request: HttpRequest, seller: Seller, password: str, *, is_new: bool) -> HttpResponse:
+def show_credentials(request: HttpRequest, seller: Seller, password: str, *, is_new: bool) -> HttpResponse:
     """The answer to the form itself, shown this once."""
     # For the same page in another language, encrypted and not for long. The page names what it shows: that of another
     # seller, in the same session, may be asked for in another language, too.
@@ -129,7 +130,7 @@ def _credentials(request: HttpRequest, seller: Seller, password: str, *, is_new:
 _SHOWN = "credentials_shown"
 
 
-def _credentials_again(request: HttpRequest) -> HttpResponse | None:
+def credentials_again(request: HttpRequest) -> HttpResponse | None:
     """The page of the credentials that were shown a moment ago, where it is asked for in another language."""
     kept = request.session.get(_SHOWN)
     if not is_shown_again(request) or not kept:
@@ -157,6 +158,32 @@ def rename_seller(request: HttpRequest, seller_id: int) -> HttpResponse:
         else:
             return done(request, _("Saved."), "seller", seller_id)
     return show(request, "credit/rename_seller.html", {"seller": seller, "form": form}, status=status_of_form(form))
+
+
+class PlaceForm(Form):
+    parent = SellerField(
+        label=_("Sells for (name or id)"),
+        required=False,
+        help_text=_("His dealer. Leave it empty, and he sells for nobody. Whoever is below him comes along."),
+    )
+
+
+@page(Permission.MANAGE_SELLERS, methods=FORM)
+def place_seller(request: HttpRequest, seller_id: int) -> HttpResponse:
+    """Places a seller below another, or below nobody."""
+    seller = queries.seller_by_id(seller_id)
+    form = PlaceForm(request.POST or None, initial={"parent": seller.parent_id or ""})
+    if request.method == "POST" and form.is_valid():
+        parent = form.cleaned_data["parent"]
+        try:
+            services.update_seller(
+                organization=organization_of(request), seller_id=seller_id, parent_id=parent and parent.pk
+            )
+        except Problem as problem:
+            add_problem(form, problem, fields={"parent_id": "parent"})
+        else:
+            return done(request, _("Saved."), "seller", seller_id)
+    return show(request, "credit/place_seller.html", {"seller": seller, "form": form}, status=status_of_form(form))
 
 
 @page(Permission.MANAGE_SELLERS, methods=FORM)
@@ -193,7 +220,7 @@ class NewPasswordForm(Form):
 @page(Permission.MANAGE_SELLERS, methods=FORM, proof=True)
 def reset_seller_password(request: HttpRequest, seller_id: int) -> HttpResponse:
     """A new password for a seller, shown once."""
-    if again := _credentials_again(request):
+    if again := credentials_again(request):
         return again
     organization = organization_of(request)
     seller = queries.seller_by_id(seller_id)
@@ -210,6 +237,6 @@ def reset_seller_password(request: HttpRequest, seller_id: int) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem, fields={"new": "password"})
         else:
-            return _show_credentials(request, seller, form.cleaned_data["password"], is_new=False)
+            return show_credentials(request, seller, form.cleaned_data["password"], is_new=False)
     context = {"seller": seller, "username": member.username, "form": form}
     return show(request, "credit/reset_seller_password.html", context, status=status_of_form(form))

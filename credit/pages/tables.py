@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from credit.models import ENTRY_KINDS, Adjustment, CreditRequest, Entry, EntryKind, Seller
 from credit.pages.words import kind_name
 from credit.templatetags.credit import request_state
+from credit.transfers import Shown
 from shared.console.links import address_of
 from shared.console.tables import AMOUNT, WIDE, Table, TableColumn
 from shared.console.workbooks import Column
@@ -21,6 +22,17 @@ from shared.templatetags.console import moment, number, pill, signed, tomans
 def _own_kind(entry: Entry) -> str:
     """The same for the seller, who sees the adjustment here and not the document."""
     return kind_name(entry.kind) if entry.kind == EntryKind.ADJUSTMENT else _kind(entry)
+
+
+def entries_table_of_child(entries: Sequence[Entry]) -> Table:
+    """Entries of one seller as his dealer reads them: what caused them is the seller's own."""
+
+    def kind(entry: Entry) -> SafeString:
+        time = format_html('<div class="d-md-none small text-secondary">{}</div>', _created(entry))
+        return format_html("{}{}", kind_name(entry.kind), time)
+
+    columns = (*_OF_SELLER[:2], TableColumn(_("Kind"), kind), *_OF_SELLER[3:])
+    return Table(_("Entries"), columns, entries)
 
 
 def _kind(entry: Entry) -> str:
@@ -224,6 +236,47 @@ def adjustments_table(rows: Sequence[Adjustment]) -> Table:
     )
 
 
+# --- Transfers --------------------------------------------------------------------------------------------------------
+
+
+def transfers_table(rows: Sequence[Shown], *, own: int | None) -> Table:
+    """Transfers of one seller (``own``), or of all."""
+
+    def time(shown: Shown) -> SafeString:
+        address = address_of("transfer", shown.row.pk)
+        return format_html('<a href="{}">{}</a>', address, moment(shown.row.created_at))
+
+    def other(shown: Shown) -> SafeString:
+        is_given = shown.row.giver_id == own
+        way, seller = (gettext("Receiver"), shown.row.receiver) if is_given else (gettext("Giver"), shown.row.giver)
+        return format_html('{}: <bdi>{}</bdi><div class="d-md-none small">{}</div>', way, seller.name, time(shown))
+
+    def change(shown: Shown) -> SafeString:
+        is_given = shown.row.giver_id == own
+        looks, amount = ("debit", -shown.row.amount) if is_given else ("credit", shown.row.amount)
+        return mark_safe(f'<span class="{looks}">{signed(amount)}</span>')  # noqa: S308 - a number
+
+    def giver(shown: Shown) -> SafeString:
+        return format_html('{}<div class="d-md-none small">{}</div>', seller_link(shown.row.giver), time(shown))
+
+    note = TableColumn(_("Note"), lambda shown: format_html("<bdi>{}</bdi>", shown.row.note), f"{WIDE} text-break")
+    of_all = (
+        TableColumn(_("Giver"), giver),
+        TableColumn(_("Receiver"), lambda shown: seller_link(shown.row.receiver)),
+        TableColumn(_("Time"), time, WIDE),
+        TableColumn(_("Tomans"), lambda shown: number(shown.row.amount), AMOUNT),
+        note,
+    )
+    of_seller = (
+        TableColumn(_("Seller"), other),
+        TableColumn(_("Time"), time, WIDE),
+        TableColumn(_("Tomans"), change, AMOUNT),
+        TableColumn(_("Balance"), lambda shown: number(shown.balance_after), AMOUNT),
+        note,
+    )
+    return Table(_("Transfers"), of_all if own is None else of_seller, rows)
+
+
 # --- Sellers ----------------------------------------------------------------------------------------------------------
 
 _ACTIVE, _SWITCHED_OFF = _("Active"), _("Switched off")
@@ -248,7 +301,7 @@ def sellers_table(sellers: Sequence[Seller], usernames: dict[int, str], owed: di
         (
             TableColumn(_("Name"), name),
             TableColumn(_("Balance"), balance, AMOUNT),
-            TableColumn(_("State"), _state, WIDE),
+            TableColumn(_("State"), seller_state, WIDE),
             TableColumn(_("Username"), lambda seller: format_html("<bdi>{}</bdi>", usernames.get(seller.pk, "")), WIDE),
             TableColumn(_("Added"), _created, WIDE),
         ),
@@ -256,5 +309,5 @@ def sellers_table(sellers: Sequence[Seller], usernames: dict[int, str], owed: di
     )
 
 
-def _state(seller: Seller) -> SafeString:
+def seller_state(seller: Seller) -> SafeString:
     return pill("good", _ACTIVE) if seller.is_active else pill("plain", _SWITCHED_OFF)

@@ -15,6 +15,9 @@ KINDS: dict[str, Promise] = {
     # Of one that the operator has taken back.
     Entry.Kind.REVERSAL: _("Reversal"),
     Entry.Kind.ADJUSTMENT: _("Adjustment"),
+    # Between a dealer and those who sell for him.
+    Entry.Kind.TRANSFER_OUT: _("Transfer given"),
+    Entry.Kind.TRANSFER_IN: _("Transfer received"),
     Entry.Kind.MARGIN: _("Margin"),
     Entry.Kind.MARGIN_BACK: _("Margin taken back"),
 }

@@ -1,6 +1,23 @@
 -- Credit requests: asked for once per idempotency key, decided once.
 
--- Asks for p_amount Tomans.
+-- Of whom a seller asks for credit now: his parent, where the organization wants it so and the parent is active. NULL: the
+-- organization.
+CREATE FUNCTION credit_asked_of(p_seller_id bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN (
+        SELECT parent.id
+        FROM credit_seller AS seller INNER JOIN credit_seller AS parent ON parent.id = seller.parent_id
+        WHERE seller.id = p_seller_id AND parent.is_active
+            AND EXISTS (SELECT FROM credit_policy WHERE requests_go_to_parent)
+    );
+END;
+$$;
+
+
+-- Asks for p_amount Tomans, of whom credit_asked_of says.
 --   created          the row is new
 --   replayed         the key was used before with the same content; the row as it is now
 --   key_reused       the key was used before with other content
@@ -56,10 +73,11 @@ BEGIN
 
     v_now := clock_timestamp();
     INSERT INTO credit_creditrequest (
-        id, seller_id, idempotency_key, amount, note, status, reason, created_at, decided_by, bank_reference
+        id, seller_id, idempotency_key, amount, note, status, reason, created_at, decided_by, bank_reference, parent_id
     )
     VALUES (
-        uuid7_at(v_now), p_seller_id, p_idempotency_key, p_amount, p_note, 'pending', '', v_now, '', p_bank_reference
+        uuid7_at(v_now), p_seller_id, p_idempotency_key, p_amount, p_note, 'pending', '', v_now, '', p_bank_reference,
+        credit_asked_of(p_seller_id)
     )
     -- Of two at once with one bank reference the second waits for the first to end, whoever's they are. (The other unique
     -- columns are the key's, which was looked up under the lock.)
@@ -170,6 +188,8 @@ BEGIN
         ) IS DISTINCT FROM (
             OLD.id, OLD.seller_id, OLD.idempotency_key, OLD.amount, OLD.note, OLD.bank_reference, OLD.created_at
         )
+        -- From a dealer it may go to the organization, when he is no longer the parent.
+        OR NEW.parent_id IS NOT NULL AND NEW.parent_id IS DISTINCT FROM OLD.parent_id
         OR OLD.first_approved_at IS NOT NULL
         AND (NEW.first_approved_at, NEW.first_approved_by, NEW.first_approved_by_id)
         IS DISTINCT FROM (OLD.first_approved_at, OLD.first_approved_by, OLD.first_approved_by_id)

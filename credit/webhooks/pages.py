@@ -32,6 +32,7 @@ EVENTS: dict[str, str | Promise] = {
     WebhookEndpoint.Event.RECHARGE_REVERSED: _("The operator took a recharge back"),
     WebhookEndpoint.Event.CREDIT_REQUEST_APPROVED: _("A credit request was approved"),
     WebhookEndpoint.Event.CREDIT_REQUEST_REJECTED: _("A credit request was rejected"),
+    WebhookEndpoint.Event.TRANSFER_RECEIVED: _("Credit came from the dealer, or from somebody below"),
     WebhookEndpoint.Event.CHAIN_ROOT: _("The ledger was sealed for the day"),
 }
 

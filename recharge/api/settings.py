@@ -9,6 +9,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from credit.adjustments import PolicyChange
 from credit.api.permissions import needs
 from credit.models import Policy
 from credit.queries import policy
@@ -82,6 +83,13 @@ class SettingsSerializer(serializers.Serializer[Settings]):
     def _policy(self) -> Policy:
         return policy()
 
+    requests_go_to_parent = serializers.SerializerMethodField(
+        help_text="Whether a seller who has a parent (who is active) asks that one for credit, not the organization."
+    )
+
+    def get_requests_go_to_parent(self, settings: Settings) -> bool:
+        return self._policy.requests_go_to_parent
+
     requires_second_factor = serializers.SerializerMethodField(
         help_text="Whether members sign in with a second factor alone; who has none may do nothing but enrol one."
     )
@@ -97,6 +105,7 @@ class SettingsChangeSerializer(StrictSerializer):
     refuses_owing = StrictBooleanField(required=False)
     time_zone = StringField(max_length=60, required=False, help_text="An IANA name, like Asia/Tehran.")
     four_eyes_from = TomansField(required=False, allow_null=True)
+    requests_go_to_parent = StrictBooleanField(required=False)
     requires_second_factor = StrictBooleanField(required=False)
 
 
@@ -114,7 +123,7 @@ class SettingsView(APIView):
         body = SettingsChangeSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         changes = dict(body.validated_data)
-        of_policy = {name: changes.pop(name) for name in ("four_eyes_from", "time_zone") if name in changes}
+        of_policy = {name: changes.pop(name) for name in PolicyChange.__annotations__ if name in changes}
         if of_policy:
             changes["policy"] = of_policy
         return _settled(request, services.change_settings(**_acting(request), **changes))

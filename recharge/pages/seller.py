@@ -4,6 +4,7 @@ from django.http import HttpRequest, HttpResponse
 
 from credit.pages.tables import last_entries_table
 from credit.queries import last_entries, seller_by_id
+from credit.tree import numbers_below
 from recharge.limits.queries import room_of
 from recharge.selling import queries
 from shared.console.views import page, show
@@ -23,6 +24,8 @@ def seller(request: HttpRequest, seller_id: int) -> HttpResponse:
         "seller": row,
         "username": usernames.get(seller_id, ""),
         "balance": queries.balance_of(seller_id),
+        "parent": seller_by_id(row.parent_id) if row.parent_id else None,
+        "children": numbers_below([seller_id]).get(seller_id, 0),
         "room": room_of(seller_id),
         "entries": last_entries_table(last_entries(seller_id, limit=ENTRIES_SHOWN)),
     }

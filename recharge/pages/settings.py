@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.core.validators import RegexValidator
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 
 from credit.adjustments import PolicyChange
@@ -154,6 +155,18 @@ def four_eyes(request: HttpRequest) -> HttpResponse:
     return _show_settings(request, four_eyes_form=form, status=status_of_form(form))
 
 
+@page(Permission.MANAGE_SETTINGS, methods=("POST",))
+def requests_to_parent(request: HttpRequest) -> HttpResponse:
+    """Has sellers who have a parent ask that one for credit, or no longer. What is sent names the state that is wanted,
+    so that sent twice it does the same."""
+    wanted = request.POST.get("requests_go_to_parent")
+    if wanted in ("on", "off"):
+        services.change_settings(**_acting(request), policy={"requests_go_to_parent": wanted == "on"})
+        on, off = _("From now on, they ask their dealer."), _("From now on, they ask the organization.")
+        return done(request, on if wanted == "on" else off, "settings")
+    return redirect("settings")
+
+
 @page(Permission.MANAGE_SETTINGS, methods=FORM)
 def time_zone(request: HttpRequest) -> HttpResponse:
     """Changes where the organization's days begin."""
@@ -220,6 +233,7 @@ def _show_settings(
     demanded = policy()
     four_eyes_from = demanded.four_eyes_from
     context = {
+        "requests_go_to_parent": demanded.requests_go_to_parent,
         "time_zone": demanded.time_zone,
         "time_zone_form": time_zone_form or TimeZoneForm(initial={"time_zone": demanded.time_zone}),
         "owing_form": owing_form or OwingForm(initial=OwingForm.shown(refuses_owing=settled.refuses_owing)),

@@ -101,6 +101,17 @@ def commissions_table(rows: Sequence[CommissionRate], *, has_ended: bool) -> Tab
 
 # --- The workbook -----------------------------------------------------------------------------------------------------
 
+
+def recharges_table_of_child(recharges: Sequence[Recharge]) -> Table:
+    """Recharges of one seller as his dealer reads them: each is the seller's own to open."""
+
+    def time(recharge: Recharge) -> SafeString:
+        of_number = format_html('<span class="d-block d-md-none">{}</span>', phone(recharge.phone_number))
+        return format_html("{}{}", moment(recharge.created_at), of_number)
+
+    return Table(_("Recharges"), (TableColumn(_("Time"), time, "text-nowrap"), *_NUMBER_TO_OPERATOR), recharges)
+
+
 RECHARGES_SHEET = (
     Column("created_at", _("Time"), 20),
     Column("phone_number", _("Number"), 16),

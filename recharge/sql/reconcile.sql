@@ -216,7 +216,11 @@ FROM credit_creditrequest AS request
 LEFT JOIN credit_entry AS credit
     ON credit.kind = 'credit' AND credit.reference = request.id
     AND credit.seller_id = request.seller_id AND credit.amount = request.amount
-WHERE request.status = 'approved' AND credit.id IS NULL
+-- One that a dealer has approved was given of his own.
+LEFT JOIN credit_transfer AS transfer
+    ON transfer.credit_request_id = request.id AND transfer.giver_id = request.parent_id
+    AND transfer.receiver_id = request.seller_id AND transfer.amount = request.amount
+WHERE request.status = 'approved' AND credit.id IS NULL AND transfer.id IS NULL
 
 UNION ALL
 SELECT 5, 'credit_without_approval', credit.seller_id, credit.id::text,
@@ -393,6 +397,8 @@ FROM (
     VALUES
         ('credit_creditrequest', 'credit_request_kept'), ('credit_creditrequest', 'credit_request_stays'),
         ('credit_adjustment', 'credit_adjustment_kept'), ('credit_adjustment', 'credit_adjustment_stays'),
+        ('credit_transfer', 'credit_transfer_kept'), ('credit_transfer', 'credit_transfer_stays'),
+        ('credit_seller', 'credit_seller_placed'), ('credit_seller', 'credit_seller_made_apart'),
         ('recharge_margin', 'recharge_margin_kept'), ('recharge_margin', 'recharge_margin_stays'),
         ('recharge_marginbatch', 'recharge_margin_batch_kept')
 ) AS expected (table_name, name)

@@ -52,6 +52,7 @@ ACTS: dict[str, Promise] = {
     # Sellers and credit.
     "seller.created": _("Seller added"),
     "seller.changed": _("Seller changed"),
+    "seller.moved": _("Seller placed below another"),
     "seller.password_reset": _("Seller's password set"),
     "credit_request.created": _("Credit asked for"),
     "credit_request.first_approved": _("Credit request approved by the first of two"),
@@ -61,6 +62,7 @@ ACTS: dict[str, Promise] = {
     "adjustment.asked": _("Adjustment asked for"),
     "adjustment.approved": _("Adjustment approved"),
     "adjustment.rejected": _("Adjustment rejected"),
+    "transfer.created": _("Credit transferred"),
     # Selling.
     "recharge.resolved": _("Outcome set by hand"),
     "limits.set": _("Limits set"),
@@ -137,6 +139,7 @@ FIELDS: dict[str, Promise] = {
     "per_day": _("Limit a day"),
     "per_number_per_day": _("Limit a number and day"),
     "per_sale": _("Limit a sale"),
+    "parent_id": _("Sells for (id)"),
     "phone_number": _("Phone number"),
     "read_timeout_ms": _("Read timeout (ms)"),
     "reason": _("Reason"),
@@ -152,6 +155,7 @@ FIELDS: dict[str, Promise] = {
     "settlement": _("Booked as"),
     "status": _("State"),
     "time_zone": _("Time zone"),
+    "requests_go_to_parent": _("Sellers ask their dealer for credit"),
     "to_day": _("To day"),
     "to_hour": _("Selling until (hour)"),
     "training": _("Training"),

@@ -82,6 +82,7 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_CREDIT_REQUESTS,
                 Permission.DECIDE_CREDIT_REQUESTS,
                 Permission.VIEW_ADJUSTMENTS,
+                Permission.VIEW_TRANSFERS,
                 Permission.MAKE_ADJUSTMENTS,
                 Permission.VIEW_RECHARGES,
                 Permission.VIEW_DELIVERY,
@@ -112,6 +113,7 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_CREDIT_REQUESTS,
                 Permission.DECIDE_CREDIT_REQUESTS,
                 Permission.VIEW_ADJUSTMENTS,
+                Permission.VIEW_TRANSFERS,
                 Permission.MAKE_ADJUSTMENTS,
                 Permission.VIEW_RECHARGES,
                 Permission.VIEW_TERMS,
@@ -142,6 +144,7 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_ENTRIES,
                 Permission.VIEW_CREDIT_REQUESTS,
                 Permission.VIEW_ADJUSTMENTS,
+                Permission.VIEW_TRANSFERS,
                 Permission.VIEW_RECHARGES,
                 Permission.VIEW_DELIVERY,
                 Permission.VIEW_TERMS,
@@ -163,6 +166,10 @@ ROLES: Mapping[str, Role] = {
                 Permission.MAKE_STATEMENTS,
                 Permission.VIEW_CREDIT_REQUESTS,
                 Permission.ASK_FOR_CREDIT,
+                Permission.VIEW_TRANSFERS,
+                Permission.TRANSFER,
+                Permission.VIEW_BRANCH,
+                Permission.MANAGE_BRANCH,
                 Permission.VIEW_RECHARGES,
                 Permission.VIEW_TERMS,
                 Permission.VIEW_OWN_EARNINGS,
@@ -200,6 +207,8 @@ KEY_SCOPES: Mapping[str, frozenset[Permission]] = {
             Permission.VIEW_ENTRIES,
             Permission.VIEW_CREDIT_REQUESTS,
             Permission.VIEW_ADJUSTMENTS,
+            Permission.VIEW_TRANSFERS,
+            Permission.VIEW_BRANCH,
             Permission.VIEW_RECHARGES,
             Permission.VIEW_DELIVERY,
             Permission.VIEW_TERMS,
@@ -207,7 +216,14 @@ KEY_SCOPES: Mapping[str, frozenset[Permission]] = {
             Permission.VIEW_WEBHOOKS,
         }
     ),
-    ASKING: frozenset({Permission.ASK_FOR_CREDIT, Permission.VIEW_CREDIT_REQUESTS}),
+    ASKING: frozenset(
+        {
+            Permission.ASK_FOR_CREDIT,
+            Permission.VIEW_CREDIT_REQUESTS,
+            Permission.TRANSFER,
+            Permission.VIEW_TRANSFERS,
+        }
+    ),
 }
 """What an API key's scopes let it do, of what its role may. No key manages anything: members, keys, sessions, webhooks
 and settings are people's."""

@@ -199,7 +199,8 @@ def furnish(world):
         update_seller(organization=acme, seller_id=sellers[-1], is_active=False)
         month = _begin_last_month(sellers[2])
         margin_batch = _earn_margins(acme, dealer=sellers[1], child=sellers[3])
-        ids = {
+        of_dealer = _a_dealers_day(acme, dealer=sellers[1], child=sellers[3], below=sellers[4])
+        ids = of_dealer | {
             "margin_batch": margin_batch,
             "month": month,
             "webhook": webhooks[0].pk,
@@ -271,6 +272,30 @@ def _earn_margins(acme, *, dealer: int, child: int):
         sell_recharge(organization=acme, seller_id=child, item=item)
     post_margins(organization=acme)
     return MarginBatch.objects.get(seller_id=dealer).pk
+
+
+def _a_dealers_day(acme, *, dealer: int, child: int, below: int):
+    """Somebody below the child, a transfer, and a credit request that was asked of the dealer; their ids."""
+    from credit.adjustments import change_policy
+    from credit.services import create_credit_request
+    from credit.transfers import transfer_credit
+    from tests.support.world import place
+
+    place(acme, below, child)
+    given = transfer_credit(
+        organization=acme,
+        giver_id=dealer,
+        receiver_id=child,
+        idempotency_key=uuid.uuid4().hex,
+        amount=750_000,
+        note="برای آخر هفته",
+    )
+    change_policy(requests_go_to_parent=True)
+    asked = create_credit_request(
+        organization=acme, seller_id=child, idempotency_key=uuid.uuid4().hex, amount=400_000, note="for tomorrow"
+    )
+    change_policy(requests_go_to_parent=False)
+    return {"child": child, "transfer": given.row.row.pk, "asked": asked.row.pk}
 
 
 def _members(world):

@@ -28,6 +28,7 @@ REST = {
     "send_within": 900,
     "training": True,
     "four_eyes_from": None,
+    "requests_go_to_parent": False,
     "requires_second_factor": False,
     "refuses_owing": False,
     "time_zone": "Asia/Tehran",

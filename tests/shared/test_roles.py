@@ -32,7 +32,16 @@ from shared.identity.tokens import Principal
 from shared.rest.permissions import Needs, needs
 from tests.support.server import ROOT
 from tests.support.visitor import Visitor, session_of
-from tests.support.world import Organization, Person, World, access_token, ask, ask_for_adjustment, give_credit
+from tests.support.world import (
+    Organization,
+    Person,
+    World,
+    access_token,
+    ask,
+    ask_for_adjustment,
+    give_credit,
+    place,
+)
 from tests.tenants import endpoints
 
 APPS = ("saas", "tenants", "shared", "credit", "recharge")
@@ -113,6 +122,7 @@ def test_each_permission_that_a_template_asks_for_is_one() -> None:
 
 def test_each_line_of_a_menu_leads_to_a_page(world: World) -> None:
     people = {"platform_admin": world.platform_admin, ADMIN: world.acme.owner, SELLER: world.acme.member}
+    place(world.acme.row, world.acme.neighbour.id, world.acme.member.id)  # some lines are a dealer's alone
     seen = set()
     for role, person in people.items():
         visitor = Visitor.signed_in(person)
@@ -162,7 +172,12 @@ def test_through_the_api_who_only_looks_sees_everything_and_changes_nothing(look
     give_credit(acme.row, acme.member.id, 1_000_000)
     acme.owner.client.post("/gateways", {"name": "second", "kind": "simulator"})
     webhook = {"url": "https://hooks.example.com/recharges", "events": ["recharge.succeeded"]}
+    place(acme.row, acme.neighbour.id, acme.member.id)
+    transfer = {"to": acme.neighbour.id, "amount": 5000}
     ids = {
+        "transfer_id": acme.member.client.post("/transfers", transfer, key="t").json["id"],
+        "child_id": acme.neighbour.id,
+        "asked_id": uuid.uuid4(),
         "seller_id": acme.member.id,
         "recharge_id": acme.member.sell().json["id"],
         "request_id": ask(acme.member),

@@ -57,10 +57,12 @@ _OF_ORGANIZATION = (
     "credit_account",
     "credit_seller",
 )
+# In the same order: a transfer names the request that it answers.
 _DOCUMENTS = {
     "recharge_statement": "recharge_statement_append_only",
     "recharge_margin": "recharge_margin_stays",
     "recharge_marginbatch": "recharge_margin_batch_kept",
+    "credit_transfer": "credit_transfer_stays",
     "credit_creditrequest": "credit_request_stays",
     "credit_adjustment": "credit_adjustment_stays",
 }

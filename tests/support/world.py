@@ -14,7 +14,7 @@ from django_tenants.utils import tenant_context
 from credit.adjustments import change_policy, create_adjustment
 from credit.models import Account, Seller
 from credit.queries import policy
-from credit.services import approve_credit_request, create_credit_request
+from credit.services import approve_credit_request, create_credit_request, update_seller
 from recharge.selling.queries import balance_of
 from shared.identity.realm import PLATFORM, Realm
 from shared.identity.tokens import AccessToken, name_realm, password_mark
@@ -206,6 +206,12 @@ def give_credit(row: models.Organization, seller_id: int, amount: int) -> None:
             organization=row, seller_id=seller_id, idempotency_key=uuid.uuid4().hex, amount=amount, note=""
         ).row
         approve_credit_request(organization=row, request_id=request.pk, decided_by="owner", decided_by_id=1)
+
+
+def place(row: models.Organization, seller_id: int, parent_id: int | None) -> None:
+    """Has a seller sell for another, or for nobody."""
+    with tenant_context(row):
+        update_seller(organization=row, seller_id=seller_id, parent_id=parent_id)
 
 
 def ask_for_adjustment(row: models.Organization, seller_id: int, amount: int = 5000) -> str:

@@ -1,0 +1,119 @@
+"""A dealer's day at the console: a new seller, credit for him, what he sells, and off with him."""
+
+import re
+from urllib.parse import urlencode
+
+from credit.models import Transfer
+from tests.recharge.test_branch import asks
+from tests.support.visitor import Visitor, shown, text_of
+from tests.support.world import Organization, give_credit, make_person, place
+
+PASSWORD = "an unusual password"
+
+
+def test_who_has_nobody_below_and_nobody_above_has_no_line_of_it(acme: Organization) -> None:
+    member, neighbour = Visitor.signed_in(acme.member), Visitor.signed_in(acme.neighbour)
+    for visitor in (member, neighbour):
+        menu = text_of(visitor.get("/ledger"))
+        assert 'href="/branch"' not in menu
+        assert 'href="/transfers"' not in menu
+        assert visitor.get("/transfers/new").status == 404
+    place(acme.row, acme.neighbour.id, acme.member.id)
+    for visitor, has_branch in ((member, True), (neighbour, False)):
+        menu = text_of(visitor.get("/ledger"))
+        assert ('href="/branch"' in menu, 'href="/transfers"' in menu) == (has_branch, True)
+
+
+def test_a_seller_is_made_gets_credit_sells_and_gives_back(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 100_000)
+    place(acme.row, acme.neighbour.id, acme.member.id)
+    dealer = Visitor.signed_in(acme.member)
+    made = dealer.submit("/branch/new", {"name": "Kiosk 1", "username": "kiosk", "password": PASSWORD, "email": ""})
+    assert "Kiosk 1 signs in with the following" in shown(made)
+    (address,) = set(re.findall(r"/branch/\d+", text_of(made)))
+    seller_id = int(address.rsplit("/", 1)[1])
+    assert "Kiosk 1" in shown(dealer.get("/branch"))
+
+    form = dealer.get(f"/transfers/new?to={seller_id}")
+    assert "which is 100,000 Tomans" in shown(form)
+    (key,) = re.findall(r'name="key" value="(page-\w+)"', text_of(form))
+    given = {"to": str(seller_id), "amount": "۳۰٬۰۰۰", "note": "For the week", "key": key}
+    confirm = dealer.get("/transfers/confirm?" + urlencode(given))
+    assert "Receiver Kiosk 1 Note For the week Balance now 100,000 Tomans Balance after 70,000 Tomans" in shown(confirm)
+    assert acme.member.balance() == 100_000
+    for _ in range(2):  # however often it is sent
+        sent = dealer.post("/transfers/confirm", given | {"amount": "30000"} | _token(confirm))
+        assert sent.status == 302
+    assert acme.member.balance() == 70_000
+    receipt = shown(dealer.get(sent.headers["Location"]))
+    assert "30,000 Tomans" in receipt
+    assert "Balance after 70,000 Tomans" in receipt
+    assert dealer.post("/transfers/confirm", given | {"amount": "31000"} | _token(confirm)).status == 422
+    too_much = dealer.post("/transfers/confirm", given | {"amount": "70001", "key": ""} | _token(confirm))
+    assert (too_much.status, "Your balance is 70,000 Tomans: 70,001 can't be given" in shown(too_much)) == (422, True)
+    for wrong in ({"to": str(acme.member.id)}, {"to": "999"}, {"to": "x"}, {"amount": "0"}, {"amount": "5.5"}):
+        assert dealer.get("/transfers/confirm?" + urlencode(given | wrong)).status == 422, wrong
+    with acme.context:
+        assert Transfer.objects.count() == 1
+
+    page = shown(dealer.get(address))
+    assert "Balance 30,000 Tomans" in page
+    assert "Transfer received" in page
+    assert dealer.get(f"{address}/sales").status == dealer.get(f"{address}/entries").status == 200
+    ledger = text_of(dealer.get("/ledger"))
+    assert 'href="/transfers/' in ledger
+    assert "Transfer given" in ledger
+    listed = shown(Visitor.signed_in(acme.owner).get("/transfers"))
+    assert "Kiosk 1" in listed
+
+    assert dealer.submit(f"{address}/switch-off", {}).status == 302
+    assert "Switched off" in shown(dealer.get(address))
+    assert dealer.submit(f"{address}/switch-on", {}).status == 302
+    acme.owner.client.patch(f"/sellers/{seller_id}", {"is_active": False})
+    assert "Your organization has switched this seller off" in shown(dealer.get(address))
+    refused = dealer.submit(f"{address}/switch-on", {})
+    assert "ask an admin to switch him on" in shown(dealer.get(refused.headers["Location"]))
+
+
+def test_what_a_child_asks_for_is_decided_on_the_dealer_s_pages(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 10_000)
+    place(acme.row, acme.neighbour.id, acme.member.id)
+    dealer, child = Visitor.signed_in(acme.member), Visitor.signed_in(acme.neighbour)
+    owner = Visitor.signed_in(acme.owner)
+    assert owner.submit("/settings", {"requests_go_to_parent": "on"}, to="/settings/requests-to-parent").status == 302
+    assert "he gives of his own" in shown(owner.get("/settings"))
+    first, second, third = (asks(acme, acme.neighbour, amount) for amount in (4000, 3000, 20_000))
+    assert "member decides, and gives of his own" in shown(child.get(f"/credit-requests/{first}"))
+    assert "it is the organization's credit" in shown(owner.get(f"/credit-requests/{first}"))
+    assert "They ask you for credit" in shown(dealer.get("/branch"))
+    assert "Your balance then 6,000 Tomans" in shown(dealer.get(f"/branch/requests/{first}/approve"))
+    assert dealer.submit(f"/branch/requests/{first}/approve", {}).status == 302
+    assert (acme.member.balance(), acme.neighbour.balance()) == (6000, 4000)
+    assert dealer.submit(f"/branch/requests/{second}/reject", {"reason": ""}).status == 422
+    assert dealer.submit(f"/branch/requests/{second}/reject", {"reason": "Not now"}).status == 302
+    assert "Not now" in shown(child.get(f"/credit-requests/{second}"))
+    assert "Your balance does not bear this." in shown(dealer.get(f"/branch/requests/{third}"))
+    refused = dealer.submit(f"/branch/requests/{third}/approve", {})
+    assert "20,000 can't be given" in shown(dealer.get(refused.headers["Location"]))
+    assert (acme.member.balance(), acme.neighbour.balance()) == (6000, 4000)
+
+
+def test_an_admin_places_a_seller(acme: Organization) -> None:
+    owner = Visitor.signed_in(acme.owner)
+    path = f"/sellers/{acme.neighbour.id}/parent"
+    assert owner.submit(path, {"parent": "member"}).status == 302
+    assert "Sells for member" in shown(owner.get(f"/sellers/{acme.neighbour.id}"))
+    assert "Sellers below 1" in shown(owner.get(f"/sellers/{acme.member.id}"))
+    circle = owner.submit(f"/sellers/{acme.member.id}/parent", {"parent": "neighbour"})
+    assert (circle.status, "at most 5 levels" in shown(circle)) == (422, True)
+    assert owner.submit(path, {"parent": "nobody of this name"}).status == 422
+    off = make_person(acme.row, "off", is_seller=True)
+    acme.owner.client.patch(f"/sellers/{off.id}", {"is_active": False})
+    assert owner.submit(path, {"parent": str(off.id)}).status == 422
+    assert owner.submit(path, {"parent": ""}).status == 302
+    assert "Sells for Nobody" in shown(owner.get(f"/sellers/{acme.neighbour.id}"))
+
+
+def _token(page: object) -> dict[str, str]:
+    (token,) = set(re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', text_of(page)))  # type: ignore[arg-type]
+    return {"csrfmiddlewaretoken": token}
