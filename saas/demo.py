@@ -2,8 +2,9 @@
 
 Everything goes over HTTP, as a client's own program would do it, and through the simulator
 (recharge/delivery/gateways/), where the number decides what becomes of a recharge: besides the 60 of each seller that
-are delivered, some fail and are refunded. It can be run again on the same database: the sellers then get and sell the
-same once more, and what is expected of them grows by that.
+are delivered, some fail and are refunded. The sellers of the one organization pay what they sell, and nothing else is
+set up. Those of the other earn commissions, dealers among them margins, and give each other credit. It can be run again
+on the same database: the sellers then get and sell the same once more, and what is expected of them grows by that.
 """
 
 import json
@@ -20,11 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django_tenants.utils import tenant_context
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from recharge.margins.queries import margins_are_due
 from saas.demo_clients import Api, Job, begin, sell
 from shared.errors import UsernameTaken
 from shared.identity.services import create_member
@@ -46,6 +49,17 @@ SENT_TWICE = 6
 OVERSPENDING = 3
 """Attempts of each seller to sell for more than the seller has."""
 PROCESSES, THREADS = 4, 4
+
+EARNING = "globex"
+"""The organization whose sellers earn. Its sellers, by number:"""
+PARENTS = {2: 1, 3: 2, 4: 2, 5: 2}
+"""The dealer of each who has one."""
+RATES = {None: 200, 1: 500, 2: 350}
+"""Commissions in basis points; None: of all others."""
+TRANSFERS = ((1, 2, 100_000), (2, 3, 50_000), (3, 2, 10_000))
+"""Who gives whom how many Tomans."""
+PER_SALE = 500_000
+"""Tomans; the most of one sale there. Attempts to overspend are refused by it."""
 
 
 DELIVERY_SECONDS = 120
@@ -97,10 +111,32 @@ class Seller:
     token: str
     before: int
     """Tomans; the balance when the demo began (0 the first time)."""
+    commission: int = 0
+    """Tomans that a sale earns."""
+    margins: int = 0
+    """Tomans that the sales of those below earn."""
+    moved: int = 0
+    """Tomans that others have given, less those given to others."""
 
     @property
     def expected(self) -> int:
-        return self.before + CREDIT - SALES * AMOUNT
+        return self.before + CREDIT + self.moved + self.margins - SALES * (AMOUNT - self.commission)
+
+
+def commission_of(number: int) -> int:
+    """Tomans that a sale earns this seller of the organization that earns."""
+    return AMOUNT * RATES.get(number, RATES[None]) // 10_000
+
+
+def margin_of(dealer: int, number: int) -> int:
+    """Tomans that a sale of seller ``number`` earns a dealer above: the own commission less the highest below."""
+    highest = commission_of(number)
+    while number in PARENTS:
+        number = PARENTS[number]
+        if number == dealer:
+            return max(0, commission_of(dealer) - highest)
+        highest = max(highest, commission_of(number))
+    return 0
 
 
 class Accounts:
@@ -145,15 +181,23 @@ class Demo:
                 sellers += own
                 self._hire_colleagues(slug, own[0])
                 self._adjust(admin, slug, own[0])
+                if slug == EARNING:
+                    self._set_up_earning(admin, own)
             self.console.print(f"{slug}: {SELLERS} sellers, each credited with {CREDIT:,} Tomans")
             self.console.print(
                 f"{slug}: {FOUR_EYES_FROM:,} Tomans more for {own[0].username}, and as much less: asked for by the "
                 "accountant, who can't approve that, and approved by the admin"
             )
+        self.console.print(
+            f"{EARNING}: a commission of {RATES[None] / 100:g} %, dealers with more who earn the difference on what is "
+            f"sold below them, at most {PER_SALE:,} Tomans a sale, and transfers between dealers and those below"
+        )
         outcomes, seconds = self._sell(sellers)
         self._wait_for_delivery(sellers)
+        with self.console.status(f"{EARNING}: a worker posts the margins of dealers …"):
+            self._wait_for_margins()
         balanced = self._report(sellers)
-        return self._verdict(outcomes, seconds, len(sellers)) and balanced
+        return self._verdict(outcomes, seconds) and balanced
 
     def _host(self, slug: str) -> str:
         return f"{slug}.{self.base_domain}"
@@ -179,6 +223,35 @@ class Demo:
             if status != 200:
                 raise DemoError(f"{slug}'s {operator} can't be sent to the simulator: {answer['detail']}")
         return admin_api
+
+    def _set_up_earning(self, admin: Api, sellers: list[Seller]) -> None:
+        """Dealers, commissions, a limit and transfers."""
+        by_number = dict(enumerate(sellers, start=1))
+
+        def settle(method: str, path: str, body: dict[str, Any]) -> None:
+            status, answer = admin.call(method, path, body)
+            if status != 200:
+                raise DemoError(f"{EARNING}: {method} {path} with {body} was answered {status}: {answer['detail']}")
+
+        for number, parent in PARENTS.items():
+            settle("PATCH", f"/sellers/{by_number[number].id}", {"parent_id": by_number[parent].id})
+        for rated, basis_points in RATES.items():
+            seller_id = None if rated is None else by_number[rated].id
+            settle("PUT", "/commissions", {"seller_id": seller_id, "operator": None, "basis_points": basis_points})
+        settle("PUT", "/limits", {"seller_id": None, "per_sale": PER_SALE})
+        for number, seller in by_number.items():
+            seller.commission = commission_of(number)
+            seller.margins = sum(SALES * margin_of(number, other) for other in by_number)
+        for giver, receiver, amount in TRANSFERS:
+            given, received = by_number[giver], by_number[receiver]
+            password = self.accounts.password_of(f"{EARNING}/{given.username}")
+            own = self._signed_in(given.host, given.username, password)
+            body = {"to": received.id, "amount": amount, "note": "for the demo"}
+            status, answer = own.call("POST", "/transfers", body, key=secrets.token_hex(16))
+            if status != 201:
+                raise DemoError(f"{given.username} can't give {received.username} credit: {answer['detail']}")
+            given.moved -= amount
+            received.moved += amount
 
     def _seller(self, admin: Api, slug: str, number: int) -> Seller:
         username = f"seller{number}"
@@ -251,7 +324,8 @@ class Demo:
                 raise DemoError(f"{slug}'s admin can't approve an adjustment: {answer}")
 
     def _settled_balance(self, own: Api) -> Any:
-        """The balance when nothing is in flight any more that an interrupted run has left."""
+        """The balance when nothing is in flight any more that an interrupted run has left, and no margin is due."""
+        self._wait_for_margins()
         deadline = time.monotonic() + DELIVERY_SECONDS
         while True:
             _, balance = own.call("GET", "/balance")
@@ -259,6 +333,18 @@ class Demo:
                 return balance
             if time.monotonic() > deadline:
                 raise DemoError("Recharges of an earlier run are still in flight; is a delivery worker running?")
+            time.sleep(0.2)
+
+    def _wait_for_margins(self) -> None:
+        """Until the workers have posted what dealers have earned."""
+        organization = Organization.objects.filter(slug=EARNING, status=Organization.Status.ACTIVE).first()
+        deadline = time.monotonic() + DELIVERY_SECONDS
+        while organization:
+            with tenant_context(organization):
+                if not margins_are_due():
+                    return
+            if time.monotonic() > deadline:
+                raise DemoError("The margins of dealers are not posted; is a delivery worker running?")
             time.sleep(0.2)
 
     def _jobs(self, sellers: list[Seller]) -> list[Job]:
@@ -330,44 +416,68 @@ class Demo:
 
     def _report(self, sellers: list[Seller]) -> bool:
         table = Table(title="What the server says of every seller (Tomans)", box=SIMPLE_HEAD, padding=0)
-        for column in ("org", "seller", "before", "credited", "accepted", "refunded", "balance", "expected", ""):
+        columns = ("before", "credited", "accepted", "refunded", "earned", "margins", "transfers", "balance")
+        for column in ("org", "seller", *columns, "expected", ""):
             table.add_column(column, justify="left" if column in ("org", "seller") else "right", no_wrap=True)
         right = True
+        sums: dict[str, Counter[str]] = {slug: Counter() for slug in ORGANIZATIONS}
         for seller in sellers:
             own = Api(self.address, seller.host, seller.token)
             _, answer = own.call("GET", "/balance")
-            sold, refunded = self._sold(own)
+            amounts = self._amounts(own)
+            sold, refunded = -amounts["recharge"], amounts["refund"]
+            moved = amounts["transfer_in"] + amounts["transfer_out"]
             exact = (
                 answer["balance"] == seller.expected
                 and sold == (SALES + len(FAILING)) * AMOUNT
                 and refunded == len(FAILING) * AMOUNT
+                and amounts["commission"] == SALES * seller.commission
+                and amounts["margin"] == seller.margins
+                and moved == seller.moved
             )
             right = right and exact
-            given = (seller.before, CREDIT, sold, refunded, answer["balance"], seller.expected)
-            amounts = [f"{tomans:,}" for tomans in given]
-            table.add_row(seller.organization, seller.username, *amounts, "[green]✓" if exact else "[red]✗")
+            earned = (amounts["commission"], amounts["margin"], moved)
+            given = (seller.before, CREDIT, sold, refunded, *earned, answer["balance"], seller.expected)
+            shown = [f"{tomans:,}" for tomans in given]
+            table.add_row(seller.organization, seller.username, *shown, "[green]✓" if exact else "[red]✗")
+            sums[seller.organization].update(dict(zip(columns, given, strict=False)))
         self.console.print(table)
+        for slug, total in sums.items():
+            delivered = total["accepted"] - total["refunded"]
+            proof = total["before"] + total["credited"] - delivered + total["earned"] + total["margins"]
+            exact = total["balance"] == proof and total["transfers"] == 0
+            right = right and exact
+            self.console.print(
+                f"{'[green]✓[/]' if exact else '[red]✗[/]'} {slug}: {total['before']:,} before + "
+                f"{total['credited']:,} credited - {delivered:,} delivered + {total['earned']:,} commissions + "
+                f"{total['margins']:,} margins = {proof:,}; the balances add up to {total['balance']:,}, the transfers "
+                f"to {total['transfers']:,}"
+            )
         return right
 
-    def _sold(self, own: Api) -> tuple[int, int]:
-        """Tomans sold and refunded in this run: the statement, read from its newest entry back to this run's credit."""
+    def _amounts(self, own: Api) -> Counter[str]:
+        """Tomans by kind of entry, and of all commissions, in this run: the statement, read from its newest entry back
+        to this run's credit."""
         _, page = own.call("GET", "/entries?limit=200")
         amounts: Counter[str] = Counter()
         for entry in page["results"]:
             if entry["kind"] == "credit":
                 break
             amounts[entry["kind"]] += entry["amount"]
-        return -amounts["recharge"], amounts["refund"]
+            amounts["commission"] += entry["commission"]
+        return amounts
 
-    def _verdict(self, outcomes: Counter[str], seconds: float, sellers: int) -> bool:
+    def _verdict(self, outcomes: Counter[str], seconds: float) -> bool:
+        sellers = len(ORGANIZATIONS) * SELLERS
         expected = Counter(
             created=sellers * (SALES + len(FAILING)),
             replayed=sellers * SENT_TWICE,
-            insufficient_credit=sellers * OVERSPENDING,
+            insufficient_credit=(sellers - SELLERS) * OVERSPENDING,
+            limit_exceeded=SELLERS * OVERSPENDING,
         )
         self.console.print(
             f"{outcomes['created']:,} recharges sold, {outcomes['replayed']} repetitions answered with the first sale, "
-            f"{outcomes['insufficient_credit']} attempts to overspend refused"
+            f"{outcomes['insufficient_credit']} attempts to overspend refused, {outcomes['limit_exceeded']} by a limit"
         )
         total = sum(outcomes.values())
         self.console.print(f"{total:,} requests in {seconds:.1f} s: {total / seconds:,.0f} a second")

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from credit.adjustments import create_adjustment
-from credit.errors import InsufficientCredit
+from credit.errors import InsufficientCredit, NotATree
 from credit.models import DEEPEST_TREE, Account, Policy
+from credit.transfers import transfer_credit
 from recharge.delivery.settlement import settle_recharge
 from recharge.margins.services import post_margins
 from recharge.models import Margin, Recharge
@@ -31,10 +32,10 @@ from recharge.reports.books import find_faults
 from recharge.selling.errors import AlreadySettled, LimitExceeded
 from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge, sell_recharges
-from shared.errors import Problem
-from tests.support.dealers import place, set_rate
+from shared.errors import InvalidRequest, NotFound, Problem
+from tests.support.dealers import set_rate
 from tests.support.locks import sell_pending, sell_through_sandbox
-from tests.support.world import World, give_credit, make_seller
+from tests.support.world import World, give_credit, make_seller, place
 
 pytestmark = pytest.mark.slow
 
@@ -301,6 +302,28 @@ class Business(RuleBasedStateMachine):
         else:
             self.balances[who] -= amount
 
+    @rule(giver=WHO, receiver=WHO, amount=AMOUNTS)
+    def transfer(self, giver: int, receiver: int, amount: int) -> None:
+        """Between a dealer and a child of his; anybody else is a stranger."""
+        is_related = self.parents[giver] == receiver or self.parents[receiver] == giver
+        try:
+            with tenant_context(self.row):
+                transfer_credit(
+                    organization=self.row,
+                    giver_id=self.ids[giver],
+                    receiver_id=self.ids[receiver],
+                    idempotency_key=uuid.uuid4().hex,
+                    amount=amount,
+                )
+        except (InvalidRequest, NotFound):
+            assert not is_related
+        except InsufficientCredit:
+            assert amount > self.balances[giver]
+        else:
+            assert is_related
+            self.balances[giver] -= amount
+            self._comes(receiver, amount)
+
     # --- What changes without moving anything ---
 
     @rule(
@@ -321,14 +344,16 @@ class Business(RuleBasedStateMachine):
 
     @rule(who=WHO, parent=st.none() | WHO)
     def move(self, who: int, parent: int | None) -> None:
-        if parent is not None:
-            below = 1 + max(
-                (len(self._above(other)) for other in range(SELLERS) if who in self._above(other)), default=0
-            )
-            below -= len(self._above(who))
-            if parent == who or who in self._above(parent) or len(self._above(parent)) + 1 + below > DEEPEST_TREE - 1:
-                return
-        place(self.row, self.ids[who], None if parent is None else self.ids[parent])
+        above = [] if parent is None else [parent, *self._above(parent)]
+        deepest = max(len(self._above(one)) for one in range(SELLERS) if one == who or who in self._above(one))
+        levels = len(above) + 1 + deepest - len(self._above(who))
+        try:
+            place(self.row, self.ids[who], None if parent is None else self.ids[parent])
+        except NotATree:
+            assert who in above or levels > DEEPEST_TREE
+            return
+        assert who not in above
+        assert levels <= DEEPEST_TREE
         self.parents[who] = parent
 
     @rule(who=st.none() | WHO, per_day=st.none() | st.sampled_from([45_000, 90_000]))
