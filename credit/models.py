@@ -238,6 +238,25 @@ class CreditRequest(models.Model):
         return (self.first_approved_at is not None) + (self.status == self.Status.APPROVED)
 
 
+class CreditRequestSlip(models.Model):
+    """The picture of a slip, as it was written anew (slips/pictures.py). It is written by the SQL function in
+    sql/slips.sql, while its request waits, and stays as it was when that is decided."""
+
+    request = models.OneToOneField(CreditRequest, on_delete=models.PROTECT, primary_key=True, related_name="+")
+    content = models.BinaryField()
+    content_type = models.CharField(max_length=10)
+    sha256 = models.BinaryField()
+    """Of ``content``."""
+    width = models.IntegerField()
+    height = models.IntegerField()
+    put_at = models.DateTimeField()
+    put_by = models.CharField(max_length=150)
+    """The username, or the key's name, as it was then."""
+
+    def __str__(self) -> str:
+        return f"{self.content_type}, {self.width} × {self.height}"
+
+
 class Adjustment(models.Model):
     """A correction of a seller's balance by hand, in either direction. It is written by the SQL functions in
     sql/adjustments.sql, together with the entry that it posts."""
@@ -417,6 +436,8 @@ class WebhookEndpoint(models.Model):
         CREDIT_REQUEST_APPROVED = "credit_request.approved"
         CREDIT_REQUEST_REJECTED = "credit_request.rejected"
         TRANSFER_RECEIVED = "transfer.received"
+        BALANCE_LOW = "balance.low"
+        """A seller's balance has fallen below the threshold of the account."""
         CHAIN_ROOT = "chain.root"
         """The root of a day (sql/chain.sql); told to the organization's own webhooks alone."""
 
@@ -521,3 +542,149 @@ class WebhookAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.status_code or self.error}"
+
+
+class Alert(models.Model):
+    """Something that people are to be told without asking. It is raised once, and cleared by itself when it is over;
+    when it comes again, it is raised again (sql/alerts.sql)."""
+
+    class Kind(models.TextChoices):
+        BALANCE_LOW = "balance_low"
+        """A seller's balance is below the threshold of the account; its seller's. All others are the organization's."""
+        UNKNOWN_OUTCOMES = "unknown_outcomes"
+        """Nobody knows yet what became of recharges that were sold long ago."""
+        OPERATOR_FAILING = "operator_failing"
+        """Of an operator's recharges, many fail."""
+        REQUESTS_WAITING = "requests_waiting"
+        """Credit requests have waited long for a decision."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    """UUIDv7 of ``raised_at``."""
+    kind = models.CharField(max_length=20, choices=Kind, db_collation="C")
+    subject = models.CharField(max_length=40, blank=True, db_collation="C")
+    """What it is about: the seller's id, the operator's code; of what concerns all, nothing."""
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, null=True, db_index=False)
+    """Whose it is; null: the organization's."""
+    data = models.JSONField()
+    """What was found: amounts in Tomans, counts, moments."""
+    raised_at = models.DateTimeField()
+    cleared_at = models.DateTimeField(null=True)
+    """When it was over; null: it is not."""
+    read_at = models.DateTimeField(null=True)
+    """When somebody said that it was read; then no page shows it as a line any more."""
+    read_by = models.CharField(max_length=150, blank=True, default="", db_default="")
+    """The username as it was then."""
+
+    class Meta:
+        indexes = [models.Index(fields=["seller", "id"], name="alert_seller")]
+        constraints = [
+            # Of two workers, or of two sales, one raises it.
+            models.UniqueConstraint(
+                fields=["kind", "subject"], condition=Q(cleared_at__isnull=True), name="alert_open"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}".strip()
+
+
+class AlertMessage(models.Model):
+    """An alert, for one address on one channel: the outbox of all channels but webhooks, which have their own. It is
+    written in the transaction that raises the alert; the worker sends it (alerts/sending.py)."""
+
+    class Channel(models.TextChoices):
+        MAIL = "mail"
+        SMS = "sms"
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        SENT = "sent"
+        FAILED = "failed"
+        """Given up, or nobody can tell whether it arrived; ``error`` says which."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    """UUIDv7 of ``created_at``; each attempt tells it to the receiver, which so knows a repetition."""
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, null=True, db_index=False)
+    """Null: a test."""
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, null=True, db_index=False)
+    """To whose seller it goes; null: to the organization's own people."""
+    channel = models.CharField(max_length=4, choices=Channel, db_collation="C")
+    recipient = models.CharField(max_length=254, blank=True)
+    """A mail address or a number (E.164). Empty: the address of the member who is the seller, as it is when it is
+    sent."""
+    status = models.CharField(max_length=7, choices=Status, default=Status.PENDING, db_collation="C")
+    attempts = models.IntegerField(default=0)
+    due_at = models.DateTimeField(null=True)
+    """When it is to be tried (again), or may be by another worker; null: never by itself."""
+    give_up_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=300, blank=True, default="")
+    """Why the last attempt did not succeed."""
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="alert_message_due"),
+            models.Index(fields=["alert"], condition=Q(alert__isnull=False), name="alert_message_alert"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status="pending", due_at__isnull=False)
+                | Q(status__in=["sent", "failed"], due_at__isnull=True),
+                name="alert_message_status",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel}, {self.status}"
+
+
+class AlertPreference(models.Model):
+    """How a seller is told of alerts. Without a row: by mail, and by no SMS."""
+
+    seller = models.OneToOneField(Seller, on_delete=models.PROTECT, primary_key=True)
+    by_mail = models.BooleanField(default=True)
+    """To the address of the member who is the seller."""
+    phone_number = models.CharField(max_length=16, blank=True)
+    """E.164, for SMS; empty: none."""
+
+    def __str__(self) -> str:
+        return f"{self.seller_id}"
+
+
+class AlertSettings(models.Model):
+    """The one row (its id is 1) of what the organization is told of, and through which channels. Without it: the
+    defaults, and nobody is told but by the pages."""
+
+    mail_to = ArrayField(models.CharField(max_length=254), default=list, blank=True)
+    sms_to = ArrayField(models.CharField(max_length=16), default=list, blank=True)
+    """E.164."""
+    language = models.CharField(max_length=2, default="fa")
+    """Of what is sent to these addresses."""
+    unknown_after = models.IntegerField(default=60)
+    """Minutes after its sale from which on a recharge of unknown outcome raises an alert."""
+    requests_after = models.IntegerField(default=120)
+    """Minutes that a credit request may wait before it does."""
+    failing_percent = models.IntegerField(default=50)
+    """Of an operator's recharges within the window, how many hundredths must fail …"""
+    failing_least = models.IntegerField(default=10)
+    """… and how many at least, to raise one."""
+    failing_window = models.IntegerField(default=15)
+    """Minutes."""
+    sms_url = models.CharField(max_length=2000, blank=True)
+    """Of the organization's own SMS gateway, with ``{to}``, ``{text}``, ``{secret}`` where they belong. Empty: there is
+    none."""
+    sms_method = models.CharField(max_length=4, default="POST")
+    sms_body = models.CharField(max_length=2000, blank=True)
+    """The same places as in the URL."""
+    sms_content_type = models.CharField(max_length=40, default="application/json")
+    sms_header = models.CharField(max_length=60, blank=True)
+    """The header that has the secret; empty: none."""
+    sms_secret = models.TextField(blank=True)
+    """Encrypted (shared/outbound/secrets.py)."""
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="alert_settings_one_row")]
+
+    def __str__(self) -> str:
+        return "alerts"

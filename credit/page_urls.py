@@ -1,5 +1,6 @@
 from django.urls import path
 
+from credit.alerts import pages as alerts
 from credit.pages import adjustments, api_keys, audit, credit, sellers, transfers
 from credit.pages.exports import FORMATS
 from credit.webhooks import pages
@@ -9,6 +10,8 @@ urlpatterns = [
     path("credit-requests", credit.credit_requests, name="credit_requests"),
     path("credit-requests/new", credit.new_credit_request, name="new_credit_request"),
     path("credit-requests/<any_uuid:request_id>", credit.credit_request, name="credit_request"),
+    path("credit-requests/<any_uuid:request_id>/slip", credit.slip, name="slip"),
+    path("credit-requests/<any_uuid:request_id>/slip/new", credit.new_slip, name="new_slip"),
     path("credit-requests/<any_uuid:request_id>/approve", credit.approve_credit_request, name="approve_credit_request"),
     path("credit-requests/<any_uuid:request_id>/reject", credit.reject_credit_request, name="reject_credit_request"),
     path("adjustments", adjustments.adjustments, name="adjustments"),
@@ -36,6 +39,12 @@ urlpatterns = [
     path("api-keys/<uuid:key_id>/end", api_keys.end_api_key, name="end_api_key"),
     path("audit-log", audit.audit_log, name="audit_log"),
     path("audit-log.csv", audit.audit_log_csv, name="audit_log_csv"),
+    path("alerts", alerts.alerts, name="alerts"),
+    path("alerts/threshold", alerts.threshold, name="threshold"),
+    path("alerts/settings", alerts.alert_settings, name="alert_settings"),
+    path("alerts/test", alerts.send_test, name="alert_test"),
+    path("alerts/<any_uuid:alert_id>/read", alerts.read, name="read_alert"),
+    path("sellers/<bigint:seller_id>/threshold", alerts.seller_threshold, name="seller_threshold"),
     path("webhooks", pages.webhooks, name="webhooks"),
     path("webhooks/new", pages.add, name="add_webhook"),
     path("webhooks/<uuid:webhook_id>", pages.webhook, name="webhook"),

@@ -10,9 +10,12 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from credit.alerts.services import set_alert_below, threshold_of
 from credit.errors import AlreadyDecided, BalanceLimitExceeded, BankReferenceUsed, SwitchedOffByOthers
 from credit.models import CreditRequest, Seller
 from credit.queries import sellers
+from credit.slips.pictures import Picture
+from credit.slips.services import put_slip
 from credit.tree import lock_tree, place_seller
 from shared.audit import record, record_change
 from shared.database import call_function, in_transaction, lock_seller
@@ -209,9 +212,11 @@ def update_seller(
     name: str | None = None,
     is_active: bool | None = None,
     parent_id: int | EllipsisType | None = ...,
+    alert_below: int | EllipsisType | None = ...,
 ) -> Seller:
     """Renames a seller, switches one off or on, or places one below another (``parent_id`` None: below nobody). What
-    is None stays as it is, and so does the place where it is not given.
+    is None stays as it is, and so does the place where it is not given. ``alert_below`` is the balance (Tomans) below
+    which the seller is told; None: never.
 
     A seller who is switched off sells nothing from the moment that this commits, and can't sign in. Those below him go
     on: they sell on credit of their own.
@@ -232,13 +237,17 @@ def update_seller(
         seller = Seller.objects.select_for_update(no_key=True).filter(pk=seller_id).first()
         if seller is None:
             raise NotFound("There is no such seller.")
-        before = {"name": seller.name, "is_active": seller.is_active}
+        before: dict[str, Any] = {"name": seller.name, "is_active": seller.is_active}
         if name is not None:
             seller.name = name
         if is_active is not None:
             _switch(organization, seller, is_active=is_active, by_dealer=None)
         seller.save(update_fields=["name", "is_active", "switched_off_by"])
-        after = {"name": seller.name, "is_active": seller.is_active}
+        after: dict[str, Any] = {"name": seller.name, "is_active": seller.is_active}
+        if not isinstance(alert_below, EllipsisType):
+            before["alert_below"] = threshold_of(seller_id).alert_below
+            after["alert_below"] = alert_below
+            set_alert_below(seller_id, alert_below)
         record_change("seller.changed", str(seller_id), before=before, after=after)
         if parent_id is not ...:
             _place(organization, seller, parent_id)
@@ -285,9 +294,10 @@ def create_credit_request(
     note: str,
     bank_reference: str = "",
     access: Access = OF_COMMAND,
+    slip: Picture | None = None,
 ) -> Written[CreditRequest]:
     """Asks for ``amount`` Tomans; once per key, and once per ``bank_reference`` (of the payment that it is asked for;
-    "": none is given). ``access``: of whoever asks.
+    "": none is given). ``access``: of whoever asks; ``slip``: the picture of a slip, kept with a request that is new.
 
     Raises:
         TokenInvalid, TokenExpired: the access was ended (see shared/identity/epochs.py).
@@ -312,6 +322,14 @@ def create_credit_request(
             if bank_reference:
                 told["bank_reference"] = bank_reference
             record("credit_request.created", str(request.pk), after=told)
+            if slip is not None:
+                put_slip(
+                    organization=organization,
+                    seller_id=seller_id,
+                    request_id=request.pk,
+                    picture=slip,
+                    access=access,
+                )
         return outcome, request
 
     outcome, request = in_transaction(ask)

@@ -1,5 +1,6 @@
 from django.urls import path
 
+from credit.alerts import api as alerts
 from credit.api import adjustments, api_keys, audit, credit, transfers
 from credit.webhooks import api
 from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…>
@@ -11,6 +12,7 @@ urlpatterns = [
     path("entries.csv", credit.EntriesExportView.as_view()),
     path("credit-requests", credit.CreditRequestsView.as_view()),
     path("credit-requests/<any_uuid:request_id>", credit.CreditRequestView.as_view()),
+    path("credit-requests/<any_uuid:request_id>/slip", credit.SlipView.as_view()),
     path("credit-requests/<any_uuid:request_id>/approve", credit.ApproveView.as_view()),
     path("credit-requests/<any_uuid:request_id>/reject", credit.RejectView.as_view()),
     path("adjustments", adjustments.AdjustmentsView.as_view()),
@@ -24,6 +26,11 @@ urlpatterns = [
     path("api-keys/<any_uuid:key_id>/rotate", api_keys.RotateApiKeyView.as_view()),
     path("audit", audit.AuditView.as_view()),
     path("audit.csv", audit.AuditExportView.as_view()),
+    path("alerts", alerts.AlertsView.as_view()),
+    path("alerts/threshold", alerts.ThresholdView.as_view()),
+    path("alerts/settings", alerts.AlertSettingsView.as_view()),
+    path("alerts/test", alerts.AlertTestView.as_view()),
+    path("alerts/<any_uuid:alert_id>/read", alerts.ReadAlertView.as_view()),
     path("webhooks", api.WebhooksView.as_view()),
     path("webhooks/<any_uuid:webhook_id>", api.WebhookView.as_view()),
     path("webhooks/<any_uuid:webhook_id>/rotate-secret", api.RotateSecretView.as_view()),

@@ -16,6 +16,7 @@ class RechargeConfig(AppConfig):
         "delivery.sql",
         "evidence.sql",
         "statements.sql",
+        "alerts.sql",
     )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from saas.bodies import has_body, read_body
+from saas.bodies import has_body, is_large, read_body
 from shared.admission import Admission
 from shared.errors import Unavailable
 from shared.identity.lockout import address_in
@@ -35,6 +35,9 @@ SENDERS = 64
 
 SENDERS_OF_ADDRESS = 16
 """Those of one client's address. A body that comes with its request is read in no time."""
+
+LARGE_BODIES = 8
+"""Bodies of more than an ordinary one's bytes (settings.LARGER_BODIES) that a process keeps at once."""
 
 SPARE = 8
 """Threads of Granian that are left when all of those are taken."""
@@ -82,8 +85,19 @@ class Gate:
         self._apart_waiting = threading.BoundedSemaphore(APART)
         self._streams = threading.BoundedSemaphore(STREAMS)
         self._senders = Admission(of_group=SENDERS, of_one=SENDERS_OF_ADDRESS)
+        self._large = threading.BoundedSemaphore(LARGE_BODIES)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if not (has_body(environ) and is_large(environ)):
+            return self._answer(environ, start_response)
+        if not self._large.acquire(blocking=False):
+            return self._now(environ, start_response)
+        try:
+            return self._answer(environ, start_response)
+        finally:
+            self._large.release()
+
+    def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == "/livez":
             return self._now(environ, start_response)

@@ -66,6 +66,7 @@ MENU = (
     Item("branch", _("My sellers"), Permission.VIEW_BRANCH, Scope.OWN_SELLER, Place.ABOVE),
     Item("transfers", _("Transfers"), Permission.VIEW_TRANSFERS, Scope.OWN_SELLER, Place.IN_TREE),
     Item("reports", _("Reports"), Permission.VIEW_REPORTS),
+    Item("alerts", _("Alerts"), Permission.VIEW_ALERTS),
     Item("webhooks", _("Webhooks"), Permission.VIEW_WEBHOOKS),
     Item("api_keys", _("API keys"), Permission.VIEW_API_KEYS),
     Item("members", _("Members"), Permission.VIEW_MEMBERS),

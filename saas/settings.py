@@ -224,6 +224,14 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024  # a file that is sent lies on no disk; the whole body is in memory anyway
+LARGER_BODIES = (
+    # The picture of a slip (LARGEST_SLIP in credit/slips/pictures.py), and one that is refused for what it is and not
+    # unread; in a form, with what is around it.
+    (r"/api/v1/credit-requests/[^/]+/slip", 5 * 1024 * 1024 + 1),
+    (r"/credit-requests/(?:new|[^/]+/slip/new)", 5 * 1024 * 1024 + 64 * 1024),
+)
+"""Paths whose bodies may have more bytes than DATA_UPLOAD_MAX_MEMORY_SIZE. Few are read at once (saas/gate.py)."""
 # The page of a bulk sale has a field for each row that was refused; the size is what bounds a form.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import DatabaseError, InterfaceError, ProgrammingError
@@ -34,6 +33,7 @@ from shared.errors import (
 )
 from shared.requests import request_id_of
 from shared.sick import is_sick, schema_is_gone, sqlstate_of
+from shared.uploads import largest_body
 
 _log = structlog.get_logger("recharge.errors")
 
@@ -141,7 +141,7 @@ class ProblemMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         # Before anybody reads it: Django itself takes files of any size.
         length = request.META.get("CONTENT_LENGTH") or ""
-        if length.isascii() and length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        if length.isascii() and length.isdigit() and int(length) > largest_body(request.path):
             return problem_response(request, PayloadTooLarge("The body is too large."))
         response = self.get_response(request)
         if isinstance(response, HttpResponseNotAllowed):

@@ -2,10 +2,11 @@
 
 import threading
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.core.mail import send_mail
+from django.core.mail import EmailMessage, send_mail
 from django.db.models import Q
 from django.http import HttpRequest
 from django.http.request import split_domain_port
@@ -37,6 +38,16 @@ def mail_owner(
         message = render_to_string(template, {"host": host_of(request), "account": user} | (context or {}))
         arguments = (str(subject), message, user.email, request_id_of(request))
     threading.Thread(target=_send, args=arguments).start()
+
+
+def send_letter(subject: str, text: str, to: str, *, message_id: UUID) -> None:
+    """Sends a mail now, and waits for the server to take it. ``message_id`` is the same when it is sent again.
+
+    Raises:
+        smtplib.SMTPException, OSError: the server can't be reached, or did not take it.
+    """
+    headers = {"Message-ID": f"<{message_id}@{settings.BASE_DOMAIN}>", "Auto-Submitted": "auto-generated"}
+    EmailMessage(subject, text, None, [to], headers=headers).send()
 
 
 def tell_of_new_key(request: HttpRequest, key: ApiKey, *, user_id: int) -> None:

@@ -65,3 +65,8 @@ def _normalize_unusual(number: str) -> str:
     if not phonenumbers.is_valid_number(parsed):
         raise InvalidPhoneNumber("invalid_phone_number", "There is no such Iranian number.")
     raise InvalidPhoneNumber("not_a_mobile_number", "Only mobile numbers can be recharged.")
+
+
+def national(number: str) -> str:
+    """An Iranian number as it is dialled in the country: 09121234567."""
+    return "0" + number.removeprefix("+98") if number.startswith("+98") else number

@@ -1,5 +1,6 @@
 """Sellers, statements and credit requests over HTTP."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -7,15 +8,20 @@ from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers, status
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from credit import queries, services
 from credit.api.permissions import needs, own_seller_id
+from credit.errors import AlreadyDecided
 from credit.models import CreditRequest, Entry, Seller
+from credit.slips.answers import slip_response
+from credit.slips.pictures import CONTENT_TYPES, LARGEST_SLIP, Picture, read_picture
+from credit.slips.services import put_slip, slip_in_view
 from shared.database import LARGEST_ID
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, UnsupportedMediaType
 from shared.horizon import Horizon, horizon_of
 from shared.identity.permissions import Permission
 from shared.identity.queries import seller_usernames, username_of
@@ -39,7 +45,7 @@ from shared.rest.openapi import IDEMPOTENCY_KEY, REPLAYED
 from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer, plain_row
 from shared.rest.parsers import body_of
 from shared.rest.permissions import AskedInStatement
-from shared.rest.renderers import CSVRenderer
+from shared.rest.renderers import CSVRenderer, PictureRenderer
 from shared.rest.views import APIView
 from tenants.exports import csv_response, pages_of
 from tenants.routing import organization_of
@@ -73,6 +79,11 @@ class SellerChangeSerializer(StrictSerializer):
         allow_null=True,
         help_text="The seller for whom he sells, with all below him; null: nobody. There are at most five levels.",
     )
+    alert_below = TomansField(
+        required=False,
+        allow_null=True,
+        help_text="Tomans. When the balance falls below it, the seller is told, once. Null: never.",
+    )
 
 
 class SellerSerializer(serializers.Serializer[Seller]):
@@ -82,6 +93,9 @@ class SellerSerializer(serializers.Serializer[Seller]):
     is_active = serializers.BooleanField()
     created_at = serializers.DateTimeField()
     parent_id = serializers.IntegerField(allow_null=True, help_text="The dealer for whom he sells; null: nobody.")
+    alert_below = serializers.IntegerField(
+        source="account.alert_below", allow_null=True, help_text="Tomans. Null: nobody is told."
+    )
     owed = serializers.SerializerMethodField(help_text="Tomans, of late charges that the balance did not bear.")
 
     def get_owed(self, seller: Seller) -> int:
@@ -108,7 +122,7 @@ class SellersView(APIView):
         organization_id = organization_of(request._request).pk
         return page_of(
             request,
-            queries.sellers(),
+            queries.sellers().select_related("account"),
             PageQuery.read(request),
             SellerSerializer,
             context=lambda rows: {
@@ -138,7 +152,8 @@ class SellerView(APIView):
 
     @extend_schema(request=SellerChangeSerializer, responses=SellerSerializer)
     def patch(self, request: Request, seller_id: int) -> Response:
-        """Rename a seller, switch one off or on, or place one below another (`parent_id`), with all who are below him.
+        """Rename a seller, switch one off or on, settle below which balance the seller is told (`alert_below`), or
+        place one below another (`parent_id`), with all who are below him.
 
         Those below a seller who is switched off go on selling: on credit of their own.
         """
@@ -333,6 +348,61 @@ class CreditRequestView(APIView):
         """One credit request."""
         row = queries.credit_request_by_id(request_id, seller_id=own_seller_id(request))
         return Response(CreditRequestSerializer(row).data)
+
+
+class SlipSerializer(serializers.Serializer[Picture]):
+    content_type = serializers.ChoiceField([(one, one) for one in CONTENT_TYPES])
+    sha256 = serializers.CharField(help_text="Of the picture as it is kept, in hexadecimal digits.")
+    width = serializers.IntegerField(help_text="Pixels.")
+    height = serializers.IntegerField(help_text="Pixels.")
+
+
+class PictureParser(BaseParser):
+    """Leaves the body as it is, of whatever type."""
+
+    media_type = "*/*"
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> dict[str, bytes]:
+        return {"picture": stream.read(LARGEST_SLIP + 1)}
+
+
+_PICTURE = dict.fromkeys(CONTENT_TYPES, OpenApiTypes.BINARY)
+
+
+class SlipView(APIView):
+    permission_classes = (needs(Permission.VIEW_CREDIT_REQUESTS, PUT=Permission.ASK_FOR_CREDIT),)
+    parser_classes = (PictureParser,)
+    renderer_classes = (JSONRenderer, PictureRenderer)
+
+    @extend_schema(responses={(200, content_type): OpenApiTypes.BINARY for content_type in CONTENT_TYPES})
+    def get(self, request: Request, request_id: UUID) -> HttpResponseBase:
+        """The picture of the slip, for who may see the request."""
+        return slip_response(slip_in_view(request_id, seller_id=own_seller_id(request)))
+
+    @extend_schema(request=_PICTURE, responses=SlipSerializer)
+    def put(self, request: Request, request_id: UUID) -> Response:
+        """Add the picture of a slip to an own request that waits, or put another in its place. The body is the picture
+        itself, of up to 5 MiB. It is kept as it is seen: turned upright, at most 2,400 pixels wide and high, and
+        without what else the file says (where it was taken, for example).
+        """
+        own = queries.credit_request_by_id(request_id, seller_id=own_seller_id(request))
+        given = (request.content_type or "").partition(";")[0].strip().lower()
+        if given not in CONTENT_TYPES:
+            raise UnsupportedMediaType(f"Send the picture itself, as {', '.join(CONTENT_TYPES)}.")
+        if own.status != CreditRequest.Status.PENDING:
+            raise AlreadyDecided("This credit request was decided; its slip stays as it is.")
+        picture = read_picture(body_of(request).get("picture", b""))
+        principal = require_principal(request)
+        put_slip(
+            organization=organization_of(request._request),
+            seller_id=own_seller_of(principal),
+            request_id=request_id,
+            picture=picture,
+            access=principal.access,
+        )
+        return Response(SlipSerializer(picture).data)
 
 
 class ApproveView(APIView):

@@ -20,6 +20,9 @@ from credit.models import CreditRequest
 from credit.pages.exports import Exports
 from credit.pages.filters import CreditRequestFilters, EntryFilters, read_filters
 from credit.pages.tables import ENTRIES_SHEET, credit_requests_table, entries_table, last_entries_table
+from credit.slips.answers import slip_response
+from credit.slips.pictures import CONTENT_TYPES, LARGEST_SLIP, Picture, read_picture
+from credit.slips.services import has_slip, put_slip, slip_in_view
 from shared.console.formats import format_number
 from shared.console.forms import AS_WRITTEN, Form, TextField, TextInput, TomansFormField
 from shared.console.messages import message_for
@@ -93,6 +96,7 @@ def credit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
     row = queries.credit_request_by_id(request_id, seller_id=seller_in_view(account))
     context: dict[str, Any] = {"row": row, "form": RejectionForm()}
     context["asked_of"] = queries.seller_by_id(row.parent_id) if row.parent_id else None
+    context["has_slip"] = has_slip(request_id)
     context["has_approved"] = row.first_approved_by_id == account.user.pk
     if sees_all_sellers(account):
         context["history"] = history = _history(row.seller_id)
@@ -126,6 +130,32 @@ def new_key() -> str:
     return f"page-{uuid.uuid4().hex}"
 
 
+class SlipField(forms.FileField):
+    """The picture of a slip, read and written anew: a Picture comes out, or None."""
+
+    def __init__(self, *, required: bool) -> None:
+        super().__init__(
+            label=_("Picture of the slip"),
+            required=required,
+            help_text=_("Of the bank or the terminal, as JPEG, PNG or WebP of up to 5 MB."),
+            widget=forms.FileInput(attrs={"accept": ",".join(CONTENT_TYPES)}),
+            error_messages={"required": _("Choose a picture.")},
+        )
+
+    def clean(self, data: Any, initial: Any = None) -> Picture | None:
+        sent = super().clean(data, initial)
+        if not sent:
+            return None
+        try:
+            return read_picture(sent.read(LARGEST_SLIP + 1))
+        except Problem as problem:
+            raise forms.ValidationError(message_for(problem), code=problem.code) from None
+
+
+class SlipForm(Form):
+    slip = SlipField(required=True)
+
+
 class CreditRequestForm(Form):
     amount = TomansFormField()
     bank_reference = TextField(
@@ -141,13 +171,14 @@ class CreditRequestForm(Form):
         max_length=500,
         help_text=_("What your admin should know: how you paid, for example."),
     )
+    slip = SlipField(required=False)
     key = KeyField()
 
 
 @page(Permission.ASK_FOR_CREDIT, methods=FORM)
 def new_credit_request(request: HttpRequest) -> HttpResponse:
     """Asks for credit: once, however often the form is sent."""
-    form = CreditRequestForm(request.POST or None, initial={"key": new_key()})
+    form = CreditRequestForm(request.POST or None, request.FILES or None, initial={"key": new_key()})
     if request.method == "POST" and form.is_valid():
         try:
             services.create_credit_request(
@@ -158,6 +189,7 @@ def new_credit_request(request: HttpRequest) -> HttpResponse:
                 note=form.cleaned_data["note"],
                 bank_reference=form.cleaned_data["bank_reference"],
                 access=signed_in(request).access,
+                slip=form.cleaned_data["slip"],
             )
         except IdempotencyKeyReused:
             # What is sent from here on is another request.
@@ -176,6 +208,36 @@ _SENT_BEFORE = _(
     "This form was sent before, with something else in it: look at your credit requests. To ask for this as well, "
     "send it now."
 )
+
+
+@page(Permission.VIEW_CREDIT_REQUESTS)
+def slip(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """The picture of a request's slip."""
+    return slip_response(slip_in_view(request_id, seller_id=seller_in_view(signed_in(request))))
+
+
+@page(Permission.ASK_FOR_CREDIT, methods=FORM)
+def new_slip(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """Adds a slip to an own request that waits, or puts another in its place."""
+    row = queries.credit_request_by_id(request_id, seller_id=own_seller(request))
+    if row.status != CreditRequest.Status.PENDING:
+        return not_done(request, AlreadyDecided(), "credit_request", request_id)
+    form = SlipForm(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        account = signed_in(request)
+        try:
+            put_slip(
+                organization=organization_of(request),
+                seller_id=own_seller(request),
+                request_id=request_id,
+                picture=form.cleaned_data["slip"],
+                access=account.access,
+            )
+        except Problem as problem:
+            add_problem(form, problem)
+        else:
+            return done(request, _("The slip is added."), "credit_request", request_id)
+    return show(request, "credit/new_slip.html", {"row": row, "form": form}, status=status_of_form(form))
 
 
 class RejectionForm(Form):

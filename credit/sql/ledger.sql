@@ -132,6 +132,7 @@ DECLARE
     v_now timestamptz;
     v_hash bytea;
     v_alert_below bigint;
+    v_balance_before bigint;
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
@@ -160,6 +161,7 @@ BEGIN
         FROM credit_account AS account WHERE account.seller_id = p_seller_id;
         RETURN v_posting;
     END IF;
+    v_balance_before := v_posting.balance - v_moved;
 
     INSERT INTO credit_entry (
         id, seller_id, number, kind, amount, commission, balance_after, reference, created_at, hash
@@ -171,7 +173,11 @@ BEGIN
 
     IF p_amount > 0 THEN
         v_posting.balance := coalesce(recharge_collect_owed(p_organization_id, p_seller_id), v_posting.balance);
-    ELSIF v_posting.balance < v_alert_below AND v_posting.balance - v_moved >= v_alert_below THEN
+        -- A seller without a threshold, or who was above it, has no alert to be cleared.
+        IF v_balance_before < v_alert_below AND v_posting.balance >= v_alert_below THEN
+            PERFORM alert_clear('balance_low', p_seller_id::text);
+        END IF;
+    ELSIF v_posting.balance < v_alert_below AND v_balance_before >= v_alert_below THEN
         PERFORM alert_balance_low(p_seller_id, v_posting.balance, v_alert_below);
     END IF;
     RETURN v_posting;
@@ -254,19 +260,6 @@ BEGIN
     IF v_left < v_alert_below AND v_balance >= v_alert_below THEN
         PERFORM alert_balance_low(p_seller_id, v_left, v_alert_below);
     END IF;
-END;
-$$;
-
-
--- The balance below which a seller's owner is told (Tomans; NULL: never). Nothing of the ledger's own changes.
-CREATE FUNCTION account_alert_below(p_seller_id bigint, p_alert_below bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE
-SECURITY DEFINER
-SET search_path FROM CURRENT
-SET lock_timeout = '3s'
-AS $$
-BEGIN
-    UPDATE credit_account SET alert_below = p_alert_below WHERE seller_id = p_seller_id;
 END;
 $$;
 

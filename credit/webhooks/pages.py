@@ -33,6 +33,7 @@ EVENTS: dict[str, str | Promise] = {
     WebhookEndpoint.Event.CREDIT_REQUEST_APPROVED: _("A credit request was approved"),
     WebhookEndpoint.Event.CREDIT_REQUEST_REJECTED: _("A credit request was rejected"),
     WebhookEndpoint.Event.TRANSFER_RECEIVED: _("Credit came from the dealer, or from somebody below"),
+    WebhookEndpoint.Event.BALANCE_LOW: _("The balance fell below its threshold"),
     WebhookEndpoint.Event.CHAIN_ROOT: _("The ledger was sealed for the day"),
 }
 

@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -283,8 +283,20 @@ def _has_arrived(answer: Answer) -> bool:
 
 
 def _call(url: Url, body: str, headers: dict[str, str]) -> Answer:
+    sent = {"Content-Type": "application/json", "User-Agent": "recharge-webhooks/1", **headers}
+    return answer_of(connection_to(url), url, method="POST", body=body, headers=sent)
+
+
+def answer_of(
+    connected: socket.socket, url: Url, *, method: str, body: str | None, headers: Mapping[str, str]
+) -> Answer:
+    """What is answered to a request over a connection that :func:`connection_to` made; it is closed then.
+
+    Raises:
+        OSError, http.client.HTTPException: nothing that can be read; TimeoutError, where it took too long.
+    """
     deadline = time.monotonic() + CALL_SECONDS
-    with _connection_to(url) as connected, _ended_at(deadline, connected):
+    with connected, _ended_at(deadline, connected):
         if isinstance(connected, ssl.SSLSocket):
             connected.do_handshake()
         connected.settimeout(READ_SECONDS)
@@ -292,14 +304,9 @@ def _call(url: Url, body: str, headers: dict[str, str]) -> Answer:
         client.sock = connected
         if url.is_tls:
             client.default_port = http.client.HTTPS_PORT  # the header Host names any other
-        sent = {
-            "Content-Type": "application/json",
-            "User-Agent": "recharge-webhooks/1",
-            "Connection": "close",
-            **headers,
-        }
+        sent = {"Connection": "close", **headers}
         try:
-            client.request("POST", url.target, body.encode(), sent)
+            client.request(method, url.target, None if body is None else body.encode(), sent)
             response = client.getresponse()
         except (OSError, http.client.HTTPException):
             if time.monotonic() < deadline:
@@ -316,7 +323,7 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _connection_to(url: Url) -> socket.socket:
+def connection_to(url: Url) -> socket.socket:
     """A connection to one of the host's addresses; for TLS, the handshake is to follow."""
     connected = connect_to(
         url.host,

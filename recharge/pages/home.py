@@ -39,7 +39,7 @@ def _waiting(rows: Sequence[Any], names: dict[int, str]) -> Waiting:
 
 @page(Permission.VIEW_TODAY)
 def home(request: HttpRequest) -> HttpResponse:
-    """Where the day begins of who works for the organization: of what waits, what concerns them; eight queries at most,
+    """Where the day begins of who works for the organization: of what waits, what concerns them; ten queries at most,
     whatever there is."""
     sees_requests = may(signed_in(request), Permission.VIEW_CREDIT_REQUESTS)
     requests = list(credit_requests_to_decide()[:MOST_COUNTED]) if sees_requests else []

@@ -12,9 +12,8 @@ from recharge.limits import queries
 from recharge.limits.queries import LIMITS
 from recharge.limits.services import MOST_SALES, Limits, set_limits
 from recharge.models import Limit
-from recharge.pages.settings import WholeNumberFormField
 from recharge.pages.tables import own_limits_table
-from shared.console.forms import EditForm, TomansFormField
+from shared.console.forms import EditForm, TomansFormField, WholeNumberFormField
 from shared.console.views import FORM, add_problem, done, page, show, signed_in, status_of_form
 from shared.errors import Problem
 from shared.identity.permissions import Permission

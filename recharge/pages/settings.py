@@ -24,7 +24,16 @@ from recharge.terms.services import (
     SHORTEST_TIMEOUT_MS,
 )
 from shared.console.formats import format_number
-from shared.console.forms import AS_WRITTEN, ChoiceField, EditForm, Form, TextField, TextInput, TomansFormField
+from shared.console.forms import (
+    AS_WRITTEN,
+    ChoiceField,
+    EditForm,
+    Form,
+    TextField,
+    TextInput,
+    TomansFormField,
+    WholeNumberFormField,
+)
 from shared.console.messages import message_for
 from shared.console.preferences import zone_names
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
@@ -32,7 +41,6 @@ from shared.errors import NotFound, Problem
 from shared.identity.permissions import Permission
 from shared.money import LARGEST_AMOUNT
 from shared.pagination import page_of_rows
-from shared.texts import UnreadableNumber, read_whole_number
 from tenants.queries import requires_second_factor
 from tenants.routing import organization_of
 
@@ -42,26 +50,6 @@ GATEWAYS_TO_CHOOSE_FROM = 200
 
 def _acting(request: HttpRequest) -> dict[str, Any]:
     return {"organization": organization_of(request), "by": signed_in(request).username}
-
-
-class WholeNumberFormField(forms.IntegerField):
-    """A whole number of a range, in any digits."""
-
-    def __init__(self, *, least: int, most: int, **kwargs: Any) -> None:
-        widget = TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "dir": "ltr", "maxlength": 10})
-        super().__init__(min_value=least, max_value=most, widget=widget, **kwargs)
-        said = _("Write a whole number from %(least)s to %(most)s.")
-        self._said = said
-        self._least, self._most = least, most
-
-    def clean(self, value: Any) -> Any:
-        try:
-            return super().clean(str(read_whole_number(value)) if str(value or "").strip() else "")
-        except (UnreadableNumber, forms.ValidationError) as error:
-            if isinstance(error, forms.ValidationError) and {one.code for one in error.error_list} == {"required"}:
-                raise
-            numbers = {"least": format_number(self._least), "most": format_number(self._most)}
-            raise forms.ValidationError(self._said, code="invalid", params=numbers) from None
 
 
 class WindowForm(EditForm):

@@ -11,7 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from shared.console.formats import read_day
+from shared.console.formats import format_number, read_day
 from shared.days import end_of_day, start_of_day
 from shared.errors import FIELD_MESSAGES
 from shared.money import LARGEST_AMOUNT
@@ -214,6 +214,26 @@ class TomansFormField(forms.Field):
         if amount > LARGEST_AMOUNT:
             raise forms.ValidationError(self.error_messages["too_large"], code="too_large")
         return amount
+
+
+class WholeNumberFormField(forms.IntegerField):
+    """A whole number of a range, in any digits."""
+
+    def __init__(self, *, least: int, most: int, **kwargs: Any) -> None:
+        widget = TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "dir": "ltr", "maxlength": 10})
+        super().__init__(min_value=least, max_value=most, widget=widget, **kwargs)
+        said = _("Write a whole number from %(least)s to %(most)s.")
+        self._said = said
+        self._least, self._most = least, most
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return super().clean(str(read_whole_number(value)) if str(value or "").strip() else "")
+        except (UnreadableNumber, forms.ValidationError) as error:
+            if isinstance(error, forms.ValidationError) and {one.code for one in error.error_list} == {"required"}:
+                raise
+            numbers = {"least": format_number(self._least), "most": format_number(self._most)}
+            raise forms.ValidationError(self._said, code="invalid", params=numbers) from None
 
 
 class PhoneNumberFormField(forms.Field):

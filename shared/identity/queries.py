@@ -123,6 +123,13 @@ def seller_usernames(*, organization_id: int, seller_ids: list[int]) -> dict[int
     return {seller_id: username for seller_id, username in pairs if seller_id is not None}
 
 
+def owner_of_seller(*, organization_id: int, seller_id: int) -> User | None:
+    """The user who is this seller, if there is one who may sign in."""
+    members = Membership.objects.filter(organization_id=organization_id, seller_id=seller_id, role=SELLER)
+    membership = members.filter(is_active=True).select_related("user").first()
+    return membership.user if membership and membership.user.is_active else None
+
+
 def seller_id_of_username(*, organization_id: int, username: str) -> int:
     """The seller who signs in with this name.
 

@@ -91,6 +91,8 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_COMMISSIONS,
                 Permission.VIEW_WEBHOOKS,
                 Permission.MANAGE_WEBHOOKS,
+                Permission.VIEW_ALERTS,
+                Permission.MANAGE_ALERTS,
                 Permission.VIEW_API_KEYS,
                 Permission.MANAGE_API_KEYS,
                 Permission.VIEW_MEMBERS,
@@ -106,6 +108,7 @@ ROLES: Mapping[str, Role] = {
         frozenset(
             {
                 Permission.VIEW_TODAY,
+                Permission.VIEW_ALERTS,
                 Permission.VIEW_REPORTS,
                 Permission.VIEW_SELLERS,
                 Permission.VIEW_ENTRIES,
@@ -126,6 +129,7 @@ ROLES: Mapping[str, Role] = {
         frozenset(
             {
                 Permission.VIEW_TODAY,
+                Permission.VIEW_ALERTS,
                 Permission.VIEW_SELLERS,
                 Permission.VIEW_RECHARGES,
                 Permission.VIEW_DELIVERY,
@@ -150,6 +154,7 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_TERMS,
                 Permission.VIEW_COMMISSIONS,
                 Permission.VIEW_WEBHOOKS,
+                Permission.VIEW_ALERTS,
                 Permission.VIEW_API_KEYS,
                 Permission.VIEW_MEMBERS,
                 Permission.VIEW_AUDIT_LOG,
@@ -176,6 +181,9 @@ ROLES: Mapping[str, Role] = {
                 Permission.SELL,
                 Permission.VIEW_WEBHOOKS,
                 Permission.MANAGE_WEBHOOKS,
+                Permission.VIEW_ALERTS,
+                Permission.MANAGE_ALERTS,
+                Permission.MANAGE_OWN_THRESHOLD,
                 Permission.VIEW_API_KEYS,
                 Permission.MANAGE_API_KEYS,
             }
@@ -214,6 +222,7 @@ KEY_SCOPES: Mapping[str, frozenset[Permission]] = {
             Permission.VIEW_TERMS,
             Permission.VIEW_COMMISSIONS,
             Permission.VIEW_WEBHOOKS,
+            Permission.VIEW_ALERTS,
         }
     ),
     ASKING: frozenset(

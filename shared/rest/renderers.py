@@ -27,3 +27,10 @@ class XLSXRenderer(CSVRenderer):
 
     media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
     format = "xlsx"
+
+
+class PictureRenderer(CSVRenderer):
+    """Lets a client ask for a picture; the response is one by itself and is never rendered by this."""
+
+    media_type = "image/*"
+    format = "picture"

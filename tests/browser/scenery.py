@@ -36,11 +36,29 @@ def set_up(address: str):
     return furnish(World.build(address))
 
 
+def _slip():
+    """A picture with some lines on it."""
+    from io import BytesIO
+
+    from PIL import Image, ImageDraw
+
+    from credit.slips.pictures import read_picture
+
+    image, written = Image.new("RGB", (600, 900), "white"), BytesIO()
+    draw = ImageDraw.Draw(image)
+    for line in range(8):
+        draw.text((40, 60 + 90 * line), f"RECEIPT 1405/09/0{line + 1}  2,000,000", fill="black")
+    image.save(written, "PNG")
+    return read_picture(written.getvalue())
+
+
 def furnish(world):
     """Some days of business for acme. Gives people by username, and the ids that paths are filled in with."""
+    from django.db import connection
     from django_tenants.utils import tenant_context
 
     from credit.adjustments import change_policy, create_adjustment
+    from credit.alerts.services import change_alert_settings, change_threshold, send_test
     from credit.services import (
         approve_credit_request,
         create_api_key,
@@ -48,6 +66,7 @@ def furnish(world):
         reject_credit_request,
         update_seller,
     )
+    from credit.slips.services import put_slip
     from credit.webhooks.services import create_webhook, events_for, update_webhook
     from recharge.commissions.services import set_commission
     from recharge.delivery.settlement import settle_recharge
@@ -154,6 +173,20 @@ def furnish(world):
                 (sellers[4], 10_000_000, "برای عید"),
             )
         ]
+        put_slip(organization=acme, seller_id=sellers[0], request_id=requests[0].pk, picture=_slip())
+        change_threshold(organization=acme, seller_id=sellers[0], alert_below=10_000_000, phone_number="+989121234567")
+        change_alert_settings(
+            organization=acme,
+            mail_to=["desk@acme.example"],
+            sms_to=["+989121234567"],
+            sms_url="https://sms.example.com/send",
+            sms_body='{"receptor": "{to}", "message": "{text}"}',
+        )
+        send_test(organization=acme)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT alert_balance_low(%s, 9250000, 10000000)", [sellers[0]])
+            cursor.execute("SELECT alert_keep('requests_waiting', 3, 120), alert_keep('unknown_outcomes', 1, 60)")
+            cursor.execute("SELECT alert_clear('requests_waiting', '')")
         rejected = create_credit_request(
             organization=acme, seller_id=sellers[0], idempotency_key=uuid.uuid4().hex, amount=9_000_000, note="loan"
         ).row

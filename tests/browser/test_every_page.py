@@ -82,6 +82,7 @@ def test_it_is_accessible_and_fits(
 # What no picture can show: parts of pages, what only does something, files, and addresses that only lead on.
 _NO_PAGES = {
     "audit_csv", "audit_log_csv", "four_eyes", "requests_to_parent",
+    "alert_test", "read_alert", "slip",
     "start", "sign_out", "set_language", "balance_now", "sell_number", "bulk_sell", "bulk_states", "bulk_results",
     "entries_csv", "entries_xlsx", "recharges_csv", "recharges_xlsx", "reports_csv", "report_chart", "check_new_slug",
     "progress", "suspend", "activate", "reconcile", "enable_webhook", "disable_webhook", "rotate_webhook_secret",

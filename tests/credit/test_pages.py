@@ -157,7 +157,7 @@ def test_each_page_costs_few_queries_however_much_it_shows(acme: Organization) -
     for person, path, count in (
         (acme.owner, "/credit-requests", owner + 1),
         (acme.owner, "/credit-requests?seller=seller3", owner + 2),  # the seller, the rows
-        (acme.owner, f"/credit-requests/{request.pk}", owner + 5),  # the request, account, sales, requests, entries
+        (acme.owner, f"/credit-requests/{request.pk}", owner + 6),  # it, its slip, account, sales, requests, entries
         (acme.owner, f"/credit-requests/{request.pk}/approve", owner + 3),
         (acme.owner, "/sellers", owner + 2),  # the rows, their usernames
         (acme.owner, "/sellers?search=seller", owner + 3),

@@ -69,7 +69,7 @@ def test_the_migrations_say_what_the_models_say() -> None:
 
 
 NO_ROOM = re.compile(
-    r"saas\..*|.*\.(migrations|management|templatetags)(\..*)?|\w+|credit\.webhooks|shared\.members|\w+\.(urls|page_urls|apps|admin)"
+    r"saas\..*|.*\.(migrations|management|templatetags)(\..*)?|\w+|credit\.(alerts|webhooks)|shared\.members|\w+\.(urls|page_urls|apps|admin)"
     r"|shared\.(converters|handlers|logs|mails|requests|second_factor)"
 )
 """Modules that are neither a face nor a core: they put the others together, or belong to a framework."""

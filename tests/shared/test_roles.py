@@ -40,6 +40,7 @@ from tests.support.world import (
     ask,
     ask_for_adjustment,
     give_credit,
+    give_slip,
     place,
 )
 from tests.tenants import endpoints
@@ -137,6 +138,8 @@ def test_each_line_of_a_menu_leads_to_a_page(world: World) -> None:
 # --- A role that only looks -------------------------------------------------------------------------------------------
 
 CHANGES = {
+    Permission.MANAGE_ALERTS,
+    Permission.MANAGE_OWN_THRESHOLD,
     Permission.CLOSE_PERIODS,
     Permission.MANAGE_SELLERS,
     Permission.DECIDE_CREDIT_REQUESTS,
@@ -186,10 +189,12 @@ def test_through_the_api_who_only_looks_sees_everything_and_changes_nothing(look
         "webhook_id": acme.member.client.post("/webhooks", webhook).json["id"],
         "key_id": acme.member.client.post("/api-keys", {"name": "Till", "scopes": ["sell"]}).json["id"],
         "delivery_id": uuid.uuid4(),
+        "alert_id": uuid.uuid4(),
         "operator": "mci",
         "username": "owner",
         "name": "second",
     }
+    give_slip(acme.row, acme.member.id, ids["request_id"])
     client, answers = in_process(acme.owner), {}
     asked = [endpoint for endpoint in endpoints.closed(endpoints.ORGANIZATION) if not endpoint.is_own]
     for endpoint in asked:

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.test import Client as InProcess
 from django.utils import timezone
+from urllib3.filepost import encode_multipart_formdata
 
 from shared.identity.realm import PLATFORM, Realm
 from shared.identity.session_store import SessionStore
@@ -61,6 +62,15 @@ class Visitor:
     def post(self, path: str, fields: dict[str, Any]) -> Answer:
         headers = self._headers({"Content-Type": "application/x-www-form-urlencoded"})
         body = urlencode(fields, doseq=True).encode()
+        return self._keep(self.client.request("POST", path, body=body, headers=headers, is_page=True))
+
+    def upload(self, path: str, fields: dict[str, str], files: dict[str, tuple[str, bytes]]) -> Answer:
+        """Loads the page of a form and sends it with files, each of a name and what is in it."""
+        page = self.get(path)
+        assert page.status == 200, page
+        (token, *_) = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.body.decode())
+        body, content_type = encode_multipart_formdata({"csrfmiddlewaretoken": token, **fields, **files})
+        headers = self._headers({"Content-Type": content_type})
         return self._keep(self.client.request("POST", path, body=body, headers=headers, is_page=True))
 
     def sign_in(self, username: str, password: str = PASSWORD) -> Answer:

@@ -5,16 +5,20 @@ admin."""
 import uuid
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from urllib.parse import quote
 
 from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
 from django_tenants.utils import tenant_context
+from PIL import Image
 
 from credit.adjustments import change_policy, create_adjustment
-from credit.models import Account, Seller
+from credit.models import Account, Alert, Seller
 from credit.queries import policy
 from credit.services import approve_credit_request, create_credit_request, update_seller
+from credit.slips.pictures import read_picture
+from credit.slips.services import put_slip
 from recharge.selling.queries import balance_of
 from shared.identity.realm import PLATFORM, Realm
 from shared.identity.tokens import AccessToken, name_realm, password_mark
@@ -187,6 +191,31 @@ def make_platform_user(username: str, role: str, address: str = "") -> Person:
     )
     user.save()
     return Person(username, user, None, Client(address, "recharge.test", access_token(user, None, role, None)), None)
+
+
+def raise_low_balance(seller_id: int) -> uuid.UUID:
+    """Raises the alert of a seller's low balance, on the organization's schema: the alert's id."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT alert_balance_low(%s, 500, 1000)", [seller_id])
+    alert_id: uuid.UUID = Alert.objects.get(subject=str(seller_id), cleared_at=None).pk
+    return alert_id
+
+
+def raise_waiting_requests() -> uuid.UUID:
+    """Raises an alert of the organization, on its schema: the alert's id."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT alert_keep('requests_waiting', 1, 120)")
+    alert_id: uuid.UUID = Alert.objects.get(kind="requests_waiting", cleared_at=None).pk
+    return alert_id
+
+
+def give_slip(row: models.Organization, seller_id: int, request_id: uuid.UUID | str) -> None:
+    """A credit request that waits has the picture of a slip."""
+    written = BytesIO()
+    Image.new("RGB", (8, 8), "white").save(written, "PNG")
+    picture = read_picture(written.getvalue())
+    with tenant_context(row):
+        put_slip(organization=row, seller_id=seller_id, request_id=uuid.UUID(str(request_id)), picture=picture)
 
 
 def make_seller(row: models.Organization, name: str, credit: int = 0) -> Seller:

@@ -98,6 +98,9 @@ ORGANIZATION = [
     Endpoint("GET", "api/v1/credit-requests", BOTH),
     Endpoint("POST", "api/v1/credit-requests", SELLER, {"amount": 5000}, has_key=True),
     Endpoint("GET", "api/v1/credit-requests/<any_uuid:request_id>", BOTH),
+    Endpoint("GET", "api/v1/credit-requests/<any_uuid:request_id>/slip", BOTH),
+    # (With a picture: tests/credit/test_slips.py.)
+    Endpoint("PUT", "api/v1/credit-requests/<any_uuid:request_id>/slip", SELLER, {}, accepted=(415,)),
     Endpoint("POST", "api/v1/credit-requests/<any_uuid:request_id>/approve", ADMIN),
     Endpoint("POST", "api/v1/credit-requests/<any_uuid:request_id>/reject", ADMIN, {"reason": "No."}),
     Endpoint("GET", "api/v1/periods", ADMIN),
@@ -129,6 +132,15 @@ ORGANIZATION = [
     Endpoint("POST", "api/v1/api-keys/<any_uuid:key_id>/rotate", BOTH),
     Endpoint("GET", "api/v1/audit", ADMIN),
     Endpoint("GET", "api/v1/audit.csv", ADMIN),
+    Endpoint("GET", "api/v1/alerts", BOTH),
+    Endpoint("GET", "api/v1/alerts/threshold", SELLER),
+    Endpoint("PUT", "api/v1/alerts/threshold", SELLER, {"alert_below": 100_000}),
+    Endpoint("GET", "api/v1/alerts/settings", ADMIN),
+    Endpoint("PATCH", "api/v1/alerts/settings", ADMIN, {"mail_to": ["desk@acme.example"]}),
+    # (Where there is somebody to be told: tests/credit/test_alerts.py.)
+    Endpoint("POST", "api/v1/alerts/test", ADMIN, accepted=(409,)),
+    # The member's own.
+    Endpoint("POST", "api/v1/alerts/<any_uuid:alert_id>/read", SELLER),
     Endpoint("GET", "api/v1/webhooks", BOTH),
     Endpoint("POST", "api/v1/webhooks", BOTH, _WEBHOOK),
     Endpoint("GET", "api/v1/webhooks/<any_uuid:webhook_id>", BOTH),

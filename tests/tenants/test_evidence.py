@@ -25,6 +25,8 @@ ELSEWHERE = {
     "POST api/v1/members/<str:username>/invitation": "tests of members: somebody must wait for one",
     "POST api/v1/auth/token/refresh": "it goes on with what a sign-in began",
     "POST api/v1/auth/token/revoke": "tests of sessions",
+    "PUT api/v1/credit-requests/<any_uuid:request_id>/slip": "tests/credit/test_slips.py: it takes a picture",
+    "POST api/v1/alerts/test": "tests/credit/test_alerts.py: there must be somebody to be told",
     "DELETE api/v1/sessions": "tests of sessions: there must be a sign-in to end",
     "DELETE api/v1/sessions/<any_uuid:session_id>": "as above",
     "POST api/v1/second-factor/totp": "it is not in force yet, and leaves none",

@@ -42,11 +42,13 @@ from tests.support.world import (
     access_token,
     ask_for_adjustment,
     give_credit,
+    give_slip,
     make_member,
     make_organization,
     make_person,
     make_platform_user,
     place,
+    raise_low_balance,
 )
 from tests.tenants import endpoints
 from tests.tenants.endpoints import ADMIN, BOTH, OWNER, SELLER, Endpoint
@@ -103,6 +105,8 @@ def stock(organization: Organization) -> dict[str, Any]:
             organization=organization.row, seller_id=child.id, idempotency_key="request", amount=2000, note=""
         )
         change_policy(requests_go_to_parent=False)
+        alert = raise_low_balance(organization.member.id)
+    give_slip(organization.row, organization.member.id, asked.row.pk)
     return {
         "seller_id": organization.member.id,
         "recharge_id": uuid.UUID(sold.row.id),
@@ -115,6 +119,7 @@ def stock(organization: Organization) -> dict[str, Any]:
         "webhook_id": webhook.pk,
         "key_id": key.pk,
         "delivery_id": message.pk,
+        "alert_id": alert,
         "slug": organization.row.slug,
         "username": "clerk",
         "operator": "mci",

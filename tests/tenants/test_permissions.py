@@ -26,7 +26,16 @@ from recharge.selling.services import sell_recharge
 from shared.identity.roles import MEMBER_ROLES, PLATFORM_ROLES
 from tests.support.dealers import place, set_rate
 from tests.support.visitor import session_of, sign_in_of
-from tests.support.world import Organization, Person, World, ask, make_member, make_platform_user, make_seller
+from tests.support.world import (
+    Organization,
+    Person,
+    World,
+    ask,
+    make_member,
+    make_platform_user,
+    make_seller,
+    raise_waiting_requests,
+)
 from tests.tenants import endpoints, permissions
 from tests.tenants.test_isolation import provisioned_slug, stock
 
@@ -164,7 +173,14 @@ def test_a_page_of_an_organization_is_for_its_roles_alone(acme: Organization, gl
         settle_recharge(organization=acme.row, recharge_id=uuid.UUID(open_.id), status=Recharge.Status.UNKNOWN)
     ids["recharge_id"] = open_.id
     ids["batch_id"] = margin_batch_of(acme)
-    of_organization = {"webhook_id": webhook.pk, "key_id": key.pk, "delivery_id": delivery.pk}
+    with acme.context:
+        alert = raise_waiting_requests()
+    of_organization = {
+        "webhook_id": webhook.pk,
+        "key_id": key.pk,
+        "delivery_id": delivery.pk,
+        "alert_id": alert,
+    }
     wrong = look_at_pages(
         permissions.PAGES,
         "saas.urls_organization",

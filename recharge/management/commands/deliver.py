@@ -5,8 +5,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from credit.alerts.sending import AlertWork
 from credit.chain.work import RootWork
 from credit.webhooks.sending import WebhookWork
+from recharge.delivery.watch import WatchWork
 from recharge.delivery.work import LEASE, DeliveryWork
 from recharge.margins.work import MarginWork
 from shared.processes import end_with
@@ -21,8 +23,8 @@ MOST_THREADS = 1000
 class Command(BaseCommand):
     help = (
         "A delivery worker: submits recharges to the operators' gateways, asks what became of them, calls webhooks, "
-        "posts dealers' margins, and makes the ledgers' daily roots. Any number may run. SIGINT or SIGTERM stops it "
-        "after what it has begun."
+        "posts dealers' margins, sends alerts, and makes the ledgers' daily roots. Any number may run. SIGINT or "
+        "SIGTERM stops it after what it has begun."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -44,7 +46,15 @@ class Command(BaseCommand):
             raise CommandError("--lease must be 1 to 3600 seconds.")
         parent = options["beside"]
         worker = Worker(
-            [DeliveryWork(timedelta(seconds=options["lease"])), WebhookWork(), MarginWork(), RootWork()],
+            # The look before what it writes is sent.
+            [
+                DeliveryWork(timedelta(seconds=options["lease"])),
+                WebhookWork(),
+                MarginWork(),
+                RootWork(),
+                WatchWork(),
+                AlertWork(),
+            ],
             threads=options["threads"],
         )
         signal.signal(signal.SIGTERM, lambda *_: worker.stop())

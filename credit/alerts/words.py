@@ -1,0 +1,90 @@
+"""What alerts say, for people: on pages, in mails and in short messages."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.utils import translation
+from django.utils.functional import Promise
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from credit.models import Alert
+from shared.console.formats import format_number, is_persian
+
+KINDS: dict[str, Promise] = {
+    Alert.Kind.BALANCE_LOW: _("Low balance"),
+    Alert.Kind.UNKNOWN_OUTCOMES: _("Outcomes not known"),
+    Alert.Kind.OPERATOR_FAILING: _("An operator's recharges fail"),
+    Alert.Kind.REQUESTS_WAITING: _("Credit requests waiting"),
+}
+
+
+def said(kind: str, data: Mapping[str, Any]) -> str:
+    """An alert in a sentence, in the language that is active."""
+    if kind not in _SENTENCES:
+        return gettext("This is a test: what concerns your organization would be told here.")
+    return _SENTENCES[kind](data)
+
+
+def operator_in(data: Mapping[str, Any]) -> str:
+    """What the operator that an alert is about is called."""
+    return str((data.get("name_fa") if is_persian() else data.get("name")) or data.get("operator", ""))
+
+
+def _balance_low(data: Mapping[str, Any]) -> str:
+    return gettext("Your balance is %(balance)s Tomans, less than %(threshold)s. Ask for credit in time.") % {
+        "balance": format_number(data["balance"]),
+        "threshold": format_number(data["threshold"]),
+    }
+
+
+def _unknown(data: Mapping[str, Any]) -> str:
+    count = data["count"]
+    sentence = ngettext(
+        "%(count)s recharge has had no outcome for more than %(minutes)s minutes. Clear it up with the operator.",
+        "%(count)s recharges have had no outcome for more than %(minutes)s minutes. Clear them up with the operator.",
+        count,
+    )
+    return sentence % {"count": _up_to(data), "minutes": format_number(data["minutes"])}
+
+
+def _failing(data: Mapping[str, Any]) -> str:
+    sentence = gettext("%(operator)s: %(failed)s of %(total)s recharges failed within %(minutes)s minutes.")
+    return sentence % {
+        "operator": operator_in(data),
+        "failed": format_number(data["failed"]),
+        "total": format_number(data["total"]),
+        "minutes": format_number(data["minutes"]),
+    }
+
+
+def _waiting(data: Mapping[str, Any]) -> str:
+    count = data["count"]
+    sentence = ngettext(
+        "%(count)s credit request has waited for more than %(minutes)s minutes.",
+        "%(count)s credit requests have waited for more than %(minutes)s minutes.",
+        count,
+    )
+    return sentence % {"count": _up_to(data), "minutes": format_number(data["minutes"])}
+
+
+def _up_to(data: Mapping[str, Any]) -> str:
+    """They are counted up to a bound, and "99+" then."""
+    more = "+" if data.get("is_more") else ""
+    return format_number(data["count"]) + more
+
+
+_SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    Alert.Kind.BALANCE_LOW: _balance_low,
+    Alert.Kind.UNKNOWN_OUTCOMES: _unknown,
+    Alert.Kind.OPERATOR_FAILING: _failing,
+    Alert.Kind.REQUESTS_WAITING: _waiting,
+}
+
+
+def letter_text(kind: str, data: Mapping[str, Any], *, name: str, host: str, language: str) -> tuple[str, str]:
+    """What is sent of an alert: a line, which is a mail's subject and all of a short message; and a mail's text.
+    ``name`` and ``host`` are the organization's."""
+    with translation.override(language):
+        sentence = said(kind, data)
+    return " ".join(f"{name}: {sentence}".split())[:200], f"{sentence}\n\n{name}\n{host}\n"

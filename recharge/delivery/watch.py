@@ -1,0 +1,40 @@
+"""A kind of work of the worker (tenants/worker.py): looks in each organization, once a minute, whether its admins are
+to be told of something (recharge/sql/alerts.sql)."""
+
+import json
+import time
+from collections.abc import Sequence
+
+from recharge.operators import Operator
+from shared.database import call_function
+from tenants.models import Organization
+
+LOOK_SECONDS = 60.0
+"""Between two looks at an organization. Any number of workers may look: an alert is raised once."""
+
+_NAMES = json.dumps({operator.value: {"en": str(operator.label), "fa": operator.persian} for operator in Operator})
+
+
+class WatchWork:
+    """What concerns an organization's admins. It has nothing to be carried out: all is done with the look."""
+
+    def __init__(self) -> None:
+        self._look_at: dict[int, float] = {}
+        """By organization: the moment, of the monotonic clock."""
+
+    def claim(self, organization: Organization, limit: int) -> list[None]:
+        now = time.monotonic()
+        if now < self._look_at.get(organization.pk, now):
+            return []
+        call_function(organization.schema_name, "recharge_alerts_look", "answer", [_NAMES])
+        self._look_at[organization.pk] = now + LOOK_SECONDS * 0.9  # a worker looks at it every minute, or just before
+        return []
+
+    def carry_out(self, organization: Organization, task: None) -> None:
+        """Nothing is left to be done."""
+
+    def record(self, organization: Organization, done: Sequence[tuple[None, None]]) -> None:
+        """Nothing is left to be written."""
+
+    def seconds_until_due(self, organization: Organization) -> float | None:
+        return None
