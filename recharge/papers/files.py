@@ -218,8 +218,8 @@ class Format:
 
 
 FORMATS: Mapping[str, Format] = {
-    "pdf": Format(_("PDF"), _pdf),
+    "pdf": Format(_("PDF file"), _pdf),
     "xlsx": Format(_("Excel"), _xlsx),
-    "csv": Format(_("CSV"), _csv),
+    "csv": Format(_("CSV file"), _csv),
 }
 """By the ending of the file's name and of its address, in the order of the links."""
