@@ -9,7 +9,6 @@ from django.http import HttpRequest
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
-from credit.tree import place_of
 from recharge.selling import queries
 from recharge.terms import queries as terms
 from shared.console.links import address_of
@@ -97,29 +96,38 @@ def console(request: HttpRequest) -> dict[str, Any]:
         "sees_all_sellers": account is not None and sees_all_sellers(account),
         "organization": organization,
         "is_platform": realm_of(request).is_platform,
-        **_menu(request, account, in_menu),
         "languages": settings.LANGUAGES,
         "account_bar": "recharge/balance_now.html"
         if account and in_menu and may(account, Permission.VIEW_OWN_BALANCE)
         else None,
         "balance_now": (balance := SimpleLazyObject(lambda: _balance(account))),
+        "menu": SimpleLazyObject(lambda: _menu(request, account, in_menu, balance)),
         "is_training": lambda: _is_training(account, balance),
     }
 
 
-def _menu(request: HttpRequest, account: Account | None, role: Role | None) -> dict[str, Any]:
-    """The lines of the menu, and the address of the one that the page belongs to."""
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """The lines of a menu: addresses and labels."""
+
+    lines: list[tuple[str, Promise]]
+    key: str
+    """By which it is kept, once it is written: of one role not all have the same."""
+    here: str
+    """The address of the line that the page belongs to."""
+
+
+def _menu(request: HttpRequest, account: Account | None, role: Role | None, balance: Any) -> Menu:
+    """The menu of a page; ``balance`` is the seller's own, where somebody works for one."""
     items = menu_of(role) if role else []
     if account and any(item.place for item in items):
-        has_parent, has_children = place_of(own_seller_of(account))
-        shown = {None: True, Place.ABOVE: has_children, Place.IN_TREE: has_children or has_parent}
+        is_above, is_below = balance.has_children, balance.has_parent
+        shown = {None: True, Place.ABOVE: is_above, Place.IN_TREE: is_above or is_below}
         items = [item for item in items if shown[item.place]]
     lines = [(address_of(item.url_name), item.label) for item in items]
     path = request.path
     here = next((address for address, _label in lines if path == address or path.startswith(address + "/")), "")
-    # By which the menu is kept, once it is written: of one role not all have the same.
-    key = " ".join(item.url_name for item in items)
-    return {"menu": lines, "menu_key": key, "here": here}
+    return Menu(lines, " ".join(item.url_name for item in items), here)
 
 
 def _is_training(account: Account | None, balance: Any) -> bool:

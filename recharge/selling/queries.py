@@ -67,7 +67,7 @@ _PROSPECTS = """
 
 connection: Any = django_connection  # django-tenants' own, with schema_name
 
-_BALANCE = "balance, last_entry, in_flight, as_of, training, owed, owed_since, is_active"
+_BALANCE = "balance, last_entry, in_flight, as_of, training, owed, owed_since, has_parent, has_children, is_active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,10 @@ class Balance:
     """Late charges that the balance did not bear; they are charged first when credit comes."""
     owed_since: datetime | None = None
     """Of the oldest of them; None: nothing is owed."""
+    has_parent: bool = False
+    """Whether the seller sells for another; as ``training``, for the pages."""
+    has_children: bool = False
+    """Whether others sell for him."""
 
 
 @dataclass(frozen=True, slots=True)

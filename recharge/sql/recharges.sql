@@ -91,7 +91,9 @@ CREATE FUNCTION recharge_balance(
     OUT training boolean,  -- the organization's; here since every page of a seller asks for a balance anyway
     OUT is_active boolean,
     OUT owed bigint,  -- late charges that the balance did not bear
-    OUT owed_since timestamptz
+    OUT owed_since timestamptz,
+    OUT has_parent boolean,  -- these two for the menu of a page, as training
+    OUT has_children boolean
 )
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
@@ -108,8 +110,10 @@ BEGIN
         coalesce((SELECT settings.training FROM recharge_settings AS settings), true),
         seller.is_active,
         owing.amount,
-        owing.since
-    INTO balance, last_entry, in_flight, as_of, training, is_active, owed, owed_since
+        owing.since,
+        seller.parent_id IS NOT NULL,
+        EXISTS (SELECT FROM credit_seller AS child WHERE child.parent_id = seller.id)
+    INTO balance, last_entry, in_flight, as_of, training, is_active, owed, owed_since, has_parent, has_children
     FROM credit_account AS account
     INNER JOIN credit_seller AS seller ON seller.id = account.seller_id
     CROSS JOIN LATERAL (
