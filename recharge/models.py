@@ -280,7 +280,10 @@ class CommissionRate(models.Model):
     """Who ended it, or set another in its place; empty: nobody did."""
 
     class Meta:
-        indexes = [models.Index(fields=["valid_from", "id"], name="commission_since")]
+        indexes = [
+            models.Index(fields=["valid_from", "id"], name="commission_since"),
+            models.Index(fields=["seller", "operator", "valid_from"], name="commission_at"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["seller", "operator"],

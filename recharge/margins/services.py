@@ -6,7 +6,7 @@ from uuid import UUID
 from shared.database import call_function
 from tenants.models import Organization
 
-BATCH = 1_000
+BATCH = 250
 """Recharges whose margins are posted in one transaction, at most. Their dealers are locked meanwhile."""
 
 

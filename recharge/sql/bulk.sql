@@ -258,6 +258,7 @@ BEGIN
         RETURN;
     END IF;
 
+    LOCK TABLE recharge_commissionrate IN ROW SHARE MODE;  -- see recharge_sell
     SELECT * INTO v_seen FROM recharge_prospects(
         p_seller_id, p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, p_allow_duplicates, p_guard,
         p_own_keys, p_is_suspended, false

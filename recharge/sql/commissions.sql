@@ -28,10 +28,21 @@ CREATE FUNCTION commission_rate_at(
 ) RETURNS SETOF recharge_commissionrate
 LANGUAGE sql STABLE ROWS 1
 BEGIN ATOMIC
-    SELECT * FROM recharge_commissionrate
-    WHERE (seller_id = p_seller_id OR seller_id IS NULL) AND operator IN (p_operator, '')
-        AND valid_from <= p_moment AND (valid_until IS NULL OR valid_until > p_moment)
-    ORDER BY seller_id NULLS LAST, operator DESC, valid_from DESC, id DESC
+    (
+        SELECT * FROM recharge_commissionrate
+        WHERE seller_id = p_seller_id AND operator IN (p_operator, '')
+            AND valid_from <= p_moment AND (valid_until IS NULL OR valid_until > p_moment)
+        ORDER BY operator DESC, valid_from DESC, id DESC
+        LIMIT 1
+    )
+    UNION ALL
+    (
+        SELECT * FROM recharge_commissionrate
+        WHERE seller_id IS NULL AND operator IN (p_operator, '')
+            AND valid_from <= p_moment AND (valid_until IS NULL OR valid_until > p_moment)
+        ORDER BY operator DESC, valid_from DESC, id DESC
+        LIMIT 1
+    )
     LIMIT 1;
 END;
 
@@ -66,8 +77,9 @@ AS $$
 DECLARE
     v_now timestamptz;
 BEGIN
-    -- Two who settle at once: the second sees what the first has settled. Sales only read, and don't wait.
-    LOCK TABLE recharge_commissionrate IN SHARE ROW EXCLUSIVE MODE;
+    -- Two who settle at once: the second sees what the first has settled. And no sale under way (recharge_sell, with ROW
+    -- SHARE) has read the rate that ends, or takes its moment from before this one's: a margin asks by moments.
+    LOCK TABLE recharge_commissionrate IN EXCLUSIVE MODE;
     IF p_seller_id IS NOT NULL AND NOT EXISTS (SELECT FROM credit_seller WHERE id = p_seller_id) THEN
         outcome := 'no_seller';
         RETURN;

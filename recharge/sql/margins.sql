@@ -25,7 +25,7 @@ CREATE FUNCTION margins_post(
 LANGUAGE plpgsql VOLATILE
 SECURITY DEFINER
 SET search_path FROM CURRENT
-SET lock_timeout = '3s'
+SET lock_timeout = '100ms' -- of each of its locks: the worker has other work, and comes again
 SET enable_seqscan = off -- see delivery.sql
 AS $$
 DECLARE

@@ -331,6 +331,9 @@ BEGIN
         RETURN;
     END IF;
 
+    -- Until the end no rate is settled, and those that are known were settled before this sale's moment: see commission_set.
+    LOCK TABLE recharge_commissionrate IN ROW SHARE MODE;
+
     -- One statement for all that the decision and the end of it ask: each costs a sale 2 %.
     SELECT
         seller.is_active, seller.ancestors, account.balance, account.last_moment,
