@@ -48,6 +48,7 @@ class InvalidPolicy(InvalidRequest):
     field_messages = {
         **InvalidRequest.field_messages,
         "unknown_time_zone": _("There is no such time zone. Choose one of the list."),
+        "periods_closed": _("Periods are closed, and their reports stay as they are: the time zone stays, too."),
     }
 
 

@@ -41,7 +41,7 @@ END;
 --   closed      now
 --   replayed    it was closed before, until the same day; that period
 --   is_closed   it is in a period that is closed; that one
---   not_over    the day is not over
+--   not_over    the day has not been over for a minute: what was begun on it is posted by then
 -- All but the last come with the period.
 CREATE FUNCTION period_close(
     p_last_day date, p_closed_by text, OUT outcome text, OUT period recharge_closedperiod
@@ -64,7 +64,7 @@ BEGIN
     END IF;
     SELECT * INTO v_before FROM recharge_closedperiod ORDER BY last_day DESC LIMIT 1;
     v_ends := (p_last_day + 1)::timestamp AT TIME ZONE organization_time_zone();
-    IF v_ends > clock_timestamp() OR v_ends <= v_before.ends THEN
+    IF v_ends + interval '1 minute' > clock_timestamp() OR v_ends <= v_before.ends THEN
         outcome := 'not_over';
         period := NULL;
         RETURN;

@@ -17,9 +17,12 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 from credit.adjustments import PolicyChange, change_policy
+from credit.errors import InvalidPolicy
+from credit.queries import policy as demanded
 from recharge.delivery.gateways.kinds import kind_of
 from recharge.models import BUILT_IN_GATEWAY, GatewaySettings, OperatorSettings, Recharge, Settings
 from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
+from recharge.periods.queries import closed_until
 from recharge.terms.errors import GatewayExists, GatewayInUse, InvalidTerms, OperatorExists
 from recharge.terms.queries import OperatorTerms, added_operators, forget_operator_names, terms_of_operator
 from shared.audit import record, record_change
@@ -56,7 +59,7 @@ def change_settings(
     ``policy``: what :func:`credit.adjustments.change_policy` takes, where None means something.
 
     Raises:
-        InvalidPolicy: there is no such time zone.
+        InvalidPolicy: there is no such time zone; or periods are closed, whose days would begin elsewhere.
     """
     given = {
         "duplicate_window": duplicate_window,
@@ -73,6 +76,10 @@ def change_settings(
         settings.save(update_fields=list(changes))
         record_change("settings.changed", before=before, after=changes)
         if policy is not None:
+            if "time_zone" in policy and policy["time_zone"] != demanded().time_zone and closed_until() is not None:
+                raise InvalidPolicy.of_field(
+                    "time_zone", "periods_closed", "Periods are closed, so that their days begin where they did."
+                )
             change_policy(**policy)
         if requires_second_factor is not None:
             require_second_factor(organization=organization, is_required=requires_second_factor)

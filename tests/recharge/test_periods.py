@@ -157,6 +157,19 @@ def test_days_are_closed_once_and_what_is_within_them_is_closed(month_ago: Organ
     assert records[-1]["object"] == str(last_month().last_day)
 
 
+def test_the_days_of_closed_periods_begin_where_they_did(month_ago: Organization) -> None:
+    client = month_ago.owner.client
+    assert client.patch("/settings", {"time_zone": "Asia/Dubai"}).status == 200
+    assert client.patch("/settings", {"time_zone": "Asia/Tehran"}).status == 200
+    assert close(month_ago).status == 201
+    refused = client.patch("/settings", {"time_zone": "Asia/Dubai", "send_within": 60})
+    assert (refused.status, refused.faults) == (400, {("time_zone", "periods_closed")})
+    assert client.get("/settings").json["send_within"] != 60
+    assert client.patch("/settings", {"time_zone": "Asia/Tehran"}).status == 200
+    page = Visitor.signed_in(month_ago.owner).submit("/settings", {"time_zone": "Asia/Dubai"}, to="/settings/time-zone")
+    assert "the time zone stays, too" in shown(page)
+
+
 def test_of_eight_who_close_at_once_one_does(month_ago: Organization) -> None:
     answers: list[Answer] = []
     clients = [threading.Thread(target=lambda: answers.append(close(month_ago))) for _ in range(8)]
