@@ -56,22 +56,22 @@ ADJUSTMENT_COLUMNS = (
 )
 """What is shown of an adjustment."""
 
-# Net sales are what the balance lacks of what it was and was given: by the running balance, two entries and the few
-# that are credit say it, however many were sold. One statement, and so one snapshot.
+# What the entries of recharges moved, without their commissions: the running balance has those in it, and does not say
+# it. One statement, and so one snapshot; it reads the seller's entries of the time by their numbers.
 _NET_SINCE = """
     SELECT
-        coalesce(before.balance_after, 0) + coalesce(
+        coalesce(
             (
-                SELECT sum(entry.amount)::bigint FROM credit_entry AS entry
-                WHERE entry.seller_id = account.seller_id AND entry.kind IN %(others)s
+                SELECT -sum(entry.amount)::bigint FROM credit_entry AS entry
+                WHERE entry.seller_id = account.seller_id AND entry.kind IN %(of_sales)s
                     AND entry.number > coalesce(before.number, 0)
             ),
             0
-        ) - account.balance
+        )
     FROM credit_account AS account
     CROSS JOIN unnest(%(moments)s::timestamptz[]) WITH ORDINALITY AS moment (since, number)
     LEFT JOIN LATERAL (
-        SELECT entry.balance_after, entry.number FROM credit_entry AS entry
+        SELECT entry.number FROM credit_entry AS entry
         WHERE entry.seller_id = account.seller_id AND entry.id < uuid7_floor(moment.since)
         ORDER BY entry.id DESC LIMIT 1
     ) AS before ON true
@@ -79,7 +79,7 @@ _NET_SINCE = """
     ORDER BY moment.number
 """
 
-_NOT_OF_SALES = tuple(kind for kind in Entry.Kind.values if kind not in kinds_of_document("recharge"))
+_OF_SALES = kinds_of_document("recharge")
 
 # How far entries may be out of the order of their numbers without their account saying so (ran_back): what was posted
 # before there was such a flag, after a clock was set back a little.
@@ -121,10 +121,11 @@ def sellers_found(search: str, *, ids: Sequence[int]) -> QuerySet[Seller]:
 
 
 def net_amounts_since(seller_id: int, moments: Sequence[datetime]) -> list[int]:
-    """The seller's net sales since each of these moments, in Tomans: what entries have debited less what they refunded.
-    By the time of the entry, where a report (recharge/reports/sums.py) goes by that of the sale."""
+    """The seller's net sales since each of these moments, in Tomans: what entries have debited less what they refunded,
+    whatever commission was earned by it. By the time of the entry, where a report (recharge/reports/sums.py) goes by
+    that of the sale."""
     with connection.cursor() as cursor:
-        cursor.execute(_NET_SINCE, {"seller_id": seller_id, "moments": list(moments), "others": _NOT_OF_SALES})
+        cursor.execute(_NET_SINCE, {"seller_id": seller_id, "moments": list(moments), "of_sales": _OF_SALES})
         return [net_amount for (net_amount,) in cursor.fetchall()]
 
 
@@ -241,8 +242,8 @@ def credit_requests(*, seller_id: int | None = None, status: str | None = None) 
 
 
 def credit_requests_to_decide() -> QuerySet[CreditRequest]:
-    """Credit requests that wait for an admin, the longest waiting first."""
-    return credit_requests(status=CreditRequest.Status.PENDING).order_by("pk")
+    """Credit requests that wait for an admin, the longest waiting first; not those that were asked of a dealer."""
+    return credit_requests(status=CreditRequest.Status.PENDING).filter(parent=None).order_by("pk")
 
 
 def credit_request_by_id(request_id: UUID, *, seller_id: int | None) -> CreditRequest:

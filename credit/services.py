@@ -16,7 +16,7 @@ from credit.models import CreditRequest, Seller
 from credit.queries import sellers
 from credit.slips.pictures import Picture
 from credit.slips.services import put_slip
-from credit.tree import lock_tree, place_seller
+from credit.tree import leave_requests, lock_tree, place_seller
 from shared.audit import record, record_change
 from shared.database import call_function, in_transaction, lock_seller
 from shared.errors import IdempotencyKeyReused, InvalidApiKey, NotFound, SellerInactive
@@ -257,6 +257,8 @@ def update_seller(
 def _switch(organization: Organization, seller: Seller, *, is_active: bool, by_dealer: int | None) -> None:
     seller.is_active = is_active
     seller.switched_off_by = None if is_active else by_dealer
+    if not is_active:
+        leave_requests(schema_name=organization.schema_name, dealer_id=seller.pk)
     set_membership_active(organization_id=organization.pk, seller_id=seller.pk, is_active=is_active)
 
 

@@ -60,6 +60,13 @@ def place_seller(
             raise AssertionError(outcome)
 
 
+def leave_requests(*, schema_name: str, dealer_id: int) -> None:
+    """Leaves to the organization what was asked of a dealer and waits: he is being switched off. A part of the caller's
+    transaction, which holds the dealer's lock and that of his row."""
+    assert connection.in_atomic_block
+    call_function(schema_name, "credit_requests_leave", "*", [dealer_id])
+
+
 def branch_of(dealer_id: int) -> QuerySet[Seller]:
     """All sellers below a dealer, however deep."""
     return Seller.objects.filter(ancestors__contains=[dealer_id])

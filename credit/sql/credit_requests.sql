@@ -1,9 +1,10 @@
 -- Credit requests: asked for once per idempotency key, decided once.
 
 -- Of whom a seller asks for credit now: his parent, where the organization wants it so and the parent is active. NULL: the
--- organization.
+-- organization. The parent's row is locked: one who is being switched off is waited for, and one who is to be switched off
+-- waits, so that no request is left to him (credit_requests_leave in dealers.sql).
 CREATE FUNCTION credit_asked_of(p_seller_id bigint) RETURNS bigint
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
@@ -12,6 +13,7 @@ BEGIN
         FROM credit_seller AS seller INNER JOIN credit_seller AS parent ON parent.id = seller.parent_id
         WHERE seller.id = p_seller_id AND parent.is_active
             AND EXISTS (SELECT FROM credit_policy WHERE requests_go_to_parent)
+        FOR SHARE OF parent
     );
 END;
 $$;

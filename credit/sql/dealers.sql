@@ -72,6 +72,17 @@ END;
 $$;
 
 
+-- What waits for a dealer who is switched off is the organization's to decide from then on. Whoever calls holds the dealer's
+-- lock and that of his row, and so nothing more is asked of him (credit_asked_of) and nothing is decided by him meanwhile.
+CREATE FUNCTION credit_requests_leave(p_dealer_id bigint) RETURNS void
+LANGUAGE sql VOLATILE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+    UPDATE credit_creditrequest SET parent_id = NULL WHERE parent_id = p_dealer_id AND status = 'pending';
+$$;
+
+
 -- Where a seller is in the tree is written by seller_place, which runs with the rights of the table's owner; the role of
 -- the application (tenants/working_role.py) writes all else of a seller.
 CREATE FUNCTION credit_seller_keep_place() RETURNS trigger

@@ -12,6 +12,7 @@ from credit import queries, services
 from credit.models import CreditRequest, Entry
 from recharge.delivery.settlement import resolve_recharge, settle_recharge
 from shared.uuid7 import moment_of
+from tests.recharge.test_commissions import set_rate
 from tests.support.locks import sell_pending
 from tests.support.visitor import Visitor, shown, text_of, value_of, words_of
 from tests.support.world import Organization, ask, give_credit
@@ -205,8 +206,9 @@ def test_a_seller_has_no_history_beside_a_request(acme: Organization) -> None:
 
 
 def test_what_was_sold_is_what_the_entries_say(acme: Organization) -> None:
-    """By the balance, whatever was credited, refunded or charged late between."""
+    """Whatever was credited, refunded or charged late between, and whatever was earned by it."""
     member = acme.member
+    set_rate(acme, basis_points=1000)
     give_credit(acme.row, member.id, 1_000_000)
     give_credit(acme.row, acme.neighbour.id, 1_000_000)
     acme.neighbour.sell(9999)
@@ -231,7 +233,7 @@ def test_what_was_sold_is_what_the_entries_say(acme: Organization) -> None:
     request = ask(member)
     page = shown(Visitor.signed_in(acme.owner).get(f"/credit-requests/{request}"))
     assert "Net sales in 7 days 36,000 Tomans" in page
-    assert "Balance 1,264,000 Tomans" in page
+    assert "Balance 1,267,600 Tomans" in page
 
 
 @pytest.mark.parametrize("action", ["approve", "reject"])

@@ -1,16 +1,18 @@
 """What a dealer sees and does below him, and that nobody sees it from beside or from below."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pytest
+from django.db import connection, transaction
 
 from credit.models import AuditRecord, CreditRequest, Entry, Seller, Transfer, WebhookMessage
 from credit.webhooks.services import create_webhook
 from tests.support.client import Answer
 from tests.support.crowd import together
 from tests.support.tables import nothing_written
-from tests.support.visitor import Visitor
+from tests.support.visitor import Visitor, shown
 from tests.support.world import PASSWORD, Organization, Person, give_credit, make_person, place
 
 
@@ -260,6 +262,43 @@ def test_what_waits_goes_to_the_organization_with_a_new_place(acme: Organization
         assert acme.owner.client.get(f"/credit-requests/{made}").json["parent_id"] is None
     for bad in (None, "yes", 1, []):
         assert acme.owner.client.patch("/settings", {"requests_go_to_parent": bad}).status == 400
+
+
+def test_what_waits_for_a_dealer_who_is_switched_off_goes_to_the_organization(
+    acme: Organization, family: Family
+) -> None:
+    def waits() -> bool:
+        return "Credit requests 1 neighbour 1,000 Tomans" in shown(Visitor.signed_in(acme.owner).get("/today"))
+
+    decided = asks(acme, family.child, 500)
+    assert approve(family.top, decided).status == 200
+    asked, of_child = asks(acme, family.child, 1000), asks(acme, family.grandchild, 2000)
+    assert not waits()  # it is the dealer's to decide
+    assert family.top.client.patch(f"/branch/{family.child.id}", {"is_active": False}).status == 200
+    acme.owner.client.patch(f"/sellers/{family.top.id}", {"is_active": False})
+    acme.owner.client.patch(f"/sellers/{family.child.id}", {"is_active": True})
+    parents = {decided: family.top.id, asked: None, of_child: None}
+    for request, parent_id in parents.items():
+        assert acme.owner.client.get(f"/credit-requests/{request}").json["parent_id"] == parent_id
+    assert acme.owner.client.post(f"/credit-requests/{of_child}/approve").status == 200
+    assert waits()
+    # Also when he comes back.
+    acme.owner.client.patch(f"/sellers/{family.top.id}", {"is_active": True})
+    assert family.top.client.get("/branch/credit-requests?status=pending").json["results"] == []
+    # Who asks while the dealer is being switched off waits, and asks the organization.
+    with acme.context, ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Seller.objects.filter(pk=family.top.id).update(is_active=False)
+            asking = pool.submit(asks, acme, family.child, 3000)
+            while not asking.done() and not waits_for_a_lock():
+                pass
+        assert CreditRequest.objects.get(pk=asking.result()).parent_id is None
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
 
 
 def test_no_key_decides(acme: Organization, family: Family) -> None:
