@@ -87,9 +87,11 @@ $$;
 -- the application (tenants/working_role.py) writes all else of a seller.
 CREATE FUNCTION credit_seller_keep_place() RETURNS trigger
 LANGUAGE plpgsql
+SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF NOT pg_has_role((SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'USAGE') THEN
+    -- Qualified: who is asked about may have a temporary table of that name.
+    IF NOT pg_catalog.pg_has_role((SELECT relowner FROM pg_catalog.pg_class WHERE oid = TG_RELID), 'USAGE') THEN
         RAISE EXCEPTION 'a seller is placed by seller_place alone: % refused', TG_OP
             USING ERRCODE = 'insufficient_privilege';
     END IF;

@@ -66,7 +66,7 @@ $$;
 --
 -- A column that entries get later goes into a version of its own, for the entries that have something in it. Which version
 -- an entry has must follow from its row alone.
-CREATE FUNCTION entry_hash(
+CREATE FUNCTION entry_chain_hash(
     p_seller_id bigint,
     p_number bigint,
     p_kind text,
@@ -92,6 +92,24 @@ RETURN sha256(convert_to(
 CREATE FUNCTION microseconds_of(p_moment timestamptz) RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN (extract(epoch FROM p_moment) * 1000000)::bigint;
+
+
+-- Code of the release before calls this: a posting that began before an upgrade may end after it. The next release drops it.
+CREATE FUNCTION entry_hash(
+    p_seller_id bigint,
+    p_number bigint,
+    p_kind text,
+    p_amount bigint,
+    p_balance_after bigint,
+    p_reference uuid,
+    p_created_at timestamptz,
+    p_hash_before bytea
+) RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN entry_chain_hash(
+    p_seller_id, p_number, p_kind, p_amount, 0, p_balance_after, p_reference, microseconds_of(p_created_at),
+    p_hash_before
+);
 
 
 -- Opens the account of a new seller: nothing is on it.
@@ -146,7 +164,7 @@ BEGIN
         last_number = account.last_number + 1,
         last_moment = seller_moment(v_now, account.last_moment),
         ran_back = account.ran_back OR coalesce(account.last_moment > seller_moment(v_now, account.last_moment), false),
-        last_hash = entry_hash(
+        last_hash = entry_chain_hash(
             p_seller_id, account.last_number + 1, p_kind, p_amount, p_commission, account.balance + v_moved, p_reference,
             microseconds_of(seller_moment(v_now, account.last_moment)), account.last_hash
         )
@@ -237,7 +255,7 @@ BEGIN
     v_microseconds := microseconds_of(v_now);
     FOR i IN 1..cardinality(p_amounts) LOOP
         v_left := v_left + p_amounts[i] + v_commissions[i];
-        v_hash := entry_hash(
+        v_hash := entry_chain_hash(
             p_seller_id, v_number + i, p_kind, p_amounts[i], v_commissions[i], v_left, p_references[i],
             v_microseconds + i, v_hash
         );

@@ -183,10 +183,10 @@ BEGIN
             is_active,
             v_refusals[i],
             amounts_sold[i],
-            v_is_owing,
-            passed[i] IS NULL,
             NOT p_allow_duplicates[i] AND repeated[i] OR v_guarded[i] AND v_sold_alike[v_alike[i]],
-            borne[i]
+            borne[i],
+            p_is_owing => v_is_owing,
+            p_is_within_limits => passed[i] IS NULL
         );
         IF outcomes[i] = 'created' THEN
             v_balance := v_balance - p_amounts[i] + commissions[i];

@@ -122,3 +122,32 @@ BEGIN
         has_limits = coalesce(p_has_limits, known.has_limits);
 END;
 $$;
+
+
+-- So that nobody switches limits off beside the functions that settle them: the role of the application
+-- (tenants/working_role.py) writes all else of the settings.
+CREATE FUNCTION recharge_settings_keep_known() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- Qualified: who is asked about may have a temporary table of that name.
+    IF NOT pg_catalog.pg_has_role((SELECT relowner FROM pg_catalog.pg_class WHERE oid = TG_RELID), 'USAGE') THEN
+        RAISE EXCEPTION 'whether there are rates or limits is noted by recharge_note alone: % refused', TG_OP
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END;
+$$;
+
+CREATE TRIGGER recharge_settings_noted
+BEFORE UPDATE ON recharge_settings
+FOR EACH ROW WHEN (
+    (OLD.has_commissions, OLD.has_limits) IS DISTINCT FROM (NEW.has_commissions, NEW.has_limits)
+)
+EXECUTE FUNCTION recharge_settings_keep_known();
+
+CREATE TRIGGER recharge_settings_stay
+BEFORE DELETE ON recharge_settings
+FOR EACH ROW WHEN (OLD.has_commissions OR OLD.has_limits)
+EXECUTE FUNCTION recharge_settings_keep_known();

@@ -239,11 +239,12 @@ CREATE FUNCTION recharge_decide(
     p_is_active boolean DEFAULT NULL,
     p_refusal text DEFAULT NULL,  -- the operator's: see recharge_terms
     p_is_amount_sold boolean DEFAULT NULL,
-    p_is_owing boolean DEFAULT NULL,
-    p_is_within_limits boolean DEFAULT NULL,
     p_is_duplicate boolean DEFAULT NULL,
     p_is_borne boolean DEFAULT NULL,
-    p_is_access_over boolean DEFAULT false
+    p_is_access_over boolean DEFAULT false,
+    -- Last, and with what refuses nothing: the release before tells the others by their places.
+    p_is_owing boolean DEFAULT false,
+    p_is_within_limits boolean DEFAULT true
 ) RETURNS text
 LANGUAGE sql IMMUTABLE
 RETURN CASE
@@ -361,8 +362,9 @@ BEGIN
     END IF;
     outcome := recharge_decide(
         NULL, p_is_suspended, v_is_active, v_terms.refusal, recharge_is_amount_sold(v_terms, p_amount),
-        v_terms.refuses_owing AND recharge_owed_by(p_seller_id) > 0, passed IS NULL,
-        v_is_duplicate, p_amount <= balance, v_is_over IS TRUE
+        v_is_duplicate, p_amount <= balance, v_is_over IS TRUE,
+        p_is_owing => v_terms.refuses_owing AND recharge_owed_by(p_seller_id) > 0,
+        p_is_within_limits => passed IS NULL
     );
     IF outcome <> 'created' THEN
         RETURN;

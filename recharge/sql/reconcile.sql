@@ -112,7 +112,7 @@ UNION ALL
 SELECT 4, 'entry_hash', seller_id, id::text,
     format('the hash of entry %s is not that of what it says and of the entry before it', number)
 FROM entries
-WHERE hash <> entry_hash(
+WHERE hash <> entry_chain_hash(
     seller_id, number, kind, amount, commission, balance_after, reference, microseconds_of(created_at), hash_before
 )
 

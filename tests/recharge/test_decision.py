@@ -25,7 +25,7 @@ from tests.support.world import Organization, Person, give_credit
 
 NO, YES, UNKNOWN = "false", "true", "NULL"
 
-# What recharge_decide is told, in its order: what refuses a sale, and as what. The first that does is the outcome.
+# What recharge_decide is told: what refuses a sale, and as what. The first that does is the outcome.
 FACTS = (
     {YES: "replayed", NO: "key_reused", UNKNOWN: ""},  # the content is that of the recharge with the key
     {YES: "organization_suspended", UNKNOWN: "organization_suspended", NO: ""},
@@ -43,7 +43,8 @@ def test_of_several_reasons_the_first_is_told_and_what_is_not_known_refuses(acme
     cases = list(product(*FACTS))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {acme.row.schema_name}.recharge_decide(a, b, c, d, e, f, g, h, i) FROM (VALUES "
+            f"SELECT {acme.row.schema_name}.recharge_decide(a, b, c, d, e, h, i,"
+            " p_is_owing => f, p_is_within_limits => g) FROM (VALUES "
             + ", ".join(f"({number}, {', '.join(case)})" for number, case in enumerate(cases))
             + ") AS given (number, a, b, c, d, e, f, g, h, i) ORDER BY number"
         )
@@ -53,6 +54,18 @@ def test_of_several_reasons_the_first_is_told_and_what_is_not_known_refuses(acme
     ]
     assert outcomes == expected
     assert expected.count("created") == 1
+
+
+def test_bodies_of_the_release_before_are_told_as_before(acme: Organization) -> None:
+    """They tell it by place, up to whether access is over, and know of no limits."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {acme.row.schema_name}.recharge_decide(NULL, false, true, NULL, true, a, b, c) FROM (VALUES"
+            " (1, false, true, false), (2, true, true, false), (3, false, false, false), (4, false, true, true)"
+            ") AS given (number, a, b, c) ORDER BY number"
+        )
+        outcomes = [outcome for (outcome,) in cursor.fetchall()]
+    assert outcomes == ["created", "possible_duplicate", "insufficient_credit", "access_over"]
 
 
 NEW = Item("+989121234567", "mci", 2000, "new")

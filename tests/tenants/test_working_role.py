@@ -103,6 +103,30 @@ def test_a_table_of_its_session_does_not_stand_in_for_the_organization_s(
     assert working.fetchone() == ("insufficient_credit",)
 
 
+def test_it_neither_places_sellers_nor_switches_limits_off_beside_the_functions(
+    acme: Organization, working: psycopg2.extensions.cursor
+) -> None:
+    """Not with a temporary table either that tells whoever asks that the tables are its own."""
+    limit = "SELECT settled FROM recharge_limits_set(NULL, %s, NULL, NULL, NULL, NULL, NULL)"
+    working.execute(limit, [5000])
+    working.execute(
+        "CREATE TEMP TABLE pg_class AS SELECT named.oid::regclass::oid AS oid, current_user::regrole::oid AS relowner"
+        " FROM (VALUES ('org_acme.credit_seller'), ('org_acme.recharge_settings')) AS named (oid)"
+    )
+    for statement in (
+        f"UPDATE credit_seller SET ancestors = ARRAY[id] WHERE id = {acme.member.id}",
+        "UPDATE recharge_settings SET has_limits = false",
+        "UPDATE recharge_settings SET has_commissions = true",
+        "DELETE FROM recharge_settings",
+        "TRUNCATE recharge_settings",
+    ):
+        assert refused(working, statement), statement
+    working.execute("UPDATE recharge_settings SET duplicate_window = 5")
+    working.execute(limit, [None])
+    working.execute("SELECT has_limits FROM recharge_settings")
+    assert working.fetchone() == (False,)
+
+
 def test_each_function_with_the_owner_s_rights_is_pinned_to_its_schema() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
