@@ -28,6 +28,7 @@ from recharge.api.recharges import RechargeSerializer, rendered_row
 from recharge.models import Recharge
 from recharge.selling import queries
 from recharge.selling.branch import BranchSeller, shown_to_dealer
+from shared.horizon import horizon_of
 from shared.identity.permissions import Permission
 from shared.identity.queries import seller_usernames
 from shared.identity.roles import own_seller_of
@@ -206,7 +207,9 @@ class BranchRequestsView(APIView):
         settings)."""
         query = BranchRequestQuery.read(request)
         rows = transfers.requests_to(_dealer(request), **_filters(query))
-        return page_of(request, rows, query, CreditRequestSerializer)
+        # Those of several sellers: any of them may still be writing one.
+        horizon = horizon_of(organization_id=organization_of(request._request).pk)
+        return page_of(request, rows, query, CreditRequestSerializer, horizon=horizon)
 
 
 class BranchRequestView(APIView):

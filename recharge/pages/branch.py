@@ -17,11 +17,12 @@ from django.utils.translation import gettext_lazy as _
 from credit import queries as credit_queries
 from credit import services as credit_services
 from credit import transfers, tree
-from credit.errors import AlreadyDecided, BalanceLimitExceeded, InsufficientCredit, OtherSellerInactive
+from credit.errors import AlreadyDecided, BalanceLimitExceeded, GiverOwes, InsufficientCredit, OtherSellerInactive
 from credit.models import Account, CreditRequest, Seller
 from credit.pages.credit import RejectionForm
 from credit.pages.sellers import NewSellerForm, credentials_again, show_credentials
 from credit.pages.tables import entries_table_of_child, seller_state
+from credit.slips.services import has_slip
 from recharge.pages.tables import recharges_table_of_child
 from recharge.selling import queries
 from recharge.selling.branch import BranchSeller, shown_to_dealer
@@ -221,7 +222,12 @@ def _context(request: HttpRequest, request_id: UUID) -> dict[str, Any]:
     own = own_seller(request)
     row = transfers.request_to(own, request_id)
     balance = Account.objects.values_list("balance", flat=True).get(pk=own)
-    return {"row": row, "balance": balance, "balance_then": balance - row.amount}
+    return {
+        "row": row,
+        "has_slip": has_slip(request_id),
+        "balance": balance,
+        "balance_then": balance - row.amount,
+    }
 
 
 @page(Permission.MANAGE_BRANCH, methods=FORM)
@@ -267,7 +273,7 @@ def _decide(
     except InsufficientCredit as problem:
         messages.error(request, message_for(problem, instead=_INSTEAD))
         return redirect("branch_request", request_id)
-    except (AlreadyDecided, BalanceLimitExceeded, OtherSellerInactive, SellerBusy) as problem:
+    except (AlreadyDecided, BalanceLimitExceeded, GiverOwes, OtherSellerInactive, SellerBusy) as problem:
         return not_done(request, problem, "branch_request", request_id)
     name = credit_queries.seller_by_id(written.row.seller_id).name
     if written.is_replay:

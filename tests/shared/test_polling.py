@@ -31,7 +31,7 @@ from tests.support.bad_input import table
 from tests.support.client import Client
 from tests.support.locks import advisory_locks, sell_pending
 from tests.support.queries import counted
-from tests.support.world import Organization, Person, World, database_url, give_credit
+from tests.support.world import Organization, Person, World, database_url, give_credit, make_person, place
 
 
 @contextmanager
@@ -167,7 +167,18 @@ def all_of(client: Client, path: str) -> list[Any]:
 def test_who_polls_from_the_newest_row_misses_nothing(
     acme: Organization, owner: Client, path: str, writing: Writing
 ) -> None:
-    path = path_of(acme, path)
+    misses_nothing(acme, owner, path_of(acme, path), writing)
+
+
+def test_a_dealer_who_polls_what_is_asked_of_him_misses_nothing(acme: Organization, owner: Client) -> None:
+    dealer = make_person(acme.row, "dealer", owner.address, is_seller=True)
+    for seller in (acme.member, acme.neighbour):
+        place(acme.row, seller.id, dealer.id)
+    assert owner.patch("/settings", {"requests_go_to_parent": True}).status == 200
+    misses_nothing(acme, dealer.client, "/branch/credit-requests", asking)
+
+
+def misses_nothing(acme: Organization, owner: Client, path: str, writing: Writing) -> None:
     before = all_of(owner, path)
     page = owner.get(with_query(path, cursor="newest", limit=3)).json
     assert page["results"] == []
