@@ -15,7 +15,8 @@ LARGEST_SLIP = 5 * 1024 * 1024
 """Bytes."""
 
 MOST_PIXELS = 16_000_000
-"""64 MB when it is decoded. A telephone's picture of more is a JPEG, which is decoded at a part of its size."""
+"""64 MB when it is decoded. A telephone's picture of more is a JPEG that is not progressive, which is
+decoded at a part of its size."""
 
 MOST_PIXELS_OF_JPEG = 120_000_000
 
@@ -77,19 +78,23 @@ def _read(sent: bytes) -> Picture:
         # Its header says how large it is; nothing is decoded yet.
         content_type = FORMATS[str(image.format)]
         is_jpeg = content_type == "image/jpeg"
-        most = MOST_PIXELS_OF_JPEG if is_jpeg else MOST_PIXELS
+        # A progressive one is kept whole until its end has come, however small it is wanted.
+        is_decoded_in_part = is_jpeg and not image.info.get("progressive")
+        most = MOST_PIXELS_OF_JPEG if is_decoded_in_part else MOST_PIXELS
         if image.width * image.height > most:
             raise TooManyPixels(most=most)
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             raise InvalidSlip("This is a moving picture.")
         if is_jpeg:
-            image.draft("RGB", (SIDE, SIDE))  # at an eighth, a quarter or a half, still no smaller than this
+            # At an eighth, a quarter or a half, with its longer side still no smaller than SIDE.
+            longer = max(image.size)
+            image.draft("RGB", (max(image.width * SIDE // longer, 1), max(image.height * SIDE // longer, 1)))
         if image.width * image.height > MOST_PIXELS:
-            raise TooManyPixels(most=most)
+            raise TooManyPixels(most=MOST_PIXELS)
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        upright.thumbnail((SIDE, SIDE))
-        kept = _bare(upright)
+        ImageOps.exif_transpose(image, in_place=True)
+        image.thumbnail((SIDE, SIDE))
+        kept = _bare(image)
     content = _written(kept, content_type)
     if len(content) > LARGEST_SLIP:
         content_type = "image/jpeg"

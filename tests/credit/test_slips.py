@@ -131,6 +131,7 @@ def test_what_is_no_picture_is_refused_and_nothing_is_stored(acme: Organization)
         "a PNG with broken data": good[:60] + bytes(byte ^ 255 for byte in good[60:90]) + good[90:],
         "a JPEG's first bytes": b"\xff\xd8\xff\xe0" + b"\0" * 500,
         "a bomb": png_that_says_it_is_large(),
+        "a progressive JPEG of 20 million dots": picture(size=(5000, 4000), mode="L", progressive=True),
         "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n",
         "a TIFF": b"II*\0" + b"\0" * 100,
         "NUL": b"\0" * 1000,
@@ -145,6 +146,8 @@ def test_what_is_no_picture_is_refused_and_nothing_is_stored(acme: Organization)
         assert (answer.status, answer.code) == (413, "payload_too_large"), answer
     assert kept(acme) == 0
     assert put(acme.member, request, large[:LARGEST_SLIP]).status == 200
+    # Decoded at a part of its size.
+    assert put(acme.member, request, picture(size=(5000, 4000), mode="L")).status == 200
 
 
 def test_only_who_may_see_the_request_sees_its_slip(world: World) -> None:
