@@ -1,6 +1,7 @@
 """How much may be sold, over HTTP: what admins settle, and what of it is left to a seller."""
 
 from dataclasses import asdict
+from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -10,6 +11,7 @@ from rest_framework.response import Response
 from credit.api.permissions import needs
 from recharge.api.recharges import acting_username
 from recharge.limits import queries
+from recharge.limits.queries import LIMITS
 from recharge.limits.services import MOST_SALES, Limits, set_limits
 from recharge.models import Limit
 from shared.database import LARGEST_ID
@@ -48,6 +50,13 @@ class LimitsChangeSerializer(StrictSerializer):
     per_number_per_day = _tomans("Tomans, of a seller to one number on a day.")
     from_hour = _number(0, 23, "The hour of the day in which selling begins.")
     to_hour = _number(1, 24, "The hour of the day in which nothing is sold any more; after `from_hour`.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not set(LIMITS) & set(self.initial_data):
+            # An empty body must not end all limits.
+            detail = "Give at least one limit; null for none."
+            raise serializers.ValidationError({"per_sale": [serializers.ErrorDetail(detail, code="required")]})
+        return attrs
 
 
 class LimitsSerializer(serializers.Serializer[Limit]):
@@ -89,7 +98,7 @@ class LimitsView(APIView):
         """Settle the limits of a seller, or of all, in place of what was settled before; from the next sale on.
 
         A seller's own limit goes over that of all; `from_hour` and `to_hour` do so together. What was sold today before
-        counts, and what was refunded does not.
+        counts, and what was refunded does not. A limit that is left out is none; one must be given, be it null.
         """
         body = LimitsChangeSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)

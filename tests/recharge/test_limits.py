@@ -25,7 +25,8 @@ MIDNIGHT = datetime.combine(NOON.date() + timedelta(days=1), time(), TEHRAN)
 
 
 def put(organization: Organization, seller_id: int | None = None, **limits: int | None) -> Answer:
-    answer = organization.owner.client.request("PUT", "/limits", json={"seller_id": seller_id, **limits})
+    body = {"seller_id": seller_id, **(limits or {"per_sale": None})}
+    answer = organization.owner.client.request("PUT", "/limits", json=body)
     assert answer.status == 200, answer.json
     return answer
 
@@ -126,6 +127,8 @@ REFUSED = table(
     ("beyond an id", {"seller_id": NO_ID}, ("seller_id", "too_large")),
     ("a name", {"seller_id": "member"}, ("seller_id", "not_an_integer")),
     ("a misspelt limit", {"per_dai": 5}, ("per_dai", "unknown_field")),
+    ("nothing", {}, ("per_sale", "required")),
+    ("a seller alone", {"seller_id": None}, ("per_sale", "required")),
 )
 
 
