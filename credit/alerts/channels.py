@@ -18,6 +18,9 @@ from shared.phones import national
 
 SENT, RETRY, FAILED = "sent", "retry", "failed"
 
+_LATER = frozenset({408, 425, 429, 503})
+"""Answers of a gateway that has taken nothing, and may do so later."""
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:
@@ -101,7 +104,9 @@ class Sms:
             return Outcome(FAILED, f"Something went wrong on our side ({type(error).__name__}).")
         if answer.status_code is not None and 200 <= answer.status_code < 300:
             return Outcome(SENT)
-        return Outcome(RETRY, f"The gateway answered {answer.status_code}: {self._without_secret(answer.body)}"[:300])
+        # A gateway that failed inside (500, 502, 504) may have passed it on before.
+        what = RETRY if answer.status_code in _LATER else FAILED
+        return Outcome(what, f"The gateway answered {answer.status_code}: {self._without_secret(answer.body)}"[:300])
 
     def _secret_header(self) -> Mapping[str, str]:
         return {self.header: self.secret} if self.header else {}
