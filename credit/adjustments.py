@@ -17,6 +17,7 @@ from shared.identity.epochs import OF_COMMAND, Access
 from shared.identity.queries import why_access_is_over
 from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
+from tenants.wakeups import wake_workers
 
 _FIELDS = (
     "id",
@@ -121,6 +122,8 @@ def create_adjustment(
     outcome, balance, row = in_transaction(ask)
     match outcome:
         case "created" | "replayed":
+            if outcome == "created" and row.status == Adjustment.Status.APPROVED:
+                wake_workers(organization.pk)  # there may be alerts to send
             return Written(row, is_replay=outcome == "replayed")
         case "key_reused":
             raise IdempotencyKeyReused
@@ -226,6 +229,8 @@ def _decide(
     outcome, balance, row = in_transaction(decide)
     match outcome:
         case "decided" | "replayed":
+            if outcome == "decided":
+                wake_workers(organization.pk)  # there may be alerts to send
             return Written(row, is_replay=outcome == "replayed")
         case "already_decided":
             raise AlreadyDecided(f"This adjustment was {row.status} on {row.decided_at:%Y-%m-%d}.")

@@ -75,10 +75,22 @@ class NotATree(Problem):
 
 
 class OtherSellerInactive(Problem):
-    """409: the other seller whom it is about (not whoever asks) was switched off."""
+    """403: the other seller whom it is about (not whoever asks) was switched off."""
 
-    status, code, title = 409, "seller_inactive", "Seller inactive"
+    status, code, title = 403, "seller_inactive", "Seller inactive"
     message = _("The other seller is switched off, and nothing was done.")
+
+
+class GiverOwes(Problem):
+    """409: whoever gives owes a late charge, and the organization lets nobody who does spend; nothing was done."""
+
+    status, code, title = 409, "seller_owes", "Seller owes"
+    message = _(
+        "You owe for a recharge that was delivered after all. Ask for credit: what is owed is paid from it first."
+    )
+
+    def __init__(self) -> None:
+        super().__init__("The seller owes a late charge, and transfers nothing until it is paid.")
 
 
 class SwitchedOffByOthers(PermissionDenied):

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from credit.errors import AlreadyDecided, BalanceLimitExceeded, InsufficientCredit, OtherSellerInactive
+from credit.errors import AlreadyDecided, BalanceLimitExceeded, GiverOwes, InsufficientCredit, OtherSellerInactive
 from credit.models import CreditRequest, Entry, EntryKind, Transfer
 from credit.queries import filtered
 from credit.services import REQUEST_COLUMNS, REQUEST_FIELDS, Written
@@ -75,6 +75,7 @@ def transfer_credit(
         NotFound: the receiver is neither parent nor child; that there is such a seller is not told.
         SellerInactive: the giver is switched off.
         OtherSellerInactive: the receiver is.
+        GiverOwes: the giver owes a late charge, and the organization lets nobody who does spend.
         InsufficientCredit: the giver's balance does not bear it; nothing was done.
         BalanceLimitExceeded: the receiver's balance would pass the largest one; nothing was done.
         IdempotencyKeyReused: the giver used the key for something else.
@@ -113,7 +114,7 @@ def transfer_credit(
     match given.outcome:
         case "created" | "replayed":
             if given.outcome == "created":
-                wake_workers(organization.pk)  # there may be webhooks to call
+                wake_workers(organization.pk)  # there may be webhooks to call, and alerts to send
             return Written(Shown(given.row, given.balance), is_replay=given.outcome == "replayed")
         case "key_reused":
             raise IdempotencyKeyReused
@@ -130,6 +131,8 @@ def _refusal(outcome: str, balance: int, amount: int) -> Exception:
             return SellerInactive()
         case "receiver_inactive":
             return OtherSellerInactive("The seller to receive it was switched off; nothing was done.")
+        case "giver_owes":
+            return GiverOwes()
         case "insufficient":
             return InsufficientCredit(balance=balance, required=amount)
         case "over_limit":
@@ -187,6 +190,7 @@ def approve_request_of_child(
         NotFound: no such request was asked of this dealer.
         AlreadyDecided: it was rejected.
         SellerInactive, OtherSellerInactive: the dealer is switched off; the child is. It still waits.
+        GiverOwes: the dealer owes a late charge, and the organization lets nobody who does spend. It still waits.
         InsufficientCredit: the dealer's balance does not bear it; it still waits.
         BalanceLimitExceeded: the child's balance would pass the largest one; it still waits.
         OrganizationSuspended: it is, and this was not decided before.

@@ -113,7 +113,7 @@ class TransfersView(APIView):
         """Give credit of one's own to the parent or to a child: it is on both balances when this answers.
 
         What the receiver owes is charged first. Anybody else is 404, as if there were no such seller; whoever is
-        switched off is 409 `seller_inactive`.
+        switched off is 403 `seller_inactive`.
         """
         key = idempotency_key_of(request._request)
         body = NewTransferSerializer(data=body_of(request))

@@ -15,7 +15,7 @@ from credit import adjustments as services
 from credit import queries
 from credit.errors import AlreadyDecided, BalanceLimitExceeded, FourEyes, InsufficientCredit
 from credit.models import Adjustment
-from credit.pages.credit import KeyField, new_key
+from credit.pages.credit import KeyField, new_key, with_new_key
 from credit.pages.filters import CreditRequestFilters, SellerField, read_filters
 from credit.pages.tables import adjustments_table
 from credit.services import Written
@@ -84,7 +84,7 @@ def new_adjustment(request: HttpRequest) -> HttpResponse:
             ).row
         except IdempotencyKeyReused:
             # What is sent from here on is another adjustment.
-            form.data = request.POST | {"key": new_key()}
+            form.data = with_new_key(request.POST)
             form.add_error(None, _SENT_BEFORE)
         except InsufficientCredit as problem:
             form.add_error("amount", message_for(problem, instead=_INSTEAD))

@@ -31,7 +31,7 @@ ON_A_PAGE = 25
 """Rows of a list."""
 
 SCOPES: dict[str, str | Promise] = {
-    SELLING: _("Sell recharges"),
+    SELLING: _("Sell recharges, and transfer credit"),
     READ: _("Read: balance, recharges, statement, credit requests"),
     ASKING: _("Ask for credit"),
 }

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django import forms
 from django.db.models import F
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -130,6 +130,13 @@ def new_key() -> str:
     return f"page-{uuid.uuid4().hex}"
 
 
+def with_new_key(sent: QueryDict) -> QueryDict:
+    """What was sent, with the key of a form that was not sent yet."""
+    data = sent.copy()
+    data["key"] = new_key()
+    return data
+
+
 class SlipField(forms.FileField):
     """The picture of a slip, read and written anew: a Picture comes out, or None."""
 
@@ -193,7 +200,7 @@ def new_credit_request(request: HttpRequest) -> HttpResponse:
             )
         except IdempotencyKeyReused:
             # What is sent from here on is another request.
-            form.data = request.POST | {"key": new_key()}
+            form.data = with_new_key(request.POST)
             form.add_error(None, _SENT_BEFORE)
         except BankReferenceUsed as problem:
             form.add_error("bank_reference", message_for(problem))

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from credit import transfers, tree
 from credit.errors import InsufficientCredit
 from credit.models import Account
-from credit.pages.credit import KeyField, new_key
+from credit.pages.credit import KeyField, new_key, with_new_key
 from credit.pages.filters import SellerFilters, read_filters
 from credit.pages.tables import transfers_table
 from shared.console.forms import ChoiceField, Form, TextField, TomansFormField
@@ -141,7 +141,7 @@ def confirm_transfer(request: HttpRequest) -> HttpResponse:
                 access=signed_in(request).access,
             )
         except IdempotencyKeyReused:
-            form.data = given | {"key": new_key()}
+            form.data = with_new_key(given)
             form.add_error(None, _SENT_BEFORE)
             return _show_form(request, form)
         except InsufficientCredit as problem:

@@ -62,6 +62,7 @@ $$;
 --   created            now; the giver's balance comes along
 --   giver_inactive     the giver is switched off
 --   receiver_inactive  the receiver is
+--   giver_owes         the giver owes a late charge, and the organization lets nobody who does spend
 --   insufficient       the giver's balance (which comes along) does not bear it
 --   over_limit         the receiver's balance would pass the largest one
 -- But for the first, nothing was written.
@@ -101,6 +102,7 @@ BEGIN
     outcome := CASE
         WHEN v_gives IS NOT TRUE THEN 'giver_inactive'
         WHEN v_receives IS NOT TRUE THEN 'receiver_inactive'
+        WHEN recharge_debt_forbids(p_giver_id) THEN 'giver_owes'  -- in recharge/sql/owed.sql
         WHEN balance < p_amount THEN 'insufficient'
         WHEN v_balance_there + p_amount > 9007199254740991 THEN 'over_limit'
     END;

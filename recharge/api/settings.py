@@ -63,7 +63,8 @@ class SettingsSerializer(serializers.Serializer[Settings]):
         help_text="Whether an operator without a gateway is sold though nothing is delivered; else it is not sold."
     )
     refuses_owing = serializers.BooleanField(
-        help_text="Whether a seller who owes a late charge sells nothing until it is paid (409 `seller_owes`)."
+        help_text="Whether a seller who owes a late charge sells and transfers nothing until it is paid (409 "
+        "`seller_owes`)."
     )
     time_zone = serializers.SerializerMethodField(
         help_text="The IANA name of the zone in which the organization's days begin: those of limits and of statements."

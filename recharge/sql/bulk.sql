@@ -249,6 +249,7 @@ DECLARE
     v_new_ids uuid[];
     v_ids uuid[];       -- by item: the recharge that it is
     v_listened boolean;
+    v_is_low boolean;   -- from this call on, which has raised an alert
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
@@ -351,13 +352,16 @@ BEGIN
         ORDER BY given.i;
     END IF;
 
+    SELECT coalesce(v_seen.balance >= account.alert_below AND account.balance < account.alert_below, false) INTO v_is_low
+    FROM credit_account AS account WHERE account.seller_id = p_seller_id;
+
     RETURN QUERY
     SELECT
         given.i::integer,
         given.outcome,
         given.balance,
         v_balance,
-        given.outcome = 'created' AND (v_listened OR NOT given.delivered OR coalesce(recharge.margin_due, false))
+        given.outcome = 'created' AND (v_listened OR v_is_low OR NOT given.delivered OR coalesce(recharge.margin_due, false))
             OR given.outcome = 'replayed' AND coalesce(recharge.due_at <= clock_timestamp(), false),
         CASE WHEN given.outcome IN ('created', 'replayed') THEN recharge::recharge_recharge END,
         given.passed

@@ -37,3 +37,15 @@ BEGIN ATOMIC
     SELECT coalesce(sum(amount - commission), 0)::bigint FROM recharge_recharge
     WHERE seller_id = p_seller_id AND late = 'owed';
 END;
+
+
+-- Whether a seller owes, and the organization lets nobody who does spend: transfer_post (credit/sql/transfers.sql) asks it,
+-- under the seller's lock, and a sale asks the same in recharge_decide.
+CREATE FUNCTION recharge_debt_forbids(p_seller_id bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM recharge_settings WHERE refuses_owing) AND recharge_owed_by(p_seller_id) > 0;
+END;
+$$;

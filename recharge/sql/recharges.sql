@@ -306,6 +306,8 @@ DECLARE
     v_is_duplicate boolean;
     v_clock timestamptz;
     v_last timestamptz;
+    v_alert_below bigint;
+    v_is_low boolean;  -- from this sale on, which has raised an alert
     v_now timestamptz;
     v_id uuid;
     v_posting ledger_posting;
@@ -337,12 +339,12 @@ BEGIN
 
     -- One statement for all that the decision and the end of it ask: each costs a sale 2 %.
     SELECT
-        seller.is_active, seller.ancestors, account.balance, account.last_moment,
+        seller.is_active, seller.ancestors, account.balance, account.last_moment, account.alert_below,
         terms.gateway, terms.delivered, terms.amounts, terms.least_amount, terms.most_amount, terms.duplicate_window,
         terms.refusal, terms.training, terms.refuses_owing, terms.has_commissions, terms.has_limits,
         EXISTS (SELECT FROM webhook_listeners(p_seller_id)), EXISTS (SELECT FROM access_over(p_subject, p_epoch))
     INTO
-        v_is_active, v_dealers, balance, v_last,
+        v_is_active, v_dealers, balance, v_last, v_alert_below,
         v_terms.gateway, v_terms.delivered, v_terms.amounts, v_terms.least_amount, v_terms.most_amount,
         v_terms.duplicate_window, v_terms.refusal, v_terms.training, v_terms.refuses_owing, v_terms.has_commissions,
         v_terms.has_limits,
@@ -378,6 +380,7 @@ BEGIN
 
     v_id := uuid7_at(v_now);
     v_posting := ledger_post(p_organization_id, p_seller_id, 'recharge', -p_amount, v_id, v_commission);
+    v_is_low := coalesce(balance >= v_alert_below AND v_posting.balance < v_alert_below, false);
     balance := v_posting.balance;
     IF NOT v_posting.posted THEN  -- the ledger has the last word: see the locks' place in credit/sql/ledger.sql
         outcome := 'insufficient_credit';
@@ -401,7 +404,7 @@ BEGIN
     IF v_terms.has_limits THEN
         PERFORM recharge_count_sold(v_limits, p_seller_id, 1, p_amount);
     END IF;
-    is_due := NOT v_terms.delivered OR v_is_listened_to OR sold.margin_due;
+    is_due := NOT v_terms.delivered OR v_is_listened_to OR sold.margin_due OR v_is_low;
     IF v_terms.delivered AND v_is_listened_to THEN
         PERFORM webhook_emit('recharge.succeeded', p_seller_id, recharge_data(sold));
     END IF;

@@ -205,7 +205,7 @@ ROLES: Mapping[str, Role] = {
 SELLING, READ, ASKING = "sell", "read", "credit"
 
 KEY_SCOPES: Mapping[str, frozenset[Permission]] = {
-    SELLING: frozenset({Permission.SELL, Permission.VIEW_TERMS}),
+    SELLING: frozenset({Permission.SELL, Permission.TRANSFER, Permission.VIEW_TERMS}),
     READ: frozenset(
         {
             Permission.VIEW_TODAY,
@@ -229,7 +229,6 @@ KEY_SCOPES: Mapping[str, frozenset[Permission]] = {
         {
             Permission.ASK_FOR_CREDIT,
             Permission.VIEW_CREDIT_REQUESTS,
-            Permission.TRANSFER,
             Permission.VIEW_TRANSFERS,
         }
     ),

@@ -4,7 +4,7 @@ import re
 
 from credit.adjustments import change_policy
 from credit.models import Adjustment
-from tests.support.visitor import Visitor, shown, text_of
+from tests.support.visitor import Visitor, shown, text_of, value_of
 from tests.support.world import Organization, ask, ask_for_adjustment, give_credit, make_person
 
 
@@ -28,7 +28,10 @@ def test_it_is_asked_for_once_and_done_at_once(acme: Organization) -> None:
         answer = owner.submit("/adjustments/new", form(key=key))
         assert answer.status == 302
     assert acme.member.balance() == 5000
-    assert owner.submit("/adjustments/new", form(key=key, amount="6000")).status == 422
+    again = owner.submit("/adjustments/new", form(key=key, amount="6000"))
+    assert again.status == 422
+    assert (value_of(again, "amount"), value_of(again, "reason")) == ("6000", "Paid twice.")
+    assert value_of(again, "key") not in ("", key)
     seen = shown(owner.get(answer.headers["Location"]))
     assert "+5,000 State Approved Seller member Reason Paid twice." in seen
     less = owner.submit("/adjustments/new", form(direction="less", amount="5001"))

@@ -83,7 +83,7 @@ def test_it_stays_a_tree_of_five_levels(acme: Organization, globex: Organization
             answer = put(acme, seller, parent)
             assert (answer.status, answer.code) == (409, "not_a_tree"), (seller, parent)
         answer = put(acme, branch[0], off)
-        assert (answer.status, answer.code) == (409, "seller_inactive")
+        assert (answer.status, answer.code) == (403, "seller_inactive")
         for bad, code in (
             (10**9, "no_such_seller"),
             (0, "too_small"),

@@ -144,7 +144,7 @@ def test_a_dealer_switches_off_and_on_whom_he_has_switched_off_himself(acme: Org
     assert family.grandchild.sell().status == 201
     assert family.top.client.get(f"/branch/{family.grandchild.id}").status == 200
     gives_back = family.grandchild.client.post("/transfers", {"to": family.child.id, "amount": 5}, key="k")
-    assert told(gives_back) == (409, "seller_inactive")
+    assert told(gives_back) == (403, "seller_inactive")
     assert family.top.client.patch(path, {"is_active": True}).json["is_active"] is True
     assert family.child.sell().status == 201
     # Whom the organization has switched off, it alone switches on: also if he was off already.
@@ -217,7 +217,7 @@ def test_what_the_dealer_s_balance_does_not_bear_still_waits(acme: Organization,
     give_credit(acme.row, family.top.id, 1)
     acme.owner.client.patch(f"/sellers/{family.child.id}", {"is_active": False})
     with nothing_written():
-        assert told(approve(family.top, asked)) == (409, "seller_inactive")
+        assert told(approve(family.top, asked)) == (403, "seller_inactive")
     acme.owner.client.patch(f"/sellers/{family.child.id}", {"is_active": True})
     assert approve(family.top, asked).status == 200
     assert (family.top.balance(), family.child.balance()) == (0, 100_001)

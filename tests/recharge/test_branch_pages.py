@@ -4,8 +4,9 @@ import re
 from urllib.parse import urlencode
 
 from credit.models import Transfer
+from tests.credit.test_slips import picture, put
 from tests.recharge.test_branch import asks
-from tests.support.visitor import Visitor, shown, text_of
+from tests.support.visitor import Visitor, shown, text_of, value_of
 from tests.support.world import Organization, give_credit, make_person, place
 
 PASSWORD = "an unusual password"
@@ -48,7 +49,10 @@ def test_a_seller_is_made_gets_credit_sells_and_gives_back(acme: Organization) -
     receipt = shown(dealer.get(sent.headers["Location"]))
     assert "30,000 Tomans" in receipt
     assert "Balance after 70,000 Tomans" in receipt
-    assert dealer.post("/transfers/confirm", given | {"amount": "31000"} | _token(confirm)).status == 422
+    again = dealer.post("/transfers/confirm", given | {"amount": "31000"} | _token(confirm))
+    assert again.status == 422
+    assert (value_of(again, "amount"), value_of(again, "note")) == ("31000", "For the week")
+    assert value_of(again, "key") not in ("", key)
     too_much = dealer.post("/transfers/confirm", given | {"amount": "70001", "key": ""} | _token(confirm))
     assert (too_much.status, "Your balance is 70,000 Tomans: 70,001 can't be given" in shown(too_much)) == (422, True)
     for wrong in ({"to": str(acme.member.id)}, {"to": "999"}, {"to": "x"}, {"amount": "0"}, {"amount": "5.5"}):
@@ -86,6 +90,12 @@ def test_what_a_child_asks_for_is_decided_on_the_dealer_s_pages(acme: Organizati
     assert "member decides, and gives of his own" in shown(child.get(f"/credit-requests/{first}"))
     assert "it is the organization's credit" in shown(owner.get(f"/credit-requests/{first}"))
     assert "They ask you for credit" in shown(dealer.get("/branch"))
+    image = f'src="/credit-requests/{first}/slip"'
+    assert image not in text_of(dealer.get(f"/branch/requests/{first}"))
+    assert put(acme.neighbour, first, picture()).status == 200
+    for path in ("", "/approve", "/reject"):
+        assert image in text_of(dealer.get(f"/branch/requests/{first}{path}")), path
+    assert dealer.get(f"/credit-requests/{first}/slip").headers["Content-Type"] == "image/jpeg"
     assert "Your balance then 6,000 Tomans" in shown(dealer.get(f"/branch/requests/{first}/approve"))
     assert dealer.submit(f"/branch/requests/{first}/approve", {}).status == 302
     assert (acme.member.balance(), acme.neighbour.balance()) == (6000, 4000)

@@ -369,6 +369,22 @@ def test_a_replay_of_what_still_waits_wakes_a_worker_as_a_single_one_does(
         assert cursor.fetchall() == single == [("replayed", ago == "1 second")]
 
 
+def test_a_sale_that_raises_an_alert_wakes_a_worker(acme: Organization, member: Person) -> None:
+    one = "recharge_sell(%s, %s, '1', '+989121234567', 'mci', 1000, false)"
+    two = "recharge_sell_bulk(%s, %s, '{2}', '{+989121234567}', '{mci}', '{1000}', '{f}', false, false)"
+    with acme.context, connection.cursor() as cursor:
+        for sale, threshold in ((one, 10_000), (two, 9000)):
+            cursor.execute("SELECT account_alert_below(%s, %s)", [member.id, threshold])
+            for key, is_low in (("", True), ("0", False)):  # it falls below, and is below
+                cursor.execute(f"SELECT is_due FROM {_with_key(sale, key)}", [acme.row.pk, member.id])
+                assert cursor.fetchall() == [(is_low,)], (sale, key)
+            give_credit(acme.row, member.id, 1000)
+
+
+def _with_key(sale: str, end: str) -> str:
+    return sale.replace("'1'", f"'1{end}'").replace("'{2}'", f"'{{2{end}}}'")
+
+
 @pytest.mark.parametrize("part", [1, 0.5])
 def test_a_client_that_hangs_up_finds_all_of_its_call_or_nothing(
     acme: Organization, member: Person, part: float

@@ -15,7 +15,7 @@ from tests.support.dealers import set_rate
 from tests.support.locks import sell_pending
 from tests.support.visitor import Visitor
 from tests.support.visitor import shown as words_on
-from tests.support.world import Organization, Person, ask, give_credit
+from tests.support.world import Organization, Person, ask, give_credit, place
 
 FAILED, SUCCEEDED = Recharge.Status.FAILED, Recharge.Status.SUCCEEDED
 
@@ -119,8 +119,13 @@ def test_who_owes_sells_nothing_where_the_organization_says_so(acme: Organizatio
     told = member.client.post("/recharges/validate", sale).json
     assert (told["would_be_sold"], told["refusal"]) == (False, "seller_owes")
     assert member.sell(1000, key="before").status == 200
+    place(acme.row, acme.neighbour.id, member.id)
+    transfer = {"to": acme.neighbour.id, "amount": 1000}
+    refused = member.client.post("/transfers", transfer, key="k")
+    assert (refused.status, refused.code, member.balance()) == (409, "seller_owes", 1000)
     give_credit(acme.row, member.id, 6000)
     assert (member.balance(), member.sell(1000).status) == (2000, 201)
+    assert member.client.post("/transfers", transfer, key="k").status == 201
     assert owner.patch("/settings", {"refuses_owing": False}).json["refuses_owing"] is False
 
 
