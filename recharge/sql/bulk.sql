@@ -361,7 +361,9 @@ BEGIN
         given.outcome,
         given.balance,
         v_balance,
-        given.outcome = 'created' AND (v_listened OR v_is_low OR NOT given.delivered OR coalesce(recharge.margin_due, false))
+        given.outcome = 'created' AND (
+            v_listened OR v_is_low OR NOT given.delivered OR coalesce(recharge.margin_due, false)
+        )
             OR given.outcome = 'replayed' AND coalesce(recharge.due_at <= clock_timestamp(), false),
         CASE WHEN given.outcome IN ('created', 'replayed') THEN recharge::recharge_recharge END,
         given.passed
