@@ -266,6 +266,9 @@ BEGIN
     );
     v_refused := NOT v_seen.outcomes <@ ARRAY['created', 'replayed'];
     v_balance := v_seen.balances[v_items];
+    IF v_refused AND (v_seen.limits).day IS NOT NULL THEN
+        PERFORM recharge_keep_count(v_seen.limits, p_seller_id);
+    END IF;
 
     IF (p_is_suspended OR v_seen.is_active IS NOT TRUE) AND array_position(v_seen.outcomes, 'replayed') IS NULL
         OR p_is_suspended AND p_atomic AND (v_refused OR p_others_refused)

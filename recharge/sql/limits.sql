@@ -152,6 +152,30 @@ END;
 $$;
 
 
+-- Keeps what was counted of the day, where the row does not say it yet: of the recharges that there are. Also of a seller
+-- whose sales are all refused, or each would count them anew. Under the seller's lock.
+CREATE FUNCTION recharge_keep_count(p_limits recharge_limits, p_seller_id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF p_limits.per_day IS NULL AND p_limits.sales_per_day IS NULL OR EXISTS (
+        SELECT FROM recharge_sellerday AS known
+        WHERE known.seller_id = p_seller_id AND known.begins_at = p_limits.day_begins
+            AND known.ends_at = p_limits.day_ends AND known.version = p_limits.version
+    ) THEN
+        RETURN;
+    END IF;
+    INSERT INTO recharge_sellerday (seller_id, begins_at, ends_at, version, sales, amount)
+    SELECT p_seller_id, p_limits.day_begins, p_limits.day_ends, p_limits.version, sold.sales, sold.amount
+    FROM recharge_sold_on(p_seller_id, p_limits) AS sold
+    ON CONFLICT (seller_id) DO UPDATE SET
+        begins_at = excluded.begins_at, ends_at = excluded.ends_at, version = excluded.version,
+        sales = excluded.sales, amount = excluded.amount;
+END;
+$$;
+
+
 -- Counts what has just been sold on the day. A row that counts from the beginning is made of the recharges that there are,
 -- these among them.
 CREATE FUNCTION recharge_count_sold(
@@ -168,12 +192,7 @@ BEGIN
     WHERE known.seller_id = p_seller_id AND known.begins_at = p_limits.day_begins
         AND known.ends_at = p_limits.day_ends AND known.version = p_limits.version;
     IF NOT FOUND THEN
-        INSERT INTO recharge_sellerday (seller_id, begins_at, ends_at, version, sales, amount)
-        SELECT p_seller_id, p_limits.day_begins, p_limits.day_ends, p_limits.version, sold.sales, sold.amount
-        FROM recharge_sold_on(p_seller_id, p_limits) AS sold
-        ON CONFLICT (seller_id) DO UPDATE SET
-            begins_at = excluded.begins_at, ends_at = excluded.ends_at, version = excluded.version,
-            sales = excluded.sales, amount = excluded.amount;
+        PERFORM recharge_keep_count(p_limits, p_seller_id);
     END IF;
 END;
 $$;

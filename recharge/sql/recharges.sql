@@ -369,6 +369,9 @@ BEGIN
         p_is_within_limits => passed IS NULL
     );
     IF outcome <> 'created' THEN
+        IF v_terms.has_limits THEN
+            PERFORM recharge_keep_count(v_limits, p_seller_id);
+        END IF;
         RETURN;
     END IF;
     IF v_terms.has_commissions THEN

@@ -271,6 +271,21 @@ LEFT JOIN credit_entry AS received
 WHERE given.id IS NULL OR received.id IS NULL
 
 UNION ALL
+SELECT 6, 'transfer_differs_from_request', transfer.giver_id, transfer.id::text,
+    format('it answers request %s, which is of %s Tomans by seller %s to seller %s, and %s', request.id, request.amount,
+        request.seller_id, coalesce(request.parent_id::text, 'nobody'), request.status)
+FROM credit_transfer AS transfer INNER JOIN credit_creditrequest AS request ON request.id = transfer.credit_request_id
+WHERE (request.status, request.parent_id, request.seller_id, request.amount)
+    IS DISTINCT FROM ('approved', transfer.giver_id, transfer.receiver_id, transfer.amount)
+
+UNION ALL
+SELECT 3, 'request_given_twice', request.seller_id, request.id::text,
+    format('entry %s credits it, and transfer %s gives it', credit.number, transfer.id)
+FROM credit_creditrequest AS request
+INNER JOIN credit_transfer AS transfer ON transfer.credit_request_id = request.id
+INNER JOIN credit_entry AS credit ON credit.kind = 'credit' AND credit.reference = request.id
+
+UNION ALL
 SELECT 5, 'entry_without_transfer', entry.seller_id, entry.id::text,
     format('entry %s is a %s of a transfer that is not there', entry.number, entry.kind)
 FROM credit_entry AS entry LEFT JOIN credit_transfer AS transfer ON transfer.id = entry.reference
@@ -400,7 +415,10 @@ FROM (
         ('credit_transfer', 'credit_transfer_kept'), ('credit_transfer', 'credit_transfer_stays'),
         ('credit_seller', 'credit_seller_placed'), ('credit_seller', 'credit_seller_made_apart'),
         ('recharge_margin', 'recharge_margin_kept'), ('recharge_margin', 'recharge_margin_stays'),
-        ('recharge_marginbatch', 'recharge_margin_batch_kept')
+        ('recharge_marginbatch', 'recharge_margin_batch_kept'),
+        ('recharge_recharge', 'recharge_content'), ('recharge_attempt', 'recharge_attempt_once'),
+        ('recharge_statement', 'recharge_statement_append_only'),
+        ('recharge_settings', 'recharge_settings_noted'), ('recharge_settings', 'recharge_settings_stay')
 ) AS expected (table_name, name)
 WHERE NOT EXISTS (
     SELECT FROM pg_trigger
@@ -439,13 +457,21 @@ FROM (
         ('adjustment_key'), ('adjustment_amount'), ('adjustment_decided'),
         ('recharge_key'), ('recharge_amount'), ('recharge_balance_not_negative'), ('recharge_state'),
         ('transfer_key'), ('transfer_amount'), ('transfer_between_two'), ('seller_ancestors'),
-        ('margin_once'), ('margin_amount'), ('margin_batch_amount'), ('commission_rate')
+        ('margin_once'), ('margin_amount'), ('margin_batch_amount'),
+        ('commission_rate'), ('commission_once'), ('commission_time'), ('limit_once'), ('limit_hours'), ('limit_positive'),
+        ('statement_once'), ('statement_period')
 ) AS expected (name)
 WHERE NOT EXISTS (
     SELECT FROM pg_constraint AS found
     INNER JOIN pg_class AS entry_table
         ON entry_table.oid = 'credit_entry'::regclass AND entry_table.relnamespace = found.connamespace
     WHERE found.conname = expected.name AND found.convalidated
+) AND NOT EXISTS (  -- one with a condition is an index alone
+    SELECT FROM pg_index AS found
+    INNER JOIN pg_class AS named ON named.oid = found.indexrelid
+    INNER JOIN pg_class AS entry_table
+        ON entry_table.oid = 'credit_entry'::regclass AND entry_table.relnamespace = named.relnamespace
+    WHERE named.relname = expected.name AND found.indisunique AND found.indisvalid AND found.indpred IS NOT NULL
 )
 
 ORDER BY 1, 2, 3, 4

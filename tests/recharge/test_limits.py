@@ -163,7 +163,7 @@ def test_the_database_refuses_it_too(acme: Organization, values: dict[str, int])
 @pytest.mark.usefixtures("way")
 def test_a_sale_beyond_a_limit_is_refused_and_leaves_nothing(seller: Person, acme: Organization) -> None:
     put(acme, per_sale=10_000, per_day=25_000, sales_per_day=4, per_number_per_day=19_000)
-    with nothing_written():
+    with nothing_written(but=("org_acme.recharge_sellerday",)):  # what was counted is kept
         answer = seller.sell(10_001)
     assert passed(answer) == ("per_sale", 10_000, 0)
     assert answer.json["resets_at"] is None
@@ -185,7 +185,7 @@ def test_a_sale_beyond_a_limit_is_refused_and_leaves_nothing(seller: Person, acm
 
 def test_items_of_a_bulk_call_count_for_each_other_in_their_order(seller: Person, acme: Organization) -> None:
     put(acme, per_sale=6000, per_day=10_000)
-    with nothing_written():
+    with nothing_written(but=("org_acme.recharge_sellerday",)):
         atomic = bulk(seller, 6000, 4001, atomic=True)
         assert (atomic.status, atomic.json["refused"]) == (400, 2)
     sold = bulk(seller, 5000, 6001, 5001, 4000, 1000, 1)
@@ -318,6 +318,13 @@ def assert_counted_right(organization: Organization, seller: Person) -> None:
     assert (row.sales, row.amount) == (len(amounts), sum(amounts))
 
 
+def assert_kept(organization: Organization, seller: Person) -> None:
+    """The row is of the limits as they are, and counted right."""
+    with organization.context:
+        assert SellerDay.objects.get(pk=seller.id).version == Limit.objects.order_by("-pk")[0].pk
+    assert_counted_right(organization, seller)
+
+
 def test_what_was_sold_before_and_between_counts(seller: Person, acme: Organization) -> None:
     assert seller.sell(1000).status == 201
     put(acme, per_day=10_000)
@@ -329,6 +336,11 @@ def test_what_was_sold_before_and_between_counts(seller: Person, acme: Organizat
     assert used(seller) == 8000
     put(acme, seller.id, per_day=9000)
     assert used(seller) == 8000
+    # A sale that is refused keeps what it has counted: the next counts nothing anew.
+    assert_kept(acme, seller)
+    put(acme, seller.id, per_day=9000)
+    assert bulk(seller, 1001).json["results"][0]["outcome"] == "refused"
+    assert_kept(acme, seller)
     assert passed(seller.sell(1001)) == ("per_day", 9000, 8000)
     assert seller.sell(1000).status == 201
     assert_counted_right(acme, seller)

@@ -243,6 +243,14 @@ TAMPERINGS = {
 }
 
 
+# A credit request (its seller, parent, amount and status), and that the transfer answers it.
+ANSWERED = """
+    INSERT INTO credit_creditrequest (
+        id, idempotency_key, note, reason, created_at, decided_at, decided_by, seller_id, parent_id, amount, status
+    ) VALUES ('00000000-0000-0000-0000-000000000001', 'x', '', '', now(), now(), '', %s);
+    UPDATE credit_transfer SET credit_request_id = '00000000-0000-0000-0000-000000000001'
+"""
+
 # The same with what sellers earn. Below seller 2 is seller 3, and below that seller 4, who sold four times 1,000.
 # By each he has 20, seller 3 has 30 and seller 2 has 40. One stands; one was taken back, and its margins with it; one
 # failed at once; and one had failed and was charged late. Seller 2 gave seller 3 a transfer of 700. There is a limit
@@ -298,6 +306,25 @@ EARNING = {
         {"transfer_without_entries"},
     ),
     "a transfer between others": ("UPDATE credit_transfer SET receiver_id = 4", {"transfer_without_entries"}),
+    "a request given twice": (
+        "UPDATE credit_transfer SET credit_request_id = (SELECT id FROM credit_creditrequest WHERE seller_id = 2)",
+        {"request_given_twice", "transfer_differs_from_request"},
+    ),
+    "a transfer of a request that was rejected": (
+        ANSWERED % "3, 2, 700, 'rejected'",
+        {"transfer_differs_from_request"},
+    ),
+    **{
+        f"a transfer of a request {what}": (
+            ANSWERED % values,
+            {"transfer_differs_from_request", "approval_without_credit"},
+        )
+        for what, values in (
+            ("to another", "3, 1, 700, 'approved'"),
+            ("by another", "4, 2, 700, 'approved'"),
+            ("of another amount", "3, 2, 701, 'approved'"),
+        )
+    },
     "a transfer gone": ("DELETE FROM credit_transfer", {"entry_without_transfer"}),
     "half of a transfer": (
         "DELETE FROM credit_entry WHERE kind = 'transfer_in'",
@@ -393,6 +420,28 @@ EARNING = {
         {"day_differs"},
     ),
     "a day that counts less": ("UPDATE recharge_sellerday SET amount = amount - 1", {"day_differs"}),
+    "two rates that may be in force": ("DROP INDEX commission_once", {"constraint_missing"}),
+    **{
+        f"{constraint} gone": (f"ALTER TABLE {table} DROP CONSTRAINT {constraint}", {"constraint_missing"})
+        for table, constraint in (
+            ("recharge_commissionrate", "commission_time"),
+            ("recharge_limit", "limit_once"),
+            ("recharge_limit", "limit_hours"),
+            ("recharge_limit", "limit_positive"),
+            ("recharge_statement", "statement_once"),
+            ("recharge_statement", "statement_period"),
+        )
+    },
+    **{
+        f"{trigger} gone": (f"DROP TRIGGER {trigger} ON {table}", {"documents_not_kept"})
+        for table, trigger in (
+            ("recharge_recharge", "recharge_content"),
+            ("recharge_attempt", "recharge_attempt_once"),
+            ("recharge_statement", "recharge_statement_append_only"),
+            ("recharge_settings", "recharge_settings_noted"),
+            ("recharge_settings", "recharge_settings_stay"),
+        )
+    },
 }
 
 
@@ -438,7 +487,7 @@ def _faults_after(row: Organization, statements: str) -> set[str]:
                 cursor.execute("ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only")
                 for table in DOCUMENTS:
                     cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-            cursor.execute("ALTER TABLE recharge_recharge DISABLE TRIGGER recharge_content")
+                cursor.execute("ALTER TABLE recharge_recharge DISABLE TRIGGER recharge_content")
             cursor.execute("SET CONSTRAINTS ALL DEFERRED")
             cursor.execute(statements)
             found = find_faults()
