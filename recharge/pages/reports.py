@@ -105,6 +105,7 @@ def reports(request: HttpRequest) -> HttpResponse:
         "report": found,
         "is_closed": isinstance(found, PostedReport),
         "has_commissions": isinstance(found, Report) and _has_commissions(found),
+        "has_margins": any(sums.margins for sums in found.days.values()),
         "late": None if isinstance(found, PostedReport) else corrections_of_closed(first=first, last=last),
         "tables": [
             (by, table.title, table.head, [(label, sums) for label, _key, sums in table.rows(found)])
@@ -151,16 +152,20 @@ def reports_csv(request: HttpRequest) -> HttpResponseBase:
     for _label, values, sums in table.rows(found):
         if isinstance(sums, PostedSums):
             lines.append(
-                dict(zip(table.key, values, strict=True)) | {name: getattr(sums, name) for name in _OF_ENTRIES}
+                dict(zip(table.key, values, strict=True))
+                | {name: getattr(sums, name) for name in (*_OF_ENTRIES, _MARGINS)}
             )
             continue
-        lines.append(dict(zip(table.key, values, strict=True)) | _figures(sums))
+        lines.append(dict(zip(table.key, values, strict=True)) | _figures(sums) | {_MARGINS: sums.margins})
         if sums.changed:
             changed = (*values[:-1], f"{values[-1]} (changed after the day)")
-            lines.append(dict(zip(table.key, changed, strict=True)) | _figures(sums.changed))
+            lines.append(dict(zip(table.key, changed, strict=True)) | _figures(sums.changed) | {_MARGINS: 0})
+    columns = _OF_ENTRIES if isinstance(found, PostedReport) else _OF_SALES
+    if by != "operator":  # of which no margin is
+        columns = (*columns, _MARGINS)
     return csv_response(
         filename=f"report-by-{by}.csv",
-        columns=[*table.key, *(_OF_ENTRIES if isinstance(found, PostedReport) else _OF_SALES)],
+        columns=[*table.key, *columns],
         pages=iter([lines]),
         request=request,
         person=signed_in(request).user.pk,
@@ -182,6 +187,7 @@ _OF_ENTRIES = (
     "earlier",
     "earlier_amount",
 )
+_MARGINS = "margins"
 """Columns of the CSV file."""
 
 

@@ -38,6 +38,8 @@ class PostedSums:
     """Those of the entries that are of recharges which were sold before the days of the report."""
     earlier_amount: int = 0
     """What they add to the net amount."""
+    margins: int = 0
+    """Of dealers, less what was taken back of it; not of an operator."""
 
     @property
     def net_amount(self) -> int:

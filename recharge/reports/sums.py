@@ -8,7 +8,8 @@
   (pending or unknown). ``accepted = net + failed`` and ``net = delivered + open``.
 
 A bare name counts recharges; the same name with ``_amount`` adds up their Tomans, and with ``_commission`` what their
-sellers earned by them: the organization's cost.
+sellers earned by them. ``margins`` are what dealers earned by the sales of those below them, less what was taken back,
+by the day on which it was posted: workers post them in batches. Both together are the organization's cost.
 
 A day's sums in a report are those of its end: no later reversal, refund or late charge changes them. What changed since
 is beside them, so that both together are what is so now. Of a day that is not over they are what is so now, and so the
@@ -33,6 +34,8 @@ from shared.uuid7 import from_moment, until_moment
 from tenants.models import Organization
 
 MOST_DAYS = 92
+
+_MARGINS = (Entry.Kind.MARGIN, Entry.Kind.MARGIN_BACK)
 
 _REPORT = (Path(__file__).parents[1] / "sql" / "report.sql").read_text()
 
@@ -108,6 +111,8 @@ class Sums:
     net_amount: int = 0
     changed: Changes = Changes()
     delivered_commission: int = 0
+    margins: int = 0
+    """What was posted on these days; not of an operator."""
 
     @property
     def net(self) -> int:
@@ -161,10 +166,9 @@ def report(*, first: date, last: date, most_sellers: int) -> Report:
     found = Report(days=dict.fromkeys(days, Sums()), operators={}, sellers=[])
     total, training = Sums(), Training()
     for by_day, by_operator, by_seller, day, operator, seller_id, name, *figures in rows:
-        delivered, delivered_amount, failed, still_open, net_amount, *changed, commission, trained, trained_amount = (
-            figures
-        )
-        sums = Sums(delivered, delivered_amount, failed, still_open, net_amount, Changes(*changed), commission)
+        *of_day, commission, trained, trained_amount, margins = figures
+        delivered, delivered_amount, failed, still_open, net_amount, *changed = of_day
+        sums = Sums(delivered, delivered_amount, failed, still_open, net_amount, Changes(*changed), commission, margins)
         if by_day:
             found.days[days[day - 1]] = sums
         elif by_operator:
@@ -194,6 +198,8 @@ class Totals:
     training_net_amount: int = 0
     net_commission: int = 0
     """What sellers earned by the net ones."""
+    margins: int = 0
+    """What was posted for dealers in that time, less what was taken back."""
 
     @property
     def open(self) -> int:
@@ -237,28 +243,44 @@ def totals(*, created_from: datetime) -> Totals:
         training_net_amount=Sum("amount", filter=in_training, default=0),
         net_commission=Sum("commission", filter=net, default=0),
     )
-    credits = entries(kind=Entry.Kind.CREDIT, created_from=created_from)
-    credited = credits.aggregate(credited_amount=Sum("amount", default=0))
+    posted = entries(created_from=created_from).filter(kind__in=[Entry.Kind.CREDIT, *_MARGINS])
+    credited = posted.aggregate(
+        credited_amount=Sum("amount", filter=Q(kind=Entry.Kind.CREDIT), default=0),
+        margins=Sum("amount", filter=Q(kind__in=_MARGINS), default=0),
+    )
     return Totals(**{name: int(value) for name, value in (sold | credited).items()})
 
 
 @dataclass(frozen=True, slots=True)
 class Earned:
-    """What a seller has earned by net recharges of some time, in Tomans."""
+    """What a seller has earned in some time, in Tomans: commissions of net recharges that were sold in it (not of
+    those that are owed), and margins that were posted in it, less what was taken back."""
 
     today: int
     this_month: int
+    margins_today: int = 0
+    margins_this_month: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.this_month or self.margins_today or self.margins_this_month)
 
 
 def earned_by(seller_id: int, *, today: date, month: date) -> Earned:
     """What a seller has earned since the beginning of a day, and since that of the first day of a month before it, both
-    in the reader's time zone; one query over the recharges of that time."""
-    net = recharges(seller_id=seller_id, created_from=start_of_day(month)).exclude(status=Recharge.Status.FAILED)
-    found = net.aggregate(
-        today=Sum("commission", filter=Q(created_at__gte=start_of_day(today)), default=0),
+    in the reader's time zone; two queries, over the recharges and the margins of that time.
+
+    What is owed has not earned its commission yet: it was taken back with the amount, and comes with the charge."""
+    since, is_today = start_of_day(month), Q(created_at__gte=start_of_day(today))
+    net = recharges(seller_id=seller_id, created_from=since).exclude(status=Recharge.Status.FAILED)
+    found = net.exclude(late=Recharge.Late.OWED).aggregate(
+        today=Sum("commission", filter=is_today, default=0),
         this_month=Sum("commission", default=0),
     )
-    return Earned(int(found["today"]), int(found["this_month"]))
+    margins = entries(seller_id=seller_id, created_from=since).filter(kind__in=_MARGINS)
+    found |= margins.aggregate(
+        margins_today=Sum("amount", filter=is_today, default=0), margins_this_month=Sum("amount", default=0)
+    )
+    return Earned(**{name: int(value) for name, value in found.items()})
 
 
 def figures_of(organizations: Iterable[Organization], *, since: datetime) -> dict[int, Figures]:

@@ -7,6 +7,9 @@
 -- %(bounds)s are the moments at which the days begin, and that at which the last ends; days are made by whoever asks,
 -- since they begin where the reader is. Of sellers, the %(most_sellers)s with most Tomans delivered.
 --
+-- Dealers' margins are beside them, by the day of their entry and by dealer: workers post them in batches, which are of
+-- no one operator.
+--
 -- delivered and net are as recharge/reports/sums.py has them.
 
 WITH recharge AS (
@@ -52,6 +55,15 @@ ended AS (
     CROSS JOIN LATERAL (SELECT (%(bounds)s::timestamptz[])[recharge.day + 1] AS day_end) AS day_of
 ),
 
+counted AS (
+    SELECT day, operator, seller_id, amount, commission, training, was, is_now, 0 AS margin FROM ended
+    UNION ALL
+    SELECT width_bucket(created_at, %(bounds)s::timestamptz[]), NULL, seller_id, 0, 0, false, NULL, NULL, amount
+    FROM credit_entry
+    WHERE kind IN ('margin', 'margin_back') AND id >= %(id__gte)s AND id < %(id__lt)s
+        AND created_at >= %(created_at__gte)s AND created_at < %(created_at__lt)s
+),
+
 sums AS (
     SELECT
         grouping(day) = 0 AS by_day,
@@ -84,8 +96,9 @@ sums AS (
         coalesce(sum(commission) FILTER (WHERE was = 'failed' AND is_now = 'succeeded'), 0)::bigint
             AS delivered_after_all_commission,
         coalesce(sum(commission) FILTER (WHERE was = 'open' AND is_now = 'succeeded'), 0)::bigint
-            AS delivered_later_commission
-    FROM ended
+            AS delivered_later_commission,
+        coalesce(sum(margin), 0)::bigint AS margins
+    FROM counted
     GROUP BY GROUPING SETS ((), (day), (operator), (seller_id))
 ),
 
@@ -101,8 +114,9 @@ SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.o
     ranked.taken_back, ranked.taken_back_amount, ranked.delivered_after_all, ranked.delivered_after_all_amount,
     ranked.delivered_later, ranked.delivered_later_amount, ranked.refunded_later, ranked.refunded_later_amount,
     ranked.taken_back_commission, ranked.delivered_after_all_commission, ranked.delivered_later_commission,
-    ranked.delivered_commission, ranked.training_delivered, ranked.training_delivered_amount
+    ranked.delivered_commission, ranked.training_delivered, ranked.training_delivered_amount, ranked.margins
 FROM ranked
 LEFT JOIN credit_seller AS seller ON seller.id = ranked.seller_id
-WHERE NOT ranked.by_seller OR ranked.place <= %(most_sellers)s
+WHERE (NOT ranked.by_seller OR ranked.place <= %(most_sellers)s)
+    AND NOT (ranked.by_operator AND ranked.operator IS NULL)  -- margins
 ORDER BY ranked.by_seller, ranked.place

@@ -1,5 +1,6 @@
 -- Sums of what was posted for recharges on some days, by day, by operator, by seller and of all: each entry counts for its
--- own day. So a day that is over says the same for ever.
+-- own day. So a day that is over says the same for ever. Dealers' margins are beside them, of no operator: a batch is of
+-- recharges of several.
 --
 -- %(bounds)s are as report.sql has them. Of sellers, the %(most_sellers)s with most Tomans.
 
@@ -13,8 +14,8 @@ WITH posted AS (
         entry.commission,
         recharge.created_at < %(created_at__gte)s AS is_earlier
     FROM credit_entry AS entry
-    INNER JOIN recharge_recharge AS recharge ON recharge.id = entry.reference
-    WHERE entry.kind IN ('recharge', 'refund', 'late_charge', 'reversal')
+    LEFT JOIN recharge_recharge AS recharge ON recharge.id = entry.reference
+    WHERE entry.kind IN ('recharge', 'refund', 'late_charge', 'reversal', 'margin', 'margin_back')
         AND entry.id >= %(id__gte)s AND entry.id < %(id__lt)s
         AND entry.created_at >= %(created_at__gte)s AND entry.created_at < %(created_at__lt)s
 ),
@@ -35,7 +36,8 @@ sums AS (
         coalesce(-sum(amount) FILTER (WHERE kind = 'late_charge'), 0)::bigint AS charged_late_amount,
         coalesce(sum(commission), 0)::bigint AS commission,
         count(*) FILTER (WHERE is_earlier) AS earlier,
-        coalesce(-sum(amount) FILTER (WHERE is_earlier), 0)::bigint AS earlier_amount
+        coalesce(-sum(amount) FILTER (WHERE is_earlier), 0)::bigint AS earlier_amount,
+        coalesce(sum(amount) FILTER (WHERE kind IN ('margin', 'margin_back')), 0)::bigint AS margins
     FROM posted
     GROUP BY GROUPING SETS ((), (day), (operator), (seller_id))
 ),
@@ -49,8 +51,10 @@ ranked AS (
 
 SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.operator, ranked.seller_id, seller.name,
     ranked.sold, ranked.sold_amount, ranked.given_back, ranked.given_back_amount, ranked.charged_late,
-    ranked.charged_late_amount, ranked.commission, ranked.earlier, ranked.earlier_amount
+    ranked.charged_late_amount, ranked.commission, ranked.earlier, ranked.earlier_amount,
+    ranked.margins
 FROM ranked
 LEFT JOIN credit_seller AS seller ON seller.id = ranked.seller_id
-WHERE NOT ranked.by_seller OR ranked.place <= %(most_sellers)s
+WHERE (NOT ranked.by_seller OR ranked.place <= %(most_sellers)s)
+    AND NOT (ranked.by_operator AND ranked.operator IS NULL)  -- margins
 ORDER BY ranked.by_seller, ranked.place

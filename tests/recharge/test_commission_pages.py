@@ -6,17 +6,20 @@ import re
 import uuid
 
 import jdatetime
-from django.utils import translation
+import pytest
+from django.utils import timezone, translation
 
-from recharge.delivery.settlement import settle_recharge
+from recharge.delivery.settlement import resolve_recharge, settle_recharge
+from recharge.margins.services import post_margins
 from recharge.models import Recharge
+from recharge.pages import reports
 from recharge.pages.words import format_percent
 from shared.console.formats import first_day_of_month
 from tests.recharge.test_commissions import set_rate
 from tests.recharge.test_report_pages import tables_of
 from tests.support.locks import sell_pending
 from tests.support.visitor import Visitor, shown, text_of
-from tests.support.world import Organization, give_credit, make_member
+from tests.support.world import Organization, give_credit, make_member, place
 
 
 def form(**given: str) -> dict[str, str]:
@@ -125,6 +128,76 @@ def test_pages_say_nothing_of_commissions_where_there_are_none(acme: Organizatio
         page = shown(seller.get(path))
         assert ("You earn" in page, "Commission" in page) == (False, False), path
     assert text_of(seller.get("/earnings", HX_Request="true")).strip() == ""
+
+
+def test_what_is_owed_has_earned_nothing_yet(acme: Organization) -> None:
+    set_rate(acme, basis_points=1000)
+    give_credit(acme.row, acme.member.id, 10_000)
+    late = sell_pending(acme.row, acme.member.id, 7000)
+    with acme.context:
+        settle_recharge(organization=acme.row, recharge_id=late, status=Recharge.Status.FAILED, failure="no")
+    assert acme.member.sell(10_000).status == 201
+    resolve_recharge(organization=acme.row, recharge_id=late, status="succeeded", reason="late", by="owner")
+    with acme.context:
+        assert Recharge.objects.get(pk=late).late == "owed"
+    assert "Earned today 1,000 Tomans Earned this month 1,000 Tomans" in shown(
+        Visitor.signed_in(acme.member).get("/earnings")
+    )
+
+
+def test_margins_of_dealers_are_beside_what_those_who_sold_earned(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dealer who sells nothing himself; by the day on which they were posted, whatever was taken back."""
+    dealer, kiosk, owner = acme.neighbour, acme.member, Visitor.signed_in(acme.owner)
+    place(acme.row, kiosk.id, dealer.id)
+    set_rate(acme, basis_points=1000)
+    set_rate(acme, seller_id=dealer.id, basis_points=1500)
+    give_credit(acme.row, kiosk.id, 100_000)
+    kiosk.sell(5000)
+    back = sell_pending(acme.row, kiosk.id, 8000)
+    with acme.context:
+        settle_recharge(organization=acme.row, recharge_id=back, status=Recharge.Status.SUCCEEDED)
+    for page in (owner.get("/today"), owner.get("/reports")):
+        assert "Margins" not in shown(page)
+    post_margins(organization=acme.row)
+    assert dealer.balance() == 250 + 400
+    resolve_recharge(organization=acme.row, recharge_id=back, status="failed", reason="taken back", by="owner")
+    post_margins(organization=acme.row)
+    assert dealer.balance() == 250
+
+    said = "Margins today 250 Tomans Margins this month 250 Tomans"
+    page = shown(Visitor.signed_in(dealer).get("/earnings"))
+    assert "Earned today 0 Tomans" in page
+    assert said in page
+    part = text_of(Visitor.signed_in(dealer).get("/earnings", HX_Request="true"))
+    assert "<dt>Margins today</dt><dd>250 Tomans</dd>" in part
+    assert "Margins" not in shown(Visitor.signed_in(kiosk).get("/earnings"))
+
+    today_page = shown(owner.get("/today"))
+    assert "Commissions 500 Tomans of those who sold Margins of dealers 250 Tomans" in today_page
+    lines = {
+        "seller": f"{dealer.id},neighbour,0,0,0,0,0,250",
+        "day": ",1,5000,1,0,500,250",
+        "operator": "mci,1,5000,0,0,500",
+    }
+    for closed in (False, True):
+        if closed:
+            # Both are sold, the one is given back.
+            lines = {
+                "seller": f"{dealer.id},neighbour,0,0,0,0,0,0,0,0,0,0,250",
+                "day": ",2,13000,1,8000,0,0,5000,500,0,0,250",
+                "operator": "telekish,1,8000,1,8000,0,0,0,0,0,0",
+            }
+            monkeypatch.setattr(reports, "closed_until", timezone.localdate)
+        assert "Margins of dealers 250 Tomans" in shown(owner.get("/reports"))
+        tables = tables_of(owner.get("/reports"))
+        assert ["Margins" in table[0] for table in tables] == [True, False, True]
+        assert {len(row) for table in tables for row in table} == {len(tables[0][0]), len(tables[1][0])}
+        for by, line in lines.items():
+            written = owner.get(f"/reports.csv?by={by}").body.decode().splitlines()
+            assert written[0].endswith(",margins") == (by != "operator")
+            assert [one for one in written if one.endswith(line)], written
 
 
 def test_what_is_earned_today_and_this_month_is_net(acme: Organization) -> None:

@@ -207,17 +207,17 @@ def test_each_table_can_be_exported(funded: Organization) -> None:
     visitor = Visitor.signed_in(funded.owner)
     query = "from_day=2026-03-01&to_day=2026-03-02"
     assert visitor.get(f"/reports.csv?by=day&{query}").body.decode().splitlines() == [
-        "\ufeffday,succeeded,amount,failed,open,commission",
-        "2026-03-01,0,0,0,0,0",
-        "2026-03-02,1,1000,0,0,0",
+        "\ufeffday,succeeded,amount,failed,open,commission,margins",
+        "2026-03-01,0,0,0,0,0,0",
+        "2026-03-02,1,1000,0,0,0,0",
     ]
     assert visitor.get(f"/reports.csv?by=operator&{query}").body.decode().splitlines() == [
         "\ufeffoperator,succeeded,amount,failed,open,commission",
         "telekish,1,1000,0,0,0",
     ]
     assert visitor.get(f"/reports.csv?by=seller&{query}").body.decode().splitlines() == [
-        "\ufeffseller_id,seller,succeeded,amount,failed,open,commission",
-        f"{funded.member.id},member,1,1000,0,0,0",
+        "\ufeffseller_id,seller,succeeded,amount,failed,open,commission,margins",
+        f"{funded.member.id},member,1,1000,0,0,0,0",
     ]
     page = visitor.get(f"/reports?{query}").body.decode()
     assert f'href="/reports.csv?by=seller&amp;{query.replace("&", "&amp;")}"' in page
