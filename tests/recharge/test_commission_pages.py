@@ -4,16 +4,16 @@ import csv
 import io
 import re
 import uuid
+from datetime import timedelta
 
 import jdatetime
-import pytest
 from django.utils import timezone, translation
 
 from recharge.delivery.settlement import resolve_recharge, settle_recharge
 from recharge.margins.services import post_margins
 from recharge.models import Recharge
-from recharge.pages import reports
 from recharge.pages.words import format_percent
+from recharge.reports.posted import posted_report
 from shared.console.formats import first_day_of_month
 from tests.recharge.test_commissions import set_rate
 from tests.recharge.test_report_pages import tables_of
@@ -146,7 +146,7 @@ def test_what_is_owed_has_earned_nothing_yet(acme: Organization) -> None:
 
 
 def test_margins_of_dealers_are_beside_what_those_who_sold_earned(
-    acme: Organization, monkeypatch: pytest.MonkeyPatch
+    acme: Organization,
 ) -> None:
     """A dealer who sells nothing himself; by the day on which they were posted, whatever was taken back."""
     dealer, kiosk, owner = acme.neighbour, acme.member, Visitor.signed_in(acme.owner)
@@ -181,23 +181,22 @@ def test_margins_of_dealers_are_beside_what_those_who_sold_earned(
         "day": ",1,5000,1,0,500,250",
         "operator": "mci,1,5000,0,0,500",
     }
-    for closed in (False, True):
-        if closed:
-            # Both are sold, the one is given back.
-            lines = {
-                "seller": f"{dealer.id},neighbour,0,0,0,0,0,0,0,0,0,0,250",
-                "day": ",2,13000,1,8000,0,0,5000,500,0,0,250",
-                "operator": "telekish,1,8000,1,8000,0,0,0,0,0,0",
-            }
-            monkeypatch.setattr(reports, "closed_until", timezone.localdate)
-        assert "Margins of dealers 250 Tomans" in shown(owner.get("/reports"))
-        tables = tables_of(owner.get("/reports"))
-        assert ["Margins" in table[0] for table in tables] == [True, False, True]
-        assert {len(row) for table in tables for row in table} == {len(tables[0][0]), len(tables[1][0])}
-        for by, line in lines.items():
-            written = owner.get(f"/reports.csv?by={by}").body.decode().splitlines()
-            assert written[0].endswith(",margins") == (by != "operator")
-            assert [one for one in written if one.endswith(line)], written
+    assert "Margins of dealers 250 Tomans" in shown(owner.get("/reports"))
+    tables = tables_of(owner.get("/reports"))
+    assert ["Margins" in table[0] for table in tables] == [True, False, True]
+    assert {len(row) for table in tables for row in table} == {len(tables[0][0]), len(tables[1][0])}
+    for by, line in lines.items():
+        written = owner.get(f"/reports.csv?by={by}").body.decode().splitlines()
+        assert written[0].endswith(",margins") == (by != "operator")
+        assert [one for one in written if one.endswith(line)], written
+    # As of days that are closed.
+    day = timezone.localdate()
+    with acme.context:
+        found = posted_report(first=day - timedelta(days=1), last=day + timedelta(days=1), most_sellers=10)
+    assert (found.total.margins, found.total.commission, found.total.net_amount) == (250, 500, 5000)
+    assert sum(sums.margins for sums in found.days.values()) == 250
+    assert {name: sums.margins for _, name, sums in found.sellers} == {"member": 0, "neighbour": 250}
+    assert set(found.operators) == {"mci", "telekish"}
 
 
 def test_what_is_earned_today_and_this_month_is_net(acme: Organization) -> None:
