@@ -62,14 +62,14 @@ def xlsx_response(
     request: HttpRequest,
     person: int | None,
     filters: Mapping[str, Any],
-    most: int = LARGEST_SHEET,
+    most: int | None = None,
     more: Sheet | None = None,
 ) -> FileResponse:
     """A download of a workbook with one sheet: the rows of all pages below a line of the columns' titles, in the
     reader's language and direction.
 
     It is whole before anything is sent, so that what fails is a problem and never half a file. Where there are more
-    than ``most`` rows, the last line says so. ``filters`` say which rows, for the audit table. ``more`` is a second
+    than ``most`` rows (None: LARGEST_SHEET), the last line says so. ``filters`` say which rows, for the audit table. ``more`` is a second
     sheet.
 
     Raises:
@@ -79,7 +79,7 @@ def xlsx_response(
     _workbooks.enter(*admitted)
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it when it is sent
     try:
-        _write_workbook(file, str(sheet), columns, pages, most, more)
+        _write_workbook(file, str(sheet), columns, pages, most or LARGEST_SHEET, more)
         record_export(filename, filters)
     except BaseException:
         file.close()

@@ -159,10 +159,10 @@ def test_each_page_costs_few_queries_however_much_it_shows(acme: Organization) -
         (acme.owner, "/credit-requests?seller=seller3", owner + 2),  # the seller, the rows
         (acme.owner, f"/credit-requests/{request.pk}", owner + 6),  # it, its slip, account, sales, requests, entries
         (acme.owner, f"/credit-requests/{request.pk}/approve", owner + 3),
-        (acme.owner, "/sellers", owner + 2),  # the rows, their usernames
-        (acme.owner, "/sellers?search=seller", owner + 3),
+        (acme.owner, "/sellers", owner + 3),  # the rows, their usernames, what they owe
+        (acme.owner, "/sellers?search=seller", owner + 4),
         (acme.owner, "/sellers/new", owner + 1),  # by what one may prove who one is
-        (acme.owner, f"/sellers/{acme.member.id}", owner + 4),  # the seller, username, balance, entries
+        (acme.owner, f"/sellers/{acme.member.id}", owner + 6),  # the seller, username, balance, owed, limits, entries
         (acme.owner, f"/sellers/{acme.member.id}/password", owner + 3),
         (acme.owner, "/ledger", owner + 1),
         (acme.owner, "/ledger?seller=seller3", owner + 2),

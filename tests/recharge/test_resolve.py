@@ -62,7 +62,6 @@ SPEND, FILL = "the seller spends all there is", "the seller gets 4,000 more"
         ("unknown, failed", [U], F, 200, None, 5000, ["recharge", "refund"]),
         ("failed, delivered after all", [F], S, 200, "charged", 1000, ["recharge", "refund", "late_charge"]),
         ("the same without credit", [F, SPEND], S, 200, "owed", 0, ["recharge", "refund"]),
-        ("owed, then collected", [F, SPEND, S, FILL], S, 200, "charged", 0, ["recharge", "refund", "late_charge"]),
         ("owed, still without credit", [F, SPEND, S], S, 200, "owed", 0, ["recharge", "refund"]),
         ("owed, and not delivered at all", [F, SPEND, S], F, 200, None, 0, ["recharge", "refund"]),
         ("succeeded, taken back", [S], F, 200, "reversed", 5000, ["recharge", "reversal"]),

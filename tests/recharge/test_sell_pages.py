@@ -500,8 +500,8 @@ def test_the_balance_is_told_only_when_it_is_another(seller: Visitor) -> None:
 def test_the_pages_cost_few_queries(seller: Visitor, acme: Organization) -> None:
     address = outcome_of(sell(seller, sale()))
     most = {
-        "/sell": 5,  # the session, the account, the balance, the limits, the operators that were added
-        "/sell?phone_number=09121234567": 7,  # and what is sold of the operator, and whether
+        "/sell": 6,  # the session, the account, the balance, alerts, the limits, the operators that were added
+        "/sell?phone_number=09121234567": 8,  # and what is sold of the operator, and whether
         "/sell/number?phone_number=09121234567": 4,
         "/sell/balance": 3,
         look(sale()): 5,  # what would become of the sale
