@@ -24,7 +24,7 @@ class InvalidAlertSettings(InvalidRequest):
         "invalid_header": _("This is no name of a header that can have a secret. Write it like X-API-Key."),
         "invalid_secret": _("A secret is of ASCII characters without blanks."),
         "header_without_secret": _("Write the secret that this header is to have."),
-        "too_many": _("These are too many. Write ten at most."),
+        "too_many_recipients": _("These are too many. Write ten at most."),
     }
 
 

@@ -186,7 +186,7 @@ def change_alert_settings(
 def _check(row: AlertSettings) -> None:
     for field in ("mail_to", "sms_to"):
         if len(getattr(row, field)) > MOST_RECIPIENTS:
-            raise InvalidAlertSettings.of_field(field, "too_many", f"These are more than {MOST_RECIPIENTS}.")
+            raise InvalidAlertSettings.of_field(field, "too_many_recipients", f"These are more than {MOST_RECIPIENTS}.")
     for address in row.mail_to:
         try:
             validate_email(address)

@@ -44,7 +44,7 @@ def make_statement(
     if first_day > last_day:
         raise InvalidPeriod.of_field("to", "from_after_to", "This must not be before `from`.")
     if (last_day - first_day).days >= LONGEST_PERIOD:
-        raise InvalidPeriod.of_field("to", "too_long", f"A statement has {LONGEST_PERIOD} days at most.")
+        raise InvalidPeriod.of_field("to", "period_too_long", f"A statement has {LONGEST_PERIOD} days at most.")
     if first_day < EARLIEST_DAY:
         raise InvalidPeriod.of_field(
             "from", "too_early", f"Days are of the Gregorian calendar, from {EARLIEST_DAY} on."
@@ -73,7 +73,7 @@ def make_statement(
             raise NotFound("There is no such seller.")
         case "future":
             raise InvalidPeriod.of_field(
-                "to", "not_in_future", "This day has not begun yet in the organization's time zone."
+                "to", "day_not_begun", "This day has not begun yet in the organization's time zone."
             )
         case "too_many":
             raise InvalidPeriod.of_field(

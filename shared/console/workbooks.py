@@ -69,8 +69,8 @@ def xlsx_response(
     reader's language and direction.
 
     It is whole before anything is sent, so that what fails is a problem and never half a file. Where there are more
-    than ``most`` rows (None: LARGEST_SHEET), the last line says so. ``filters`` say which rows, for the audit table. ``more`` is a second
-    sheet.
+    than ``most`` rows (None: LARGEST_SHEET), the last line says so. ``filters`` say which rows, for the audit table.
+    ``more`` is a second sheet.
 
     Raises:
         Unavailable: this process is writing another one for this person, or two for the organization.

@@ -219,7 +219,7 @@ def test_days_are_the_organizations(acme: Organization) -> None:
     with acme.context:
         row = Statement.objects.get()
     assert (row.ends_at - row.starts_at, row.starts_at.hour) == (timedelta(days=1), 10)
-    assert make(acme.member, there, there + timedelta(days=1)).faults == {("to", "not_in_future")}
+    assert make(acme.member, there, there + timedelta(days=1)).faults == {("to", "day_not_begun")}
 
 
 TAMPERED = table(
@@ -279,10 +279,10 @@ def test_a_statement_itself_can_t_be_changed_nor_what_it_says_of_its_entries(acm
 
 REFUSED = table(
     ("the days the wrong way round", {"from": "2026-02-02", "to": "2026-02-01"}, ("to", "from_after_to")),
-    ("ten years", {"from": "2016-01-01", "to": "2025-12-31"}, ("to", "too_long")),
-    ("a year and two days", {"from": "2025-01-01", "to": "2026-01-02"}, ("to", "too_long")),
-    ("the future", {"from": "2026-01-01", "to": "{tomorrow}"}, ("to", "not_in_future")),
-    ("the end of the calendar", {"from": "9999-12-31", "to": "9999-12-31"}, ("to", "not_in_future")),
+    ("ten years", {"from": "2016-01-01", "to": "2025-12-31"}, ("to", "period_too_long")),
+    ("a year and two days", {"from": "2025-01-01", "to": "2026-01-02"}, ("to", "period_too_long")),
+    ("the future", {"from": "2026-01-01", "to": "{tomorrow}"}, ("to", "day_not_begun")),
+    ("the end of the calendar", {"from": "9999-12-31", "to": "9999-12-31"}, ("to", "day_not_begun")),
     ("its beginning", {"from": "0001-01-01", "to": "0001-01-01"}, ("from", "too_early")),
     ("the Jalali calendar", {"from": "1405-08-01", "to": "1405-08-30"}, ("from", "too_early")),
     ("no such day", {"from": "2026-02-30", "to": "2026-03-01"}, ("from", "invalid")),
