@@ -140,7 +140,7 @@ ORGANIZATION = [
     # (Where there is somebody to be told: tests/credit/test_alerts.py.)
     Endpoint("POST", "api/v1/alerts/test", ADMIN, accepted=(409,)),
     # The member's own.
-    Endpoint("POST", "api/v1/alerts/<any_uuid:alert_id>/read", SELLER),
+    Endpoint("POST", "api/v1/alerts/<any_uuid:alert_id>/read", OWNER),
     Endpoint("GET", "api/v1/webhooks", BOTH),
     Endpoint("POST", "api/v1/webhooks", BOTH, _WEBHOOK),
     Endpoint("GET", "api/v1/webhooks/<any_uuid:webhook_id>", BOTH),
