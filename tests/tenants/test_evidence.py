@@ -10,7 +10,7 @@ from django_tenants.utils import schema_context
 from shared.models import User
 from tests.support.world import Organization, World
 from tests.tenants import endpoints
-from tests.tenants.endpoints import ANYONE, SELLER, Endpoint
+from tests.tenants.endpoints import ANYONE, OWNER, SELLER, Endpoint
 from tests.tenants.test_isolation import ids as ids  # a fixture
 
 LEAVE_NONE = {
@@ -57,7 +57,7 @@ def names_of(schema: str, table: str, *, since: int) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("endpoint", changing(endpoints.ORGANIZATION), ids=str)
 def test_what_changes_something_leaves_a_row(endpoint: Endpoint, acme: Organization, ids: dict[str, Any]) -> None:
-    person = acme.member if endpoint.who == SELLER else acme.owner
+    person = acme.member if endpoint.who in (SELLER, OWNER) else acme.owner
     since, request_id = last_number("org_acme", "credit_auditrecord"), uuid.uuid4().hex
     body = endpoint.body
     if endpoint.route.endswith("webhooks/<any_uuid:webhook_id>") and endpoint.method == "PATCH":
