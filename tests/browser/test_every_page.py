@@ -107,14 +107,14 @@ def _names(urlconf: str) -> set[str]:
 
 
 def test_every_page_has_its_picture() -> None:
-    requests = ("request", "rejected", "first_approved", "adjustment", "margin_batch")
+    requests = ("request", "rejected", "first_approved", "adjustment", "margin_batch", "asked", "transfer")
     rows = ("statement", "recharge", "failed", "own_failed", "unknown", "late", "webhook", "api_key", *requests)
     ids = dict.fromkeys(rows, UUID(int=1))
     shown = set()
     for picture in PICTURES:
         urlconf = "saas.urls_platform" if picture.who == "root" else "saas.urls_organization"
         path = picture.path.format(
-            **ids, seller=1, switched_off=1, key="k", clerk=1, invited=1, invitation="x", month="1405-01"
+            **ids, seller=1, child=1, switched_off=1, key="k", clerk=1, invited=1, invitation="x", month="1405-01"
         ).partition("?")[0]
         if picture.name != "nothing-there":
             shown.add(resolve(path, urlconf).url_name)
