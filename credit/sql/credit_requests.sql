@@ -90,6 +90,37 @@ END;
 $$;
 
 
+-- Writes what was decided of a request, and tells of it. Whoever calls it holds its seller's lock and its row, and has given
+-- what an approval gives: the organization's credit, or a dealer's (transfers.sql).
+CREATE FUNCTION credit_request_end(
+    p_request_id uuid, p_status text, p_reason text, p_decided_by text, p_decided_by_id bigint
+) RETURNS credit_creditrequest
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_request credit_creditrequest;
+BEGIN
+    UPDATE credit_creditrequest
+    SET status = p_status,
+        reason = p_reason,
+        decided_at = greatest(clock_timestamp(), created_at),  -- a clock may be set back
+        decided_by = p_decided_by,
+        decided_by_id = p_decided_by_id
+    WHERE id = p_request_id
+    RETURNING * INTO STRICT v_request;
+    IF EXISTS (SELECT FROM webhook_listeners(v_request.seller_id)) THEN
+        PERFORM webhook_emit(
+            CASE p_status WHEN 'approved' THEN 'credit_request.approved' WHEN 'rejected' THEN 'credit_request.rejected' END,
+            v_request.seller_id,
+            credit_request_data(v_request)
+        );
+    END IF;
+    RETURN v_request;
+END;
+$$;
+
+
 -- Approves or rejects a request; an approval puts its amount on the seller's balance in the same transaction. One of an
 -- amount that needs two people (needs_two_people) when it is first approved is approved by the second of them.
 --   decided          now
@@ -159,21 +190,7 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    UPDATE credit_creditrequest
-    SET status = p_status,
-        reason = p_reason,
-        decided_at = greatest(clock_timestamp(), created_at),  -- a clock may be set back
-        decided_by = p_decided_by,
-        decided_by_id = p_decided_by_id
-    WHERE id = p_request_id
-    RETURNING * INTO request;
-    IF EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN
-        PERFORM webhook_emit(
-            CASE p_status WHEN 'approved' THEN 'credit_request.approved' WHEN 'rejected' THEN 'credit_request.rejected' END,
-            v_seller_id,
-            credit_request_data(request)
-        );
-    END IF;
+    request := credit_request_end(p_request_id, p_status, p_reason, p_decided_by, p_decided_by_id);
     outcome := 'decided';
 END;
 $$;

@@ -266,21 +266,7 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    UPDATE credit_creditrequest
-    SET status = p_status,
-        reason = p_reason,
-        decided_at = greatest(clock_timestamp(), created_at),  -- a clock may be set back
-        decided_by = p_decided_by,
-        decided_by_id = p_decided_by_id
-    WHERE id = p_request_id
-    RETURNING * INTO request;
-    IF EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN
-        PERFORM webhook_emit(
-            CASE p_status WHEN 'approved' THEN 'credit_request.approved' WHEN 'rejected' THEN 'credit_request.rejected' END,
-            v_seller_id,
-            credit_request_data(request)
-        );
-    END IF;
+    request := credit_request_end(p_request_id, p_status, p_reason, p_decided_by, p_decided_by_id);
     outcome := 'decided';
 END;
 $$;

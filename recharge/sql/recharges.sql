@@ -517,7 +517,9 @@ BEGIN
         outcome := 'already_settled';
         RETURN;
     ELSIF settled.status IN ('pending', 'unknown') AND p_status = 'failed' THEN
-        IF NOT (ledger_post(p_organization_id, v_seller_id, 'refund', settled.amount, p_recharge_id, -settled.commission)).posted THEN
+        IF NOT (ledger_post(
+            p_organization_id, v_seller_id, 'refund', settled.amount, p_recharge_id, -settled.commission
+        )).posted THEN
             outcome := 'over_limit';
             RETURN;
         END IF;
