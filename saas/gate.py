@@ -2,7 +2,7 @@
 
 Granian's threads are many and cheap: some wait for their turn, some for a client to read on. Seats are few, each has a
 database connection, and a thread works only while it has a seat. So a database that stands still and readers that
-stand still leave threads for ``/livez``. Exports and readiness have threads of their own.
+stand still leave threads for ``/livez`` and for static files. Exports and readiness have threads of their own.
 """
 
 import threading
@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from saas import static_files
 from saas.bodies import has_body, is_large, read_body
 from shared.admission import Admission
 from shared.errors import Unavailable
@@ -88,6 +89,10 @@ class Gate:
         self._large = threading.BoundedSemaphore(LARGE_BODIES)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        # They need no seat, and so they are there also while nobody gets one.
+        if (file := static_files.answer(environ)) is not None:
+            start_response(file.status, file.headers)
+            return [file.body]
         if not (has_body(environ) and is_large(environ)):
             return self._answer(environ, start_response)
         if not self._large.acquire(blocking=False):

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponseBase
@@ -50,8 +49,7 @@ class MigratedMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        # The page that says so has its style sheet.
-        if _migrated or request.path.startswith(settings.STATIC_URL) or not _lacks_migrations():
+        if _migrated or not _lacks_migrations():
             return self.get_response(request)
         return problem_response(request, Unavailable("The database is being prepared; try again."))
 

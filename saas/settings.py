@@ -160,7 +160,6 @@ MIDDLEWARE = [
     "saas.health.HealthMiddleware",
     "saas.migrated.MigratedMiddleware",
     "tenants.routing.RoutingMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "shared.identity.sessions.RealmAuthenticationMiddleware",
@@ -204,7 +203,7 @@ CACHES = {
 # Messages of a page that was left by a redirect go with the session: a cookie of their own would outlive it. Who has no
 # session gets none by one.
 MESSAGE_STORAGE = "shared.console.told.Storage"
-STATIC_URL = "static/"
+STATIC_URL = "/static/"
 
 
 def _files_of(package: str, folder: str) -> str:
@@ -219,9 +218,10 @@ STATICFILES_DIRS = [
     ("bootstrap", _files_of("bootstrap_wrapper", "../bootstrap")),
     ("vazir", _files_of("admin_persian", "static/admin_persian/fonts/vazir")),
 ]
-# The files come out of the installed packages, found once when a process starts: no collectstatic to forget.
-WHITENOISE_USE_FINDERS = True
-WHITENOISE_AUTOREFRESH = False
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},  # nothing is stored in files
+    "staticfiles": {"BACKEND": "saas.static_files.StaticStorage"},  # no collectstatic to forget
+}
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024  # a file that is sent lies on no disk; the whole body is in memory anyway

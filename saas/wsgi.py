@@ -18,6 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
 _pages: Any = get_wsgi_application()
 
 from recharge.api import fast_path  # noqa: E402 - Django has been set up only now
+from saas import static_files  # noqa: E402
 from saas.migrated import is_known_to_be_migrated  # noqa: E402
 
 
@@ -37,12 +38,16 @@ at_once: Any = _with_middleware(settings.AT_ONCE_MIDDLEWARE)
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Django, with fewer middleware below ``/api/``, and with three things that it lacks.
+    """Django, with fewer middleware below ``/api/``, and with four things that it lacks.
 
-    The calls that clients make most are answered before it (recharge/api/fast_path.py). The body is read first, whole
+    Static files are answered before it (saas/static_files.py), and so are the calls that clients make most
+    (recharge/api/fast_path.py). The body is read first, whole
     (saas/bodies.py). And an answer that is complete is handed to the server as a list, which Granian sends at once and
     with its length, instead of asking for it piece by piece.
     """
+    if (file := static_files.answer(environ)) is not None:
+        start_response(file.status, file.headers)
+        return [file.body]
     if not isinstance(environ["wsgi.input"], BytesIO) and not read_body(environ):
         start_response("400 Bad Request", [])
         return []  # to nobody

@@ -87,17 +87,6 @@ def test_tokens_and_what_is_done_with_them_are_kept_by_nobody(acme: Organization
     assert {answer.headers["Content-Security-Policy"] for answer in answers} == {NOTHING}
 
 
-def test_a_file_is_kept_and_has_the_other_headers(acme: Organization) -> None:
-    for path in ("/static/shared/console.css", "/static/bootstrap/css/bootstrap.min.css"):
-        answer = plain(acme.anyone, "GET", path)
-        assert answer.status == 200
-        check_headers(answer)
-        assert "public" in answer.headers["Cache-Control"]
-        again = plain(acme.anyone, "GET", path, If_Modified_Since=answer.headers["Last-Modified"])
-        assert again.status == 304
-        assert "public" in again.headers["Cache-Control"]
-
-
 def test_a_page_that_is_refused_may_still_load_its_styles(acme: Organization) -> None:
     for host in (acme.host, "nowhere.recharge.test"):
         page = Visitor(Client(acme.anyone.address, host)).get("/nothing-there")

@@ -50,7 +50,6 @@ PACKAGES = (
     "rich.traceback",
     "structlog",
     "urllib3",
-    "whitenoise.middleware",
     "xlsxwriter",
 )
 """What takes long to import, and reads no settings when it is imported."""
