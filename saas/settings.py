@@ -216,7 +216,6 @@ def _files_of(package: str, folder: str) -> str:
 
 STATICFILES_DIRS = [
     ("bootstrap", _files_of("bootstrap_wrapper", "../bootstrap")),
-    ("vazir", _files_of("admin_persian", "static/admin_persian/fonts/vazir")),
 ]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},  # nothing is stored in files

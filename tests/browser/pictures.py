@@ -1,9 +1,11 @@
 """Screenshots of the consoles' pages, in both languages, for a desk and for a phone. One command, from the root:
 
-    .venv/bin/python -m tests.browser.pictures [--only REGEX] [--languages en,fa] [--widths 1280,360] [--out DIR]
+    .venv/bin/python -m tests.browser.pictures [--only REGEX] [--languages en,fa] [--widths 1280,360]
+        [--schemes light,dark] [--out DIR]
 
 It starts a PostgreSQL and a server of its own with some days of business in it, signs in as whoever each page is for,
-and writes DIR/<page>.<language>.<width>.png (DIR is var/pictures unless given; it is not kept in the repository).
+and writes DIR/<page>.<language>.<width>.png, of the dark scheme with .dark.png at its end (DIR is var/pictures unless
+given; it is not kept in the repository).
 """
 
 import argparse
@@ -13,6 +15,7 @@ import re
 import shutil
 import tempfile
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from tests.browser import scenery
@@ -221,6 +224,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a regular expression that the page's name must match")
     parser.add_argument("--languages", default="en,fa")
     parser.add_argument("--widths", default="1280,360")
+    parser.add_argument("--schemes", default="light", help="of colours: light, dark or both with a comma")
     parser.add_argument("--out", type=Path, default=Path("var/pictures"))
     parser.add_argument("--readme", action="store_true", help="also make the README's images, in deploy/pictures")
     options = parser.parse_args()
@@ -242,20 +246,25 @@ def main() -> None:
             # The tests' own queries are quick; Django would refuse them beside playwright's event loop.
             os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
             browser = playwright.chromium.launch(executable_path=chromium_path(playwright), args=ARGUMENTS)
-            for language in options.languages.split(","):
-                for width in (int(width) for width in options.widths.split(",")):
-                    for picture in chosen:
-                        locale = {"en": "en-GB", "fa": "fa-IR"}[language]
-                        context = browser.new_context(locale=locale, viewport={"width": width, "height": 800})
-                        guest = Guest(context.new_page(), server.address.split(":")[1], language)
-                        if picture.who:
-                            guest.become(people[picture.who])
-                        guest.go(None if picture.who == "root" else "acme", picture.path.format(**ids))
-                        file = options.out / f"{picture.name}.{language}.{width}.png"
-                        guest.page.screenshot(path=file, full_page=True)
-                        wide = guest.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-                        print(file, "IS WIDER THAN THE SCREEN" if wide else "", *guest.complaints)
-                        context.close()
+            widths = [int(width) for width in options.widths.split(",")]
+            for language, width, scheme, picture in product(
+                options.languages.split(","), widths, options.schemes.split(","), chosen
+            ):
+                context = browser.new_context(
+                    locale={"en": "en-GB", "fa": "fa-IR"}[language],
+                    viewport={"width": width, "height": 800},
+                    color_scheme=scheme,
+                )
+                guest = Guest(context.new_page(), server.address.split(":")[1], language)
+                if picture.who:
+                    guest.become(people[picture.who])
+                guest.go(None if picture.who == "root" else "acme", picture.path.format(**ids))
+                ending = ".dark.png" if scheme == "dark" else ".png"
+                file = options.out / f"{picture.name}.{language}.{width}{ending}"
+                guest.page.screenshot(path=file, full_page=True)
+                wide = guest.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+                print(file, "IS WIDER THAN THE SCREEN" if wide else "", *guest.complaints)
+                context.close()
             browser.close()
     if options.readme:
         compose_for_readme(options.out, ROOT / "deploy" / "pictures")
