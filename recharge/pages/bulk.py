@@ -21,17 +21,8 @@ from django.utils.translation import gettext_lazy as _
 from credit.errors import InsufficientCredit
 from recharge.models import Recharge
 from recharge.pages import words
-from recharge.pages.bulk_rows import (
-    LARGEST_TEXT,
-    MOST_ROWS,
-    Row,
-    Unreadable,
-    keys_of,
-    read_items,
-    read_rows,
-    text_of,
-    write_items,
-)
+from recharge.pages.bulk_files import LARGEST_FILE, Unreadable, Written, text_of
+from recharge.pages.bulk_rows import MOST_ROWS, Reading, keys_of, read_items, read_rows, write_items
 from recharge.pages.sell import TO_ITS_SELLER, is_key, new_key
 from recharge.selling import queries
 from recharge.selling.errors import REFUSALS, PossibleDuplicate
@@ -55,6 +46,9 @@ _OFTEN, _SELDOM = 2, 15  # seconds between two looks at what is in flight: the f
 _OFTEN_TIMES = 30
 
 
+_ACCEPTED = ".xlsx,.csv,.txt,text/csv,text/plain,application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
 class RowsForm(Form):
     """Rows, pasted or in a file."""
 
@@ -71,29 +65,32 @@ class RowsForm(Form):
             }
         ),
         help_text=_(
-            "One sale a line: number, amount in Tomans and its operator, where the number was ported or does not tell "
-            "it. At most 1,000."
+            "One sale a line: number, amount in Tomans; then, if you like, operator and a reference of your own. At "
+            "most 1,000. Paste them from Excel, or write them."
         ),
     )
     file = forms.FileField(
-        label=_("Or a CSV file"),
+        label=_("Or an Excel or CSV file"),
         required=False,
         allow_empty_file=True,
-        widget=forms.FileInput(attrs={"accept": ".csv,.txt,text/csv,text/plain"}),
-        help_text=_("UTF-8, with commas, semicolons or tabs between the columns. At most 1 MiB."),
+        widget=forms.FileInput(attrs={"accept": _ACCEPTED}),
+        help_text=_(
+            "Name the columns in the first line, in any order: number, amount, operator, reference. At most 1 MiB."
+        ),
     )
 
-    def written(self) -> str:
+    def written(self, request: HttpRequest) -> Written:
         """The text of what was sent.
 
         Raises:
             Unreadable: there is none, or it can't be read.
+            Unavailable: others' workbooks are being read.
         """
         file: UploadedFile[bytes] | None = self.cleaned_data["file"]
         if file:
-            return text_of(file.read(LARGEST_TEXT + 1))
-        text: str = self.cleaned_data["text"]
-        return text
+            organization, person = organization_of(request).slug, signed_in(request).user.pk
+            return text_of(file.read(LARGEST_FILE + 1), organization=organization, person=person)
+        return Written(self.cleaned_data["text"])
 
 
 @page(Permission.SELL, methods=FORM)
@@ -104,19 +101,19 @@ def bulk(request: HttpRequest) -> HttpResponse:
     batch = batch if is_key(batch) else new_key()
     if form.is_bound and form.is_valid():
         try:
-            text = form.written()
-            rows = read_rows(text, batch, added_operators())
+            written = form.written(request)
+            reading = read_rows(written.text, batch, added_operators())
         except Unreadable as error:
             form.add_error("file" if form.cleaned_data["file"] else "text", str(error.message))
         else:
-            return _preview(request, text, rows, batch, again=request.POST.get("again") == "on")
+            return _preview(request, written, reading, batch, again=request.POST.get("again") == "on")
     return show(request, "recharge/bulk.html", {"form": form, "batch": batch}, status=status_of_form(form))
 
 
-def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, again: bool) -> HttpResponse:
+def _preview(request: HttpRequest, written: Written, reading: Reading, batch: str, *, again: bool) -> HttpResponse:
     """What the rows come to. What was sold a moment ago by another form is left out unless it is meant (``again``):
     after a lost answer, people begin anew."""
-    seller_id = own_seller(request)
+    seller_id, rows, text = own_seller(request), reading.rows, written.text
     given = [(row, replace(row.item, allow_duplicate=again)) for row in rows if row.item]
     prospects = queries.prospects_of(
         seller_id=seller_id,
@@ -147,7 +144,9 @@ def _preview(request: HttpRequest, text: str, rows: list[Row], batch: str, *, ag
     balance = prospects[0].balance if prospects else queries.balance_of(seller_id).balance
     context = {
         # What needs a look comes first.
-        "rows": sorted(rows, key=lambda row: (not row.problems, row.same_as is None, row.line)),
+        "rows": sorted(rows, key=lambda row: (not row.problems, row.same_as is None and not row.remarks, row.line)),
+        "notes": written.notes + reading.notes,
+        "mended": sum(bool(row.remarks) for row in good),
         "batch": batch,
         "items": write_items(meant),
         "lately": sum(row.sold_lately for row in good),

@@ -1,44 +1,36 @@
-"""Reads the rows that a seller pastes or uploads: a number, an amount and, if it was ported, its operator."""
+"""Reads the rows that a seller pastes or uploads: a number, an amount and, if they are given, its operator and what the
+seller calls the row."""
 
-import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from urllib.parse import quote
 
 from django.core.exceptions import ValidationError
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
+from recharge.pages.bulk_cells import read_amount, read_number
+from recharge.pages.bulk_columns import PLACES, Lines, has_no_mark, lines_of
+from recharge.pages.bulk_files import LARGEST_FILE, Unreadable
+from recharge.pages.sell import USUAL_AMOUNTS
 from recharge.selling.sale import Item, read_item
 from shared.console.forms import TomansFormField
 from shared.console.messages import field_message_for
 from shared.errors import InvalidRequest
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
-from shared.texts import is_shortened, without_invisible
+from shared.texts import is_shortened
 
 MOST_ROWS = 1000
-LARGEST_TEXT = 1024 * 1024
-"""Bytes of a file, or of what was pasted."""
+LONGEST_REFERENCE = 60
 
 _LONGEST_SHOWN = 40
-_MARKS = "\t;؛"
-"""What stands between cells, before the commas, with which amounts are grouped too."""
-_COMMAS = ",،"
-_DECLARATION = re.compile(r"sep=(.)\s*", re.IGNORECASE)
-"""The first line of files that spreadsheets write and read: which mark stands between the cells."""
-_WRITTEN = re.compile(r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z][a-z0-9_]{0,19})(:again)?")
+_WRITTEN = re.compile(
+    r"([1-9][0-9]{0,6}):(\+98[0-9]{10}):([1-9][0-9]{0,12}):([a-z][a-z0-9_]{0,19})(:again)?(?:=([!-~]{1,1000}))?"
+)
 _AMOUNT = TomansFormField()
 _NO_KEY_YET = "-"
-
-
-class Unreadable(ValueError):
-    """What was sent can't be read as rows at all; ``message`` says why, and what to do."""
-
-    def __init__(self, message: str | Promise) -> None:
-        super().__init__(str(message))
-        self.message = message
 
 
 @dataclass(slots=True)
@@ -50,97 +42,56 @@ class Row:
     phone_number: str
     amount: str
     operator: str
+    reference: str = ""
+    """What the seller calls it: a customer, an invoice."""
     item: Item | None = None
     problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    """What was mended, or is to be looked at; it can be sold all the same."""
     same_as: int | None = None
     """An earlier row with the same number and amount."""
     sold_lately: bool = False
     """Whether the same was sold a moment ago, and not by this batch."""
 
 
-def text_of(file: bytes) -> str:
-    """The text of a file.
+@dataclass(slots=True)
+class Reading:
+    """The rows of a text, and what there is to be said of it as a whole."""
+
+    rows: list[Row]
+    notes: list[str]
+
+
+def read_rows(text: str, batch: str, added: Mapping[str, str] | None = None) -> Reading:
+    """The rows of a text, each with its idempotency key. Lines without anything are none, and neither is a line of
+    names. ``added`` has the operators that the organization has added, their names by their codes.
 
     Raises:
-        Unreadable: it is too large, or no UTF-8.
+        Unreadable: there are none, or too many, or their columns are named so that one is missing.
     """
-    if len(file) > LARGEST_TEXT:
-        raise Unreadable(_("This is more than 1 MiB. Send it in parts."))
-    try:
-        return file.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Unreadable(_("This file is no UTF-8 text. Save it as “CSV UTF-8” and try again.")) from None
-
-
-def read_rows(text: str, batch: str, added: Mapping[str, str] | None = None) -> list[Row]:
-    """The rows of a text, each with its idempotency key. Lines without anything are none, and neither is a first line
-    of names. ``added`` has the operators that the organization has added, their names by their codes.
-
-    Raises:
-        Unreadable: there are none, or too many.
-    """
-    if len(text.encode(errors="replace")) > LARGEST_TEXT:
+    if len(text.encode(errors="replace")) > LARGEST_FILE:
         raise Unreadable(_("This is more than 1 MiB. Send it in parts."))
     added = added or {}
     # A code comes before a name, and what is built in before what was added.
     operators = (
         {folded_name(name): code for code, name in added.items()} | {code: code for code in added} | BUILT_IN_NAMES
     )
-    rows: list[Row] = []
-    for index, (line, cells) in enumerate(_lines(text)):
-        if index == 0 and _are_names(cells):
-            continue
-        if len(rows) == MOST_ROWS:
-            raise Unreadable(_("These are more than 1,000 rows. Send them in parts."))
-        rows.append(_read_row(line, cells, operators))
-    if not rows:
+    lines = lines_of(text)
+    if len(lines.lines) > MOST_ROWS:
+        raise Unreadable(_("These are more than 1,000 rows. Send them in parts."))
+    if not lines.lines:
         raise Unreadable(_("There are no rows in this. Write one line for each sale: number, amount."))
+    rows = [_read_row(line, cells, lines, operators) for line, cells in lines.lines]
     _mark_repeated(rows)
     good = [row for row in rows if row.item]
-    for row, item in zip(good, _with_keys([row.item for row in good if row.item], batch), strict=True):
+    for row, item in zip(good, with_keys([row.item for row in good if row.item], batch), strict=True):
         row.item = item
-    return rows
-
-
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    declared = ""
-    for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
-        # Byte order marks, and what comes along from messengers.
-        line = without_invisible(line.replace("\u200c", " "))
-        if not line or line.isspace():
-            continue
-        if number == 1 and (declaration := _DECLARATION.fullmatch(line)):
-            declared = declaration[1]
-            continue
-        try:
-            cells = next(csv.reader([line], delimiter=declared or _delimiter_of(line)), [])
-        except (csv.Error, ValueError):  # a declared mark that can't stand between cells
-            cells = [line]
-        cells = [cell.strip() for cell in cells]
-        while cells and not cells[-1]:
-            cells.pop()
-        if cells:
-            yield number, cells
-
-
-def _delimiter_of(line: str) -> str:
-    found = next((mark for mark in _MARKS if mark in line), None)
-    # Of two kinds of comma, the first is between cells, and the other one groups an amount.
-    commas = sorted((line.index(mark), mark) for mark in _COMMAS if mark in line)
-    return found or (commas[0][1] if commas else ",")
-
-
-def _are_names(cells: Sequence[str]) -> bool:
-    """Whether these are the columns' names, be there digits in them: a number and an amount have no letters, but for
-    those that a spreadsheet has shortened."""
-    if len(cells) == 1:
-        return not any(character.isdigit() for character in cells[0])
-    return all(any(character.isalpha() for character in cell) and not is_shortened(cell) for cell in cells[:2])
+    return Reading(rows, lines.notes)
 
 
 def _is_number_and_amount(cell: str) -> bool:
     """Whether one cell seems to have both in it: digits with a blank, say, between them, and no mark."""
-    if is_shortened(cell) or any(mark in cell for mark in _MARKS + _COMMAS) or not re.search(r"\d\D+\d", cell):
+    if is_shortened(cell) or not has_no_mark(cell) or not re.search(r"\d\D+\d", cell):
         return False
     try:
         normalize_phone_number(cell)
@@ -149,21 +100,56 @@ def _is_number_and_amount(cell: str) -> bool:
     return False
 
 
-def _read_row(line: int, cells: Sequence[str], operators: Mapping[str, str]) -> Row:
-    phone_number, amount, operator = [*cells, "", ""][:3]
-    row = Row(line, _shown(phone_number), _shown(amount), _shown(operator))
-    if len(cells) > 3:
-        row.problems.append(str(_("There are more than three columns. Write amounts without commas, or in quotes.")))
+def _read_row(line: int, cells: Sequence[str], lines: Lines, operators: Mapping[str, str]) -> Row:
+    if lines.columns:
+        at = {name: cells[index] if index < len(cells) else "" for name, index in lines.columns.items()}
+    else:
+        at = dict(zip(PLACES, cells, strict=False))
+    phone_number, amount, operator, reference = (at.get(name, "") for name in PLACES)
+    row = Row(line, _shown(phone_number), _shown(amount), _shown(operator), _shown(reference, LONGEST_REFERENCE))
+    if not lines.columns and (len(cells) > len(PLACES) or _has_cut_amount(operator, reference)):
+        row.problems.append(
+            str(
+                _(
+                    "There are too many columns. Write amounts without commas, or in quotes; or name the columns in "
+                    "the first line."
+                )
+            )
+        )
         return row
     if len(cells) == 1 and _is_number_and_amount(phone_number):
         row.problems.append(str(_("Put a comma, a semicolon or a tab between number and amount.")))
         return row
-    written: dict[str, object] = {"idempotency_key": _NO_KEY_YET, "phone_number": phone_number}
-    try:
-        written["amount"] = _AMOUNT.clean(amount)
-    except ValidationError as error:
-        row.problems.extend(error.messages)
-        written["amount"] = 1  # so that what else is wrong is told, too
+    if _are_swapped(phone_number, amount):
+        row.problems.append(
+            str(
+                _("Number and amount have changed places. Put the number first, or name the columns in the first line.")
+            )
+        )
+        return row
+    row.item = _item_of(row, phone_number, amount, operator, operators, is_in_rials=lines.is_in_rials)
+    return row
+
+
+def _item_of(
+    row: Row, phone_number: str, amount: str, operator: str, operators: Mapping[str, str], *, is_in_rials: bool
+) -> Item | None:
+    number, sum_ = read_number(phone_number), read_amount(amount)
+    row.remarks += [one.remark for one in (number, sum_) if one.remark]
+    row.problems += [one.problem for one in (number, sum_) if one.problem]
+    if is_in_rials:
+        row.problems.append(
+            str(_("The column's name says rials. Write the amounts in Tomans, and call the column “Tomans”."))
+        )
+    # So that what else is wrong is told, too.
+    written: dict[str, object] = {"idempotency_key": _NO_KEY_YET, "phone_number": number.value, "amount": 1}
+    if number.problem:
+        written["phone_number"] = "09121234567"
+    if not sum_.problem:
+        try:
+            written["amount"] = _AMOUNT.clean(sum_.value)
+        except ValidationError as error:
+            row.problems.extend(error.messages)
     if operator:
         found = operators.get(folded_name(operator))
         if found:
@@ -180,14 +166,36 @@ def _read_row(line: int, cells: Sequence[str], operators: Mapping[str, str]) -> 
         item = read_item(written)
     except InvalidRequest as problem:
         row.problems.extend(field_message_for(problem, error) for error in problem.members["errors"])
-    else:
-        row.item = None if row.problems else item
-    return row
+        return None
+    if row.problems:
+        return None
+    if item.amount not in USUAL_AMOUNTS and item.amount % 10 == 0 and item.amount // 10 in USUAL_AMOUNTS:
+        row.remarks.append(str(_("Ten times a usual amount. Amounts are in Tomans, not rials.")))
+    return item
 
 
-def _shown(cell: str) -> str:
+def _has_cut_amount(operator: str, reference: str) -> bool:
+    """Whether the commas of an amount may have made columns of it: never 50 Tomans of ``50,,000``."""
+    return not operator and re.fullmatch(r"\d{3}", reference) is not None
+
+
+def _are_swapped(phone_number: str, amount: str) -> bool:
+    if not amount or not re.fullmatch(r"[\d٬,.\s]{2,13}", phone_number):
+        return False
+    try:
+        normalize_phone_number(read_number(amount).value)
+    except InvalidPhoneNumber:
+        return False
+    try:
+        normalize_phone_number(read_number(phone_number).value)
+    except InvalidPhoneNumber:
+        return True
+    return False
+
+
+def _shown(cell: str, longest: int = _LONGEST_SHOWN) -> str:
     cell = "".join(character for character in cell if character.isprintable())
-    return cell if len(cell) <= _LONGEST_SHOWN else cell[:_LONGEST_SHOWN] + "…"
+    return cell if len(cell) <= longest else cell[:longest] + "…"
 
 
 def _mark_repeated(rows: Sequence[Row]) -> None:
@@ -200,7 +208,7 @@ def _mark_repeated(rows: Sequence[Row]) -> None:
                 row.same_as = None
 
 
-def _with_keys(items: Iterable[Item], batch: str) -> list[Item]:
+def with_keys(items: Iterable[Item], batch: str) -> list[Item]:
     """The items with their idempotency keys: of the batch, what is sold, and how many of the same came before it. Not
     of the line: rows may be put in before others when the text is corrected, and what was sold stays sold."""
     seen: Counter[tuple[str, int, str]] = Counter()
@@ -222,7 +230,8 @@ def write_items(rows: Sequence[Row]) -> str:
     """Rows that can be sold, for a form that is sent back: see :func:`read_items`. What was sold a moment ago and is
     among them all the same is meant, and says so."""
     return " ".join(
-        f"{row.line}:{row.item.phone_number}:{row.item.amount}:{row.item.operator}{':again' if row.sold_lately else ''}"
+        f"{row.line}:{row.item.phone_number}:{row.item.amount}:{row.item.operator}"
+        f"{':again' if row.sold_lately else ''}{f'={quote(row.reference, safe=str())}' if row.reference else ''}"
         for row in rows
         if row.item
     )
@@ -253,4 +262,4 @@ def read_items(written: str, batch: str, *, allow_duplicate: bool) -> list[tuple
     if len({line for line, _item in items}) < len(items):
         raise Unreadable(_("This form was not complete. Paste the rows once more."))
     lines = [line for line, _item in items]
-    return list(zip(lines, _with_keys([item for _line, item in items], batch), strict=True))
+    return list(zip(lines, with_keys([item for _line, item in items], batch), strict=True))
