@@ -51,7 +51,6 @@ urlpatterns = [
     path("margins/<any_uuid:batch_id>", margins.margin_batch, name="margin_batch"),
     path("reports", reports.reports, name="reports"),
     path("reports.csv", reports.reports_csv, name="reports_csv"),
-    path("reports/chart.svg", reports.chart, name="report_chart"),
     path("periods", periods.periods, name="periods"),
     path("periods/<slug:month>/close", periods.close_period, name="close_period"),
     path("commissions", commissions.commissions, name="commissions"),

@@ -84,7 +84,7 @@ _NO_PAGES = {
     "audit_csv", "audit_log_csv", "four_eyes", "requests_to_parent",
     "alert_test", "read_alert", "slip",
     "start", "sign_out", "set_language", "balance_now", "sell_number", "bulk_sell", "bulk_states", "bulk_results",
-    "entries_csv", "entries_xlsx", "recharges_csv", "recharges_xlsx", "reports_csv", "report_chart", "check_new_slug",
+    "entries_csv", "entries_xlsx", "recharges_csv", "recharges_xlsx", "reports_csv", "check_new_slug",
     "progress", "suspend", "activate", "reconcile", "enable_webhook", "disable_webhook", "rotate_webhook_secret",
     "delete_webhook", "held_form", "resend_delivery", "duplicate_window", "send_within", "time_zone", "owing", "schema",
     "second_step", "remove_passkey", "recovery_codes_shown", "rotate_api_key",

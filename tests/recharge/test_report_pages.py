@@ -4,11 +4,8 @@ import csv
 import io
 import re
 import uuid
-from base64 import b64encode
 from datetime import UTC, date, datetime, timedelta
-from hashlib import sha256
 from urllib.parse import quote
-from xml.etree import ElementTree
 
 import pytest
 from django.db import connection
@@ -18,6 +15,7 @@ from psycopg2 import sql
 from credit.models import Seller
 from recharge.delivery.settlement import resolve_recharge, settle_recharge
 from recharge.models import Recharge
+from recharge.pages.charts import bars, columns
 from recharge.reports.sums import Sums, Training, report
 from shared.models import User
 from tests.support.chain import FORGET
@@ -179,7 +177,6 @@ def test_wrong_days_are_said_beside_their_field(acme: Organization) -> None:
         assert said in answer.body.decode(), query
         assert len(tables_of(answer)[0]) == 1 + 7 + 1
         assert visitor.get(f"/reports.csv?{query}").status == 400
-        assert visitor.get(f"/reports/chart.svg?{query}").status == 400
     assert len(tables_of(visitor.get("/reports?from_day=2026-03-01&to_day=2026-05-31"))[0]) == 1 + 92 + 1
     assert len(tables_of(visitor.get("/reports?from_day=1404/12/10&to_day=۱۴۰۴/۱۲/۱۱"))[0]) == 1 + 2 + 1
 
@@ -223,67 +220,73 @@ def test_each_table_can_be_exported(funded: Organization) -> None:
     assert f'href="/reports.csv?by=seller&amp;{query.replace("&", "&amp;")}"' in page
 
 
-@pytest.mark.parametrize("by", ["day", "operator", "seller"])
-@pytest.mark.parametrize("language", ["en", "fa"])
-@pytest.mark.parametrize("days", [1, 92])
-def test_a_chart_is_svg_with_nothing_in_it_that_acts(funded: Organization, by: str, language: str, days: int) -> None:
-    with funded.context:
-        Seller.objects.filter(pk=funded.member.id).update(name=MARKUP)
-    write_recharge(funded, at(2, 8), amount=12_000)
-    User.objects.filter(pk=funded.owner.user.pk).update(language=language)
-    last = date(2026, 3, 2) + timedelta(days=days - 1)
-    answer = Visitor.signed_in(funded.owner).get(f"/reports/chart.svg?by={by}&from_day=2026-03-02&to_day={last}")
-    assert (answer.status, answer.headers["Content-Type"]) == (200, "image/svg+xml")
-    assert "no-store" in answer.headers["Cache-Control"]
-    root = ElementTree.fromstring(answer.body)
-    # The page's policy lets its looks in, by their hash, and no other.
-    sheets = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}style") if element.text]
-    hashes = [b64encode(sha256(sheet.encode()).digest()).decode() for sheet in sheets]
-    allowed = re.findall(r"style-src ([^;]*)", answer.headers["Content-Security-Policy"])
-    assert allowed == [" ".join(["'self'", *(f"'sha256-{one}'" for one in hashes)])]
-    assert len(hashes) == 1
-    assert b" style=" not in answer.body
-    kinds = {element.tag.rpartition("}")[2] for element in root.iter()}
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    assert {"rect", "text", "style"} <= kinds
-    assert kinds.isdisjoint({"script", "a", "image", "foreignObject", "use", "animate"})
-    for element in root.iter():
-        assert not [name for name in element.attrib if name.lower().startswith("on") or name.endswith("href")]
-    assert "@import" not in answer.body.decode()
-    assert "url(" not in answer.body.decode()
-    text = " ".join(root.itertext())
-    # Where the reader writes Persian, there is no Latin digit in what is drawn.
-    drawn = " ".join(element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text"))
-    if language == "fa":
-        assert re.search("[۰-۹]", drawn)
-        assert not re.search("[0-9]", drawn.replace("alert(1)", ""))
-    else:
-        assert "12,000" in text
-    if by == "seller":
-        assert "<script>" in text
+def charts_of(answer: Answer) -> list[list[tuple[str, float, float]]]:
+    """Of each chart what it says of each mark, where that begins, and how long it is, in percent."""
+    assert answer.status == 200, answer
+    found = []
+    for chart in re.findall(r'(?s)<figure class="chart">(.*?)</figure>', answer.body.decode()):
+        told = re.findall(r'<input type="radio"[^>]* aria-label="([^"]*)"', chart) or [
+            re.sub("<[^>]*>", "", said) for said in re.findall(r"<li>(.*?)<svg", chart)
+        ]
+        places = re.findall(
+            r'<rect [^>]*?(?:x|y)="([\d.]+)%" (?:width|height)="([\d.]+)%"', chart.replace('x="12%" width="76%" ', "")
+        )
+        found.append([(said, float(begin), float(size)) for said, (begin, size) in zip(told, places, strict=True)])
+    return found
 
 
-def test_days_are_drawn_in_the_order_in_which_they_are_read(funded: Organization) -> None:
-    write_recharge(funded, at(1, 8))
-    first = {}
-    for language in ("en", "fa"):
-        User.objects.filter(pk=funded.owner.user.pk).update(language=language)
-        path = "/reports/chart.svg?by=day&from_day=2026-03-01&to_day=2026-03-02"
-        root = ElementTree.fromstring(Visitor.signed_in(funded.owner).get(path).body)
-        bars = [one for one in root.iter("{http://www.w3.org/2000/svg}rect") if "rect" in one.get("class", "").split()]
-        tall = max(bars, key=lambda bar: float(bar.get("height", "0")))
-        first[language] = float(tall.get("x", "0"))
-    assert first["en"] < first["fa"]
-
-
-def test_the_page_shows_each_chart_with_words_beside_it(funded: Organization) -> None:
-    write_recharge(funded, at(2, 8))
+def test_what_is_drawn_are_the_tables_own_tomans(funded: Organization) -> None:
+    for day, amount in ((2, 12_000), (3, 3_000)):
+        write_recharge(funded, at(day, 8), amount=amount)
     visitor = Visitor.signed_in(funded.owner)
-    page = visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-02").body.decode()
-    images = re.findall(r'<img src="(/reports/chart\.svg[^"]*)"[^>]*alt="([^"]+)"', page)
-    assert [re.findall(r"by=(\w+)", address)[0] for address, _ in images] == ["day", "operator", "seller"]
-    for address, _ in images:
-        assert visitor.get(address.replace("&amp;", "&")).status == 200
+    page = visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-03")
+    days, operators, sellers = charts_of(page)
+    # The axis goes to 15,000.
+    assert days == [
+        ("2026-03-01: 0 Tomans", 100, 0),
+        ("2026-03-02: 12,000 Tomans", 20, 80),
+        ("2026-03-03: 3,000 Tomans", 80, 20),
+    ]
+    assert operators == [("TeleKish15,000 Tomans", 0, 100)]
+    assert sellers == [("member15,000 Tomans", 0, 100)]
+    assert re.findall(r"<span>([\d,]+)</span>", page.body.decode()) == ["15,000", "10,000", "5,000", "0"]
+    assert " style=" not in page.body.decode()
+    User.objects.filter(pk=funded.owner.user.pk).update(language="fa")
+    days, *_ = charts_of(visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-03"))
+    assert days[1] == ("۱۴۰۴/۱۲/۱۱: ۱۲٬۰۰۰ تومان", 20, 80)
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks", "drawn"),
+    [
+        ([0, 0], [10, 5, 0], [("100.00%", "0.00%")] * 2),
+        ([-4], [0, -5, -10], [("0.00%", "40.00%")]),
+        ([30, -10], [30, 20, 10, 0, -10], [("0.00%", "75.00%"), ("75.00%", "25.00%")]),
+        ([10**15], [10**15, 5 * 10**14, 0], [("0.00%", "100.00%")]),
+    ],
+)
+def test_columns_stand_on_zero_between_round_values(
+    values: list[int], ticks: list[int], drawn: list[tuple[str, str]]
+) -> None:
+    chart = columns([("2026-03-01", value) for value in values], "Tomans")
+    assert chart.ticks == ticks
+    assert [(mark.begin, mark.size) for mark in chart.marks] == drawn
+
+
+def test_bars_of_less_than_nothing_are_on_the_other_side() -> None:
+    marks = bars([("a", 30), ("b", -10), ("c", 0)], "Tomans").marks
+    assert [(mark.begin, mark.size) for mark in marks] == [
+        ("25.00%", "75.00%"),
+        ("0.00%", "25.00%"),
+        ("25.00%", "0.00%"),
+    ]
+
+
+def test_below_many_columns_there_are_as_many_days_as_have_room() -> None:
+    marks = columns([(f"2026-01-{day:02}", day) for day in range(1, 32)], "Tomans").marks
+    written = [mark.short for mark in marks if mark.short]
+    assert written == ["01-03", "01-07", "01-11", "01-15", "01-19", "01-23", "01-27", "01-31"]
+    assert [mark.short for mark in marks if mark.short and not mark.is_between] == written[1::2]
 
 
 def test_the_days_are_written_as_the_reader_writes_them(acme: Organization) -> None:
@@ -300,7 +303,6 @@ def test_the_days_are_written_as_the_reader_writes_them(acme: Organization) -> N
 def test_there_are_three_ways_to_sum_up(acme: Organization, by: str) -> None:
     visitor = Visitor.signed_in(acme.owner)
     assert visitor.get(f"/reports.csv?by={by}").status == 400
-    assert visitor.get(f"/reports/chart.svg?by={by}").status == 400
 
 
 def test_stored_markup_is_text(funded: Organization) -> None:
@@ -316,7 +318,7 @@ def test_stored_markup_is_text(funded: Organization) -> None:
 
 def test_reports_are_for_the_organizations_admins(funded: Organization, globex: Organization) -> None:
     funded.member.sell(1000)
-    for path in ("/reports", "/reports.csv", "/reports/chart.svg"):
+    for path in ("/reports", "/reports.csv"):
         assert Visitor.signed_in(funded.member).get(path).status == 404
         assert Visitor(funded.anyone).get(path).status == 302
     assert "member" not in Visitor.signed_in(globex.owner).get("/reports.csv?by=seller").body.decode()
@@ -330,7 +332,6 @@ def test_a_report_costs_one_query(funded: Organization) -> None:
     # came late to what was sold on closed days, and whether the organization trains.
     for path in ("/reports", "/reports?from_day=2026-10-01&to_day=2026-11-30"):
         assert len(queries_of(funded.owner, path)) == 6, path
-    assert len(queries_of(funded.owner, "/reports/chart.svg")) == 4
     # And that it was taken: begun, written, committed.
     assert len(queries_of(funded.owner, "/reports.csv")) == 7
 

@@ -43,7 +43,6 @@ PACKAGES = (
     "jwt",
     "openpyxl",
     "phonenumbers.carrier",
-    "pygal",
     "rest_framework",
     "rich.console",
     "rich.progress",

@@ -236,7 +236,6 @@ PAGES = {
     "resolve": "admin support",
     "reports": "admin accountant auditor",
     "reports_csv": "admin accountant auditor",
-    "report_chart": "admin accountant auditor",
     "commissions": "admin accountant auditor",
     "set_commission": "admin",
     "earnings": "seller",
