@@ -58,7 +58,7 @@ def start(request: HttpRequest) -> HttpResponse:
 
 
 class SearchForm(FilterForm):
-    search = SearchField(label=_("A part of the name or address"), max_length=200, required=False)
+    search = SearchField(label=_("Part of the name or address"), max_length=200, required=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +180,10 @@ class ProvisionForm(Form):
         help_text=_("At least 8 characters, not a common one. Its admin changes it after signing in."),
     )
     admin_email = forms.EmailField(
-        label=_("Email address of its admin"),
+        label=_("Admin's email address"),
         required=False,
         max_length=254,
-        help_text=_("Where to send what resets a forgotten password."),
+        help_text=_("Password resets are sent here."),
         widget=forms.EmailInput(attrs=AS_WRITTEN),
     )
 
@@ -293,9 +293,9 @@ class AuditForm(DaysForm):
         required=False,
         widget=TextInput(attrs=AS_WRITTEN),
     )
-    actor = SearchField(label=_("Who (username)"), max_length=150, required=False, widget=TextInput(attrs=AS_WRITTEN))
+    actor = SearchField(label=_("User (username)"), max_length=150, required=False, widget=TextInput(attrs=AS_WRITTEN))
     action = ChoiceField(
-        label=_("What"), required=False, choices=[("", _("Everything")), *PLATFORM_ACTS.items(), *ACTS.items()]
+        label=_("Action"), required=False, choices=[("", _("All actions")), *PLATFORM_ACTS.items(), *ACTS.items()]
     )
     field_order = ("organization", "actor", "action", "from_day", "to_day")
 

@@ -53,24 +53,24 @@ class InternalError(Problem):
     """500: a defect of ours; the request id finds it in the log."""
 
     status, code, title = 500, "internal_error", "Internal error"
-    message = _("Something went wrong on our side. Try again; if it stays, tell your support the request id.")
+    message = _("Something went wrong on our side. Try again; if it stays, tell your support the request ID.")
 
 
 FIELD_MESSAGES: Mapping[str, str | Promise] = {
     "required": _("Fill this in."),
     "foreign_phone_number": _("Only Iranian numbers (+98) can be recharged."),
-    "invalid_phone_number": _("This is no Iranian mobile number. Write it like 0912 123 4567."),
+    "invalid_phone_number": _("Enter an 11-digit Iranian mobile number, like 0912 123 4567."),
     "not_a_mobile_number": _("Only mobile numbers can be recharged. Write it like 0912 123 4567."),
-    "unknown_operator": _("It is not known which operator this number belongs to. Choose it."),
+    "unknown_operator": _("The operator of this number is not detected. Choose it."),
     "password_too_short": _("This password is too short. Use at least 8 characters."),
     "password_too_common": _("This password is too common. Think of one that nobody guesses."),
-    "wrong_password": _("This is not the password that you have now. Write it again."),
+    "wrong_password": _("This is not your current password. Write it again."),
     "shortened_number": _(
-        "This is no Iranian mobile number: a spreadsheet has shortened it (like 9.89E+11), and its last digits are "
-        "lost. Format the column as text there, and enter the numbers again."
+        "Not an Iranian mobile number: a spreadsheet has shortened it (like 9.89E+11), and its "
+        "last digits are lost. Format the column as text there, and enter the numbers again."
     ),
-    "unfit_character": _("This has a character that nobody sees, copied from somewhere. Write it anew."),
-    "invalid_email": _("This is no email address. Write it like name@example.com."),
+    "unfit_character": _("This has an invisible character, copied from somewhere. Type it again."),
+    "invalid_email": _("This is not an email address. Write it like name@example.com."),
     "no_such_seller": _("There is no such seller."),
 }
 """What a person is told of one field, by the ``code`` of its error: of fields that are at home in many places. For
@@ -81,7 +81,7 @@ class InvalidRequest(Problem):
     """400: the body, a parameter or a header is wrong; ``errors`` says which."""
 
     status, code, title = 400, "invalid_request", "Invalid request"
-    message = _("Something in what was sent can't be read. Go back, correct it and try again.")
+    message = _("Part of what was sent can't be read. Go back, correct it and try again.")
     field_messages: ClassVar[Mapping[str, str | Promise]] = FIELD_MESSAGES
     """What a person is told of a field, by the ``code`` of its error; a code that is not here: the error's detail."""
 
@@ -96,12 +96,12 @@ class InvalidApiKey(InvalidRequest):
 
     field_messages = {
         **FIELD_MESSAGES,
-        "organization_reads": _("A key of the organization can only read. Or write whose it is."),
+        "organization_reads": _("An organization's key can only read. For more, enter the seller it belongs to."),
         "invalid_address": _(
-            "One of these is no IP address and no network. Write them like 203.0.113.7 or 203.0.113.0/24."
+            "One of these is not an IP address or a network. Write them like 203.0.113.7 or 203.0.113.0/24."
         ),
-        "too_many": _("These are too many addresses. Write networks, like 203.0.113.0/24."),
-        "not_in_future": _("This day is over. Write a later one."),
+        "too_many": _("Too many addresses. Write networks, like 203.0.113.0/24."),
+        "not_in_future": _("This day is past. Write a later one."),
     }
 
 
@@ -110,7 +110,7 @@ class InvalidMember(InvalidRequest):
 
     field_messages = {
         **FIELD_MESSAGES,
-        "seller_missing": _("On whose account does the cashier sell? Write the username of the seller."),
+        "seller_missing": _("On whose account does the cashier sell? Enter the username of the seller."),
         "seller_not_allowed": _("Only a cashier sells on a seller's account. Leave this empty."),
         "password_or_email": _("Write a password, or an email address to send an invitation to."),
         "is_seller": _("This is a seller's own account. Change it on the seller's page."),
@@ -121,7 +121,7 @@ class NotInvited(Problem):
     """409: there is no invitation that could be sent again."""
 
     status, code, title = 409, "not_invited", "Not invited"
-    message = _("There is no invitation to send again: a password is set, or the member is switched off.")
+    message = _("There is no invitation to send again: a password is set, or the member is deactivated.")
 
     def __init__(self) -> None:
         super().__init__("This member waits for no invitation: a password is set, or the member is switched off.")
@@ -132,7 +132,7 @@ class SamePassword(InvalidRequest):
 
     field_messages: ClassVar[Mapping[str, str | Promise]] = {
         **FIELD_MESSAGES,
-        "same_password": _("Choose another one: whoever set this password knows it, too."),
+        "same_password": _("Choose another one: the person who set this password knows it."),
     }
 
 
@@ -157,7 +157,7 @@ class TokenExpired(NotAuthenticated):
     """401: the token was good once; refresh it."""
 
     code, title = "token_expired", "Token expired"
-    message = _("Your access was changed just now; nothing was done. Try again.")
+    message = _("Your access has just changed; nothing was done. Try again.")
 
 
 class TokenWrongOrganization(NotAuthenticated):
@@ -171,7 +171,7 @@ class BadCredentials(NotAuthenticated):
     """401: no such user here, or not this password; which of the two is not told."""
 
     code, title = "bad_credentials", "Bad credentials"
-    message = _("There is no account with this name and password here. Check both and try again.")
+    message = _("Wrong username or password. Check both and try again.")
 
 
 class KeyRefused(NotAuthenticated):
@@ -192,7 +192,7 @@ class SellerInactive(PermissionDenied):
     """403: an admin of the organization switched this seller off."""
 
     code, title = "seller_inactive", "Seller inactive"
-    message = _("This account was switched off. Ask an admin of your organization.")
+    message = _("This account is deactivated. Ask an admin of your organization.")
 
     def __init__(self, detail: str = "This seller was switched off by an admin of the organization.") -> None:
         super().__init__(detail)
@@ -202,7 +202,7 @@ class NotFound(Problem):
     """404: not there, or not yours; which of the two is not told."""
 
     status, code, title = 404, "not_found", "Not found"
-    message = _("There is nothing at this address, or it is not yours to see.")
+    message = _("Page not found, or no access.")
 
 
 class MethodNotAllowed(Problem):
@@ -223,7 +223,7 @@ class UsernameTaken(Problem):
     """409: the organization (or the platform) already has a user of this name."""
 
     status, code, title = 409, "username_taken", "Username taken"
-    message = _("There is a user of this name already. Choose another one.")
+    message = _("This username is taken. Choose another one.")
 
 
 class LastAdmin(Problem):
@@ -240,7 +240,7 @@ class TooManyApiKeys(Problem):
     """409: there are as many API keys as the owner (a seller, or the organization) may have."""
 
     status, code, title = 409, "too_many_api_keys", "Too many API keys"
-    message = _("There are as many API keys as there may be. End one that is not used any more first.")
+    message = _("The number of API keys is at its limit. First revoke one that is no longer used.")
 
     def __init__(self, *, most: int) -> None:
         super().__init__(f"There are {most} API keys, which is the most; end one first.")
@@ -250,7 +250,7 @@ class ApiKeyEnded(Problem):
     """409: nothing is changed of a key that has ended."""
 
     status, code, title = 409, "api_key_ended", "API key ended"
-    message = _("This API key has ended. Make a new one.")
+    message = _("This API key is revoked. Create a new one.")
 
     def __init__(self) -> None:
         super().__init__("This API key has ended; make a new one.")
@@ -260,14 +260,14 @@ class PasswordChanged(Problem):
     """409: the password that was to be replaced has been replaced already."""
 
     status, code, title = 409, "password_changed", "Password changed"
-    message = _("The password was changed meanwhile, and stays as it is. Reset it again if it must be another.")
+    message = _("The password was changed in the meantime and is kept. Reset it again if you need another.")
 
 
 class PayloadTooLarge(Problem):
     """413: the body has more bytes than this path takes."""
 
     status, code, title = 413, "payload_too_large", "Payload too large"
-    message = _("This is too large to be sent at once. Send it in parts.")
+    message = _("Too large to be sent at once. Send it in parts.")
 
 
 class UnsupportedMediaType(Problem):
@@ -288,7 +288,7 @@ class IdempotencyKeyReused(Problem):
     """422: the key was used before for something else."""
 
     status, code, title = 422, "idempotency_key_reused", "Idempotency-Key reused"
-    message = _("This was sent before with other content. Begin anew.")
+    message = _("This was already sent with other content. Start again.")
 
     def __init__(self, detail: str = "This Idempotency-Key was used before with other content; use a new one.") -> None:
         super().__init__(detail)
@@ -318,7 +318,7 @@ class SellerBusy(Problem):
     """503: the seller's lock was not granted in time; nothing was done. ``Retry-After`` is in seconds."""
 
     status, code, title = 503, "seller_busy", "Seller busy"
-    message = _("Too much is going on for this seller at once, and nothing was done. Try again in a moment.")
+    message = _("Too many actions of this seller at once, and nothing was done. Try again in a moment.")
 
     def __init__(self) -> None:
         super().__init__(

@@ -132,7 +132,7 @@ class PreferencesForm(EditForm):
     email = forms.EmailField(
         label=_("Email address"),
         required=False,
-        help_text=_("Where to send what resets a forgotten password."),
+        help_text=_("Password resets are sent here."),
         widget=forms.EmailInput(attrs={"dir": "ltr", "autocomplete": "email"}),
     )
     password = PasswordFormField(
@@ -180,7 +180,7 @@ class PasswordForm(Form):
     def clean_again(self) -> str:
         again: str = self.cleaned_data["again"]
         if "new" in self.cleaned_data and self.cleaned_data["new"] != again:
-            raise forms.ValidationError(_("The two are not the same. Write the new password again."))
+            raise forms.ValidationError(_("The two passwords differ. Write the new password again."))
         return again
 
 

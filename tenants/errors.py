@@ -14,7 +14,7 @@ class OrganizationSuspended(PermissionDenied):
     """403: a platform admin has suspended the organization."""
 
     code, title = "organization_suspended", "Organization suspended"
-    message = _("This organization is suspended. Ask the operator of the platform.")
+    message = _("This organization is suspended. Ask the platform operator.")
     home = None
 
     def __init__(self, detail: str = "This organization is suspended; ask the platform's operator.") -> None:
@@ -32,8 +32,8 @@ class NothingHere(NotFound):
         self.home = home
         self.message = format_lazy(
             _(
-                "There is nothing at this address. Each organization has an address of its own, like {organization}; "
-                "the platform is at {platform}."
+                "Page not found. Each organization has an address of its own, like {organization}; the "
+                "platform is at {platform}."
             ),
             organization=_left_to_right(organization),
             platform=_left_to_right(platform),
@@ -44,7 +44,7 @@ class OrganizationExists(Problem):
     """409: the slug is taken."""
 
     status, code, title = 409, "organization_exists", "Organization exists"
-    message = _("There is an organization at this address already. Choose another address.")
+    message = _("An organization at this address already exists. Choose another address.")
 
 
 class SlugRefused(InvalidRequest):
@@ -52,11 +52,9 @@ class SlugRefused(InvalidRequest):
 
     field_messages = {
         **InvalidRequest.field_messages,
-        "too_long": _("This is too long. An address has at most 50 characters."),
-        "invalid_slug": _(
-            "An address has lower-case letters, digits and hyphens between them only. Write it like north-star."
-        ),
-        "reserved_slug": _("This address is kept for the platform itself. Choose another one."),
+        "too_long": _("Too long. An address has at most 50 characters."),
+        "invalid_slug": _("Use lower-case letters and digits, and hyphens only between them, for example north-star."),
+        "reserved_slug": _("This address is reserved for the platform itself. Choose another one."),
     }
 
 

@@ -14,17 +14,19 @@ class InvalidAlertSettings(InvalidRequest):
 
     field_messages: ClassVar[Mapping[str, str | Promise]] = {
         **FIELD_MESSAGES,
-        "invalid": _("This is no URL that can be called. Write it like https://sms.example.com/send."),
+        "invalid": _("This URL can't be called. Write it like https://sms.example.com/send."),
         "not_https": _("This must begin with https://."),
         "private_address": _("This address is inside a private network. Write one that the whole internet reaches."),
         "place_in_host": _("The host's name can't have {to}, {text} or {secret} in it."),
-        "place_missing": _("Write {to} and {text} where the number and the words belong: in the URL, or in the body."),
-        "not_json": _("With something in its places, this is no JSON. Write the places inside of quotation marks."),
+        "place_missing": _("Write {to} and {text} where the number and the text belong: in the URL, or in the body."),
+        "not_json": _(
+            "With its placeholders filled in, this is not JSON. Write the placeholders inside quotation marks."
+        ),
         "body_not_sent": _("A GET has no body. Leave this empty, or choose POST."),
-        "invalid_header": _("This is no name of a header that can have a secret. Write it like X-API-Key."),
-        "invalid_secret": _("A secret is of ASCII characters without blanks."),
+        "invalid_header": _("This header can't carry a secret. Write it like X-API-Key."),
+        "invalid_secret": _("Use ASCII characters without spaces for the secret."),
         "header_without_secret": _("Write the secret that this header is to have."),
-        "too_many_recipients": _("These are too many. Write ten at most."),
+        "too_many_recipients": _("Too many. Write ten at most."),
     }
 
 
@@ -32,7 +34,7 @@ class NoChannel(Problem):
     """409: there is nobody to be told, and no channel to tell by."""
 
     status, code, title = 409, "no_channel", "No channel"
-    message = _("There is nobody to send a test to. Write a mail address, or a number and an SMS gateway, first.")
+    message = _("There is nobody to send a test to. First write an email address, or a number and an SMS gateway.")
 
     def __init__(self) -> None:
         super().__init__("No mail address and no number with an SMS gateway is set up; there is nobody to tell.")

@@ -66,7 +66,7 @@ def read(request: HttpRequest, alert_id: UUID) -> HttpResponse:
     """Takes it off the pages."""
     account = signed_in(request)
     services.read_alert(alert_id=alert_id, seller_id=seller_in_view(account), by=account.username)
-    return done(request, _("It shows here alone from now on."), "alerts")
+    return done(request, _("From now on it is shown only here."), "alerts")
 
 
 # --- A seller's threshold ---------------------------------------------------------------------------------------------
@@ -74,18 +74,18 @@ def read(request: HttpRequest, alert_id: UUID) -> HttpResponse:
 
 class SellerThresholdForm(EditForm):
     alert_below = TomansFormField(
-        label=_("Tell below (Tomans)"),
+        label=_("Alert below (Tomans)"),
         required=False,
-        help_text=_("Each time that the balance falls below it, the seller is told once. Leave it empty: never."),
+        help_text=_("The seller is alerted once each time the balance falls below it. Empty: never."),
     )
 
 
 class ThresholdForm(SellerThresholdForm):
-    by_mail = forms.BooleanField(label=_("By email, too: to the address of this account"), required=False)
+    by_mail = forms.BooleanField(label=_("Also by email, to the address of this account"), required=False)
     phone_number = PhoneNumberFormField(
-        label=_("Mobile number for short messages"),
+        label=_("Mobile number for SMS"),
         required=False,
-        help_text=_("They are sent where your organization has a gateway for them."),
+        help_text=_("Sent if your organization has an SMS gateway."),
     )
 
     def clean_phone_number(self) -> str:
@@ -149,7 +149,7 @@ class _NumbersField(_ListField):
         try:
             return list(dict.fromkeys(normalize_phone_number(one) for one in written))
         except InvalidPhoneNumber:
-            raise forms.ValidationError(_("One of these is no Iranian mobile number."), code="invalid") from None
+            raise forms.ValidationError(_("One of these is not an Iranian mobile number."), code="invalid") from None
 
 
 def _number(name: str, label: Any) -> WholeNumberFormField:
@@ -161,16 +161,18 @@ class AlertSettingsForm(EditForm):
     mail_to = _ListField(label=_("Email addresses"), help_text=_("Up to ten, with commas between."))
     sms_to = _NumbersField(label=_("Mobile numbers"), help_text=_("Up to ten, with commas between."))
     language = ChoiceField(label=_("Language of the messages"), choices=[("fa", "فارسی"), ("en", "English")])
-    unknown_after = _number("unknown_after", _("Minutes that a recharge may be without an outcome"))
-    requests_after = _number("requests_after", _("Minutes that a credit request may wait"))
+    unknown_after = _number("unknown_after", _("Longest time without an outcome (minutes)"))
+    requests_after = _number("requests_after", _("Longest wait of a credit request (minutes)"))
     failing_percent = _number("failing_percent", _("Percent of an operator's recharges that fail, at least"))
-    failing_least = _number("failing_least", _("How many of them fail, at least"))
-    failing_window = _number("failing_window", _("Minutes that are looked back for failures"))
+    failing_least = _number("failing_least", _("Minimum number of failures"))
+    failing_window = _number("failing_window", _("Time window for failures (minutes)"))
     sms_url = TextField(
         label=_("SMS gateway: URL"),
         required=False,
         max_length=2000,
-        help_text=_("Of your SMS provider. Write {to}, {text} and {secret} where they belong. Empty: no messages."),
+        help_text=_(
+            "The URL of your SMS provider. Write {to}, {text} and {secret} where they belong. Empty: no messages."
+        ),
         widget=TextInput(attrs=AS_WRITTEN | {"inputmode": "url"}),
     )
     sms_method = ChoiceField(label=_("Method"), choices=[("POST", "POST"), ("GET", "GET")])
@@ -179,7 +181,7 @@ class AlertSettingsForm(EditForm):
         label=_("Body"),
         required=False,
         max_length=2000,
-        help_text=_("Of a POST, as your provider wants it, with the same places."),
+        help_text=_("The body of a POST, as your provider wants it, with the same placeholders."),
         widget=TextInput(attrs=AS_WRITTEN),
     )
     sms_header = TextField(
@@ -193,7 +195,7 @@ class AlertSettingsForm(EditForm):
         label=_("Secret"),
         required=False,
         max_length=500,
-        help_text=_("It is never shown. Leave it empty: it stays as it is."),
+        help_text=_("Never shown. Leave it empty to keep it."),
         widget=forms.PasswordInput(attrs={"autocomplete": "off", "dir": "ltr"}),
     )
 
@@ -236,4 +238,4 @@ def send_test(request: HttpRequest) -> HttpResponse:
         services.send_test(organization=organization_of(request))
     except NoChannel as problem:
         return not_done(request, problem, "alert_settings")
-    return done(request, _("It is being sent. Load the page in a moment to see what became of it."), "alert_settings")
+    return done(request, _("It is being sent. Reload the page in a moment to see the result."), "alert_settings")

@@ -13,7 +13,7 @@ from shared.console.formats import format_number, is_persian
 
 KINDS: dict[str, Promise] = {
     Alert.Kind.BALANCE_LOW: _("Low balance"),
-    Alert.Kind.UNKNOWN_OUTCOMES: _("Outcomes not known"),
+    Alert.Kind.UNKNOWN_OUTCOMES: _("Unknown outcomes"),
     Alert.Kind.OPERATOR_FAILING: _("An operator's recharges fail"),
     Alert.Kind.REQUESTS_WAITING: _("Credit requests waiting"),
 }
@@ -22,7 +22,7 @@ KINDS: dict[str, Promise] = {
 def said(kind: str, data: Mapping[str, Any]) -> str:
     """An alert in a sentence, in the language that is active."""
     if kind not in _SENTENCES:
-        return gettext("This is a test: what concerns your organization would be told here.")
+        return gettext("This is a test: alerts of your organization arrive like this.")
     return _SENTENCES[kind](data)
 
 
@@ -41,8 +41,8 @@ def _balance_low(data: Mapping[str, Any]) -> str:
 def _unknown(data: Mapping[str, Any]) -> str:
     count = data["count"]
     sentence = ngettext(
-        "%(count)s recharge has had no outcome for more than %(minutes)s minutes. Clear it up with the operator.",
-        "%(count)s recharges have had no outcome for more than %(minutes)s minutes. Clear them up with the operator.",
+        "%(count)s recharge has had no outcome for more than %(minutes)s minutes. Check with the operator.",
+        "%(count)s recharges have had no outcome for more than %(minutes)s minutes. Check with the operator.",
         count,
     )
     return sentence % {"count": _up_to(data), "minutes": format_number(data["minutes"])}

@@ -51,15 +51,15 @@ def adjustments(request: HttpRequest) -> HttpResponse:
 class AdjustmentForm(Form):
     seller = SellerField()
     direction = ChoiceField(
-        label=_("What is done"), choices=[(MORE, _("Add to the balance")), (LESS, _("Take from the balance"))]
+        label=_("Type of adjustment"), choices=[(MORE, _("Add to the balance")), (LESS, _("Take from the balance"))]
     )
     amount = TomansFormField()
-    reason = TextField(label=_("Reason"), max_length=500, help_text=_("It stays with the adjustment for good."))
+    reason = TextField(label=_("Reason"), max_length=500, help_text=_("It is kept with the adjustment."))
     reference = TextField(
         label=_("Reference"),
         required=False,
         max_length=100,
-        help_text=_("What proves it elsewhere: a letter's number, a bank's reference."),
+        help_text=_("Evidence elsewhere: a letter's number, a bank's reference."),
     )
     key = KeyField()
 
@@ -92,7 +92,7 @@ def new_adjustment(request: HttpRequest) -> HttpResponse:
             add_problem(form, problem, fields={"seller_id": "seller"})
         else:
             if row.status == Adjustment.Status.PENDING:
-                said = gettext("It waits for a second person to approve it. No balance has changed yet.")
+                said = gettext("Waiting for a second person to approve it. The balance has not changed yet.")
             else:
                 said = gettext("Done: the balance of %(name)s has changed.") % {"name": given["seller"].name}
             return done(request, said, "adjustment", row.pk)
@@ -101,8 +101,7 @@ def new_adjustment(request: HttpRequest) -> HttpResponse:
 
 
 _SENT_BEFORE = _(
-    "This form was sent before, with something else in it: look at the adjustments. To make this one as well, send it "
-    "now."
+    "This form was already sent with other content: check the adjustments. To make this one as well, send it now."
 )
 _INSTEAD: dict[type[Problem], str | Promise] = {
     InsufficientCredit: _("The balance is %(balance)s Tomans: %(required)s can't be taken from it. Nothing was done.")
@@ -174,12 +173,12 @@ def _decide(
         return not_done(request, problem, "adjustment", adjustment_id)
     name = queries.seller_by_id(written.row.seller_id).name
     if written.is_replay:
-        text = gettext("This was decided before, just so. Nothing was done twice.")
+        text = gettext("This was already decided the same way. Nothing was done twice.")
     elif written.row.status == Adjustment.Status.REJECTED:
-        text = gettext("Rejected: no balance has changed.")
+        text = gettext("Rejected: the balance has not changed.")
     elif written.row.amount > 0:
-        text = gettext("Approved: %(name)s has %(amount)s Tomans more.")
+        text = gettext("Approved: %(amount)s Tomans added to the balance of %(name)s.")
     else:
-        text = gettext("Approved: %(name)s has %(amount)s Tomans less.")
+        text = gettext("Approved: %(amount)s Tomans taken from the balance of %(name)s.")
     text %= {"name": name, "amount": format_number(abs(written.row.amount))}
     return done(request, text, "adjustment", adjustment_id)

@@ -40,26 +40,24 @@ _SECRET = "new_api_key_secret"  # noqa: S105 - what a session keeps one as (show
 
 
 class ApiKeyForm(Form):
-    name = TextField(label=_("Name"), max_length=100, help_text=_("Of the program that uses it, as your till's."))
+    name = TextField(label=_("Name"), max_length=100, help_text=_("The program that uses it, such as your till."))
     seller = SellerField(
-        label=_("Whose (name or id of a seller)"),
+        label=_("Belongs to (name or id of a seller)"),
         required=False,
         help_text=_("Empty: the organization's own key. It reads what belongs to all sellers, and changes nothing."),
     )
     scopes = forms.MultipleChoiceField(
-        label=_("It may"), choices=list(SCOPES.items()), widget=forms.CheckboxSelectMultiple
+        label=_("Permissions"), choices=list(SCOPES.items()), widget=forms.CheckboxSelectMultiple
     )
     allowed_addresses = forms.CharField(
         label=_("Allowed addresses"),
         required=False,
         max_length=5000,
         widget=forms.Textarea(attrs=AS_WRITTEN | {"rows": 3}),
-        help_text=_(
-            "IP addresses or networks, one in a line, like 203.0.113.0/24. Empty: it is let in from everywhere."
-        ),
+        help_text=_("IP addresses or networks, one per line, like 203.0.113.0/24. Empty: any address."),
     )
     last_day = DayField(
-        label=_("Last day"), required=False, help_text=_("It is good until this day is over. Empty: until you end it.")
+        label=_("Last day"), required=False, help_text=_("Valid until the end of this day. Empty: until you revoke it.")
     )
 
     def __init__(self, *args: Any, sees_all: bool, **kwargs: Any) -> None:
@@ -122,7 +120,7 @@ def make_api_key(request: HttpRequest) -> HttpResponse:
         else:
             tell_of_new_key(request, key, user_id=signed_in(request).user.pk)
             show_once(request, _SECRET, str(key.pk), secret)
-            return done(request, _("The API key is made."), "api_key", key.pk)
+            return done(request, _("The API key is created."), "api_key", key.pk)
     return show(request, "credit/api_key_form.html", {"form": form}, status=status_of_form(form))
 
 
@@ -154,9 +152,9 @@ def rotate_api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
     )
     show_once(request, _SECRET, str(key.pk), secret)
     told = (
-        _("There is a new secret. The old one is not good any more.")
+        _("A new secret was created. The old one is no longer valid.")
         if end_old
-        else _("There is a new secret. The old one is good for 24 hours more.")
+        else _("A new secret was created. The old one stays valid for 24 hours.")
     )
     return done(request, told, "api_key", key.pk)
 
@@ -165,4 +163,4 @@ def rotate_api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
 def end_api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
     """Ends it, at once and for good."""
     keys.end_key(organization_id=organization_of(request).pk, key_id=key_id, seller_id=_owner(request))
-    return done(request, _("The API key has ended: no program gets in with it."), "api_keys")
+    return done(request, _("The API key is revoked: no program can sign in with it."), "api_keys")

@@ -27,8 +27,8 @@ ROWS_ON_A_PAGE = 25
 
 
 class AuditFilters(DaysForm):
-    actor = SearchField(label=_("Who (username)"), max_length=150, required=False, widget=TextInput(attrs=AS_WRITTEN))
-    action = ChoiceField(label=_("What"), required=False, choices=[("", _("Everything")), *ACTS.items()])
+    actor = SearchField(label=_("User (username)"), max_length=150, required=False, widget=TextInput(attrs=AS_WRITTEN))
+    action = ChoiceField(label=_("Action"), required=False, choices=[("", _("All actions")), *ACTS.items()])
     field_order = ("actor", "action", "from_day", "to_day")
 
 
@@ -70,8 +70,8 @@ def audit_table(rows: list[AuditRecord]) -> Table:
         _("Audit log"),
         (
             TableColumn(_("Time"), lambda row: moment(row.at), f"{WIDE} text-nowrap"),
-            TableColumn(_("What"), _what),
-            TableColumn(_("Who"), _who),
+            TableColumn(_("Action"), _what),
+            TableColumn(_("User"), _who),
         ),
         rows,
     )

@@ -144,7 +144,7 @@ class SlipField(forms.FileField):
         super().__init__(
             label=_("Picture of the slip"),
             required=required,
-            help_text=_("Of the bank or the terminal, as JPEG, PNG or WebP of up to 5 MB."),
+            help_text=_("A bank or terminal slip, as JPEG, PNG or WebP of up to 5 MB."),
             widget=forms.FileInput(attrs={"accept": ",".join(CONTENT_TYPES)}),
             error_messages={"required": _("Choose a picture.")},
         )
@@ -169,14 +169,14 @@ class CreditRequestForm(Form):
         label=_("Bank reference"),
         required=False,
         max_length=100,
-        help_text=_("Of your payment, if there was one: each counts once."),
+        help_text=_("The reference of your payment, if there was one. Each can be used once."),
         widget=TextInput(attrs=AS_WRITTEN),
     )
     note = TextField(
         label=_("Note"),
         required=False,
         max_length=500,
-        help_text=_("What your admin should know: how you paid, for example."),
+        help_text=_("Anything your admin should know: how you paid, for example."),
     )
     slip = SlipField(required=False)
     key = KeyField()
@@ -207,13 +207,12 @@ def new_credit_request(request: HttpRequest) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem)
         else:
-            return done(request, _("You have asked for credit. What is decided shows here."), "credit_requests")
+            return done(request, _("Your credit request is sent. The decision shows here."), "credit_requests")
     return show(request, "credit/new_credit_request.html", {"form": form}, status=status_of_form(form))
 
 
 _SENT_BEFORE = _(
-    "This form was sent before, with something else in it: look at your credit requests. To ask for this as well, "
-    "send it now."
+    "This form was already sent with other content: check your credit requests. To ask for this as well, send it now."
 )
 
 
@@ -248,7 +247,7 @@ def new_slip(request: HttpRequest, request_id: UUID) -> HttpResponse:
 
 
 class RejectionForm(Form):
-    reason = TextField(label=_("Reason"), max_length=500, help_text=_("The seller reads it."))
+    reason = TextField(label=_("Reason"), max_length=500, help_text=_("The seller sees it."))
 
 
 @page(Permission.DECIDE_CREDIT_REQUESTS, methods=FORM)
@@ -295,11 +294,11 @@ def _decide(
         return not_done(request, problem, "credit_request", request_id)
     name = queries.seller_by_id(written.row.seller_id).name
     if written.is_replay:
-        said = gettext("This was decided before, just so. Nothing was done twice.")
+        said = gettext("This was already decided the same way. Nothing was done twice.")
     elif written.row.status == CreditRequest.Status.PENDING:
-        said = gettext("Approved by you: a second person has to approve it, too. No balance has changed yet.")
+        said = gettext("Approved by you. A second person has to approve it, too. The balance has not changed yet.")
     elif written.row.status == CreditRequest.Status.APPROVED:
-        said = gettext("Approved: %(name)s has %(amount)s Tomans more.")
+        said = gettext("Approved: %(amount)s Tomans added to the balance of %(name)s.")
     else:
         said = gettext("Rejected: %(name)s was told why.")
     # On to what else waits.

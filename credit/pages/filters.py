@@ -32,7 +32,7 @@ class SellerField(SearchField):
         if len(found) > 1:
             names = format_list(f"{seller.name} ({seller.pk})" for seller in found)
             raise forms.ValidationError(
-                _("Several sellers are called so: %(names)s. Write the id of one."), params={"names": names}
+                _("Several sellers have this name: %(names)s. Write the id of one."), params={"names": names}
             )
         return found[0]
 

@@ -70,7 +70,7 @@ def sellers(request: HttpRequest) -> HttpResponse:
 
 
 class NameForm(EditForm):
-    name = TextField(label=_("Name"), max_length=200, help_text=_("Of the shop or the person, as your lists show it."))
+    name = TextField(label=_("Name"), max_length=200, help_text=_("The shop or the person, as shown in your lists."))
 
 
 class NewSellerForm(Form):
@@ -78,14 +78,14 @@ class NewSellerForm(Form):
     username = TextField(
         label=_("Username"),
         max_length=150,
-        help_text=_("What the seller signs in with: letters, digits and @/./+/-/_ only."),
+        help_text=_("The seller signs in with it: letters, digits and @/./+/-/_ only."),
         widget=TextInput(attrs=AS_WRITTEN),
     )
     password = GivenPasswordField()
     email = forms.EmailField(
         label=_("Email address"),
         required=False,
-        help_text=_("Where to send what resets a forgotten password."),
+        help_text=_("Password resets are sent here."),
         widget=forms.EmailInput(attrs=AS_WRITTEN),
     )
 
@@ -162,9 +162,9 @@ def rename_seller(request: HttpRequest, seller_id: int) -> HttpResponse:
 
 class PlaceForm(Form):
     parent = SellerField(
-        label=_("Sells for (name or id)"),
+        label=_("Dealer (name or id)"),
         required=False,
-        help_text=_("His dealer. Leave it empty, and he sells for nobody. Whoever is below him comes along."),
+        help_text=_("The dealer above. Empty: no dealer. Sub-sellers move along."),
     )
 
 
@@ -189,7 +189,7 @@ def place_seller(request: HttpRequest, seller_id: int) -> HttpResponse:
 @page(Permission.MANAGE_SELLERS, methods=FORM)
 def switch_seller_off(request: HttpRequest, seller_id: int) -> HttpResponse:
     """Asks whether it is meant, and switches the seller off."""
-    said = gettext("%(name)s is switched off: no sale and no sign-in from now on.")
+    said = gettext("%(name)s is deactivated: no sales and no sign-in from now on.")
     return _switch(request, seller_id, is_active=False, said=said)
 
 

@@ -216,7 +216,7 @@ def _why(row: Adjustment) -> SafeString:
     return format_html(
         '<bdi>{}</bdi><div class="small text-secondary">{}: <bdi>{}</bdi></div>',
         row.reason,
-        gettext("Asked for by"),
+        gettext("Requested by"),
         row.asked_by,
     )
 
@@ -248,7 +248,7 @@ def transfers_table(rows: Sequence[Shown], *, own: int | None) -> Table:
 
     def other(shown: Shown) -> SafeString:
         is_given = shown.row.giver_id == own
-        way, seller = (gettext("Receiver"), shown.row.receiver) if is_given else (gettext("Giver"), shown.row.giver)
+        way, seller = (gettext("Receiver"), shown.row.receiver) if is_given else (gettext("Sender"), shown.row.giver)
         return format_html('{}: <bdi>{}</bdi><div class="d-md-none small">{}</div>', way, seller.name, time(shown))
 
     def change(shown: Shown) -> SafeString:
@@ -261,7 +261,7 @@ def transfers_table(rows: Sequence[Shown], *, own: int | None) -> Table:
 
     note = TableColumn(_("Note"), lambda shown: format_html("<bdi>{}</bdi>", shown.row.note), f"{WIDE} text-break")
     of_all = (
-        TableColumn(_("Giver"), giver),
+        TableColumn(_("Sender"), giver),
         TableColumn(_("Receiver"), lambda shown: seller_link(shown.row.receiver)),
         TableColumn(_("Time"), time, WIDE),
         TableColumn(_("Tomans"), lambda shown: number(shown.row.amount), AMOUNT),
@@ -279,7 +279,7 @@ def transfers_table(rows: Sequence[Shown], *, own: int | None) -> Table:
 
 # --- Sellers ----------------------------------------------------------------------------------------------------------
 
-_ACTIVE, _SWITCHED_OFF = _("Active"), _("Switched off")
+_ACTIVE, _SWITCHED_OFF = _("Active"), _("Inactive")
 
 
 def sellers_table(sellers: Sequence[Seller], usernames: dict[int, str], owed: dict[int, int]) -> Table:

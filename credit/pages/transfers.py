@@ -78,7 +78,7 @@ def transfer(request: HttpRequest, transfer_id: UUID) -> HttpResponse:
 class TransferForm(Form):
     to = ChoiceField(label=_("Receiver"))
     amount = TomansFormField()
-    note = TextField(label=_("Note"), required=False, max_length=500, help_text=_("Both of you read it."))
+    note = TextField(label=_("Note"), required=False, max_length=500, help_text=_("Both sides see it."))
     key = KeyField()
 
     def __init__(self, *args: Any, own: int, chosen: str, **kwargs: Any) -> None:
@@ -150,9 +150,9 @@ def confirm_transfer(request: HttpRequest) -> HttpResponse:
             add_problem(form, problem)
             return _show_form(request, form)
         else:
-            text = gettext("This was done before, just so. Nothing was done twice.")
+            text = gettext("This was already done the same way. Nothing was done twice.")
             if not made.is_replay:
-                text = gettext("Done: the credit is on the other balance.")
+                text = gettext("Done: the credit is transferred.")
             return done(request, text, "transfer", made.row.row.pk)
     balance = _balance(own)
     context = {
@@ -167,8 +167,8 @@ def confirm_transfer(request: HttpRequest) -> HttpResponse:
 
 
 _SENT_BEFORE = _(
-    "This form was sent before, with something else in it: look at the transfers. To give this as well, send it now."
+    "This form was already sent with other content: check the transfers. To transfer this as well, send it now."
 )
 _INSTEAD: dict[type[Problem], str | Promise] = {
-    InsufficientCredit: _("Your balance is %(balance)s Tomans: %(required)s can't be given. Nothing was done."),
+    InsufficientCredit: _("Your balance is %(balance)s Tomans: %(required)s can't be transferred. Nothing was done."),
 }

@@ -10,7 +10,7 @@ class InvalidWebhook(InvalidRequest):
 
     field_messages = {
         **FIELD_MESSAGES,
-        "organization_only": _("Only the organization's own webhooks are told when the ledger was sealed."),
+        "organization_only": _("Only the organization's own webhooks are told when the ledger is sealed."),
     }
 
 
@@ -18,7 +18,7 @@ class TooManyWebhooks(Problem):
     """409: there are as many endpoints as one owner may have."""
 
     status, code, title = 409, "too_many_webhooks", "Too many webhooks"
-    message = _("There are as many webhooks as you may have. Delete one first.")
+    message = _("The number of webhooks is at its limit. Delete one first.")
 
     def __init__(self, *, most: int) -> None:
         super().__init__(f"There are {most} webhooks, which is the most; delete one first.")

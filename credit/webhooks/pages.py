@@ -29,10 +29,10 @@ ON_A_PAGE = 25
 EVENTS: dict[str, str | Promise] = {
     WebhookEndpoint.Event.RECHARGE_SUCCEEDED: _("A recharge succeeded"),
     WebhookEndpoint.Event.RECHARGE_FAILED: _("A recharge failed and was refunded"),
-    WebhookEndpoint.Event.RECHARGE_REVERSED: _("The operator took a recharge back"),
+    WebhookEndpoint.Event.RECHARGE_REVERSED: _("The operator reversed a recharge"),
     WebhookEndpoint.Event.CREDIT_REQUEST_APPROVED: _("A credit request was approved"),
     WebhookEndpoint.Event.CREDIT_REQUEST_REJECTED: _("A credit request was rejected"),
-    WebhookEndpoint.Event.TRANSFER_RECEIVED: _("Credit came from the dealer, or from somebody below"),
+    WebhookEndpoint.Event.TRANSFER_RECEIVED: _("Credit received from the dealer or a sub-seller"),
     WebhookEndpoint.Event.BALANCE_LOW: _("The balance fell below its threshold"),
     WebhookEndpoint.Event.CHAIN_ROOT: _("The ledger was sealed for the day"),
 }
@@ -44,10 +44,10 @@ class WebhookForm(Form):
     url = TextField(
         label=_("URL"),
         max_length=LONGEST_URL,
-        help_text=_("Where your own system listens, as https://hooks.example.com/recharges."),
+        help_text=_("The address of your own system, such as https://hooks.example.com/recharges."),
         widget=TextInput(attrs=AS_WRITTEN | {"inputmode": "url"}),
     )
-    events = forms.MultipleChoiceField(label=_("Call it when"), choices=[], widget=forms.CheckboxSelectMultiple)
+    events = forms.MultipleChoiceField(label=_("Events to send"), choices=[], widget=forms.CheckboxSelectMultiple)
 
     def __init__(self, *args: Any, seller_id: int | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,8 +65,9 @@ class WebhookForm(Form):
 
 _URL_MESSAGES: dict[str, str | Promise] = {
     "invalid": _(
-        "This is no URL that can be called. Write it like https://hooks.example.com/recharges: with a host's name, "
-        "without a user, a password or a fragment (#), and with other than ASCII characters percent-encoded."
+        "This URL can't be called. Write it like https://hooks.example.com/recharges: with a "
+        "host's name, without a user, a password or a fragment (#), and with other than ASCII "
+        "characters percent-encoded."
     ),
     "not_https": _("This must begin with https://. Get a certificate for the host first."),
     "private_address": _("This address is inside a private network. Write one that the whole internet reaches."),
@@ -142,7 +143,7 @@ def change(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
 def enable(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     """Calls it again, whatever had disabled it."""
     services.update_webhook(webhook_id=webhook_id, seller_id=_owner(request), is_active=True)
-    return done(request, _("The webhook is enabled: it is told what happens from now on."), "webhook", webhook_id)
+    return done(request, _("The webhook is enabled: it receives events from now on."), "webhook", webhook_id)
 
 
 @page(Permission.MANAGE_WEBHOOKS, methods=("POST",))
@@ -158,9 +159,9 @@ def rotate_secret(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     endpoint, secret = services.rotate_secret(webhook_id=webhook_id, seller_id=_owner(request))
     show_once(request, _SECRET, str(endpoint.pk), secret)
     told = (
-        _("The secret is new since a moment ago; here it is again.")
+        _("The secret was created a moment ago; here it is again.")
         if endpoint.is_replay
-        else _("There is a new secret.")
+        else _("A new secret was created.")
     )
     return done(request, told, "webhook", webhook_id)
 
@@ -185,5 +186,5 @@ def resend(request: HttpRequest, webhook_id: UUID, delivery_id: UUID) -> HttpRes
     except WebhookDisabled as problem:
         return not_done(request, problem, "webhook", webhook_id)
     return done(
-        request, _("It is being sent again. Load the page in a moment to see the answer."), "webhook", webhook_id
+        request, _("It is being sent again. Reload the page in a moment to see the answer."), "webhook", webhook_id
     )

@@ -222,13 +222,13 @@ def send(task: Task) -> Answer:
         url, body = parse_url(task.url), body_of(task)
         return _call(url, body, headers_of(task, body))
     except SecretUnreadable:
-        return Answer(error=to_translate("The secret can't be read here; make a new one."))
+        return Answer(error=to_translate("The secret can't be read here; create a new one."))
     except UrlRefused as error:
         return Answer(error=str(error))
     except AddressNotPublic:
-        return Answer(error=to_translate("The host's address is not a public one."))
+        return Answer(error=to_translate("The host's address is not public."))
     except socket.gaierror:
-        return Answer(error=to_translate("The host's name leads nowhere."))
+        return Answer(error=to_translate("Host not found (DNS)."))
     except ssl.SSLCertVerificationError as error:
         return Answer(error=f"The certificate is not good: {error.verify_message}.")
     except TimeoutError:

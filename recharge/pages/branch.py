@@ -62,7 +62,7 @@ def branch_table(rows: Sequence[BranchSeller]) -> Table:
     def name(row: BranchSeller) -> SafeString:
         below = row.children and format_html(
             '<div class="small text-secondary">{}</div>',
-            gettext("%(number)s below") % {"number": format_number(row.children)},
+            gettext("Sub-sellers: %(number)s") % {"number": format_number(row.children)},
         )
         off = "" if row.seller.is_active else format_html('<div class="d-md-none">{}</div>', seller_state(row.seller))
         address = address_of("branch_seller", row.seller.pk)
@@ -85,10 +85,10 @@ def _requests_table(rows: Sequence[CreditRequest]) -> Table:
         return format_html('<a href="{}">{}</a>', address_of("branch_request", row.pk), moment(row.created_at))
 
     return Table(
-        _("They ask you for credit"),
+        _("Credit requests to you"),
         (
             TableColumn(_("Seller"), lambda row: format_html("<bdi>{}</bdi>", row.seller.name)),
-            TableColumn(_("Asked"), asked),
+            TableColumn(_("Requested"), asked),
             TableColumn(_("Tomans"), lambda row: number(row.amount), AMOUNT),
         ),
         rows,
@@ -185,7 +185,7 @@ def branch_entries(request: HttpRequest, child_id: int) -> HttpResponse:
 @page(Permission.MANAGE_BRANCH, methods=FORM)
 def switch_child_off(request: HttpRequest, child_id: int) -> HttpResponse:
     """Asks whether it is meant, and switches one off who sells for this dealer himself."""
-    said = gettext("%(name)s is switched off: no sale and no sign-in from now on.")
+    said = gettext("%(name)s is deactivated: no sales and no sign-in from now on.")
     return _switch(request, child_id, is_active=False, said=said)
 
 
@@ -277,14 +277,14 @@ def _decide(
         return not_done(request, problem, "branch_request", request_id)
     name = credit_queries.seller_by_id(written.row.seller_id).name
     if written.is_replay:
-        said = gettext("This was decided before, just so. Nothing was done twice.")
+        said = gettext("This was already decided the same way. Nothing was done twice.")
     elif written.row.status == CreditRequest.Status.APPROVED:
-        said = gettext("Approved: %(name)s has %(amount)s Tomans more.")
+        said = gettext("Approved: %(amount)s Tomans added to the balance of %(name)s.")
     else:
         said = gettext("Rejected: %(name)s was told why.")
     return done(request, said % {"name": name, "amount": format_number(written.row.amount)}, "branch")
 
 
 _INSTEAD: dict[type[Problem], str | Promise] = {
-    InsufficientCredit: _("Your balance is %(balance)s Tomans: %(required)s can't be given. Nothing was done."),
+    InsufficientCredit: _("Your balance is %(balance)s Tomans: %(required)s can't be transferred. Nothing was done."),
 }

@@ -369,7 +369,7 @@ def results(request: HttpRequest) -> HttpResponse:
 
 
 _OF_A_ROW: dict[type[Problem], str | Promise] = {
-    InsufficientCredit: _("Your credit did not suffice. Ask for credit, and send the rows again."),
+    InsufficientCredit: _("Not enough credit. Ask for credit, and send the rows again."),
     PossibleDuplicate: _("The same amount was sold to this number a moment ago."),
 }
 """What is said of a row in place of a refusal's own words, which are those of a single sale."""

@@ -62,7 +62,7 @@ def text_of(file: bytes, *, organization: str = "", person: int | None = None) -
         Unavailable: a workbook of this person, or two of the organization, are being read.
     """
     if len(file) > LARGEST_FILE:
-        raise Unreadable(_("This is more than 1 MiB. Send it in parts."))
+        raise Unreadable(_("Larger than 1 MiB. Send it in parts."))
     if file.startswith(_ZIP):
         _readers.enter(organization, person)
         try:
@@ -169,7 +169,7 @@ def _lines_of(sheet: Any) -> Iterator[str]:
             cells.pop()
         if number > _MOST_LINES:
             if cells:
-                raise Unreadable(_("These are more than 1,000 rows. Send them in parts."))
+                raise Unreadable(_("More than 1,000 rows. Send them in parts."))
             return
         yield _line_of(cells)
 

@@ -70,7 +70,7 @@ def read_rows(text: str, batch: str, added: Mapping[str, str] | None = None) -> 
         Unreadable: there are none, or too many, or their columns are named so that one is missing.
     """
     if len(text.encode(errors="replace")) > LARGEST_FILE:
-        raise Unreadable(_("This is more than 1 MiB. Send it in parts."))
+        raise Unreadable(_("Larger than 1 MiB. Send it in parts."))
     added = added or {}
     # A code comes before a name, and what is built in before what was added.
     operators = (
@@ -78,9 +78,9 @@ def read_rows(text: str, batch: str, added: Mapping[str, str] | None = None) -> 
     )
     lines = lines_of(text)
     if len(lines.lines) > MOST_ROWS:
-        raise Unreadable(_("These are more than 1,000 rows. Send them in parts."))
+        raise Unreadable(_("More than 1,000 rows. Send them in parts."))
     if not lines.lines:
-        raise Unreadable(_("There are no rows in this. Write one line for each sale: number, amount."))
+        raise Unreadable(_("No rows found. Write one line for each sale: number, amount."))
     rows = [_read_row(line, cells, lines, operators) for line, cells in lines.lines]
     _mark_repeated(rows)
     good = [row for row in rows if row.item]
@@ -247,7 +247,7 @@ def read_items(written: str, batch: str, *, allow_duplicate: bool) -> list[tuple
     parts = written.split(" ")
     found = [_WRITTEN.fullmatch(part) for part in parts[: MOST_ROWS + 1]]
     if len(found) > MOST_ROWS:
-        raise Unreadable(_("These are more than 1,000 rows. Send them in parts."))
+        raise Unreadable(_("More than 1,000 rows. Send them in parts."))
     for one in found:
         if one is None:
             raise Unreadable(_("This form was not complete. Paste the rows once more."))

@@ -45,7 +45,9 @@ class CommissionFilters(SellerFilters):
     """A seller, and whether rates that have ended are shown, too."""
 
     which = ChoiceField(
-        label=_("Rates"), required=False, choices=[(IN_FORCE, _("In force")), (ALL, _("All, also those that ended"))]
+        label=_("Rates"),
+        required=False,
+        choices=[(IN_FORCE, _("Current rates")), (ALL, _("All, including ended ones"))],
     )
     field_order = ("which",)
 
@@ -92,7 +94,7 @@ class PercentField(forms.Field):
 
 class CommissionForm(Form):
     seller = SellerField(
-        label=_("Seller (name or id)"), required=False, help_text=_("Left empty: all who have no rate of their own.")
+        label=_("Seller (name or id)"), required=False, help_text=_("Empty: all sellers without a rate of their own.")
     )
     operator = ChoiceField(label=_("Operator"), required=False)
     kind = ChoiceField(
@@ -100,7 +102,7 @@ class CommissionForm(Form):
         choices=[
             (PERCENT, _("A percentage")),
             (FIXED, _("A fixed sum for each recharge")),
-            (NONE, _("None of its own: a more general rate is in force again")),
+            (NONE, _("No rate of its own: the more general rate applies again")),
         ],
     )
     percent = PercentField(required=False)
@@ -140,7 +142,7 @@ def set_commission(request: HttpRequest) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem, fields={"seller_id": "seller", "basis_points": "percent"})
         else:
-            return done(request, _("Set: it holds from the next sale on."), "commissions")
+            return done(request, _("Saved. Applies from the next sale."), "commissions")
     return show(request, "recharge/set_commission.html", {"form": form}, status=status_of_form(form))
 
 

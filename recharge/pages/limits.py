@@ -28,10 +28,10 @@ class LimitsForm(EditForm):
 
     together = ("from_hour", "to_hour")
 
-    per_sale = TomansFormField(label=_("Of one sale (Tomans)"), required=False)
-    per_day = TomansFormField(label=_("Of a day (Tomans)"), required=False)
-    sales_per_day = WholeNumberFormField(label=_("Sales of a day"), least=1, most=MOST_SALES, required=False)
-    per_number_per_day = TomansFormField(label=_("To one number on a day (Tomans)"), required=False)
+    per_sale = TomansFormField(label=_("Per sale (Tomans)"), required=False)
+    per_day = TomansFormField(label=_("Per day (Tomans)"), required=False)
+    sales_per_day = WholeNumberFormField(label=_("Sales per day"), least=1, most=MOST_SALES, required=False)
+    per_number_per_day = TomansFormField(label=_("Per number and day (Tomans)"), required=False)
     from_hour = WholeNumberFormField(
         label=_("Selling begins at (hour)"), least=0, most=23, required=False, help_text=_("From 0 to 23.")
     )
@@ -47,7 +47,7 @@ class LimitsForm(EditForm):
 @page(Permission.MANAGE_SETTINGS, methods=FORM)
 def limits(request: HttpRequest) -> HttpResponse:
     """The limits of all sellers, and who has any of his own."""
-    form, saved = _form(request, None, _("Saved. It holds from the next sale on."), "limits")
+    form, saved = _form(request, None, _("Saved. Applies from the next sale."), "limits")
     if saved:
         return saved
     shown = page_of_rows(queries.own_limits(), limit=SELLERS_SHOWN, cursor=request.GET.get("cursor") or None)
@@ -59,7 +59,7 @@ def limits(request: HttpRequest) -> HttpResponse:
 def seller_limits(request: HttpRequest, seller_id: int) -> HttpResponse:
     """The limits of one seller, which go over those of all."""
     seller = seller_by_id(seller_id)
-    form, saved = _form(request, seller_id, _("Saved. It holds from the next sale on."), "seller", seller_id)
+    form, saved = _form(request, seller_id, _("Saved. Applies from the next sale."), "seller", seller_id)
     if saved:
         return saved
     of_all = queries.limits_of(None)

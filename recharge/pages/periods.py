@@ -60,7 +60,7 @@ def close_period(request: HttpRequest, month: str) -> HttpResponse:
             )
         except (PeriodNotOver, PeriodClosed, SellerBusy) as problem:
             return not_done(request, problem, "periods")
-        return done(request, gettext("Closed. Reports of these days stay as they are."), "periods")
+        return done(request, gettext("Closed. Reports of these days no longer change."), "periods")
     if chosen is None:
         return on_to(request, "periods")
     return show(request, "recharge/close_period.html", {"month": chosen, "closed_until": queries.closed_until()})

@@ -52,7 +52,7 @@ class KeyFilter(TextField):
         key: str = super().clean(value)
         if key and not is_idempotency_key(key):
             raise forms.ValidationError(
-                _("A key has only Latin letters, digits and marks, and neither begins nor ends with a blank.")
+                _("Use Latin letters, digits and signs only, without a space at the beginning or the end.")
             )
         return key
 
@@ -66,9 +66,9 @@ class RechargeFilters(SellerFilters, DaysForm):
     operator = ChoiceField(label=_("Operator"), required=False)
     phone_number = PhoneNumberFormField(required=False)
     late = ChoiceField(
-        label=_("Came late"),
+        label=_("Late result"),
         required=False,
-        choices=[("", _("Either")), (ANY_LATE, _("Anything late")), *words.LATE.items()],
+        choices=[("", _("Any")), (ANY_LATE, _("Any late result")), *words.LATE.items()],
     )
     idempotency_key = KeyFilter()
     field_order = ("status", "operator", "phone_number", "late", "from_day", "to_day", "seller", "idempotency_key")
@@ -131,7 +131,7 @@ class ResolutionForm(Form):
         label=_("Reason"),
         max_length=200,
         widget=TextInput(attrs={"autocomplete": "off"}),
-        help_text=_("What the operator said, and who said it. Of a failure, the seller is shown it."),
+        help_text=_("What the operator said, and who said it. For a failure, the seller sees it."),
     )
 
 
@@ -210,7 +210,9 @@ def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
         if resolution is None:
             return not_done(request, problem, "recharge", recharge_id)
         if isinstance(problem, BalanceLimitExceeded):
-            form.add_error(None, _("The balance would be more than there can be; nothing was done. Try again later."))
+            form.add_error(
+                None, _("The balance would be above the largest possible one; nothing was done. Try again later.")
+            )
         else:
             add_problem(form, problem)
         context = {"recharge": row, "resolution": resolution, "form": form}

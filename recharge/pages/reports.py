@@ -40,9 +40,9 @@ class RangeForm(DaysForm):
         last = cleaned.get("to_day") or max(cleaned.get("from_day") or today(), today())
         first = cleaned.get("from_day") or days_before(last, USUAL_DAYS - 1)
         if not _FIRST_DAY <= first <= last <= _LAST_DAY:
-            self.add_error("to_day", _("These are no days to report. Choose others."))
+            self.add_error("to_day", _("There are no reports for these days. Choose others."))
         elif (last - first).days >= MOST_DAYS:
-            self.add_error("from_day", _("These are more than 92 days. Choose a day closer to the last one."))
+            self.add_error("from_day", _("More than 92 days. Choose a day closer to the last one."))
         return {"from_day": first, "to_day": last}
 
 

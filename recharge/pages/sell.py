@@ -42,7 +42,7 @@ USUAL_AMOUNTS = (10_000, 20_000, 50_000, 100_000, 200_000)
 """Tomans; the amounts that are offered where the organization has no list of its own."""
 
 TO_ITS_SELLER: dict[type[Problem], str | Promise] = {
-    SellerBusy: _("Other sales of yours are still being made, and nothing was done. Try again in a moment."),
+    SellerBusy: _("Other sales of yours are still in progress, and nothing was done. Try again in a moment."),
 }
 """What a seller who sells is told in place of what an admin is told, too."""
 
@@ -85,7 +85,7 @@ class SaleForm(Form):
         label=_("Operator"),
         required=False,
         widget=OperatorSelect,
-        help_text=_("Choose one if the number was taken to another operator, or if it is not known whose it is."),
+        help_text=_("Choose one if the number was ported, or if its operator is not detected."),
     )
     amount = TomansFormField()
     item: Item
@@ -93,7 +93,7 @@ class SaleForm(Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         operator, (choices, not_sold) = self.fields["operator"], words.operators_to_sell()
-        operator.choices = [("", _("The number's own")), *choices]  # type: ignore[attr-defined]
+        operator.choices = [("", _("Detect automatically")), *choices]  # type: ignore[attr-defined]
         operator.widget.not_sold = not_sold
 
     def clean(self) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
             return show(request, "recharge/sold_already.html", {"recharge": _sold_with(request, item)})
         case "key_reused":
             form.add_error(
-                None, _("The form you sent had sold something else before. Nothing was sold now: continue here.")
+                None, _("The form you sent had already sold something else. Nothing was sold now: continue here.")
             )
             return _show_form(request, form, new_key(), written, sold_before=_sold_with(request, item))
         case "amount_not_sold":

@@ -58,8 +58,7 @@ class WindowForm(EditForm):
         least=0,
         most=LONGEST_WINDOW,
         help_text=_(
-            "From 0 (no time set) to 86,400 (a day). It holds for programs, too. "
-            "These pages ask for ten minutes in any case."
+            "From 0 (off) to 86,400 (a day). Applies to programs, too. These pages warn for ten minutes in any case."
         ),
     )
 
@@ -75,7 +74,7 @@ class AgeForm(EditForm):
 
 class FourEyesForm(EditForm):
     four_eyes_from = TomansFormField(
-        label=_("Amount from which on (Tomans)"), required=False, help_text=_("Leave it empty: one person always does.")
+        label=_("From this amount (Tomans)"), required=False, help_text=_("Empty: one approval is always enough.")
     )
 
 
@@ -94,8 +93,8 @@ class OwingForm(EditForm):
     SELLS, SELLS_NOTHING = "sells", "sells nothing"
 
     owing = ChoiceField(
-        label=_("Who owes"),
-        choices=[(SELLS, _("sells on")), (SELLS_NOTHING, _("sells nothing until it is paid"))],
+        label=_("A seller who owes"),
+        choices=[(SELLS, _("sells on")), (SELLS_NOTHING, _("can't sell or transfer credit until it is paid"))],
         widget=forms.RadioSelect,
     )
 
@@ -117,7 +116,7 @@ def duplicate_window(request: HttpRequest) -> HttpResponse:
     form = WindowForm(request.POST or None, initial={"duplicate_window": queries.settings().duplicate_window})
     if request.method == "POST" and form.is_valid():
         services.change_settings(**_acting(request), **form.edits())
-        return done(request, _("Saved. It holds from the next sale on."), "settings")
+        return done(request, _("Saved. Applies from the next sale."), "settings")
     return _show_settings(request, form=form, status=status_of_form(form))
 
 
@@ -150,7 +149,10 @@ def requests_to_parent(request: HttpRequest) -> HttpResponse:
     wanted = request.POST.get("requests_go_to_parent")
     if wanted in ("on", "off"):
         services.change_settings(**_acting(request), policy={"requests_go_to_parent": wanted == "on"})
-        on, off = _("From now on, they ask their dealer."), _("From now on, they ask the organization.")
+        on, off = (
+            _("Sub-sellers now ask their dealer for credit."),
+            _("Sub-sellers now ask the organization for credit."),
+        )
         return done(request, on if wanted == "on" else off, "settings")
     return redirect("settings")
 
@@ -166,7 +168,7 @@ def time_zone(request: HttpRequest) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem)
         else:
-            return done(request, _("Saved. It holds from the next sale on."), "settings")
+            return done(request, _("Saved. Applies from the next sale."), "settings")
     return _show_settings(request, time_zone_form=form, status=status_of_form(form))
 
 
@@ -178,7 +180,7 @@ def owing(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         if edits := form.edits():
             services.change_settings(**_acting(request), refuses_owing=edits["owing"] == OwingForm.SELLS_NOTHING)
-        return done(request, _("Saved. It holds from the next sale on."), "settings")
+        return done(request, _("Saved. Applies from the next sale."), "settings")
     return _show_settings(request, owing_form=form, status=status_of_form(form))
 
 
@@ -189,7 +191,11 @@ def training(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and request.POST.get("training") in ("on", "off"):
         trains = request.POST["training"] == "on"
         services.change_settings(**_acting(request), training=trains)
-        message = _("Your organization trains from the next sale on.") if trains else _("Your organization sells now.")
+        message = (
+            _("From the next sale your organization is in training.")
+            if trains
+            else _("Your organization now sells for real.")
+        )
         return done(request, message, "settings")
     not_sold = [words.operator_name(one.operator) for one in queries.terms_of_operators() if not one.has_gateway]
     return show(request, "recharge/training.html", {"settings": queries.settings(), "not_sold": not_sold})
@@ -261,14 +267,14 @@ class GatewayOptionsForm(Form):
         max_length=100,
         validators=[RegexValidator(KEY_ID, _("Use letters, digits and signs of ASCII, without blanks."))],
         widget=TextInput(attrs=AS_WRITTEN),
-        help_text=_("Sent with each request, so that the operator knows whose signature it is."),
+        help_text=_("Sent with each request, so that the operator knows who signed it."),
     )
     secret = forms.CharField(
         label=_("Secret"),
         max_length=1024,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "dir": "ltr"}),
-        help_text=_("What requests are signed with. It is kept encrypted and never shown again."),
+        help_text=_("Requests are signed with it. It is kept encrypted and never shown again."),
     )
     connect_timeout_ms = WholeNumberFormField(
         label=_("Time to connect (ms)"), least=SHORTEST_TIMEOUT_MS, most=LONGEST_TIMEOUT_MS, initial=3000
@@ -278,7 +284,7 @@ class GatewayOptionsForm(Form):
         least=SHORTEST_TIMEOUT_MS,
         most=LONGEST_TIMEOUT_MS,
         initial=10_000,
-        help_text=_("After that it is not known whether the recharge was delivered, and the gateway is asked later."),
+        help_text=_("After this time the outcome is unknown, and the gateway is asked again later."),
     )
 
     def __init__(self, *args: Any, kind: Kind, **kwargs: Any) -> None:
@@ -300,7 +306,7 @@ class NewGatewayForm(GatewayOptionsForm):
         max_length=50,
         validators=[RegexValidator(GATEWAY_NAME, _("Use lower-case letters, digits, hyphens and underscores alone."))],
         widget=TextInput(attrs=AS_WRITTEN),
-        help_text=_("It stays for good, since recharges refer to it. For example: mci-direct"),
+        help_text=_("It can't be changed later, since recharges refer to it. For example: mci-direct"),
     )
     field_order = ("name",)
 
@@ -318,7 +324,7 @@ def new_gateway(request: HttpRequest) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem)
         else:
-            message = _("The gateway is set up. Nothing goes through it until an operator is given to it.")
+            message = _("The gateway is set up. Assign it to an operator to use it.")
             return done(request, message, "settings")
     context = {"form": form, "kind": kind.name, "kinds": list(KINDS)}
     return show(request, "recharge/new_gateway.html", context, status=status_of_form(form))
@@ -336,7 +342,7 @@ def gateway(request: HttpRequest, name: str) -> HttpResponse:
     form = GatewayForm(request.POST or None, initial=initial, kind=kind)
     if secret := form.fields.get("secret"):
         secret.required = False
-        secret.help_text = str(_("Leave it empty to keep the one that is there, which is never shown."))
+        secret.help_text = str(_("Leave it empty to keep the current one, which is never shown."))
     if request.method == "POST" and form.is_valid():
         changes = form.edits()
         if secret:
@@ -346,7 +352,7 @@ def gateway(request: HttpRequest, name: str) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem)
         else:
-            return done(request, _("Saved. Within seconds it holds for what is under way, too."), "gateway", name)
+            return done(request, _("Saved. Within seconds it applies to recharges in progress, too."), "gateway", name)
     return show(request, "recharge/gateway.html", context | {"form": form}, status=status_of_form(form))
 
 
@@ -375,7 +381,7 @@ class AmountsField(forms.Field):
     def to_python(self, value: Any) -> list[int]:
         lines = [line for line in str(value or "")[:10_000].splitlines() if line.strip()]
         if len(lines) > MOST_AMOUNTS:
-            raise forms.ValidationError(_("These are more than 100 amounts. Write fewer."), code="max_length")
+            raise forms.ValidationError(_("More than 100 amounts. Write fewer."), code="max_length")
         one = TomansFormField()
         return [one.clean(line) for line in lines]
 
@@ -386,18 +392,16 @@ class OperatorForm(EditForm):
     ANY, LIST = "range", "list"
     together = ("sold", "least_amount", "most_amount", "amounts")
 
-    name = TextField(label=_("Name"), max_length=50, help_text=_("What your sellers read."))
+    name = TextField(label=_("Name"), max_length=50, help_text=_("The name your sellers see."))
     gateway = ChoiceField(label=_("Delivered through"))
     sold = ChoiceField(
-        label=_("What is sold"),
-        choices=[(ANY, _("Any amount between two")), (LIST, _("Only certain amounts"))],
+        label=_("Amounts for sale"),
+        choices=[(ANY, _("Range")), (LIST, _("Fixed amounts only"))],
         widget=forms.RadioSelect,
     )
-    least_amount = TomansFormField(label=_("Least amount (Tomans)"), required=False)
-    most_amount = TomansFormField(label=_("Most amount (Tomans)"), required=False)
-    amounts = AmountsField(
-        label=_("Certain amounts (Tomans)"), required=False, help_text=_("One a line; at most 100 of them.")
-    )
+    least_amount = TomansFormField(label=_("Minimum (Tomans)"), required=False)
+    most_amount = TomansFormField(label=_("Maximum (Tomans)"), required=False)
+    amounts = AmountsField(label=_("Fixed amounts (Tomans)"), required=False, help_text=_("One per line, at most 100."))
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
@@ -429,9 +433,9 @@ class NewOperatorForm(Form):
             RegexValidator(OPERATOR_CODE, _("Use lower-case letters, digits and underscores, a letter first."))
         ],
         widget=TextInput(attrs=AS_WRITTEN),
-        help_text=_("It stays for good: programs and files name the operator by it. For example: shatel"),
+        help_text=_("It can't be changed later: programs and files name the operator by it. For example: shatel"),
     )
-    name = TextField(label=_("Name"), max_length=50, help_text=_("What your sellers read."))
+    name = TextField(label=_("Name"), max_length=50, help_text=_("The name your sellers see."))
 
 
 @page(Permission.MANAGE_SETTINGS, methods=FORM)
@@ -446,7 +450,7 @@ def new_operator(request: HttpRequest) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem)
         else:
-            message = _("The operator is added. Choose what delivers it, and which amounts are sold.")
+            message = _("The operator is added. Choose its gateway, and the amounts to sell.")
             return done(request, message, "operator", terms.operator)
     return show(request, "recharge/new_operator.html", {"form": form}, status=status_of_form(form))
 
@@ -461,7 +465,7 @@ def operator(request: HttpRequest, operator: str) -> HttpResponse:
     if operator in Operator:
         del form.fields["name"]
     choices = [
-        (BUILT_IN_GATEWAY, BUILT_IN_GATEWAY if queries.settings().training else _("None: it is not sold")),
+        (BUILT_IN_GATEWAY, BUILT_IN_GATEWAY if queries.settings().training else _("No gateway: not sold")),
         *((name, name) for name in sorted(names)),
     ]
     form.fields["gateway"].choices = choices  # type: ignore[attr-defined]
@@ -471,7 +475,7 @@ def operator(request: HttpRequest, operator: str) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem)
         else:
-            return done(request, _("Saved. It holds from the next sale on."), "settings")
+            return done(request, _("Saved. Applies from the next sale."), "settings")
     return show(request, "recharge/operator.html", {"form": form, "terms": terms}, status=status_of_form(form))
 
 

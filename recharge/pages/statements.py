@@ -53,9 +53,7 @@ class StatementForm(Form):
     seller = SellerField()
     month = ChoiceField(label=_("Month"), required=False)
     from_day = DayField(label=_("Or from day"), required=False)
-    to_day = DayField(
-        label=_("To day"), required=False, help_text=_("At most 366 days; today is of what there is now.")
-    )
+    to_day = DayField(label=_("To day"), required=False, help_text=_("At most 366 days. Today counts up to now."))
 
     def __init__(self, *args: Any, sees_all: bool, today: date, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -76,11 +74,11 @@ class StatementForm(Form):
         if first is None and last is None and month:
             cleaned["from_day"], cleaned["to_day"] = month.first_day, min(month.last_day, self.today)
         elif month and not self.errors:
-            self.add_error("month", _("Choose a month, or days; not both."))
+            self.add_error("month", _("Choose a month or a range of days, not both."))
         elif not self.errors:
             for name in ("from_day", "to_day"):
                 if cleaned.get(name) is None:
-                    self.add_error(name, _("Choose a month, or write both days."))
+                    self.add_error(name, _("Choose a month, or enter both days."))
         return cleaned
 
 
@@ -106,8 +104,12 @@ def new_statement(request: HttpRequest) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem, fields={"from": "from_day", "to": "to_day"})
         else:
-            said = gettext("This statement was made before; nothing has come since.") if written.is_replay else ""
-            return done(request, said or gettext("The statement is made."), "statement", written.row.pk)
+            said = (
+                gettext("This statement was already created; there are no new entries since.")
+                if written.is_replay
+                else ""
+            )
+            return done(request, said or gettext("The statement is created."), "statement", written.row.pk)
     context = {"form": form, "time_zone": policy().time_zone}
     return show(request, "recharge/new_statement.html", context, status=status_of_form(form))
 

@@ -118,9 +118,9 @@ RECHARGES_SHEET = (
     Column("operator", _("Operator"), 20, operator_name),
     Column("amount", _("Amount (Tomans)"), 18),
     Column("status", _("State"), 18, status_words),
-    Column("failure", _("Why it failed"), 40, failure_words),
-    Column("late", _("Came late"), 14, late_words),
-    Column("completed_at", _("Ended"), 20),
+    Column("failure", _("Reason of the failure"), 40, failure_words),
+    Column("late", _("Late result"), 14, late_words),
+    Column("completed_at", _("Completed at"), 20),
     Column("balance_after", _("Balance after the sale"), 22),
     Column("commission", _("Commission (Tomans)"), 20),
     Column("id", _("Id"), 38),
@@ -175,7 +175,7 @@ _OWN_STATEMENTS = (
     TableColumn(_("Entries"), lambda row: number(row.entries), f"{WIDE} {AMOUNT}"),
     TableColumn(_("Opening balance"), lambda row: number(row.opening_balance), f"{WIDE} {AMOUNT}"),
     TableColumn(_("Closing balance"), lambda row: number(row.closing_balance), AMOUNT),
-    TableColumn(_("Made"), _made, WIDE),
+    TableColumn(_("Created"), _made, WIDE),
 )
 
 
@@ -244,10 +244,10 @@ def own_limits_table(rows: Sequence[Limit]) -> Table:
         _("Sellers with limits of their own"),
         (
             TableColumn(_("Seller"), _limited),
-            TableColumn(_("Limit a day"), lambda row: number(row.per_day), AMOUNT),
-            TableColumn(_("Limit a sale"), lambda row: number(row.per_sale), f"{WIDE} {AMOUNT}"),
-            TableColumn(_("Sales a day"), lambda row: number(row.sales_per_day), f"{WIDE} {AMOUNT}"),
-            TableColumn(_("Limit a number and day"), lambda row: number(row.per_number_per_day), f"{WIDE} {AMOUNT}"),
+            TableColumn(_("Daily limit"), lambda row: number(row.per_day), AMOUNT),
+            TableColumn(_("Limit per sale"), lambda row: number(row.per_sale), f"{WIDE} {AMOUNT}"),
+            TableColumn(_("Sales per day"), lambda row: number(row.sales_per_day), f"{WIDE} {AMOUNT}"),
+            TableColumn(_("Daily limit per number"), lambda row: number(row.per_number_per_day), f"{WIDE} {AMOUNT}"),
             TableColumn(_("Hours of sale"), _hours),
         ),
         rows,

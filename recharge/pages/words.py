@@ -21,7 +21,7 @@ from shared.templatetags.console import tomans
 Status, Late = Recharge.Status, Recharge.Late
 
 STATUSES: dict[str, Promise] = {
-    Status.PENDING: _("On its way"),
+    Status.PENDING: _("Being sent"),
     Status.SUCCEEDED: _("Delivered"),
     Status.FAILED: _("Failed, refunded"),
     Status.UNKNOWN: _("Not known yet"),
@@ -40,63 +40,65 @@ LOOKS: dict[str, str] = {
 """The colour of a state: a class of console.css."""
 
 LATE: dict[str, Promise] = {
-    Late.CHARGED: _("Charged late"),
+    Late.CHARGED: _("Charged again"),
     Late.OWED: _("Owed"),
     Late.REVERSED: _("Reversed"),
 }
 LATE_LOOKS: dict[str, str] = {Late.CHARGED: "plain", Late.OWED: "bad", Late.REVERSED: "plain"}
 LATE_EXPLAINED: dict[str, Promise] = {
     Late.CHARGED: _(
-        "It had failed and was refunded. Later the operator said that it was delivered after all, so its amount was "
-        "charged again."
+        "It failed and was refunded. Later the operator reported that it was delivered, so its "
+        "amount was charged again."
     ),
     Late.OWED: _(
-        "It had failed and was refunded. Later the operator said that it was delivered after all, but the balance did "
-        "not bear charging it again: its amount is owed. Once there is credit, it can be charged by resolving it as "
-        "delivered."
+        "It failed and was refunded. Later the operator reported that it was delivered, but the "
+        "balance was too low to charge it again: its amount is owed. Once there is credit, "
+        "record its outcome as delivered to charge it."
     ),
-    Late.REVERSED: _("It had succeeded. Later the operator took it back, so its amount was given back."),
+    Late.REVERSED: _("It succeeded. Later the operator reversed it, so its amount was returned."),
 }
 LATE_TO_SELLERS: dict[str, Promise] = {
     Late.CHARGED: _(
-        "It had failed and was refunded; then the operator said that it was delivered after all. Its amount was "
-        "charged again."
+        "It failed and was refunded; then the operator reported that it was delivered. Its amount was charged again."
     ),
     Late.OWED: _(
-        "It had failed and was refunded; then the operator said that it was delivered after all. Your credit did not "
-        "suffice to charge it again, so its amount is owed. Ask an admin of your organization."
+        "It failed and was refunded; then the operator reported that it was delivered. There was "
+        "not enough credit to charge it again, so you owe its amount. Ask an admin of your "
+        "organization."
     ),
-    Late.REVERSED: _("It was delivered; then the operator took it back. Its amount is on your balance again."),
+    Late.REVERSED: _("It was delivered; then the operator reversed it. Its amount is back on your balance."),
 }
 """The same for the seller whose balance it is, who can't resolve it."""
 
 FAILURES: dict[str, Promise] = {
-    "number_barred": _("The operator does not let this number be recharged."),
+    "number_barred": _("The operator does not allow this number to be recharged."),
     "number_not_found": _("The operator does not know this number."),
     "wrong_operator": _("The number is with another operator."),
     "amount_refused": _("The operator refused this amount."),
     "operator_credit_exhausted": _("The operator's credit for us was used up."),
     "operator_unavailable": _("The operator could not do it at that time."),
-    "reversed_by_operator": _("The operator took it back."),
+    "reversed_by_operator": _("The operator reversed it."),
     "not_sent": _("The operator could not be reached."),
 }
 """By the reason that a gateway gives; what an admin wrote, or a gateway of its own makes up, is shown as it is."""
 FAILURES_TO_SELLERS: dict[str, Promise] = {
-    "number_barred": _("The operator does not take recharges for this number. Ask your customer to call the operator."),
+    "number_barred": _(
+        "The operator does not accept recharges for this number. Ask your customer to call the operator."
+    ),
     "number_not_found": _("The operator does not know this number. Check it with your customer."),
-    "wrong_operator": _("The number is with another operator now. Sell it again and choose that operator."),
-    "amount_refused": _("The operator does not take this amount for this number. Try another amount."),
+    "wrong_operator": _("The number is now with another operator. Sell it again and choose that operator."),
+    "amount_refused": _("The operator does not accept this amount for this number. Try another amount."),
     "operator_credit_exhausted": _("The operator can't deliver now. Try again later, or tell an admin."),
     "operator_unavailable": _("The operator could not be reached. Try again in a while."),
-    "not_sent": _("It could not be sent to the operator. Try again in a while."),
-    "reversed_by_operator": _("The operator took it back."),
+    "not_sent": _("It could not be sent to the operator. Try again later."),
+    "reversed_by_operator": _("The operator reversed it."),
 }
 """The same for who sells: what to do now, or what to tell the customer."""
 
 ACTIONS: dict[str, Promise] = {
     Attempt.Action.SUBMIT: _("Submitted"),
     Attempt.Action.INQUIRE: _("Inquired"),
-    Attempt.Action.RESOLVE: _("Resolved by hand"),
+    Attempt.Action.RESOLVE: _("Recorded by hand"),
 }
 OUTCOMES: dict[str, Promise] = {
     Attempt.Outcome.OPEN: _("No answer yet"),
@@ -105,7 +107,7 @@ OUTCOMES: dict[str, Promise] = {
     Attempt.Outcome.FAILED: _("Failed"),
     Attempt.Outcome.UNKNOWN: _("No certain answer"),
     Attempt.Outcome.UNSENT: _("Not sent"),
-    Attempt.Outcome.MISSING: _("Never arrived"),
+    Attempt.Outcome.MISSING: _("Not received"),
 }
 OUTCOME_LOOKS: dict[str, str] = {
     Attempt.Outcome.SUCCEEDED: "good",
@@ -148,36 +150,47 @@ def resolutions_of(recharge: Recharge) -> list[Resolution]:
     match recharge.status, recharge.late:
         case ((Status.PENDING | Status.UNKNOWN), _late):
             return [
-                delivered(_("The recharge succeeds. The seller has paid for it already: no money moves.")),
-                not_delivered(_("The recharge fails, and its amount is given back to the seller at once.")),
+                delivered(
+                    _("The recharge is recorded as succeeded. The seller has already paid for it: no money moves.")
+                ),
+                not_delivered(_("The recharge is recorded as failed, and its amount is refunded at once.")),
             ]
         case Status.FAILED, Late.NO:
             return [
                 delivered(
                     _(
-                        "The recharge had failed and was refunded. It becomes succeeded, and its amount is charged to "
-                        "the seller again; if the balance does not bear that, the seller owes it."
+                        "The recharge failed and was refunded. It is recorded as succeeded, and its amount is "
+                        "charged again; if the balance is too low, the seller owes it."
                     )
                 )
             ]
         case Status.SUCCEEDED, Late.OWED:
             return [
-                delivered(_("Its amount is owed. It is charged now if the balance bears it; else it stays owed.")),
-                not_delivered(_("The recharge fails. It was refunded before and never charged again: no money moves.")),
+                delivered(
+                    _("Its amount is owed. It is charged now if the balance is high enough; otherwise it stays owed.")
+                ),
+                not_delivered(
+                    _(
+                        "The recharge is recorded as failed. It was refunded before and never charged again: no "
+                        "money moves."
+                    )
+                ),
             ]
         case Status.SUCCEEDED, _late:
             return [
-                not_delivered(_("The recharge had succeeded. It fails, and its amount is given back to the seller."))
+                not_delivered(
+                    _("The recharge succeeded. It is recorded as failed, and its amount is returned to the seller.")
+                )
             ]
     return []  # it was taken back by the operator: nothing changes that
 
 
 SETTLEMENTS: dict[Settlement, Promise] = {
-    Settlement.SETTLED: _("The recharge is settled."),
-    Settlement.REPLAYED: _("It was so already; nothing was changed."),
-    Settlement.CHARGED_LATE: _("The recharge is settled, and its amount was charged to the seller again."),
-    Settlement.OWED: _("The recharge is settled. The balance does not bear its amount: the seller owes it."),
-    Settlement.REVERSED: _("The recharge is settled."),
+    Settlement.SETTLED: _("The outcome is recorded."),
+    Settlement.REPLAYED: _("Already done; nothing was changed."),
+    Settlement.CHARGED_LATE: _("The outcome is recorded, and the amount was charged to the seller again."),
+    Settlement.OWED: _("The outcome is recorded. The balance is too low for the amount: the seller owes it."),
+    Settlement.REVERSED: _("The outcome is recorded."),
 }
 
 

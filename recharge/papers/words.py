@@ -72,7 +72,7 @@ def facts_of(statement: Statement, organization: Organization) -> list[tuple[str
         (gettext("Seller"), f"{statement.seller_name} ({in_digits(str(statement.seller_id))})"),
         (gettext("Period"), period_of(statement)),
         (gettext("Time zone"), statement.time_zone),
-        (gettext("Made"), gettext("%(when)s by %(username)s") % {"when": made, "username": statement.made_by}),
+        (gettext("Created"), gettext("%(when)s by %(username)s") % {"when": made, "username": statement.made_by}),
         (gettext("Entries"), in_digits(str(statement.entries))),
     ]
 

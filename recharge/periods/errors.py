@@ -21,7 +21,7 @@ class PeriodClosed(Problem):
     """409: the day is within a period that is closed already."""
 
     status, code, title = 409, "period_closed", "Period closed"
-    message = _("These days are closed already, with all until %(last_day)s.")
+    message = _("These days are already closed, with all days until %(last_day)s.")
 
     def __init__(self, last_day: date) -> None:
         super().__init__(

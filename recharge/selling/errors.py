@@ -15,14 +15,14 @@ class AlreadySettled(Problem):
     """409: the recharge has succeeded or failed for good."""
 
     status, code, title = 409, "already_settled", "Already settled"
-    message = _("This recharge has ended for good; nothing was done. Look at how it ended.")
+    message = _("This recharge already has its final outcome; nothing was done. See the outcome.")
 
 
 class RechargeChanged(Problem):
     """409: a recharge is no longer as it was when its form was shown."""
 
     status, code, title = 409, "recharge_changed", "Recharge changed"
-    message = _("This recharge has changed meanwhile; nothing was done. Look at it, and decide anew.")
+    message = _("This recharge has changed in the meantime; nothing was done. Check it, and decide again.")
 
 
 class AmountNotSold(Problem):
@@ -40,8 +40,8 @@ class OperatorNotSold(Problem):
 
     status, code, title = 409, "operator_not_sold", "Operator not sold"
     message = _(
-        "Recharges of this operator are not sold: nothing is set up that would deliver them. Ask an admin of your "
-        "organization."
+        "Recharges of this operator are not sold: no gateway is set up to deliver them. Ask an "
+        "admin of your organization."
     )
 
     def __init__(self, operator: str) -> None:
@@ -52,7 +52,7 @@ class PossibleDuplicate(Problem):
     """409: the seller sold the same amount to the same number a moment ago; nothing was written."""
 
     status, code, title = 409, "possible_duplicate", "Possible duplicate"
-    message = _("The same amount was sold to this number a moment ago. If it is meant, sell it again.")
+    message = _("The same amount was sold to this number a moment ago. If that is intended, sell it again.")
 
     def __init__(self) -> None:
         super().__init__(
@@ -65,9 +65,7 @@ class SellerOwes(Problem):
     """409: the seller owes a late charge, and the organization sells nothing to who does; nothing was written."""
 
     status, code, title = 409, "seller_owes", "Seller owes"
-    message = _(
-        "You owe for a recharge that was delivered after all. Ask for credit: what is owed is paid from it first."
-    )
+    message = _("You owe for a recharge that was delivered late. Ask for credit: what is owed is paid from it first.")
 
     def __init__(self) -> None:
         super().__init__("The seller owes a late charge, and sells nothing until it is paid.")
@@ -81,16 +79,16 @@ class LimitExceeded(Problem):
     """
 
     status, code, title = 409, "limit_exceeded", "Limit exceeded"
-    message: str | Promise = _("This would pass a limit of your sales. Sell less, or later, or ask an admin.")
+    message: str | Promise = _("This sale would exceed one of your limits. Sell less, or later, or ask an admin.")
     messages: ClassVar[Mapping[str, str | Promise]] = {
         "per_sale": _("One sale may be at most %(allowed)s Tomans. Sell less at once."),
         "per_day": _(
-            "You may sell %(allowed)s Tomans a day, and have sold %(used)s today. Sell less, or go on tomorrow."
+            "Your daily limit is %(allowed)s Tomans, and you have sold %(used)s today. Sell less, or go on tomorrow."
         ),
-        "sales_per_day": _("You may sell %(allowed)s times a day, and did so %(used)s times today. Go on tomorrow."),
+        "sales_per_day": _("Your daily limit is %(allowed)s sales, and you have made %(used)s today. Go on tomorrow."),
         "per_number_per_day": _(
-            "At most %(allowed)s Tomans a day may be sold to one number, and %(used)s were sold to it today. Sell "
-            "less, or go on tomorrow."
+            "At most %(allowed)s Tomans a day can be sold to one number, and %(used)s were sold to "
+            "it today. Sell less, or go on tomorrow."
         ),
         "from_hour": _("Selling begins at %(allowed)s o'clock. Wait until then."),
         "to_hour": _("Selling has ended at %(allowed)s o'clock. Go on tomorrow."),

@@ -14,9 +14,9 @@ class InvalidPeriod(InvalidRequest):
 
     field_messages: ClassVar[Mapping[str, str | Promise]] = {
         **FIELD_MESSAGES,
-        "from_after_to": _("The last day is before the first. Exchange them."),
-        "period_too_long": _("A statement has 366 days at most. Choose a shorter period."),
+        "from_after_to": _("The last day is before the first. Swap them."),
+        "period_too_long": _("A statement covers at most 366 days. Choose a shorter period."),
         "too_early": _("This day is too long ago. Choose a later one."),
         "day_not_begun": _("This day has not begun yet. Choose an earlier one."),
-        "too_many_entries": _("There are too many entries for one statement. Choose a shorter period."),
+        "too_many_entries": _("Too many entries for one statement. Choose a shorter period."),
     }

@@ -10,15 +10,15 @@ class InvalidTerms(InvalidRequest):
 
     field_messages = {
         **InvalidRequest.field_messages,
-        "amounts_and_range": _("Choose certain amounts or a range, not both."),
+        "amounts_and_range": _("Choose fixed amounts or a range, not both."),
         "invalid_url": _("Write an https:// address without a user, a password, a query or a fragment."),
-        "built_in": _("This operator has its name for good. Leave it as it is."),
-        "least_above_most": _("The least amount is above the most. Make it smaller, or the most larger."),
-        "not_of_this_kind": _("A gateway of this kind has none. Leave it empty."),
-        "operator_name_taken": _("There is an operator of this name already. Choose another name."),
-        "repeated": _("An amount is there twice. Remove one of them."),
+        "built_in": _("The name of this operator can't be changed."),
+        "least_above_most": _("The minimum is above the maximum. Lower it, or raise the maximum."),
+        "not_of_this_kind": _("This kind of gateway does not use it. Leave it empty."),
+        "operator_name_taken": _("An operator of this name already exists. Choose another name."),
+        "repeated": _("An amount is listed twice. Remove one of them."),
         "reserved": _("This is the name of the gateway that is always there. Choose another name."),
-        "unknown_gateway": _("This gateway is gone. Choose another one."),
+        "unknown_gateway": _("This gateway no longer exists. Choose another one."),
     }
 
 
@@ -26,7 +26,7 @@ class GatewayExists(Problem):
     """409: the organization has a gateway of this name."""
 
     status, code, title = 409, "gateway_exists", "Gateway exists"
-    message = _("There is a gateway of this name already. Choose another name.")
+    message = _("A gateway of this name already exists. Choose another name.")
 
 
 class GatewayInUse(Problem):
@@ -34,8 +34,9 @@ class GatewayInUse(Problem):
 
     status, code, title = 409, "gateway_in_use", "Gateway in use"
     message = _(
-        "This gateway is still needed: an operator has it, or recharges are under way through it. Give its "
-        "operators another gateway, wait until nothing is under way, and try again."
+        "This gateway is still in use: an operator has it, or recharges are in progress through "
+        "it. Assign another gateway to its operators, wait until nothing is in progress, and try "
+        "again."
     )
 
 
@@ -43,4 +44,4 @@ class OperatorExists(Problem):
     """409: there is an operator of this code."""
 
     status, code, title = 409, "operator_exists", "Operator exists"
-    message = _("There is an operator of this code already. Choose another code.")
+    message = _("An operator of this code already exists. Choose another code.")

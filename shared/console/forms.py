@@ -115,7 +115,7 @@ class EditForm(Form):
     def _conflict(self, name: str) -> str:
         stored = self.initial.get(name)
         written = ", ".join(map(str, stored)) if isinstance(stored, list) else str(stored or "–")
-        return str(_("Somebody else has changed this since the form was opened. It is now: %(now)s") % {"now": written})
+        return str(_("Somebody else changed this after you opened the form. It is now: %(now)s") % {"now": written})
 
     def _take_what_is_stored_for_shown(self, names: set[str]) -> None:
         """Who sends it again has seen what is said."""
@@ -188,7 +188,7 @@ class TomansFormField(forms.Field):
     default_error_messages = {
         "required": _("Write an amount in Tomans."),
         "invalid": _("Write an amount in whole Tomans, in digits alone."),
-        "grouped": _("Separate groups of three digits alone, like 50,000; without decimals."),
+        "grouped": _("Only separate groups of three digits, like 50,000; no decimals."),
         "shortened": _("A spreadsheet has shortened this amount (like 5E+05). Format the column as a number there."),
         "too_small": _("This must be at least 1 Toman."),
         "too_large": _("This is more than can be sold or credited at once."),
@@ -292,7 +292,7 @@ class GivenPasswordField(forms.CharField):
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("label", _("Password"))
         kwargs.setdefault(
-            "help_text", _("A suggestion that nobody guesses; or write another one of at least 8 characters.")
+            "help_text", _("This is a strong suggestion. You can write another one of at least 8 characters.")
         )
         super().__init__(strip=False, max_length=1000, widget=TextInput(attrs=AS_WRITTEN), **kwargs)
 

@@ -18,12 +18,12 @@ from shared.identity.roles import (
 ROLES: dict[str, tuple[str | Promise, str | Promise]] = {
     ADMIN: (_("Admin"), _("everything")),
     ACCOUNTANT: (_("Accountant"), _("credit requests, adjustments, ledger and reports")),
-    SUPPORT: (_("Support"), _("looks at recharges and records how they ended")),
+    SUPPORT: (_("Support"), _("sees recharges and records their outcome")),
     AUDITOR: (_("Auditor"), _("sees everything and changes nothing")),
-    SELLER: (_("Seller"), _("sells, asks for credit, and sees the own account")),
+    SELLER: (_("Seller"), _("sells, asks for credit, and sees their own account")),
     CASHIER: (_("Cashier"), _("sells on a seller's account")),
     PLATFORM_ADMIN: (_("Owner"), _("everything")),
-    PLATFORM_OPERATOR: (_("Operator of the platform"), _("provisions, suspends and activates organizations")),
+    PLATFORM_OPERATOR: (_("Platform operator"), _("provisions, suspends and activates organizations")),
     PLATFORM_AUDITOR: (_("Auditor"), _("sees everything and changes nothing")),
 }
 """What a role is called, and what it may do, in a few words."""

@@ -122,7 +122,7 @@ def _write_workbook(
                 sheet.write_string(
                     line,
                     0,
-                    _("More rows than a workbook takes: the rest is missing. Narrow the filters, or take CSV."),
+                    _("Too many rows for a workbook: the rest is left out. Narrow the filters, or use CSV."),
                 )
                 break
             for index, column in enumerate(columns):

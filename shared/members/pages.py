@@ -56,7 +56,7 @@ def _linked_name(member: Member) -> SafeString:
 
 def _state(member: Member) -> SafeString:
     if not member.is_active:
-        return pill("plain", _("Switched off"))
+        return pill("plain", _("Inactive"))
     if member.is_invited:
         return pill("wait", _("Invited"))
     return pill("good", _("Active"))
@@ -114,7 +114,7 @@ def _seller_field(**options: Any) -> SearchField:
         label=_("Username of the seller"),
         required=False,
         max_length=150,
-        help_text=_("Of a cashier only: on whose account the cashier sells."),
+        help_text=_("For a cashier only: the seller on whose account the cashier sells."),
         widget=TextInput(attrs=AS_WRITTEN),
         **options,
     )
@@ -124,7 +124,7 @@ class NewMemberForm(Form):
     username = TextField(
         label=_("Username"),
         max_length=150,
-        help_text=_("What the member signs in with: letters, digits and @/./+/-/_ only."),
+        help_text=_("The member signs in with it: letters, digits and @/./+/-/_ only."),
         widget=TextInput(attrs=AS_WRITTEN),
     )
     role = ChoiceField(label=_("Role"), choices=[])
@@ -132,12 +132,12 @@ class NewMemberForm(Form):
     email = forms.EmailField(
         label=_("Email address"),
         required=False,
-        help_text=_("For an invitation, and for what resets a forgotten password."),
+        help_text=_("For the invitation, and to reset a forgotten password."),
         widget=forms.EmailInput(attrs=AS_WRITTEN),
     )
     password = GivenPasswordField(
         required=False,
-        help_text=_("It must be changed at the first sign-in. Leave it empty to send an invitation by mail instead."),
+        help_text=_("It must be changed at the first sign-in. Leave it empty to send an invitation by email instead."),
     )
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
@@ -187,7 +187,7 @@ def new_member(request: HttpRequest) -> HttpResponse:
 
 
 def _invited(member: Member) -> str:
-    said = gettext("An invitation is on its way to %(email)s; it is good for 7 days.")
+    said = gettext("An invitation was sent to %(email)s. It is valid for 7 days.")
     return said % {"email": member.email}
 
 
@@ -282,7 +282,7 @@ def reset_second_factor(request: HttpRequest, user_id: int) -> HttpResponse:
             services.change_member(realm=realm, username=found.username, second_factor=False, when_reset=tell)
         except Problem as problem:
             return not_done(request, problem, "member", user_id)
-        return done(request, _("The member's second factors are taken away."), "member", user_id)
+        return done(request, _("The member's second factors are reset."), "member", user_id)
     return show(request, "shared/reset_second_factor.html", {"member": found})
 
 
@@ -352,7 +352,7 @@ class FirstPasswordForm(Form):
     def clean_again(self) -> str:
         again: str = self.cleaned_data["again"]
         if "new" in self.cleaned_data and self.cleaned_data["new"] != again:
-            raise forms.ValidationError(_("The two are not the same. Write the new password again."))
+            raise forms.ValidationError(_("The two passwords differ. Write the new password again."))
         return again
 
 

@@ -34,7 +34,7 @@ class WrongCode(InvalidRequest):
 
     field_messages: ClassVar[Mapping[str, str | Promise]] = {
         **FIELD_MESSAGES,
-        "wrong_code": _("This code is not right, or was used before. Write the one that the app shows now."),
+        "wrong_code": _("Wrong code, or already used. Write the one that the app shows now."),
     }
 
     @classmethod
@@ -83,4 +83,4 @@ class TooManyPasskeys(Problem):
     """409: an account has at most so many passkeys."""
 
     status, code, title = 409, "too_many_passkeys", "Too many passkeys"
-    message = _("You have as many passkeys as an account can have. Remove one that you do not use any more.")
+    message = _("The number of passkeys is at its limit. Remove one that you no longer use.")

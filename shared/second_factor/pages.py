@@ -49,7 +49,7 @@ class NewPasskeyForm(Form):
     name = TextField(
         label=_("Name"),
         max_length=100,
-        help_text=_("By which you tell it from others, like “work laptop”."),
+        help_text=_("A name to recognize it by, such as “work laptop”."),
         widget=TextInput(attrs={"autocomplete": "off"}),
     )
 

@@ -130,7 +130,7 @@ def test_a_passkey_is_added_signs_in_proves_and_is_removed(
     with device.of_a_stranger():
         guest.page.click(USE)
         expect(guest.page.locator("form[data-passkey] [role=alert]")).to_have_text(
-            guest.t("The browser gave no passkey. Try again, or use another way.")
+            guest.t("The browser returned no passkey. Try again, or use another way.")
         )
     accessible(guest.page)
     expect(guest.page.locator(USE)).to_be_enabled()

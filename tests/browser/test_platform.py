@@ -44,7 +44,7 @@ def test_provisioning_shows_its_progress(root: Guest, accessible: Callable[[Page
         page.dblclick("#provision-form button")
         expect(page.locator("#progress")).to_contain_text("Tables and first admin made")
         expect(page.locator("#progress .state-good")).to_have_count(1)
-        expect(page.locator("#announcer")).to_have_text("Its tables and its first admin are being made.")
+        expect(page.locator("#announcer")).to_have_text("Creating its tables and its first admin.")
         expect(page.locator("#provision-form button")).to_be_disabled()
         accessible(page)
     finally:
@@ -61,7 +61,7 @@ def test_what_is_refused_stays_on_the_form(root: Guest) -> None:
     page = root.go(None, "/provision").page
     _fill(page, "acme")
     page.click("#provision-form button")
-    expect(page.get_by_role("alert").first).to_contain_text("There is an organization at this address already")
+    expect(page.get_by_role("alert").first).to_contain_text("An organization at this address already exists")
     expect(page.locator("#id_slug")).to_have_value("acme")
     expect(page.locator("#provision-form button")).to_be_enabled()
     page.fill("#id_slug", "new-one")
@@ -79,7 +79,7 @@ def test_it_works_without_script(world: World, server: Server, chromium) -> None
         window.click("#provision-form button")
         window.wait_for_url("**/organizations/new-one")
         window.get_by_role("button", name="Reconcile now").click()
-        expect(window.locator("#books")).to_contain_text("Right")
+        expect(window.locator("#books")).to_contain_text("Reconciled")
     finally:
         context.close()
 
@@ -88,10 +88,10 @@ def test_books_are_proved_and_an_organization_is_suspended(root: Guest, accessib
     page = root.go(None, "/organizations").page
     accessible(page)
     page.get_by_role("link", name="Acme").click()
-    expect(page.locator("#books")).to_contain_text("Never proved")
+    expect(page.locator("#books")).to_contain_text("Not reconciled yet")
     page.get_by_role("button", name="Reconcile now").click()
     expect(page.locator("#books .state-good")).to_be_visible()
-    expect(page.locator("#announcer")).to_have_text("The books are right.")
+    expect(page.locator("#announcer")).to_have_text("The accounts are reconciled.")
     assert page.url.endswith("/organizations/acme")
 
     page.get_by_role("button", name="Suspend").click()

@@ -21,7 +21,7 @@ def test_a_webhook_from_its_secret_to_its_end(
     page.get_by_role("link", name="Add a webhook").first.click()
     accessible(page)
     page.fill("#id_url", "https://hooks.example.com/recharges")
-    page.get_by_label("The operator took a recharge back").uncheck()
+    page.get_by_label("The operator reversed a recharge").uncheck()
     page.get_by_role("button", name="Add it").dblclick()
     page.wait_for_url("**/webhooks/*-*")
     with acme.context:
@@ -44,5 +44,5 @@ def test_a_webhook_from_its_secret_to_its_end(
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(page.locator(".empty")).to_contain_text("There is no webhook yet")
+    expect(page.locator(".empty")).to_contain_text("No webhooks yet")
     assert guest.complaints == []

@@ -20,9 +20,9 @@ def form(**changed: str) -> dict[str, str]:
 
 def test_it_is_asked_for_once_and_done_at_once(acme: Organization) -> None:
     owner = Visitor.signed_in(acme.owner)
-    assert "No balance was adjusted by hand yet" in shown(owner.get("/adjustments"))
+    assert "No balance was adjusted yet" in shown(owner.get("/adjustments"))
     page = owner.get(f"/adjustments/new?seller={acme.member.id}")
-    assert "It is on the balance at once." in shown(page)
+    assert "The balance changes at once." in shown(page)
     (key,) = re.findall(r'name="key" value="(page-\w+)"', text_of(page))
     for _ in range(2):
         answer = owner.submit("/adjustments/new", form(key=key))
@@ -63,10 +63,10 @@ def test_a_second_person_approves_or_whoever_asked_withdraws(acme: Organization)
     assert f"{path}/approve" not in own
     assert owner.get(f"{path}/approve").headers["Location"] == path
     waits = shown(second.get("/today"))
-    assert "They wait for a second person." in waits
+    assert "Waiting for a second person." in waits
     assert "+5,000" in waits
     assert second.submit(f"{path}/approve", {}).status == 302
-    assert "Approved: member has 5,000 Tomans more." in shown(second.get(path))
+    assert "Approved: 5,000 Tomans added to the balance of member." in shown(second.get(path))
     assert acme.member.balance() == 5000
     withdrawn = owner.submit("/adjustments/new", form()).headers["Location"]
     assert owner.submit(f"{withdrawn}/reject", {"reason": ""}).status == 422
@@ -75,7 +75,7 @@ def test_a_second_person_approves_or_whoever_asked_withdraws(acme: Organization)
     assert second.get(f"{withdrawn}/approve").headers["Location"] == withdrawn
     # What the balance does not bear by now is said, and waits on.
     path = f"/adjustments/{ask_for_adjustment(acme.row, acme.member.id, -5001)}"
-    assert "The balance does not bear this now." in shown(owner.get(path))
+    assert "The balance is too low for this now." in shown(owner.get(path))
     owner.submit(f"{path}/approve", {})
     assert "5,001 can't be taken from it. Nothing was done." in text_of(owner.get(path)).replace("&#x27;", "'")
     with acme.context:
@@ -91,7 +91,7 @@ def test_a_large_credit_request_shows_its_first_approval(acme: Organization) -> 
     assert asked.status == 302
     used = member.submit("/credit-requests/new", {"amount": "60000", "bank_reference": "1234"})
     assert used.status == 422
-    assert "has this bank reference already" in shown(used)
+    assert "already has this bank reference" in shown(used)
     with acme.context:
         from credit.models import CreditRequest
 
@@ -99,7 +99,7 @@ def test_a_large_credit_request_shows_its_first_approval(acme: Organization) -> 
     assert "Bank reference 1234" in shown(second.get(path))
     owner.submit(f"{path}/approve", {})
     page = text_of(owner.get(path))
-    assert "You have approved this: a second person has to approve it, too." in page
+    assert "You have approved this. A second person has to approve it, too." in page
     assert f"{path}/approve" not in page
     assert "Approved once; a second person is needed" in shown(owner.get("/credit-requests"))
     assert acme.member.balance() == 0

@@ -66,10 +66,10 @@ def test_an_admin_makes_the_organizations_and_a_sellers(acme: Organization, glob
     table(
         ("no name", {"name": ""}, "Fill this in."),
         ("no scope", {"scopes": []}, "Fill this in."),
-        ("the organization's that sells", {"seller": ""}, "A key of the organization can only read."),
+        ("the organization's that sells", {"seller": ""}, "An organization's key can only read."),
         ("nobody's", {"seller": "nobody"}, "There is no such seller."),
-        ("no address", {"seller": "member", "allowed_addresses": "here"}, "One of these is no IP address"),
-        ("yesterday", {"seller": "member", "last_day": "2020-01-01"}, "This day is over."),
+        ("no address", {"seller": "member", "allowed_addresses": "here"}, "One of these is not an IP address"),
+        ("yesterday", {"seller": "member", "last_day": "2020-01-01"}, "This day is past."),
         ("no day", {"seller": "member", "last_day": "soon"}, "Write a day like"),
     ),
 )
@@ -89,7 +89,7 @@ def test_a_new_secret_beside_the_old_one_or_in_place_of_it(acme: Organization) -
         rotated = visitor.submit(path, end_old, to=f"{path}/rotate")
         page = visitor.get(rotated.headers["Location"])
         secrets += SECRET.findall(text_of(page))
-        assert ("is good until" in shown(page)) == (not end_old)
+        assert ("is valid until" in shown(page)) == (not end_old)
         assert [signs_in(acme, key, secret) for secret in secrets] == ([401, 401, 200] if end_old else [200, 200])
 
 

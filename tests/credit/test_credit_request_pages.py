@@ -32,7 +32,7 @@ def test_a_seller_asks_in_any_digits(acme: Organization) -> None:
     assert (answer.status, answer.headers["Location"]) == (302, "/credit-requests")
     page = shown(visitor.get("/credit-requests"))
     assert "2,500,000 Waiting برای عید" in page
-    assert "You have asked for credit" in page
+    assert "Your credit request is sent" in page
     with acme.context:
         assert [(row.seller_id, row.amount) for row in CreditRequest.objects.all()] == [(acme.member.id, 2_500_000)]
 
@@ -82,7 +82,7 @@ def test_a_form_sent_again_with_another_amount_says_so_and_can_then_be_sent(acme
     assert visitor.post("/credit-requests/new", fields).status == 302
     again = visitor.post("/credit-requests/new", fields | {"amount": "7000"})
     assert again.status == 422
-    assert "sent before, with something else in it" in shown(again)
+    assert "already sent with other content" in shown(again)
     assert value_of(again, "key") != fields["key"]
     assert value_of(again, "amount") == "7000"
     with acme.context:
@@ -124,11 +124,11 @@ def test_an_approval_credits_and_leads_on_to_what_else_waits(acme: Organization)
     request, other = ask(acme.member, 50_000), ask(acme.neighbour, 60_000)
     visitor = Visitor.signed_in(acme.owner)
     confirm = shown(visitor.get(f"/credit-requests/{request}/approve"))
-    assert "Balance now 0 Tomans Balance after 50,000 Tomans" in confirm
+    assert "Current balance 0 Tomans Balance after 50,000 Tomans" in confirm
     answer = visitor.submit("/credit-requests", {}, to=f"/credit-requests/{request}/approve")
     assert (answer.status, answer.headers["Location"]) == (302, "/credit-requests?status=pending")
     page = visitor.get(answer.headers["Location"])
-    assert "Approved: member has 50,000 Tomans more." in shown(page)
+    assert "Approved: 50,000 Tomans added to the balance of member." in shown(page)
     assert other in text_of(page)
     assert request not in text_of(page)
     assert (acme.member.balance(), acme.neighbour.balance()) == (50_000, 0)
@@ -145,7 +145,7 @@ def test_the_dialog_of_an_approval_is_fetched_when_it_is_opened(acme: Organizati
         give_credit(acme.row, acme.member.seller_id, 7_000)
     dialog = visitor.get(address, HX_Request="true")
     assert "<html" not in text_of(dialog)
-    assert "Balance now 7,000 Tomans Balance after 57,000 Tomans" in words_of(text_of(dialog))
+    assert "Current balance 7,000 Tomans Balance after 57,000 Tomans" in words_of(text_of(dialog))
     visitor.submit("/credit-requests", {}, to=address)
     decided = visitor.get(address, HX_Request="true")
     assert (decided.status, decided.headers["HX-Redirect"]) == (204, f"/credit-requests/{request}")
@@ -176,7 +176,7 @@ def test_a_decision_is_not_turned_round(acme: Organization) -> None:
     late = visitor.submit("/sellers/new", {}, to=f"/credit-requests/{request}/approve")
     assert (late.status, late.headers["Location"]) == (302, f"/credit-requests/{request}")
     page = shown(visitor.get(late.headers["Location"]))
-    assert "Somebody has decided otherwise meanwhile" in page
+    assert "Somebody decided otherwise in the meantime" in page
     assert "Rejected" in page
     assert acme.member.balance() == 0
     # Its forms are gone as well.
@@ -198,9 +198,9 @@ def test_a_rejection_needs_a_reason_and_the_seller_reads_it(acme: Organization) 
 
 def test_a_seller_has_no_history_beside_a_request(acme: Organization) -> None:
     request = ask(acme.member)
-    assert "The seller until now" in shown(Visitor.signed_in(acme.owner).get(f"/credit-requests/{request}"))
+    assert "Seller history" in shown(Visitor.signed_in(acme.owner).get(f"/credit-requests/{request}"))
     page = Visitor.signed_in(acme.member).get(f"/credit-requests/{request}")
-    assert "The seller until now" not in shown(page)
+    assert "Seller history" not in shown(page)
     assert f"/credit-requests/{request}/approve" not in text_of(page)
 
 

@@ -70,7 +70,7 @@ def test_the_ledger_takes_filters(traded: Organization) -> None:
         exported = text_of(visitor.get(f"/ledger.csv?{query}")).splitlines()[1:]
         assert len(exported) == len(expected), query
         assert len(sheet_of(visitor.get(f"/ledger.xlsx?{query}")).rows) == len(expected) + 1, query
-    assert "No entry is like that." in shown(visitor.get("/ledger?kind=refund"))
+    assert "No entry matches." in shown(visitor.get("/ledger?kind=refund"))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_sheet_that_is_full_says_so_in_its_last_line(
     sheet = Sheet(b"".join(response.streaming_content))
     assert len(sheet.rows) == 1 + min(most, 4)
     is_full = shown_rows < 4
-    assert ("the rest is missing" in str(sheet.rows[-1])) == is_full
+    assert ("the rest is left out" in str(sheet.rows[-1])) == is_full
     assert len(sheet.rows) - 1 - is_full == shown_rows
 
 

@@ -29,7 +29,7 @@ def test_a_seller_is_added_and_can_sign_in_with_what_is_shown(acme: Organization
     # Once more (a reload, a second click): nothing more.
     again = visitor.submit("/sellers/new", fields)
     assert again.status == 422
-    assert "There is a user of this name already" in shown(again)
+    assert "This username is taken" in shown(again)
     with acme.context:
         assert Seller.objects.filter(name="Tehran Kiosk").count() == 1
     page = shown(visitor.get("/sellers"))
@@ -43,7 +43,7 @@ def test_a_seller_is_added_and_can_sign_in_with_what_is_shown(acme: Organization
         ({"name": ""}, "Fill this in."),
         ({"name": "a\x00b"}, "Null characters"),
         ({"username": "two words"}, "valid username"),
-        ({"username": "member"}, "There is a user of this name already"),
+        ({"username": "member"}, "This username is taken"),
         ({"password": "short"}, "too short"),
         ({"password": "password123"}, "too common"),
         ({"email": "nonsense"}, "email"),
@@ -76,7 +76,7 @@ def test_a_seller_is_switched_off_and_on(acme: Organization) -> None:
     for _ in range(2):  # once more is the same
         answer = visitor.submit(f"{path}/switch-off", {})
         assert (answer.status, answer.headers["Location"]) == (302, path)
-    assert "member is switched off" in shown(visitor.get(path))
+    assert "member is deactivated" in shown(visitor.get(path))
     assert seller.get("/ledger").status == 302
     assert Visitor(acme.anyone).sign_in("member").status == 422
     assert acme.member.sell().code == "seller_inactive"
@@ -133,7 +133,7 @@ def test_a_password_that_was_changed_meanwhile_stays(acme: Organization) -> None
         },
     )
     assert (answer.status, answer.headers["Location"]) == (302, f"/sellers/{acme.member.id}")
-    assert "The password was changed meanwhile" in shown(visitor.get(answer.headers["Location"]))
+    assert "The password was changed in the meantime" in shown(visitor.get(answer.headers["Location"]))
     user.refresh_from_db()
     assert user.check_password("the seller's own")
 
@@ -176,7 +176,7 @@ def test_sellers_are_found_by_name_and_by_username(acme: Organization) -> None:
     assert found("%") == {"100% Mobile"}
     assert found("_") == set()
     assert found("owner") == set()  # an admin is no seller
-    assert "No seller has this in the name or the username" in shown(visitor.get("/sellers?search=nobody"))
+    assert "No seller matches this name or username" in shown(visitor.get("/sellers?search=nobody"))
 
 
 def test_a_search_that_finds_too_many_usernames_says_so(acme: Organization, monkeypatch: Any) -> None:

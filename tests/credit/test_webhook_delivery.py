@@ -250,7 +250,7 @@ def test_a_secret_of_another_key_is_an_error_that_says_so(
     sell(row, seller_id)
     work()
     assert receiver.received == []
-    assert [attempt.error for attempt in attempts(row)] == ["The secret can't be read here; make a new one."]
+    assert [attempt.error for attempt in attempts(row)] == ["The secret can't be read here; create a new one."]
     assert the_message(row).status == "pending"
 
 

@@ -40,7 +40,9 @@ def test_a_seller_is_made_gets_credit_sells_and_gives_back(acme: Organization) -
     (key,) = re.findall(r'name="key" value="(page-\w+)"', text_of(form))
     given = {"to": str(seller_id), "amount": "۳۰٬۰۰۰", "note": "For the week", "key": key}
     confirm = dealer.get("/transfers/confirm?" + urlencode(given))
-    assert "Receiver Kiosk 1 Note For the week Balance now 100,000 Tomans Balance after 70,000 Tomans" in shown(confirm)
+    assert "Receiver Kiosk 1 Note For the week Current balance 100,000 Tomans Balance after 70,000 Tomans" in shown(
+        confirm
+    )
     assert acme.member.balance() == 100_000
     for _ in range(2):  # however often it is sent
         sent = dealer.post("/transfers/confirm", given | {"amount": "30000"} | _token(confirm))
@@ -71,12 +73,12 @@ def test_a_seller_is_made_gets_credit_sells_and_gives_back(acme: Organization) -
     assert "Kiosk 1" in listed
 
     assert dealer.submit(f"{address}/switch-off", {}).status == 302
-    assert "Switched off" in shown(dealer.get(address))
+    assert "Inactive" in shown(dealer.get(address))
     assert dealer.submit(f"{address}/switch-on", {}).status == 302
     acme.owner.client.patch(f"/sellers/{seller_id}", {"is_active": False})
-    assert "Your organization has switched this seller off" in shown(dealer.get(address))
+    assert "Your organization deactivated this seller" in shown(dealer.get(address))
     refused = dealer.submit(f"{address}/switch-on", {})
-    assert "ask an admin to switch him on" in shown(dealer.get(refused.headers["Location"]))
+    assert "ask an admin to activate him" in shown(dealer.get(refused.headers["Location"]))
 
 
 def test_what_a_child_asks_for_is_decided_on_the_dealer_s_pages(acme: Organization) -> None:
@@ -85,24 +87,24 @@ def test_what_a_child_asks_for_is_decided_on_the_dealer_s_pages(acme: Organizati
     dealer, child = Visitor.signed_in(acme.member), Visitor.signed_in(acme.neighbour)
     owner = Visitor.signed_in(acme.owner)
     assert owner.submit("/settings", {"requests_go_to_parent": "on"}, to="/settings/requests-to-parent").status == 302
-    assert "he gives of his own" in shown(owner.get("/settings"))
+    assert "he gives it from his own" in shown(owner.get("/settings"))
     first, second, third = (asks(acme, acme.neighbour, amount) for amount in (4000, 3000, 20_000))
     assert "member decides, and gives of his own" in shown(child.get(f"/credit-requests/{first}"))
-    assert "it is the organization's credit" in shown(owner.get(f"/credit-requests/{first}"))
-    assert "They ask you for credit" in shown(dealer.get("/branch"))
+    assert "the credit is the organization's" in shown(owner.get(f"/credit-requests/{first}"))
+    assert "Credit requests to you" in shown(dealer.get("/branch"))
     image = f'src="/credit-requests/{first}/slip"'
     assert image not in text_of(dealer.get(f"/branch/requests/{first}"))
     assert put(acme.neighbour, first, picture()).status == 200
     for path in ("", "/approve", "/reject"):
         assert image in text_of(dealer.get(f"/branch/requests/{first}{path}")), path
     assert dealer.get(f"/credit-requests/{first}/slip").headers["Content-Type"] == "image/jpeg"
-    assert "Your balance then 6,000 Tomans" in shown(dealer.get(f"/branch/requests/{first}/approve"))
+    assert "Your balance after 6,000 Tomans" in shown(dealer.get(f"/branch/requests/{first}/approve"))
     assert dealer.submit(f"/branch/requests/{first}/approve", {}).status == 302
     assert (acme.member.balance(), acme.neighbour.balance()) == (6000, 4000)
     assert dealer.submit(f"/branch/requests/{second}/reject", {"reason": ""}).status == 422
     assert dealer.submit(f"/branch/requests/{second}/reject", {"reason": "Not now"}).status == 302
     assert "Not now" in shown(child.get(f"/credit-requests/{second}"))
-    assert "Your balance does not bear this." in shown(dealer.get(f"/branch/requests/{third}"))
+    assert "Not enough credit for this." in shown(dealer.get(f"/branch/requests/{third}"))
     refused = dealer.submit(f"/branch/requests/{third}/approve", {})
     assert "20,000 can't be given" in shown(dealer.get(refused.headers["Location"]))
     assert (acme.member.balance(), acme.neighbour.balance()) == (6000, 4000)
@@ -112,8 +114,8 @@ def test_an_admin_places_a_seller(acme: Organization) -> None:
     owner = Visitor.signed_in(acme.owner)
     path = f"/sellers/{acme.neighbour.id}/parent"
     assert owner.submit(path, {"parent": "member"}).status == 302
-    assert "Sells for member" in shown(owner.get(f"/sellers/{acme.neighbour.id}"))
-    assert "Sellers below 1" in shown(owner.get(f"/sellers/{acme.member.id}"))
+    assert "Dealer member" in shown(owner.get(f"/sellers/{acme.neighbour.id}"))
+    assert "Sub-sellers 1" in shown(owner.get(f"/sellers/{acme.member.id}"))
     circle = owner.submit(f"/sellers/{acme.member.id}/parent", {"parent": "neighbour"})
     assert (circle.status, "at most 5 levels" in shown(circle)) == (422, True)
     assert owner.submit(path, {"parent": "nobody of this name"}).status == 422
@@ -121,7 +123,7 @@ def test_an_admin_places_a_seller(acme: Organization) -> None:
     acme.owner.client.patch(f"/sellers/{off.id}", {"is_active": False})
     assert owner.submit(path, {"parent": str(off.id)}).status == 422
     assert owner.submit(path, {"parent": ""}).status == 302
-    assert "Sells for Nobody" in shown(owner.get(f"/sellers/{acme.neighbour.id}"))
+    assert "Dealer Nobody" in shown(owner.get(f"/sellers/{acme.neighbour.id}"))
 
 
 def _token(page: object) -> dict[str, str]:

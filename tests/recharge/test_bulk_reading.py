@@ -53,7 +53,7 @@ NUMBER = "0912 345 6789"
         ("09123456789\t(50,000)", None, "An amount can't be negative."),
         ("09123456789\t500,000 ریال", None, "This is in rials. Write it in Tomans: 50,000."),
         ("09123456789\t500000 IRR", None, "This is in rials. Write it in Tomans: 50,000."),
-        ("09123456789\t50.5", None, "without decimals"),
+        ("09123456789\t50.5", None, "no decimals"),
         ("09123456789\t2026-11-26", None, "A spreadsheet took this for a date."),
         ("50000\t09123456789", None, "Number and amount have changed places."),
         ("0912\t50000", None, "Enter an 11-digit|This is no Iranian mobile number"),
@@ -69,11 +69,11 @@ def test_what_a_spreadsheet_does_to_a_row_is_mended_or_explained(
     if read:
         cells = re.findall(r"<td[^>]*>(.*?)</td>", body[1], re.DOTALL)
         assert [re.sub("<[^>]*>", "", cell) for cell in cells[:2]] == list(read)
-        assert "Rows with mistakes" not in figures(answer)
+        assert "Rows with errors" not in figures(answer)
         assert said in shown(answer)
         assert ("row-remark" in body[1]) == bool(said)
     else:
-        assert figures(answer)["Rows with mistakes"] == "1"
+        assert figures(answer)["Rows with errors"] == "1"
         assert re.search(said.replace("(", r"\("), shown(answer)), shown(answer)
 
 
@@ -205,13 +205,13 @@ _SHEET = b"""<?xml version="1.0"?>%s<worksheet xmlns="http://schemas.openxmlform
     [
         (_SHEET % (b"", b" " * 20_000_000), "too large when it is unpacked"),
         (_SHEET % (b'<!DOCTYPE x [<!ENTITY a "b">]>', b""), "can't be read as an Excel workbook"),
-        (_SHEET % (b"", b'<row r="1048576"><c r="A1048576"><v>1</v></c></row>'), "no rows"),
+        (_SHEET % (b"", b'<row r="1048576"><c r="A1048576"><v>1</v></c></row>'), "No rows found"),
         (_SHEET % (b"", b'<row r="1"><c r="A1"><v>1e999</v></c><c r="B1"><v>5</v></c></row>'), ""),
         (_SHEET % (b"", b'<row r="x"><c r="?"><v>1</v></c></row>'), "can't be read as an Excel workbook"),
         (b"not XML", "can't be read as an Excel workbook"),
         (
             _SHEET % (b"", b"".join(b'<row r="%d"><c r="A%d"><v>1</v></c></row>' % (i, i) for i in range(1, 5003))),
-            "more than 1,000 rows",
+            "More than 1,000 rows",
         ),
     ],
     ids=["bomb", "entities", "far away", "infinite", "no reference", "no XML", "long"],

@@ -28,7 +28,7 @@ def form(**given: str) -> dict[str, str]:
 
 def test_rates_are_set_changed_and_ended_and_the_history_says_by_whom(acme: Organization) -> None:
     owner = Visitor.signed_in(acme.owner)
-    assert "There is no commission" in shown(owner.get("/commissions"))
+    assert "No commission" in shown(owner.get("/commissions"))
     for given in (
         form(percent="۲٫۵٪"),
         form(percent="3"),
@@ -40,7 +40,7 @@ def test_rates_are_set_changed_and_ended_and_the_history_says_by_whom(acme: Orga
         answer = owner.submit("/commissions/set", given)
         assert (answer.status, answer.headers.get("Location")) == (302, "/commissions"), shown(answer)
     page = owner.get("/commissions")
-    assert "it holds from the next sale on" in shown(page)
+    assert "Applies from the next sale" in shown(page)
     rows = re.findall(r"<tr><td.*?</tr>", text_of(page))
     assert [re.sub(r"<[^>]*>", " ", row).split()[:2] for row in rows] == [
         ["member", "Hamrah-e"],
@@ -81,7 +81,7 @@ def test_what_is_no_rate_is_said_at_its_field(acme: Organization) -> None:
         answer = owner.submit("/commissions/set", given)
         assert answer.status == 422, given
         assert said in shown(answer), given
-    assert "There is no commission" in shown(owner.get("/commissions"))
+    assert "No commission" in shown(owner.get("/commissions"))
 
 
 def test_a_seller_sees_what_a_sale_earns_before_and_after_it(acme: Organization) -> None:
@@ -175,7 +175,7 @@ def test_margins_of_dealers_are_beside_what_those_who_sold_earned(
     assert "Margins" not in shown(Visitor.signed_in(kiosk).get("/earnings"))
 
     today_page = shown(owner.get("/today"))
-    assert "Commissions 500 Tomans of those who sold Margins of dealers 250 Tomans" in today_page
+    assert "Commissions 500 Tomans earned by the sellers Margins of dealers 250 Tomans" in today_page
     lines = {
         "seller": f"{dealer.id},neighbour,0,0,0,0,0,250",
         "day": ",1,5000,1,0,500,250",
@@ -218,7 +218,7 @@ def test_what_is_earned_today_and_this_month_is_net(acme: Organization) -> None:
     cashier = make_member(acme.row, "cashier", "cashier", acme.owner.client.address, seller_id=acme.member.id)
     assert Visitor.signed_in(cashier).get("/earnings").status == 404
     assert "/earnings" not in text_of(Visitor.signed_in(cashier).get("/sell"))
-    # What each operator earns: the own rate.
+    # Commission by operator: the own rate.
     set_rate(acme, seller_id=acme.member.id, operator="irancell", fixed=70)
     told = shown(seller.get("/earnings"))
     assert "Irancell (MTN) 70 Tomans" in told
@@ -241,7 +241,7 @@ def test_rows_of_a_bulk_sale_say_what_they_earn_together(acme: Organization) -> 
     seen = preview(9500, 975)
     assert "Total 10,475 Tomans You earn 523 Tomans Balance after 48 Tomans" in seen
     seen = preview(9500, 980)
-    assert "Missing 5 Tomans" in seen
+    assert "Credit short by 5 Tomans" in seen
     assert "suffices for 1 of these rows" in seen
 
 
@@ -260,7 +260,7 @@ def test_reports_say_what_commissions_cost_the_organization(acme: Organization) 
     with acme.context:
         settle_recharge(organization=acme.row, recharge_id=failing, status=Recharge.Status.FAILED, failure="no")
     page = owner.get("/reports")
-    assert "Commission 850 Tomans of what was delivered" in shown(page)
+    assert "Commission 850 Tomans for delivered recharges" in shown(page)
     found = [{row[0]: row[3] for row in rows[1:]} for rows in tables_of(page)]
     assert found[0]["Total"] == "850"
     assert found[1] == {"Irancell (MTN)": "550", "Hamrah-e Aval (MCI)": "300", "TeleKish": "0", "Total": "850"}

@@ -179,7 +179,7 @@ def test_what_changed_is_a_line_of_its_own_below_each_row_and_the_total(funded: 
         assert len(heads) == 5
         for place in (2, 4):
             assert heads[place].startswith("Changed after the day")
-            assert "Taken back: 1, 5,000 Tomans" in heads[place]
+            assert "Reversed: 1, 5,000 Tomans" in heads[place]
             assert [cell.replace("\u200e", "") for cell in shown[place][1:]] == ["−1", "−5,000", "−100", "+1", "", "0"]
 
 

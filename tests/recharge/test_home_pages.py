@@ -63,7 +63,7 @@ def test_it_is_the_admins_alone(acme: Organization) -> None:
 
 def test_a_calm_day_says_so(acme: Organization) -> None:
     page = shown(home(acme))
-    assert "Nothing waits for you." in page
+    assert "Nothing is waiting for you." in page
     assert "Nothing was sold today yet." in page
     assert "Net sales 0 Tomans" in page
     assert "in training" not in page
@@ -74,21 +74,21 @@ def test_what_waits_is_named_and_counted(funded: Organization) -> None:
     unknown(funded, 6000)
     late(funded, 8000)
     page = home(funded)
-    assert "Nothing waits for you." not in shown(page)
+    assert "Nothing is waiting for you." not in shown(page)
     assert "Credit requests 1 neighbour 77,000 Tomans" in shown(page)
-    assert "Recharges of unknown end 1" in shown(page)
+    assert "Recharges with unknown outcome 1" in shown(page)
     assert "0912 123 4567 · member 6,000 Tomans" in shown(page)
-    assert "What came late 1" in shown(page)
-    assert "0912 123 4567 · member 8,000 Tomans delivered late, and charged" in shown(page)
+    assert "Changed after completion 1" in shown(page)
+    assert "0912 123 4567 · member 8,000 Tomans delivered late, charged again" in shown(page)
     for address in (f"/credit-requests/{request}", "/credit-requests?status=pending", "/recharges?status=unknown"):
         assert f'href="{address}"' in text_of(page)
 
 
 def test_what_was_decided_waits_no_more(funded: Organization) -> None:
     recharge = unknown(funded)
-    assert "Recharges of unknown end" in shown(home(funded))
+    assert "Recharges with unknown outcome" in shown(home(funded))
     settle_recharge(organization=funded.row, recharge_id=recharge, status=Recharge.Status.SUCCEEDED)
-    assert "Nothing waits for you." in shown(home(funded))
+    assert "Nothing is waiting for you." in shown(home(funded))
 
 
 def test_the_longest_waiting_come_first_and_many_are_not_counted_through(funded: Organization) -> None:
@@ -127,8 +127,8 @@ def test_what_came_late_is_shown_for_a_week_but_what_is_owed_until_it_is_paid(fu
         assert [row.pk for row in rows] == [reversed_, owed, charged]
         assert [row.pk for row in queries.late_recharges(since=now + timedelta(days=1), limit=10)] == [owed]
         assert [row.pk for row in queries.late_recharges(since=now - timedelta(days=7), limit=2)] == [reversed_, owed]
-    assert "delivered late, and owed" in shown(home(funded))
-    assert "taken back, and returned" in shown(home(funded))
+    assert "delivered late, owed" in shown(home(funded))
+    assert "reversed, amount returned" in shown(home(funded))
 
 
 def test_today_is_what_the_tables_say(funded: Organization) -> None:
@@ -148,7 +148,7 @@ def test_today_is_what_the_tables_say(funded: Organization) -> None:
     assert totals.pending == sum(row.status == "pending" for row in rows)
     assert totals.credited_amount == 2_000_000
     assert (totals.training_net, totals.training_net_amount) == (1, 5000)
-    assert "Of these in training, delivered to nobody: 1, 5,000 Tomans" in shown(home(funded))
+    assert "Of these, training sales (not delivered): 1, 5,000 Tomans" in shown(home(funded))
     assert nothing == sums.Totals(
         net=0, net_amount=0, delivered=0, delivered_amount=0, failed=0, unknown=0, pending=0, credited_amount=0
     )
@@ -178,7 +178,7 @@ def test_it_costs_twelve_queries_however_much_waits(funded: Organization) -> Non
 def test_a_sellers_page_has_the_balance_and_what_is_in_flight(funded: Organization) -> None:
     sell_pending(funded.row, funded.member.id, 30_000)
     page = Visitor.signed_in(funded.owner).get(f"/sellers/{funded.member.id}")
-    assert "Balance 970,000 Tomans In flight, debited already 30,000 Tomans Entries 2" in shown(page)
+    assert "Balance 970,000 Tomans Awaiting outcome, already charged 30,000 Tomans Entries 2" in shown(page)
     assert "Username member" in shown(page)
     for address in ("/ledger", "/recharges", "/credit-requests"):
         assert f'href="{address}?seller={funded.member.id}"' in text_of(page)

@@ -11,7 +11,7 @@ from tests.support.world import Organization, give_credit
 
 def test_limits_are_settled_on_their_pages(acme: Organization) -> None:
     admin = Visitor.signed_in(acme.owner)
-    assert "No seller has any." in words_on(admin.get("/settings/limits"))
+    assert "No seller has limits of his own." in words_on(admin.get("/settings/limits"))
     saved = admin.submit("/settings/limits", {"per_sale": "۵۰٬۰۰۰", "per_day": "900,000", "to_hour": "24"})
     assert (saved.status, saved.headers["Location"]) == (302, "/settings/limits")
     path = f"/sellers/{acme.member.id}/limits"
@@ -25,7 +25,7 @@ def test_limits_are_settled_on_their_pages(acme: Organization) -> None:
     assert "Sales left today: 7 of 7" in read
     assert "Hours of sale: 8 to 22" in read
     assert admin.submit(path, {"sales_per_day": "", "from_hour": "", "to_hour": ""}).status == 302
-    assert "No seller has any." in words_on(admin.get("/settings/limits"))
+    assert "No seller has limits of his own." in words_on(admin.get("/settings/limits"))
     with acme.context:
         assert Limit.objects.get(seller=None).per_day == 900_000
     assert admin.get("/sellers/999999/limits").status == 404
@@ -58,7 +58,7 @@ def test_a_seller_sees_what_is_left_and_is_refused_before_the_confirmation(acme:
     key = re.findall(r'name="key" value="(\w+)"', seller.get("/sell").body.decode())[0]
     sale = f"/sell/confirm?phone_number=09351234567&operator=irancell&key={key}&amount="
     refused = seller.get(sale + "8001")
-    said = "You may sell 20,000 Tomans a day, and have sold 12,000 today. Sell less, or go on tomorrow."
+    said = "Your daily limit is 20,000 Tomans, and you have sold 12,000 today. Sell less, or go on tomorrow."
     assert (refused.status, said in words_on(refused)) == (422, True)
     assert seller.get(sale + "8000").status == 200
     rows = seller.submit("/bulk", {"text": "09351234567,8000,irancell\n09351234568,1,irancell"})
@@ -68,7 +68,7 @@ def test_a_seller_sees_what_is_left_and_is_refused_before_the_confirmation(acme:
 def test_the_time_zone_and_who_owes_are_settled(acme: Organization) -> None:
     admin = Visitor.signed_in(acme.owner)
     assert admin.submit("/settings", {"time_zone": "Asia/Kabul"}, to="/settings/time-zone").status == 302
-    assert admin.submit("/settings", {"owing": "sells nothing"}, to="/settings/owing").status == 302
+    assert admin.submit("/settings", {"owing": "can't sell"}, to="/settings/owing").status == 302
     settled = acme.owner.client.get("/settings").json
     assert (settled["time_zone"], settled["refuses_owing"]) == ("Asia/Kabul", True)
     assert set(errors_of(admin.submit("/settings", {"time_zone": "Asia/X"}, to="/settings/time-zone"))) == {"time_zone"}

@@ -130,8 +130,8 @@ def test_a_wrong_filter_is_said_beside_its_field_and_nothing_is_shown(funded: Or
         ("status=nonsense", "Select a valid choice"),
         ("operator=%00", "Select a valid choice"),
         ("late=%ED%A0%80", "Select a valid choice"),
-        ("phone_number=hello", "no Iranian mobile number"),
-        ("phone_number=" + "9" * 5000, "no Iranian mobile number"),
+        ("phone_number=hello", "Iranian mobile number"),
+        ("phone_number=" + "9" * 5000, "Iranian mobile number"),
         ("from_day=2026-02-30", "Write a day like"),
         ("from_day=%00", "Write a day like"),
         ("to_day=1405/13/01", "Write a day like"),
@@ -141,11 +141,11 @@ def test_a_wrong_filter_is_said_beside_its_field_and_nothing_is_shown(funded: Or
         ("seller=99999999999999999999", "There is no such seller"),
         ("seller=" + "9" * 200, "There is no such seller"),
         ("seller=%00", "Null characters are not allowed"),
-        ("seller=Ann", "Several sellers are called so: Ann 1"),
+        ("seller=Ann", "Several sellers have this name: Ann 1"),
         ("idempotency_key=%00", "Null characters are not allowed"),
         ("idempotency_key=" + "k" * 256, "at most 255 characters"),
-        ("idempotency_key=order-7%20", "neither begins nor ends with a blank"),
-        ("idempotency_key=%20", "neither begins nor ends with a blank"),
+        ("idempotency_key=order-7%20", "without a space at the beginning or the end"),
+        ("idempotency_key=%20", "without a space at the beginning or the end"),
     ):
         answer = visitor.get(f"/recharges?{query}")
         assert ids_on(answer) == [], query
@@ -242,7 +242,11 @@ def test_a_workbook_says_it_in_words(funded: Organization) -> None:
         "Irancell (MTN)",
         "Delivered",
     )
-    assert (second["Amount (Tomans)"], second["State"], second["Why it failed"]) == (4000, "Failed, refunded", "=1+1")
+    assert (second["Amount (Tomans)"], second["State"], second["Reason of the failure"]) == (
+        4000,
+        "Failed, refunded",
+        "=1+1",
+    )
     titles, *rows = sheet(funded.member)
     assert "Seller" not in titles
     assert [row[-1] for row in rows] == [str(recharge_id)]
@@ -300,7 +304,7 @@ def test_an_admin_sees_the_attempts_and_what_came_late(funded: Organization) -> 
     tell(funded, recharge_id, S)
     read = text_of(Visitor.signed_in(funded.owner).get(f"/recharges/{recharge_id}"))
     for shown in (
-        "Charged late",
+        "Charged again",
         "charged again",
         "Refund",
         "Late charge",
@@ -309,7 +313,7 @@ def test_an_admin_sees_the_attempts_and_what_came_late(funded: Organization) -> 
         "1,234",
         "their-77",
         "they said no",
-        "does not let this number be recharged",
+        "does not allow this number to be recharged",
         "sandbox",
         "member",
     ):
@@ -459,7 +463,7 @@ def test_what_was_taken_back_can_not_be_resolved(funded: Organization) -> None:
     tell(funded, recharge_id, S)
     tell(funded, recharge_id, F)
     visitor = Visitor.signed_in(funded.owner)
-    assert "Resolve by hand" not in text_of(visitor.get(f"/recharges/{recharge_id}"))
+    assert "Record final outcome" not in text_of(visitor.get(f"/recharges/{recharge_id}"))
     with nothing_written():
         answer = resolve(visitor, recharge_id, "succeeded", seen="failed.reversed")
     assert answer.status == 302
@@ -471,7 +475,7 @@ def test_sent_twice_it_is_done_once(funded: Organization) -> None:
     recharge_id = sell_pending(funded.row, funded.member.id, 4000)
     path = f"/recharges/{recharge_id}"
     visitor = Visitor.signed_in(funded.owner)
-    for said in ("is settled", "It was so already"):
+    for said in ("is recorded", "Already done"):
         visitor.submit(path, {"status": "failed", "reason": "no", "seen": "pending."}, f"{path}/resolve")
         assert said in text_of(visitor.get(path))
     assert funded.member.balance() == 100_000
@@ -485,7 +489,7 @@ def test_who_agreed_to_something_else_is_asked_anew(funded: Organization) -> Non
     visitor = Visitor.signed_in(funded.owner)
     with nothing_written():
         visitor.submit(path, {"status": "succeeded", "reason": "yes", "seen": "pending."}, f"{path}/resolve")
-    assert "has changed meanwhile" in text_of(visitor.get(path))
+    assert "has changed in the meantime" in text_of(visitor.get(path))
     assert funded.member.balance() == 100_000
 
 
@@ -503,13 +507,13 @@ def test_a_form_that_is_wrong_comes_back_with_what_it_means(funded: Organization
             assert answer.status == 422
             page = answer.body.decode()
             assert said in page
-            assert "given back to the seller" in page
+            assert "refunded at once" in page
         for status in ("", "pending", "unknown", "\0"):
             assert resolve(visitor, recharge_id, status).status == 302
         with holding_lock(funded.row, funded.member.id):
             answer = resolve(visitor, recharge_id, "failed")
     assert answer.status == 422
-    assert "Too much is going on for this seller" in answer.body.decode()
+    assert "Too many actions of this seller" in answer.body.decode()
 
 
 def test_the_question_can_be_asked_without_script(funded: Organization) -> None:

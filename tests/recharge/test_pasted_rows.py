@@ -92,7 +92,7 @@ def test_a_number_alone_lacks_its_amount(line: str) -> None:
 
 def test_an_amount_whose_first_group_is_zero_is_refused() -> None:
     (row,) = read_rows("09121234567;0,500", BATCH)
-    assert row.problems == ["Separate groups of three digits alone, like 50,000; without decimals."]
+    assert row.problems == ["Only separate groups of three digits, like 50,000; no decimals."]
 
 
 def test_a_first_row_that_is_wrong_is_told_and_not_taken_for_names() -> None:
@@ -109,7 +109,7 @@ def test_the_file_of_a_thousand_refused_rows_is_given(seller: Visitor, acme: Org
     assert answer.status == 200
     found = list(csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig"))))
     assert len(found) == 1000
-    assert all(row["reason"].startswith("Your credit did not suffice") for row in found)
+    assert all(row["reason"].startswith("Not enough credit") for row in found)
 
 
 @pytest.mark.parametrize("path", ["/sell/balance", "/credit-requests", "/recharges"])

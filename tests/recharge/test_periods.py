@@ -105,10 +105,10 @@ def test_reports_of_a_closed_month_stay_and_what_comes_late_falls_into_the_open_
     ]
     page = shown(visitor.get(f"/reports?from_day={last_month().last_day}&to_day={last_month().last_day}"))
     assert "each entry counts for its own day" in page
-    assert "came late" not in of_today(visitor)
+    assert "posted for a recharge of a closed period" not in of_today(visitor)
     refund(month_ago)
     assert of_last_month(visitor) == before
-    assert "On these days 1 entry came late, for a recharge of a closed period: \u200e−4,000 Tomans" in of_today(
+    assert "On these days 1 entry was posted for a recharge of a closed period: \u200e−4,000 Tomans" in of_today(
         visitor
     )
     periods = shown(visitor.get("/periods"))
@@ -167,7 +167,7 @@ def test_the_days_of_closed_periods_begin_where_they_did(month_ago: Organization
     assert client.get("/settings").json["send_within"] != 60
     assert client.patch("/settings", {"time_zone": "Asia/Tehran"}).status == 200
     page = Visitor.signed_in(month_ago.owner).submit("/settings", {"time_zone": "Asia/Dubai"}, to="/settings/time-zone")
-    assert "the time zone stays, too" in shown(page)
+    assert "the time zone can't be changed" in shown(page)
 
 
 def test_of_eight_who_close_at_once_one_does(month_ago: Organization) -> None:
@@ -221,7 +221,7 @@ def test_the_page_closes_a_month_after_asking(month_ago: Organization) -> None:
         assert visitor.submit(asked, {}, to=f"/periods/{month}/close").status == status
     assert month_ago.owner.client.get("/periods").json["results"] == []
     assert visitor.submit(asked, {}).status == 302
-    assert "Closed. Reports of these days stay as they are." in shown(visitor.get("/periods"))
+    assert "Closed. Reports of these days no longer change." in shown(visitor.get("/periods"))
     assert [one["last_day"] for one in month_ago.owner.client.get("/periods").json["results"]] == [
         str(last_month().last_day)
     ]

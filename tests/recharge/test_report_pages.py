@@ -166,11 +166,11 @@ def test_wrong_days_are_said_beside_their_field(acme: Organization) -> None:
         ("from_day=%00&to_day=2026-03-01", "Write a day like"),
         ("to_day=2026-02-30", "Write a day like"),
         ("from_day=2026-03-02&to_day=2026-03-01", "before the first one"),
-        ("from_day=2026-03-01&to_day=2026-06-01", "more than 92 days"),
-        ("from_day=1900-01-01", "no days to report"),
-        ("to_day=9999-12-31", "no days to report"),
-        ("from_day=9999-12-31", "no days to report"),
-        ("to_day=0001-01-01", "no days to report"),
+        ("from_day=2026-03-01&to_day=2026-06-01", "More than 92 days"),
+        ("from_day=1900-01-01", "no reports for these days"),
+        ("to_day=9999-12-31", "no reports for these days"),
+        ("from_day=9999-12-31", "no reports for these days"),
+        ("to_day=0001-01-01", "no reports for these days"),
     ):
         answer = visitor.get(f"/reports?{query}")
         assert answer.status == 200
@@ -361,7 +361,7 @@ def test_a_report_reads_the_rows_of_its_days_alone(funded: Organization) -> None
 
 def test_it_says_how_much_of_it_was_training(funded: Organization) -> None:
     """Of what is counted as sold: not what failed by the end of its day, nor what a gateway delivered."""
-    of_these = "Of these in training, delivered to nobody"
+    of_these = "Of these, training sales (not delivered)"
     write_recharge(funded, at(2, 8), amount=1000)
     visitor = Visitor.signed_in(funded.owner)
     assert of_these not in shown(visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-02"))

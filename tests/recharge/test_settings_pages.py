@@ -30,15 +30,15 @@ HTTP = {
 # What forms say.
 NAME = "Use lower-case letters, digits, hyphens and underscores alone."
 RESERVED = "This is the name of the gateway that is always there. Choose another name."
-EXISTS = "There is a gateway of this name already. Choose another name."
+EXISTS = "A gateway of this name already exists. Choose another name."
 URL = "Write an https:// address without a user, a password, a query or a fragment."
 KEY = "Use letters, digits and signs of ASCII, without blanks."
 UNCHOSEN = "Select a valid choice. nobody is not one of the available choices."
 NO_LIST = "Write the amounts that are sold, one a line."
-TWICE = "An amount is there twice. Remove one of them."
+TWICE = "An amount is listed twice. Remove one of them."
 NOT_DIGITS = "Write an amount in whole Tomans, in digits alone."
-TOO_MANY = "These are more than 100 amounts. Write fewer."
-ABOVE = "The least amount is above the most. Make it smaller, or the most larger."
+TOO_MANY = "More than 100 amounts. Write fewer."
+ABOVE = "The minimum is above the maximum. Lower it, or raise the maximum."
 TOO_LARGE = "This is more than can be sold or credited at once."
 AS_LIST = {"gateway": "instant", "sold": "list"}
 AS_RANGE = {"gateway": "instant", "sold": "range"}
@@ -101,11 +101,11 @@ def test_an_operator_of_ones_own_is_added_and_then_sold(admin: Visitor, acme: Or
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"operator": "mci", "name": "Mine"}, "There is an operator of this code already"),
+        ({"operator": "mci", "name": "Mine"}, "An operator of this code already exists"),
         ({"operator": "Shatel", "name": "Mine"}, "Use lower-case letters"),
         ({"operator": "", "name": "Mine"}, "Fill this in"),
-        ({"operator": "shatel", "name": "ایرانسل"}, "There is an operator of this name already. Choose another name."),
-        ({"operator": "shatel", "name": "a\u200bb"}, "a character that nobody sees"),
+        ({"operator": "shatel", "name": "ایرانسل"}, "An operator of this name already exists. Choose another name."),
+        ({"operator": "shatel", "name": "a\u200bb"}, "an invisible character"),
     ],
 )
 def test_an_operator_that_will_not_do_is_refused(admin: Visitor, fields: dict[str, str], said: str) -> None:
@@ -116,7 +116,7 @@ def test_an_operator_that_will_not_do_is_refused(admin: Visitor, fields: dict[st
 
 def test_a_code_that_is_taken_is_said_at_the_code(admin: Visitor) -> None:
     answer = admin.submit("/settings/new-operator", {"operator": "mci", "name": "Mine"})
-    assert errors_of(answer) == {"operator": "There is an operator of this code already. Choose another code."}
+    assert errors_of(answer) == {"operator": "An operator of this code already exists. Choose another code."}
 
 
 def test_an_added_operator_is_renamed_and_a_built_in_one_is_not(acme: Organization, admin: Visitor) -> None:
@@ -128,7 +128,7 @@ def test_an_added_operator_is_renamed_and_a_built_in_one_is_not(acme: Organizati
     with acme.context:
         row = OperatorSettings.objects.get()
         assert (row.name, row.amounts) == ("Shatel Mobile", [5000])
-    taken = "There is an operator of this name already. Choose another name."
+    taken = "An operator of this name already exists. Choose another name."
     assert errors_of(admin.submit(path, sent | {"name": "irancell"})) == {"name": taken}
     assert errors_of(admin.submit(path, sent | {"name": " "})) == {"name": "Fill this in."}
     assert 'name="name"' not in admin.get("/settings/operators/mci").body.decode()
@@ -138,7 +138,7 @@ def test_an_added_operator_is_renamed_and_a_built_in_one_is_not(acme: Organizati
 
 
 def test_without_gateways_it_says_what_to_do(admin: Visitor) -> None:
-    assert "No gateway was set up yet" in text_of(admin.get("/settings"))
+    assert "No gateway is set up yet" in text_of(admin.get("/settings"))
 
 
 def test_gateways_are_paged(acme: Organization, admin: Visitor) -> None:
@@ -196,7 +196,7 @@ def test_a_page_costs_few_queries(acme: Organization) -> None:
 def test_the_window_is_changed(acme: Organization, admin: Visitor, written: str, window: int) -> None:
     answer = admin.submit("/settings", {"duplicate_window": written}, "/settings/duplicate-window")
     assert (answer.status, answer.headers["Location"]) == (302, "/settings")
-    assert "from the next sale on" in text_of(admin.get("/settings"))
+    assert "from the next sale" in text_of(admin.get("/settings"))
     with acme.context:
         assert Settings.objects.get().duplicate_window == window
 
@@ -255,7 +255,7 @@ def test_other_kinds_need_a_name_alone(acme: Organization, admin: Visitor, kind:
             {"name": RESERVED},
         ),
         (
-            "one that is there",
+            "current one",
             {"name": "sandbox"},
             {"": EXISTS},
         ),
@@ -325,12 +325,12 @@ def test_a_gateway_is_deleted_once_nothing_needs_it(acme: Organization, admin: V
     with nothing_written():
         answer = admin.submit(path, {}, f"{path}/delete")
     assert answer.headers["Location"] == path
-    assert "still needed" in text_of(admin.get(path))
+    assert "still in use" in text_of(admin.get(path))
     # The question is asked without script, too.
     assert "Delete this gateway?" in text_of(admin.get(f"{path}/delete"))
     admin.submit("/settings/operators/telekish", {"gateway": "instant", "sold": "range"})
     admin.submit(path, {}, f"{path}/delete")
-    assert "still needed" in text_of(admin.get(path))  # what was sold through it is under way
+    assert "still in use" in text_of(admin.get(path))  # what was sold through it is under way
     admin.submit(
         f"/recharges/{recharge_id}",
         {"status": "failed", "reason": "no", "seen": "pending."},

@@ -20,7 +20,7 @@ def test_a_seller_makes_reads_proves_and_takes_one(acme: Organization) -> None:
     give_credit(acme.row, acme.member.id, CREDIT)
     assert acme.member.sell(5000).status == 201
     member = Visitor.signed_in(acme.member)
-    assert "No statement was made yet." in shown(member.get("/statements"))
+    assert "No statement yet." in shown(member.get("/statements"))
     form = text_of(member.get("/statements/new"))
     assert f'<option value="{month_of(today()).code}" selected>{month_of(today())}</option>' in form
     assert 'name="seller"' not in form
@@ -34,7 +34,7 @@ def test_a_seller_makes_reads_proves_and_takes_one(acme: Organization) -> None:
     assert (row.first_day, row.last_day) == (month_of(today()).first_day, today())
 
     seen = shown(member.get(path))
-    assert "was made before; nothing has come since" in seen
+    assert "was already created; there are no new entries since" in seen
     assert "Closing balance 995,000 Tomans" in seen
     assert bytes(row.digest).hex() in seen
     assert "Recharge 1 5,000 0 0" in seen  # of the totals
@@ -46,22 +46,22 @@ def test_a_seller_makes_reads_proves_and_takes_one(acme: Organization) -> None:
         assert answer.status == 200
         assert answer.body.startswith(begins)
 
-    assert "It holds" in shown(member.get(f"{path}/proof"))
+    assert "Valid:" in shown(member.get(f"{path}/proof"))
     neighbour = Visitor.signed_in(acme.neighbour)
     for hidden in (path, f"{path}/proof", *links):
         assert neighbour.get(hidden).status == 404
     tamper(acme, "UPDATE credit_entry SET amount = amount + 1")
-    assert "It does not hold" in shown(member.get(f"{path}/proof"))
+    assert "Not valid:" in shown(member.get(f"{path}/proof"))
 
 
 def test_an_admin_makes_one_of_any_seller_and_is_told_what_can_t_be(acme: Organization) -> None:
     owner = Visitor.signed_in(acme.owner)
     for fields, said in (
-        ({"seller": "member"}, "Choose a month, or write both days."),
-        ({"seller": "member", "from_day": "2026-01-01"}, "Choose a month, or write both days."),
+        ({"seller": "member"}, "Choose a month, or enter both days."),
+        ({"seller": "member", "from_day": "2026-01-01"}, "Choose a month, or enter both days."),
         ({"seller": "member", "month": month_of(today()).code, "from_day": "2026-01-01"}, "not both"),
         ({"seller": "member", "from_day": "2026-02-01", "to_day": "2026-01-01"}, "The last day is before the first."),
-        ({"seller": "member", "from_day": "2020-01-01", "to_day": "2026-01-01"}, "366 days at most"),
+        ({"seller": "member", "from_day": "2020-01-01", "to_day": "2026-01-01"}, "at most 366 days"),
         ({"seller": "member", "from_day": "1900-01-01", "to_day": "1900-01-02"}, "too long ago"),
         ({"seller": "member", "from_day": "2026-01-01", "to_day": str(today() + timedelta(1))}, "not begun yet"),
         ({"seller": "nobody", "month": month_of(today()).code}, "There is no such seller."),
@@ -74,7 +74,7 @@ def test_an_admin_makes_one_of_any_seller_and_is_told_what_can_t_be(acme: Organi
     answer = owner.submit("/statements/new", {"seller": "member", "from_day": "۱۴۰۵/۰۱/۰۱", "to_day": "1405/01/31"})
     seen = shown(owner.get(urlsplit(answer.headers["Location"]).path))
     assert "2026-03-21 to 2026-04-20" in seen
-    assert "Nothing was on this account in these days." in seen
+    assert "No entries on these days." in seen
 
 
 def test_many_rows_are_shown_in_parts_and_names_are_text(
@@ -88,7 +88,7 @@ def test_many_rows_are_shown_in_parts_and_names_are_text(
     made = member.submit("/statements/new", {"from_day": str(today()), "to_day": str(today())})
     path = urlsplit(made.headers["Location"]).path
     first = text_of(member.get(path))
-    assert "A part of the entries" in first
+    assert "Only some of the entries" in first
     assert "<script>alert" not in first
     assert '<a class="btn btn-outline-secondary" rel="next" href="?entry=101">' in first
     rest = text_of(member.get(f"{path}?entry=101"))

@@ -150,7 +150,7 @@ def test_wherever_a_state_is_shown_what_was_sold_in_training_is_not_delivered(ac
         for path in (f"/recharges/{delivered}", f"/recharges/{delivered}/receipt"):
             assert states_on(visitor.get(path))[0] == DELIVERED, path
             assert "training" not in shown(visitor.get(path)), path
-    assert "nobody was called" in shown(owner.get(f"/recharges/{trained}"))
+    assert "nothing was sent" in shown(owner.get(f"/recharges/{trained}"))
     outcome = member.get(f"/recharges/{trained}/outcome").body.decode()
     assert 'data-announce="Delivered (training)"' in outcome
     assert "outcome-training" in outcome

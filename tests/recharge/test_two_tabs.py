@@ -208,4 +208,4 @@ def test_a_batch_that_was_sold_says_so_although_its_amount_is_not_sold_any_more(
     assert acme.owner.client.patch("/operators/mci", {"amounts": [5000]}).status == 200
     page = seller.submit("/bulk", {"text": f"{NUMBER},1000\n09121239999,1000", "batch": form["batch"]})
     assert figures(page)["Sold already"] == "1"
-    assert figures(page)["Rows with mistakes"] == "1"
+    assert figures(page)["Rows with errors"] == "1"

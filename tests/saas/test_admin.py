@@ -270,7 +270,7 @@ def test_guessing_ones_own_password_there_is_locked_out(root: Visitor, world: Wo
     for number in range(ATTEMPTS_FROM_ONE_ADDRESS):
         page = change(f"guess {number}")
         assert page.status == 200
-        assert "This is not the password that you have now" in page.body.decode()
+        assert "This is not your current password" in page.body.decode()
     page = change(PASSWORD)  # which is not looked at any more
     assert "Too many attempts" in page.body.decode()
     assert User.objects.get(username="root").check_password(PASSWORD)

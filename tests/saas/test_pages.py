@@ -104,12 +104,12 @@ def test_the_list_shows_todays_figures_of_each(root: Visitor, world: World) -> N
     _sell(world.globex, 20_000)
     page = root.get("/organizations")
     assert line_of(page, "acme") == (
-        "Acme acme Tomans: 21,000 Failed: 25.0 %, Unknown: 25.0 % Never proved "  # on a phone
-        "Active 2 3 21,000 25.0 % 25.0 % Never proved"
+        "Acme acme Tomans: 21,000 Failed: 25.0 %, Unknown: 25.0 % Not reconciled yet "  # on a phone
+        "Active 2 3 21,000 25.0 % 25.0 % Not reconciled yet"
     )
     assert line_of(page, "globex") == (
-        "Globex globex Tomans: 20,000 Failed: 0.0 %, Unknown: 0.0 % Never proved "
-        "Active 2 1 20,000 0.0 % 0.0 % Never proved"
+        "Globex globex Tomans: 20,000 Failed: 0.0 %, Unknown: 0.0 % Not reconciled yet "
+        "Active 2 1 20,000 0.0 % 0.0 % Not reconciled yet"
     )
 
 
@@ -180,7 +180,7 @@ def test_organizations_are_searched(root: Visitor, search: str, found: list[str]
 def test_an_empty_platform_says_what_to_do(root: Visitor) -> None:
     # Not one without organizations, which the tests need: one where none is found.
     page = text(root.get("/organizations?search=nosuch"))
-    assert "No organization has this" in page
+    assert "No organization matches this" in page
     assert 'href="/organizations"' in page
 
 
@@ -254,11 +254,11 @@ def test_books_that_are_right(root: Visitor, acme: Organization) -> None:
     _sell(acme, 5000)
     answer = root.submit("/organizations/acme", {}, to="/organizations/acme/reconcile")
     assert answer.status == 200
-    assert "The books are right." in text(answer)
+    assert "The accounts are reconciled." in text(answer)
     assert "<h1>Acme</h1>" in text(answer)  # the whole page, without script
     row = OrganizationRow.objects.get(slug="acme")
     assert (row.reconciliation_faults, OrganizationRow.objects.get(slug="globex").reconciled_at) == (0, None)
-    assert line_of(root.get("/organizations"), "acme").split("%")[-1].split()[0] == "Right"
+    assert line_of(root.get("/organizations"), "acme").split("%")[-1].split()[0] == "Reconciled"
 
 
 @pytest.mark.breaks_the_books
@@ -277,7 +277,7 @@ def test_books_that_are_wrong(root: Visitor, acme: Organization) -> None:
     )
     assert part.status == 200
     assert "<h1>" not in text(part)  # a part of the page, for htmx
-    assert 'data-announce="The books are wrong."' in text(part)
+    assert 'data-announce="The accounts do not reconcile."' in text(part)
     assert "balance_differs_from_entries" in text(part)
     assert "the balance is 7, the entries add up to 0" in text(part)
     faults = OrganizationRow.objects.get(slug="acme").reconciliation_faults
@@ -312,7 +312,7 @@ def test_an_organization_is_provisioned(root: Visitor, world: World) -> None:
     [
         ({"slug": ""}, "required"),
         ({"slug": "acme"}, "at this address already"),
-        ({"slug": "www"}, "kept for the platform"),
+        ({"slug": "www"}, "reserved for the platform"),
         ({"slug": "North Star"}, "lower-case letters"),
         ({"slug": "ستاره"}, "lower-case letters"),
         ({"slug": "xn--80ak6aa92e"}, "lower-case letters"),
@@ -348,7 +348,7 @@ def test_a_double_click_provisions_once(root: Visitor) -> None:
         answers = list(pool.map(lambda _: root.post("/provision", fields), range(2)))
     assert sorted(answer.status for answer in answers) == [302, 422]
     (refused,) = [answer for answer in answers if answer.status == 422]
-    assert "There is an organization at this address already" in text(refused)
+    assert "An organization at this address already exists" in text(refused)
     assert 'href="/organizations/new-one"' in text(refused)
     assert AuditRecord.objects.filter(action="provisioned").count() == 1
     assert Membership.objects.filter(username="boss").count() == 1
@@ -356,7 +356,9 @@ def test_a_double_click_provisions_once(root: Visitor) -> None:
 
 def test_one_that_was_cut_off_is_continued(root: Visitor) -> None:
     cut_off("half", "Half & Half")
-    assert "Half &amp; Half half Cut off Continue : Half &amp; Half" in line_of(root.get("/organizations"), "half")
+    assert "Half &amp; Half half Setup incomplete Continue : Half &amp; Half" in line_of(
+        root.get("/organizations"), "half"
+    )
     for path in ("/organizations", "/organizations/half"):
         assert 'href="/provision?slug=half&amp;name=Half+%26+Half"' in text(root.get(path))
     form = text(root.get("/provision?slug=half&name=Half+%26+Half"))
@@ -378,7 +380,7 @@ def test_one_that_is_being_provisioned_is_not_taken_for_cut_off(root: Visitor) -
     finally:
         other.rollback()  # a closed connection's locks go a moment later
         other.close()
-    assert "Cut off" in line_of(root.get("/organizations"), "half")
+    assert "Setup incomplete" in line_of(root.get("/organizations"), "half")
 
 
 @pytest.mark.parametrize(
@@ -386,8 +388,8 @@ def test_one_that_is_being_provisioned_is_not_taken_for_cut_off(root: Visitor) -
     [
         ("free-one", "free-one.recharge.test"),
         ("acme", "already"),
-        ("half", "not finished"),
-        ("www", "kept for the platform"),
+        ("half", "Setup incomplete"),
+        ("www", "reserved for the platform"),
         ("A", "lower-case letters"),
         ("", "lower-case letters"),
         ("%00", "lower-case letters"),
@@ -417,7 +419,7 @@ def test_progress_is_shown_step_by_step(root: Visitor) -> None:
     try:
         other.cursor().execute("SELECT FROM tenants_organization WHERE slug = 'half' FOR UPDATE")
         news = text(_progress(root, slug="half", step="reserving", at_rest=0))
-        assert 'data-announce="Its tables and its first admin are being made."' in news
+        assert 'data-announce="Creating its tables and its first admin."' in news
         assert "step=building&amp;at_rest=0" in news
         assert _progress(root, slug="half", step="building", at_rest=0).status == 204
     finally:
@@ -434,7 +436,7 @@ def test_progress_says_when_it_was_cut_off(root: Visitor) -> None:
         assert f"at_rest={at_rest + 1}" in page
         assert "data-announce" not in page  # nothing new for who listens
     page = text(_progress(root, slug="half", step="building", at_rest=10))
-    assert "This was cut off. Send the form again" in page
+    assert "This was interrupted. Send the form again" in page
     assert "hx-trigger" not in page
 
 
@@ -452,7 +454,7 @@ def test_progress_of_anything_odd_is_shown(root: Visitor, query: str) -> None:
 
 
 def test_the_audit_log_is_filtered_and_paged(root: Visitor, world: World) -> None:
-    assert "Nothing was done yet" in text(root.get("/audit"))
+    assert "No actions yet" in text(root.get("/audit"))
     for _ in range(13):
         services.suspend_organization(slug="acme")
         services.activate_organization(slug="acme")
@@ -476,7 +478,7 @@ def test_the_audit_log_is_filtered_and_paged(root: Visitor, world: World) -> Non
 def test_an_organizations_page_shows_what_was_done_to_it_last(root: Visitor) -> None:
     services.suspend_organization(slug="globex")
     page = text(root.get("/organizations/acme"))
-    assert "Nothing is in the audit log of this organization yet" in page
+    assert "The audit log of this organization is empty" in page
     root.submit("/organizations/acme", {}, to="/organizations/acme/suspend")
     assert ">root</bdi></td>" in text(root.get("/organizations/acme"))
 

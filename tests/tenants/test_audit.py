@@ -183,5 +183,5 @@ def test_its_list_and_its_file_have_the_organization_s_columns_and_filters(world
     assert records()[-1] == ("list.exported", "", world.platform_admin.user.pk, "root")
     visitor = Visitor.signed_in(world.platform_admin)
     page = shown(visitor.get("/audit?action=member.role_changed"))
-    assert "Role: Operator of the platform → Auditor" in page
+    assert "Role: Platform operator → Auditor" in page
     assert visitor.get("/audit.csv?actor=root").status == 200

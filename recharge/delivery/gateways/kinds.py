@@ -58,8 +58,8 @@ _KINDS = (
         "simulator",
         to_translate("Simulator"),
         to_translate(
-            "A sandbox: the last two digits of the number decide whether a recharge succeeds, fails, is slow or times "
-            "out. It calls nobody."
+            "A sandbox: the last two digits of the number decide whether a recharge succeeds, fails, "
+            "is slow or times out. Nothing is sent to an operator."
         ),
         lambda _: SimulatorGateway(),
         delivers=False,

@@ -120,7 +120,7 @@ SANDBOX = (
     Rule(to_translate("fails: the number is barred"), {"10": _fails("number_barred")}),
     Rule(to_translate("fails: there is no such number"), {"11": _fails("number_not_found")}),
     Rule(to_translate("fails: the number is with another operator"), {"12": _fails("wrong_operator")}),
-    Rule(to_translate("fails: the operator does not take this amount"), {"13": _fails("amount_refused")}),
+    Rule(to_translate("fails: the operator does not accept this amount"), {"13": _fails("amount_refused")}),
     Rule(
         to_translate("fails: the organization's credit with the operator is used up"),
         {"14": _fails("operator_credit_exhausted")},
@@ -142,7 +142,7 @@ SANDBOX = (
         },
     ),
     Rule(
-        to_translate("never got there, and is sent again; succeeds"),
+        to_translate("does not arrive, and is sent again; succeeds"),
         # An inquiry says "missing" at any age: whoever asks was not told that it succeeded. Submitted again 3 seconds
         # after the sale or later, it does.
         {
@@ -151,19 +151,19 @@ SANDBOX = (
         },
     ),
     Rule(
-        to_translate("never answers: it is not known until an admin settles it"),
+        to_translate("never answers: unknown until an admin records the outcome"),
         {"34": _Ending(lambda _: _timed_out(ask_again_after=None), lambda _: _timed_out(ask_again_after=None))},
     ),
     Rule(
-        to_translate("can't be sent: fails after a quarter of an hour"),
+        to_translate("can't be sent: fails after 15 minutes"),
         {"41": _Ending(lambda _: _unsent(), _missing)},
     ),
     Rule(
-        to_translate("fails and is refunded; 3 seconds later it was delivered after all, and is charged again"),
+        to_translate("fails and is refunded; 3 seconds later it turns out to be delivered, and is charged again"),
         {"50": _Ending(lambda _: _failed("operator_unavailable", ask_again_after=LATE), _succeeded)},
     ),
     Rule(
-        to_translate("succeeds; 3 seconds later the operator takes it back, and its amount is refunded"),
+        to_translate("succeeds; 3 seconds later the operator reverses it, and its amount is returned"),
         {"51": _Ending(lambda _: _succeeded(ask_again_after=LATE), lambda _: _failed("reversed_by_operator"))},
     ),
     Rule(
