@@ -11,6 +11,7 @@ from recharge.pages import (
     periods,
     recharges,
     reports,
+    search,
     sell,
     seller,
     settings,
@@ -22,6 +23,7 @@ from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…
 urlpatterns = [
     path("", home.start, name="start"),
     path("today", home.home, name="home"),
+    path("search", search.search, name="search"),
     path("sell", sell.sell, name="sell"),
     path("sell/number", sell.number, name="sell_number"),
     path("sell/confirm", sell.confirm, name="sell_confirm"),

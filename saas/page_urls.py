@@ -4,6 +4,7 @@ from saas import pages
 
 urlpatterns = [
     path("", pages.start, name="start"),
+    path("search", pages.search, name="search"),
     path("organizations", pages.organizations, name="organizations"),
     path("organizations/<slug:slug>", pages.organization, name="organization"),
     path("organizations/<slug:slug>/reconcile", pages.reconcile, name="reconcile"),

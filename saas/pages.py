@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -26,11 +27,17 @@ from shared.console.forms import (
     TextField,
     TextInput,
 )
+from shared.console.finding import Group, Line, show_found
 from shared.console.links import address_of
+from shared.console.roles import role_name
 from shared.console.views import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
+from shared.database import within
 from shared.days import days_before, start_of_day, today
 from shared.errors import NotFound, Problem
 from shared.identity.permissions import Permission
+from shared.identity.realm import PLATFORM
+from shared.identity.roles import may
+from shared.members.services import members_like
 from shared.pagination import page_of_rows
 from tenants import queries, services
 from tenants.errors import OrganizationExists, SlugRefused
@@ -148,6 +155,39 @@ def reconcile(request: HttpRequest, slug: str) -> HttpResponse:
     if is_fragment(request):
         return show(request, "saas/books.html", context)
     return show(request, "saas/organization.html", _details(request, row) | context)
+
+
+# --- Search -----------------------------------------------------------------------------------------------------------
+
+
+@page(Permission.VIEW_ORGANIZATIONS)
+def search(request: HttpRequest) -> HttpResponse:
+    """Organizations by their name or address and, for who may see them, the platform's own people."""
+
+    def found(written: str, most: int, patience: int) -> list[Group]:
+        with within(patience):
+            rows = list(queries.organizations(search=written).order_by("-pk")[:most])
+        groups = []
+        if rows:
+            lines = [Line(address_of("organization", row.slug), row.name, row.slug) for row in rows]
+            all_of_it = f"{address_of('organizations')}?{urlencode({'search': written})}" if len(rows) == most else ""
+            groups.append(Group("organizations", _("Organizations"), lines, all_of_it))
+        return groups + _members_found(request, written, most)
+
+    return show_found(request, found)
+
+
+def _members_found(request: HttpRequest, written: str, most: int) -> list[Group]:
+    account = signed_in(request)
+    if not may(account, Permission.VIEW_MEMBERS):
+        return []
+    may_manage = may(account, Permission.MANAGE_MEMBERS)
+    listed = f"{address_of('members')}?{urlencode({'search': written})}"
+    lines = [
+        Line(address_of("member", row.pk) if may_manage else listed, row.username, role_name(row.platform_role))
+        for row in members_like(PLATFORM, written).order_by("-pk")[:most]
+    ]
+    return [Group("members", _("Members"), lines, listed if len(lines) == most else "")] if lines else []
 
 
 # --- Provisioning -----------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Calls the money functions: one statement, one round trip, in autocommit."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -91,6 +92,27 @@ def _call(statement: str, arguments: Sequence[Any], execute: _Execute) -> list[t
         if sqlstate_of(error) == errorcodes.LOCK_NOT_AVAILABLE:
             raise SellerBusy from None
         raise
+
+
+class TookTooLong(Exception):
+    """A statement did not end within its time (:func:`within`)."""
+
+
+@contextmanager
+def within(milliseconds: int) -> Iterator[None]:
+    """Reads in one transaction, of which no statement may take longer than this.
+
+    Raises:
+        TookTooLong: one did; what was read before it is good.
+    """
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+            yield
+    except OperationalError as error:
+        if sqlstate_of(error) != errorcodes.QUERY_CANCELED:
+            raise
+        raise TookTooLong from None
 
 
 def in_transaction(work: Callable[[], T]) -> T:

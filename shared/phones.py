@@ -5,6 +5,7 @@ hand path is what a sale usually takes: 1 µs against 23 µs.
 """
 
 import re
+from dataclasses import dataclass
 
 import phonenumbers
 
@@ -16,6 +17,9 @@ LONGEST_WRITTEN = 40
 # All numbers of this shape are mobile ones, or may be tomorrow: the package learns of a new block months later.
 _PLAIN = re.compile(r"(?:\+98|0098|0)(9[0-9]{9})")
 _MOBILE = re.compile(r"9[0-9]{9}")
+_CODE = re.compile(r"(?:\+98|0098)0?")
+DIGITS_OF_NUMBER = 10
+"""Without the 0, or the country's code, before them."""
 # What people put between the digits.
 _PUNCTUATION = re.compile("[\\s().\\-\u2010-\u2015]")
 _WRITTEN = re.compile(r"\+?[0-9]+")
@@ -70,3 +74,36 @@ def _normalize_unusual(number: str) -> str:
 def national(number: str) -> str:
     """An Iranian number as it is dialled in the country: 09121234567."""
     return "0" + number.removeprefix("+98") if number.startswith("+98") else number
+
+
+@dataclass(frozen=True, slots=True)
+class PartOfNumber:
+    """What somebody remembers of an Iranian mobile number."""
+
+    digits: str
+    """One after the other somewhere in the number as it is dialled in the country (09121234567); the last ones, say."""
+    beginning: str
+    """How the number begins (as E.164), if these are its first digits; "" if they can't be."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the number: then that is ``beginning``."""
+        return len(self.beginning) == len("+98") + DIGITS_OF_NUMBER
+
+
+def part_of_number(written: str) -> PartOfNumber | None:
+    """The digits in a search for a number: with any digits, with and without +98, 0098, 0, blanks and dashes. None: this
+    is no part of a number."""
+    if len(written) > LONGEST_WRITTEN:
+        return None
+    number = _PUNCTUATION.sub("", latin_digits(without_invisible(written)))
+    if not _WRITTEN.fullmatch(number):
+        return None
+    code = _CODE.match(number)
+    if code is None and number.startswith("989") and len(number) == len("98") + DIGITS_OF_NUMBER:
+        code = re.match("98", number)
+    first = number[code.end() :] if code else number.removeprefix("0")
+    digits = first if code else number
+    if not digits.isdigit() or len(first) > DIGITS_OF_NUMBER:
+        return None
+    return PartOfNumber(digits, "+98" + first if first.startswith("9") else "")

@@ -18,12 +18,15 @@ _BLANK_PLANE = range(0xE0000, 0xE1000)
 _SELECTORS = frozenset(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 
 _DIGITS = ("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩", "01234567890123456789")
-_LETTERS = ("يىكة", "ییکه")
-_SAME = (_DIGITS[0] + _LETTERS[0] + _JOINERS, _DIGITS[1] + _LETTERS[1])
+# Drawn alike or nearly so, and typed for each other: by an Arabic keyboard, or by who leaves out what stands above.
+_LETTERS = ("يىئكةۀەھآأإٱؤ", "یییکهههه" + "اااا" + "و")
+# Short vowels and their like, the stretched line, joiners, and blanks: "علی‌رضا", "علی رضا" and "علیرضا" are one name.
+_UNSAID = "".join(map(chr, range(0x64B, 0x660))) + "\u0670\u0640" + _JOINERS + " \u00a0"
+_SAME = (_DIGITS[0] + _LETTERS[0] + _UNSAID, _DIGITS[1] + _LETTERS[1])
 """As PostgreSQL's translate takes them: what has nothing opposite is removed."""
 _SAME_HERE = {
     **str.maketrans(_DIGITS[0] + _LETTERS[0], _DIGITS[1] + _LETTERS[1]),
-    **dict.fromkeys(map(ord, _JOINERS), None),
+    **dict.fromkeys(map(ord, _UNSAID), None),
 }
 
 _LATIN = str.maketrans(*_DIGITS)
@@ -78,7 +81,8 @@ def unfit_character(text: str, *, lines: bool = False) -> str | None:
 
 def folded(text: str) -> str:
     """The text as searches compare it. Digits of all three kinds are the same, and so are Arabic and Persian letters
-    that look alike, and a word with its joiner and without. Case is the database's to fold."""
+    that look alike, a word with its vowels and without, and a name in one word, in two or with a joiner between. Case
+    is the database's to fold."""
     return text.translate(_SAME_HERE)
 
 
@@ -93,7 +97,8 @@ class Folded(Func):
 
 
 def contains(column: str, search: str) -> Any:
-    """A condition of a query: the column has this in it, whatever the case, the digits and the letters' form."""
+    """A condition of a query: the column has this in it, whatever the case, the digits, the letters' form and the
+    blanks."""
     return IContains(Folded(column), folded(search))
 
 

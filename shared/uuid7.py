@@ -4,6 +4,7 @@ The id's first 48 bits are the milliseconds, so a range of time is a range of th
 in the same index that gives "newest first". ``created_at`` itself decides at the edges, within a millisecond.
 """
 
+import re
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,3 +41,14 @@ def new_id(moment: datetime) -> UUID:
 
 def _milliseconds(moment: datetime) -> int:
     return max(0, (moment - _EPOCH) // timedelta(milliseconds=1))
+
+
+_WRITTEN = re.compile(r"[0-9a-f]{1,32}")
+
+
+def ids_that_begin(written: str) -> tuple[UUID, UUID] | None:
+    """The least and the largest id whose digits begin so, with or without dashes; None: no id does."""
+    digits = written.strip().lower().replace("-", "")
+    if not _WRITTEN.fullmatch(digits):
+        return None
+    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))

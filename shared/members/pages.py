@@ -14,6 +14,7 @@ from shared.console.forms import (
     AS_WRITTEN,
     ChoiceField,
     EditForm,
+    FilterForm,
     Form,
     GivenPasswordField,
     PasswordFormField,
@@ -85,15 +86,23 @@ def _table(rows: list[Member], sellers: dict[int, str], *, may_manage: bool) -> 
     )
 
 
+class SearchForm(FilterForm):
+    search = SearchField(label=_("Username"), required=False, max_length=150)
+
+
 @page(Permission.VIEW_MEMBERS)
 def members(request: HttpRequest) -> HttpResponse:
     """Who may sign in here, and as what, newest first."""
     realm = realm_of(request)
-    shown = page_of_rows(services.members(realm), limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
+    form = SearchForm(request.GET)
+    search = form.filters().get("search", "")
+    found = services.members_like(realm, search) if search else services.members(realm)
+    found = found.none() if form.errors else found
+    shown = page_of_rows(found, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
     rows = [services.member_in(row) for row in shown.rows]
     may_manage = may(signed_in(request), Permission.MANAGE_MEMBERS)
     table = _table(rows, _sellers_of(request, rows), may_manage=may_manage)
-    return show(request, "shared/members.html", {"page": shown, "table": table})
+    return show(request, "shared/members.html", {"page": shown, "table": table, "form": form})
 
 
 def _sellers_of(request: HttpRequest, rows: list[Member]) -> dict[int, str]:

@@ -29,6 +29,7 @@ from shared.identity.sign_ins import raise_epoch
 from shared.models import Membership, Passkey, SignIn, Totp, User
 from shared.second_factor.errors import OwnSecondFactor
 from shared.second_factor.services import forget_factors
+from shared.texts import contains
 
 Row = Membership | User
 
@@ -70,6 +71,12 @@ def members(realm: Realm) -> QuerySet[Any]:
         return _with_second_factor(services.platform_users(), "pk")
     rows = Membership.objects.select_related("user").filter(organization_id=realm.require_organization_id())
     return _with_second_factor(rows, "user_id")
+
+
+def members_like(realm: Realm, search: str, *, with_sellers: bool = True) -> QuerySet[Any]:
+    """Rows of :func:`members` with this in the username; ``with_sellers``: also those who are a seller themselves."""
+    rows = members(realm).filter(contains("username", search))
+    return rows if with_sellers or realm.is_platform else rows.exclude(role=SELLER)
 
 
 def _with_second_factor(rows: QuerySet[Any], user: str) -> QuerySet[Any]:

@@ -1,0 +1,1 @@
+"""Finds what somebody looks for by a few characters: the box in the bar above each page."""
