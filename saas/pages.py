@@ -1,4 +1,4 @@
-"""The platform's console: organizations and their figures, provisioning, the audit log."""
+"""The platform's console: organizations and their figures, the search, provisioning, the audit log."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from recharge.reports.books import prove_books
 from recharge.reports.sums import Figures, figures_of
 from shared.console.acts import ACTS, PLATFORM_ACTS
+from shared.console.finding import Group, Line, show_found
 from shared.console.forms import (
     AS_WRITTEN,
     ChoiceField,
@@ -27,7 +28,6 @@ from shared.console.forms import (
     TextField,
     TextInput,
 )
-from shared.console.finding import Group, Line, show_found
 from shared.console.links import address_of
 from shared.console.roles import role_name
 from shared.console.views import FORM, add_problem, done, is_fragment, page, show, signed_in, status_of_form
@@ -169,7 +169,7 @@ def search(request: HttpRequest) -> HttpResponse:
             rows = list(queries.organizations(search=written).order_by("-pk")[:most])
         groups = []
         if rows:
-            lines = [Line(address_of("organization", row.slug), row.name, row.slug) for row in rows]
+            lines = [Line(reverse("organization", args=[row.slug]), row.name, row.slug) for row in rows]
             all_of_it = f"{address_of('organizations')}?{urlencode({'search': written})}" if len(rows) == most else ""
             groups.append(Group("organizations", _("Organizations"), lines, all_of_it))
         return groups + _members_found(request, written, most)

@@ -92,8 +92,8 @@ class PartOfNumber:
 
 
 def part_of_number(written: str) -> PartOfNumber | None:
-    """The digits in a search for a number: with any digits, with and without +98, 0098, 0, blanks and dashes. None: this
-    is no part of a number."""
+    """The digits in a search for a number, as people write them: with and without +98, 0098, 0, blanks and dashes.
+    None: this is no part of a number."""
     if len(written) > LONGEST_WRITTEN:
         return None
     number = _PUNCTUATION.sub("", latin_digits(without_invisible(written)))

@@ -10,10 +10,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddIndex(
             model_name="recharge",
-            index=models.Index(
-                django.db.models.functions.text.Right("phone_number", 4),
-                models.F("id"),
-                name="recharge_last_digits",
-            ),
+            index=models.Index(django.db.models.functions.text.Right("phone_number", 4), name="recharge_last_digits"),
         ),
     ]

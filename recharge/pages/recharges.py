@@ -15,7 +15,7 @@ from credit.errors import BalanceLimitExceeded
 from credit.pages.exports import Exports
 from credit.pages.filters import SellerFilters, read_filters
 from recharge.delivery import settlement
-from recharge.models import Recharge
+from recharge.models import LAST_DIGITS, Recharge
 from recharge.pages import words
 from recharge.pages.tables import RECHARGES_SHEET, recharges_table
 from recharge.selling import queries
@@ -29,6 +29,7 @@ from shared.identity.permissions import Permission
 from shared.identity.queries import name_of_actor
 from shared.identity.roles import may, sees_all_sellers, seller_in_view
 from shared.pagination import page_of_rows
+from shared.phones import part_of_number
 from tenants.routing import organization_of
 
 ROWS = 25
@@ -57,6 +58,18 @@ class KeyFilter(TextField):
         return key
 
 
+class NumberFilter(PhoneNumberFormField):
+    """A number, as E.164; or the last digits of one, as they are."""
+
+    def to_python(self, value: Any) -> str | None:
+        part = part_of_number(str(value)) if value not in self.empty_values else None
+        if part is None:
+            return super().to_python(value)
+        if not part.is_whole and len(part.digits) < LAST_DIGITS:
+            raise forms.ValidationError(_("Write the whole number, or at least its last four digits."), code="short")
+        return part.beginning if part.is_whole else part.digits
+
+
 class RechargeFilters(SellerFilters, DaysForm):
     """The filters of the list and of its exports."""
 
@@ -64,7 +77,7 @@ class RechargeFilters(SellerFilters, DaysForm):
 
     status = ChoiceField(label=_("State"), required=False, choices=[*_ANY, *words.STATUSES.items()])
     operator = ChoiceField(label=_("Operator"), required=False)
-    phone_number = PhoneNumberFormField(required=False)
+    phone_number = NumberFilter(label=_("Number or last digits"), required=False)
     late = ChoiceField(
         label=_("Late result"),
         required=False,
@@ -77,6 +90,12 @@ class RechargeFilters(SellerFilters, DaysForm):
         super().__init__(*args, **kwargs)
         choices = [*_ANY, *words.operators_to_choose_from()]
         self.fields["operator"].choices = choices  # type: ignore[attr-defined]
+
+    def filters(self) -> dict[str, Any]:
+        filters = super().filters()
+        if not filters.get("phone_number", "+").startswith("+"):
+            filters["ending"] = filters.pop("phone_number")
+        return filters
 
     @property
     def cache_key(self) -> str:

@@ -1,7 +1,8 @@
-"""What is found by a few characters: recharges, sellers, requests and other documents, members. Each only for who may
-see it, and of a seller only the own. It runs on the organization's schema (``tenant_context``).
+"""What is found by a few characters: recharges, sellers, requests and other documents, members. Each for who
+may see it, and of a seller the own alone. It runs on the organization's schema (``tenant_context``).
 
-No statement takes longer than the caller's patience: a kind that is not found in time says so, and the others are there.
+No statement takes longer than the caller's patience: a kind that is not found in time says so, and the others are
+there.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,8 +18,8 @@ from django.utils import timezone
 
 from credit import queries as credit
 from credit import transfers, tree
-from recharge.models import LAST_DIGITS, Recharge
-from recharge.selling.queries import recharges
+from recharge.models import Recharge
+from recharge.selling.queries import recharges, that_end
 from recharge.selling.short_numbers import recharge_of_short_number
 from shared.database import LARGEST_ID, TookTooLong, within
 from shared.idempotency import LONGEST_KEY, is_idempotency_key
@@ -129,11 +130,9 @@ class Search:
         return None
 
 
-def find(
-    written: str, *, somebody: Somebody, organization: Organization, most: int, patience: int
-) -> list[Found]:
-    """What somebody may see of what has this: at most ``most`` rows of each kind, the newest first; kinds of which there
-    are none are left out. ``patience``: milliseconds that a statement may take."""
+def find(written: str, *, somebody: Somebody, organization: Organization, most: int, patience: int) -> list[Found]:
+    """What somebody may see of what has this: at most ``most`` rows of each kind, the newest first; no kinds of which
+    there are none. ``patience``: milliseconds that a statement may take."""
     search = Search(written.strip(), somebody, organization, most)
     found = []
     for kind, permission, look in _KINDS:
@@ -186,8 +185,7 @@ def _of_number(newest: QuerySet[Recharge], part: PartOfNumber, most: int) -> Loo
     if part.is_whole:
         yield newest.filter(phone_number=part.beginning)[:most]
         return
-    of_end = newest.alias(last_digits=Right("phone_number", LAST_DIGITS)).filter(last_digits=part.digits[-LAST_DIGITS:])
-    yield of_end.filter(phone_number__endswith=part.digits)[:most]
+    yield that_end(newest, part.digits)[:most]
     if part.beginning:
         yield newest.filter(phone_number__startswith=part.beginning)[:most]
     since = timezone.now() - timedelta(days=INSIDE_DAYS)
@@ -205,9 +203,7 @@ def _sellers(search: Search) -> Looks:
 
 
 def _by_username(search: Search) -> list[int]:
-    return seller_ids_by_username(
-        organization_id=search.organization.pk, search=search.written, limit=MOST_SELLERS
-    )
+    return seller_ids_by_username(organization_id=search.organization.pk, search=search.written, limit=MOST_SELLERS)
 
 
 def _branch(search: Search) -> Looks:
@@ -236,9 +232,8 @@ def _requests(search: Search, newest: QuerySet[Any], *, of_all: bool) -> Looks:
     most = search.most
     if ids := search.ids:
         yield newest.filter(pk__range=ids)[:most]
-    if reference := latin_digits(search.written):
-        if len(reference) >= LEAST:
-            yield newest.filter(bank_reference__startswith=reference)[:most]
+    if len(search.written) >= LEAST:
+        yield newest.filter(bank_reference__startswith=latin_digits(search.written))[:most]
     if key := search.key:
         yield newest.filter(idempotency_key=key)[:most]
         if search.is_beginning:

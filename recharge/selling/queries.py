@@ -8,10 +8,11 @@ from uuid import UUID
 
 from django.db import connection as django_connection
 from django.db.models import Count, F, QuerySet, Sum
+from django.db.models.functions import Right
 
 from credit.models import Entry, Seller, kinds_of_document
 from credit.queries import filtered, seller_by_id
-from recharge.models import Attempt, Recharge
+from recharge.models import LAST_DIGITS, Attempt, Recharge
 from recharge.selling.sale import Item
 from shared.database import array_literal, call_function, call_set_function
 from shared.errors import NotFound
@@ -146,16 +147,20 @@ def recharges(
     status: str | None = None,
     operator: str | None = None,
     phone_number: str | None = None,
+    ending: str | None = None,
     idempotency_key: str | None = None,
     late: str | None = None,
     created_from: datetime | None = None,
     created_to: datetime | None = None,
 ) -> QuerySet[Recharge]:
-    """Recharges of one seller or of all; ``created_from`` ≤ time < ``created_to``; ``phone_number`` is E.164.
+    """Recharges of one seller or of all; ``created_from`` ≤ time < ``created_to``; ``phone_number`` is E.164, and
+    ``ending`` are the last digits of one, four at least.
 
     ``late`` is one of ``Recharge.Late``, or :data:`ANY_LATE` for all to which something came after their end.
     """
     rows = Recharge.objects.all()
+    if ending is not None:
+        rows = that_end(rows, ending)
     if late == ANY_LATE:
         rows, late = rows.exclude(late=Recharge.Late.NO), None
     return filtered(
@@ -169,6 +174,12 @@ def recharges(
         idempotency_key=idempotency_key,
         late=late,
     )
+
+
+def that_end(rows: QuerySet[Recharge], digits: str) -> QuerySet[Recharge]:
+    """Those to numbers with these last digits, four at least: by the index of four."""
+    rows = rows.alias(last_digits=Right("phone_number", LAST_DIGITS)).filter(last_digits=digits[-LAST_DIGITS:])
+    return rows if len(digits) == LAST_DIGITS else rows.filter(phone_number__endswith=digits)
 
 
 def unknown_recharges(*, limit: int) -> list[Recharge]:
