@@ -126,6 +126,8 @@ PICTURES = [
     Picture("admin-reset-seller-password", "owner", "/sellers/{seller}/password"),
     Picture("admin-recharges", "owner", "/recharges"),
     Picture("admin-recharges-filters", "owner", "/recharges?seller=nobody&from_day=x&status=failed"),
+    Picture("admin-search", "owner", "/search?q=۴۵۶۷"),
+    Picture("admin-search-nothing", "owner", "/search?q=nobody"),
     Picture("admin-recharge", "owner", "/recharges/{recharge}"),
     Picture("admin-recharge-failed", "owner", "/recharges/{failed}"),
     Picture("admin-recharge-unknown", "owner", "/recharges/{unknown}"),
@@ -167,6 +169,7 @@ PICTURES = [
     Picture("admin-require-second-factor", "owner", "/settings/second-factor"),
     # The platform's.
     Picture("platform-organizations", "root", "/organizations"),
+    Picture("platform-search", "root", "/search?q=acme"),
     Picture("platform-organization", "root", "/organizations/acme"),
     Picture("platform-provision", "root", "/provision"),
     Picture("platform-audit", "root", "/audit"),
