@@ -31,6 +31,8 @@ class Seller(models.Model):
     switched_off_by = models.BigIntegerField(null=True)
     """The seller, a dealer, who has switched this one off and may switch it on again; null: nobody has, or the
     organization, which alone may."""
+    shop_name = models.CharField(max_length=60, blank=True, default="", db_default="")
+    """What customers read on receipts; empty: the name."""
 
     class Meta:
         indexes = [GinIndex(fields=["ancestors"], name="seller_ancestors")]
@@ -557,6 +559,10 @@ class Alert(models.Model):
         """Of an operator's recharges, many fail."""
         REQUESTS_WAITING = "requests_waiting"
         """Credit requests have waited long for a decision."""
+        CLAIMS_OVERDUE = "claims_overdue"
+        """Questions about recharges that customers did not get have not been closed in time."""
+        CLAIM_ANSWERED = "claim_answered"
+        """Somebody has answered such a question; its seller's, and over when he has looked at it."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     """UUIDv7 of ``raised_at``."""
@@ -605,7 +611,7 @@ class AlertMessage(models.Model):
     id = models.UUIDField(primary_key=True, editable=False)
     """UUIDv7 of ``created_at``; each attempt tells it to the receiver, which so knows a repetition."""
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, null=True, db_index=False)
-    """Null: a test."""
+    """Null: a test, or what ``text`` says."""
     seller = models.ForeignKey(Seller, on_delete=models.PROTECT, null=True, db_index=False)
     """To whose seller it goes; null: to the organization's own people."""
     channel = models.CharField(max_length=4, choices=Channel, db_collation="C")
@@ -621,6 +627,8 @@ class AlertMessage(models.Model):
     sent_at = models.DateTimeField(null=True)
     error = models.CharField(max_length=300, blank=True, default="")
     """Why the last attempt did not succeed."""
+    text = models.CharField(max_length=500, blank=True, default="", db_default="")
+    """What it says, where it is of no alert: a receipt, to a seller's customer."""
 
     class Meta:
         indexes = [

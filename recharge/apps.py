@@ -16,6 +16,8 @@ class RechargeConfig(AppConfig):
         "delivery.sql",
         "evidence.sql",
         "statements.sql",
+        "claims.sql",
+        "receipts.sql",
         "alerts.sql",
     )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""
@@ -31,5 +33,8 @@ class RechargeConfig(AppConfig):
         "recharge_margin",
         "recharge_marginbatch",
         "recharge_statement",
+        "recharge_claim",
+        "recharge_claimmessage",
+        "recharge_sentreceipt",
     )
     """What the application's role reads alone (tenants/working_role.py)."""

@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.functions import Right
 
-from credit.models import Seller
+from credit.models import Adjustment, Seller
 from shared.money import LARGEST_AMOUNT
 
 BUILT_IN_GATEWAY = "instant"
@@ -19,6 +19,12 @@ LAST_DIGITS = 4
 
 LONGEST_WINDOW = 24 * 60 * 60
 """Seconds; the longest time in which a repetition may be taken for a slip."""
+
+CLAIM_HOURS, LONGEST_CLAIM_HOURS = 24, 30 * 24
+"""Hours; the usual and the most time in which a claim is to be closed."""
+
+CLAIM_DAYS, LONGEST_CLAIM_DAYS = 30, 365
+"""Days; the usual and the most time after a sale in which its seller may ask what became of it."""
 
 
 class HasItsEnd(Func):
@@ -249,10 +255,25 @@ class Settings(models.Model):
     """Whether there is any rate: without, a sale does not look for one. Kept by sql/commissions.sql."""
     has_limits = models.BooleanField(default=False, db_default=False)
     """The same for limits; kept by sql/limits.sql."""
+    claim_hours = models.IntegerField(default=CLAIM_HOURS, db_default=CLAIM_HOURS)
+    """Hours in which a claim is to be closed; of those that are made from now on."""
+    claim_days = models.IntegerField(default=CLAIM_DAYS, db_default=CLAIM_DAYS)
+    """Days after its sale in which a claim may be made of a recharge."""
+    receipts_by_sms = models.BooleanField(default=False, db_default=False)
+    """Whether who sells may send a receipt to the number that was recharged, by the organization's SMS gateway."""
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(id=1), name="settings_one_row"),
+            models.CheckConstraint(
+                condition=Q(
+                    claim_hours__gte=1,
+                    claim_hours__lte=LONGEST_CLAIM_HOURS,
+                    claim_days__gte=1,
+                    claim_days__lte=LONGEST_CLAIM_DAYS,
+                ),
+                name="settings_claims",
+            ),
             models.CheckConstraint(
                 condition=Q(send_within__gte=SHORTEST_SEND_WITHIN, send_within__lte=LONGEST_SEND_WITHIN),
                 name="settings_send_within",
@@ -498,6 +519,121 @@ class Statement(models.Model):
     def entries(self) -> int:
         """How many there are."""
         return self.last_number - self.first_number + 1
+
+
+class Claim(models.Model):
+    """A seller's question about a recharge that his customer says he did not get. It is written by the SQL functions in
+    sql/claims.sql alone, and moves no money: what is given back, a resolution of the recharge or an adjustment gives.
+
+    What was asked is kept from the beginning, the rest from the end on."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        ANSWERED = "answered"
+        """Closed by an answer."""
+        DELIVERED = "delivered"
+        """The operator proves that it was delivered; ``reference`` says by what."""
+        REFUNDED = "refunded"
+        """Its seller has the money again: the recharge has failed since, or by ``adjustment``."""
+        WITHDRAWN = "withdrawn"
+        """By its seller: the customer has it."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    """UUIDv7 of ``created_at``."""
+    recharge = models.ForeignKey(Recharge, on_delete=models.PROTECT, db_index=False, related_name="+")
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False, related_name="+")
+    message = models.CharField(max_length=500, blank=True)
+    """What the seller says beside it."""
+    asked_by = models.CharField(max_length=150)
+    """The username as it was then; so are the others."""
+    asked_by_id = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField()
+    deadline = models.DateTimeField()
+    """Until when it is to be closed."""
+    state = models.CharField(max_length=9, choices=State, db_collation="C")
+    answered_at = models.DateTimeField(null=True)
+    """When the organization last said something."""
+    seen_at = models.DateTimeField(null=True)
+    """When its seller last looked at it since; null: he has not."""
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.CharField(max_length=150, blank=True)
+    """Empty: it is open, or was closed since the recharge has failed."""
+    closed_by_id = models.BigIntegerField(null=True)
+    reference = models.CharField(max_length=100, blank=True)
+    adjustment = models.ForeignKey(Adjustment, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["seller", "id"], name="claim_seller"),
+            models.Index(fields=["recharge", "id"], name="claim_recharge"),
+            models.Index(fields=["deadline", "id"], condition=Q(state="open"), name="claim_due"),
+            models.Index(
+                fields=["seller"], condition=Q(answered_at__isnull=False, seen_at__isnull=True), name="claim_unseen"
+            ),
+        ]
+        constraints = [
+            # Of two who ask at once, one does.
+            models.UniqueConstraint(fields=["recharge"], condition=Q(state="open"), name="claim_open"),
+            # Money is given back once: by one adjustment for one claim, and for one claim of a recharge.
+            models.UniqueConstraint(
+                fields=["adjustment"], condition=Q(adjustment__isnull=False), name="claim_adjustment"
+            ),
+            models.UniqueConstraint(
+                fields=["recharge"], condition=Q(adjustment__isnull=False), name="claim_adjusted_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="open", closed_at__isnull=True, reference="", adjustment__isnull=True)
+                | (
+                    Q(state__in=["answered", "delivered", "refunded", "withdrawn"], closed_at__isnull=False)
+                    & (Q(adjustment__isnull=True) | Q(state="refunded"))
+                    & ((Q(state="delivered") & ~Q(reference="")) | (~Q(state="delivered") & Q(reference="")))
+                ),
+                name="claim_state",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state}, until {self.deadline}"
+
+
+class ClaimMessage(models.Model):
+    """What was said about a claim after it was made. Rows are only ever added; the database refuses anything else."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    """UUIDv7 of ``created_at``."""
+    claim = models.ForeignKey(Claim, on_delete=models.PROTECT, db_index=False, related_name="+")
+    is_sellers = models.BooleanField()
+    """Whether the seller's people say it; else the organization does."""
+    text = models.CharField(max_length=500)
+    idempotency_key = models.CharField(max_length=40, db_collation="C")
+    """Of the form that it was written in, which says it once."""
+    said_by = models.CharField(max_length=150)
+    """The username as it was then."""
+    said_by_id = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["claim", "id"], name="claim_message_claim")]
+        constraints = [models.UniqueConstraint(fields=["claim", "idempotency_key"], name="claim_message_key")]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class SentReceipt(models.Model):
+    """A receipt that was sent to the number that was recharged: once, for good. It is written by receipt_send
+    (sql/receipts.sql) alone, with the message of the outbox."""
+
+    recharge = models.OneToOneField(Recharge, on_delete=models.PROTECT, primary_key=True, related_name="+")
+    message_id = models.UUIDField()
+    """Of :class:`credit.models.AlertMessage`, which says what became of it."""
+    sent_by = models.CharField(max_length=150)
+    """The username as it was then."""
+    sent_by_id = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.recharge_id}"
 
 
 class Transition(models.Model):

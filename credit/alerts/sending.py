@@ -40,7 +40,7 @@ MOST_OF_CHANNEL = 3
 PAUSES = (10, 60, 300, 900, 1800, 3600)
 """Seconds before the second attempt, the third, and so on; the last one again and again, until it is given up."""
 
-_COLUMNS = "id, seller_id, channel, recipient, attempts, give_up_at, claimed_until, kind, subject, data"
+_COLUMNS = "id, seller_id, channel, recipient, attempts, give_up_at, claimed_until, kind, subject, data, text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class AlertWork:
         self._breakers: dict[tuple[int, str], Breaker] = {}
 
     def claim(self, organization: Organization, limit: int) -> list[Task]:
-        arguments = [min(limit, 4 * MOST_AT_ONCE), LEASE]
+        arguments = [min(limit, 4 * MOST_AT_ONCE), LEASE, True]
         rows = call_set_function(organization.schema_name, "alert_claim", _COLUMNS, arguments)
         if not rows:
             return []
@@ -125,7 +125,7 @@ class AlertWork:
 
     def seconds_until_due(self, organization: Organization) -> float | None:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT extract(epoch FROM alert_next_due() - clock_timestamp())::float")
+            cursor.execute("SELECT extract(epoch FROM alert_next_due(true) - clock_timestamp())::float")
             seconds: float | None = cursor.fetchone()[0]
         return seconds
 
@@ -143,6 +143,7 @@ def _task(
     kind: str,
     subject: str,
     data: str,
+    written: str,
 ) -> Task:
     to, language = recipient, row.language
     if seller_id is not None:
@@ -151,7 +152,10 @@ def _task(
         if channel == AlertMessage.Channel.MAIL:
             to = owner.email if owner else ""
     host = f"{organization.slug}.{settings.BASE_DOMAIN}"
-    title, text = letter_text(kind, json.loads(data), name=organization.name, host=host, language=language)
+    if written:
+        title = text = written
+    else:
+        title, text = letter_text(kind, json.loads(data), name=organization.name, host=host, language=language)
     is_short = channel == AlertMessage.Channel.SMS
     letter = Letter(message_id, to, title, title if is_short else text)
     by, refusal = _channel(row, channel, to)

@@ -9,13 +9,16 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from credit.models import Alert
-from shared.console.formats import format_number, is_persian
+from shared.console.formats import format_number, in_digits, is_persian
+from shared.phones import national
 
 KINDS: dict[str, Promise] = {
     Alert.Kind.BALANCE_LOW: _("Low balance"),
     Alert.Kind.UNKNOWN_OUTCOMES: _("Unknown outcomes"),
     Alert.Kind.OPERATOR_FAILING: _("An operator's recharges fail"),
     Alert.Kind.REQUESTS_WAITING: _("Credit requests waiting"),
+    Alert.Kind.CLAIMS_OVERDUE: _("Not received: overdue"),
+    Alert.Kind.CLAIM_ANSWERED: _("Not received: answer"),
 }
 
 
@@ -68,6 +71,30 @@ def _waiting(data: Mapping[str, Any]) -> str:
     return sentence % {"count": _up_to(data), "minutes": format_number(data["minutes"])}
 
 
+def _claims_overdue(data: Mapping[str, Any]) -> str:
+    count = data["count"]
+    sentence = ngettext(
+        "%(count)s question about a recharge that was not received is past its deadline.",
+        "%(count)s questions about recharges that were not received are past their deadline.",
+        count,
+    )
+    return sentence % {"count": _up_to(data)}
+
+
+def _claim_answered(data: Mapping[str, Any]) -> str:
+    sentence = CLAIM_STATES_TOLD[data["state"]] % {"number": national(data["phone_number"])}
+    return f"{in_digits(sentence)} {data['text']}".strip()
+
+
+CLAIM_STATES_TOLD: dict[str, Promise] = {
+    "open": _("Your question about the recharge of %(number)s has an answer."),
+    "answered": _("Your question about the recharge of %(number)s was answered."),
+    "delivered": _("The operator confirms that the recharge of %(number)s was delivered."),
+    "refunded": _("The recharge of %(number)s was refunded to you."),
+}
+"""What a seller is told of a claim of his, by the state that it is in then."""
+
+
 def _up_to(data: Mapping[str, Any]) -> str:
     """They are counted up to a bound, and "99+" then."""
     more = "+" if data.get("is_more") else ""
@@ -79,6 +106,8 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     Alert.Kind.UNKNOWN_OUTCOMES: _unknown,
     Alert.Kind.OPERATOR_FAILING: _failing,
     Alert.Kind.REQUESTS_WAITING: _waiting,
+    Alert.Kind.CLAIMS_OVERDUE: _claims_overdue,
+    Alert.Kind.CLAIM_ANSWERED: _claim_answered,
 }
 
 

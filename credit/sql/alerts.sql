@@ -130,22 +130,55 @@ END;
 $$;
 
 
--- When the next message is due; NULL: none is waiting.
-CREATE FUNCTION alert_next_due() RETURNS timestamptz
+-- Writes a message that says p_text itself, and is of no alert: to a number, for a seller. Given up after an hour. Its id.
+CREATE FUNCTION alert_send_text(p_seller_id bigint, p_recipient text, p_text text) RETURNS uuid
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_now constant timestamptz := clock_timestamp();
+    v_id constant uuid := uuid7_at(v_now);
+BEGIN
+    INSERT INTO credit_alertmessage (
+        id, seller_id, channel, recipient, status, attempts, due_at, give_up_at, created_at, error, text
+    )
+    VALUES (v_id, p_seller_id, 'sms', p_recipient, 'pending', 0, v_now, v_now + interval '1 hour', v_now, '', p_text);
+    RETURN v_id;
+END;
+$$;
+
+
+-- Whether a worker of the release before would send something else than this message says: it knows neither texts nor the
+-- newer kinds of alerts, and takes both for tests.
+CREATE FUNCTION alert_is_new(p_alert_id uuid, p_text text) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+RETURN p_text <> '' OR EXISTS (
+    SELECT FROM credit_alert WHERE id = p_alert_id AND kind IN ('claims_overdue', 'claim_answered')
+);
+
+
+-- When the next message is due; NULL: none is waiting. p_knows_all: see alert_claim.
+CREATE FUNCTION alert_next_due(p_knows_all boolean DEFAULT false) RETURNS timestamptz
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 SET enable_seqscan = off -- see recharge/sql/delivery.sql
 AS $$
 BEGIN
-    RETURN (SELECT due_at FROM credit_alertmessage WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1);
+    RETURN (
+        SELECT due_at FROM credit_alertmessage
+        WHERE due_at IS NOT NULL AND (p_knows_all OR NOT alert_is_new(alert_id, text))
+        ORDER BY due_at LIMIT 1
+    );
 END;
 $$;
 
 
--- Takes up to p_limit due messages, each until p_lease has passed; whoever is given one sends it.
-CREATE FUNCTION alert_claim(p_limit integer, p_lease interval) RETURNS TABLE (
+-- Takes up to p_limit due messages, each until p_lease has passed; whoever is given one sends it. p_knows_all: whether it is
+-- a worker of this release, which has words for all of them (alert_is_new).
+CREATE FUNCTION alert_claim(p_limit integer, p_lease interval, p_knows_all boolean DEFAULT false) RETURNS TABLE (
     id uuid, seller_id bigint, channel text, recipient text, attempts integer, give_up_at timestamptz,
-    claimed_until timestamptz, kind text, subject text, data text
+    claimed_until timestamptz, kind text, subject text, data text, text text
 )
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -156,7 +189,7 @@ BEGIN
     RETURN QUERY
     WITH due AS MATERIALIZED (
         SELECT message.id FROM credit_alertmessage AS message
-        WHERE message.due_at <= statement_timestamp()
+        WHERE message.due_at <= statement_timestamp() AND (p_knows_all OR NOT alert_is_new(message.alert_id, message.text))
         ORDER BY message.due_at
         LIMIT p_limit
         FOR UPDATE SKIP LOCKED
@@ -171,7 +204,7 @@ BEGIN
     SELECT
         claimed.id, claimed.seller_id, claimed.channel::text, claimed.recipient::text, claimed.attempts,
         claimed.give_up_at, claimed.due_at, coalesce(alert.kind, '')::text, coalesce(alert.subject, '')::text,
-        coalesce(alert.data, '{}')::text
+        coalesce(alert.data, '{}')::text, claimed.text::text
     FROM claimed LEFT JOIN credit_alert AS alert ON alert.id = claimed.alert_id;
 END;
 $$;

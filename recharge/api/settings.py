@@ -18,6 +18,8 @@ from recharge.commissions.queries import Rate
 from recharge.delivery.gateways.kinds import KINDS
 from recharge.models import (
     BUILT_IN_GATEWAY,
+    LONGEST_CLAIM_DAYS,
+    LONGEST_CLAIM_HOURS,
     LONGEST_SEND_WITHIN,
     LONGEST_WINDOW,
     SHORTEST_SEND_WITHIN,
@@ -66,6 +68,14 @@ class SettingsSerializer(serializers.Serializer[Settings]):
         help_text="Whether a seller who owes a late charge sells and transfers nothing until it is paid (409 "
         "`seller_owes`)."
     )
+    claim_hours = serializers.IntegerField(
+        help_text="Hours in which a seller's question about a recharge that was not received is to be closed."
+    )
+    claim_days = serializers.IntegerField(help_text="Days after its sale in which a seller may ask so.")
+    receipts_by_sms = serializers.BooleanField(
+        help_text="Whether who sells may send a receipt to the number that was recharged, by the organization's SMS "
+        "gateway (once of each recharge)."
+    )
     time_zone = serializers.SerializerMethodField(
         help_text="The IANA name of the zone in which the organization's days begin: those of limits and of statements."
     )
@@ -104,6 +114,9 @@ class SettingsChangeSerializer(StrictSerializer):
     send_within = WholeNumberField(least=SHORTEST_SEND_WITHIN, most=LONGEST_SEND_WITHIN, required=False)
     training = StrictBooleanField(required=False)
     refuses_owing = StrictBooleanField(required=False)
+    claim_hours = WholeNumberField(least=1, most=LONGEST_CLAIM_HOURS, required=False)
+    claim_days = WholeNumberField(least=1, most=LONGEST_CLAIM_DAYS, required=False)
+    receipts_by_sms = StrictBooleanField(required=False)
     time_zone = StringField(max_length=60, required=False, help_text="An IANA name, like Asia/Tehran.")
     four_eyes_from = TomansField(required=False, allow_null=True)
     requests_go_to_parent = StrictBooleanField(required=False)

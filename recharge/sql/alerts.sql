@@ -20,6 +20,7 @@ DECLARE
     v_least integer;
     v_window integer;
     v_count integer;
+    v_overdue_since timestamptz;
     v_raised integer := 0;
     v_row record;
 BEGIN
@@ -45,6 +46,15 @@ BEGIN
         LIMIT 100
     ) AS waiting;
     v_raised := v_raised + alert_keep('requests_waiting', v_count, v_requests_after);
+
+    -- What has failed since is no question any more, and no alert.
+    PERFORM claims_close_refunded();
+    SELECT count(*), min(deadline) INTO v_count, v_overdue_since FROM (
+        SELECT deadline FROM recharge_claim WHERE state = 'open' AND deadline < v_now ORDER BY deadline LIMIT 100
+    ) AS overdue;
+    v_raised := v_raised + alert_keep(
+        'claims_overdue', v_count, coalesce(extract(epoch FROM v_now - v_overdue_since) / 60, 0)::integer
+    );
 
     FOR v_row IN
         SELECT

@@ -52,6 +52,9 @@ def change_settings(
     send_within: int | None = None,
     training: bool | None = None,
     refuses_owing: bool | None = None,
+    claim_hours: int | None = None,
+    claim_days: int | None = None,
+    receipts_by_sms: bool | None = None,
     policy: PolicyChange | None = None,
     requires_second_factor: bool | None = None,
 ) -> Settings:
@@ -66,6 +69,9 @@ def change_settings(
         "send_within": send_within,
         "training": training,
         "refuses_owing": refuses_owing,
+        "claim_hours": claim_hours,
+        "claim_days": claim_days,
+        "receipts_by_sms": receipts_by_sms,
     }
     changes = {name: value for name, value in given.items() if value is not None}
     with transaction.atomic():

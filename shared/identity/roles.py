@@ -87,6 +87,8 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_RECHARGES,
                 Permission.VIEW_DELIVERY,
                 Permission.RESOLVE_RECHARGES,
+                Permission.VIEW_CLAIMS,
+                Permission.DECIDE_CLAIMS,
                 Permission.VIEW_TERMS,
                 Permission.VIEW_COMMISSIONS,
                 Permission.VIEW_WEBHOOKS,
@@ -119,6 +121,7 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_TRANSFERS,
                 Permission.MAKE_ADJUSTMENTS,
                 Permission.VIEW_RECHARGES,
+                Permission.VIEW_CLAIMS,
                 Permission.VIEW_TERMS,
                 Permission.VIEW_COMMISSIONS,
             }
@@ -134,6 +137,8 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_RECHARGES,
                 Permission.VIEW_DELIVERY,
                 Permission.RESOLVE_RECHARGES,
+                Permission.VIEW_CLAIMS,
+                Permission.DECIDE_CLAIMS,
                 Permission.VIEW_TERMS,
             }
         ),
@@ -151,6 +156,7 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_TRANSFERS,
                 Permission.VIEW_RECHARGES,
                 Permission.VIEW_DELIVERY,
+                Permission.VIEW_CLAIMS,
                 Permission.VIEW_TERMS,
                 Permission.VIEW_COMMISSIONS,
                 Permission.VIEW_WEBHOOKS,
@@ -176,6 +182,8 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_BRANCH,
                 Permission.MANAGE_BRANCH,
                 Permission.VIEW_RECHARGES,
+                Permission.VIEW_CLAIMS,
+                Permission.OPEN_CLAIMS,
                 Permission.VIEW_TERMS,
                 Permission.VIEW_OWN_EARNINGS,
                 Permission.SELL,
@@ -184,6 +192,7 @@ ROLES: Mapping[str, Role] = {
                 Permission.VIEW_ALERTS,
                 Permission.MANAGE_ALERTS,
                 Permission.MANAGE_OWN_THRESHOLD,
+                Permission.NAME_OWN_SHOP,
                 Permission.VIEW_API_KEYS,
                 Permission.MANAGE_API_KEYS,
             }
@@ -195,6 +204,8 @@ ROLES: Mapping[str, Role] = {
             {
                 Permission.VIEW_OWN_BALANCE,
                 Permission.VIEW_RECHARGES,
+                Permission.VIEW_CLAIMS,
+                Permission.OPEN_CLAIMS,
                 Permission.VIEW_TERMS,
                 Permission.SELL,
             }

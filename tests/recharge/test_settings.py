@@ -31,6 +31,9 @@ REST = {
     "requests_go_to_parent": False,
     "requires_second_factor": False,
     "refuses_owing": False,
+    "claim_hours": 24,
+    "claim_days": 30,
+    "receipts_by_sms": False,
     "time_zone": "Asia/Tehran",
 }
 

@@ -35,6 +35,9 @@ _HAVE_BOOKS = " UNION ALL ".join(
 
 # In the order that foreign keys ask for.
 _OF_ORGANIZATION = (
+    "recharge_claimmessage",
+    "recharge_claim",
+    "recharge_sentreceipt",
     "recharge_statement",
     "recharge_attempt",
     "recharge_margin",
@@ -64,6 +67,9 @@ _OF_ORGANIZATION = (
 )
 # In the same order: a transfer names the request that it answers.
 _DOCUMENTS = {
+    "recharge_claimmessage": "recharge_claimmessage_append_only",
+    "recharge_claim": "recharge_claim_stays",
+    "recharge_sentreceipt": "recharge_sentreceipt_append_only",
     "recharge_statement": "recharge_statement_append_only",
     "recharge_margin": "recharge_margin_stays",
     "recharge_marginbatch": "recharge_margin_batch_kept",

@@ -1,0 +1,81 @@
+"""Reads of claims. They run on the organization's schema."""
+
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from credit.models import Adjustment
+from recharge.models import Claim, ClaimMessage, Recharge
+from shared.errors import NotFound
+
+MOST_WAITING = 100
+"""Claims of the queue that are shown, and counted."""
+
+
+def claims(*, seller_id: int | None = None, state: str | None = None) -> QuerySet[Claim]:
+    """Claims of one seller or of all, with their recharges."""
+    rows = Claim.objects.select_related("recharge", "seller")
+    if seller_id is not None:
+        rows = rows.filter(seller_id=seller_id)
+    return rows if state is None else rows.filter(state=state)
+
+
+def queue(*, seller_id: int | None = None) -> list[Claim]:
+    """What is open, the oldest deadline first; up to MOST_WAITING."""
+    rows = claims(seller_id=seller_id, state=Claim.State.OPEN)
+    return list(rows.order_by("deadline", "pk")[:MOST_WAITING])
+
+
+def is_overdue(claim: Claim) -> bool:
+    """Whether it is open after its deadline."""
+    return claim.state == Claim.State.OPEN and claim.deadline < timezone.now()
+
+
+def claims_waiting() -> int:
+    """How many are open, of all sellers; up to MOST_WAITING."""
+    return Claim.objects.filter(state=Claim.State.OPEN)[:MOST_WAITING].count()
+
+
+def answers_unseen(seller_id: int) -> int:
+    """How many of a seller's claims were answered or closed since he has looked at them; up to MOST_WAITING."""
+    rows = Claim.objects.filter(seller_id=seller_id, answered_at__isnull=False, seen_at__isnull=True)
+    return rows[:MOST_WAITING].count()
+
+
+def claim_by_id(claim_id: UUID, *, seller_id: int | None) -> Claim:
+    """One claim; with ``seller_id``, only if it is that seller's.
+
+    Raises:
+        NotFound: there is none, or it is another's; which of the two is not told.
+    """
+    claim = claims(seller_id=seller_id).filter(pk=claim_id).first()
+    if claim is None:
+        raise NotFound("There is no such claim.")
+    return claim
+
+
+def claims_of(recharge_id: UUID) -> list[Claim]:
+    """Those of one recharge, the newest first."""
+    return list(Claim.objects.filter(recharge_id=recharge_id).order_by("-pk"))
+
+
+def messages_of(claim: Claim) -> list[ClaimMessage]:
+    """What was said since it was made, in order."""
+    return list(ClaimMessage.objects.filter(claim_id=claim.pk).order_by("pk"))
+
+
+MOST_ADJUSTMENTS = 50
+
+
+def adjustments_that_refund(recharge: Recharge) -> list[Adjustment]:
+    """What a claim of this recharge may be closed with as refunded, newest first: see claim_close in
+    sql/claims.sql."""
+    rows = Adjustment.objects.filter(
+        seller_id=recharge.seller_id,
+        status=Adjustment.Status.APPROVED,
+        created_at__gt=recharge.created_at,
+        amount__gte=1,
+        amount__lte=recharge.amount,
+    ).exclude(pk__in=Claim.objects.filter(adjustment__isnull=False).values("adjustment_id"))
+    return list(rows.order_by("-pk")[:MOST_ADJUSTMENTS])

@@ -1,0 +1,1 @@
+"""Receipts: what a customer is given of a recharge, on paper or by SMS."""
