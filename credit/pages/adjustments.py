@@ -67,7 +67,8 @@ class AdjustmentForm(Form):
 @page(Permission.MAKE_ADJUSTMENTS, methods=FORM)
 def new_adjustment(request: HttpRequest) -> HttpResponse:
     """Asks for one: once, however often the form is sent."""
-    form = AdjustmentForm(request.POST or None, initial={"key": new_key(), "seller": request.GET.get("seller", "")})
+    asked = {name: request.GET.get(name, "") for name in ("seller", "amount")}
+    form = AdjustmentForm(request.POST or None, initial={"key": new_key(), **asked})
     if request.method == "POST" and form.is_valid():
         given, account = form.cleaned_data, signed_in(request)
         try:

@@ -71,8 +71,8 @@ class NotRefunded(Problem):
 
     status, code, title = 409, "not_refunded", "Not refunded"
     message = _(
-        "Nothing has been refunded yet. Resolve the recharge as not delivered, or choose an approved adjustment of this "
-        "seller, made after the sale and of no more than its amount, that no other claim names."
+        "Nothing has been refunded yet. Resolve the recharge as not delivered, or choose an approved adjustment of "
+        "this seller, made after the sale and of no more than its amount, that no other claim names."
     )
 
     def __init__(self) -> None:

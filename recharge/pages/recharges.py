@@ -14,8 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from credit.errors import BalanceLimitExceeded
 from credit.pages.exports import Exports
 from credit.pages.filters import SellerFilters, read_filters
+from recharge.claims.queries import claims_of
 from recharge.delivery import settlement
-from recharge.models import LAST_DIGITS, Recharge
+from recharge.models import LAST_DIGITS, Claim, Recharge
 from recharge.pages import words
 from recharge.pages.tables import RECHARGES_SHEET, recharges_table
 from recharge.selling import queries
@@ -182,6 +183,9 @@ def recharge(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
         return show(request, "recharge/recharge_now.html", context)
     if sees_all_sellers(account):
         context["seller"] = queries.seller_of(row)
+    if may(account, Permission.VIEW_CLAIMS):
+        context["claims"] = claims = claims_of(row.pk)
+        context["open_claim"] = next((one for one in claims if one.state == Claim.State.OPEN), None)
     if may(account, Permission.RESOLVE_RECHARGES):
         context["resolutions"] = [
             (one, ResolutionForm(initial={"status": one.status, "seen": _version(row)}, auto_id=f"id_{one.status}_%s"))

@@ -34,7 +34,6 @@ from shared.console.messages import message_for
 from shared.console.views import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
 from shared.errors import FIELD_MESSAGES, IdempotencyKeyReused, InvalidRequest, Problem, SellerBusy
 from shared.identity.permissions import Permission
-from shared.identity.roles import seller_in_view
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
 from tenants.routing import organization_of
 
@@ -288,13 +287,6 @@ def _seconds_to_next_look(recharge: Recharge) -> int | None:
         return None
     age = (timezone.now() - recharge.created_at).total_seconds()
     return _OFTEN if age < _SOON else _SELDOM
-
-
-@page(Permission.VIEW_RECHARGES)
-def receipt(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
-    """What a customer is given."""
-    recharge = queries.recharge_by_id(recharge_id, seller_id=seller_in_view(signed_in(request)))
-    return show(request, "recharge/receipt.html", {"recharge": recharge})
 
 
 @page(Permission.VIEW_OWN_BALANCE)

@@ -9,9 +9,18 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 
 from credit.adjustments import PolicyChange
+from credit.alerts.services import alert_settings
 from credit.queries import policy
 from recharge.delivery.gateways.kinds import KINDS, Kind, kind_of
-from recharge.models import BUILT_IN_GATEWAY, LONGEST_SEND_WITHIN, LONGEST_WINDOW, SHORTEST_SEND_WITHIN
+from recharge.models import (
+    BUILT_IN_GATEWAY,
+    LONGEST_CLAIM_DAYS,
+    LONGEST_CLAIM_HOURS,
+    LONGEST_SEND_WITHIN,
+    LONGEST_WINDOW,
+    SHORTEST_SEND_WITHIN,
+    Settings,
+)
 from recharge.operators import OPERATOR_CODE, Operator
 from recharge.pages import words
 from recharge.terms import queries, services
@@ -69,6 +78,15 @@ class AgeForm(EditForm):
         least=SHORTEST_SEND_WITHIN,
         most=LONGEST_SEND_WITHIN,
         help_text=_("From 30 to 86,400 (a day). A quarter of an hour is usual: 900."),
+    )
+
+
+class ClaimsForm(EditForm):
+    claim_hours = WholeNumberFormField(
+        label=_("Hours to answer"), least=1, most=LONGEST_CLAIM_HOURS, help_text=_("The seller is told of this time.")
+    )
+    claim_days = WholeNumberFormField(
+        label=_("Days after the sale in which sellers may ask"), least=1, most=LONGEST_CLAIM_DAYS
     )
 
 
@@ -140,6 +158,31 @@ def four_eyes(request: HttpRequest) -> HttpResponse:
             services.change_settings(**_acting(request), policy=change)
         return done(request, _("Saved."), "settings")
     return _show_settings(request, four_eyes_form=form, status=status_of_form(form))
+
+
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
+def claim_settings(request: HttpRequest) -> HttpResponse:
+    """Changes within which time questions about recharges that were not received are answered."""
+    form = ClaimsForm(request.POST or None, initial=_claims_settled(queries.settings()))
+    if request.method == "POST" and form.is_valid():
+        services.change_settings(**_acting(request), **form.edits())
+        return done(request, _("Saved. It holds for what is asked from now on."), "settings")
+    return _show_settings(request, claims_form=form, status=status_of_form(form))
+
+
+def _claims_settled(settled: Settings) -> dict[str, int]:
+    return {"claim_hours": settled.claim_hours, "claim_days": settled.claim_days}
+
+
+@page(Permission.MANAGE_SETTINGS, methods=("POST",))
+def receipts_by_sms(request: HttpRequest) -> HttpResponse:
+    """Lets who sells send receipts by SMS, or no longer. What is sent names the state that is wanted."""
+    wanted = request.POST.get("receipts_by_sms")
+    if wanted in ("on", "off"):
+        services.change_settings(**_acting(request), receipts_by_sms=wanted == "on")
+        on, off = _("Sellers may send receipts by SMS."), _("Receipts are no longer sent by SMS.")
+        return done(request, on if wanted == "on" else off, "settings")
+    return redirect("settings")
 
 
 @page(Permission.MANAGE_SETTINGS, methods=("POST",))
@@ -221,6 +264,7 @@ def _show_settings(
     four_eyes_form: FourEyesForm | None = None,
     time_zone_form: TimeZoneForm | None = None,
     owing_form: OwingForm | None = None,
+    claims_form: ClaimsForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
     settled = queries.settings()
@@ -232,6 +276,8 @@ def _show_settings(
         "time_zone_form": time_zone_form or TimeZoneForm(initial={"time_zone": demanded.time_zone}),
         "owing_form": owing_form or OwingForm(initial=OwingForm.shown(refuses_owing=settled.refuses_owing)),
         "settings": settled,
+        "claims_form": claims_form or ClaimsForm(initial=_claims_settled(settled)),
+        "has_sms_gateway": bool(alert_settings().sms_url),
         "requires_second_factor": requires_second_factor(organization_of(request).pk),
         "delivers_nothing": [] if settled.training else queries.gateways_that_deliver_nothing(),
         "four_eyes_from": four_eyes_from,

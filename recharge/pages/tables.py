@@ -5,15 +5,16 @@ from datetime import datetime
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from credit.pages.tables import seller_link
-from recharge.models import CommissionRate, Limit, Margin, Recharge, Statement
+from recharge.models import Claim, CommissionRate, Limit, Margin, Recharge, Statement
 from recharge.pages.words import failure_words, late_words, operator_name, rate_words, status_words
 from recharge.papers.words import kind_name as statement_kind
 from recharge.papers.words import period_of
 from recharge.statements.queries import Row
-from recharge.templatetags.recharge import late_state, state
+from recharge.templatetags.recharge import claim_state, late_state, state
 from shared.console.links import address_of
 from shared.console.tables import AMOUNT, WIDE, Table, TableColumn
 from shared.console.workbooks import Column
@@ -97,6 +98,50 @@ def commissions_table(rows: Sequence[CommissionRate], *, has_ended: bool) -> Tab
         TableColumn(_("Since"), lambda row: _by_whom(row.valid_from, row.set_by)),
     )
     return Table(_("Commissions"), (*columns, _UNTIL) if has_ended else columns, rows)
+
+
+# --- Not received -----------------------------------------------------------------------------------------------------
+
+
+def _claim_number(row: Claim) -> SafeString:
+    return format_html('<a href="{}">{}</a>', address_of("claim", row.pk), phone(row.recharge.phone_number))
+
+
+def _claim_number_and_seller(row: Claim) -> SafeString:
+    return format_html(
+        '{}<span class="d-block d-md-none"><bdi class="text-wrap">{}</bdi></span>', _claim_number(row), row.seller.name
+    )
+
+
+def _own_claim_state(row: Claim) -> SafeString:
+    is_new = row.answered_at is not None and row.seen_at is None
+    return format_html("{} {}", claim_state(row), pill("wait", gettext("New answer")) if is_new else "")
+
+
+_CLAIM_AMOUNT = TableColumn(_("Tomans"), lambda row: number(row.recharge.amount), AMOUNT)
+_CLAIM_OPERATOR = TableColumn(_("Operator"), lambda row: operator_name(row.recharge.operator), WIDE)
+_CLAIMS_OF_SELLER = (
+    TableColumn(_("Number"), _claim_number),
+    _CLAIM_AMOUNT,
+    TableColumn(_("State"), _own_claim_state),
+    _CLAIM_OPERATOR,
+    TableColumn(_("Asked"), lambda row: moment(row.created_at), WIDE),
+    TableColumn(_("Answer by"), lambda row: moment(row.deadline) if row.state == "open" else "–", WIDE),
+)
+_CLAIMS_OF_ALL = (
+    TableColumn(_("Number"), _claim_number_and_seller),
+    _CLAIM_AMOUNT,
+    TableColumn(_("State"), claim_state),
+    TableColumn(_("Answer by"), lambda row: moment(row.deadline)),
+    _CLAIM_OPERATOR,
+    TableColumn(_("Seller"), lambda row: format_html("<bdi>{}</bdi>", row.seller.name), WIDE),
+    TableColumn(_("Asked"), lambda row: moment(row.created_at), WIDE),
+)
+
+
+def claims_table(rows: Sequence[Claim], *, sees_all: bool) -> Table:
+    """Questions about recharges that customers did not get: a seller's own, or those of all."""
+    return Table(_("Not received"), _CLAIMS_OF_ALL if sees_all else _CLAIMS_OF_SELLER, rows, "table-hover")
 
 
 # --- The workbook -----------------------------------------------------------------------------------------------------

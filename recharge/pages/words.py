@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from recharge.commissions.queries import Rate
 from recharge.delivery.gateways import kinds
 from recharge.delivery.settlement import Settlement
-from recharge.models import Attempt, CommissionRate, Recharge
+from recharge.models import Attempt, Claim, CommissionRate, Recharge
 from recharge.operators import Operator
 from recharge.selling.queries import Sold
 from recharge.terms.queries import added_operators, name_of_added_operator, operators_on_offer
@@ -119,6 +119,23 @@ OUTCOME_LOOKS: dict[str, str] = {
 KINDS: dict[str, Promise] = {kind.name: translation.gettext_lazy(kind.label) for kind in kinds.KINDS.values()}
 KINDS_EXPLAINED: dict[str, Promise] = {
     kind.name: translation.gettext_lazy(kind.explanation) for kind in kinds.KINDS.values()
+}
+
+
+CLAIMS: dict[str, Promise] = {
+    Claim.State.OPEN: _("Waiting for an answer"),
+    Claim.State.ANSWERED: _("Answered"),
+    Claim.State.DELIVERED: _("Delivered after all"),
+    Claim.State.REFUNDED: _("Refunded"),
+    Claim.State.WITHDRAWN: _("Withdrawn"),
+}
+"""What has become of a question about a recharge that a customer did not get."""
+CLAIM_LOOKS: dict[str, str] = {
+    Claim.State.OPEN: "wait",
+    Claim.State.ANSWERED: "plain",
+    Claim.State.DELIVERED: "good",
+    Claim.State.REFUNDED: "good",
+    Claim.State.WITHDRAWN: "plain",
 }
 
 
@@ -260,5 +277,6 @@ failure_words = _in_words(FAILURES)
 failure_to_sellers = _in_words(FAILURES_TO_SELLERS)
 action_words = _in_words(ACTIONS)
 outcome_words = _in_words(OUTCOMES)
+claim_words = _in_words(CLAIMS)
 kind_words = _in_words(KINDS)
 kind_explained = _in_words(KINDS_EXPLAINED)

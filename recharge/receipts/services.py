@@ -7,6 +7,7 @@ from django.db import transaction
 
 from credit.alerts.services import alert_settings
 from credit.models import AlertMessage, Seller
+from credit.queries import seller_by_id
 from credit.services import Written
 from recharge.models import Recharge, SentReceipt
 from recharge.papers.receipts import receipt_line
@@ -36,10 +37,17 @@ def shop_name_of(seller_id: int) -> str:
     Raises:
         NotFound: there is no such seller.
     """
-    seller = Seller.objects.filter(pk=seller_id).first()
-    if seller is None:
-        raise NotFound("There is no such seller.")
+    seller = seller_by_id(seller_id)
     return seller.shop_name or seller.name
+
+
+def named_shop(seller_id: int) -> str:
+    """What the seller has called the shop; empty: nothing.
+
+    Raises:
+        NotFound: there is no such seller.
+    """
+    return seller_by_id(seller_id).shop_name
 
 
 def name_shop(*, organization: Organization, seller_id: int, shop_name: str) -> None:
@@ -61,7 +69,7 @@ def name_shop(*, organization: Organization, seller_id: int, shop_name: str) -> 
 
 
 def may_send(recharge: Recharge) -> bool:
-    """Whether a receipt of this recharge can be sent by SMS: it was delivered, and the organization lets its sellers."""
+    """Whether a receipt of it can be sent by SMS: it was delivered, and the organization lets its sellers do so."""
     return (
         recharge.status == Recharge.Status.SUCCEEDED
         and not recharge.training
@@ -73,7 +81,7 @@ def may_send(recharge: Recharge) -> bool:
 def sent_receipt(recharge_id: UUID) -> tuple[SentReceipt, AlertMessage | None] | None:
     """The receipt that was sent of a recharge, and its message; None: none was."""
     row = SentReceipt.objects.filter(pk=recharge_id).first()
-    return row and (row, AlertMessage.objects.filter(pk=row.message_id).first())
+    return None if row is None else (row, AlertMessage.objects.filter(pk=row.message_id).first())
 
 
 def send_receipt(

@@ -5,7 +5,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from recharge.models import Recharge
+from recharge.claims.queries import is_overdue
+from recharge.models import Claim, Recharge
 from recharge.pages import words
 from recharge.selling.queries import Sold
 from shared.templatetags.console import pill
@@ -52,3 +53,10 @@ def late_state(recharge: Recharge) -> SafeString | str:
 def outcome_state(outcome: str) -> SafeString:
     """What an attempt came to, as a coloured word."""
     return pill(words.OUTCOME_LOOKS.get(outcome, "wait"), words.outcome_words(outcome))
+
+
+@register.filter
+def claim_state(claim: Claim) -> SafeString:
+    """What has become of a question about a recharge, as a coloured word; overdue, a second one."""
+    shown = pill(words.CLAIM_LOOKS[claim.state], words.claim_words(claim.state))
+    return format_html("{} {}", shown, pill("bad", gettext("Overdue"))) if is_overdue(claim) else shown

@@ -1,4 +1,4 @@
-"""Claims: who may ask about which recharge, how a claim ends, and what its seller is told; no money moves by any of it."""
+"""Claims: who may ask about which recharge, how a claim ends, what its seller is told; and no money moves by it."""
 
 import uuid
 from collections import Counter
@@ -23,13 +23,14 @@ from recharge.claims.errors import (
     NotRefunded,
     RefundedAlready,
     StillWaiting,
+    TooManyMessages,
 )
 from recharge.claims.services import answer_claim, close_claim, note_seen, open_claim, withdraw_claim
 from recharge.delivery.settlement import settle_recharge
 from recharge.delivery.watch import WatchWork
 from recharge.models import Claim, ClaimMessage, Recharge
 from recharge.terms.services import change_settings
-from shared.errors import NotFound, TokenInvalid
+from shared.errors import NotAuthenticated, NotFound
 from shared.identity.epochs import OF_COMMAND, Access
 from tenants.errors import OrganizationSuspended
 from tenants.worker import Worker
@@ -163,9 +164,10 @@ def test_of_many_who_ask_at_once_one_does(funded: Organization) -> None:
         # Not even past the function: it is the index that says so.
         with pytest.raises(DatabaseError, match="claim_open"), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO recharge_claim (id, recharge_id, seller_id, message, asked_by, created_at, deadline, state,"
-                " closed_by, reference) SELECT gen_random_uuid(), recharge_id, seller_id, '', '', now(), now(), 'open', '',"
-                " '' FROM recharge_claim"
+                "INSERT INTO recharge_claim"
+                " (id, recharge_id, seller_id, message, asked_by, created_at, deadline, state, closed_by, reference)"
+                " SELECT gen_random_uuid(), recharge_id, seller_id, '', '', now(), now(), 'open', '', ''"
+                " FROM recharge_claim"
             )
 
 
@@ -359,7 +361,7 @@ def test_there_is_an_end_to_what_is_said(funded: Organization) -> None:
     for number in range(50):
         say(funded, claim, "and?", str(number), seller_id=funded.member.id)
     with funded.context:
-        with pytest.raises(Exception, match="50 messages"):
+        with pytest.raises(TooManyMessages):
             answer_claim(organization=funded.row, claim_id=claim.pk, seller_id=None, text="x", key="50", **BY)
         assert ClaimMessage.objects.count() == 50
 
@@ -423,9 +425,8 @@ def test_whose_access_was_ended_does_nothing_and_nobody_of_a_suspended_organizat
             lambda access: close_claim(**of_claim, state=ANSWERED, text="x", access=access),
         ]
         for act in acts:
-            with pytest.raises(Exception) as refused:
+            with pytest.raises(NotAuthenticated):
                 act(over)
-            assert isinstance(refused.value, TokenInvalid) or refused.value.status == 401
         funded.row.status = "suspended"
         for act in acts:
             with pytest.raises(OrganizationSuspended):
