@@ -233,25 +233,29 @@ def furnish(world):
         month = _begin_last_month(sellers[2])
         margin_batch = _earn_margins(acme, dealer=sellers[1], child=sellers[3])
         of_dealer = _a_dealers_day(acme, dealer=sellers[1], child=sellers[3], below=sellers[4])
-        ids = of_dealer | {
-            "margin_batch": margin_batch,
-            "month": month,
-            "webhook": webhooks[0].pk,
-            "api_key": api_keys[0].pk,
-            "request": requests[0].pk,
-            "rejected": rejected.pk,
-            "first_approved": requests[2].pk,
-            "adjustment": adjustment.pk,
-            "statement": statement.pk,
-            "seller": sellers[0],
-            "switched_off": sellers[-1],
-            "recharge": Recharge.objects.filter(seller_id=sellers[0], status="succeeded", late="").latest("pk").pk,
-            "own_failed": Recharge.objects.filter(seller_id=sellers[0], status="failed").latest("pk").pk,
-            "key": uuid.uuid4().hex,
-            "unknown": Recharge.objects.filter(status="unknown").latest("pk").pk,
-            "late": uuid.UUID(odd.id),
-            "failed": Recharge.objects.filter(status="failed").latest("pk").pk,
-        }
+        ids = (
+            of_dealer
+            | _not_received(acme, sellers[0], people=("member", "owner"))
+            | {
+                "margin_batch": margin_batch,
+                "month": month,
+                "webhook": webhooks[0].pk,
+                "api_key": api_keys[0].pk,
+                "request": requests[0].pk,
+                "rejected": rejected.pk,
+                "first_approved": requests[2].pk,
+                "adjustment": adjustment.pk,
+                "statement": statement.pk,
+                "seller": sellers[0],
+                "switched_off": sellers[-1],
+                "recharge": Recharge.objects.filter(seller_id=sellers[0], status="succeeded", late="").latest("pk").pk,
+                "own_failed": Recharge.objects.filter(seller_id=sellers[0], status="failed").latest("pk").pk,
+                "key": uuid.uuid4().hex,
+                "unknown": Recharge.objects.filter(status="unknown").latest("pk").pk,
+                "late": uuid.UUID(odd.id),
+                "failed": Recharge.objects.filter(status="failed").latest("pk").pk,
+            }
+        )
     people, of_members = _members(world)
     _platform_history(world.platform_admin.user.pk)
     _second_factors(world)
@@ -262,6 +266,34 @@ def furnish(world):
         "root": world.platform_admin,
     }
     return people, ids | of_members
+
+
+def _not_received(acme, seller_id: int, *, people: tuple[str, str]):
+    """A seller has asked about three of his recharges: one question waits, one has an answer, one is closed. Their ids,
+    and that of a recharge that nobody has asked about."""
+    from recharge.claims.services import answer_claim, close_claim, open_claim
+    from recharge.models import Claim, Recharge
+    from shared.identity.epochs import OF_COMMAND
+
+    seller, desk = ({"by": name, "access": OF_COMMAND} for name in people)
+    delivered = Recharge.objects.filter(seller_id=seller_id, status="succeeded", late="").order_by("pk")
+    sold = [one.pk for one in delivered[:4]]
+    messages = ("", "مشتری می‌گوید اعتبار سیم‌کارت تغییر نکرده است", "The balance is as it was before")
+    claims = [
+        open_claim(organization=acme, recharge_id=one, seller_id=seller_id, message=message, **seller).row.pk
+        for one, message in zip(sold, messages, strict=False)
+    ]
+    answer_claim(organization=acme, claim_id=claims[1], seller_id=None, text="Is the SIM on prepaid?", key="1", **desk)
+    answer_claim(organization=acme, claim_id=claims[1], seller_id=seller_id, text="بله، اعتباری است", key="2", **seller)
+    close_claim(
+        organization=acme,
+        claim_id=claims[2],
+        state=Claim.State.DELIVERED,
+        text="The operator shows it at 10:15.",
+        reference="MCI-99817263",
+        **desk,
+    )
+    return {"claim": claims[1], "closed_claim": claims[2], "unclaimed": sold[3]}
 
 
 def _begin_last_month(seller_id: int):

@@ -82,6 +82,7 @@ def test_it_is_accessible_and_fits(
 # What no picture can show: parts of pages, what only does something, files, and addresses that only lead on.
 _NO_PAGES = {
     "audit_csv", "audit_log_csv", "four_eyes", "requests_to_parent",
+    "claim_settings", "receipts_by_sms", "send_receipt", "answer_claim", "reply_to_claim", "withdraw_claim",
     "alert_test", "read_alert", "slip",
     "start", "sign_out", "set_language", "balance_now", "sell_number", "bulk_sell", "bulk_states", "bulk_results",
     "entries_csv", "entries_xlsx", "recharges_csv", "recharges_xlsx", "reports_csv", "check_new_slug",
@@ -108,7 +109,19 @@ def _names(urlconf: str) -> set[str]:
 
 def test_every_page_has_its_picture() -> None:
     requests = ("request", "rejected", "first_approved", "adjustment", "margin_batch", "asked", "transfer")
-    rows = ("statement", "recharge", "failed", "own_failed", "unknown", "late", "webhook", "api_key", *requests)
+    claims = ("claim", "closed_claim", "unclaimed")
+    rows = (
+        "statement",
+        "recharge",
+        "failed",
+        "own_failed",
+        "unknown",
+        "late",
+        "webhook",
+        "api_key",
+        *requests,
+        *claims,
+    )
     ids = dict.fromkeys(rows, UUID(int=1))
     shown = set()
     for picture in PICTURES:

@@ -19,10 +19,12 @@ from credit.models import CreditRequest, Entry, Seller, WebhookMessage
 from credit.services import create_api_key, create_credit_request, update_seller
 from credit.transfers import transfer_credit
 from credit.webhooks.services import create_webhook
+from recharge.claims.services import open_claim
 from recharge.models import GatewaySettings, Recharge
 from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from recharge.statements.services import make_statement
+from shared.identity.epochs import OF_COMMAND
 from shared.identity.realm import PLATFORM as PLATFORM_REALM
 from shared.identity.realm import Realm
 from shared.identity.services import sign_in
@@ -106,6 +108,7 @@ def stock(organization: Organization) -> dict[str, Any]:
         )
         change_policy(requests_go_to_parent=False)
         alert = raise_low_balance(organization.member.id)
+        claim = open_claim(**arguments, recharge_id=uuid.UUID(sold.row.id), message="", by="member", access=OF_COMMAND)
     give_slip(organization.row, organization.member.id, asked.row.pk)
     return {
         "seller_id": organization.member.id,
@@ -116,6 +119,7 @@ def stock(organization: Organization) -> dict[str, Any]:
         "transfer_id": given.row.row.pk,
         "child_id": child.id,
         "asked_id": asked_of_member.row.pk,
+        "claim_id": claim.row.pk,
         "webhook_id": webhook.pk,
         "key_id": key.pk,
         "delivery_id": message.pk,

@@ -147,6 +147,9 @@ def opened(browser: InProcess, path: str) -> tuple[int, str]:
     return answer.status_code, answer.headers.get("Location", "").partition("?")[0]
 
 
+ASKED = {"resolve": "?status=failed", "close_claim": "?as=delivered"}
+"""What the addresses of pages ask, by name."""
+
 LAST = ("delete_webhook", "end_api_key", "sign_out")
 """After which something is gone."""
 
@@ -227,7 +230,7 @@ def look_at_pages(
     nobody = InProcess(headers={"host": next(iter(people.values())).client.host, "accept": "text/html"})
     for name, route in sorted(pages(urlconf).items(), key=lambda page: page[0] in LAST):
         for role, browser in browsers.items():
-            path = address(route, ids[role]) + ("?status=failed" if name == "resolve" else "")
+            path = address(route, ids[role]) + ASKED.get(name, "")
             if table[name] == "anyone":
                 continue
             status, to = opened(browser, path)
