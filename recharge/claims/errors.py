@@ -59,7 +59,7 @@ class NotDelivered(Problem):
     """409: the recharge has not succeeded, so nobody can say that it was delivered; nothing was written."""
 
     status, code, title = 409, "not_delivered", "Not delivered"
-    message = _("The outcome of this recharge is not that it was delivered. Resolve the recharge first.")
+    message = _("This recharge is not recorded as delivered. Record its final outcome first.")
 
     def __init__(self) -> None:
         super().__init__("This recharge has not succeeded; resolve it first.")
@@ -71,7 +71,7 @@ class NotRefunded(Problem):
 
     status, code, title = 409, "not_refunded", "Not refunded"
     message = _(
-        "Nothing has been refunded yet. Resolve the recharge as not delivered, or choose an approved adjustment of "
+        "Nothing has been refunded yet. Record final outcome as not delivered, or choose an approved adjustment of "
         "this seller, made after the sale and of no more than its amount, that no other claim names."
     )
 

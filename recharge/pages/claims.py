@@ -316,7 +316,7 @@ def withdraw_claim(request: HttpRequest, claim_id: UUID) -> HttpResponse:
         )
     except (ClaimClosed, SellerBusy) as problem:
         return not_done(request, problem, "claim", claim_id)
-    return done(request, _("Closed: your customer has it."), "claim", claim_id)
+    return done(request, _("Closed: your customer has received it."), "claim", claim_id)
 
 
 def _who(request: HttpRequest) -> dict[str, Any]:

@@ -125,7 +125,7 @@ _CLAIMS_OF_SELLER = (
     _CLAIM_AMOUNT,
     TableColumn(_("State"), _own_claim_state),
     _CLAIM_OPERATOR,
-    TableColumn(_("Asked"), lambda row: moment(row.created_at), WIDE),
+    TableColumn(_("Asked at"), lambda row: moment(row.created_at), WIDE),
     TableColumn(_("Answer by"), lambda row: moment(row.deadline) if row.state == "open" else "–", WIDE),
 )
 _CLAIMS_OF_ALL = (
@@ -135,7 +135,7 @@ _CLAIMS_OF_ALL = (
     TableColumn(_("Answer by"), lambda row: moment(row.deadline)),
     _CLAIM_OPERATOR,
     TableColumn(_("Seller"), lambda row: format_html("<bdi>{}</bdi>", row.seller.name), WIDE),
-    TableColumn(_("Asked"), lambda row: moment(row.created_at), WIDE),
+    TableColumn(_("Asked at"), lambda row: moment(row.created_at), WIDE),
 )
 
 

@@ -212,7 +212,7 @@ _VALUES: dict[str, dict[str, Promise]] = {
         "rejected": _("Rejected"),
         "succeeded": _("Succeeded"),
         "failed": _("Failed"),
-        "open": _("Open"),
+        "open": _("Waiting for an answer"),
         "answered": _("Answered"),
         "delivered": _("Delivered after all"),
         "refunded": _("Refunded"),

@@ -167,7 +167,7 @@ def test_it_is_refunded_by_the_doors_that_there_are(funded: Organization, suppor
 def test_a_recharge_that_was_resolved_closes_without_an_adjustment(funded: Organization, support: Person) -> None:
     desk, recharge = Visitor.signed_in(support), sold(funded, U)
     address = ask(Visitor.signed_in(funded.member), recharge)
-    assert "Resolve the recharge first" in shown(desk.get(f"{address}/close?as=delivered"))
+    assert "Record its final outcome first" in shown(desk.get(f"{address}/close?as=delivered"))
     settle_recharge(organization=funded.row, recharge_id=recharge, status=F, failure="never arrived")
     assert desk.submit(f"{address}/close?as=refunded", {"text": ""}).status == 302
     assert desk.get(f"{address}/close?as=refunded").status == 302  # it is closed
