@@ -141,7 +141,7 @@ _CLAIMS_OF_ALL = (
 
 def claims_table(rows: Sequence[Claim], *, sees_all: bool) -> Table:
     """Questions about recharges that customers did not get: a seller's own, or those of all."""
-    return Table(_("Not received"), _CLAIMS_OF_ALL if sees_all else _CLAIMS_OF_SELLER, rows, "table-hover")
+    return Table(_("Not received by customers"), _CLAIMS_OF_ALL if sees_all else _CLAIMS_OF_SELLER, rows, "table-hover")
 
 
 # --- The workbook -----------------------------------------------------------------------------------------------------
