@@ -29,7 +29,7 @@ from recharge.selling.branch import BranchSeller, shown_to_dealer
 from shared.console.formats import format_number
 from shared.console.links import address_of
 from shared.console.messages import message_for
-from shared.console.tables import AMOUNT, WIDE, Table, TableColumn
+from shared.console.tables import AMOUNT, WIDE, Table, TableColumn, sum_of, total_word
 from shared.console.views import (
     FORM,
     add_problem,
@@ -56,8 +56,8 @@ ROWS_BESIDE = 5
 # --- The branch -------------------------------------------------------------------------------------------------------
 
 
-def branch_table(rows: Sequence[BranchSeller]) -> Table:
-    """Sellers below a dealer, each with the way to those below him."""
+def branch_table(rows: Sequence[BranchSeller], *, is_whole: bool = False) -> Table:
+    """Sellers below a dealer, each with the way to those below him; summed up, if these are all."""
 
     def name(row: BranchSeller) -> SafeString:
         below = row.children and format_html(
@@ -71,12 +71,13 @@ def branch_table(rows: Sequence[BranchSeller]) -> Table:
     return Table(
         _("Sellers"),
         (
-            TableColumn(_("Name"), name),
-            TableColumn(_("Balance"), lambda row: tomans(row.balance), AMOUNT),
-            TableColumn(_("Sold today"), lambda row: tomans(row.sold_today), AMOUNT),
+            TableColumn(_("Name"), name, foot=total_word),
+            TableColumn(_("Balance"), lambda row: tomans(row.balance), AMOUNT, foot=sum_of("balance", tomans)),
+            TableColumn(_("Sold today"), lambda row: tomans(row.sold_today), AMOUNT, foot=sum_of("sold_today", tomans)),
             TableColumn(_("State"), lambda row: seller_state(row.seller), WIDE),
         ),
         rows,
+        has_foot=is_whole and len(rows) > 1,
     )
 
 
@@ -103,7 +104,7 @@ def branch(request: HttpRequest) -> HttpResponse:
     waiting = transfers.requests_to(own, status=CreditRequest.Status.PENDING).select_related("seller")
     context = {
         "page": shown,
-        "table": branch_table(shown_to_dealer(shown.rows)),
+        "table": branch_table(shown_to_dealer(shown.rows), is_whole=not (shown.newer or shown.older)),
         "requests": _requests_table(list(waiting.order_by("pk")[:ROWS_ON_A_PAGE])),
     }
     return show(request, "recharge/branch.html", context)

@@ -22,5 +22,9 @@ def margin_batch(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     batch = queries.margin_batch_by_id(batch_id, seller_id=seller_id)
     shown = page_of_rows(queries.margins_of(batch), limit=ROWS, cursor=request.GET.get("cursor") or None)
     is_linked = seller_id is None and may(account, Permission.VIEW_RECHARGES)  # a dealer sees no other's recharges
-    context = {"batch": batch, "page": shown, "table": margins_table(shown.rows, is_linked=is_linked)}
+    context = {
+        "batch": batch,
+        "page": shown,
+        "table": margins_table(shown.rows, is_linked=is_linked, is_whole=not (shown.newer or shown.older)),
+    }
     return show(request, "recharge/margin_batch.html", context)

@@ -37,8 +37,12 @@ class ShownPeriod:
 def periods(request: HttpRequest) -> HttpResponse:
     """Those that are closed, and the months that can be."""
     rows = list(queries.closed_periods())
+    shown = [_shown(row) for row in rows]
     context = {
-        "periods": [_shown(row) for row in rows],
+        "periods": shown,
+        # What came later has no sum: of each period it is what came to it and to those before.
+        "sold_amount": sum(one.sold_amount for one in shown),
+        "given_back_amount": sum(one.given_back_amount for one in shown),
         "open_months": _open_months(rows) if may(signed_in(request), Permission.CLOSE_PERIODS) else [],
         "time_zone": policy().time_zone,
     }

@@ -147,9 +147,10 @@ def _found(request: HttpRequest, statement_id: UUID) -> Statement:
 def _context(request: HttpRequest, row: Statement) -> dict[str, Any]:
     first = _first_number(request, row)
     last = min(first + ENTRIES_ON_A_PAGE - 1, row.last_number)
+    is_whole = (first, last) == (row.first_number, row.last_number)
     # As all its files have it: the days are meant in this zone.
     with timezone.override(ZoneInfo(row.time_zone)):
-        table = statement_rows_table(queries.rows_between(row.seller_id, first, last))
+        table = statement_rows_table(queries.rows_between(row.seller_id, first, last), is_whole=is_whole)
         facts, rows = facts_of(row, organization_of(request)), str(table) if table else ""
     return {
         "statement": row,
@@ -160,7 +161,7 @@ def _context(request: HttpRequest, row: Statement) -> dict[str, Any]:
         "rows": rows,
         "before": max(row.first_number, first - ENTRIES_ON_A_PAGE) if first > row.first_number else None,
         "after": last + 1 if last < row.last_number else None,
-        "is_whole": (first, last) == (row.first_number, row.last_number),
+        "is_whole": is_whole,
         "files": [(one.label, address_of(f"statement_{ending}", row.pk)) for ending, one in FORMATS.items()],
     }
 

@@ -16,7 +16,7 @@ from recharge.papers.words import period_of
 from recharge.statements.queries import Row
 from recharge.templatetags.recharge import claim_state, late_state, state
 from shared.console.links import address_of
-from shared.console.tables import AMOUNT, WIDE, Table, TableColumn
+from shared.console.tables import AMOUNT, WIDE, Table, TableColumn, sum_of, total_word
 from shared.console.workbooks import Column
 from shared.templatetags.console import moment, number, phone, pill, signed
 
@@ -176,8 +176,12 @@ RECHARGES_SHEET = (
 # --- Margins ----------------------------------------------------------------------------------------------------------
 
 
-def margins_table(margins: Sequence[Margin], *, is_linked: bool) -> Table:
-    """The recharges of a batch of margins; with links to them, for who may see them."""
+def _sold_of_margins(margins: Sequence[Margin]) -> str:
+    return number(sum(margin.recharge.amount for margin in margins))
+
+
+def margins_table(margins: Sequence[Margin], *, is_linked: bool, is_whole: bool) -> Table:
+    """The recharges of a batch of margins; with links to them, for who may see them; summed up, if these are all."""
 
     def sold(margin: Margin) -> SafeString:
         time = _time(margin.recharge) if is_linked else moment(margin.recharge.created_at)
@@ -190,13 +194,14 @@ def margins_table(margins: Sequence[Margin], *, is_linked: bool) -> Table:
     return Table(
         _("Recharges"),
         (
-            TableColumn(_("Time"), sold, "text-nowrap"),
+            TableColumn(_("Time"), sold, "text-nowrap", foot=total_word),
             TableColumn(_("Seller"), lambda margin: format_html("<bdi>{}</bdi>", margin.recharge.seller.name), WIDE),
             TableColumn(_("Operator"), lambda margin: operator_name(margin.recharge.operator), WIDE),
-            TableColumn(_("Tomans"), lambda margin: number(margin.recharge.amount), AMOUNT),
-            TableColumn(_("Margin"), lambda margin: number(margin.amount), AMOUNT),
+            TableColumn(_("Tomans"), lambda margin: number(margin.recharge.amount), AMOUNT, foot=_sold_of_margins),
+            TableColumn(_("Margin"), lambda margin: number(margin.amount), AMOUNT, foot=sum_of("amount")),
         ),
         margins,
+        has_foot=is_whole,
     )
 
 
@@ -253,19 +258,21 @@ def _row_amount(row: Row) -> str:
 _STATEMENT_ROWS = (
     TableColumn(_("Number"), lambda row: number(row.number), f"{WIDE} {AMOUNT}"),
     TableColumn(_("Time"), lambda row: moment(row.created_at), WIDE),
-    TableColumn(_("Kind"), _kind_and_moment),
+    TableColumn(_("Kind"), _kind_and_moment, foot=total_word),
     TableColumn(_("Sold to"), lambda row: phone(row.phone_number) if row.phone_number else "", WIDE),
-    TableColumn(_("Tomans"), _row_amount, f"d-md-none {AMOUNT}"),
-    TableColumn(_("Debit (−)"), lambda row: _or_nothing(row.debit), f"{WIDE} {AMOUNT}"),
-    TableColumn(_("Credit (+)"), lambda row: _or_nothing(row.credit), f"{WIDE} {AMOUNT}"),
-    TableColumn(_("Commission"), _commission, f"{WIDE} {AMOUNT}"),
-    TableColumn(_("Balance"), lambda row: number(row.balance_after), AMOUNT),
+    TableColumn(_("Tomans"), _row_amount, f"d-md-none {AMOUNT}", foot=sum_of("amount", signed)),
+    TableColumn(_("Debit (−)"), lambda row: _or_nothing(row.debit), f"{WIDE} {AMOUNT}", foot=sum_of("debit")),
+    TableColumn(_("Credit (+)"), lambda row: _or_nothing(row.credit), f"{WIDE} {AMOUNT}", foot=sum_of("credit")),
+    TableColumn(_("Commission"), _commission, f"{WIDE} {AMOUNT}", foot=sum_of("commission", signed)),
+    TableColumn(
+        _("Balance"), lambda row: number(row.balance_after), AMOUNT, foot=lambda rows: number(rows[-1].balance_after)
+    ),
 )
 
 
-def statement_rows_table(rows: Sequence[Row]) -> Table:
-    """The rows of a statement. Amounts are Tomans."""
-    return Table(_("Entries"), _STATEMENT_ROWS, rows, "table-sm")
+def statement_rows_table(rows: Sequence[Row], *, is_whole: bool) -> Table:
+    """The rows of a statement, summed up if these are all. Amounts are Tomans."""
+    return Table(_("Entries"), _STATEMENT_ROWS, rows, "table-sm", has_foot=is_whole)
 
 
 # --- Limits -----------------------------------------------------------------------------------------------------------

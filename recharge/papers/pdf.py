@@ -37,7 +37,7 @@ SIZE, SMALLEST = 7.5, 4.5
 TOP = HEIGHT - MARGIN
 BOTTOM = MARGIN + 22
 
-_WIDTHS = (42.0, 86.0, 82.0, 64.0, 78.0, 78.0, 66.0, 92.0, 0.0)
+_WIDTHS = (42.0, 90.0, 82.0, 64.0, 78.0, 78.0, 66.0, 92.0, 0.0)
 """Of the columns: number, time, kind, number sold to, debit, credit, commission, balance; the last has the rest."""
 _NUMBERS = frozenset({0, 4, 5, 6, 7})
 """Columns whose digits stand below each other: they end at the same place."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from django.db import connections
@@ -43,12 +44,21 @@ def open_window(chromium: Browser) -> Iterator[Callable[..., Guest]]:
     contexts: list[BrowserContext] = []
 
     def opened(
-        server: Server, *, language: str = "en", width: int = 1280, height: int = 900, script: bool = True
+        server: Server,
+        *,
+        language: str = "en",
+        width: int = 1280,
+        height: int = 900,
+        script: bool = True,
+        touch: bool = False,
+        scheme: Literal["light", "dark"] = "light",
     ) -> Guest:
         context = chromium.new_context(
             locale={"en": "en-GB", "fa": "fa-IR"}[language],
             viewport={"width": width, "height": height},
             java_script_enabled=script,
+            has_touch=touch,
+            color_scheme=scheme,
             reduced_motion="reduce",  # colours in transition are no colours to be judged
         )
         context.set_default_timeout(15_000)

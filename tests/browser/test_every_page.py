@@ -1,4 +1,5 @@
-"""Every page there is, in both languages, on a desk and on a phone: accessible, and no wider than the screen."""
+"""Every page there is, in both languages, on a desk and on a phone, light and dark: accessible, and no wider than the
+screen."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from tests.support.world import World
 WIDTHS = [1280, 360]
 AUDITED = {"en": 1280, "fa": 360}
 """How wide the window is at the audit of a page. The other width differs in nothing that an audit looks at."""
+SCHEMES = {"en": "light", "fa": "dark"}
+"""In which colours a page is audited. Those are the same in both languages."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,9 @@ def test_it_is_accessible_and_fits(
     language: str,
 ) -> None:
     if language not in looks:
-        looks[language] = list(look_at_every_page(world, partial(open_window, server, language=language)))
+        looks[language] = list(
+            look_at_every_page(world, partial(open_window, server, language=language, scheme=SCHEMES[language]))
+        )
     for look in looks[language]:
         assert look.headings == 1, look
         assert look.fits[width], look

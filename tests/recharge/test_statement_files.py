@@ -8,12 +8,14 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
 from django.utils import timezone
 from pypdf import PdfReader
+from reportlab.pdfbase.ttfonts import TTFont
 
 from credit.models import Entry, Seller
 from recharge.models import Statement
@@ -134,6 +136,14 @@ def test_pdf_in_persian(acme: Organization, made: dict[str, Any]) -> None:
         assert any(made["digest"] in text for text in page)
     # Digits are drawn as they are written. (That reader turns these around as well.)
     assert "۹۹۵٬۰۰۰"[::-1] in read.split("\n")
+
+
+def test_figures_of_a_pdf_stand_below_each_other() -> None:
+    fonts = Path(pdf.__file__).parent / "fonts"
+    for name in (pdf.REGULAR, pdf.BOLD):
+        font = TTFont(name, fonts / f"{name}.ttf")
+        for digits in ("0123456789", "۰۱۲۳۴۵۶۷۸۹"):
+            assert len({font.stringWidth(digit, 100) for digit in digits}) == 1, (name, digits)
 
 
 def test_pdf_in_english(acme: Organization, made: dict[str, Any]) -> None:
