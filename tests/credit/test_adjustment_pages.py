@@ -54,7 +54,7 @@ def test_a_second_person_approves_or_whoever_asked_withdraws(acme: Organization)
     owner = Visitor.signed_in(acme.owner)
     page = owner.submit("/settings", {"four_eyes_from": "۵٬۰۰۰"}, to="/settings/four-eyes")
     assert page.status == 302
-    assert "From 5,000 Tomans on, a second person has to approve it." in shown(owner.get("/adjustments/new"))
+    assert "From 5,000 Tomans, a second person has to approve it." in shown(owner.get("/adjustments/new"))
     answer = owner.submit("/adjustments/new", form())
     path = answer.headers["Location"]
     assert acme.member.balance() == 0

@@ -118,12 +118,12 @@ def test_a_session_keeps_no_secret_in_the_clear(acme: Organization) -> None:
         ("", "required"),
         ("http://hooks.example.com/", "must begin with https://"),
         ("https://127.0.0.1/", "private network"),
-        ("https://user:pass@example.com/", "URL can't be called"),
-        ("data:text/html,1", "URL can't be called"),
+        ("https://user:pass@example.com/", "URL can&#x27;t be called"),
+        ("data:text/html,1", "URL can&#x27;t be called"),
         ("https://example.com/\ud800", "can&#x27;t be kept"),
         ("https://example.com/\x00", "Null characters"),
         ("https://example.com/" + "x" * 2000, "at most 2000"),
-        (MARKUP, "URL can't be called"),
+        (MARKUP, "URL can&#x27;t be called"),
     ],
 )
 def test_urls_that_are_refused_say_what_to_do(acme: Organization, url: str, said: str) -> None:

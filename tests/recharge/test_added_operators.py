@@ -131,7 +131,7 @@ def test_an_operator_takes_no_others_name(acme: Organization, name: str) -> None
         added = client.post("/operators", {"operator": "another", "name": name})
         renamed = client.patch("/operators/shatel", {"name": name})
     for refused in (added, renamed):
-        error = {"field": "name", "code": "operator_name_taken", "detail": "An operator of this name already exists."}
+        error = {"field": "name", "code": "operator_name_taken", "detail": "There is an operator of this name already."}
         assert (refused.status, refused.json["errors"]) == (400, [error])
 
 
