@@ -56,7 +56,7 @@ def test_a_seller_is_made_gets_credit_sells_and_gives_back(acme: Organization) -
     assert (value_of(again, "amount"), value_of(again, "note")) == ("31000", "For the week")
     assert value_of(again, "key") not in ("", key)
     too_much = dealer.post("/transfers/confirm", given | {"amount": "70001", "key": ""} | _token(confirm))
-    assert (too_much.status, "Your balance is 70,000 Tomans: 70,001 can't be given" in shown(too_much)) == (422, True)
+    assert (too_much.status, "Your balance is 70,000 Tomans: 70,001 can't be transferred" in shown(too_much)) == (422, True)
     for wrong in ({"to": str(acme.member.id)}, {"to": "999"}, {"to": "x"}, {"amount": "0"}, {"amount": "5.5"}):
         assert dealer.get("/transfers/confirm?" + urlencode(given | wrong)).status == 422, wrong
     with acme.context:
@@ -89,7 +89,7 @@ def test_what_a_child_asks_for_is_decided_on_the_dealer_s_pages(acme: Organizati
     assert owner.submit("/settings", {"requests_go_to_parent": "on"}, to="/settings/requests-to-parent").status == 302
     assert "he gives it from his own" in shown(owner.get("/settings"))
     first, second, third = (asks(acme, acme.neighbour, amount) for amount in (4000, 3000, 20_000))
-    assert "member decides, and gives of his own" in shown(child.get(f"/credit-requests/{first}"))
+    assert "member decides, and gives the credit from his own" in shown(child.get(f"/credit-requests/{first}"))
     assert "the credit is the organization's" in shown(owner.get(f"/credit-requests/{first}"))
     assert "Credit requests to you" in shown(dealer.get("/branch"))
     image = f'src="/credit-requests/{first}/slip"'
@@ -106,7 +106,7 @@ def test_what_a_child_asks_for_is_decided_on_the_dealer_s_pages(acme: Organizati
     assert "Not now" in shown(child.get(f"/credit-requests/{second}"))
     assert "Not enough credit for this." in shown(dealer.get(f"/branch/requests/{third}"))
     refused = dealer.submit(f"/branch/requests/{third}/approve", {})
-    assert "20,000 can't be given" in shown(dealer.get(refused.headers["Location"]))
+    assert "20,000 can't be transferred" in shown(dealer.get(refused.headers["Location"]))
     assert (acme.member.balance(), acme.neighbour.balance()) == (6000, 4000)
 
 

@@ -68,7 +68,7 @@ def test_a_seller_sees_what_is_left_and_is_refused_before_the_confirmation(acme:
 def test_the_time_zone_and_who_owes_are_settled(acme: Organization) -> None:
     admin = Visitor.signed_in(acme.owner)
     assert admin.submit("/settings", {"time_zone": "Asia/Kabul"}, to="/settings/time-zone").status == 302
-    assert admin.submit("/settings", {"owing": "can't sell"}, to="/settings/owing").status == 302
+    assert admin.submit("/settings", {"owing": "sells nothing"}, to="/settings/owing").status == 302
     settled = acme.owner.client.get("/settings").json
     assert (settled["time_zone"], settled["refuses_owing"]) == ("Asia/Kabul", True)
     assert set(errors_of(admin.submit("/settings", {"time_zone": "Asia/X"}, to="/settings/time-zone"))) == {"time_zone"}

@@ -406,10 +406,10 @@ def resolve(visitor: Visitor, recharge_id: object, status: str, **fields: str) -
 @pytest.mark.parametrize(
     ("before", "spends", "offered", "status", "said", "balance", "kinds"),
     table(
-        ("pending, delivered", [], False, [S, F], S, "settled", 96_000, ["recharge"]),
-        ("pending, not delivered", [], False, [S, F], F, "settled", 100_000, ["recharge", "refund"]),
-        ("unknown, delivered", [U], False, [S, F], S, "settled", 96_000, ["recharge"]),
-        ("unknown, not delivered", [U], False, [S, F], F, "settled", 100_000, ["recharge", "refund"]),
+        ("pending, delivered", [], False, [S, F], S, "is recorded", 96_000, ["recharge"]),
+        ("pending, not delivered", [], False, [S, F], F, "is recorded", 100_000, ["recharge", "refund"]),
+        ("unknown, delivered", [U], False, [S, F], S, "is recorded", 96_000, ["recharge"]),
+        ("unknown, not delivered", [U], False, [S, F], F, "is recorded", 100_000, ["recharge", "refund"]),
         (
             "failed, delivered",
             [F],
@@ -421,8 +421,8 @@ def resolve(visitor: Visitor, recharge_id: object, status: str, **fields: str) -
             ["recharge", "refund", "late_charge"],
         ),
         ("failed, without credit", [F], True, [S], S, "the seller owes it", 0, ["recharge", "refund"]),
-        ("succeeded, taken back", [S], False, [F], F, "settled", 100_000, ["recharge", "reversal"]),
-        ("owed, not delivered", [F, "spend", S], False, [S, F], F, "settled", 0, ["recharge", "refund"]),
+        ("succeeded, taken back", [S], False, [F], F, "is recorded", 100_000, ["recharge", "reversal"]),
+        ("owed, not delivered", [F, "spend", S], False, [S, F], F, "is recorded", 0, ["recharge", "refund"]),
     ),
 )
 def test_it_is_settled_by_hand(
