@@ -56,7 +56,10 @@ def test_a_seller_is_made_gets_credit_sells_and_gives_back(acme: Organization) -
     assert (value_of(again, "amount"), value_of(again, "note")) == ("31000", "For the week")
     assert value_of(again, "key") not in ("", key)
     too_much = dealer.post("/transfers/confirm", given | {"amount": "70001", "key": ""} | _token(confirm))
-    assert (too_much.status, "Your balance is 70,000 Tomans: 70,001 can't be transferred" in shown(too_much)) == (422, True)
+    assert (too_much.status, "Your balance is 70,000 Tomans: 70,001 can't be transferred" in shown(too_much)) == (
+        422,
+        True,
+    )
     for wrong in ({"to": str(acme.member.id)}, {"to": "999"}, {"to": "x"}, {"amount": "0"}, {"amount": "5.5"}):
         assert dealer.get("/transfers/confirm?" + urlencode(given | wrong)).status == 422, wrong
     with acme.context:
