@@ -15,7 +15,7 @@ from credit.models import Account
 from credit.pages.credit import KeyField, new_key, with_new_key
 from credit.pages.filters import SellerFilters, read_filters
 from credit.pages.tables import transfers_table
-from shared.console.forms import ChoiceField, Form, TextField, TomansFormField
+from shared.console.forms import ChoiceField, DaysForm, Form, TextField, TomansFormField
 from shared.console.messages import message_for
 from shared.console.views import FORM, add_problem, done, own_seller, page, show, signed_in, status_of_form
 from shared.errors import IdempotencyKeyReused, NotFound, Problem
@@ -29,12 +29,14 @@ MOST_CHOICES = 200
 """Sellers to choose from; one beyond them is given to from his own page."""
 
 
-class TransferFilters(SellerFilters):
+class TransferFilters(SellerFilters, DaysForm):
     direction = ChoiceField(
         label=_("Direction"),
         required=False,
         choices=[("", _("Both")), (transfers.GIVEN, _("Given")), (transfers.RECEIVED, _("Received"))],
     )
+
+    field_order = ("direction", "from_day", "to_day")
 
     def __init__(self, *args: Any, sees_all: bool, **kwargs: Any) -> None:
         super().__init__(*args, sees_all=sees_all, **kwargs)

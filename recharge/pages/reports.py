@@ -16,6 +16,7 @@ from recharge.reports.posted import PostedReport, PostedSums, corrections_of_clo
 from recharge.reports.sums import MOST_DAYS, Changes, Report, Sums, report
 from shared.console.formats import format_day
 from shared.console.forms import DaysForm
+from shared.console.spans import Span, last_days
 from shared.console.views import page, show, signed_in
 from shared.days import days_before, today
 from shared.errors import InvalidRequest
@@ -26,12 +27,15 @@ USUAL_DAYS = 7
 SELLERS_SHOWN, MOST_BARS = 100, 10
 EVERY_SELLER = 2**31 - 1
 
-_PRESETS = ((_("Today"), 1), (_("7 days"), USUAL_DAYS), (_("30 days"), 30), (_("92 days"), MOST_DAYS))
+_LAST_DAYS = ((_("7 days"), USUAL_DAYS), (_("30 days"), 30), (_("92 days"), MOST_DAYS))
 _FIRST_DAY, _LAST_DAY = date(2000, 1, 1), date(2200, 1, 1)
 
 
 class RangeForm(DaysForm):
     """The days that are reported; the last seven where none are given."""
+
+    def spans(self) -> list[Span]:
+        return [*super().spans(), *(last_days(today(), count, name) for name, count in _LAST_DAYS)]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -120,10 +124,6 @@ def reports(request: HttpRequest) -> HttpResponse:
         "sellers_shown": SELLERS_SHOWN,
         "are_sellers_cut": len(found.sellers) == SELLERS_SHOWN,
         "query": f"from_day={first.isoformat()}&to_day={last.isoformat()}",
-        "presets": [
-            (name, f"from_day={days_before(today(), days - 1).isoformat()}&to_day={today().isoformat()}")
-            for name, days in _PRESETS
-        ],
     }
     return show(request, "recharge/reports.html", context)
 

@@ -17,9 +17,10 @@ from recharge.pages.tables import statement_rows_table, statements_table
 from recharge.papers.files import FORMATS, statement_file
 from recharge.papers.words import facts_of, title_of, totals_of
 from recharge.statements import digests, queries, services
-from shared.console.forms import ChoiceField, DayField, Form
+from shared.console.forms import ChoiceField, DayField, DaysForm, Form
 from shared.console.links import address_of
 from shared.console.months import Month, month_of, months_between
+from shared.console.spans import MONTHS
 from shared.console.views import FORM, add_problem, done, page, show, signed_in, status_of_form
 from shared.days import days_before, today
 from shared.errors import NotFound, Problem
@@ -30,12 +31,12 @@ from tenants.routing import organization_of
 
 ROWS_ON_A_PAGE = 25
 ENTRIES_ON_A_PAGE = 100
-MONTHS = 13
-"""That are offered by name, with the one that it is."""
 
 
-class StatementFilters(SellerFilters):
-    """The seller."""
+class StatementFilters(SellerFilters, DaysForm):
+    """The seller, and the days on which they were made."""
+
+    field_order = ("seller", "from_day", "to_day")
 
 
 @page(Permission.VIEW_ENTRIES)

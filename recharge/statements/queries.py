@@ -53,9 +53,11 @@ class Row:
         return max(0, self.amount)
 
 
-def statements(*, seller_id: int | None = None) -> QuerySet[Statement]:
-    """Statements of one seller or of all."""
-    return filtered(Statement.objects.all(), None, None, seller_id=seller_id)
+def statements(
+    *, seller_id: int | None = None, created_from: datetime | None = None, created_to: datetime | None = None
+) -> QuerySet[Statement]:
+    """Statements of one seller or of all, made at ``created_from`` ≤ time < ``created_to``."""
+    return filtered(Statement.objects.all(), created_from, created_to, seller_id=seller_id)
 
 
 def statement_by_id(statement_id: UUID, *, seller_id: int | None) -> Statement:

@@ -1,5 +1,7 @@
 """Form fields read what people write (Persian digits, grouped amounts, Jalali dates); their looks are here, too."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -11,8 +13,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from shared.console.formats import format_number, read_day
-from shared.days import end_of_day, start_of_day
+from shared.console.formats import format_day, format_number, read_day
+from shared.console.spans import Span, month_spans, usual_spans
+from shared.days import end_of_day, start_of_day, today
 from shared.errors import FIELD_MESSAGES
 from shared.money import LARGEST_AMOUNT
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
@@ -42,6 +45,11 @@ class Form(forms.Form):
             else:
                 looks = "form-control"
             widget.attrs["class"] = f"{widget.attrs.get('class', '')} {looks}".strip()
+
+    @property
+    def has_days(self) -> bool:
+        """Whether a field is a day: beside it there is a calendar to choose from (shared/day_picker.html)."""
+        return any(isinstance(field, DayField) for field in self.fields.values())
 
 
 class EditForm(Form):
@@ -263,7 +271,8 @@ class DayField(forms.Field):
     default_error_messages = {"invalid": _("Write a day like 2026-11-25 or 1405/09/04.")}
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("widget", TextInput(attrs={"dir": "ltr", "autocomplete": "off", "maxlength": 10}))
+        looks = {"dir": "ltr", "autocomplete": "off", "maxlength": 10, "data-day": True}
+        kwargs.setdefault("widget", TextInput(attrs=looks))
         super().__init__(**kwargs)
 
     def to_python(self, value: Any) -> date | None:
@@ -320,6 +329,16 @@ class FilterForm(Form):
         return "?" + urlencode(given) if given else ""
 
 
+@dataclass(frozen=True, slots=True)
+class SpanLink:
+    """A link to the list of a span of days, with the other filters as they are."""
+
+    span: Span
+    query: str
+    is_shown: bool
+    """Whether these are the days that are shown."""
+
+
 class DaysForm(FilterForm):
     """From a day to a day in the reader's time zone; each end may be left open."""
 
@@ -341,3 +360,38 @@ class DaysForm(FilterForm):
         if last:
             filters["created_to"] = end_of_day(last)
         return filters
+
+    def spans(self) -> list[Span]:
+        """Spans of days that the list is asked for by name."""
+        return usual_spans(today())
+
+    @property
+    def span_links(self) -> list[SpanLink]:
+        """Links to the usual spans."""
+        return self._links(self.spans())
+
+    @property
+    def month_links(self) -> list[SpanLink]:
+        """Links to the last months."""
+        return self._links(month_spans(today()))
+
+    def _links(self, spans: Iterable[Span]) -> list[SpanLink]:
+        others = {name: self.data[name] for name in self.fields if self.data.get(name) and name not in _ENDS}
+        shown = tuple(self._day_in(name) for name in _ENDS)
+        return [
+            SpanLink(
+                span,
+                "?" + urlencode({**others, "from_day": format_day(span.first), "to_day": format_day(span.last)}),
+                shown == (span.first, span.last),
+            )
+            for span in spans
+        ]
+
+    def _day_in(self, name: str) -> date | None:
+        try:
+            return read_day(str(self[name].value()))
+        except ValueError:
+            return None
+
+
+_ENDS = ("from_day", "to_day")

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from shared.console import formats
 from shared.console.expired import secrets_of
 from shared.console.views import is_fragment
+from shared.days import today
 
 register = template.Library()
 
@@ -87,6 +88,12 @@ def percent(part: int, whole: int) -> str:
         return "–"
     share = f"{100 * part / whole:.1f}"
     return formats.in_digits(share.replace(".", "٫")) + "٪" if formats.is_persian() else f"{share}\u00a0%"
+
+
+@register.simple_tag
+def today_as_iso() -> str:
+    """The day that it is in the reader's time zone, as 2026-11-25: for scripts."""
+    return today().isoformat()
 
 
 @register.simple_tag

@@ -88,3 +88,80 @@ def test_on_a_phone_a_link_leads_to_the_page_with_the_box(
     guest.page.fill("#find-here", "memb")
     expect(guest.page.locator("#find-here-found [role=option]")).to_have_count(1)
     assert guest.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+# --- A calendar to choose a day from ----------------------------------------------------------------------------------
+
+
+def day_after(page: Page, keys: str) -> str:
+    """What the field has after the calendar was opened and these keys were pressed in it."""
+    for key in keys.split():
+        page.keyboard.press(key)
+    written: str = page.locator("#id_from_day").input_value()
+    return written
+
+
+@pytest.mark.parametrize(
+    ("language", "written", "moves"),
+    [
+        # Esfand has 29 days in 1405 and 30 in 1403; a year is left and entered, and days are clamped to the month.
+        ("fa", "1405/12/29", {"ArrowLeft": "۱۴۰۶/۰۱/۰۱", "ArrowRight": "۱۴۰۵/۱۲/۲۸", "ArrowDown": "۱۴۰۶/۰۱/۰۷"}),
+        ("fa", "۱۴۰۵/۰۶/۳۱", {"PageDown": "۱۴۰۵/۰۷/۳۰", "PageUp": "۱۴۰۵/۰۵/۳۱", "Shift+PageUp": "۱۴۰۴/۰۶/۳۱"}),
+        ("fa", "1403/12/30", {"Shift+PageDown": "۱۴۰۴/۱۲/۲۹", "Home": "۱۴۰۳/۱۲/۲۵", "End": "۱۴۰۴/۰۱/۰۱"}),
+        ("fa", "2026-11-26", {"ArrowUp": "۱۴۰۵/۰۸/۲۸"}),
+        ("en", "2028-01-31", {"ArrowRight": "2028-02-01", "PageDown": "2028-02-29", "Home": "2028-01-31"}),
+        ("en", "1405/09/05", {"ArrowUp": "2026-11-19", "End": "2026-11-29"}),
+    ],
+)
+def test_a_day_is_chosen_by_the_keyboard(
+    world: World,
+    server: Server,
+    open_window: Callable[..., Guest],
+    accessible: Callable[[Page], None],
+    language: str,
+    written: str,
+    moves: dict[str, str],
+) -> None:
+    guest = open_window(server, language=language, width=360).become(world.acme.owner).go("acme", "/recharges")
+    page, field, dialog = guest.page, guest.page.locator("#id_from_day"), guest.page.locator("dialog.days")
+    for keys, expected in moves.items():
+        field.fill(written)
+        field.focus()
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        expect(dialog).to_be_visible()
+        assert day_after(page, f"{keys} Enter") == expected, keys
+        expect(dialog).to_be_hidden()
+        expect(field).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    accessible(page)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(field).to_have_value(expected)
+    assert focused(page) == "BUTTON"
+    assert guest.complaints == []
+
+
+def test_what_the_calendar_writes_is_read_and_its_today_is_the_readers(
+    world: World, server: Server, open_window: Callable[..., Guest]
+) -> None:
+    guest = open_window(server, language="fa").become(world.acme.owner).go("acme", "/recharges")
+    for name in ("from_day", "to_day"):
+        guest.page.locator(f"#id_{name}").focus()
+        guest.page.keyboard.press("Tab")
+        guest.page.keyboard.press("Enter")
+        guest.page.locator("dialog.days .dialog-actions button").first.click()
+    guest.page.click(".filters .btn-outline-primary")
+    expect(guest.page.locator(".spans [aria-current=true]").first).to_have_text(guest.t("Today"))
+    expect(guest.page.locator(".field-errors")).to_have_count(0)
+
+
+def test_a_day_is_written_where_there_is_no_script(
+    world: World, server: Server, open_window: Callable[..., Guest]
+) -> None:
+    guest = open_window(server, language="fa", script=False).become(world.acme.owner).go("acme", "/recharges")
+    expect(guest.page.locator(".day-opener")).to_have_count(0)
+    guest.page.fill("#id_from_day", "۱۴۰۵/۰۹/۰۱")
+    guest.page.press("#id_from_day", "Enter")
+    expect(guest.page.locator("#id_from_day")).to_have_value("۱۴۰۵/۰۹/۰۱")

@@ -123,6 +123,16 @@ def test_a_worker_does_not_read_what_is_not_due_yet(history: World) -> None:
         assert pages_read(statement, []) <= 20
 
 
+def test_a_number_is_found_by_its_last_digits_by_the_index(history: World) -> None:
+    for ending in ("4567", "34567"):
+        rows = recharges(ending=ending).order_by("-pk")[:7]
+        plan = rows.explain()
+        assert "recharge_last_digits" in plan, plan
+        assert "Seq Scan" not in plan, plan
+        assert pages_read(*rows.query.sql_with_params()) <= LARGEST_COST
+        assert {row.phone_number[-4:] for row in rows} == {"4567"}
+
+
 def test_such_a_history_is_right_and_can_be_sold_on(history: World) -> None:
     member = history.acme.member
     assert member.balance() == 5
