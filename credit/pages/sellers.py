@@ -73,7 +73,9 @@ class NameForm(EditForm):
     name = TextField(label=_("Name"), max_length=200, help_text=_("The shop or the person, as shown in your lists."))
 
 
-class NewSellerForm(Form):
+class NewChildForm(Form):
+    """A seller whose dealer is known: whoever adds him."""
+
     name = NameForm.base_fields["name"]
     username = TextField(
         label=_("Username"),
@@ -90,6 +92,12 @@ class NewSellerForm(Form):
     )
 
 
+class NewSellerForm(NewChildForm):
+    parent = SellerField(
+        label=_("Dealer (name or id)"), required=False, help_text=_("The dealer above. Empty: no dealer.")
+    )
+
+
 @page(Permission.MANAGE_SELLERS, methods=FORM, proof=True)
 def new_seller(request: HttpRequest) -> HttpResponse:
     """Adds a seller, and shows once what they sign in with."""
@@ -97,10 +105,14 @@ def new_seller(request: HttpRequest) -> HttpResponse:
         return again
     form = NewSellerForm(request.POST or None, initial={"password": suggest_password()})
     if request.method == "POST" and form.is_valid():
+        fields = dict(form.cleaned_data)
+        parent = fields.pop("parent")
         try:
-            seller = services.create_seller(organization=organization_of(request), **form.cleaned_data)
+            seller = services.create_seller(
+                organization=organization_of(request), parent_id=parent and parent.pk, **fields
+            )
         except Problem as problem:
-            add_problem(form, problem)
+            add_problem(form, problem, fields={"parent_id": "parent"})
         else:
             return show_credentials(request, seller, form.cleaned_data["password"], is_new=True)
     return show(request, "credit/new_seller.html", {"form": form}, status=status_of_form(form))

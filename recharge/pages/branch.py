@@ -20,7 +20,7 @@ from credit import transfers, tree
 from credit.errors import AlreadyDecided, BalanceLimitExceeded, GiverOwes, InsufficientCredit, OtherSellerInactive
 from credit.models import Account, CreditRequest, Seller
 from credit.pages.credit import RejectionForm
-from credit.pages.sellers import NewSellerForm, credentials_again, show_credentials
+from credit.pages.sellers import NewChildForm, credentials_again, show_credentials
 from credit.pages.tables import entries_table_of_child, seller_state
 from credit.slips.services import has_slip
 from recharge.pages.tables import recharges_table_of_child
@@ -115,7 +115,7 @@ def new_child(request: HttpRequest) -> HttpResponse:
     """Adds a seller who sells for this dealer, and shows once what he signs in with."""
     if again := credentials_again(request):
         return again
-    form = NewSellerForm(request.POST or None, initial={"password": suggest_password()})
+    form = NewChildForm(request.POST or None, initial={"password": suggest_password()})
     if request.method == "POST" and form.is_valid():
         try:
             seller = credit_services.create_seller(

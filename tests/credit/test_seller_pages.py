@@ -184,3 +184,17 @@ def test_a_search_that_finds_too_many_usernames_says_so(acme: Organization, monk
     assert MOST_BY_USERNAME > 1
     page = in_process(acme.owner, "/sellers?search=e").content.decode()
     assert "Write more of it" in page
+
+
+def test_a_new_seller_may_begin_below_a_dealer(acme: Organization) -> None:
+    visitor = Visitor.signed_in(acme.owner)
+    fields = {"name": "Below", "username": "below", "password": PASSWORD}
+    for wrong in ("nobody of this name", "999999"):
+        assert visitor.submit("/sellers/new", fields | {"parent": wrong}).status == 422
+    with acme.context:
+        assert not Seller.objects.filter(name="Below").exists()
+    assert visitor.submit("/sellers/new", fields | {"parent": str(acme.neighbour.id)}).status == 200
+    assert visitor.submit("/sellers/new", fields | {"username": "alone", "parent": ""}).status == 200
+    with acme.context:
+        placed = Seller.objects.filter(name="Below").order_by("pk").values_list("parent_id", flat=True)
+        assert list(placed) == [acme.neighbour.id, None]
