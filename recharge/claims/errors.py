@@ -9,7 +9,7 @@ class StillWaiting(Problem):
     """409: the recharge is on its way, and there is nothing to ask yet; nothing was written."""
 
     status, code, title = 409, "still_waiting", "Still on its way"
-    message = _("This recharge is still on its way to the operator. Wait until its outcome is known.")
+    message = _("This recharge is still being sent to the operator. Wait until its outcome is known.")
 
     def __init__(self) -> None:
         super().__init__("This recharge is pending: its outcome is not known yet.")
@@ -19,7 +19,7 @@ class RefundedAlready(Problem):
     """409: the recharge has failed, or an adjustment gave it back before; nothing was written."""
 
     status, code, title = 409, "refunded_already", "Refunded already"
-    message = _("This recharge was refunded: its amount is on the seller's balance again.")
+    message = _("This recharge was refunded: its amount is back on the seller's balance.")
 
     def __init__(self) -> None:
         super().__init__("This recharge was refunded before; nothing was done.")
@@ -39,7 +39,7 @@ class ClaimClosed(Problem):
     """409: the claim is closed, otherwise than was asked now; nothing was written."""
 
     status, code, title = 409, "claim_closed", "Closed already"
-    message = _("This has been closed meanwhile, and nothing was done. Look at how it ended.")
+    message = _("This was closed in the meantime, and nothing was done. See how it ended.")
 
     def __init__(self) -> None:
         super().__init__("This claim is closed; nothing was done.")
@@ -49,7 +49,7 @@ class TooManyMessages(Problem):
     """409: as much was said about the claim as there may be; nothing was written."""
 
     status, code, title = 409, "too_many_messages", "Too many messages"
-    message = _("There are as many messages here as there may be. Close it, or call each other.")
+    message = _("This question has as many messages as it can have. Close it, or call each other.")
 
     def __init__(self) -> None:
         super().__init__("There are 50 messages about this claim, which is the most.")

@@ -65,8 +65,8 @@ class RowsForm(Form):
             }
         ),
         help_text=_(
-            "One sale a line: number, amount in Tomans; then, if you like, operator and a reference of your own. At "
-            "most 1,000. Paste them from Excel, or write them."
+            "One sale per line: number, amount in Tomans; then, if you like, operator and a "
+            "reference of your own. At most 1,000. Paste them from Excel, or write them."
         ),
     )
     file = forms.FileField(

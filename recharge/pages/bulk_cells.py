@@ -52,7 +52,7 @@ def _of_digits(digits: str, text: str, remark: str = "") -> Cell:
         remark = remark or str(_("The zero that a spreadsheet took away was put back."))
     elif re.fullmatch("980?9[0-9]{9}", digits):
         text = digits = f"0{digits[-10:]}"
-        remark = remark or str(_("The country's code was read as such."))
+        remark = remark or str(_("The country code was recognized."))
     elif 6 < len(digits) < 11 and digits.startswith(("09", "9")):
         count = in_digits(str(len(digits)))
         problem = _("This has %(count)s digits; a mobile number has 11 (0912…). Write it whole.") % {"count": count}

@@ -231,7 +231,7 @@ class DeliveredForm(Form):
         label=_("Operator's reference"),
         max_length=services.LONGEST_REFERENCE,
         widget=TextInput(attrs=AS_WRITTEN),
-        help_text=_("What proves that it was delivered. The seller sees it."),
+        help_text=_("Evidence that it was delivered. The seller sees it."),
     )
     text = MessageField(label=_("Message to the seller"), required=False)
 

@@ -28,7 +28,7 @@ from shared.identity.permissions import Permission
 from shared.identity.roles import seller_in_view
 from tenants.routing import organization_of
 
-PAPERS = (("80", _("Receipt paper, 80 mm")), ("58", _("Receipt paper, 58 mm")), ("sheet", _("A sheet")))
+PAPERS = (("80", _("Receipt paper, 80 mm")), ("58", _("Receipt paper, 58 mm")), ("sheet", _("Full page")))
 """What a receipt is printed on: the name of its style sheet, and what it is called."""
 USUAL_PAPER = "80"
 COOKIE = "receipt_paper"
@@ -66,7 +66,7 @@ def receipt(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
 
 
 _SENT = {
-    AlertMessage.Status.PENDING: _("The receipt is on its way to the number by SMS."),
+    AlertMessage.Status.PENDING: _("The receipt is being sent to the number by SMS."),
     AlertMessage.Status.SENT: _("The receipt was sent to the number by SMS."),
     AlertMessage.Status.FAILED: _("The receipt could not be sent by SMS, or may not have arrived."),
 }
@@ -88,7 +88,7 @@ def send_receipt(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
         raise
     except Problem as problem:
         return not_done(request, problem, "recharge_receipt", recharge_id)
-    again = _("It was sent before, and goes once.")
+    again = _("Already sent. A receipt is sent only once.")
     return done(request, again if written.is_replay else _("The receipt is sent."), "recharge_receipt", recharge_id)
 
 
@@ -97,7 +97,7 @@ class ShopForm(EditForm):
         label=_("Shop's name"),
         required=False,
         max_length=services.LONGEST_SHOP_NAME,
-        help_text=_("What customers read at the top of a receipt. Leave it empty: your name."),
+        help_text=_("Shown to customers at the top of a receipt. Empty: your name."),
     )
 
 

@@ -85,9 +85,7 @@ class ClaimsForm(EditForm):
     claim_hours = WholeNumberFormField(
         label=_("Hours to answer"), least=1, most=LONGEST_CLAIM_HOURS, help_text=_("The seller is told of this time.")
     )
-    claim_days = WholeNumberFormField(
-        label=_("Days after the sale in which sellers may ask"), least=1, most=LONGEST_CLAIM_DAYS
-    )
+    claim_days = WholeNumberFormField(label=_("Time to ask after the sale (days)"), least=1, most=LONGEST_CLAIM_DAYS)
 
 
 class FourEyesForm(EditForm):
@@ -166,7 +164,7 @@ def claim_settings(request: HttpRequest) -> HttpResponse:
     form = ClaimsForm(request.POST or None, initial=_claims_settled(queries.settings()))
     if request.method == "POST" and form.is_valid():
         services.change_settings(**_acting(request), **form.edits())
-        return done(request, _("Saved. It holds for what is asked from now on."), "settings")
+        return done(request, _("Saved. Applies to new questions."), "settings")
     return _show_settings(request, claims_form=form, status=status_of_form(form))
 
 

@@ -125,7 +125,7 @@ KINDS_EXPLAINED: dict[str, Promise] = {
 CLAIMS: dict[str, Promise] = {
     Claim.State.OPEN: _("Waiting for an answer"),
     Claim.State.ANSWERED: _("Answered"),
-    Claim.State.DELIVERED: _("Delivered after all"),
+    Claim.State.DELIVERED: _("Delivery confirmed"),
     Claim.State.REFUNDED: _("Refunded"),
     Claim.State.WITHDRAWN: _("Withdrawn"),
 }

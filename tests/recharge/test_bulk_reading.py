@@ -23,8 +23,8 @@ NUMBER = "0912 345 6789"
     [
         # Mended, and said.
         ("9123456789\t50000", (NUMBER, "50,000"), "The zero that a spreadsheet took away was put back."),
-        ("989123456789\t50000", (NUMBER, "50,000"), "The country's code was read as such."),
-        ("9809123456789\t50000", (NUMBER, "50,000"), "The country's code was read as such."),
+        ("989123456789\t50000", (NUMBER, "50,000"), "The country code was recognized."),
+        ("9809123456789\t50000", (NUMBER, "50,000"), "The country code was recognized."),
         ("09123456789.0\t50000", (NUMBER, "50,000"), "The decimals that a spreadsheet added were left out."),
         ("9123456789.00\t50000", (NUMBER, "50,000"), "The decimals that a spreadsheet added were left out."),
         ("9.123456789E+09\t50000", (NUMBER, "50,000"), "which has all its digits"),

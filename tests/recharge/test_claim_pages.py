@@ -92,7 +92,7 @@ def test_from_the_question_to_the_end(funded: Organization, support: Person) -> 
     assert desk.submit(closing, {"reference": "", "text": ""}).status == 422
     assert desk.submit(closing, {"reference": "MCI-77", "text": "At 10:15."}).status == 302
     page = shown(seller.get(address))
-    assert "Delivered after all" in page
+    assert "Delivery confirmed" in page
     assert "MCI-77" in page
     assert "At 10:15." in page
     late = desk.submit("/account/preferences", {"text": "x", "key": "k4", "close": "yes"}, to=f"{address}/answer")
@@ -101,7 +101,7 @@ def test_from_the_question_to_the_end(funded: Organization, support: Person) -> 
         claim.refresh_from_db()
         assert (claim.state, claim.closed_by) == ("delivered", "support")
     assert "no seller waits" in shown(desk.get("/claims")).lower()
-    assert "Delivered after all" in shown(desk.get("/claims?show=closed"))
+    assert "Delivery confirmed" in shown(desk.get("/claims?show=closed"))
     assert f"/claims/{claim.pk}" in text_of(desk.get(f"/recharges/{recharge}"))
     # And in the audit log, in words.
     assert "Question about a recharge closed" in shown(Visitor.signed_in(funded.owner).get("/audit-log"))
