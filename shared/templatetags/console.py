@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django import forms, template
 from django.conf import settings
 from django.forms import BoundField
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -106,6 +107,19 @@ def version() -> str:
 def querystring_of(**values: Any) -> SafeString:
     """Parameters for a link to another page, as slug=acme&name=Acme; Django's ``querystring`` adds to this page's."""
     return format_html("{}", urlencode(values))
+
+
+@register.simple_tag(takes_context=True)
+def back_to(context: Any, url_name: str) -> str:
+    """The address of a list, with the filters and the page from which somebody came to this page, as far as the browser
+    says so. (Where it has come by another way, a script knows them: the link has ``data-back``.)"""
+    address, request = reverse(url_name), context["request"]
+    try:
+        came_from = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:
+        return address
+    is_from_list = came_from.netloc == request.get_host() and came_from.path == address and came_from.query
+    return f"{address}?{came_from.query}" if is_from_list else address
 
 
 @register.simple_tag(takes_context=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from recharge.pages.recharges import ROWS as ROWS_OF_RECHARGES
 from tests.browser.people import Guest
 from tests.support.server import Server
 from tests.support.world import World, give_credit
@@ -165,3 +166,35 @@ def test_a_day_is_written_where_there_is_no_script(
     guest.page.fill("#id_from_day", "۱۴۰۵/۰۹/۰۱")
     guest.page.press("#id_from_day", "Enter")
     expect(guest.page.locator("#id_from_day")).to_have_value("۱۴۰۵/۰۹/۰۱")
+
+
+# --- Back to the list -------------------------------------------------------------------------------------------------
+
+
+def test_the_link_back_leads_to_the_list_as_it_was(admin: Guest, world: World) -> None:
+    page, acme = admin.page, world.acme
+    for _ in range(ROWS_OF_RECHARGES):
+        assert acme.member.sell(1000).status == 201
+    admin.go("acme", "/recharges?status=succeeded&phone_number=4567")
+    page.click("nav.paging a[rel=next]")
+    page.wait_for_url("**cursor=**")
+    before = page.url
+    page.click("table tbody a >> nth=0")
+    page.click("a[data-back]")
+    page.wait_for_url(before)
+    # Also where the browser has come from elsewhere meanwhile.
+    page.click("table tbody a >> nth=0")
+    address = page.url
+    admin.go("acme", "/today")
+    page.goto(address)
+    page.click("a[data-back]")
+    page.wait_for_url(before)
+
+
+def test_whoever_signs_in_next_begins_with_the_whole_list(admin: Guest, world: World) -> None:
+    page = admin.go("acme", "/recharges?status=succeeded").page
+    row = page.locator("table tbody a").first.get_attribute("href")
+    page.context.clear_cookies()
+    admin.go("acme", "/sign-in").become(world.acme.owner).go("acme", row or "")
+    page.click("a[data-back]")
+    page.wait_for_url("**/recharges")

@@ -13,7 +13,7 @@ from credit.pages.filters import EntryFilters
 from recharge.pages.reports import RangeForm
 from shared.console.spans import month_spans, usual_spans
 from tests.support.visitor import Visitor
-from tests.support.world import Organization, World
+from tests.support.world import Organization, World, give_credit
 
 THURSDAY = date(2026, 11, 26)  # 1405/09/05
 
@@ -81,3 +81,19 @@ def test_a_report_may_be_of_any_of_them() -> None:
 def test_the_cursor_of_another_page_is_in_none_of_the_links() -> None:
     links = EntryFilters({"cursor": "abc", "kind": "credit"}, sees_all=True).month_links
     assert all("kind=credit" in link.query and "cursor" not in link.query for link in links)
+
+
+def test_the_link_back_has_the_filters_of_the_list_that_one_comes_from(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 10_000)
+    row, visitor = acme.member.sell(5000).json["id"], Visitor.signed_in(acme.owner)
+    list_of = f"http://{acme.host}/recharges"
+    for came_from, address in (
+        (f"{list_of}?status=failed&cursor=abc", "/recharges?status=failed&amp;cursor=abc"),
+        (list_of, "/recharges"),
+        (f"http://{acme.host}/ledger?kind=credit", "/recharges"),
+        ("http://elsewhere.test/recharges?status=failed", "/recharges"),
+        ("http://[", "/recharges"),
+        (f'{list_of}?"><script>', "/recharges?&quot;&gt;&lt;script&gt;"),
+    ):
+        page = visitor.get(f"/recharges/{row}", Referer=came_from).body.decode()
+        assert f'href="{address}" data-back' in page, came_from

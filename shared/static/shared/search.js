@@ -89,3 +89,16 @@
     if (field && linesOf(field).length && field.value.trim() !== "") open(field);
   });
 }
+
+// A list's filters and page are kept in its address. Here they are kept for this tab, so that the link back to the list
+// leads to it as it was, also after a form was sent in between. Whoever signs in begins without.
+try {
+  const nameOf = (path) => `list ${path}`;
+  if (!document.querySelector(".topbar")) {
+    Object.keys(sessionStorage).filter((key) => key.startsWith("list ")).forEach((key) => sessionStorage.removeItem(key));
+  }
+  if (document.querySelector("form.filters")) sessionStorage.setItem(nameOf(location.pathname), location.search);
+  document.querySelectorAll("a[data-back]").forEach((link) => {
+    if (!link.search) link.search = sessionStorage.getItem(nameOf(link.pathname)) || "";
+  });
+} catch { /* where nothing may be stored, the links are what the server wrote */ }
