@@ -7,7 +7,9 @@ from django.utils.safestring import SafeString
 
 from credit.alerts.services import lines
 from credit.alerts.words import said
+from credit.models import CreditRequest
 from credit.pages import words
+from credit.transfers import requests_to
 from shared.console.views import signed_in
 from shared.identity.roles import seller_in_view
 from shared.templatetags.console import pill
@@ -15,6 +17,10 @@ from shared.templatetags.console import pill
 register = template.Library()
 
 _LOOKS = {"pending": "wait", "approved": "good", "rejected": "bad"}
+
+_PENDING = CreditRequest.Status.PENDING
+_MOST_COUNTED = 100
+"""Of the credit requests that a dealer's sellers wait for."""
 
 register.filter("kind_name", words.kind_name)
 
@@ -27,10 +33,13 @@ def request_state(status: str) -> SafeString:
 
 @register.inclusion_tag("credit/alert_lines.html", takes_context=True)
 def alert_lines(context: dict[str, Any]) -> dict[str, Any]:
-    """What whoever is signed in is to be told now: what is neither over nor read."""
-    found = lines(seller_id=seller_in_view(signed_in(context["request"])))
+    """What whoever is signed in is to be told now: what is neither over nor read, and what his sellers ask a dealer."""
+    seller_id = seller_in_view(signed_in(context["request"]))
+    found = lines(seller_id=seller_id)
+    is_dealer = seller_id is not None and "view_branch" in context["may"] and context["balance_now"].has_children
     return {
         "lines": [(alert, said(alert.kind, alert.data)) for alert in found],
+        "asked": len(requests_to(seller_id, status=_PENDING)[:_MOST_COUNTED]) if is_dealer else 0,
         "may": context["may"],
         "csrf_token": context.get("csrf_token"),
     }

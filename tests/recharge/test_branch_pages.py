@@ -95,6 +95,8 @@ def test_what_a_child_asks_for_is_decided_on_the_dealer_s_pages(acme: Organizati
     assert "member decides, and gives the credit from his own" in shown(child.get(f"/credit-requests/{first}"))
     assert "the credit is the organization's" in shown(owner.get(f"/credit-requests/{first}"))
     assert "Credit requests to you" in shown(dealer.get("/branch"))
+    assert "3 credit requests of your sellers are waiting for you." in shown(dealer.get("/sell"))
+    assert "of your sellers" not in shown(child.get("/sell"))
     image = f'src="/credit-requests/{first}/slip"'
     assert image not in text_of(dealer.get(f"/branch/requests/{first}"))
     assert put(acme.neighbour, first, picture()).status == 200
