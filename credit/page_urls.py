@@ -8,6 +8,7 @@ from shared import converters  # noqa: F401 - for <bigint:…> and <any_uuid:…
 
 urlpatterns = [
     path("credit-requests", credit.credit_requests, name="credit_requests"),
+    path("credit-requests/decide", credit.decide_credit_requests, name="decide_credit_requests"),
     path("credit-requests/new", credit.new_credit_request, name="new_credit_request"),
     path("credit-requests/<any_uuid:request_id>", credit.credit_request, name="credit_request"),
     path("credit-requests/<any_uuid:request_id>/slip", credit.slip, name="slip"),
@@ -15,6 +16,7 @@ urlpatterns = [
     path("credit-requests/<any_uuid:request_id>/approve", credit.approve_credit_request, name="approve_credit_request"),
     path("credit-requests/<any_uuid:request_id>/reject", credit.reject_credit_request, name="reject_credit_request"),
     path("adjustments", adjustments.adjustments, name="adjustments"),
+    path("adjustments/decide", adjustments.decide_adjustments, name="decide_adjustments"),
     path("adjustments/new", adjustments.new_adjustment, name="new_adjustment"),
     path("adjustments/<any_uuid:adjustment_id>", adjustments.adjustment, name="adjustment"),
     path("adjustments/<any_uuid:adjustment_id>/approve", adjustments.approve_adjustment, name="approve_adjustment"),

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
+from recharge.pages.live import badges_of
 from recharge.selling import queries
 from recharge.terms import queries as terms
 from shared.console.links import address_of
@@ -102,6 +103,7 @@ def console(request: HttpRequest) -> dict[str, Any]:
         "account_bar": "recharge/balance_now.html"
         if account and in_menu and may(account, Permission.VIEW_OWN_BALANCE)
         else None,
+        "is_live": bool(account and in_menu and badges_of(account)),
         "balance_now": (balance := SimpleLazyObject(lambda: _balance(account))),
         "menu": SimpleLazyObject(lambda: _menu(request, account, in_menu, balance)),
         "is_training": lambda: _is_training(account, balance),

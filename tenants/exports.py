@@ -20,6 +20,7 @@ from django_tenants.utils import get_public_schema_name, schema_context, tenant_
 from shared.admission import Admission
 from shared.audit import record_export
 from shared.identity.realm import realm_of
+from shared.pagination import MOST_SORTED, newest
 from shared.requests import request_id_of
 
 ROWS_AT_A_TIME = 2000
@@ -45,8 +46,11 @@ def neutralize_formula(value: Any) -> Any:
     return value
 
 
-def pages_of(organization: Any, rows: Callable[..., QuerySet[Any]], by: str = "pk") -> Iterator[list[dict[str, Any]]]:
-    """All rows, newest first, as pages of dicts; of the platform's own tables, if ``organization`` is None.
+def pages_of(
+    organization: Any, rows: Callable[..., QuerySet[Any]], by: str = "pk", *, descending: bool = True
+) -> Iterator[list[dict[str, Any]]]:
+    """All rows, newest first (oldest first, if not ``descending``), as pages of dicts; of the platform's own tables, if
+    ``organization`` is None.
     ``rows(**conditions)`` gives the rows that meet further conditions.
     ``by`` is what they are ordered by, as for :func:`shared.pagination.page_of_rows`.
 
@@ -57,11 +61,23 @@ def pages_of(organization: Any, rows: Callable[..., QuerySet[Any]], by: str = "p
     after: dict[str, Any] = {}
     while True:
         with _schema_of(organization):
-            page = list(rows(**after).order_by(f"-{by}").values()[:ROWS_AT_A_TIME])
+            page = list(rows(**after).order_by(f"-{by}" if descending else by).values()[:ROWS_AT_A_TIME])
         yield page
         if len(page) < ROWS_AT_A_TIME:
             return
-        after = {f"{by}__lt": page[-1]["id" if by == "pk" else by]}
+        after = {f"{by}__{'lt' if descending else 'gt'}": page[-1]["id" if by == "pk" else by]}
+
+
+def sorted_pages_of(
+    organization: Any, rows: Callable[..., QuerySet[Any]], *, by: str, field: str, descending: bool
+) -> Iterator[list[dict[str, Any]]]:
+    """The newest MOST_SORTED rows, in the order of a field of theirs: what the list shows that is sorted so. They are
+    one page, and one query; ``by`` is what they are ordered by in time."""
+    with _schema_of(organization):
+        kept, _is_cut = newest(rows(), MOST_SORTED, by=by)
+        sign = "-" if descending else ""
+        page = list(kept.order_by(f"{sign}{field}", f"{sign}pk").values())
+    yield page
 
 
 def _schema_of(organization: Any) -> AbstractContextManager[Any]:

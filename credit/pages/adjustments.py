@@ -16,20 +16,22 @@ from credit import queries
 from credit.errors import AlreadyDecided, BalanceLimitExceeded, FourEyes, InsufficientCredit
 from credit.models import Adjustment
 from credit.pages.credit import KeyField, new_key, with_new_key
+from credit.pages.deciding import APPROVE, REJECT, Deciding, decide_page, decided_already, in_order
 from credit.pages.filters import CreditRequestFilters, SellerField, read_filters
 from credit.pages.tables import adjustments_table
 from credit.services import Written
 from shared.console.formats import format_number
 from shared.console.forms import ChoiceField, Form, TextField, TomansFormField
+from shared.console.lists import Adds, chosen_columns, listing_of, remember, sums_of
 from shared.console.messages import message_for
 from shared.console.views import FORM, add_problem, done, not_done, on_to, page, show, signed_in, status_of_form
 from shared.errors import IdempotencyKeyReused, Problem, SellerBusy
 from shared.identity.permissions import Permission
 from shared.identity.roles import may
-from shared.pagination import page_of_rows
+from shared.identity.services import Account
 from tenants.routing import organization_of
 
-ROWS_ON_A_PAGE = 25
+SORTS = {"amount": "amount"}
 MORE, LESS = "more", "less"
 
 
@@ -41,11 +43,20 @@ class AdjustmentFilters(CreditRequestFilters):
 def adjustments(request: HttpRequest) -> HttpResponse:
     """All of them, newest first."""
     form, filters = read_filters(request, AdjustmentFilters)
-    rows = queries.adjustments(**filters).select_related("seller")
+    listing, account = listing_of(request, "adjustments", SORTS), signed_in(request)
+    rows = queries.adjustments(**filters)
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
-    shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
-    context = {"page": shown, "table": adjustments_table(shown.rows), "form": form}
-    return show(request, "credit/adjustments.html", context)
+    shown = listing.page(rows.select_related("seller"))
+    may_decide = may(account, Permission.MAKE_ADJUSTMENTS)
+    table = adjustments_table(shown.rows, listing=listing, decider=account.user.pk if may_decide else None)
+    if chosen := chosen_columns(listing, table):
+        return chosen
+    context = {"page": shown, "table": table, "form": form, "listing": listing}
+    context["sums"] = sums_of(rows, _SUMS, page=shown, listing=listing)
+    return remember(listing, show(request, "credit/adjustments.html", context))
+
+
+_SUMS = (Adds(_("Sum"), "amount"),)
 
 
 class AdjustmentForm(Form):
@@ -183,3 +194,36 @@ def _decide(
         text = gettext("Approved: %(amount)s Tomans taken from the balance of %(name)s.")
     text %= {"name": name, "amount": format_number(abs(written.row.amount))}
     return done(request, text, "adjustment", adjustment_id)
+
+
+def _decide_row(*, approve: bool, row_id: UUID, reason: str, **who: Any) -> Written[Adjustment]:
+    if approve:
+        return services.approve_adjustment(adjustment_id=row_id, **who)
+    return services.reject_adjustment(adjustment_id=row_id, reason=reason, **who)
+
+
+def _hindrance(row: Adjustment, account: Account, decision: str) -> str | Promise | None:
+    if decision == APPROVE and row.asked_by_id == account.user.pk:
+        return _("You have asked for it: somebody else has to approve it.")
+    return decided_already(row)
+
+
+_DECIDING = Deciding(
+    name="adjustments",
+    address="decide_adjustments",
+    titles={APPROVE: _("Approve these adjustments?"), REJECT: _("Reject these adjustments?")},
+    rows=lambda ids: in_order(queries.adjustments().filter(pk__in=ids).select_related("seller__account"), ids),
+    decide=_decide_row,
+    table=lambda request, rows: adjustments_table(
+        rows, listing=listing_of(request, "adjustments", SORTS), decider=signed_in(request).user.pk
+    ),
+    hindrance=_hindrance,
+    detail="credit/adjustment_details.html",
+    instead=_INSTEAD,
+)
+
+
+@page(Permission.MAKE_ADJUSTMENTS, methods=FORM)
+def decide_adjustments(request: HttpRequest) -> HttpResponse:
+    """Asks whether those that were chosen are meant, and decides each."""
+    return decide_page(request, _DECIDING)

@@ -2,7 +2,7 @@
 
 import uuid
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +11,14 @@ from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from credit import queries, services
 from credit.errors import AlreadyDecided, BalanceLimitExceeded, BankReferenceUsed
 from credit.models import CreditRequest
+from credit.pages.deciding import APPROVE, REJECT, Deciding, decide_page, decided_already, in_order
 from credit.pages.exports import Exports
 from credit.pages.filters import CreditRequestFilters, EntryFilters, read_filters
 from credit.pages.tables import ENTRIES_SHEET, credit_requests_table, entries_table, last_entries_table
@@ -25,6 +27,7 @@ from credit.slips.pictures import CONTENT_TYPES, LARGEST_SLIP, Picture, read_pic
 from credit.slips.services import has_slip, put_slip, slip_in_view
 from shared.console.formats import format_number
 from shared.console.forms import AS_WRITTEN, Form, TextField, TextInput, TomansFormField
+from shared.console.lists import Adds, chosen_columns, listing_of, remember, sums_of
 from shared.console.messages import message_for
 from shared.console.views import (
     FORM,
@@ -44,10 +47,11 @@ from shared.errors import IdempotencyKeyReused, Problem, SellerBusy
 from shared.idempotency import is_idempotency_key
 from shared.identity.permissions import Permission
 from shared.identity.roles import may, sees_all_sellers, seller_in_view
-from shared.pagination import page_of_rows
+from shared.identity.services import Account
 from tenants.routing import organization_of
 
-ROWS_ON_A_PAGE = 25
+SORTS = {"amount": "amount"}
+"""What these lists can be sorted by besides the time, and the field."""
 HISTORY_ROWS = 5
 """Of each list beside a credit request."""
 HISTORY_DAYS = (7, 30)
@@ -59,21 +63,24 @@ HISTORY_DAYS = (7, 30)
 def credit_requests(request: HttpRequest) -> HttpResponse:
     """All of them; a seller sees only the own. A page with some that wait asks again whether they were decided."""
     form, filters = read_filters(request, CreditRequestFilters)
+    listing = listing_of(request, "credit_requests", SORTS)
     account = signed_in(request)
     rows, sees_all = queries.credit_requests(**filters), sees_all_sellers(account)
-    if sees_all:
-        rows = rows.select_related("seller")
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
-    shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
+    shown = listing.page(rows.select_related("seller") if sees_all else rows)
+    may_decide = may(account, Permission.DECIDE_CREDIT_REQUESTS)
+    table = credit_requests_table(shown.rows, sees_all=sees_all, may_decide=may_decide, listing=listing)
+    if chosen := chosen_columns(listing, table):
+        return chosen
     waiting = sum(row.status == CreditRequest.Status.PENDING for row in shown.rows)
     version = _version(shown.rows)
     if is_fragment(request) and request.headers.get("Known-Version") == version:
         return HttpResponse(status=204)  # nothing has changed, and nothing moves under who reads or types
     context = {
         "page": shown,
-        "table": credit_requests_table(
-            shown.rows, sees_all=sees_all, may_decide=may(account, Permission.DECIDE_CREDIT_REQUESTS)
-        ),
+        "table": table,
+        "listing": listing,
+        "sums": sums_of(rows, _REQUEST_SUMS, page=shown, listing=listing),
         "form": form,
         "version": version,
         "waiting": waiting,
@@ -81,7 +88,10 @@ def credit_requests(request: HttpRequest) -> HttpResponse:
         "is_changed": is_fragment(request),
     }
     template = "credit/credit_request_rows.html" if is_fragment(request) else "credit/credit_requests.html"
-    return show(request, template, context)
+    return remember(listing, show(request, template, context))
+
+
+_REQUEST_SUMS = (Adds(_("Sum"), "amount"),)
 
 
 def _version(rows: list[CreditRequest]) -> str:
@@ -306,6 +316,46 @@ def _decide(
     return done(request, said % {"name": name, "amount": format_number(written.row.amount)}, where)
 
 
+def _decide_row(*, approve: bool, row_id: UUID, reason: str, **who: Any) -> services.Written[CreditRequest]:
+    if approve:
+        return services.approve_credit_request(request_id=row_id, **who)
+    return services.reject_credit_request(request_id=row_id, reason=reason, **who)
+
+
+def _hindrance(row: CreditRequest, account: Account, decision: str) -> str | Promise | None:
+    if decision == APPROVE and row.first_approved_by_id == account.user.pk:
+        return _("You have approved it: a second person has to.")
+    return decided_already(row)
+
+
+def _of_ids(ids: Sequence[UUID]) -> list[CreditRequest]:
+    rows = queries.credit_requests().filter(pk__in=ids).select_related("seller__account", "parent")
+    return in_order(rows, ids)
+
+
+_DECIDING = Deciding(
+    name="credit_requests",
+    address="decide_credit_requests",
+    titles={APPROVE: _("Approve these credit requests?"), REJECT: _("Reject these credit requests?")},
+    rows=lambda ids: in_order(
+        queries.credit_requests().filter(pk__in=ids).select_related("seller__account", "parent"), ids
+    ),
+    decide=_decide_row,
+    table=lambda request, rows: credit_requests_table(
+        rows, sees_all=True, may_decide=True, listing=listing_of(request, "credit_requests", SORTS)
+    ),
+    hindrance=_hindrance,
+    detail="credit/approval.html",
+    instead={},
+)
+
+
+@page(Permission.DECIDE_CREDIT_REQUESTS, methods=FORM)
+def decide_credit_requests(request: HttpRequest) -> HttpResponse:
+    """Asks whether those that were chosen are meant, and decides each."""
+    return decide_page(request, _DECIDING)
+
+
 # --- The ledger -------------------------------------------------------------------------------------------------------
 
 
@@ -313,15 +363,20 @@ def _decide(
 def entries(request: HttpRequest) -> HttpResponse:
     """The ledger; of a seller, the statement."""
     form, filters = read_filters(request, EntryFilters)
+    listing = listing_of(request, "entries", SORTS)
     rows, sees_all = queries.entries(**filters), sees_all_sellers(signed_in(request))
-    if sees_all:
-        rows = rows.select_related("seller__seller")
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
     by = queries.order_of_entries(filters.get("seller_id"))
-    shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"), by=by)
-    context = {"page": shown, "table": entries_table(shown.rows, sees_all=sees_all), "form": form}
-    context["exports"] = _EXPORTS.links()
-    return show(request, "credit/entries.html", context)
+    shown = listing.page(rows.select_related("seller__seller") if sees_all else rows, key=by)
+    table = entries_table(shown.rows, sees_all=sees_all, listing=listing)
+    if chosen := chosen_columns(listing, table):
+        return chosen
+    context = {"page": shown, "table": table, "form": form, "listing": listing, "exports": _EXPORTS.links()}
+    context["sums"] = sums_of(rows, _ENTRY_SUMS, page=shown, listing=listing, key=by)
+    return remember(listing, show(request, "credit/entries.html", context))
+
+
+_ENTRY_SUMS = (Adds(_("Sum"), "amount"), Adds(_("Commission"), "commission"))
 
 
 _EXPORTS = Exports(
@@ -332,6 +387,7 @@ _EXPORTS = Exports(
     sheet=_("Entries"),
     sheet_columns=ENTRIES_SHEET,
     order=queries.order_of_entries,
+    sorts=SORTS,
 )
 
 

@@ -1,9 +1,10 @@
 """Exports of lists that are filtered by the seller, as files of each of ``FORMATS``."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
@@ -13,10 +14,11 @@ from django.utils.translation import gettext_lazy as _
 
 from credit.pages.filters import SellerFilters, read_filters
 from shared.console.links import address_of
+from shared.console.lists import NOTHING_CHOSEN, chosen_ids, listing_of
 from shared.console.views import signed_in
 from shared.console.workbooks import Column, xlsx_response
 from shared.identity.roles import sees_all_sellers
-from tenants.exports import csv_response, pages_of
+from tenants.exports import csv_response, pages_of, sorted_pages_of
 from tenants.routing import organization_of
 
 _SELLERS = (Column("seller_id", _("Seller's number"), 14), Column("seller_name", _("Seller"), 28))
@@ -38,13 +40,23 @@ class Exports:
     """The columns of the workbook. Somebody who sees all sellers gets the seller's columns before them."""
     order: Callable[[int | None], str] = lambda seller_id: "pk"
     """What the rows of this seller (None: of all) are ordered by."""
+    sorts: Mapping[str, str] = field(default_factory=dict)
+    """What the list can be sorted by besides the time, and the fields."""
 
     def __post_init__(self) -> None:
         in_sheet = {"seller_id", *(column.name for column in self.sheet_columns)}
         assert in_sheet == set(self.columns), "the workbook has other columns than the CSV file"
 
     def file(self, request: HttpRequest, ending: str) -> HttpResponseBase:
-        """A file of the format with this ending."""
+        """A file of the format with this ending: of the filters, in the order of the list; of those that were chosen,
+        where a form of the list was sent.
+
+        Raises:
+            InvalidRequest: the list can't be sorted so; or what was chosen are no rows, or too many.
+        """
+        if request.method == "POST" and not request.POST.getlist("ids"):
+            messages.error(request, str(NOTHING_CHOSEN))
+            return redirect(self.name)
         return FORMATS[ending].answer(self, request)
 
     def links(self) -> list[tuple[Promise, str]]:
@@ -53,7 +65,7 @@ class Exports:
 
     def csv(self, request: HttpRequest) -> HttpResponseBase:
         """With the columns of the API's."""
-        form, filters = read_filters(request, self.form_class)
+        form, filters = self._read(request)
         if form.errors:
             return self._back(form)
         return csv_response(
@@ -68,7 +80,7 @@ class Exports:
 
     def xlsx(self, request: HttpRequest) -> HttpResponseBase:
         """For people, in words."""
-        form, filters = read_filters(request, self.form_class)
+        form, filters = self._read(request)
         if form.errors:
             return self._back(form)
         return xlsx_response(
@@ -82,11 +94,24 @@ class Exports:
         )
 
     def _pages(self, request: HttpRequest, filters: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
-        return pages_of(
-            organization_of(request),
-            lambda **after: self.rows(**filters).filter(**after),
-            self.order(filters.get("seller_id")),
+        by, own = self.order(filters.get("seller_id")), dict(filters)
+        chosen = own.pop("ids", None)
+        listing = listing_of(request, self.name, self.sorts)
+
+        def rows(**after: Any) -> QuerySet[Any]:
+            found = self.rows(**own).filter(**after)
+            return found if chosen is None else found.filter(pk__in=chosen)
+
+        if listing.is_by_time:
+            return pages_of(organization_of(request), rows, by, descending=listing.descending)
+        return sorted_pages_of(
+            organization_of(request), rows, by=by, field=self.sorts[listing.by], descending=listing.descending
         )
+
+    def _read(self, request: HttpRequest) -> tuple[SellerFilters, dict[str, Any]]:
+        """The form, and what says which rows: the filters, and which were chosen (``ids``)."""
+        form, filters = read_filters(request, self.form_class)
+        return form, filters | {"ids": chosen_ids(request.POST)} if request.method == "POST" else filters
 
     def _back(self, form: SellerFilters) -> HttpResponseBase:
         return redirect(reverse(self.name) + form.query)

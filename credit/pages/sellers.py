@@ -27,6 +27,7 @@ from shared.console.forms import (
     TextInput,
 )
 from shared.console.languages import SHOWN_SECONDS, is_shown_again
+from shared.console.lists import Adds, chosen_columns, listing_of, remember, sums_of
 from shared.console.views import FORM, add_problem, done, not_done, page, show, status_of_form
 from shared.errors import PasswordChanged, Problem, SellerBusy
 from shared.identity.lockout import client_address
@@ -34,10 +35,8 @@ from shared.identity.permissions import Permission
 from shared.identity.queries import seller_ids_by_username, seller_usernames
 from shared.identity.services import member_of_seller, password_state, suggest_password
 from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
-from shared.pagination import page_of_rows
 from tenants.routing import organization_of
 
-ROWS_ON_A_PAGE = 25
 MOST_BY_USERNAME = 200
 """Sellers that a search finds by their username; whoever is beyond them is found by writing more of it."""
 
@@ -50,23 +49,33 @@ class SearchForm(FilterForm):
 def sellers(request: HttpRequest) -> HttpResponse:
     """All sellers with their balances, newest first."""
     organization = organization_of(request)
-    form = SearchForm(request.GET)
+    form, listing = SearchForm(request.GET), listing_of(request, "sellers", _SORTS)
     search = form.cleaned_data["search"] if form.is_valid() else ""
     rows = queries.sellers()
     by_username: list[int] = []
     if search:
         by_username = seller_ids_by_username(organization_id=organization.pk, search=search, limit=MOST_BY_USERNAME)
         rows = queries.sellers_found(search, ids=by_username)
-    shown = page_of_rows(rows.select_related("account"), limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
+    shown = listing.page(rows.select_related("account"))
     usernames = seller_usernames(organization_id=organization.pk, seller_ids=[seller.pk for seller in shown.rows])
+    owed = queries.owed_by([seller.pk for seller in shown.rows])
+    table = sellers_table(shown.rows, usernames, owed, listing=listing)
+    if chosen := chosen_columns(listing, table):
+        return chosen
     context = {
         "page": shown,
-        "table": sellers_table(shown.rows, usernames, queries.owed_by([seller.pk for seller in shown.rows])),
+        "table": table,
+        "listing": listing,
+        "sums": sums_of(rows, _SUMS, page=shown, listing=listing),
         "form": form,
         "search": search,
         "is_cut_off": len(by_username) == MOST_BY_USERNAME,
     }
-    return show(request, "credit/sellers.html", context)
+    return remember(listing, show(request, "credit/sellers.html", context))
+
+
+_SORTS = {"name": "name", "balance": "account__balance"}
+_SUMS = (Adds(_("Balances"), "account__balance"),)
 
 
 class NameForm(EditForm):

@@ -1,6 +1,7 @@
 """The lists of these pages: entries, credit requests and sellers; and the columns of the entries' workbook."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -12,7 +13,8 @@ from credit.pages.words import kind_name
 from credit.templatetags.credit import request_state
 from credit.transfers import Shown
 from shared.console.links import address_of
-from shared.console.tables import AMOUNT, WIDE, Table, TableColumn
+from shared.console.lists import Listing
+from shared.console.tables import AMOUNT, WIDE, Selecting, Table, TableColumn, selecting
 from shared.console.workbooks import Column
 from shared.templatetags.console import moment, number, pill, signed, tomans
 
@@ -69,11 +71,11 @@ def seller_link(seller: Seller) -> SafeString:
     return format_html('<a href="{}"><bdi>{}</bdi></a>', address_of("seller", seller.pk), seller.name)
 
 
-_AMOUNT = TableColumn(_("Tomans"), _amount, AMOUNT)
-_BALANCE = TableColumn(_("Balance"), lambda entry: number(entry.balance_after), AMOUNT)
+_AMOUNT = TableColumn(_("Tomans"), _amount, AMOUNT, sort="amount")
+_BALANCE = TableColumn(_("Balance"), lambda entry: number(entry.balance_after), AMOUNT, name="balance")
 _OF_SELLER = (
-    TableColumn(_("Time"), _created, WIDE),
-    TableColumn(_("Number"), lambda entry: number(entry.number), f"{WIDE} {AMOUNT}"),
+    TableColumn(_("Time"), _created, WIDE, name="time", sort="time"),
+    TableColumn(_("Number"), lambda entry: number(entry.number), f"{WIDE} {AMOUNT}", name="number"),
     TableColumn(_("Kind"), _own_kind_on_phones),
     _AMOUNT,
     _BALANCE,
@@ -88,14 +90,17 @@ _OF_ALL_SELLERS = (
 
 
 _COMMISSION = TableColumn(
-    _("Commission"), lambda entry: signed(entry.commission) if entry.commission else "", f"{WIDE} {AMOUNT}"
+    _("Commission"),
+    lambda entry: signed(entry.commission) if entry.commission else "",
+    f"{WIDE} {AMOUNT}",
+    name="commission",
 )
 
 
-def entries_table(entries: Sequence[Entry], *, sees_all: bool) -> Table:
+def entries_table(entries: Sequence[Entry], *, sees_all: bool, listing: Listing | None = None) -> Table:
     """Entries of one seller, or of all; with their commissions, where one of them has any."""
     columns = _OF_ALL_SELLERS if sees_all else _OF_SELLER
-    return Table(_("Entries"), _with_commissions(columns, entries), entries)
+    return Table(_("Entries"), _with_commissions(columns, entries), entries, listing=listing)
 
 
 def _with_commissions(columns: tuple[TableColumn, ...], entries: Sequence[Entry]) -> tuple[TableColumn, ...]:
@@ -150,16 +155,19 @@ def _outcome_or_decision(row: CreditRequest) -> SafeString:
     whose = {"amount": tomans(row.amount), "name": row.seller.name}
     return format_html(
         '{}<div class="d-flex flex-wrap gap-1 mt-1">'
-        '<a class="btn btn-sm btn-primary" href="{approve}" hx-get="{approve}" hx-target="#approve"'
-        ' hx-sync="#approve:replace" aria-label="{}">{}</a>'
-        '<a class="btn btn-sm btn-outline-secondary" href="{}" aria-label="{}">{}</a></div>',
+        '<a class="btn btn-sm btn-primary" href="{approve}" hx-get="{decide}?decision=approve&amp;ids={key}"'
+        ' hx-target="#decide" hx-sync="#decide:replace" aria-label="{}">{}</a>'
+        '<a class="btn btn-sm btn-outline-secondary" href="{reject}" hx-get="{decide}?decision=reject&amp;ids={key}"'
+        ' hx-target="#decide" hx-sync="#decide:replace" aria-label="{}">{}</a></div>',
         _outcome(row),
         gettext("Approve %(amount)s for %(name)s") % whose,
         gettext("Approve"),
-        address_of("reject_credit_request", row.pk),
         gettext("Reject %(amount)s for %(name)s") % whose,
         gettext("Reject"),
         approve=address_of("approve_credit_request", row.pk),
+        reject=address_of("reject_credit_request", row.pk),
+        decide=address_of("decide_credit_requests"),
+        key=row.pk,
     )
 
 
@@ -173,17 +181,17 @@ def _note_and_reason(row: CreditRequest) -> SafeString:
     return format_html("{}{}", note, reason)
 
 
-_ASKED_AMOUNT = TableColumn(_("Tomans"), lambda row: number(row.amount), AMOUNT)
-_NOTE = TableColumn(_("Note and reason"), _note_and_reason, f"{WIDE} text-break")
+_ASKED_AMOUNT = TableColumn(_("Tomans"), lambda row: number(row.amount), AMOUNT, sort="amount")
+_NOTE = TableColumn(_("Note and reason"), _note_and_reason, f"{WIDE} text-break", name="note")
 _REQUESTS_OF_SELLER = (
-    TableColumn(_("Time"), _asked),
+    TableColumn(_("Time"), _asked, sort="time"),
     _ASKED_AMOUNT,
     TableColumn(_("State"), _outcome),
     _NOTE,
 )
 _REQUESTS_OF_ALL_SELLERS = (
     TableColumn(_("Seller"), _by_whom),
-    TableColumn(_("Time"), _asked, WIDE),
+    TableColumn(_("Time"), _asked, WIDE, name="time", sort="time"),
     _ASKED_AMOUNT,
     TableColumn(_("State"), _outcome),
     _NOTE,
@@ -195,10 +203,22 @@ _REQUESTS_TO_DECIDE = (
 )
 
 
-def credit_requests_table(rows: Sequence[CreditRequest], *, sees_all: bool, may_decide: bool) -> Table:
+def credit_requests_table(
+    rows: Sequence[CreditRequest], *, sees_all: bool, may_decide: bool, listing: Listing | None = None
+) -> Table:
     """A seller's own credit requests, or those of all sellers, to be decided or merely looked at."""
     of_all_sellers = _REQUESTS_TO_DECIDE if may_decide else _REQUESTS_OF_ALL_SELLERS
-    return Table(_("Credit requests"), of_all_sellers if sees_all else _REQUESTS_OF_SELLER, rows)
+    columns = of_all_sellers if sees_all else _REQUESTS_OF_SELLER
+    chosen = _decidable(lambda row: True) if may_decide else None
+    return Table(_("Credit requests"), columns, rows, listing=listing, selecting=chosen)
+
+
+def _decidable(may_be: Callable[[Any], bool]) -> Selecting:
+    return selecting(
+        amount=lambda row: int(row.amount),
+        label=lambda row: f"{tomans(row.amount)}, {row.seller.name}",
+        can_be=lambda row: row.status == CreditRequest.Status.PENDING and may_be(row),
+    )
 
 
 # --- Adjustments ------------------------------------------------------------------------------------------------------
@@ -221,25 +241,29 @@ def _why(row: Adjustment) -> SafeString:
     )
 
 
-def adjustments_table(rows: Sequence[Adjustment]) -> Table:
-    """Adjustments of all sellers' balances."""
+def adjustments_table(
+    rows: Sequence[Adjustment], *, listing: Listing | None = None, decider: int | None = None
+) -> Table:
+    """Adjustments of all sellers' balances. ``decider``: the id of the user who may decide them; None: nobody may."""
     return Table(
         _("Adjustments"),
         (
             TableColumn(_("Seller"), _whose),
-            TableColumn(_("Time"), _asked_for, WIDE),
-            TableColumn(_("Tomans"), _amount, AMOUNT),
+            TableColumn(_("Time"), _asked_for, WIDE, name="time", sort="time"),
+            _AMOUNT,
             TableColumn(_("State"), lambda row: request_state(row.status)),
-            TableColumn(_("Reason"), _why, f"{WIDE} text-break"),
+            TableColumn(_("Reason"), _why, f"{WIDE} text-break", name="reason"),
         ),
         rows,
+        listing=listing,
+        selecting=_decidable(lambda row: True) if decider else None,
     )
 
 
 # --- Transfers --------------------------------------------------------------------------------------------------------
 
 
-def transfers_table(rows: Sequence[Shown], *, own: int | None) -> Table:
+def transfers_table(rows: Sequence[Shown], *, own: int | None, listing: Listing | None = None) -> Table:
     """Transfers of one seller (``own``), or of all."""
 
     def time(shown: Shown) -> SafeString:
@@ -259,22 +283,24 @@ def transfers_table(rows: Sequence[Shown], *, own: int | None) -> Table:
     def giver(shown: Shown) -> SafeString:
         return format_html('{}<div class="d-md-none small">{}</div>', seller_link(shown.row.giver), time(shown))
 
-    note = TableColumn(_("Note"), lambda shown: format_html("<bdi>{}</bdi>", shown.row.note), f"{WIDE} text-break")
+    note = TableColumn(
+        _("Note"), lambda shown: format_html("<bdi>{}</bdi>", shown.row.note), f"{WIDE} text-break", name="note"
+    )
     of_all = (
         TableColumn(_("Sender"), giver),
         TableColumn(_("Receiver"), lambda shown: seller_link(shown.row.receiver)),
-        TableColumn(_("Time"), time, WIDE),
-        TableColumn(_("Tomans"), lambda shown: number(shown.row.amount), AMOUNT),
+        TableColumn(_("Time"), time, WIDE, name="time", sort="time"),
+        TableColumn(_("Tomans"), lambda shown: number(shown.row.amount), AMOUNT, sort="amount"),
         note,
     )
     of_seller = (
         TableColumn(_("Seller"), other),
-        TableColumn(_("Time"), time, WIDE),
-        TableColumn(_("Tomans"), change, AMOUNT),
-        TableColumn(_("Balance"), lambda shown: number(shown.balance_after), AMOUNT),
+        TableColumn(_("Time"), time, WIDE, name="time", sort="time"),
+        TableColumn(_("Tomans"), change, AMOUNT, sort="amount"),
+        TableColumn(_("Balance"), lambda shown: number(shown.balance_after), AMOUNT, name="balance"),
         note,
     )
-    return Table(_("Transfers"), of_all if own is None else of_seller, rows)
+    return Table(_("Transfers"), of_all if own is None else of_seller, rows, listing=listing)
 
 
 # --- Sellers ----------------------------------------------------------------------------------------------------------
@@ -282,7 +308,9 @@ def transfers_table(rows: Sequence[Shown], *, own: int | None) -> Table:
 _ACTIVE, _SWITCHED_OFF = _("Active"), _("Inactive")
 
 
-def sellers_table(sellers: Sequence[Seller], usernames: dict[int, str], owed: dict[int, int]) -> Table:
+def sellers_table(
+    sellers: Sequence[Seller], usernames: dict[int, str], owed: dict[int, int], *, listing: Listing | None = None
+) -> Table:
     """Sellers with their balances; ``usernames``, and the Tomans that are ``owed``, by seller's id."""
 
     def balance(seller: Seller) -> str | SafeString:
@@ -299,13 +327,19 @@ def sellers_table(sellers: Sequence[Seller], usernames: dict[int, str], owed: di
     return Table(
         _("Sellers"),
         (
-            TableColumn(_("Name"), name),
-            TableColumn(_("Balance"), balance, AMOUNT),
-            TableColumn(_("State"), seller_state, WIDE),
-            TableColumn(_("Username"), lambda seller: format_html("<bdi>{}</bdi>", usernames.get(seller.pk, "")), WIDE),
-            TableColumn(_("Added"), _created, WIDE),
+            TableColumn(_("Name"), name, sort="name"),
+            TableColumn(_("Balance"), balance, AMOUNT, sort="balance"),
+            TableColumn(_("State"), seller_state, WIDE, name="state"),
+            TableColumn(
+                _("Username"),
+                lambda seller: format_html("<bdi>{}</bdi>", usernames.get(seller.pk, "")),
+                WIDE,
+                name="username",
+            ),
+            TableColumn(_("Added"), _created, WIDE, name="added", sort="time"),
         ),
         sellers,
+        listing=listing,
     )
 
 

@@ -16,15 +16,14 @@ from credit.pages.credit import KeyField, new_key, with_new_key
 from credit.pages.filters import SellerFilters, read_filters
 from credit.pages.tables import transfers_table
 from shared.console.forms import ChoiceField, DaysForm, Form, TextField, TomansFormField
+from shared.console.lists import Adds, chosen_columns, listing_of, remember, sums_of
 from shared.console.messages import message_for
 from shared.console.views import FORM, add_problem, done, own_seller, page, show, signed_in, status_of_form
 from shared.errors import IdempotencyKeyReused, NotFound, Problem
 from shared.identity.permissions import Permission
 from shared.identity.roles import sees_all_sellers, seller_in_view
-from shared.pagination import page_of_rows
 from tenants.routing import organization_of
 
-ROWS_ON_A_PAGE = 25
 MOST_CHOICES = 200
 """Sellers to choose from; one beyond them is given to from his own page."""
 
@@ -48,13 +47,21 @@ class TransferFilters(SellerFilters, DaysForm):
 def transfer_list(request: HttpRequest) -> HttpResponse:
     """What a seller has given and received; of who sees all, everybody's."""
     form, filters = read_filters(request, TransferFilters)
+    listing = listing_of(request, "transfers", _SORTS)
     own = seller_in_view(signed_in(request))
-    rows = transfers.transfers(**filters).select_related("giver", "receiver")
+    rows = transfers.transfers(**filters)
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
-    shown = page_of_rows(rows, limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
-    table = transfers_table(transfers.shown_to(shown.rows, own), own=own)
-    context = {"page": shown, "table": table, "form": form, "may_give": own and _may_give(own)}
-    return show(request, "credit/transfers.html", context)
+    shown = listing.page(rows.select_related("giver", "receiver"))
+    table = transfers_table(transfers.shown_to(shown.rows, own), own=own, listing=listing)
+    if chosen := chosen_columns(listing, table):
+        return chosen
+    context = {"page": shown, "table": table, "form": form, "may_give": own and _may_give(own), "listing": listing}
+    context["sums"] = sums_of(rows, _SUMS, page=shown, listing=listing)
+    return remember(listing, show(request, "credit/transfers.html", context))
+
+
+_SORTS = {"amount": "amount"}
+_SUMS = (Adds(_("Sum"), "amount"),)
 
 
 def _may_give(own: int) -> bool:

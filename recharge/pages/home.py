@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from credit.queries import adjustments_to_decide, credit_requests_to_decide, names_of_sellers
+from recharge.pages.live import MOST_COUNTED, state_of
 from recharge.reports.sums import totals
 from recharge.selling import queries
 from shared.console.views import page, show, signed_in
@@ -15,8 +16,6 @@ from shared.days import days_before, start_of_day, today
 from shared.identity.permissions import Permission
 from shared.identity.roles import may
 
-MOST_COUNTED = 100
-"""Of what waits; of more it is said that there are more."""
 ROWS_SHOWN = 5
 DAYS_OF_LATE = 7
 """For how long what came late is shown. What is owed is shown until it is paid."""
@@ -40,7 +39,8 @@ def _waiting(rows: Sequence[Any], names: dict[int, str]) -> Waiting:
 @page(Permission.VIEW_TODAY)
 def home(request: HttpRequest) -> HttpResponse:
     """Where the day begins of who works for the organization: of what waits, what concerns them; ten queries at most,
-    whatever there is."""
+    whatever there is; and one by which it is known whether anything has changed."""
+    live = state_of(signed_in(request))  # before all that is read for the page, which so may be newer, and never older
     sees_requests = may(signed_in(request), Permission.VIEW_CREDIT_REQUESTS)
     requests = list(credit_requests_to_decide()[:MOST_COUNTED]) if sees_requests else []
     unknown = queries.unknown_recharges(limit=MOST_COUNTED)
@@ -51,6 +51,7 @@ def home(request: HttpRequest) -> HttpResponse:
     names = names_of_sellers(row.seller_id for row in shown)
     owed, owing = queries.owed_in_all()
     context = {
+        "live_version": live.version,
         "requests": _waiting(requests, names),
         "adjustments": _waiting(adjustments, names),
         "unknown": _waiting(unknown, names),

@@ -23,17 +23,19 @@ from recharge.selling import queries
 from recharge.selling.errors import RechargeChanged
 from recharge.selling.queries import ANY_LATE, RECHARGE_COLUMNS
 from shared.console.forms import AS_WRITTEN, ChoiceField, DaysForm, Form, PhoneNumberFormField, TextField, TextInput
+from shared.console.lists import SIZES, Adds, chosen_columns, listing_of, remember, sums_of
 from shared.console.views import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
 from shared.idempotency import LONGEST_KEY, is_idempotency_key
 from shared.identity.permissions import Permission
 from shared.identity.queries import name_of_actor
 from shared.identity.roles import may, sees_all_sellers, seller_in_view
-from shared.pagination import page_of_rows
 from shared.phones import part_of_number
 from tenants.routing import organization_of
 
-ROWS = 25
+ROWS = SIZES[0]
+SORTS = {"amount": "amount"}
+"""What the list can be sorted by besides the time, and the field."""
 
 _ANY: list[tuple[str, Any]] = [("", _("Any"))]
 
@@ -109,14 +111,19 @@ class RechargeFilters(SellerFilters, DaysForm):
 def recharges(request: HttpRequest) -> HttpResponse:
     """All recharges; a seller's own history."""
     form, filters = read_filters(request, RechargeFilters)
+    listing = listing_of(request, "recharges", SORTS)
     rows, sees_all = queries.recharges(**filters), sees_all_sellers(signed_in(request))
-    if sees_all:
-        rows = rows.select_related("seller")
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
-    shown = page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor") or None)
-    context = {"form": form, "page": shown, "table": recharges_table(shown.rows, sees_all=sees_all)}
-    context["exports"] = _EXPORTS.links()
-    return show(request, "recharge/recharges.html", context)
+    shown = listing.page(rows.select_related("seller") if sees_all else rows)
+    table = recharges_table(shown.rows, sees_all=sees_all, listing=listing)
+    if chosen := chosen_columns(listing, table):
+        return chosen
+    context = {"form": form, "page": shown, "table": table, "listing": listing, "exports": _EXPORTS.links()}
+    context["sums"] = sums_of(rows, _SUMS, page=shown, listing=listing)
+    return remember(listing, show(request, "recharge/recharges.html", context))
+
+
+_SUMS = (Adds(_("Sum"), "amount"), Adds(_("Commission"), "commission"))
 
 
 _EXPORTS = Exports(
@@ -126,12 +133,13 @@ _EXPORTS = Exports(
     columns=RECHARGE_COLUMNS,
     sheet=_("Recharges"),
     sheet_columns=RECHARGES_SHEET,
+    sorts=SORTS,
 )
 
 
-@page(Permission.VIEW_RECHARGES)
+@page(Permission.VIEW_RECHARGES, methods=FORM)
 def recharges_file(request: HttpRequest, ending: str) -> HttpResponseBase:
-    """The same rows as a file of one of FORMATS."""
+    """The same rows as a file of one of FORMATS, or those that were chosen."""
     return _EXPORTS.file(request, ending)
 
 

@@ -15,10 +15,12 @@ from recharge.papers.words import kind_name as statement_kind
 from recharge.papers.words import period_of
 from recharge.statements.queries import Row
 from recharge.templatetags.recharge import claim_state, late_state, state
+from shared.console.formats import in_digits
 from shared.console.links import address_of
-from shared.console.tables import AMOUNT, WIDE, Table, TableColumn, sum_of, total_word
+from shared.console.lists import Listing
+from shared.console.tables import AMOUNT, WIDE, Table, TableColumn, selecting, sum_of, total_word
 from shared.console.workbooks import Column
-from shared.templatetags.console import moment, number, phone, pill, signed
+from shared.templatetags.console import moment, number, phone, pill, signed, tomans
 
 
 def _time(recharge: Recharge) -> SafeString:
@@ -40,27 +42,36 @@ def _time_number_and_seller(recharge: Recharge) -> SafeString:
 
 _NUMBER_TO_OPERATOR = (
     TableColumn(_("Number"), lambda recharge: phone(recharge.phone_number), WIDE),
-    TableColumn(_("Tomans"), lambda recharge: number(recharge.amount), AMOUNT),
-    TableColumn(_("State"), lambda recharge: format_html("{} {}", state(recharge), late_state(recharge))),
-    TableColumn(_("Operator"), lambda recharge: operator_name(recharge.operator), WIDE),
+    TableColumn(_("Tomans"), lambda recharge: number(recharge.amount), AMOUNT, sort="amount"),
+    TableColumn(_("State"), lambda recharge: format_html("{} {}", state(recharge), late_state(recharge)), name="state"),
+    TableColumn(_("Operator"), lambda recharge: operator_name(recharge.operator), WIDE, name="operator"),
 )
-_OF_SELLER = (TableColumn(_("Time"), _time_and_number, "text-nowrap"), *_NUMBER_TO_OPERATOR)
+_OF_SELLER = (TableColumn(_("Time"), _time_and_number, "text-nowrap", sort="time"), *_NUMBER_TO_OPERATOR)
 _OF_ALL_SELLERS = (
-    TableColumn(_("Time"), _time_number_and_seller, "text-nowrap"),
+    TableColumn(_("Time"), _time_number_and_seller, "text-nowrap", sort="time"),
     *_NUMBER_TO_OPERATOR,
-    TableColumn(_("Seller"), lambda recharge: format_html("<bdi>{}</bdi>", recharge.seller.name), WIDE),
+    TableColumn(_("Seller"), lambda recharge: format_html("<bdi>{}</bdi>", recharge.seller.name), WIDE, name="seller"),
 )
 
 
-_COMMISSION = TableColumn(_("Commission"), lambda recharge: number(recharge.commission), f"{WIDE} {AMOUNT}")
+_COMMISSION = TableColumn(
+    _("Commission"), lambda recharge: number(recharge.commission), f"{WIDE} {AMOUNT}", name="commission"
+)
+_CHOSEN = selecting(
+    amount=lambda recharge: int(recharge.amount),
+    label=lambda recharge: f"{tomans(recharge.amount)}, {in_digits(recharge.phone_number)}",
+    can_be=lambda recharge: True,
+)
 
 
-def recharges_table(recharges: Sequence[Recharge], *, sees_all: bool) -> Table:
-    """Recharges of one seller, or of all; with their commissions, where one of them has any."""
+def recharges_table(recharges: Sequence[Recharge], *, sees_all: bool, listing: Listing | None = None) -> Table:
+    """Recharges of one seller, or of all; with their commissions, where one of them has any. With a ``listing`` they
+    can be sorted and chosen."""
     columns = _OF_ALL_SELLERS if sees_all else _OF_SELLER
     if any(recharge.commission for recharge in recharges):
         columns = (*columns[:3], _COMMISSION, *columns[3:])
-    return Table(_("Recharges"), columns, recharges, "table-hover")
+    chosen = _CHOSEN if listing else None
+    return Table(_("Recharges"), columns, recharges, "table-hover", listing=listing, selecting=chosen)
 
 
 # --- Commissions ------------------------------------------------------------------------------------------------------

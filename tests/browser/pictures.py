@@ -112,6 +112,12 @@ PICTURES = [
     Picture("admin-credit-requests", "owner", "/credit-requests"),
     Picture("admin-credit-request", "owner", "/credit-requests/{request}"),
     Picture("admin-approve", "owner", "/credit-requests/{request}/approve"),
+    Picture(
+        "admin-decide",
+        "owner",
+        "/credit-requests/decide?decision=approve&ids={request}&ids={first_approved}&ids={rejected}",
+    ),
+    Picture("admin-decide-adjustments", "owner", "/adjustments/decide?decision=reject&ids={adjustment}"),
     Picture("admin-reject", "owner", "/credit-requests/{request}/reject"),
     Picture("admin-approve-second", "owner", "/credit-requests/{first_approved}"),
     Picture("admin-periods", "owner", "/periods"),

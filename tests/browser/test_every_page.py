@@ -88,7 +88,7 @@ def test_it_is_accessible_and_fits(
 _NO_PAGES = {
     "audit_csv", "audit_log_csv", "four_eyes", "requests_to_parent",
     "claim_settings", "receipts_by_sms", "send_receipt", "answer_claim", "reply_to_claim", "withdraw_claim",
-    "alert_test", "read_alert", "slip",
+    "live", "alert_test", "read_alert", "slip",
     "start", "sign_out", "set_language", "balance_now", "sell_number", "bulk_sell", "bulk_states", "bulk_results",
     "entries_csv", "entries_xlsx", "recharges_csv", "recharges_xlsx", "reports_csv", "check_new_slug",
     "progress", "suspend", "activate", "reconcile", "enable_webhook", "disable_webhook", "rotate_webhook_secret",

@@ -140,7 +140,7 @@ def test_the_dialog_of_an_approval_is_fetched_when_it_is_opened(acme: Organizati
     request = ask(acme.member, 50_000)
     visitor = Visitor.signed_in(acme.owner)
     address = f"/credit-requests/{request}/approve"
-    assert f'hx-get="{address}"' in text_of(visitor.get("/credit-requests"))
+    assert f'hx-get="{address}"' in text_of(visitor.get(f"/credit-requests/{request}"))
     with acme.context:
         give_credit(acme.row, acme.member.seller_id, 7_000)
     dialog = visitor.get(address, HX_Request="true")

@@ -116,6 +116,10 @@ function alertWith(text) {
 // What asks by itself (data-polls) asks again soon, so nobody need be told at once that it got no answer; but that what
 // stands there is no longer up to date must be said, and unsaid.
 function isPolling(event) { return event.detail.elt && event.detail.elt.closest("[data-polls]") !== null; }
+// In a tab that nobody sees nothing asks by itself, and nothing costs anything.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && isPolling(event) && !event.detail.requestConfig.triggeringEvent) event.preventDefault();
+});
 let unanswered = 0;
 function noAnswer(event, text) {
   if (!isPolling(event)) alertWith(text);
