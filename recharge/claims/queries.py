@@ -34,13 +34,22 @@ def is_overdue(claim: Claim) -> bool:
 
 def claims_waiting() -> int:
     """How many are open, of all sellers; up to MOST_WAITING."""
-    return Claim.objects.filter(state=Claim.State.OPEN)[:MOST_WAITING].count()
+    return claims_open()[:MOST_WAITING].count()
+
+
+def claims_open() -> QuerySet[Claim]:
+    """Those of all sellers that wait for an answer, the oldest deadline first."""
+    return Claim.objects.filter(state=Claim.State.OPEN).order_by("deadline", "pk")
 
 
 def answers_unseen(seller_id: int) -> int:
     """How many of a seller's claims were answered or closed since he has looked at them; up to MOST_WAITING."""
-    rows = Claim.objects.filter(seller_id=seller_id, answered_at__isnull=False, seen_at__isnull=True)
-    return rows[:MOST_WAITING].count()
+    return claims_unseen(seller_id)[:MOST_WAITING].count()
+
+
+def claims_unseen(seller_id: int) -> QuerySet[Claim]:
+    """Those of a seller that were answered or closed since he has looked at them."""
+    return Claim.objects.filter(seller_id=seller_id, answered_at__isnull=False, seen_at__isnull=True)
 
 
 def claim_by_id(claim_id: UUID, *, seller_id: int | None) -> Claim:

@@ -17,13 +17,14 @@ from django.utils.translation import gettext_lazy as _
 
 from credit.models import Alert, Entry
 from credit.queries import adjustments_to_decide, credit_requests_to_decide
+from recharge.claims.queries import claims_open, claims_unseen
 from recharge.models import Recharge
 from recharge.selling.queries import recharges
 from shared.console.formats import format_number
 from shared.console.links import address_of
 from shared.console.views import page, signed_in
 from shared.identity.permissions import Permission
-from shared.identity.roles import may, sees_all_sellers
+from shared.identity.roles import Scope, may, sees_all_sellers, seller_in_view
 from shared.identity.services import Account
 
 MOST_COUNTED = 100
@@ -36,10 +37,12 @@ class Badge:
 
     url_name: str
     permission: Permission
-    rows: Callable[[], QuerySet[Any, Any]]
-    """Those that wait, in an order that an index has; their keys are UUIDs."""
+    rows: Callable[[int | None], QuerySet[Any, Any]]
+    """Those that wait of a seller (None: of all), in an order that an index has; their keys are UUIDs."""
     label: Promise
     """What waits, to a screen reader; takes ``%(number)s``."""
+    scope: Scope = Scope.ALL_SELLERS
+    """For whom it is: who works for the organization, or for a seller."""
 
 
 def _unknown() -> QuerySet[Recharge]:
@@ -50,11 +53,24 @@ BADGES = (
     Badge(
         "credit_requests",
         Permission.VIEW_CREDIT_REQUESTS,
-        credit_requests_to_decide,
+        lambda _seller: credit_requests_to_decide(),
         _("%(number)s waiting for a decision"),
     ),
-    Badge("adjustments", Permission.VIEW_ADJUSTMENTS, adjustments_to_decide, _("%(number)s waiting for a decision")),
-    Badge("recharges", Permission.RESOLVE_RECHARGES, _unknown, _("%(number)s with unknown outcome")),
+    Badge(
+        "adjustments",
+        Permission.VIEW_ADJUSTMENTS,
+        lambda _seller: adjustments_to_decide(),
+        _("%(number)s waiting for a decision"),
+    ),
+    Badge("recharges", Permission.RESOLVE_RECHARGES, lambda _seller: _unknown(), _("%(number)s with unknown outcome")),
+    Badge("claims", Permission.VIEW_CLAIMS, lambda _seller: claims_open(), _("%(number)s waiting for an answer")),
+    Badge(
+        "claims",
+        Permission.VIEW_CLAIMS,
+        lambda seller: claims_unseen(seller or 0),
+        _("%(number)s answered"),
+        Scope.OWN_SELLER,
+    ),
 )
 
 _ALSO_ON_TODAY: tuple[tuple[int, Callable[[], QuerySet[Any, Any]]], ...] = (
@@ -78,24 +94,25 @@ class State:
 
 
 def badges_of(account: Account) -> list[Badge]:
-    """Those of lists of all sellers that somebody may see."""
-    return [one for one in BADGES if may(account, one.permission)] if sees_all_sellers(account) else []
+    """Those of lists that somebody may see."""
+    scope = Scope.ALL_SELLERS if sees_all_sellers(account) else Scope.OWN_SELLER
+    return [one for one in BADGES if one.scope is scope and may(account, one.permission)]
 
 
 def state_of(account: Account) -> State:
     """What waits for this person; one query. The version is that of the page Today for who may see it."""
-    badges = badges_of(account)
+    badges, seller = badges_of(account), seller_in_view(account)
     also = _ALSO_ON_TODAY if may(account, Permission.VIEW_TODAY) else ()
-    parts = [(MOST_COUNTED, one.rows) for one in badges] + list(also)
+    parts = [(MOST_COUNTED, one.rows(seller)) for one in badges] + [(most, rows()) for most, rows in also]
     found = _tops(parts) if parts else []
     counts = {badge: sum(place == number for place, _key in found) for number, badge in enumerate(badges)}
     return State(counts, f"{zlib.crc32(repr(found).encode()):08x}")
 
 
-def _tops(parts: Sequence[tuple[int, Callable[[], QuerySet[Any, Any]]]]) -> list[tuple[int, str]]:
+def _tops(parts: Sequence[tuple[int, QuerySet[Any, Any]]]) -> list[tuple[int, str]]:
     """The keys at the top of each list, with the list's place among them."""
     tops = [
-        rows().annotate(place=Value(number)).values_list("place", "pk")[:most]
+        rows.annotate(place=Value(number)).values_list("place", "pk")[:most]
         for number, (most, rows) in enumerate(parts)
     ]
     found = tops[0].union(*tops[1:], all=True) if len(tops) > 1 else tops[0]

@@ -11,6 +11,7 @@ import pytest
 from credit import services
 from recharge.delivery.settlement import resolve_recharge, settle_recharge
 from recharge.pages.live import MOST_COUNTED
+from tests.recharge.test_claims import S, opened, recharge, say
 from tests.support.locks import sell_pending
 from tests.support.queries import queries_of
 from tests.support.visitor import Visitor, text_of
@@ -52,16 +53,26 @@ def test_it_counts_what_waits_for_whom(funded: Organization) -> None:
     for _ in range(2):
         ask(funded.member)
     unknown(funded)
-    assert counts(admin) == {"/credit-requests": "2", "/adjustments": "", "/recharges": "1"}
-    assert counts(people["accountant"]) == {"/credit-requests": "2", "/adjustments": ""}
-    assert counts(people["support"]) == {"/recharges": "1"}
-    assert counts(people["auditor"]) == {"/credit-requests": "2", "/adjustments": ""}
-    assert counts(seller) == {}
+    assert counts(admin) == {"/credit-requests": "2", "/adjustments": "", "/recharges": "1", "/claims": ""}
+    assert counts(people["accountant"]) == {"/credit-requests": "2", "/adjustments": "", "/claims": ""}
+    assert counts(people["support"]) == {"/recharges": "1", "/claims": ""}
+    assert counts(people["auditor"]) == {"/credit-requests": "2", "/adjustments": "", "/claims": ""}
+    assert counts(seller) == {"/claims": ""}
     labels = [badge["label"] for badge in live(admin)["badges"]]
     assert labels[0] == "2 waiting for a decision"
     page = text_of(admin.get("/sellers"))
     assert 'data-live="/live"' in page
-    assert "data-live" not in text_of(seller.get("/recharges")), "nobody asks who has no badge"
+    cashier = make_member(funded.row, "c", "cashier", funded.anyone.address, seller_id=funded.member.id)
+    assert counts(Visitor.signed_in(cashier)) == {"/claims": ""}
+
+
+def test_a_question_waits_for_the_organization_and_its_answer_for_the_seller(funded: Organization) -> None:
+    admin, seller = Visitor.signed_in(funded.owner), Visitor.signed_in(funded.member)
+    claim = opened(funded, recharge(funded, S))
+    assert (counts(admin)["/claims"], counts(seller)["/claims"]) == ("1", "")
+    say(funded, claim, "Which SIM is it?", "a")
+    assert counts(seller)["/claims"] == "1"
+    assert counts(Visitor.signed_in(funded.neighbour))["/claims"] == "", "it is of another"
 
 
 def test_many_are_not_counted_through(funded: Organization) -> None:

@@ -3,8 +3,8 @@
 "use strict";
 
 {
-  const { live: address, who, version: shown } = document.currentScript.dataset;
-  const FASTEST = 5000, SLOWEST = 30000, key = `live ${who}`;
+  const { live: address, who, version: shown, seconds } = document.currentScript.dataset;
+  const FASTEST = seconds * 1000, SLOWEST = 30000, key = `live ${who}`;
   let version = shown || "", wait = FASTEST, timer = 0, isAsking = false, failures = 0;
 
   function show(badges) {
