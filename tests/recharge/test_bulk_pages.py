@@ -235,7 +235,7 @@ def test_rows_are_looked_at_before_anything_is_sold(seller: Visitor, acme: Organ
 
 def test_what_the_credit_does_not_bear_is_said_before(seller: Visitor) -> None:
     answer = preview(seller, "09121234567,900000\n09121234568,200000\n09121234569,100000")
-    assert "suffices for 2 of these rows" in answer.body.decode()
+    assert "Your credit is enough for 2 of these rows" in answer.body.decode()
     shown = figures(answer)
     assert shown["Credit short by"] == "200,000 Tomans"
     assert "Balance after" not in shown

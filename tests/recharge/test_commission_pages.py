@@ -242,7 +242,7 @@ def test_rows_of_a_bulk_sale_say_what_they_earn_together(acme: Organization) -> 
     assert "Total 10,475 Tomans You earn 523 Tomans Balance after 48 Tomans" in seen
     seen = preview(9500, 980)
     assert "Credit short by 5 Tomans" in seen
-    assert "suffices for 1 of these rows" in seen
+    assert "Your credit is enough for 1 of these rows" in seen
 
 
 def test_reports_say_what_commissions_cost_the_organization(acme: Organization) -> None:
