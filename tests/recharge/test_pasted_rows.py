@@ -18,7 +18,7 @@ def seller(acme: Organization) -> Visitor:
 
 
 def sale_of(line: str) -> tuple[str, int]:
-    (row,) = read_rows(line, BATCH)
+    (row,) = read_rows(line, BATCH).rows
     assert row.item, row.problems
     return row.item.phone_number, row.item.amount
 
@@ -63,7 +63,7 @@ def test_these_are_one_sale_of_50000(line: str) -> None:
     ],
 )
 def test_what_may_be_meant_otherwise_is_refused_in_words(line: str, said: str) -> None:
-    (row,) = read_rows(line, BATCH)
+    (row,) = read_rows(line, BATCH).rows
     assert row.item is None
     assert any(said in problem for problem in row.problems), row.problems
 
@@ -80,23 +80,23 @@ def test_what_may_be_meant_otherwise_is_refused_in_words(line: str, said: str) -
     ],
 )
 def test_where_no_mark_stands_between_number_and_amount_that_alone_is_said(line: str) -> None:
-    (row,) = read_rows(line, BATCH)
+    (row,) = read_rows(line, BATCH).rows
     assert (row.item, row.problems) == (None, ["Put a comma, a semicolon or a tab between number and amount."])
 
 
 @pytest.mark.parametrize("line", ["09121234567", "0912 123 4567", "+98 912 123 4567"])
 def test_a_number_alone_lacks_its_amount(line: str) -> None:
-    (row,) = read_rows(line, BATCH)
+    (row,) = read_rows(line, BATCH).rows
     assert row.problems == ["Write an amount in Tomans."]
 
 
 def test_an_amount_whose_first_group_is_zero_is_refused() -> None:
-    (row,) = read_rows("09121234567;0,500", BATCH)
+    (row,) = read_rows("09121234567;0,500", BATCH).rows
     assert row.problems == ["Only separate groups of three digits, like 50,000; no decimals."]
 
 
 def test_a_first_row_that_is_wrong_is_told_and_not_taken_for_names() -> None:
-    first, second = read_rows("0912123456x;5000\n09121234567;5000", BATCH)
+    first, second = read_rows("0912123456x;5000\n09121234567;5000", BATCH).rows
     assert first.problems
     assert second.item
 
@@ -130,6 +130,6 @@ def test_a_built_in_operator_wins_over_an_added_one_of_its_name_and_a_code_over_
         ("shatel mobile", "shatel"),
         ("mine", "mine"),
     ):
-        (row,) = read_rows(f"09121234567,5000,{named}", BATCH, added)
+        (row,) = read_rows(f"09121234567,5000,{named}", BATCH, added).rows
         assert row.item, row.problems
         assert row.item.operator == meant
