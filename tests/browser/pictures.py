@@ -1,6 +1,6 @@
 """Screenshots of the consoles' pages, in both languages, for a desk and for a phone. One command, from the root:
 
-    .venv/bin/python -m tests.browser.pictures [--only REGEX] [--languages en,fa] [--widths 1280,360]
+    .venv/bin/python -m tests.browser.pictures [--only REGEX] [--languages en,fa] [--widths 360,768,1440]
         [--schemes light,dark] [--out DIR]
 
 It starts a PostgreSQL and a server of its own with some days of business in it, signs in as whoever each page is for,
@@ -245,8 +245,8 @@ def main() -> None:
     )
     parser.add_argument("--only", default="", help="a regular expression that the page's name must match")
     parser.add_argument("--languages", default="en,fa")
-    parser.add_argument("--widths", default="1280,360")
-    parser.add_argument("--schemes", default="light", help="of colours: light, dark or both with a comma")
+    parser.add_argument("--widths", default="360,768,1440")
+    parser.add_argument("--schemes", default="light,dark", help="of colours: light, dark or both with a comma")
     parser.add_argument("--out", type=Path, default=Path("var/pictures"))
     parser.add_argument("--readme", action="store_true", help="also make the README's images, in deploy/pictures")
     options = parser.parse_args()
