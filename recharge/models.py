@@ -4,6 +4,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.functions import Right
+from django.utils import timezone
 
 from credit.models import Adjustment, Seller
 from shared.money import LARGEST_AMOUNT
@@ -137,6 +138,44 @@ class Recharge(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} Tomans, {self.status}"
+
+
+class BulkBatch(models.Model):
+    """Rows that somebody sells at once, as they were given (recharge/batches). It holds no money: what was sold is
+    recharges, whose idempotency keys begin with the batch's key."""
+
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False, related_name="+")
+    key = models.UUIDField()
+    """Made when the form was shown."""
+    digest = models.BinaryField()
+    """SHA-256 of what its rows sell, in any order: by it, the same file is known when it comes again."""
+    file_name = models.CharField(max_length=200, blank=True)
+    """Empty: the rows were pasted."""
+    rows = models.JSONField()
+    """What is to be sold; see batches/rows.py."""
+    refusals = models.JSONField(default=dict)
+    """Why rows were not sold: codes by idempotency key."""
+    left_out = models.TextField(blank=True)
+    """The lines with mistakes, as they were written, below that of the columns' names; empty: none."""
+    mistakes = models.IntegerField(default=0)
+    """How many lines that is."""
+    count = models.IntegerField()
+    amount = models.BigIntegerField()
+    """Tomans, of all rows."""
+    made_by = models.CharField(max_length=150)
+    """The username as it was then."""
+    user_id = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["seller", "id"], name="bulk_batch_seller"),
+            models.Index(fields=["seller", "digest"], name="bulk_batch_digest"),
+        ]
+        constraints = [models.UniqueConstraint(fields=["seller", "key"], name="bulk_batch_once")]
+
+    def __str__(self) -> str:
+        return f"{self.count} rows"
 
 
 class Attempt(models.Model):

@@ -4,6 +4,7 @@ from credit.pages.exports import FORMATS
 from recharge.pages import (
     branch,
     bulk,
+    bulk_sales,
     claims,
     commissions,
     home,
@@ -39,8 +40,13 @@ urlpatterns = [
     path("api-access", sell.api_access, name="api_access"),
     path("bulk", bulk.bulk, name="bulk"),
     path("bulk/sell", bulk.sell, name="bulk_sell"),
-    path("bulk/states", bulk.states, name="bulk_states"),
-    path("bulk/results.csv", bulk.results, name="bulk_results"),
+    path("bulk/states", bulk_sales.states, name="bulk_states"),
+    path("bulk/sales", bulk_sales.bulk_sales, name="bulk_sales"),
+    path("bulk/sales/<any_uuid:key>", bulk_sales.bulk_sale, name="bulk_sale"),
+    *(
+        path(f"bulk/sales/<any_uuid:key>.{one}", bulk_sales.bulk_sale_as_file, {"ending": one}, name=f"bulk_sale_{one}")
+        for one in FORMATS
+    ),
     path("sellers/<bigint:seller_id>", seller.seller, name="seller"),
     path("branch", branch.branch, name="branch"),
     path("branch/new", branch.new_child, name="new_child"),

@@ -1,50 +1,51 @@
-"""Selling many recharges at once, as pages: rows are pasted or uploaded, looked at, and sold a slice at a time.
+"""Selling many recharges at once, as pages: rows are pasted or uploaded, looked at, and sold a slice at a time. What
+became of them is in bulk_sales.py.
 
-The batch's key is made when the first form is shown, and each row's idempotency key is made of it and of the row's
-line. So whatever is sent again (a slice whose answer was lost, the preview after a reload) goes on where it stopped,
+The batch's key is made when the first form is shown, and each row's idempotency key is made of it and of what the row
+sells. So whatever is sent again (a slice whose answer was lost, the preview after a reload) goes on where it stopped,
 and sells nothing twice.
 """
 
-import csv
-import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
-from django.utils.functional import Promise
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from credit.errors import InsufficientCredit
-from recharge.models import Recharge
-from recharge.pages import words
+from recharge.batches.errors import BatchSoldBefore
+from recharge.batches.queries import batch_by_key, find_batch, outcomes_of, sold_before
+from recharge.batches.rows import BatchRow, digest_of, from_stored, keys_of
+from recharge.batches.services import begin_batch, note_refusals
+from recharge.models import BulkBatch
 from recharge.pages.bulk_files import LARGEST_FILE, Unreadable, Written, text_of
-from recharge.pages.bulk_rows import MOST_ROWS, Reading, keys_of, read_items, read_rows, write_items
-from recharge.pages.sell import TO_ITS_SELLER, is_key, new_key
+from recharge.pages.bulk_rows import (
+    NOT_COMPLETE,
+    Reading,
+    read_items,
+    read_rows,
+    shown_name,
+    text_of_rows,
+    write_items,
+)
+from recharge.pages.sell import TO_ITS_SELLER, SeeOther, is_key, new_key
 from recharge.selling import queries
-from recharge.selling.errors import REFUSALS, PossibleDuplicate
-from recharge.selling.queries import Sold
-from recharge.selling.sale import Item
 from recharge.selling.services import refusal_of, sell_recharges
 from recharge.terms.queries import added_operators
 from shared.console.forms import Form
 from shared.console.languages import is_shown_again
 from shared.console.messages import message_for
 from shared.console.views import FORM, is_fragment, own_seller, page, show, signed_in, status_of_form
-from shared.errors import InvalidRequest, Problem
+from shared.errors import InvalidRequest, NotFound, Problem
 from shared.identity.permissions import Permission
-from tenants.exports import BYTE_ORDER_MARK, neutralize_formula
 from tenants.routing import organization_of
 
 SLICE = 100
 """Rows that are sold in one transaction: others who sell for the same seller wait for no more than that."""
-
-_OFTEN, _SELDOM = 2, 15  # seconds between two looks at what is in flight: the first ones, and later
-_OFTEN_TIMES = 30
-
 
 _ACCEPTED = ".xlsx,.csv,.txt,text/csv,text/plain,application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -95,26 +96,57 @@ class RowsForm(Form):
 
 @page(Permission.SELL, methods=FORM)
 def bulk(request: HttpRequest) -> HttpResponse:
-    """The form for rows, and what they come to."""
+    """The form for rows, and what they come to; also for rows of a batch that are taken up once more."""
+    if request.method == "POST" and "take" in request.POST:
+        return _take_up(request)
     form = RowsForm(request.POST, request.FILES) if request.method == "POST" else RowsForm()
     batch = request.POST.get("batch", "")
     batch = batch if is_key(batch) else new_key()
     if form.is_bound and form.is_valid():
+        file = form.cleaned_data["file"]
         try:
             written = form.written(request)
             reading = read_rows(written.text, batch, added_operators())
         except Unreadable as error:
-            form.add_error("file" if form.cleaned_data["file"] else "text", str(error.message))
+            form.add_error("file" if file else "text", str(error.message))
         else:
-            return _preview(request, written, reading, batch, again=request.POST.get("again") == "on")
+            name = shown_name(file.name if file else request.POST.get("file_name", ""))
+            return _preview(request, written, reading, batch, name, again=request.POST.get("again") == "on")
     return show(request, "recharge/bulk.html", {"form": form, "batch": batch}, status=status_of_form(form))
 
 
-def _preview(request: HttpRequest, written: Written, reading: Reading, batch: str, *, again: bool) -> HttpResponse:
+def _take_up(request: HttpRequest) -> HttpResponse:
+    """Rows of a batch that were not delivered, or those with mistakes, as a new batch to be looked at."""
+    batch = batch_by_key(_key_of(request, "from"), seller_id=own_seller(request))
+    if request.POST["take"] == "mistakes":
+        text = batch.left_out
+    else:
+        text = text_of_rows([one.row for one in outcomes_of(batch) if one.is_failed or one.recharge is None])
+    key = new_key()
+    try:
+        reading = read_rows(text, key, added_operators())
+    except Unreadable as error:  # there is none any more
+        form = RowsForm({"text": text})
+        form.add_error(None, str(error.message))
+        return show(request, "recharge/bulk.html", {"form": form, "batch": key}, status=422)
+    return _preview(request, Written(text), reading, key, batch.file_name, again=False)
+
+
+def _key_of(request: HttpRequest, name: str) -> UUID:
+    written = request.POST.get(name, "")
+    if not is_key(written):
+        raise NotFound("There is no such batch.")
+    return UUID(hex=written)
+
+
+def _preview(
+    request: HttpRequest, written: Written, reading: Reading, batch: str, file_name: str, *, again: bool
+) -> HttpResponse:
     """What the rows come to. What was sold a moment ago by another form is left out unless it is meant (``again``):
     after a lost answer, people begin anew."""
     seller_id, rows, text = own_seller(request), reading.rows, written.text
     given = [(row, replace(row.item, allow_duplicate=again)) for row in rows if row.item]
+    digest = digest_of(item for _row, item in given)
     prospects = queries.prospects_of(
         seller_id=seller_id,
         items=[item for _row, item in given],
@@ -142,6 +174,7 @@ def _preview(request: HttpRequest, written: Written, reading: Reading, batch: st
     for item, commission in left:
         needed, spent = max(needed, spent + item.amount), spent + item.amount - commission
     balance = prospects[0].balance if prospects else queries.balance_of(seller_id).balance
+    before = sold_before(seller_id=seller_id, digest=digest, but=UUID(hex=batch)) if good else None
     context = {
         # What needs a look comes first.
         "rows": sorted(rows, key=lambda row: (not row.problems, row.same_as is None and not row.remarks, row.line)),
@@ -149,10 +182,14 @@ def _preview(request: HttpRequest, written: Written, reading: Reading, batch: st
         "mended": sum(bool(row.remarks) for row in good),
         "batch": batch,
         "items": write_items(meant),
+        "digest": digest.hex(),
+        "file_name": file_name,
+        "left_out": reading.left_out,
+        "before": before,
         "lately": sum(row.sold_lately for row in good),
         "again": again,
         "text": text,
-        "sent": {"text": text, "batch": batch},
+        "sent": {"text": text, "batch": batch, "file_name": file_name},
         "left": len(left),
         "sold": is_sold,
         "wrong": len(rows) - len(good),
@@ -168,38 +205,16 @@ def _preview(request: HttpRequest, written: Written, reading: Reading, batch: st
 
 
 @dataclass(slots=True)
-class Result:
-    """What became of one row."""
-
-    line: int
-    item: Item
-    recharge: Sold | Recharge | None
-    is_replay: bool = False
-    refusal: str = ""
-    """The code of why it was not sold."""
-
-    @property
-    def message(self) -> str:
-        return _refusal(self.refusal)
-
-
-@dataclass(slots=True)
 class Progress:
     """How far a batch has come."""
 
     total: int
     start: int = 0
     """How many rows were dealt with."""
-    created: int = 0
-    replayed: int = 0
+    sold: int = 0
     refused: int = 0
-    doubtful: int = 0
-    """How many of the refused are only so since the same was sold a moment ago."""
-    in_flight: str = ""
-    """The lines whose recharges had not ended, each with its state: see :func:`states`."""
     balance: int | None = None
     problem: str = ""
-    results: list[Result] = field(default_factory=list)
 
     @property
     def is_done(self) -> bool:
@@ -208,46 +223,86 @@ class Progress:
 
 @page(Permission.SELL, methods=("POST",))
 def sell(request: HttpRequest) -> HttpResponse:
-    """Sells what was looked at: for htmx a slice, which asks for the next one; without script all of it."""
-    batch, items, allow_duplicate = _read_batch(request)
-    progress = Progress(total=len(items))
+    """Sells what was looked at: for htmx a slice, which asks for the next one; without script all of it. What became of
+    it is a page of its own, to which this leads."""
+    key, allow_duplicate = request.POST.get("batch", ""), request.POST.get("allow_duplicate") == "on"
+    batch, rows = _read_batch(request, key, allow_duplicate=allow_duplicate)
+    progress, before = Progress(total=len(rows)), None
     if is_fragment(request):
-        for name in ("start", "created", "replayed", "refused", "doubtful"):
+        for name in ("start", "sold", "refused"):
             setattr(progress, name, _count(request, name))
-        progress.in_flight = request.POST.get("in_flight", "")
-    if is_shown_again(request):
-        _show_results(request, items, progress)
-    while not (progress.is_done or progress.problem or is_shown_again(request)):
-        _sell_slice(request, batch, items[progress.start : progress.start + SLICE], progress)
-        if is_fragment(request):
-            break
+    if not is_shown_again(request):
+        try:
+            if "items" in request.POST:
+                batch = _begin(request, UUID(hex=key), rows)
+                rows = from_stored(batch.rows, batch.key)
+                progress.total = len(rows)
+        except BatchSoldBefore as problem:
+            progress.problem = message_for(problem)
+            before = sold_before(seller_id=own_seller(request), digest=_digest_of(request, rows), but=UUID(hex=key))
+        while batch and not (progress.is_done or progress.problem):
+            part = rows[progress.start : progress.start + SLICE]
+            _sell_slice(request, batch, part, progress, allow_duplicate=allow_duplicate)
+            if is_fragment(request):
+                break
+    if progress.is_done and not progress.problem:
+        return _see(request, reverse("bulk_sale", args=[UUID(hex=key)]))
     context = {
         "progress": progress,
-        "batch": batch,
-        "items": request.POST["items"],
+        "batch": key,
+        # Until it is kept, the form has it.
+        "given": [] if batch else [(name, request.POST[name]) for name in _GIVEN if name in request.POST],
+        "before": before,
         "allow_duplicate": allow_duplicate,
-        "in_flight": progress.in_flight,
-        "waiting": len(progress.in_flight.split()),
-        "seconds": _OFTEN,
-        "round": 0,
-        "is_update": False,
         "is_shown_again": is_shown_again(request),
-        "sent": {"refused": [f"{one.line}:{one.refusal}" for one in progress.results if not one.recharge]},
     }
     is_begun = is_fragment(request) and request.headers.get("HX-Target") == "bulk-progress"
-    response = show(request, "recharge/bulk_slice.html" if is_begun else "recharge/bulk_results.html", context)
+    response = show(request, "recharge/bulk_progress.html" if is_begun else "recharge/bulk_selling.html", context)
     response["HX-Trigger"] = "balance-changed"
     return response
 
 
-def _read_batch(request: HttpRequest) -> tuple[str, list[tuple[int, Item]], bool]:
-    batch, allow_duplicate = request.POST.get("batch", ""), request.POST.get("allow_duplicate") == "on"
+_GIVEN = ("items", "digest", "file_name", "left_out", "mistakes")
+"""Fields of the form with which a batch begins."""
+
+
+def _read_batch(request: HttpRequest, key: str, *, allow_duplicate: bool) -> tuple[BulkBatch | None, list[BatchRow]]:
+    """The batch, if it was begun, and its rows: of the form that begins it, or as they were kept."""
     try:
-        if not is_key(batch):
-            raise Unreadable(_("This form was not complete. Paste the rows once more."))
-        return batch, read_items(request.POST.get("items", ""), batch, allow_duplicate=allow_duplicate), allow_duplicate
+        if not is_key(key):
+            raise Unreadable(NOT_COMPLETE)
+        batch = find_batch(UUID(hex=key), seller_id=own_seller(request))
+        if "items" in request.POST:
+            return batch, read_items(request.POST["items"], key, allow_duplicate=allow_duplicate)
+        if batch is None:
+            raise Unreadable(NOT_COMPLETE)
     except Unreadable as error:
         raise InvalidRequest.of_field("items", "invalid", str(error.message)) from None
+    return batch, from_stored(batch.rows, batch.key)
+
+
+def _begin(request: HttpRequest, key: UUID, rows: Sequence[BatchRow]) -> BulkBatch:
+    account = signed_in(request)
+    return begin_batch(
+        seller_id=own_seller(request),
+        key=key,
+        rows=rows,
+        made_by=account.username,
+        user_id=account.user.pk,
+        digest=_digest_of(request, rows),
+        file_name=shown_name(request.POST.get("file_name", "")),
+        left_out=request.POST.get("left_out", "").replace("\0", ""),
+        mistakes=_count(request, "mistakes"),
+        again=request.POST.get("sold_before") == "on",
+    )
+
+
+def _digest_of(request: HttpRequest, rows: Sequence[BatchRow]) -> bytes:
+    """Of all rows of the file, as the preview has told it; what is sold now may be a part of them."""
+    written = request.POST.get("digest", "")
+    if re.fullmatch("[0-9a-f]{64}", written):
+        return bytes.fromhex(written)
+    return digest_of(row.item for row in rows)
 
 
 def _count(request: HttpRequest, name: str) -> int:
@@ -255,128 +310,32 @@ def _count(request: HttpRequest, name: str) -> int:
     return int(written) if written.isascii() and written.isdigit() and len(written) <= 4 else 0
 
 
-def _sell_slice(request: HttpRequest, batch: str, part: Sequence[tuple[int, Item]], progress: Progress) -> None:
+def _sell_slice(
+    request: HttpRequest, batch: BulkBatch, part: Sequence[BatchRow], progress: Progress, *, allow_duplicate: bool
+) -> None:
     try:
         sold = sell_recharges(
             organization=organization_of(request),
             seller_id=own_seller(request),
-            items=[item for _line, item in part],
+            items=[replace(row.item, allow_duplicate=allow_duplicate or row.item.allow_duplicate) for row in part],
             atomic=False,
             guard=queries.LATELY_SECONDS,
-            own_keys=keys_of(batch),
+            own_keys=keys_of(batch.key),
             access=signed_in(request).access,
         )
     except Problem as problem:
         progress.problem = message_for(problem, instead=TO_ITS_SELLER)
         return
-    for (line, item), result in zip(part, sold.results, strict=True):
-        if isinstance(result, Problem):
-            progress.results.append(Result(line, item, None, refusal=result.code))
-            progress.refused += 1
-            progress.doubtful += isinstance(result, PossibleDuplicate)
-        else:
-            progress.results.append(Result(line, item, result.row, is_replay=result.is_replay))
-            progress.in_flight = f"{progress.in_flight} {_mark(line, result.row)}".strip()
-            progress.replayed += result.is_replay
-            progress.created += not result.is_replay
+    results = {row.item.idempotency_key: result for row, result in zip(part, sold.results, strict=True)}
+    refused = {key: result.code for key, result in results.items() if isinstance(result, Problem)}
+    note_refusals(batch=batch, refused=refused, sold=results.keys() - refused.keys())
+    progress.refused += len(refused)
+    progress.sold += len(part) - len(refused)
     progress.start += len(part)
     progress.balance = sold.balance
 
 
-def _show_results(request: HttpRequest, items: Sequence[tuple[int, Item]], progress: Progress) -> None:
-    """What became of the items, without selling any: for the same page in another language. Those at the end of which
-    nothing is known were not reached."""
-    refused = _refused(request)
-    keys = [item.idempotency_key for _line, item in items]
-    sold = queries.recharges_by_key(seller_id=own_seller(request), keys=keys)
-    known = [bool(item.idempotency_key in sold or str(line) in refused) for line, item in items]
-    progress.start = max((index for index, is_known in enumerate(known, start=1) if is_known), default=0)
-    for line, item in items[: progress.start]:
-        recharge, refusal = sold.get(item.idempotency_key), refused.get(str(line), "")
-        progress.results.append(Result(line, item, recharge, refusal="" if recharge else refusal))
-        progress.created += recharge is not None
-        progress.refused += recharge is None
-        progress.doubtful += recharge is None and refusal == PossibleDuplicate.code
-        if recharge:
-            progress.in_flight = f"{progress.in_flight} {_mark(line, recharge)}".strip()
-
-
-def _refused(request: HttpRequest) -> dict[str, str]:
-    """Why rows were not sold: codes by line, as the page has them."""
-    return dict(written.partition(":")[::2] for written in request.POST.getlist("refused"))
-
-
-def _mark(line: int, recharge: Sold | Recharge) -> str:
-    return "" if recharge.completed_at else f"{line}:{recharge.status}:{str(recharge.id).replace('-', '')}"
-
-
-@page(Permission.SELL, methods=("POST",))
-def states(request: HttpRequest) -> HttpResponse:
-    """What became by now of the rows that were in flight, for the part of the page that asks again and again.
-
-    It tells what it knows, a line, state and id each. Only what is otherwise by now is sent.
-    """
-    batch = request.POST.get("batch", "")
-    known = _known_states(request.POST.get("in_flight", "")) if is_key(batch) else {}
-    lines = {recharge_id: line for line, (_status, recharge_id) in known.items()}
-    own = queries.recharges(seller_id=own_seller(request)).filter(pk__in=list(lines)).order_by("pk")
-    rows = {lines[recharge.pk]: recharge for recharge in own}
-    in_flight = [_mark(line, recharge) for line, recharge in rows.items() if not recharge.completed_at]
-    times = _count(request, "round") + 1
-    context = {
-        "batch": batch,
-        "changed": {line: recharge for line, recharge in rows.items() if recharge.status != known[line][0]},
-        "in_flight": " ".join(in_flight),
-        "waiting": len(in_flight),
-        "round": times,
-        "seconds": _OFTEN if times < _OFTEN_TIMES else _SELDOM,
-        "is_update": True,
-    }
-    response = show(request, "recharge/bulk_states.html", context)
-    if len(in_flight) < len(rows):
-        response["HX-Trigger"] = "balance-changed"
-    return response
-
-
-def _known_states(written: str) -> dict[int, tuple[str, UUID]]:
-    found = re.findall(r"(?:^| )([1-9][0-9]{0,6}):(pending|unknown):([0-9a-f]{32})(?= |$)", written)
-    return {int(line): (status, UUID(hex=recharge_id)) for line, status, recharge_id in found[:MOST_ROWS]}
-
-
-@page(Permission.SELL, methods=("POST",))
-def results(request: HttpRequest) -> HttpResponse:
-    """The results as they are now, as a file for spreadsheets."""
-    _batch, items, _allow_duplicate = _read_batch(request)
-    sold = queries.recharges_by_key(seller_id=own_seller(request), keys=[item.idempotency_key for _line, item in items])
-    refused = _refused(request)
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(["row", "phone_number", "operator", "amount", "status", "reason", "id"])
-    for line, item in items:
-        recharge = sold.get(item.idempotency_key)
-        if recharge:
-            reason = words.failure_to_sellers(recharge.failure) or (words.SOLD_IN_TRAINING if recharge.training else "")
-            outcome = [recharge.status, str(reason), recharge.pk]
-        else:
-            outcome = ["not_sold", _refusal(refused.get(str(line), "")), ""]
-        cells = [line, item.phone_number, item.operator, item.amount, *outcome]
-        writer.writerow([neutralize_formula(cell) for cell in cells])
-    return HttpResponse(
-        BYTE_ORDER_MARK + file.getvalue(),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="sales.csv"'},
-    )
-
-
-_OF_A_ROW: dict[type[Problem], str | Promise] = {
-    InsufficientCredit: _("Not enough credit. Ask for credit, and send the rows again."),
-    PossibleDuplicate: _("The same amount was sold to this number a moment ago."),
-}
-"""What is said of a row in place of a refusal's own words, which are those of a single sale."""
-
-_REFUSALS = {one.code: _OF_A_ROW.get(one, one.message) for one in REFUSALS}
-
-
-def _refusal(code: str) -> str:
-    """Why a row was not sold; nothing for a code that is none."""
-    return str(_REFUSALS.get(code) or "")
+def _see(request: HttpRequest, address: str) -> HttpResponse:
+    if is_fragment(request):
+        return HttpResponse(status=204, headers={"HX-Redirect": address})
+    return SeeOther(address)

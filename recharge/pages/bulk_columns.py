@@ -34,9 +34,14 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "توضیحات", "توضیح", "یادداشت", "شرح",
     ),
 }  # fmt: skip
-"""What each column may be called, as :func:`_folded` has it; of two columns, the one whose name comes first here."""
+"""What each column may be called, in any writing; of two columns, the one whose name comes first here."""
 
-_KNOWN = {folded_name(name): (kind, rank) for kind, names in _NAMES.items() for rank, name in enumerate(names)}
+
+def _folded(name: str) -> str:
+    return "".join(folded_name(re.sub(r"[_\-:.()\[\]/*]", " ", name)).split())
+
+
+_KNOWN = {_folded(name): (kind, rank) for kind, names in _NAMES.items() for rank, name in enumerate(names)}
 _LINES_BEFORE_NAMES = 5
 """A sheet may have a title above the columns' names."""
 
@@ -52,6 +57,10 @@ class Lines:
     """Lines of cells, each with its number from 1; without those that have no cell, nor the one of the names."""
 
     lines: list[tuple[int, list[str]]]
+    head: list[str] = field(default_factory=list)
+    """What must stand above lines of it that are read again: the mark between cells, the columns' names."""
+    as_written: dict[int, str] = field(default_factory=dict)
+    """The lines as text, by their numbers."""
     columns: dict[str, int] = field(default_factory=dict)
     """Where each column is, by its name; empty: by their places (PLACES)."""
     is_in_rials: bool = False
@@ -65,16 +74,18 @@ def lines_of(text: str) -> Lines:
         Unreadable: its columns are named, but for one that every row needs.
     """
     written = list(_written(text))
-    declared = ""
+    as_written, declared, head = dict(written), "", []
     if written and written[0][0] == 1 and (declaration := _DECLARATION.fullmatch(written[0][1])):
         declared = declaration[1]
-        del written[0]
+        head = [written.pop(0)[1]]
     for place, (_number, line) in enumerate(written[: _LINES_BEFORE_NAMES + 1]):
         mark = declared or _mark_of(line)
         names = _cells_of(line, mark)
         columns = _columns_of(names)
         if {"phone_number", "amount"} <= columns.keys() or {"phone_number", "rials"} <= columns.keys():
-            return _named(written, place, names, columns, mark)
+            found = _named(written, place, names, columns, mark)
+            found.head, found.as_written = [*head, line], as_written
+            return found
         if re.search("[0-9]{9}", re.sub(r"\s", "", latin_digits(line))):
             break  # a row: the columns have no names
     lines = [(number, _cells_of(line, declared or _mark_of(line))) for number, line in written]
@@ -83,14 +94,14 @@ def lines_of(text: str) -> Lines:
         if len(lines[0][1]) > 1 and len(lines) > 1:
             _refuse_half(_columns_of(lines[0][1]))
         del lines[0]
-    return Lines(lines)
+    return Lines(lines, head, as_written)
 
 
 def _named(written: list[tuple[int, str]], place: int, names: list[str], columns: dict[str, int], mark: str) -> Lines:
     rows = [
         (number, _cells_of(line, mark if mark in line else _mark_of(line))) for number, line in written[place + 1 :]
     ]
-    found = Lines([(number, cells) for number, cells in rows if cells], columns)
+    found = Lines([(number, cells) for number, cells in rows if cells], columns=columns)
     if "rials" in columns and "amount" not in columns:
         columns["amount"], found.is_in_rials = columns["rials"], True
     columns.pop("rials", None)
@@ -115,10 +126,6 @@ def _columns_of(names: Sequence[str]) -> dict[str, int]:
         if known and (known[0] not in best or known[1] < best[known[0]][0]):
             best[known[0]] = known[1], index
     return {kind: index for kind, (_rank, index) in best.items()}
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[\s_\-:.()\[\]/*]+", " ", folded_name(name)).strip()
 
 
 def _written(text: str) -> Iterator[tuple[int, str]]:

@@ -7,7 +7,7 @@ there is one reader of rows (bulk_rows.py), and what was read can be shown, corr
 import csv
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -171,10 +171,11 @@ def _lines_of(sheet: Any) -> Iterator[str]:
             if cells:
                 raise Unreadable(_("More than 1,000 rows. Send them in parts."))
             return
-        yield _line_of(cells)
+        yield line_of(cells)
 
 
-def _line_of(cells: list[str]) -> str:
+def line_of(cells: Sequence[str]) -> str:
+    """Cells as a line with tabs between them, which the reader of rows takes apart as they were."""
     line = io.StringIO()
     csv.writer(line, delimiter="\t", lineterminator="").writerow(cells)
     return line.getvalue() if cells else ""

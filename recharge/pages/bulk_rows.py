@@ -2,27 +2,28 @@
 seller calls the row."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from recharge.batches.rows import BatchRow, with_keys
 from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
 from recharge.pages.bulk_cells import read_amount, read_number
 from recharge.pages.bulk_columns import PLACES, Lines, has_no_mark, lines_of
-from recharge.pages.bulk_files import LARGEST_FILE, Unreadable
+from recharge.pages.bulk_files import LARGEST_FILE, Unreadable, line_of
 from recharge.pages.sell import USUAL_AMOUNTS
 from recharge.selling.sale import Item, read_item
 from shared.console.forms import TomansFormField
 from shared.console.messages import field_message_for
 from shared.errors import InvalidRequest
-from shared.phones import InvalidPhoneNumber, normalize_phone_number
+from shared.phones import InvalidPhoneNumber, national, normalize_phone_number
 from shared.texts import is_shortened
 
 MOST_ROWS = 1000
+NOT_COMPLETE = _("This form was not complete. Paste the rows once more.")
 LONGEST_REFERENCE = 60
 
 _LONGEST_SHOWN = 40
@@ -60,6 +61,14 @@ class Reading:
 
     rows: list[Row]
     notes: list[str]
+    head: list[str]
+    as_written: dict[int, str]
+
+    @property
+    def left_out(self) -> str:
+        """The lines that can't be sold, as they were written, and what stood above them: to be read again."""
+        wrong = [self.as_written[row.line] for row in self.rows if not row.item]
+        return "\n".join([*self.head, *wrong]) if wrong else ""
 
 
 def read_rows(text: str, batch: str, added: Mapping[str, str] | None = None) -> Reading:
@@ -86,7 +95,7 @@ def read_rows(text: str, batch: str, added: Mapping[str, str] | None = None) -> 
     good = [row for row in rows if row.item]
     for row, item in zip(good, with_keys([row.item for row in good if row.item], batch), strict=True):
         row.item = item
-    return Reading(rows, lines.notes)
+    return Reading(rows, lines.notes, lines.head, lines.as_written)
 
 
 def _is_number_and_amount(cell: str) -> bool:
@@ -208,24 +217,6 @@ def _mark_repeated(rows: Sequence[Row]) -> None:
                 row.same_as = None
 
 
-def with_keys(items: Iterable[Item], batch: str) -> list[Item]:
-    """The items with their idempotency keys: of the batch, what is sold, and how many of the same came before it. Not
-    of the line: rows may be put in before others when the text is corrected, and what was sold stays sold."""
-    seen: Counter[tuple[str, int, str]] = Counter()
-    keyed = []
-    for item in items:
-        sale = item.phone_number, item.amount, item.operator
-        seen[sale] += 1
-        key = f"{keys_of(batch)}{item.phone_number}-{item.amount}-{item.operator}-{seen[sale]}"
-        keyed.append(replace(item, idempotency_key=key))
-    return keyed
-
-
-def keys_of(batch: str) -> str:
-    """What all idempotency keys of a batch begin with, and no others."""
-    return f"page-{batch}-"
-
-
 def write_items(rows: Sequence[Row]) -> str:
     """Rows that can be sold, for a form that is sent back: see :func:`read_items`. What was sold a moment ago and is
     among them all the same is meant, and says so."""
@@ -237,29 +228,41 @@ def write_items(rows: Sequence[Row]) -> str:
     )
 
 
-def read_items(written: str, batch: str, *, allow_duplicate: bool) -> list[tuple[int, Item]]:
-    """What :func:`write_items` has written, each with its line.
+def read_items(written: str, batch: str, *, allow_duplicate: bool) -> list[BatchRow]:
+    """What :func:`write_items` has written.
 
     Raises:
         Unreadable: it was not written by that.
     """
-    items = []
+    rows = []
     parts = written.split(" ")
     found = [_WRITTEN.fullmatch(part) for part in parts[: MOST_ROWS + 1]]
     if len(found) > MOST_ROWS:
         raise Unreadable(_("More than 1,000 rows. Send them in parts."))
     for one in found:
         if one is None:
-            raise Unreadable(_("This form was not complete. Paste the rows once more."))
-        line = int(one[1])
+            raise Unreadable(NOT_COMPLETE)
         sale = {"phone_number": one[2], "amount": int(one[3]), "operator": one[4]}
         try:
             is_meant = allow_duplicate or one[5] is not None
             item = read_item({**sale, "idempotency_key": _NO_KEY_YET, "allow_duplicate": is_meant})
         except InvalidRequest:
-            raise Unreadable(_("This form was not complete. Paste the rows once more.")) from None
-        items.append((line, item))
-    if len({line for line, _item in items}) < len(items):
-        raise Unreadable(_("This form was not complete. Paste the rows once more."))
-    lines = [line for line, _item in items]
-    return list(zip(lines, with_keys([item for _line, item in items], batch), strict=True))
+            raise Unreadable(NOT_COMPLETE) from None
+        rows.append(BatchRow(int(one[1]), item, _shown(unquote(one[6] or ""), LONGEST_REFERENCE)))
+    if len({row.line for row in rows}) < len(rows):
+        raise Unreadable(NOT_COMPLETE)
+    items = with_keys([row.item for row in rows], batch)
+    return [replace(row, item=item) for row, item in zip(rows, items, strict=True)]
+
+
+def text_of_rows(rows: Sequence[BatchRow]) -> str:
+    """Rows as somebody would write them, to be looked at once more."""
+    return "\n".join(
+        line_of((national(row.item.phone_number), str(row.item.amount), row.item.operator, row.reference))
+        for row in rows
+    )
+
+
+def shown_name(file_name: str) -> str:
+    """A file's name, as it may be kept and shown."""
+    return _shown(file_name, 150)

@@ -1,15 +1,17 @@
 """Recharges as people read them: the list, and the columns of the workbook."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from credit.pages.tables import seller_link
-from recharge.models import Claim, CommissionRate, Limit, Margin, Recharge, Statement
+from recharge.batches.queries import Counts, Sums
+from recharge.models import BulkBatch, Claim, CommissionRate, Limit, Margin, Recharge, Statement
 from recharge.pages.words import failure_words, late_words, operator_name, rate_words, status_words
 from recharge.papers.words import kind_name as statement_kind
 from recharge.papers.words import period_of
@@ -284,6 +286,56 @@ _STATEMENT_ROWS = (
 def statement_rows_table(rows: Sequence[Row], *, is_whole: bool) -> Table:
     """The rows of a statement, summed up if these are all. Amounts are Tomans."""
     return Table(_("Entries"), _STATEMENT_ROWS, rows, "table-sm", has_foot=is_whole)
+
+
+# --- Bulk sales -------------------------------------------------------------------------------------------------------
+
+
+def bulk_sales_table(rows: Sequence[BulkBatch], counts: Mapping[UUID, Counts]) -> Table:
+    """Batches, with what became of their rows. Amounts are Tomans."""
+
+    def sold_as(batch: BulkBatch) -> SafeString:
+        return format_html('<a href="{}">{}</a>', address_of("bulk_sale", batch.key), moment(batch.created_at))
+
+    def name(batch: BulkBatch) -> SafeString:
+        one = counts[batch.key]
+        on_phones = [
+            format_html("{} {}", pill(look, label), number(sums.count))
+            for sums, look, label in (
+                (one.delivered, "good", _("Delivered")),
+                (one.failed, "bad", _("Failed")),
+                (one.waiting, "wait", _("Waiting")),
+                (one.not_sold, "plain", _("Not sold")),
+            )
+            if sums.count
+        ]
+        return format_html(
+            '<bdi class="text-break">{}</bdi><div class="small text-secondary"><bdi>{}</bdi></div>{}',
+            batch.file_name or _("Pasted rows"),
+            batch.made_by,
+            format_html_join("", '<div class="d-md-none">{}</div>', ((shown,) for shown in on_phones)),
+        )
+
+    def count(sums: Sums, look: str) -> SafeString | str:
+        return pill(look, number(sums.count)) if sums.count else ""
+
+    def delivered_amount(batch: BulkBatch) -> str:
+        return number(counts[batch.key].delivered.amount)
+
+    return Table(
+        _("Bulk sales"),
+        (
+            TableColumn(_("Time"), sold_as),
+            TableColumn(_("File"), name, "breaks"),
+            TableColumn(_("Rows"), lambda row: number(row.count), f"{WIDE} {AMOUNT}"),
+            TableColumn(_("Delivered"), lambda row: count(counts[row.key].delivered, "good"), f"{WIDE} {AMOUNT}"),
+            TableColumn(_("Failed"), lambda row: count(counts[row.key].failed, "bad"), f"{WIDE} {AMOUNT}"),
+            TableColumn(_("Waiting"), lambda row: count(counts[row.key].waiting, "wait"), f"{WIDE} {AMOUNT}"),
+            TableColumn(_("Not sold"), lambda row: count(counts[row.key].not_sold, "plain"), f"{WIDE} {AMOUNT}"),
+            TableColumn(_("Delivered (Tomans)"), delivered_amount, f"{WIDE} {AMOUNT}"),
+        ),
+        rows,
+    )
 
 
 # --- Limits -----------------------------------------------------------------------------------------------------------

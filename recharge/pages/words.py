@@ -8,14 +8,17 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from credit.errors import InsufficientCredit
 from recharge.commissions.queries import Rate
 from recharge.delivery.gateways import kinds
 from recharge.delivery.settlement import Settlement
 from recharge.models import Attempt, Claim, CommissionRate, Recharge
 from recharge.operators import Operator
+from recharge.selling.errors import REFUSALS, PossibleDuplicate
 from recharge.selling.queries import Sold
 from recharge.terms.queries import added_operators, name_of_added_operator, operators_on_offer
 from shared.console.formats import in_digits, is_persian
+from shared.errors import Problem
 from shared.templatetags.console import tomans
 
 Status, Late = Recharge.Status, Recharge.Late
@@ -137,6 +140,22 @@ CLAIM_LOOKS: dict[str, str] = {
     Claim.State.REFUNDED: "good",
     Claim.State.WITHDRAWN: "plain",
 }
+
+
+# --- Rows of a bulk sale ----------------------------------------------------------------------------------------------
+
+_OF_A_ROW: dict[type[Problem], str | Promise] = {
+    InsufficientCredit: _("Not enough credit. Ask for credit, and send the rows again."),
+    PossibleDuplicate: _("The same amount was sold to this number a moment ago."),
+}
+"""What is said of a row in place of a refusal's own words, which are those of a single sale."""
+
+_REFUSALS = {one.code: _OF_A_ROW.get(one, one.message) for one in REFUSALS}
+
+
+def refusal_words(code: str) -> str:
+    """Why a row was not sold; nothing for a code that is none."""
+    return str(_REFUSALS.get(code) or "")
 
 
 # --- Settling by hand -------------------------------------------------------------------------------------------------

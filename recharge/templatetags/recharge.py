@@ -26,6 +26,7 @@ for _name in (
     "status_words",
     "failure_words",
     "failure_to_sellers",
+    "refusal_words",
     "action_words",
     "kind_words",
     "kind_explained",

@@ -66,6 +66,8 @@ PICTURES = [
     Picture("seller-open-claim", "member", "/recharges/{unclaimed}/not-received"),
     Picture("seller-open-claim-failed", "member", "/recharges/{own_failed}/not-received"),
     Picture("seller-bulk", "member", "/bulk"),
+    Picture("seller-bulk-sales", "member", "/bulk/sales"),
+    Picture("seller-bulk-sale", "member", "/bulk/sales/{batch}"),
     Picture("seller-recharges", "member", "/recharges"),
     Picture("seller-recharge", "member", "/recharges/{recharge}"),
     Picture("seller-margins", "neighbour", "/margins/{margin_batch}"),

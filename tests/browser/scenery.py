@@ -5,6 +5,7 @@ import random
 import uuid
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 NAMES = ["Tehran Kiosk", "Maryam Ahmadi", "فروشگاه بهار", "Kaveh Mobile", "Shiraz Telecom", "نگین همراه"]
 
@@ -237,6 +238,7 @@ def furnish(world):
             of_dealer
             | _not_received(acme, sellers[0], people=("member", "owner"))
             | {
+                "batch": _a_batch(acme, seller_id=sellers[0]),
                 "margin_batch": margin_batch,
                 "month": month,
                 "webhook": webhooks[0].pk,
@@ -319,6 +321,37 @@ def _begin_last_month(seller_id: int):
             {"day": datetime.combine(first.first_day, time(12), UTC), "seller": seller_id},
         )
     return first.code
+
+
+def _a_batch(acme: Any, *, seller_id: int) -> uuid.UUID:
+    """Rows sold at once, of which some failed, and more than the credit bears."""
+    from recharge.batches.rows import BatchRow, keys_of, with_keys
+    from recharge.batches.services import begin_batch, note_refusals
+    from recharge.delivery.settlement import settle_recharge
+    from recharge.selling.sale import Item
+    from recharge.selling.services import sell_recharges
+    from shared.errors import Problem
+
+    key = uuid.uuid4()
+    amounts = (20_000, 50_000, 10_000, 20_000, 900_000_000)
+    items = with_keys((Item(f"+98912300000{n}", "mci", amount) for n, amount in enumerate(amounts)), key)
+    rows = [BatchRow(line, item, f"فروشگاه {line}") for line, item in enumerate(items, start=2)]
+    batch = begin_batch(
+        seller_id=seller_id, key=key, rows=rows, made_by="member", user_id=None, file_name="فروش آذر.xlsx",
+        left_out="9.12E+09\t50000", mistakes=1,
+    )  # fmt: skip
+    sold = sell_recharges(
+        organization=acme, seller_id=seller_id, items=items, atomic=False, own_keys=keys_of(key)
+    ).results
+    refused = {
+        item.idempotency_key: one.code for item, one in zip(items, sold, strict=True) if isinstance(one, Problem)
+    }
+    note_refusals(batch=batch, refused=refused, sold=())
+    for place, one in enumerate(sold):
+        if not isinstance(one, Problem) and one.row.completed_at is None:
+            status, why = ("failed", "number_barred") if place == 1 else ("succeeded", "")
+            settle_recharge(organization=acme, recharge_id=uuid.UUID(one.row.id), status=status, failure=why)
+    return key
 
 
 def _earn_margins(acme, *, dealer: int, child: int):

@@ -89,7 +89,8 @@ _NO_PAGES = {
     "audit_csv", "audit_log_csv", "four_eyes", "requests_to_parent",
     "claim_settings", "receipts_by_sms", "send_receipt", "answer_claim", "reply_to_claim", "withdraw_claim",
     "live", "alert_test", "read_alert", "slip",
-    "start", "sign_out", "set_language", "balance_now", "sell_number", "bulk_sell", "bulk_states", "bulk_results",
+    "start", "sign_out", "set_language", "balance_now", "sell_number", "bulk_sell", "bulk_states",
+    "bulk_sale_xlsx", "bulk_sale_csv",
     "entries_csv", "entries_xlsx", "recharges_csv", "recharges_xlsx", "reports_csv", "check_new_slug",
     "progress", "suspend", "activate", "reconcile", "enable_webhook", "disable_webhook", "rotate_webhook_secret",
     "delete_webhook", "held_form", "resend_delivery", "duplicate_window", "send_within", "time_zone", "owing", "schema",
@@ -116,6 +117,7 @@ def test_every_page_has_its_picture() -> None:
     requests = ("request", "rejected", "first_approved", "adjustment", "margin_batch", "asked", "transfer")
     claims = ("claim", "closed_claim", "unclaimed")
     rows = (
+        "batch",
         "statement",
         "recharge",
         "failed",

@@ -10,17 +10,22 @@ from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.test import Client
 
+from recharge.batches.rows import BatchRow
+from recharge.commissions.services import set_commission
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import OperatorSettings, Recharge, Settings
 from recharge.pages.bulk_files import LARGEST_FILE, Unreadable, text_of
 from recharge.pages.bulk_rows import MOST_ROWS, read_items, read_rows, write_items
+from recharge.pages.words import refusal_words
 from recharge.selling.errors import REFUSALS, NotSold
 from tests.support.client import Answer
 from tests.support.locks import holding_lock
 from tests.support.queries import captured_queries, counted
-from tests.support.visitor import Visitor, session_of
+from tests.support.sheets import sheet_of
+from tests.support.visitor import Visitor, session_of, shown, value_of
 from tests.support.world import Organization, World, give_credit
 
 BATCH = "0" * 32
@@ -36,8 +41,9 @@ def lines(count: int, amount: int = 1000, prefix: str = "0935") -> str:
     return "\n".join(f"{prefix}{number:07},{amount}" for number in range(count))
 
 
-def preview(visitor: Visitor, text: str, batch: str | None = None) -> Answer:
-    return visitor.submit("/bulk", {"text": text, "batch": batch or uuid.uuid4().hex})
+def preview(visitor: Visitor, text: str, batch: str | None = None, *, again: bool = False) -> Answer:
+    fields = {"text": text, "batch": batch or uuid.uuid4().hex}
+    return visitor.submit("/bulk", fields | ({"again": "on"} if again else {}))
 
 
 def form_of(answer: Answer) -> dict[str, str]:
@@ -80,6 +86,41 @@ def upload(visitor: Visitor, file: bytes, name: str = "rows.csv") -> Answer:
 def sold(acme: Organization) -> list[Recharge]:
     with acme.context:
         return list(Recharge.objects.order_by("pk"))
+
+
+def results(visitor: Visitor, fields: dict[str, Any]) -> Answer:
+    """Sells without script, and goes where that leads."""
+    answer = visitor.post("/bulk/sell", fields)
+    assert answer.status == 303, answer
+    return visitor.get(answer.headers["Location"])
+
+
+def token_of(answer: Answer) -> str:
+    return value_of(answer, "csrfmiddlewaretoken")
+
+
+def counts(answer: Answer) -> dict[str, str]:
+    """What became of how many rows."""
+    return {name: count for name, count in figures(answer).items() if name in _OUTCOMES}
+
+
+_OUTCOMES = {"Delivered", "Failed", "Waiting", "Not sold"}
+
+
+def reckoning(answer: Answer) -> dict[str, str]:
+    """How they agree with the balance: lines that add up to the last."""
+    _before, _table, rest = answer.body.decode().partition("reckoning")
+    found = re.findall(
+        r'<tr><th scope="row">(.*?)</th><td class="amount">(.*?)</td></tr>', rest.partition("</table>")[0]
+    )
+    lines = {_plain(name): _plain(amount) for name, amount in found}
+    *moved, now = (int(re.sub("[,+]", "", amount).replace("−", "-")) for amount in lines.values())
+    assert sum(moved) == now
+    return lines
+
+
+def _plain(markup: str) -> str:
+    return re.sub("<[^>]*>|\u200e", "", markup)
 
 
 def figures(answer: Answer) -> dict[str, str]:
@@ -175,9 +216,9 @@ def test_there_are_at_most_so_many_rows_and_bytes() -> None:
 
 
 def test_what_a_form_carries_comes_back_as_it_was() -> None:
-    rows = read_rows(lines(20) + "\nwrong\n09121234567,5,irancell", BATCH).rows
+    rows = read_rows(lines(20) + "\nwrong\n09121234567,5,irancell,فروشگاه ۱۲: =1+1", BATCH).rows
     items = read_items(write_items(rows), BATCH, allow_duplicate=False)
-    assert items == [(row.line, row.item) for row in rows if row.item]
+    assert items == [BatchRow(row.line, row.item, row.reference) for row in rows if row.item]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +242,6 @@ def test_what_a_form_carries_comes_back_as_it_was() -> None:
 def test_what_a_form_did_not_carry_is_refused(seller: Visitor, acme: Organization, written: str) -> None:
     fields = {"batch": BATCH, "items": written}
     assert seller.submit("/bulk", fields, to="/bulk/sell").status == 400
-    assert seller.submit("/bulk", fields, to="/bulk/results.csv").status == 400
     assert sold(acme) == []
 
 
@@ -209,6 +249,7 @@ def test_what_a_form_did_not_carry_is_refused(seller: Visitor, acme: Organizatio
 def test_a_batch_needs_its_key(seller: Visitor, acme: Organization, batch: str) -> None:
     fields = {"batch": batch, "items": "1:+989121234567:5000:mci", "in_flight": "1:pending"}
     assert seller.submit("/bulk", fields, to="/bulk/sell").status == 400
+    assert seller.submit("/bulk", {"batch": batch}, to="/bulk/sell").status == 400
     assert seller.submit("/bulk", fields, to="/bulk/states").status == 200
     assert sold(acme) == []
 
@@ -290,21 +331,20 @@ def test_a_file_that_can_not_be_read_is_said(seller: Visitor, file: bytes, said:
 
 def test_without_script_all_are_sold_at_once(seller: Visitor, acme: Organization) -> None:
     fields = form_of(preview(seller, lines(250) + "\n09121234567,900000"))
-    answer = seller.post("/bulk/sell", fields)
-    assert answer.status == 200
-    shown = figures(answer)
-    assert (shown["Sold now"], shown["Sold before"], shown["Not sold"]) == ("250", "0", "1")
-    assert shown["Balance"] == "750,000 Tomans"
+    answer = results(seller, fields)
+    assert counts(answer) == {"Delivered": "250", "Failed": "0", "Not sold": "1"}
     assert "Not enough credit" in answer.body.decode()
+    assert reckoning(answer) == {"Balance before": "1,000,000", "Sold": "−250,000", "Balance now": "750,000"}
     assert acme.member.balance() == 750_000
-    again = figures(seller.post("/bulk/sell", fields))  # a reload
-    assert (again["Sold now"], again["Sold before"], again["Not sold"]) == ("0", "250", "1")
+    again = results(seller, fields)  # a reload of what sent it
+    assert counts(again) == counts(answer)
     assert len(sold(acme)) == 250
+    assert acme.member.balance() == 750_000
 
 
 def test_with_htmx_a_slice_at_a_time_is_sold(seller: Visitor, acme: Organization) -> None:
-    fields, target, rows = form_of(preview(seller, lines(250))), "main", 0
-    for count in (100, 200, 250):
+    fields, target = form_of(preview(seller, lines(250))), "main"
+    for count in (100, 200):
         answer = by_htmx(seller, "/bulk/sell", fields, target)
         assert answer.status == 200
         assert len(sold(acme)) == count
@@ -312,42 +352,37 @@ def test_with_htmx_a_slice_at_a_time_is_sold(seller: Visitor, acme: Organization
         assert ("<html" in page) == (target == "main")  # of which htmx takes the content alone
         assert f'<progress id="bulk-bar" class="bar" value="{count}" max="250">' in page
         assert answer.headers["HX-Trigger"] == "balance-changed"
-        rows += page.count('<th scope="row">')
-        assert figures(answer)["Sold now"] == str(count)
-        if count < 250:
-            # Its answer is lost, and it is sent again.
-            assert figures(by_htmx(seller, "/bulk/sell", fields, target))["Sold now"] == str(count - 100)
-            assert 'hx-trigger="load, submit"' in page
-            fields, target = form_of(answer), "bulk-progress"
-    assert rows == 250
-    assert "bulk/results.csv" in page
-    assert len(sold(acme)) == 250
+        assert (figures(answer)["Sold"], figures(answer)["Not sold"]) == (str(count), "0")
+        # Its answer is lost, and it is sent again.
+        assert figures(by_htmx(seller, "/bulk/sell", fields, target))["Sold"] == str(count)
+        assert 'hx-trigger="load, submit"' in page
+        fields, target = form_of(answer), "bulk-progress"
+        assert "items" not in fields  # the batch is kept
+    answer = by_htmx(seller, "/bulk/sell", fields, target)
+    assert (answer.status, len(sold(acme))) == (204, 250)
+    assert counts(seller.get(answer.headers["HX-Redirect"]))["Delivered"] == "250"
 
 
-def test_a_reload_in_the_middle_goes_on_where_it_stopped(seller: Visitor, acme: Organization) -> None:
-    batch, text = uuid.uuid4().hex, lines(150)
-    by_htmx(seller, "/bulk/sell", form_of(preview(seller, text, batch)))
-    assert len(sold(acme)) == 100
-    answer = preview(seller, text, batch)
-    shown = figures(answer)
-    assert (shown["Rows to sell"], shown["Sold already"], shown["Total"]) == ("50", "100", "50,000 Tomans")
-    assert (figures(seller.post("/bulk/sell", form_of(answer)))["Sold now"]) == "50"
+def test_a_batch_that_was_left_in_the_middle_goes_on(seller: Visitor, acme: Organization) -> None:
+    fields = form_of(preview(seller, lines(150)))
+    by_htmx(seller, "/bulk/sell", fields)
+    page = seller.get(f"/bulk/sales/{uuid.UUID(hex=fields['batch'])}")
+    assert counts(page) == {"Delivered": "100", "Failed": "0", "Not sold": "50"}
+    assert "50 rows are not sold yet." in shown(page)
+    assert counts(results(seller, form_of(page))) == {"Delivered": "150", "Failed": "0"}
     assert len(sold(acme)) == 150
-    assert "bulk/sell" not in preview(seller, text, batch).body.decode()
 
 
-def test_a_text_that_is_corrected_after_it_was_sold_sells_what_is_new_in_it(
-    seller: Visitor, acme: Organization
-) -> None:
-    batch = uuid.uuid4().hex
-    seller.post("/bulk/sell", form_of(preview(seller, lines(3) + "\n" + lines(1), batch)))
-    assert len(sold(acme)) == 4  # the first of them twice, since it was written twice
-    answer = preview(seller, "09121239999,1000\n" + lines(1) + "\n" + lines(3), batch)
-    shown = figures(answer)
-    assert (shown["Rows to sell"], shown["Sold already"]) == ("1", "4")
-    assert figures(seller.post("/bulk/sell", form_of(answer)))["Sold now"] == "1"
+def test_a_corrected_text_goes_on_where_it_stopped_and_forgets_nothing(seller: Visitor, acme: Organization) -> None:
+    batch, text = uuid.uuid4().hex, lines(3)
+    seller.post("/bulk/sell", form_of(preview(seller, text, batch)))
+    answer = preview(seller, "09121239999,5\n" + lines(2), batch)
+    shown_figures = figures(answer)
+    assert (shown_figures["Rows to sell"], shown_figures["Sold already"]) == ("1", "2")
+    answer = results(seller, form_of(answer))
+    assert counts(answer)["Delivered"] == "4"  # with the row that is not in the text any more
     assert sold(acme)[-1].phone_number == "+989121239999"
-    assert len(sold(acme)) == 5
+    assert len(sold(acme)) == 4
 
 
 def test_a_new_form_leaves_out_what_was_sold_a_moment_ago_unless_it_is_meant(
@@ -374,10 +409,12 @@ def test_a_new_form_leaves_out_what_was_sold_a_moment_ago_unless_it_is_meant(
 def test_a_repetition_in_a_batch_must_be_meant(seller: Visitor, acme: Organization) -> None:
     with acme.context:
         Settings.objects.create(pk=1, duplicate_window=600)
-    fields = form_of(preview(seller, "09121234567,1000\n09121234567,1000"))
-    assert figures(seller.post("/bulk/sell", fields))["Not sold"] == "1"
-    answer = seller.post("/bulk/sell", {**fields, "allow_duplicate": "on"})
-    assert (figures(answer)["Sold now"], figures(answer)["Sold before"]) == ("1", "1")
+    answer = results(seller, form_of(preview(seller, "09121234567,1000\n09121234567,1000")))
+    assert counts(answer)["Not sold"] == "1"
+    assert "One row was not sold: the same amount" in shown(answer)
+    assert form_of(answer).keys() >= {"allow_duplicate"}
+    assert counts(results(seller, form_of(answer))) == {"Delivered": "2", "Failed": "0"}
+    assert len(sold(acme)) == 2
 
 
 def test_a_busy_seller_is_told_and_can_go_on(seller: Visitor, acme: Organization) -> None:
@@ -397,11 +434,12 @@ def test_a_busy_seller_is_told_and_can_go_on(seller: Visitor, acme: Organization
 @pytest.mark.usefixtures("slow")
 def test_rows_in_flight_are_followed_to_their_end(seller: Visitor, acme: Organization) -> None:
     fields = form_of(preview(seller, lines(3, prefix="0912") + "\n09350000000,1000"))
-    answer = by_htmx(seller, "/bulk/sell", fields)
-    page = answer.body.decode()
+    answer = results(seller, fields)
     first, second, third, _instant = sold(acme)
-    waiting = [f"{line}:pending:{one.pk.hex}" for line, one in enumerate((first, second, third), start=1)]
-    assert f'name="in_flight" value="{" ".join(waiting)}"' in page
+    waiting = [f"{place}:pending:{one.pk.hex}" for place, one in enumerate((first, second, third), start=1)]
+    assert f'name="in_flight" value="{" ".join(waiting)}"' in answer.body.decode()
+    assert counts(answer) == {"Delivered": "1", "Failed": "0", "Waiting": "3"}
+    assert "Try this one again" not in shown(answer)  # before all have ended
     with acme.context:
         settle_recharge(organization=acme.row, recharge_id=first.pk, status=Recharge.Status.FAILED, failure="x" * 20)
         settle_recharge(organization=acme.row, recharge_id=second.pk, status=Recharge.Status.UNKNOWN)
@@ -413,12 +451,135 @@ def test_rows_in_flight_are_followed_to_their_end(seller: Visitor, acme: Organiz
     assert f'name="in_flight" value="{left}"' in page
     assert set(re.findall(r'id="(state-\d+)" hx-swap-oob="true"', page)) == {"state-1", "state-2"}
     assert "x" * 20 in page
+    assert counts(looked) == {"Delivered": "1", "Failed": "1", "Waiting": "2"}
+    assert reckoning(looked) == {
+        "Balance before": "1,000,000", "Sold": "−4,000", "Refunded": "+1,000", "Balance now": "997,000",
+    }  # fmt: skip
+    unchanged = by_htmx(seller, "/bulk/states", {**asked, "in_flight": left}).body.decode()
+    assert "bulk-summary" not in unchanged
     with acme.context:
         for recharge in sold(acme)[1:3]:
             settle_recharge(organization=acme.row, recharge_id=recharge.pk, status=Recharge.Status.SUCCEEDED)
     page = by_htmx(seller, "/bulk/states", {**asked, "in_flight": left}).body.decode()
     assert "hx-trigger" not in page
     assert 'data-announce="All rows have their outcome."' in page
+    assert '<tbody id="bulk-rows" hx-swap-oob="true">' in page  # in their order, what failed first
+    assert re.findall(r'id="state-(\d)"', page) == ["1", "2", "3", "4"]
+    assert "Try this one again" in page
+
+
+@pytest.mark.usefixtures("slow")
+def test_what_failed_is_tried_again_with_new_keys_and_nothing_else_is(seller: Visitor, acme: Organization) -> None:
+    text = "number,amount,ref\n" + "\n".join(f"0912000000{number},1000,shop {number}" for number in range(4))
+    fields = form_of(preview(seller, text))
+    results(seller, fields)
+    with acme.context:
+        for recharge, failed in zip(sold(acme), (False, True, True, False), strict=True):
+            status = Recharge.Status.FAILED if failed else Recharge.Status.SUCCEEDED
+            settle_recharge(
+                organization=acme.row, recharge_id=recharge.pk, status=status, failure="x" if failed else ""
+            )
+    answer = seller.get(f"/bulk/sales/{uuid.UUID(hex=fields['batch'])}")
+    assert "Try these 2 again" in shown(answer)
+    order = re.findall(r'<tr><th scope="row">(\d)</th>', answer.body.decode())
+    assert order == ["3", "4", "2", "5"]  # what failed first
+    again = seller.post("/bulk", {"take": "failed", "from": fields["batch"], "csrfmiddlewaretoken": token_of(answer)})
+    assert (again.status, figures(again)["Rows to sell"]) == (200, "2")
+    assert "shop 1" in shown(again)
+    new = form_of(again)
+    assert new["batch"] != fields["batch"]
+    answer = results(seller, new)  # the guard against duplicates does not refuse what was refunded
+    assert counts(answer)["Waiting"] == "2"
+    assert [one.phone_number[-1] for one in sold(acme)] == ["0", "1", "2", "3", "1", "2"]
+    assert acme.member.balance() == 1_000_000 - 4 * 1000
+
+
+def test_rows_that_were_refused_are_tried_again_and_those_with_mistakes_are_corrected(
+    seller: Visitor, acme: Organization
+) -> None:
+    rows = "09121234567;900000;a\n09121234568;200000;b\n9.12E+09;1000;c\n0912;1000;d"
+    fields = form_of(preview(seller, "number;rials;x\n".replace("rials", "amount") + rows))
+    answer = results(seller, fields)
+    assert counts(answer)["Not sold"] == "1"
+    token = {"csrfmiddlewaretoken": token_of(answer), "from": fields["batch"]}
+    assert "Try this one again" in shown(answer)
+    again = seller.post("/bulk", {"take": "failed", **token})
+    assert figures(again)["Credit short by"] == "100,000 Tomans"
+    assert "Correct the 2 rows with errors" in shown(answer)
+    wrong = seller.post("/bulk", {"take": "mistakes", **token})
+    assert figures(wrong)["Rows with errors"] == "2"
+    assert "number;amount;x\n9.12E+09;1000;c\n0912;1000;d</textarea>" in unescape(wrong.body.decode())
+    assert len(sold(acme)) == 1
+
+
+def test_a_file_that_comes_again_must_be_meant(seller: Visitor, acme: Organization) -> None:
+    first = form_of(preview(seller, "09121234567,1000\n09351234567,2000\n1,1"))
+    results(seller, first)
+    with acme.context:  # longer ago than the guard against duplicates looks
+        connection.cursor().execute("UPDATE recharge_bulkbatch SET created_at = created_at - interval '29 days'")
+    # The other way round, written otherwise, with another mistake.
+    answer = preview(seller, "+98 935 123 4567;2,000\n9121234567;1000\nx;2", again=True)
+    assert re.search("The same 2 rows were sold before: .* by member. Results", shown(answer)), shown(answer)
+    assert f'href="/bulk/sales/{uuid.UUID(hex=first["batch"])}"' in answer.body.decode()
+    fields = form_of(answer)
+    assert 'name="sold_before" value="on" id="id_sold_before" required' in answer.body.decode()
+    for refused in (seller.post("/bulk/sell", fields), by_htmx(seller, "/bulk/sell", fields)):
+        assert "The same rows were sold before." in shown(refused)
+        assert 'name="sold_before"' in refused.body.decode()
+        assert len(sold(acme)) == 2
+    assert counts(results(seller, {**form_of(refused), "sold_before": "on"}))["Delivered"] == "2"
+    assert len(sold(acme)) == 4
+    # Other rows, or the same a month later, are no such file.
+    assert "sold before" not in shown(preview(seller, "09121234567,1000\n09351234567,2001", again=True))
+    with acme.context:
+        connection.cursor().execute("UPDATE recharge_bulkbatch SET created_at = created_at - interval '31 days'")
+    assert "sold before" not in shown(preview(seller, "09121234567,1000\n09351234567,2000", again=True))
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_file_that_failed_as_a_whole_is_sold_again_without_more_ado(seller: Visitor, acme: Organization) -> None:
+    results(seller, form_of(preview(seller, "09121234567,1000")))
+    with acme.context:
+        (recharge,) = sold(acme)
+        settle_recharge(organization=acme.row, recharge_id=recharge.pk, status=Recharge.Status.FAILED, failure="x")
+    answer = preview(seller, "09121234567,1000")
+    assert "sold before" not in shown(answer)
+    assert counts(results(seller, form_of(answer)))["Waiting"] == "1"
+
+
+def test_what_a_batch_earned_and_what_else_moved_the_balance_is_reckoned(seller: Visitor, acme: Organization) -> None:
+    with acme.context:
+        set_commission(organization=acme.row, seller_id=None, operator=None, basis_points=100, by="owner")
+    fields = form_of(preview(seller, "09121234567,50000\n09351234567,20000"))
+    answer = results(seller, fields)
+    assert figures(answer)["You earned"] == "700 Tomans"
+    acme.member.sell(10_000, phone_number="09121230000")
+    give_credit(acme.row, acme.member.id, 5000)
+    answer = seller.get(f"/bulk/sales/{uuid.UUID(hex=fields['batch'])}")
+    assert reckoning(answer) == {
+        "Balance before": "1,000,000", "Sold": "−70,000", "Commission": "+700", "Other entries since": "−4,900",
+        "Balance now": "925,800",
+    }  # fmt: skip
+    assert acme.member.balance() == 925_800
+
+
+def test_batches_are_found_again(seller: Visitor, world: World) -> None:
+    assert "Nothing was sold from a file" in shown(seller.get("/bulk/sales"))
+    fields = form_of(upload(seller, b"09121234567,1000\n09351234567,2000000", "Azar.csv"))
+    results(seller, fields)
+    results(seller, form_of(preview(seller, "09121234568,1000")))
+    page = seller.get("/bulk/sales").body.decode()
+    rows = [re.sub(r"<[^>]+>", " ", row).split() for row in re.findall("<tr><td.*?</tr>", page, re.DOTALL)]
+    assert [row[2:] for row in rows] == [
+        ["Pasted", "rows", "member", "Delivered", "1", "1", "1", "1,000"],  # on a phone, the counts are below the name
+        ["Azar.csv", "member", "Delivered", "1", "Not", "sold", "1", "2", "1", "1", "1,000"],
+    ]
+    assert page.index("Pasted rows") < page.index("Azar.csv")
+    for other in (world.acme.neighbour, world.globex.member):
+        visitor = Visitor.signed_in(other)
+        assert "Azar.csv" not in shown(visitor.get("/bulk/sales"))
+        for ending in ("", ".csv", ".xlsx"):
+            assert visitor.get(f"/bulk/sales/{uuid.UUID(hex=fields['batch'])}{ending}").status == 404
 
 
 @pytest.mark.parametrize(
@@ -437,45 +598,37 @@ def test_rows_in_flight_are_followed_to_their_end(seller: Visitor, acme: Organiz
 )
 def test_odd_states_are_no_states(seller: Visitor, in_flight: str) -> None:
     answer = seller.submit("/bulk", {"batch": BATCH, "in_flight": in_flight, "round": "9" * 99}, to="/bulk/states")
-    assert answer.status == 200
+    assert answer.status in (200, 404)  # there may be no such batch
     assert "state-" not in answer.body.decode()
 
 
-def test_results_are_a_file(seller: Visitor, acme: Organization) -> None:
-    fields = form_of(preview(seller, "09121234567,1000\n09121234568,999999999"))
-    seller.post("/bulk/sell", fields)
-    refused = ["2:insufficient_credit", "3:nonsense", '4:"><b>', ":", "x"]
-    answer = seller.post("/bulk/results.csv", {**fields, "refused": refused})
+def test_results_are_a_file_which_can_be_sent_again(seller: Visitor, acme: Organization) -> None:
+    fields = form_of(preview(seller, "09121234567,1000,,=1+1\n09121234568,999999999"))
+    results(seller, fields)
+    address = f"/bulk/sales/{uuid.UUID(hex=fields['batch'])}"
+    answer = seller.get(f"{address}.csv")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="sales.csv"'
     rows = list(csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig"))))
-    assert [(row["row"], row["phone_number"], row["amount"], row["status"]) for row in rows] == [
-        ("1", "+989121234567", "1000", "succeeded"),
-        ("2", "+989121234568", "999999999", "not_sold"),
+    assert [(row["row"], row["phone_number"], row["amount"], row["status"], row["reference"]) for row in rows] == [
+        ("1", "+989121234567", "1000", "succeeded", "'=1+1"),
+        ("2", "+989121234568", "999999999", "not_sold", ""),
     ]
     assert rows[0]["id"] == str(sold(acme)[0].pk)
     assert rows[1]["reason"].startswith("Not enough credit")
+    sheet = sheet_of(seller.get(f"{address}.xlsx"))
+    assert sheet.rows[1][:6] == [1.0, "+989121234567", "Hamrah-e Aval (MCI)", 1000.0, "=1+1", "Delivered"]
+    assert sheet.rows[2][5] == "Not sold"
+    again = preview(seller, answer.body.decode("utf-8-sig"))
+    assert "Columns that were not used: row, status, reason, commission, id." in shown(again)
+    assert figures(again)["Rows to sell"] == "1"  # the other was sold a moment ago
 
 
-def test_every_refusal_of_a_row_is_said(seller: Visitor) -> None:
-    fields = form_of(preview(seller, lines(len(REFUSALS))))
-    refused = [f"{line}:{one.code}" for line, one in enumerate(REFUSALS, start=1)]
-    answer = seller.post("/bulk/results.csv", {**fields, "refused": refused})
-    rows = csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig")))
-    said = {one.code: row["reason"] for one, row in zip(REFUSALS, rows, strict=True)}
+def test_every_refusal_of_a_row_is_said() -> None:
+    said = {one.code: refusal_words(one.code) for one in REFUSALS}
     assert [code for code, reason in said.items() if not reason] == [NotSold.code]  # which is of atomic calls alone
     assert said["operator_not_sold"].startswith("Recharges of this operator are not sold")
     assert said["possible_duplicate"] == "The same amount was sold to this number a moment ago."
-
-
-@pytest.mark.usefixtures("slow")
-def test_a_reason_that_is_a_formula_is_none_in_the_file(seller: Visitor, acme: Organization) -> None:
-    fields = form_of(preview(seller, "09121234567,1000"))
-    seller.post("/bulk/sell", fields)
-    with acme.context:
-        settle_recharge(
-            organization=acme.row, recharge_id=sold(acme)[0].pk, status=Recharge.Status.FAILED, failure="=1+1"
-        )
-    assert ",'=1+1," in seller.post("/bulk/results.csv", fields).body.decode()
+    assert refusal_words('"><b>') == ""
 
 
 @pytest.mark.usefixtures("slow")
@@ -491,9 +644,10 @@ def test_markup_is_shown_as_text(seller: Visitor, acme: Organization, markup: st
             organization=acme.row, recharge_id=sold(acme)[0].pk, status=Recharge.Status.FAILED, failure=markup
         )
     for page in (
-        seller.post("/bulk/sell", fields),
-        seller.post("/bulk/states", {**fields, "in_flight": f"2:pending:{sold(acme)[0].pk.hex}"}),
+        results(seller, fields),
+        seller.post("/bulk/states", {**fields, "in_flight": f"1:pending:{sold(acme)[0].pk.hex}"}),
         preview(seller, "", markup),
+        upload(seller, b"09121234568,1000", "markup.csv"),
     ):
         assert markup not in page.body.decode()
 
@@ -505,25 +659,18 @@ def test_another_sellers_batch_is_nobodys(seller: Visitor, world: World) -> None
     (recharge,) = sold(acme)
     for person in (acme.neighbour, world.globex.member):
         other = Visitor.signed_in(person)
-        states = other.submit(
-            "/bulk",
-            {**fields, "in_flight": f"1:unknown:{recharge.pk.hex}"} | {"csrfmiddlewaretoken": ""},
-            to="/bulk/states",
-        )
-        assert states.status == 403
-        token = form_of(preview(other, "09121234567,1000"))["csrfmiddlewaretoken"]
+        token = token_of(other.get("/bulk"))
         mine = {**fields, "csrfmiddlewaretoken": token, "in_flight": f"1:unknown:{recharge.pk.hex}"}
-        for path in ("/bulk/states", "/bulk/results.csv"):
-            answer = other.post(path, mine)
-            assert answer.status == 200
-            assert str(recharge.pk) not in answer.body.decode()
-            assert "state-1" not in answer.body.decode()
+        answer = other.post("/bulk/states", mine)
+        assert answer.status == 404
+        assert str(recharge.pk) not in answer.body.decode()
+        assert other.post("/bulk", {"take": "failed", "from": fields["batch"], **mine}).status == 404
         answer = other.post("/bulk/sell", mine)
-        assert figures(answer)["Not sold"] == "1"  # for want of credit, not of anything of the first seller's
+        assert counts(other.get(answer.headers["Location"]))["Not sold"] == "1"  # for want of credit alone
     assert len(sold(acme)) == 1
 
 
-@pytest.mark.parametrize("path", ["/bulk", "/bulk/sell", "/bulk/states", "/bulk/results.csv"])
+@pytest.mark.parametrize("path", ["/bulk", "/bulk/sell", "/bulk/states"])
 def test_the_pages_are_sellers_alone(world: World, path: str) -> None:
     fields = {"batch": BATCH, "items": "1:+989121234567:5000:mci", "in_flight": "1:pending"}
     owner = Visitor.signed_in(world.acme.owner)
@@ -556,8 +703,9 @@ def test_the_pages_cost_the_same_for_one_row_and_for_a_thousand(seller: Visitor,
         text = lines(count, amount=1)
         fields = form_of(preview(seller, text))
         seller.post("/bulk/sell", fields)
-        known = " ".join(f"{line}:pending:{one.pk.hex}" for line, one in enumerate(sold(acme)[:count], start=1))
-        # The session, the account, the balance; and the operators that were added, what would become of the rows.
-        assert queries("/bulk", {"text": text, "batch": fields["batch"]}) == 5
-        assert queries("/bulk/states", {**fields, "in_flight": known}) == 3
-        assert queries("/bulk/results.csv", fields) == 3
+        known = " ".join(f"{place}:pending:{one.pk.hex}" for place, one in enumerate(sold(acme)[:count], start=1))
+        # The session, the account, the balance; the operators that were added, what would become of the rows, whether
+        # they were sold before.
+        assert queries("/bulk", {"text": text, "batch": fields["batch"]}) == 6
+        # The session, the account; the batch, its recharges, the reckoning.
+        assert queries("/bulk/states", {**fields, "in_flight": known}) == 5

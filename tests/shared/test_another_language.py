@@ -1,13 +1,12 @@
 """The language is switched on a page that is the answer to a form: the same page, and nothing is done."""
 
-import re
 from html import unescape
 from urllib.parse import parse_qs, urlencode
 
 import pytest
 
 from credit.models import CreditRequest, Seller
-from recharge.models import Recharge
+from recharge.models import BulkBatch, Recharge
 from shared.models import User
 from tests.recharge.test_bulk_pages import form_of, preview
 from tests.support.visitor import Visitor, shown, text_of
@@ -137,34 +136,16 @@ def test_a_sale_that_was_refused_is_not_sold_by_that(seller: Visitor, acme: Orga
         assert Recharge.objects.count() == 0
 
 
-def test_results_of_a_batch_are_the_same_with_the_reasons_of_what_was_not_sold(
-    seller: Visitor, acme: Organization
-) -> None:
-    give_credit(acme.row, acme.member.id, 1500)
-    text = "09121234567,1000\n09121234568,2000"
-    fields = form_of(preview(seller, text))
-    answer = seller.post("/bulk/sell", fields)
-    assert re.findall(r'name="refused" value="([^"]+)"', text_of(answer)) == ["2:insufficient_credit"]
-    again = switch(seller, answer, "/bulk/sell", fields)
-    assert again.status == 200
-    assert 'lang="fa"' in text_of(again)
-    assert 'name="refused" value="2:insufficient_credit"' in text_of(again)
-    assert "اعتبار" in text_of(again).partition('id="bulk-rows"')[2]
-    with acme.context:
-        assert Recharge.objects.count() == 1
-
-
-def test_rows_of_a_batch_that_were_not_reached_are_neither_sold_nor_called_refused(
-    seller: Visitor, acme: Organization
-) -> None:
+def test_a_batch_that_was_not_begun_is_not_sold_by_the_switch(seller: Visitor, acme: Organization) -> None:
     fields = form_of(preview(seller, "09121234567,1000\n09121234568,2000"))
     again = switch(seller, seller.get("/bulk"), "/bulk/sell", fields, page_has_switch=False)
     assert again.status == 200
-    assert 'name="refused" value="1' not in text_of(again)
     assert 'name="start" value="0"' in text_of(again)
+    assert 'name="items" value="1:+989121234567' in text_of(again)
     assert 'hx-trigger="submit"' in text_of(again)
     with acme.context:
         assert Recharge.objects.count() == 0
+        assert not BulkBatch.objects.exists()
 
 
 def test_rows_that_were_looked_at_are_still_there(seller: Visitor) -> None:

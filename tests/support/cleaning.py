@@ -46,6 +46,7 @@ _OF_ORGANIZATION = (
     "recharge_limit",
     "recharge_sellerday",
     "recharge_recharge",
+    "recharge_bulkbatch",
     "recharge_operatorsettings",
     "recharge_gatewaysettings",
     "recharge_settings",
