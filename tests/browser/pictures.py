@@ -214,9 +214,9 @@ PICTURES = [
 ]
 
 README = {
-    "seller": [("seller-outcome", "en", 1280), ("seller-sell", "fa", 360)],
-    "admin": [("admin-home", "en", 1280), ("admin-reports", "fa", 1280)],
-    "platform": [("platform-organizations", "en", 1280)],
+    "seller": [("seller-outcome", "en", 1440), ("seller-sell", "fa", 360)],
+    "admin": [("admin-home", "en", 1440), ("admin-reports", "fa", 1440)],
+    "platform": [("platform-organizations", "en", 1440)],
 }
 """What the README shows of each console: screenshots beside each other."""
 
