@@ -235,7 +235,7 @@ def _made(row: Statement) -> SafeString:
 
 _OWN_STATEMENTS = (
     TableColumn(_("Period"), _statement_link),
-    TableColumn(_("Entries"), lambda row: number(row.entries), f"{WIDE} {AMOUNT}"),
+    TableColumn(_("Number of entries"), lambda row: number(row.entries), f"{WIDE} {AMOUNT}"),
     TableColumn(_("Opening balance"), lambda row: number(row.opening_balance), f"{WIDE} {AMOUNT}"),
     TableColumn(_("Closing balance"), lambda row: number(row.closing_balance), AMOUNT),
     TableColumn(_("Created"), _made, WIDE),

@@ -178,7 +178,7 @@ def test_it_costs_thirteen_queries_however_much_waits(funded: Organization) -> N
 def test_a_sellers_page_has_the_balance_and_what_is_in_flight(funded: Organization) -> None:
     sell_pending(funded.row, funded.member.id, 30_000)
     page = Visitor.signed_in(funded.owner).get(f"/sellers/{funded.member.id}")
-    assert "Balance 970,000 Tomans Awaiting outcome, already charged 30,000 Tomans Entries 2" in shown(page)
+    assert "Balance 970,000 Tomans Awaiting outcome, already charged 30,000 Tomans Number of entries 2" in shown(page)
     assert "Username member" in shown(page)
     for address in ("/ledger", "/recharges", "/credit-requests"):
         assert f'href="{address}?seller={funded.member.id}"' in text_of(page)
