@@ -275,7 +275,7 @@ def _show_settings(
         "owing_form": owing_form or OwingForm(initial=OwingForm.shown(refuses_owing=settled.refuses_owing)),
         "settings": settled,
         "claims_form": claims_form or ClaimsForm(initial=_claims_settled(settled)),
-        "has_sms_gateway": bool(alert_settings().sms_url),
+        "lacks_sms_gateway": settled.receipts_by_sms and not alert_settings().sms_url,
         "requires_second_factor": requires_second_factor(organization_of(request).pk),
         "delivers_nothing": [] if settled.training else queries.gateways_that_deliver_nothing(),
         "four_eyes_from": four_eyes_from,
