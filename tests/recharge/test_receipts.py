@@ -155,10 +155,14 @@ def test_when_none_is_sent(funded: Organization, globex: Organization) -> None:
     done, failed, pending = delivered(funded), delivered(funded, F), delivered(funded, None)
     trained = uuid.UUID(funded.member.sell().json["id"])
     over = Access(user_id=7, epoch=0)
-    with pytest.raises(ReceiptsNotAllowed):  # the organization has not allowed it
+    allow(funded)
+    with funded.context:
+        change_settings(organization=funded.row, by="owner", receipts_by_sms=False)
+    with pytest.raises(ReceiptsNotAllowed):  # the organization does not allow it
         send(funded, done)
     with funded.context:
         change_settings(organization=funded.row, by="owner", receipts_by_sms=True)
+        change_alert_settings(organization=funded.row, sms_url="")
     with pytest.raises(ReceiptsNotAllowed):  # it has no gateway
         send(funded, done)
     allow(funded)
