@@ -39,12 +39,12 @@ def test_a_receipt_is_one_piece_of_the_paper_that_was_chosen(
     address = f"/recharges/{sold(acme)}/receipt"
     window = open_window(server, language=language, width=360).become(acme.member).go("acme", address)
     page = window.page
-    assert sheets(page) == [(80, 105)]
+    assert sheets(page) == [(80, 90)]
     with page.expect_navigation():
         page.select_option("#paper", "58")
-    assert sheets(page) == [(58, 105)]
+    assert sheets(page) == [(58, 90)]
     window.go("acme", address)  # it is remembered
-    assert sheets(page) == [(58, 105)]
+    assert sheets(page) == [(58, 90)]
     page.emulate_media(media="print")
     for hidden in ("header.topbar", "#menu", "h1", "#paper", "footer"):
         assert page.locator(hidden).first.is_hidden(), hidden
