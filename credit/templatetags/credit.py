@@ -36,10 +36,12 @@ def alert_lines(context: dict[str, Any]) -> dict[str, Any]:
     """What whoever is signed in is to be told now: what is neither over nor read, and what his sellers ask a dealer."""
     seller_id = seller_in_view(signed_in(context["request"]))
     found = lines(seller_id=seller_id)
-    is_dealer = seller_id is not None and "view_branch" in context["may"] and context["balance_now"].has_children
+    asked = 0
+    if seller_id is not None and "view_branch" in context["may"] and context["balance_now"].has_children:
+        asked = len(requests_to(seller_id, status=_PENDING)[:_MOST_COUNTED])
     return {
         "lines": [(alert, said(alert.kind, alert.data)) for alert in found],
-        "asked": len(requests_to(seller_id, status=_PENDING)[:_MOST_COUNTED]) if is_dealer else 0,
+        "asked": asked,
         "may": context["may"],
         "csrf_token": context.get("csrf_token"),
     }
