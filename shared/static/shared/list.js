@@ -42,16 +42,17 @@
 
   // What was decided in a dialog is answered beside it. Who goes on with the keyboard is at the next row that can be
   // decided, if the dialog was opened from a row; else at what became of all.
-  let opener = null;
+  let opener = null, isAnswered = false;
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (event.detail.target && event.detail.target.id === "decide") opener = event.detail.elt;
   });
   document.addEventListener("htmx:beforeSwap", (event) => {
     const dialog = event.detail.requestConfig.elt.closest("dialog[open]");
-    if (dialog && event.detail.shouldSwap && !dialog.contains(event.detail.target)) dialog.close();
+    if (dialog && event.detail.shouldSwap && !dialog.contains(event.detail.target)) { dialog.close(); isAnswered = true; }
   });
   document.addEventListener("htmx:afterSettle", (event) => {
-    if (event.detail.target.id !== "decided" || !event.detail.target.firstElementChild) return;
+    if (!isAnswered || event.detail.target.id !== "decided") return; // it comes for each row that was put in place
+    isAnswered = false;
     const row = opener && opener.closest("tr");
     let next = row && document.getElementById(row.id);
     while (next && !next.querySelector("a[hx-get]")) next = next.nextElementSibling;

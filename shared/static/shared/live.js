@@ -5,7 +5,7 @@
 {
   const { live: address, who, version: shown, seconds } = document.currentScript.dataset;
   const FASTEST = seconds * 1000, SLOWEST = 30000, key = `live ${who}`;
-  let version = shown || "", wait = FASTEST, timer = 0, isAsking = false, failures = 0;
+  let version = "", onPage = shown, wait = FASTEST, timer = 0, isAsking = false, failures = 0;
 
   function show(badges) {
     badges.forEach(({ address: page, count, label }) => {
@@ -52,13 +52,14 @@
       if (answer.status === 204) wait = Math.min(wait * 1.25, SLOWEST);
       else {
         const state = await answer.json();
-        const part = document.querySelector("[data-live-part]");
-        if (part && version && state.version !== version) htmx.trigger(part, "live-changed");
         version = state.version;
         wait = FASTEST;
         show(state.badges);
-        sessionStorage.setItem(key, JSON.stringify(state.badges));
+        sessionStorage.setItem(key, JSON.stringify(state));
       }
+      const part = document.querySelector("[data-live-part]");
+      if (part && version !== onPage) htmx.trigger(part, "live-changed");
+      onPage = version;
       later();
     } catch {
       // A page that is being left ends its requests.
@@ -81,6 +82,10 @@
   document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target.id === "decided") comeBack(); });
 
   const known = sessionStorage.getItem(key);
-  if (known) show(JSON.parse(known)); // as on the page before, until there is an answer
+  if (known) { // as on the page before, until there is an answer
+    const state = JSON.parse(known);
+    version = state.version;
+    show(state.badges);
+  }
   ask();
 }
