@@ -10,12 +10,14 @@ from django.http.request import split_domain_port
 from django.shortcuts import redirect
 from django.urls import reverse, reverse_lazy
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_htmx.http import HttpResponseClientRedirect
 
 from recharge.reports.books import prove_books
 from recharge.reports.sums import Figures, figures_of
 from shared.console.acts import ACTS, PLATFORM_ACTS
+from shared.console.danger import Danger, ask
 from shared.console.finding import Group, Line, show_found
 from shared.console.forms import (
     AS_WRITTEN,
@@ -110,6 +112,7 @@ def _details(request: HttpRequest, row: Organization) -> dict[str, Any]:
         "host": _host_of(row),
         "address": _address_of(request, row),
         "admins": queries.admins_of(row),
+        "suspension": queries.last_suspension(row.slug) if row.status == Organization.Status.SUSPENDED else None,
         "records": queries.audit_records(organization=row.slug).order_by("-pk")[:RECENT],
     }
 
@@ -129,26 +132,82 @@ def _address_of(request: HttpRequest, row: Organization) -> str:
     return f"{request.scheme}://{_host_of(row)}{f':{port}' if port else ''}/"
 
 
-@page(Permission.MANAGE_ORGANIZATIONS, methods=("POST",))
+class SuspensionForm(Form):
+    """Nobody writes an address by a slip of the finger."""
+
+    slug = TextField(label=_("Its address, to make sure"), max_length=LONGEST, widget=TextInput(attrs=AS_WRITTEN))
+    reason = TextField(
+        label=_("Reason"),
+        max_length=services.LONGEST_REASON,
+        help_text=_("For the audit log and this organization's page here. Its own people are not shown it."),
+    )
+
+    def __init__(self, *args: Any, slug: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.address = slug
+        self.fields["slug"].help_text = str(_("Write %(slug)s.") % {"slug": slug})
+
+    def clean_slug(self) -> str:
+        written: str = self.cleaned_data["slug"]
+        if written.lower() != self.address:
+            message = _("This is not the address of this organization. Write %(slug)s.")
+            raise forms.ValidationError(message, "other", {"slug": self.address})
+        return written
+
+
+@page(Permission.MANAGE_ORGANIZATIONS, methods=FORM)
 def suspend(request: HttpRequest, slug: str) -> HttpResponse:
-    """Stops answering for an organization."""
-    row = services.suspend_organization(slug=slug)
-    return done(request, _("%(name)s is suspended.") % {"name": row.name}, "organization", slug)
+    """Asks whether it is meant, and stops answering for an organization."""
+    row = _working_organization(slug)
+    form = SuspensionForm(request.POST or None, slug=slug)
+    if request.method == "POST" and form.is_valid():
+        services.suspend_organization(slug=slug, reason=form.cleaned_data["reason"])
+        return done(request, _("%(name)s is suspended.") % {"name": row.name}, "organization", slug)
+    danger = Danger(
+        question=gettext("Suspend %(name)s?") % {"name": row.name},
+        meaning=[
+            _(
+                "Within seconds nobody in it can sign in, sell or use the API. Earlier sales are still delivered, and "
+                "its data stay. You can activate it again."
+            )
+        ],
+        act=_("Suspend"),
+        back=reverse("organization", args=[slug]),
+        keep=_("Keep it active"),
+        form=form,
+    )
+    return ask(request, danger)
 
 
-@page(Permission.MANAGE_ORGANIZATIONS, methods=("POST",))
+@page(Permission.MANAGE_ORGANIZATIONS, methods=FORM)
 def activate(request: HttpRequest, slug: str) -> HttpResponse:
-    """Answers for it again."""
-    row = services.activate_organization(slug=slug)
+    """Asks whether it is meant, and answers for it again."""
+    row = _working_organization(slug)
+    if request.method != "POST":
+        danger = Danger(
+            question=gettext("Activate %(name)s?") % {"name": row.name},
+            meaning=[_("Its admins and sellers can sign in and sell again within seconds.")],
+            act=_("Activate"),
+            back=reverse("organization", args=[slug]),
+            keep=_("Leave it suspended"),
+            looks="primary",
+        )
+        return ask(request, danger)
+    services.activate_organization(slug=slug)
     return done(request, _("%(name)s is active.") % {"name": row.name}, "organization", slug)
+
+
+def _working_organization(slug: str) -> Organization:
+    row = queries.organization_by_slug(slug)
+    if not _is_working(row):
+        raise NotFound("This organization is not provisioned yet.")
+    return row
 
 
 @page(Permission.MANAGE_ORGANIZATIONS, methods=("POST",))
 def reconcile(request: HttpRequest, slug: str) -> HttpResponse:
     """Proves an organization's books now, and shows the rows at fault. Again is fine: it only reads them."""
-    row = queries.organization_by_slug(slug)
-    if not _is_working(row):
-        raise NotFound("It has no books yet.")
+    row = _working_organization(slug)
     ((_row, faults),) = prove_books([row])
     services.record_reconciliation(organization=row, faults=len(faults))
     context = {"row": row, "faults": faults[:SHOWN_FAULTS], "is_proved": True}

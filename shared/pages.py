@@ -16,6 +16,7 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlsafe_base64_de
 from django.utils.translation import gettext_lazy as _
 
 from shared.console import expired
+from shared.console.danger import Danger, ask
 from shared.console.entering import after_password, safe_path
 from shared.console.forms import ChoiceField, EditForm, Form, PasswordFormField, SearchField, TextInput
 from shared.console.languages import choose_language, is_shown_again, remember_language, remember_page
@@ -227,18 +228,42 @@ def sessions(request: HttpRequest) -> HttpResponse:
 SESSIONS_SHOWN = 25
 
 
-@page(methods=("POST",))
+@page(methods=FORM)
 def end_session(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """Ends one of one's own sessions."""
+    """Asks whether it is meant, and ends one of one's own sessions."""
     account = signed_in(request)
+    if request.method != "POST":
+        own = sign_ins.sign_ins_of(realm=realm_of(request), user_id=account.user.pk)
+        if not own.filter(public_id=session_id).exists():
+            raise NotFound("There is no such session.")
+        danger = Danger(
+            question=_("End this session?"),
+            meaning=[_("Whoever works in it is signed out at once. What was sold in it stays.")],
+            act=_("End"),
+            back=reverse("sessions"),
+        )
+        return ask(request, danger)
     sign_ins.end_session(realm=realm_of(request), user_id=account.user.pk, session_id=session_id)
     return done(request, _("The session has ended."), "sessions")
 
 
-@page(methods=("POST",))
+@page(methods=FORM)
 def end_other_sessions(request: HttpRequest) -> HttpResponse:
-    """Ends all of one's own sessions but this one."""
+    """Asks whether it is meant, and ends all of one's own sessions but this one."""
     account = signed_in(request)
+    if request.method != "POST":
+        danger = Danger(
+            question=_("End all other sessions?"),
+            meaning=[
+                _(
+                    "Every other browser and program that is signed in with your account is signed out at once. This "
+                    "one stays."
+                )
+            ],
+            act=_("End all others"),
+            back=reverse("sessions"),
+        )
+        return ask(request, danger)
     sign_ins.end_other_sessions(realm=realm_of(request), user_id=account.user.pk, but=account.family)
     return done(request, _("All other sessions have ended."), "sessions")
 

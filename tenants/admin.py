@@ -1,4 +1,5 @@
-"""Shows organizations in the admin site, to suspend and activate them. Provisioning makes them, and no form does."""
+"""Shows organizations in the admin site, to activate them. Provisioning makes them, and the console suspends them: one
+at a time, with a reason."""
 
 from typing import Any
 
@@ -28,7 +29,7 @@ class OrganizationAdmin(admin.ModelAdmin):
     search_fields = ("slug", "name")
     readonly_fields = ("slug", "schema_name", "status", "created_at", "reconciled_at", "reconciliation_faults")
     inlines = (DomainInline,)
-    actions = ("suspend", "activate")
+    actions = ("activate",)
 
     def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
         """As Django's; and says what was changed, for the audit log."""
@@ -41,11 +42,6 @@ class OrganizationAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Organization | None = None) -> bool:
         return False
-
-    @admin.action(description="Suspend the selected organizations")
-    def suspend(self, request: HttpRequest, chosen: QuerySet[Organization]) -> None:
-        for organization in chosen.exclude(status=Organization.Status.PROVISIONING):
-            services.suspend_organization(slug=organization.slug)
 
     @admin.action(description="Activate the selected organizations")
     def activate(self, request: HttpRequest, chosen: QuerySet[Organization]) -> None:

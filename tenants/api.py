@@ -80,14 +80,19 @@ class OrganizationView(APIView):
         return Response(OrganizationSerializer(queries.organization_by_slug(slug)).data)
 
 
+class SuspensionSerializer(StrictSerializer):
+    reason = ReadableField(required=False, allow_blank=True, max_length=services.LONGEST_REASON)
+
+
 class SuspendView(APIView):
     permission_classes = (needs(Permission.MANAGE_ORGANIZATIONS),)
 
-    @extend_schema(request=None, responses=OrganizationSerializer)
+    @extend_schema(request=SuspensionSerializer, responses=OrganizationSerializer)
     def post(self, request: Request, slug: str) -> Response:
-        """Stop answering for an organization. Again is fine."""
-        StrictSerializer(data=body_of(request)).is_valid(raise_exception=True)
-        organization = services.suspend_organization(slug=slug)
+        """Stop answering for an organization. Again is fine. The reason is for the audit log."""
+        body = SuspensionSerializer(data=body_of(request))
+        body.is_valid(raise_exception=True)
+        organization = services.suspend_organization(slug=slug, reason=body.validated_data.get("reason", ""))
         return Response(OrganizationSerializer(organization).data)
 
 

@@ -84,6 +84,12 @@ AUDIT_COLUMNS = (
 """What is shown of an act on the platform's host: by the API and in CSV files."""
 
 
+def last_suspension(slug: str) -> AuditRecord | None:
+    """What the audit log has of the last suspension of this organization."""
+    rows = AuditRecord.objects.filter(organization=slug, action=AuditRecord.Action.SUSPENDED)
+    return rows.order_by("-pk").first()
+
+
 def audit_records(
     *,
     organization: str | None = None,

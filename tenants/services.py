@@ -1,6 +1,9 @@
 """Provisions, suspends and activates organizations, and records whether their books were proved. Runs on the public
 schema; each service writes the audit log in its transaction."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import structlog
 from django.conf import settings
 from django.core.management import call_command
@@ -135,13 +138,18 @@ def domain_of(slug: str) -> str:
     return f"{slug}.{settings.BASE_DOMAIN}"
 
 
-def suspend_organization(*, slug: str) -> Organization:
-    """Stops answering for this organization; its data stay. Again is fine.
+LONGEST_REASON = 500
+"""Characters of the reason of a suspension."""
+
+
+def suspend_organization(*, slug: str, reason: str = "") -> Organization:
+    """Stops answering for this organization; its data stay. Again is fine. The reason is kept in the audit log.
 
     Raises:
         NotFound: there is no such organization, or it is not provisioned yet.
     """
-    return _set_status(slug, Organization.Status.SUSPENDED, AuditRecord.Action.SUSPENDED)
+    after = {"reason": reason} if reason else None
+    return _set_status(slug, Organization.Status.SUSPENDED, AuditRecord.Action.SUSPENDED, after)
 
 
 def activate_organization(*, slug: str) -> Organization:
@@ -153,7 +161,9 @@ def activate_organization(*, slug: str) -> Organization:
     return _set_status(slug, Organization.Status.ACTIVE, AuditRecord.Action.ACTIVATED)
 
 
-def _set_status(slug: str, status: Organization.Status, action: AuditRecord.Action) -> Organization:
+def _set_status(
+    slug: str, status: Organization.Status, action: AuditRecord.Action, after: Mapping[str, Any] | None = None
+) -> Organization:
     with transaction.atomic():
         organization = (
             Organization.objects.select_for_update()
@@ -166,7 +176,7 @@ def _set_status(slug: str, status: Organization.Status, action: AuditRecord.Acti
         if organization.status != status:
             Organization.objects.filter(pk=organization.pk).update(status=status)
             organization.status = status
-            audit.record(action=action, organization=slug)
+            audit.record(action=action, organization=slug, after=after)
             _log.info("organization_status", slug=slug, status=str(status))
     forget_routes()
     return organization

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -20,6 +21,7 @@ from credit.pages.deciding import APPROVE, REJECT, Deciding, decide_page, decide
 from credit.pages.filters import CreditRequestFilters, SellerField, read_filters
 from credit.pages.tables import adjustments_table
 from credit.services import Written
+from shared.console.danger import Danger, ask
 from shared.console.formats import format_number
 from shared.console.forms import ChoiceField, Form, TextField, TomansFormField
 from shared.console.lists import Adds, chosen_columns, listing_of, remember, sums_of
@@ -162,7 +164,15 @@ def reject_adjustment(request: HttpRequest, adjustment_id: UUID) -> HttpResponse
     context = _context(request, adjustment_id)
     if not context["may_decide"]:
         return on_to(request, "adjustment", adjustment_id)
-    return show(request, "credit/reject_adjustment.html", context | {"form": form}, status=status_of_form(form))
+    is_own = context["is_own"]
+    danger = Danger(
+        question=_("Withdraw an adjustment") if is_own else _("Reject an adjustment"),
+        meaning=[_("This does not change any balance.")],
+        act=_("Withdraw") if is_own else _("Reject"),
+        back=reverse("adjustment", args=[adjustment_id]),
+        form=form,
+    )
+    return ask(request, danger)
 
 
 def _decide(

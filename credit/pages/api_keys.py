@@ -6,14 +6,17 @@ from uuid import UUID
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from credit import services
 from credit.models import Seller
 from credit.pages.filters import SellerField
 from credit.queries import seller_by_id, sellers
+from shared.console.danger import Danger, ask
 from shared.console.forms import AS_WRITTEN, DayField, Form, TextField
 from shared.console.shown_once import show_once, take_shown
 from shared.console.views import FORM, add_problem, done, page, show, signed_in, status_of_form
@@ -127,7 +130,7 @@ def make_api_key(request: HttpRequest) -> HttpResponse:
 @page(Permission.VIEW_API_KEYS)
 def api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
     """One key, and how a program uses it."""
-    key = keys.api_key_by_id(key_id, organization_id=organization_of(request).pk, seller_id=_owner(request))
+    key = _own_key(request, key_id)
     context: dict[str, Any] = {
         "key": key,
         "state": state_of(key),
@@ -143,9 +146,23 @@ def api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
     return show(request, "credit/api_key.html", context)
 
 
-@page(Permission.MANAGE_API_KEYS, methods=("POST",), proof=True)
+class NewSecretForm(Form):
+    end_old = forms.BooleanField(label=_("Revoke the old secret now: others know it."), required=False)
+
+
+@page(Permission.MANAGE_API_KEYS, methods=FORM, proof=True)
 def rotate_api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
-    """Makes a new secret; with ``end_old`` it alone is good from now on."""
+    """Asks whether it is meant, and makes a new secret; with ``end_old`` it alone is good from now on."""
+    if request.method != "POST":
+        danger = Danger(
+            question=_("Create a new secret?"),
+            meaning=[_("The old secret stays valid for 24 hours. Update your program by then.")],
+            act=_("Create a new secret"),
+            back=reverse("api_key", args=[_own_key(request, key_id).pk]),
+            form=NewSecretForm(),
+            looks="primary",
+        )
+        return ask(request, danger)
     end_old = request.POST.get("end_old") == "on"
     key, secret = keys.rotate_key(
         organization_id=organization_of(request).pk, key_id=key_id, seller_id=_owner(request), end_old=end_old
@@ -159,8 +176,21 @@ def rotate_api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
     return done(request, told, "api_key", key.pk)
 
 
-@page(Permission.MANAGE_API_KEYS, methods=("POST",), proof=True)
+def _own_key(request: HttpRequest, key_id: UUID) -> ApiKey:
+    return keys.api_key_by_id(key_id, organization_id=organization_of(request).pk, seller_id=_owner(request))
+
+
+@page(Permission.MANAGE_API_KEYS, methods=FORM, proof=True)
 def end_api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
-    """Ends it, at once and for good."""
+    """Asks whether it is meant, and ends it, at once and for good."""
+    if request.method != "POST":
+        key = _own_key(request, key_id)
+        danger = Danger(
+            question=gettext("Revoke the API key %(name)s?") % {"name": key.name},
+            meaning=[_("The program that uses it can no longer sell or read anything. This can't be undone.")],
+            act=_("Revoke"),
+            back=reverse("api_key", args=[key.pk]),
+        )
+        return ask(request, danger)
     keys.end_key(organization_id=organization_of(request).pk, key_id=key_id, seller_id=_owner(request))
     return done(request, _("The API key is revoked: no program can sign in with it."), "api_keys")

@@ -9,7 +9,6 @@ from uuid import UUID
 from django import forms
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext
@@ -25,6 +24,7 @@ from credit.pages.tables import ENTRIES_SHEET, credit_requests_table, entries_ta
 from credit.slips.answers import slip_response
 from credit.slips.pictures import CONTENT_TYPES, LARGEST_SLIP, Picture, read_picture
 from credit.slips.services import has_slip, put_slip, slip_in_view
+from shared.console.danger import Danger, ask
 from shared.console.formats import format_number
 from shared.console.forms import AS_WRITTEN, Form, TextField, TextInput, TomansFormField
 from shared.console.lists import Adds, chosen_columns, listing_of, remember, sums_of
@@ -48,6 +48,7 @@ from shared.idempotency import is_idempotency_key
 from shared.identity.permissions import Permission
 from shared.identity.roles import may, sees_all_sellers, seller_in_view
 from shared.identity.services import Account
+from shared.templatetags.console import tomans
 from tenants.routing import organization_of
 
 SORTS = {"amount": "amount"}
@@ -280,8 +281,16 @@ def reject_credit_request(request: HttpRequest, request_id: UUID) -> HttpRespons
         return _decide(request, request_id, services.reject_credit_request, reason=form.cleaned_data["reason"])
     row = queries.credit_request_by_id(request_id, seller_id=None)
     if row.status != CreditRequest.Status.PENDING:
-        return redirect("credit_request", request_id)
-    return show(request, "credit/reject.html", {"row": row, "form": form}, status=status_of_form(form))
+        return on_to(request, "credit_request", request_id)
+    meaning = gettext("%(name)s requested %(amount)s. Rejecting it does not change the balance.")
+    danger = Danger(
+        question=_("Reject a credit request"),
+        meaning=[meaning % {"name": row.seller.name, "amount": tomans(row.amount)}],
+        act=_("Reject"),
+        back=reverse("credit_request", args=[request_id]),
+        form=form,
+    )
+    return ask(request, danger)
 
 
 def _decide(

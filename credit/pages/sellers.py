@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -16,6 +17,7 @@ from credit import queries, services
 from credit.models import Seller
 from credit.pages.filters import SellerField
 from credit.pages.tables import sellers_table
+from shared.console.danger import Danger, ask
 from shared.console.forms import (
     AS_WRITTEN,
     EditForm,
@@ -229,8 +231,24 @@ def _switch(request: HttpRequest, seller_id: int, *, is_active: bool, said: str)
         except SellerBusy as problem:
             return not_done(request, problem, "seller", seller_id)
         return done(request, said % {"name": seller.name}, "seller", seller_id)
-    context = {"seller": queries.seller_by_id(seller_id), "is_active": is_active}
-    return show(request, "credit/switch_seller.html", context)
+    danger = switching(queries.seller_by_id(seller_id), is_active=is_active, back=reverse("seller", args=[seller_id]))
+    return ask(request, danger)
+
+
+def switching(seller: Seller, *, is_active: bool, back: str) -> Danger:
+    """Asks whether a seller is to be switched on, or off; ``is_active``: what the seller becomes."""
+    if is_active:
+        meaning = _(
+            "The seller may sign in and sell again at once, with the same password and the balance that is there."
+        )
+        question, act, looks = gettext("Activate %(name)s?"), _("Activate"), "primary"
+    else:
+        meaning = _(
+            "From now on the seller can't sell or sign in; open sessions end. The balance stays, and recharges without "
+            "an outcome are delivered or refunded. You can activate the seller again."
+        )
+        question, act, looks = gettext("Deactivate %(name)s?"), _("Deactivate"), "danger"
+    return Danger(question=question % {"name": seller.name}, meaning=[meaning], act=act, back=back, looks=looks)
 
 
 class NewPasswordForm(Form):

@@ -7,6 +7,7 @@ from uuid import UUID
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -14,6 +15,7 @@ from credit.models import WebhookEndpoint
 from credit.webhooks import services
 from credit.webhooks.addresses import LONGEST_URL, UrlRefused, parse_url
 from credit.webhooks.errors import WebhookDisabled
+from shared.console.danger import Danger, ask
 from shared.console.forms import AS_WRITTEN, EditForm, Form, TextField, TextInput
 from shared.console.shown_once import show_once, take_shown
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
@@ -146,16 +148,38 @@ def enable(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     return done(request, _("The webhook is enabled: it receives events from now on."), "webhook", webhook_id)
 
 
-@page(Permission.MANAGE_WEBHOOKS, methods=("POST",))
+@page(Permission.MANAGE_WEBHOOKS, methods=FORM)
 def disable(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
-    """Calls it no more, and gives up what waits."""
+    """Asks whether it is meant, calls it no more, and gives up what waits."""
+    if request.method != "POST":
+        danger = Danger(
+            question=_("Disable this webhook?"),
+            meaning=[_("Messages waiting to be sent are dropped, and events while it is disabled are never sent.")],
+            act=_("Disable"),
+            back=_address_of(request, webhook_id),
+        )
+        return ask(request, danger)
     services.update_webhook(webhook_id=webhook_id, seller_id=_owner(request), is_active=False)
     return done(request, _("The webhook is disabled: nothing is sent to it."), "webhook", webhook_id)
 
 
-@page(Permission.MANAGE_WEBHOOKS, methods=("POST",), proof=True)
+def _address_of(request: HttpRequest, webhook_id: UUID) -> str:
+    """Of the page of one's own webhook."""
+    return reverse("webhook", args=[services.webhook_by_id(webhook_id, seller_id=_owner(request)).pk])
+
+
+@page(Permission.MANAGE_WEBHOOKS, methods=FORM, proof=True)
 def rotate_secret(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
-    """Makes a new secret."""
+    """Asks whether it is meant, and makes a new secret."""
+    if request.method != "POST":
+        danger = Danger(
+            question=_("Create a new secret?"),
+            meaning=[_("For 24 hours calls are signed with the old secret as well. Update your system by then.")],
+            act=_("Create a new secret"),
+            back=_address_of(request, webhook_id),
+            looks="primary",
+        )
+        return ask(request, danger)
     endpoint, secret = services.rotate_secret(webhook_id=webhook_id, seller_id=_owner(request))
     show_once(request, _SECRET, str(endpoint.pk), secret)
     told = (
@@ -166,9 +190,21 @@ def rotate_secret(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
     return done(request, told, "webhook", webhook_id)
 
 
-@page(Permission.MANAGE_WEBHOOKS, methods=("POST",))
+@page(Permission.MANAGE_WEBHOOKS, methods=FORM)
 def delete(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
-    """Deletes it, with its delivery log."""
+    """Asks whether it is meant, and deletes it, with its delivery log."""
+    if request.method != "POST":
+        danger = Danger(
+            question=_("Delete this webhook?"),
+            meaning=[
+                _(
+                    "Its delivery log is deleted, too, and messages waiting to be sent are never sent. This can't be undone."
+                )
+            ],
+            act=_("Delete"),
+            back=_address_of(request, webhook_id),
+        )
+        return ask(request, danger)
     services.delete_webhook(webhook_id=webhook_id, seller_id=_owner(request))
     return done(request, _("The webhook is deleted."), "webhooks")
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -20,12 +21,13 @@ from credit import transfers, tree
 from credit.errors import AlreadyDecided, BalanceLimitExceeded, GiverOwes, InsufficientCredit, OtherSellerInactive
 from credit.models import Account, CreditRequest, Seller
 from credit.pages.credit import RejectionForm
-from credit.pages.sellers import NewChildForm, credentials_again, show_credentials
+from credit.pages.sellers import NewChildForm, credentials_again, show_credentials, switching
 from credit.pages.tables import entries_table_of_child, seller_state
 from credit.slips.services import has_slip
 from recharge.pages.tables import recharges_table_of_child
 from recharge.selling import queries
 from recharge.selling.branch import BranchSeller, shown_to_dealer
+from shared.console.danger import Danger, ask
 from shared.console.formats import format_number
 from shared.console.links import address_of
 from shared.console.messages import message_for
@@ -207,7 +209,7 @@ def _switch(request: HttpRequest, seller_id: int, *, is_active: bool, said: str)
         except (SellerBusy, PermissionDenied) as problem:
             return not_done(request, problem, "branch_seller", seller_id)
         return done(request, said % {"name": seller.name}, "branch_seller", seller_id)
-    return show(request, "recharge/switch_child.html", {"seller": seller, "is_active": is_active})
+    return ask(request, switching(seller, is_active=is_active, back=reverse("branch_seller", args=[seller_id])))
 
 
 # --- What they ask for ------------------------------------------------------------------------------------------------
@@ -251,7 +253,15 @@ def reject_branch_request(request: HttpRequest, asked_id: UUID) -> HttpResponse:
     context = _context(request, asked_id)
     if context["row"].status != CreditRequest.Status.PENDING:
         return redirect("branch_request", asked_id)
-    return show(request, "recharge/reject_branch_request.html", context | {"form": form}, status=status_of_form(form))
+    danger = Danger(
+        question=_("Reject a credit request"),
+        meaning=[_("Rejecting it does not change the balance. The seller sees the reason.")],
+        act=_("Reject"),
+        back=reverse("branch_request", args=[asked_id]),
+        details="recharge/branch_request_details.html",
+        form=form,
+    )
+    return ask(request, danger, context)
 
 
 def _decide(

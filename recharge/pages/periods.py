@@ -5,14 +5,18 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from credit.queries import first_entry_at, policy
 from recharge.models import ClosedPeriod
 from recharge.periods import queries, services
 from recharge.periods.errors import PeriodClosed, PeriodNotOver
 from recharge.reports.posted import Corrections, corrections
+from shared.console.danger import Danger, ask
+from shared.console.formats import format_day
 from shared.console.months import Month, month_of, months_between
 from shared.console.views import FORM, done, not_done, on_to, page, show, signed_in
 from shared.days import today
@@ -67,7 +71,24 @@ def close_period(request: HttpRequest, month: str) -> HttpResponse:
         return done(request, gettext("Closed. Reports of these days no longer change."), "periods")
     if chosen is None:
         return on_to(request, "periods")
-    return show(request, "recharge/close_period.html", {"month": chosen, "closed_until": queries.closed_until()})
+    days = {"last": format_day(chosen.last_day)}
+    if closed_until := queries.closed_until():
+        what = gettext("All days after %(first)s until %(last)s are closed.") % {
+            "first": format_day(closed_until),
+            **days,
+        }
+    else:
+        what = gettext("All days until %(last)s are closed.") % days
+    danger = Danger(
+        question=gettext("Close %(month)s?") % {"month": chosen},
+        meaning=[
+            what,
+            _("Their reports go by the day of the entry and no longer change. A closed period can't be opened again."),
+        ],
+        act=_("Close the period"),
+        back=reverse("periods"),
+    )
+    return ask(request, danger)
 
 
 def _open_months(rows: list[ClosedPeriod]) -> list[Month]:

@@ -8,6 +8,7 @@ from django import forms
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -22,9 +23,10 @@ from recharge.pages.tables import RECHARGES_SHEET, recharges_table
 from recharge.selling import queries
 from recharge.selling.errors import RechargeChanged
 from recharge.selling.queries import ANY_LATE, RECHARGE_COLUMNS
+from shared.console.danger import Danger, ask
 from shared.console.forms import AS_WRITTEN, ChoiceField, DaysForm, Form, PhoneNumberFormField, TextField, TextInput
 from shared.console.lists import SIZES, Adds, chosen_columns, listing_of, remember, sums_of
-from shared.console.views import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in, status_of_form
+from shared.console.views import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in
 from shared.errors import NotFound, Problem
 from shared.idempotency import LONGEST_KEY, is_idempotency_key
 from shared.identity.permissions import Permission
@@ -195,10 +197,7 @@ def recharge(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
         context["claims"] = claims = claims_of(row.pk)
         context["open_claim"] = next((one for one in claims if one.state == Claim.State.OPEN), None)
     if may(account, Permission.RESOLVE_RECHARGES):
-        context["resolutions"] = [
-            (one, ResolutionForm(initial={"status": one.status, "seen": _version(row)}, auto_id=f"id_{one.status}_%s"))
-            for one in words.resolutions_of(row)
-        ]
+        context["resolutions"] = words.resolutions_of(row)
     return show(request, "recharge/recharge.html", context)
 
 
@@ -216,13 +215,12 @@ def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
         if resolution is None:
             raise NotFound("There is nothing to be resolved so.")
         form = ResolutionForm(initial={"status": status, "seen": _version(row)})
-        return show(request, "recharge/resolve.html", {"recharge": row, "resolution": resolution, "form": form})
+        return _ask_to_resolve(request, row, resolution, form)
     form = ResolutionForm(request.POST)
     if not form.is_valid():
         if resolution is None:
             return redirect("recharge", recharge_id)
-        context = {"recharge": row, "resolution": resolution, "form": form}
-        return show(request, "recharge/resolve.html", context, status=status_of_form(form))
+        return _ask_to_resolve(request, row, resolution, form)
     status = Recharge.Status(form.cleaned_data["status"])
     seen_status, _dot, seen_late = form.cleaned_data["seen"].partition(".")
     try:
@@ -246,6 +244,20 @@ def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
             )
         else:
             add_problem(form, problem)
-        context = {"recharge": row, "resolution": resolution, "form": form}
-        return show(request, "recharge/resolve.html", context, status=status_of_form(form))
+        return _ask_to_resolve(request, row, resolution, form)
     return done(request, words.SETTLEMENTS[settled.settlement], "recharge", recharge_id)
+
+
+def _ask_to_resolve(
+    request: HttpRequest, row: Recharge, resolution: words.Resolution, form: ResolutionForm
+) -> HttpResponse:
+    danger = Danger(
+        question=resolution.label,
+        meaning=[resolution.meaning],
+        act=resolution.label,
+        back=reverse("recharge", args=[row.pk]),
+        details="recharge/resolve_details.html",
+        form=form,
+        looks=resolution.looks,
+    )
+    return ask(request, danger, {"recharge": row})

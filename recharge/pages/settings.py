@@ -6,6 +6,8 @@ from django import forms
 from django.core.validators import RegexValidator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from credit.adjustments import PolicyChange
@@ -32,6 +34,7 @@ from recharge.terms.services import (
     MOST_AMOUNTS,
     SHORTEST_TIMEOUT_MS,
 )
+from shared.console.danger import Danger, ask
 from shared.console.formats import format_number
 from shared.console.forms import (
     AS_WRITTEN,
@@ -404,7 +407,16 @@ def gateway(request: HttpRequest, name: str) -> HttpResponse:
 def delete_gateway(request: HttpRequest, name: str) -> HttpResponse:
     """Deletes a gateway that nothing needs any longer; asked for, it asks whether that is meant."""
     if request.method != "POST":
-        return show(request, "recharge/delete_gateway.html", {"gateway": queries.gateway_by_name(name)})
+        meaning = gettext(
+            "The gateway %(name)s and its secret are deleted for good. The recharges that went through it stay."
+        )
+        danger = Danger(
+            question=_("Delete this gateway?"),
+            meaning=[meaning % {"name": queries.gateway_by_name(name).name}],
+            act=_("Delete"),
+            back=reverse("gateway", args=[name]),
+        )
+        return ask(request, danger)
     try:
         services.delete_gateway(**_acting(request), name=name)
     except NotFound:

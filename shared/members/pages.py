@@ -5,11 +5,13 @@ from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from shared.console.danger import Danger, ask
 from shared.console.forms import (
     AS_WRITTEN,
     ChoiceField,
@@ -277,7 +279,27 @@ def _switch(request: HttpRequest, user_id: int, *, is_active: bool) -> HttpRespo
         except Problem as problem:
             return not_done(request, problem, "member", user_id)
         return _after_change(request, user_id)
-    return show(request, "shared/switch_member.html", {"member": found, "is_active": is_active})
+    return ask(request, _switching(found, is_active=is_active))
+
+
+def _switching(found: Member, *, is_active: bool) -> Danger:
+    name, back = {"name": found.username}, reverse("member", args=[found.user_id])
+    if is_active:
+        return Danger(
+            question=gettext("Activate %(name)s?") % name,
+            meaning=[_("The member may sign in again, with the same role and password.")],
+            act=_("Activate"),
+            back=back,
+            looks="primary",
+        )
+    return Danger(
+        question=gettext("Deactivate %(name)s?") % name,
+        meaning=[
+            _("The member can no longer sign in, and open sessions end at once. You can activate the member again.")
+        ],
+        act=_("Deactivate"),
+        back=back,
+    )
 
 
 @page(Permission.MANAGE_MEMBERS, methods=FORM, proof=True)
@@ -292,7 +314,19 @@ def reset_second_factor(request: HttpRequest, user_id: int) -> HttpResponse:
         except Problem as problem:
             return not_done(request, problem, "member", user_id)
         return done(request, _("The member's second factors are reset."), "member", user_id)
-    return show(request, "shared/reset_second_factor.html", {"member": found})
+    danger = Danger(
+        question=gettext("Reset the second factors of %(name)s?") % {"name": found.username},
+        meaning=[
+            _(
+                "Do this only for a member who has lost the app, the passkeys and the recovery codes, and only after "
+                "you have made sure who is asking. Open sessions end at once. Until the member sets up another one, "
+                "the password alone opens the account."
+            )
+        ],
+        act=_("Reset"),
+        back=reverse("member", args=[user_id]),
+    )
+    return ask(request, danger)
 
 
 class NewPasswordForm(Form):

@@ -6,10 +6,13 @@ from typing import Any
 import segno
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 
 from shared.console import entering
+from shared.console.danger import Danger, ask
 from shared.console.forms import AS_WRITTEN, Form, PasswordFormField, SearchField, TextField, TextInput
 from shared.console.shown_once import show_once, take_shown
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
@@ -257,7 +260,12 @@ def remove_app(request: HttpRequest) -> HttpResponse:
             return not_done(request, problem, "security")
         tell_of_second_factor(request, account.user, is_added=False)
         return done(request, _("The app is removed."), "security")
-    return show(request, "shared/remove_factor.html", {"passkey": None})
+    return ask(request, _removal(_("Remove the app?")))
+
+
+def _removal(question: str | Promise, *named: str) -> Danger:
+    meaning = _("You can no longer sign in with it. Without any second factor, your password alone opens your account.")
+    return Danger(question=question, meaning=[*named, meaning], act=_("Remove"), back=reverse("security"))
 
 
 @page(methods=FORM, proof=True, enrolling=True)
@@ -299,7 +307,7 @@ def remove_passkey(request: HttpRequest, passkey_id: int) -> HttpResponse:
             return not_done(request, problem, "security")
         tell_of_second_factor(request, account.user, is_added=False)
         return done(request, _("The passkey is removed."), "security")
-    return show(request, "shared/remove_factor.html", {"passkey": passkey})
+    return ask(request, _removal(_("Remove the passkey?"), passkey.name))
 
 
 @page(methods=FORM, proof=True, enrolling=True)

@@ -187,6 +187,12 @@ PICTURES = [
     Picture("admin-seller-limits", "owner", "/sellers/{seller}/limits"),
     Picture("admin-training", "owner", "/settings/training"),
     Picture("admin-require-second-factor", "owner", "/settings/second-factor"),
+    Picture("end-sessions", "owner", "/account/sessions/end"),
+    Picture("end-api-key", "member", "/api-keys/{api_key}/end"),
+    Picture("rotate-api-key", "member", "/api-keys/{api_key}/rotate"),
+    Picture("delete-webhook", "member", "/webhooks/{webhook}/delete"),
+    Picture("disable-webhook", "member", "/webhooks/{webhook}/disable"),
+    Picture("rotate-webhook-secret", "member", "/webhooks/{webhook}/rotate-secret"),
     # The platform's.
     Picture("platform-organizations", "root", "/organizations"),
     Picture("platform-search", "root", "/search?q=acme"),
@@ -195,6 +201,8 @@ PICTURES = [
     Picture("platform-audit", "root", "/audit"),
     Picture("platform-members", "root", "/members"),
     Picture("platform-new-member", "root", "/members/new"),
+    Picture("platform-suspend", "root", "/organizations/acme/suspend"),
+    Picture("platform-activate", "root", "/organizations/acme/activate"),
     # Other roles'.
     Picture("first-password", "newcomer", "/account/password"),
     Picture("invitation", None, "/invitation/{invitation}"),

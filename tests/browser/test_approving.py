@@ -36,12 +36,13 @@ def test_it_does_not_open_over_another(world: World, open_window: Window, server
     page.route(f"**/credit-requests/{request}/approve", lambda route: held.append(route))
     with page.expect_request(f"**/credit-requests/{request}/approve"):
         page.click(f'a[hx-get$="{request}/approve"]')
-    page.click('a[data-opens="#reject"]')
+    page.click("a[data-asks]")
+    expect(page.locator("#danger #id_reason")).to_be_focused()
     page.evaluate(
         "() => { window.answered = new Promise((on) => document.addEventListener('htmx:afterRequest', () => on(1))) }"
     )
     held[0].continue_()
     assert page.evaluate("window.answered")
     page.keyboard.type("not paid yet")
-    assert page.evaluate("[...document.querySelectorAll('dialog[open]')].map((one) => one.id)") == ["reject"]
-    expect(page.locator("#reject #id_reason")).to_have_value("not paid yet")
+    assert page.evaluate("[...document.querySelectorAll('dialog[open]')].map((one) => one.id)") == ["danger"]
+    expect(page.locator("#danger #id_reason")).to_have_value("not paid yet")

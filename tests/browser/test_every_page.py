@@ -92,10 +92,10 @@ _NO_PAGES = {
     "start", "sign_out", "set_language", "balance_now", "sell_number", "bulk_sell", "bulk_states",
     "bulk_sale_xlsx", "bulk_sale_csv",
     "entries_csv", "entries_xlsx", "recharges_csv", "recharges_xlsx", "reports_csv", "check_new_slug",
-    "progress", "suspend", "activate", "reconcile", "enable_webhook", "disable_webhook", "rotate_webhook_secret",
-    "delete_webhook", "held_form", "resend_delivery", "duplicate_window", "send_within", "time_zone", "owing", "schema",
-    "second_step", "remove_passkey", "recovery_codes_shown", "rotate_api_key",
-    "end_api_key", "end_session", "end_other_sessions", "statement_pdf", "statement_xlsx", "statement_csv",
+    "progress", "reconcile", "enable_webhook",
+    "held_form", "resend_delivery", "duplicate_window", "send_within", "time_zone", "owing", "schema",
+    "second_step", "remove_passkey", "recovery_codes_shown",
+    "end_session", "statement_pdf", "statement_xlsx", "statement_csv",
 }  # fmt: skip
 
 

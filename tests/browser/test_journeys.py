@@ -185,7 +185,9 @@ def test_from_provisioning_to_suspension(
     assert len(rows) >= 1 + 1 + sold
 
     # The platform suspends it: everybody is told so, and nothing is shown.
-    root.page.locator("[data-opens='#ask']").click()
+    root.page.locator("a[data-asks]").click()
+    root.page.locator("dialog[open] #id_slug").fill(slug)
+    root.page.locator("dialog[open] #id_reason").fill("Bills are not paid")
     send(root.page, "dialog[open] form")
     expect(root.page.locator("main .alert-success")).to_be_visible()
 

@@ -35,14 +35,15 @@ def test_a_webhook_from_its_secret_to_its_end(
     page.reload()
     expect(page.locator("#secret")).to_have_count(0)
 
-    page.get_by_role("button", name="Disable").click()
+    page.get_by_role("link", name="Disable").click()
+    expect(page.get_by_role("dialog").get_by_role("button", name="Cancel")).to_be_focused()
     accessible(page)
     page.get_by_role("dialog").get_by_role("button", name="Disable").click()
     page.get_by_role("button", name="Enable").click()
     expect(page.get_by_role("status").first).to_contain_text("The webhook is enabled")
-    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("link", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("link", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.locator(".empty")).to_contain_text("No webhooks yet")
     assert guest.complaints == []

@@ -15,7 +15,7 @@ from shared.identity.services import account_of
 from shared.models import Membership, User
 from tenants.models import AuditRecord
 from tenants.models import Organization as OrganizationRow
-from tenants.services import provision_organization
+from tenants.services import provision_organization, suspend_organization
 from tests.support.client import Answer
 from tests.support.visitor import Visitor
 from tests.support.waiting import wait_until
@@ -125,11 +125,12 @@ def test_an_organization_is_looked_at_but_its_slug_and_status_are_not_typed(root
     assert root.get(f"/admin/tenants/organization/{acme.row.pk}/delete/").status == 403
 
 
-def test_organizations_are_suspended_and_activated_by_an_action(root: Visitor) -> None:
+def test_organizations_are_activated_by_an_action_and_suspended_by_none(root: Visitor) -> None:
     slug = f"third-{uuid.uuid4().hex[:12]}"
     third = provision_organization(slug=slug, name="Third", admin_username="first", admin_password=PASSWORD)
     half = OrganizationRow.objects.create(slug=f"{slug}-half", name="Half", schema_name="org_half_made")
-    for action, status in (("suspend", "suspended"), ("suspend", "suspended"), ("activate", "active")):
+    suspend_organization(slug=slug)
+    for action, status in (("suspend", "suspended"), ("activate", "active"), ("suspend", "active")):
         fields: dict[str, str | list[str]] = {"action": action, "_selected_action": [str(third.pk), str(half.pk)]}
         assert root.submit("/admin/tenants/organization/", fields).status == 302
         third.refresh_from_db()

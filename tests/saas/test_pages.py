@@ -21,7 +21,7 @@ from tenants.slugs import schema_name_of
 from tests.support.client import Answer
 from tests.support.locks import sell_pending
 from tests.support.queries import queries_of
-from tests.support.visitor import Visitor
+from tests.support.visitor import Visitor, shown
 from tests.support.waiting import wait_until
 from tests.support.world import PASSWORD, Organization, World, database_url, give_credit
 
@@ -81,9 +81,11 @@ def test_the_pages_are_for_platform_admins_on_the_platform_alone(world: World, a
         token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', text(nobody.get("/sign-in")))[0]
         answer = nobody.post(f"/organizations/acme/{action}", {"csrfmiddlewaretoken": token})
         assert answer.headers["Location"].startswith("/sign-in")
-        assert Visitor.signed_in(world.platform_admin).get(f"/organizations/acme/{action}").status == 405
     assert OrganizationRow.objects.get(slug="acme").status == "active"
     assert not AuditRecord.objects.exists()
+
+
+SUSPENSION: dict[str, str | list[str]] = {"slug": "acme", "reason": "Bills are not paid"}
 
 
 # --- Organizations ----------------------------------------------------------------------------------------------------
@@ -228,16 +230,39 @@ def test_the_address_has_the_port_at_which_the_platform_is_asked(root: Visitor) 
 
 def test_an_organization_is_suspended_and_activated(root: Visitor, acme: Organization) -> None:
     page = "/organizations/acme"
-    answer = root.submit(page, {}, to=f"{page}/suspend")
+    answer = root.submit(f"{page}/suspend", SUSPENSION)
     assert (answer.status, answer.headers["Location"]) == (302, page)
     assert "Acme is suspended." in text(root.get(page))
     member = Visitor.signed_in(acme.member)
     wait_until(lambda: member.get("/account/preferences").status == 403)
-    assert root.submit(page, {}, to=f"{page}/suspend").status == 302  # again is fine
+    assert root.submit(f"{page}/suspend", SUSPENSION | {"reason": "other"}).status == 302  # again is fine
+    assert "Bills are not paid" in shown(root.get(page))
     root.submit(page, {}, to=f"{page}/activate")
     assert "Acme is active." in text(root.get(page))
     wait_until(lambda: member.get("/account/preferences").status == 200)
-    assert [record.action for record in AuditRecord.objects.order_by("pk")] == ["suspended", "activated"]
+    records = [(record.action, record.after) for record in AuditRecord.objects.order_by("pk")]
+    assert records == [("suspended", {"reason": "Bills are not paid"}), ("activated", None)]
+    assert "Bills are not paid" in shown(root.get("/audit"))
+
+
+def test_who_suspends_writes_which_organization_and_why(root: Visitor, acme: Organization) -> None:
+    page = "/organizations/acme/suspend"
+    for wrong in (
+        {"slug": ""},
+        {"slug": "acm"},
+        {"slug": "globex"},
+        {"reason": ""},
+        {"reason": " "},
+        {"reason": "x" * 501},
+    ):
+        refused = root.submit(page, SUSPENSION | wrong)
+        assert refused.status == 422, wrong
+        assert "field-errors" in text(refused)
+    assert OrganizationRow.objects.get(slug="acme").status == "active"
+    assert not AuditRecord.objects.exists()
+    assert root.submit(page, {"slug": " ACME ", "reason": MARKUP}).status == 302
+    assert "&lt;script&gt;alert(1)" in text(root.get("/organizations/acme"))
+    OrganizationRow.objects.filter(slug="acme").update(status="active")
 
 
 def test_a_form_without_its_token_does_nothing(root: Visitor) -> None:
@@ -458,7 +483,7 @@ def test_the_audit_log_is_filtered_and_paged(root: Visitor, world: World) -> Non
     for _ in range(13):
         services.suspend_organization(slug="acme")
         services.activate_organization(slug="acme")
-    root.submit("/organizations/globex", {}, to="/organizations/globex/suspend")
+    root.submit("/organizations/globex/suspend", SUSPENSION | {"slug": "globex"})
     page = text(root.get("/audit"))
     assert page.count(">A command<") == 24
     assert page.count(">root</bdi></td>") == 1
@@ -479,7 +504,7 @@ def test_an_organizations_page_shows_what_was_done_to_it_last(root: Visitor) -> 
     services.suspend_organization(slug="globex")
     page = text(root.get("/organizations/acme"))
     assert "The audit log of this organization is empty" in page
-    root.submit("/organizations/acme", {}, to="/organizations/acme/suspend")
+    root.submit("/organizations/acme/suspend", SUSPENSION)
     assert ">root</bdi></td>" in text(root.get("/organizations/acme"))
 
 
@@ -504,7 +529,7 @@ def test_markup_is_shown_as_text(root: Visitor, world: World) -> None:
             assert "&lt;script&gt;alert(1)" in page, path
             assert "<script>alert" not in page
             assert "<img" not in page
-        answer = root.submit("/organizations/acme", {}, to="/organizations/acme/suspend")
+        answer = root.submit("/organizations/acme/suspend", SUSPENSION)
         page = text(root.get(answer.headers["Location"]))
         assert "&lt;script&gt;alert(1)&lt;/script&gt; is suspended." in page
         assert "<img" not in page

@@ -206,7 +206,7 @@ def test_the_page_ends_one_and_all_others_of_ones_own(acme: Organization) -> Non
     theirs = Visitor.signed_in(acme.neighbour)
     till = sign_in(acme.member)
     page = here.get("/account/sessions").body.decode()
-    ends = re.findall(r'action="(/account/sessions/[0-9a-f-]{36}/end)"', page)
+    ends = re.findall(r'href="(/account/sessions/[0-9a-f-]{36}/end)"', page)
     assert len(ends) == 3
     ids = [str(one.public_id) for one in SignIn.objects.filter(user=acme.member.user).order_by("pk")]
     assert here.submit("/account/sessions", {}, to=f"/account/sessions/{ids[1]}/end").status == 302

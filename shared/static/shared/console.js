@@ -98,6 +98,15 @@ document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target.matches("dialog:not([open])")) event.detail.target.showModal();
 });
 
+// What is dangerous is asked in a dialog, with what the link's own page says (shared/console/danger.py).
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-asks]");
+  if (!link || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  link.setAttribute("hx-sync", "#danger:replace"); // of two that were clicked, the last is asked
+  htmx.ajax("GET", link.href, { source: link, target: "#danger" });
+});
+
 // A link that fetches something, until it is there (console.css has how it looks).
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.detail.elt.matches("a")) event.detail.elt.setAttribute("aria-busy", "true");
