@@ -198,7 +198,8 @@ def delete(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
             question=_("Delete this webhook?"),
             meaning=[
                 _(
-                    "Its delivery log is deleted, too, and messages waiting to be sent are never sent. This can't be undone."
+                    "Its delivery log is deleted, too, and messages waiting to be sent are never sent. This can't be "
+                    "undone."
                 )
             ],
             act=_("Delete"),
