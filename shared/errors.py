@@ -5,7 +5,7 @@ as it is; a page shows its words (see shared/console/messages.py). What the web 
 shared/handlers.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from django.utils.functional import Promise
@@ -28,6 +28,8 @@ class Problem(Exception):
     (an amount is formatted for the reader). None where programs alone meet it: a person would be told the detail."""
     home: str | None = "/"
     """Where a person can go on; None: nowhere on this host."""
+    more: Sequence[str | Promise] = ()
+    """What a person is told besides, a paragraph each: as whom they are signed in, and who may help."""
 
     def __init__(self, detail: str = "", *, headers: dict[str, str] | None = None, **members: Any) -> None:
         super().__init__(detail)
@@ -186,6 +188,15 @@ class PermissionDenied(Problem):
 
     status, code, title = 403, "permission_denied", "Permission denied"
     message = _("Your account may not do that, or the page has expired. Load it again and try once more.")
+
+
+class SentFromElsewhere(PermissionDenied):
+    """403: a page of another site has sent this form."""
+
+    message = _("This was sent by a page of another site, so nothing was done. Open the page here and send it again.")
+
+    def __init__(self) -> None:
+        super().__init__("The form has expired; load the page again.")
 
 
 class SellerInactive(PermissionDenied):

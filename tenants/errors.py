@@ -24,20 +24,47 @@ class OrganizationSuspended(PermissionDenied):
 class NothingHere(NotFound):
     """404: no such host, or a path of the other kind of host. Says how hosts are made, and never which there are."""
 
+    words = _(
+        "Page not found. Each organization has an address of its own, like {organization}; the platform is at "
+        "{platform}."
+    )
+
     def __init__(
         self, request: HttpRequest, what: str = "There is nothing at this address.", *, home: str | None = None
     ) -> None:
         platform, organization = addresses(request)
         super().__init__(f"{what} The platform is at {platform}; each organization has a subdomain: {organization}.")
-        self.home = home
+        # On a host that leads nowhere one can go on at the platform's.
+        self.home = home or f"//{platform}/"
         self.message = format_lazy(
-            _(
-                "Page not found. Each organization has an address of its own, like {organization}; the "
-                "platform is at {platform}."
-            ),
+            self.words,
             organization=_left_to_right(organization),
             platform=_left_to_right(platform),
         )
+
+
+class OfThePlatform(NothingHere):
+    """404: a path of the platform's, asked of an organization's host."""
+
+    words = _(
+        "This page is one of the platform's, which is at {platform}. Each organization has its own pages, like "
+        "{organization}."
+    )
+
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(request, "This belongs to the platform.", home="/")
+
+
+class OfAnOrganization(NothingHere):
+    """404: a path of organizations', asked of the platform's host."""
+
+    words = _(
+        "This page is one of an organization's. Each has an address of its own, like {organization}; this is the "
+        "platform, {platform}."
+    )
+
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(request, "This belongs to an organization.", home="/")
 
 
 class OrganizationExists(Problem):

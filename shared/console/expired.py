@@ -16,7 +16,7 @@ from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
-from shared.errors import PermissionDenied
+from shared.errors import PermissionDenied, SentFromElsewhere
 from shared.handlers import problem_response, wants_page
 from shared.identity.realm import realm_of
 from shared.requests import request_id_of
@@ -54,9 +54,10 @@ class HeldForm:
 
 def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
     """CSRF_FAILURE_VIEW: the token that a form was sent with is not this session's. Nothing was done."""
-    refusal = problem_response(request, PermissionDenied("The form has expired; load the page again."))
-    if not (wants_page(request) or _is_of_htmx(request)) or is_from_elsewhere(request):
-        return refusal
+    if is_from_elsewhere(request):
+        return problem_response(request, SentFromElsewhere())
+    if not (wants_page(request) or _is_of_htmx(request)):
+        return problem_response(request, PermissionDenied("The form has expired; load the page again."))
     answer = _show(request, _sent(request), status=403)
     if _is_of_htmx(request):
         # In the place of the page's content (see console.js).

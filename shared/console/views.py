@@ -18,7 +18,8 @@ from shared.console.entering import detour
 from shared.console.expired import hold
 from shared.console.languages import SWITCH, in_another_language
 from shared.console.messages import field_message_for, message_for
-from shared.errors import InvalidRequest, NotFound, Problem
+from shared.console.reasons import lacks, signed_in_as
+from shared.errors import InvalidRequest, NotFound, PermissionDenied, Problem
 from shared.identity.permissions import Permission
 from shared.identity.roles import may, own_seller_of
 from shared.identity.services import Account
@@ -59,13 +60,18 @@ def page(
             if account is None and not is_open:
                 response = _to_sign_in(request)
             elif account and permission and not may(account, permission):
-                raise NotFound("There is nothing at this address.")
+                raise lacks(account, permission)
             elif account and account.user.must_change_password and not (is_open or with_any_password):
                 response = on_to(request, "password")
             elif account and not is_open and (elsewhere := _detour(request, account)):
                 response = elsewhere
             else:
-                response = view(request, *args, **kwargs)
+                try:
+                    response = view(request, *args, **kwargs)
+                except (NotFound, PermissionDenied) as problem:
+                    if account and not problem.more:
+                        problem.more = [signed_in_as(account)]
+                    raise
             add_never_cache_headers(response)
             return response
 
