@@ -4,10 +4,14 @@ from shared import (
     converters,  # noqa: F401 - for <bigint:…> and <any_uuid:…>
     pages,
 )
+from shared.console import installable
 from shared.members import pages as members
 from shared.second_factor import pages as second_factor
 
 urlpatterns = [
+    path("app.webmanifest", installable.manifest, name="manifest"),
+    path("worker.js", installable.worker, name="worker"),
+    path("offline", installable.offline, name="offline"),
     path("sign-in", pages.sign_in, name="sign_in"),
     path("sign-in/second-step", second_factor.second_step, name="second_step"),
     path("sign-in/passkey", second_factor.passkey_sign_in, name="passkey_sign_in"),

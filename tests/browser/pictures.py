@@ -35,6 +35,7 @@ class Picture:
 
 PICTURES = [
     Picture("sign-in", None, "/sign-in"),
+    Picture("offline", None, "/offline"),
     Picture("password-reset", None, "/password-reset"),
     Picture("password-reset-expired", None, "/password-reset/MQ/expired"),
     Picture("nothing-there", None, "/nothing-there"),

@@ -86,6 +86,7 @@ def test_it_is_accessible_and_fits(
 
 # What no picture can show: parts of pages, what only does something, files, and addresses that only lead on.
 _NO_PAGES = {
+    "manifest", "worker",
     "audit_csv", "audit_log_csv", "four_eyes", "requests_to_parent",
     "claim_settings", "receipts_by_sms", "send_receipt", "answer_claim", "reply_to_claim", "withdraw_claim",
     "live", "alert_test", "read_alert", "slip",

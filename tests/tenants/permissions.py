@@ -116,6 +116,9 @@ ENDPOINTS = {
 }
 
 PAGES = {
+    "manifest": "anyone",
+    "worker": "anyone",
+    "offline": "anyone",
     "sign_in": "anyone",
     "held_form": "everybody",
     "sign_out": "anyone",
@@ -303,6 +306,9 @@ PLATFORM_ENDPOINTS = {
 }
 
 PLATFORM_PAGES = {
+    "manifest": "anyone",
+    "worker": "anyone",
+    "offline": "anyone",
     "sign_in": "anyone",
     "held_form": "everybody",
     "sign_out": "anyone",

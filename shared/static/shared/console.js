@@ -203,3 +203,43 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.status === 422 || outlived) { event.detail.shouldSwap = true; event.detail.isError = false; }
   if (!isPolling({ detail: { elt: event.detail.requestConfig.elt } })) document.getElementById("alerts").replaceChildren();
 });
+
+// What is typed into a form with data-keeps-typed="name" stays in this tab until the form is reset, htmx has sent it with
+// success, or a page or a part of one has data-forgets-typed="name". It outlives a lost connection and a new sign-in.
+function typedKey(form) { return `typed:${form.dataset.keepsTyped}`; }
+function keptFields(form) {
+  return [...form.elements].filter((field) => field.name && field.matches("input:not([type=hidden], [type=password], [type=file]), select, textarea"));
+}
+document.addEventListener("input", (event) => {
+  const form = event.target.form;
+  if (!form || !form.dataset.keepsTyped) return;
+  const typed = keptFields(form).filter((field) => !field.matches("[type=radio], [type=checkbox]") || field.checked);
+  sessionStorage.setItem(typedKey(form), JSON.stringify(typed.map((field) => [field.name, field.value])));
+});
+document.addEventListener("DOMContentLoaded", () => {
+  forgetTyped(document);
+  document.querySelectorAll("form[data-keeps-typed]").forEach((form) => {
+    for (const [name, value] of JSON.parse(sessionStorage.getItem(typedKey(form)) || "[]")) {
+      const field = keptFields(form).find((one) => one.name === name);
+      if (!field || field.value || field.matches("[type=radio], [type=checkbox]")) continue; // the server's own word comes first
+      field.value = value;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+  });
+});
+function forgetTyped(part) {
+  part.querySelectorAll("[data-forgets-typed]").forEach((one) => sessionStorage.removeItem(`typed:${one.dataset.forgetsTyped}`));
+}
+document.addEventListener("htmx:afterSwap", (event) => { forgetTyped(document); });
+document.addEventListener("htmx:afterRequest", (event) => {
+  const form = event.target;
+  if (event.detail.successful && form.matches && form.matches("form[data-keeps-typed]")) sessionStorage.removeItem(typedKey(form));
+});
+document.addEventListener("reset", (event) => { if (event.target.dataset.keepsTyped) sessionStorage.removeItem(typedKey(event.target)); });
+// Nothing of it is for the next at this machine.
+document.addEventListener("submit", (event) => { if ((event.target.getAttribute("action") || "").endsWith("/sign-out")) sessionStorage.clear(); });
+
+// The service worker keeps static files and a page that says that there is no connection (shared/console/installable.py).
+window.addEventListener("load", () => {
+  if (navigator.serviceWorker) navigator.serviceWorker.register("/worker.js").catch(() => {}); // without it all works, too
+});

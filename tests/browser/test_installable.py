@@ -1,0 +1,109 @@
+"""The console as an app on a phone: a manifest, icons, and a worker that keeps no money."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from shared.console import installable
+from tests.browser.chromium import ARGUMENTS, chromium_path
+from tests.browser.people import Guest
+from tests.support.client import Client
+from tests.support.server import Server
+from tests.support.visitor import Visitor, text_of
+from tests.support.world import World, give_credit
+
+
+def test_each_host_has_a_manifest_with_icons_that_are_there(world: World) -> None:
+    address = world.platform.address
+    for host, name in ((world.acme.host, "Acme"), ("recharge.test", "")):
+        visitor = Visitor(Client(address, host))
+        assert 'rel="manifest" href="/app.webmanifest"' in text_of(visitor.get("/sign-in"))
+        answer = visitor.get("/app.webmanifest", Accept_Language="fa")
+        assert answer.headers["Content-Type"] == "application/manifest+json"
+        manifest = json.loads(answer.body)
+        assert (manifest["dir"], manifest["lang"], manifest["start_url"]) == ("rtl", "fa", "/")
+        if host == world.acme.host:
+            assert manifest["name"] == name
+        assert {icon["sizes"] for icon in manifest["icons"]} == {"any", "192x192", "512x512"}
+        assert {icon.get("purpose") for icon in manifest["icons"]} >= {"any", "maskable"}
+        policy = answer.headers["Content-Security-Policy"]
+        assert "manifest-src 'self'" in policy
+        assert "worker-src 'self'" in policy
+
+
+def test_another_release_has_another_worker(world: World) -> None:
+    script = text_of(Visitor(Client(world.platform.address, world.acme.host)).get("/worker.js"))
+    (release,) = re.findall(r'"console-([0-9a-f]{12})"', script)
+    (files,) = re.findall(r"const FILES = \[(.*)\]", script)
+    assert files.count("/static/") == len(installable.OF_THE_OFFLINE_PAGE)
+    assert all(
+        re.fullmatch(r'"/static/.+\.[0-9a-f]{12}\.\w+"', one.replace("\\u002D", "-")) for one in files.split(", ")
+    )
+    assert release
+
+
+@pytest.fixture
+def trusting(chromium: Browser, world: World, server: Server) -> Iterator[Guest]:
+    """At a browser that takes acme's host for as safe as https or *.localhost: others run no service worker."""
+    port = server.address.split(":")[1]
+    origin = f"http://{world.acme.host}:{port}"
+    browser = chromium.browser_type.launch(
+        executable_path=chromium_path(), args=[*ARGUMENTS, f"--unsafely-treat-insecure-origin-as-secure={origin}"]
+    )
+    context = browser.new_context(locale="en-GB")
+    context.set_default_timeout(15_000)
+    yield Guest(context.new_page(), port, "en")
+    browser.close()
+
+
+def test_without_a_connection_it_says_so_and_shows_no_money(world: World, trusting: Guest) -> None:
+    give_credit(world.acme.row, world.acme.member.id, 1_234_567)
+    guest = trusting.become(world.acme.member)
+    page = guest.page
+    guest.go("acme", "/sell")
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.reload(wait_until="networkidle")
+    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    assert "1,234,567" in page.content()
+    kept = page.evaluate(
+        "caches.keys().then(async (names) => (await Promise.all(names.map(async (name) =>"
+        " (await (await caches.open(name)).keys()).map((one) => one.url)))).flat())"
+    )
+    paths = {urlsplit(url).path for url in kept}
+    assert "/offline" in paths
+    assert all(path == "/offline" or path.startswith("/static/") for path in paths), paths
+    page.context.set_offline(True)
+    page.goto(guest.url("acme", "/recharges"))
+    expect(page.get_by_role("heading", name="No connection to the server")).to_be_visible()
+    assert "1,234,567" not in page.content()
+    assert page.evaluate("getComputedStyle(document.querySelector('.card')).borderRadius") != "0px"  # styled
+    page.context.set_offline(False)
+    page.get_by_role("link", name="Try again").click()
+    expect(page.get_by_role("heading", name="History")).to_be_visible()
+
+
+def test_what_was_typed_is_kept_in_the_tab_until_it_is_sent(
+    world: World, server: Server, open_window: Callable[..., Guest]
+) -> None:
+    guest = open_window(server).become(world.acme.member)
+    page = guest.page
+    marks = "document.querySelector('main form[method]').dataset.keepsTyped = 'test'"
+    page.add_init_script(f"document.addEventListener('DOMContentLoaded', () => {{ {marks} }})")
+    guest.go("acme", "/credit-requests/new")
+    page.fill("#id_amount", "50000")
+    page.fill("#id_note", "for the weekend")
+    page.reload()
+    expect(page.locator("#id_amount")).to_have_value("50000")
+    expect(page.locator("#id_note")).to_have_value("for the weekend")
+    page.evaluate("document.querySelector('main form[method]').reset()")
+    page.reload()
+    expect(page.locator("#id_note")).to_have_value("")
+    page.fill("#id_note", "not for the next")
+    page.get_by_role("button", name="Account").click()
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/sign-in")
+    assert page.evaluate("sessionStorage.length") == 0
