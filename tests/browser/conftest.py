@@ -50,23 +50,17 @@ def open_window(chromium: Browser) -> Iterator[Callable[..., Guest]]:
         width: int = 1280,
         height: int = 900,
         script: bool = True,
-<<<<<<< HEAD
         touch: bool = False,
         scheme: Literal["light", "dark"] = "light",
-=======
->>>>>>> 55b7501 (The console can be installed: a manifest for each host, icons, and a worker that keeps static files and a page for when there is no connection)
     ) -> Guest:
         context = chromium.new_context(
             locale={"en": "en-GB", "fa": "fa-IR"}[language],
             viewport={"width": width, "height": height},
             java_script_enabled=script,
-<<<<<<< HEAD
             has_touch=touch,
             color_scheme=scheme,
-=======
             # Beside one, playwright does not see all requests.
             service_workers="block",
->>>>>>> 55b7501 (The console can be installed: a manifest for each host, icons, and a worker that keeps static files and a page for when there is no connection)
             reduced_motion="reduce",  # colours in transition are no colours to be judged
         )
         context.set_default_timeout(15_000)
