@@ -32,7 +32,14 @@ OF_ANOTHER = {"BulkRefused"}
 """Classes whose problems have the code of another one, each time."""
 
 
-SAID_MORE_CLOSELY = {"SlipTooLarge", "TooManyPixels", "OtherSellerInactive", "GiverOwes", "SwitchedOffByOthers"}
+SAID_MORE_CLOSELY = {
+    "SlipTooLarge",
+    "TooManyPixels",
+    "OtherSellerInactive",
+    "GiverOwes",
+    "SwitchedOffByOthers",
+    "SentFromElsewhere",
+}
 """Classes of a code that says to a program all it needs to know, and to a person who has to mend it too little."""
 
 
