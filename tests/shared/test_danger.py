@@ -104,7 +104,8 @@ def test_no_template_has_a_way_of_its_own() -> None:
     """A red button that does something stands in the one form that asks."""
     for template in ROOT.glob("*/templates/**/*.html"):
         for button in re.findall(r"<(?:button|a)[^>]*btn-(?:outline-)?danger[^>]*>", template.read_text()):
-            assert "data-asks>" in button, (template.name, button)
+            # Many at once are asked for in a dialog of their own.
+            assert "data-asks>" in button or 'hx-target="#decide"' in button, (template.name, button)
 
 
 def test_an_id_that_is_not_there_is_404_and_no_dialog(world: World) -> None:
