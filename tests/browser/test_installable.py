@@ -3,17 +3,18 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from shared.console import installable
-from tests.browser.chromium import ARGUMENTS, chromium_path
+from tenants.models import Domain
 from tests.browser.people import Guest
 from tests.support.client import Client
-from tests.support.server import Server
-from tests.support.visitor import Visitor, text_of
+from tests.support.server import Server, serving, working_environment
+from tests.support.visitor import Visitor, session_of, text_of
 from tests.support.world import World, give_credit
 
 
@@ -47,24 +48,24 @@ def test_another_release_has_another_worker(world: World) -> None:
 
 
 @pytest.fixture
-def trusting(chromium: Browser, world: World, server: Server) -> Iterator[Guest]:
-    """At a browser that takes acme's host for as safe as https or *.localhost: others run no service worker."""
-    port = server.address.split(":")[1]
-    origin = f"http://{world.acme.host}:{port}"
-    browser = chromium.browser_type.launch(
-        executable_path=chromium_path(), args=[*ARGUMENTS, f"--unsafely-treat-insecure-origin-as-secure={origin}"]
-    )
-    context = browser.new_context(locale="en-GB")
-    context.set_default_timeout(15_000)
-    yield Guest(context.new_page(), port, "en")
-    browser.close()
+def trusting(chromium: Browser, world: World, tmp_path: Path) -> Iterator[Guest]:
+    """At acme.localhost, which browsers trust as they do https: elsewhere they run no service worker."""
+    Domain.objects.create(tenant=world.acme.row, domain="acme.localhost", is_primary=False)
+    environment = working_environment() | {"BASE_DOMAIN": "localhost"}
+    with serving(tmp_path / "log", workers=1, environment=environment) as server:
+        context = chromium.new_context(locale="en-GB")
+        context.set_default_timeout(15_000)
+        yield Guest(context.new_page(), server.address.split(":")[1], "en")
+        context.close()
+    Domain.objects.filter(domain="acme.localhost").delete()
 
 
 def test_without_a_connection_it_says_so_and_shows_no_money(world: World, trusting: Guest) -> None:
     give_credit(world.acme.row, world.acme.member.id, 1_234_567)
-    guest = trusting.become(world.acme.member)
-    page = guest.page
-    guest.go("acme", "/sell")
+    page, home = trusting.page, f"http://acme.localhost:{trusting.port}"
+    cookie = {"name": "sessionid", "value": session_of(world.acme.member), "url": home}
+    page.context.add_cookies([cookie])
+    page.goto(f"{home}/sell")
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     page.reload(wait_until="networkidle")
     page.wait_for_function("navigator.serviceWorker.controller !== null")
@@ -77,7 +78,7 @@ def test_without_a_connection_it_says_so_and_shows_no_money(world: World, trusti
     assert "/offline" in paths
     assert all(path == "/offline" or path.startswith("/static/") for path in paths), paths
     page.context.set_offline(True)
-    page.goto(guest.url("acme", "/recharges"))
+    page.goto(f"{home}/recharges")
     expect(page.get_by_role("heading", name="No connection to the server")).to_be_visible()
     assert "1,234,567" not in page.content()
     assert page.evaluate("getComputedStyle(document.querySelector('.card')).borderRadius") != "0px"  # styled
@@ -106,4 +107,4 @@ def test_what_was_typed_is_kept_in_the_tab_until_it_is_sent(
     page.get_by_role("button", name="Account").click()
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url("**/sign-in")
-    assert page.evaluate("sessionStorage.length") == 0
+    assert page.evaluate("sessionStorage.getItem('typed:test')") is None
