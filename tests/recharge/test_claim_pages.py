@@ -110,8 +110,8 @@ def test_from_the_question_to_the_end(funded: Organization, support: Person) -> 
 @pytest.mark.parametrize(
     ("settlements", "words"),
     [
-        ((), "still on its way"),
-        ((F,), "was not delivered, and its amount is on your balance"),
+        ((), "still being sent"),
+        ((F,), "was not delivered, and its amount is back on your balance"),
         ((U,), "has not said yet whether it was delivered"),
     ],
     ids=["pending", "failed", "unknown"],

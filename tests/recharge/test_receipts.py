@@ -122,7 +122,7 @@ def test_it_is_sent_once_to_the_number_that_was_recharged(
     assert "Send it to the number" in shown(seller.get(address))
     for _ in range(2):
         assert seller.submit(address, {}, to=f"{address}/sms").status == 302
-    assert "on its way to the number" in shown(seller.get(address))
+    assert "being sent to the number" in shown(seller.get(address))
     results = together([lambda: send(funded, recharge).is_replay] * 6)
     assert Counter(results) == {True: 6}
     Worker([AlertWork()]).run_once()
