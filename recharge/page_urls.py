@@ -31,6 +31,7 @@ urlpatterns = [
     path("live", live.live, name="live"),
     path("sell", sell.sell, name="sell"),
     path("sell/number", sell.number, name="sell_number"),
+    path("sell/day", sell.selling_day, name="selling_day"),
     path("sell/confirm", sell.confirm, name="sell_confirm"),
     path("recharges/<any_uuid:recharge_id>/outcome", sell.outcome, name="recharge_outcome"),
     path("recharges/<any_uuid:recharge_id>/receipt", receipts.receipt, name="recharge_receipt"),

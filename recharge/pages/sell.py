@@ -2,6 +2,10 @@
 
 A sale's key is made when its form is shown, and stays the same while it is looked at, sent, and sent again. So neither
 a double click nor a reload, the Back button or a lost connection sells twice: all of them lead to the same outcome.
+
+With script all of it happens on one page (recharge/static/recharge/sell.js): form, look and the next form take each
+other's place, and the outcome stands below. The same views answer then, with a part instead of a page. Without script
+each is a page of its own.
 """
 
 import re
@@ -22,6 +26,7 @@ from recharge.limits.queries import room_of
 from recharge.models import Recharge
 from recharge.operators import Operator, operator_of
 from recharge.pages import words
+from recharge.reports.sums import sold_by
 from recharge.selling import queries
 from recharge.selling.errors import AmountNotSold, PossibleDuplicate
 from recharge.selling.queries import LATELY_SECONDS
@@ -32,6 +37,7 @@ from shared.console.forms import ChoiceField, Form, PhoneNumberFormField, Select
 from shared.console.languages import is_shown_again
 from shared.console.messages import message_for
 from shared.console.views import FORM, add_problem, is_fragment, own_seller, page, show, signed_in
+from shared.days import start_of_day, today
 from shared.errors import FIELD_MESSAGES, IdempotencyKeyReused, InvalidRequest, Problem, SellerBusy
 from shared.identity.permissions import Permission
 from shared.phones import InvalidPhoneNumber, normalize_phone_number
@@ -47,8 +53,16 @@ TO_ITS_SELLER: dict[type[Problem], str | Promise] = {
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 
+LAST_SALES = 5
+"""How many are shown beside the form."""
+
 # Seconds between two looks at a recharge that has not ended: soon after its sale, and later.
 _OFTEN, _SELDOM, _SOON = 1, 10, 60
+
+
+def _is_in_place(request: HttpRequest) -> bool:
+    """Whether the answer is put into the page on which one sells (sale_form.html), instead of being a page itself."""
+    return is_fragment(request) and request.headers.get("HX-Target") == "sale"
 
 
 class SeeOther(HttpResponseRedirect):
@@ -95,6 +109,13 @@ class SaleForm(Form):
         operator.choices = [("", _("Detect automatically")), *choices]  # type: ignore[attr-defined]
         operator.widget.not_sold = not_sold
 
+    def focus_what_is_wrong(self) -> None:
+        """The cursor is at the first field that was refused, where one was."""
+        wrong = [name for name in self.fields if name in self.errors]
+        if wrong:
+            self.fields["phone_number"].widget.attrs.pop("autofocus", None)
+            self.fields[wrong[0]].widget.attrs["autofocus"] = True
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
         if not self.errors:
@@ -140,14 +161,34 @@ def _show_form(
     sold_before: Recharge | None = None,
 ) -> HttpResponse:
     given = form.data.get("operator", "") if form.is_bound else form.initial.get("operator", "")
+    form.focus_what_is_wrong()
     context = {
         "form": form,
         "key": key,
         "hint": _hint(number, given, seller_id=own_seller(request)),
         "sold_before": sold_before,
+    }
+    template = "recharge/sale_form.html"
+    if not _is_in_place(request):
+        template, context = "recharge/sell.html", context | _day(request)
+    return show(request, template, context, status=422 if form.is_bound else 200)
+
+
+def _day(request: HttpRequest) -> dict[str, Any]:
+    """What stands beside the form."""
+    last_sales = list(queries.recharges(seller_id=own_seller(request)).order_by("-pk")[:LAST_SALES])
+    return {
+        "day": sold_by(own_seller(request), since=start_of_day(today())),
+        "last_sales": last_sales,
+        "is_open": any(one.completed_at is None for one in last_sales),
         "room": room_of(own_seller(request)),
     }
-    return show(request, "recharge/sell.html", context, status=422 if form.is_bound else 200)
+
+
+@page(Permission.SELL)
+def selling_day(request: HttpRequest) -> HttpResponse:
+    """What was sold today, the last sales, and what limits leave: the part beside the form, after each sale."""
+    return show(request, "recharge/selling_day.html", _day(request))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +202,11 @@ class Hint:
     problem: str
     amounts: list[int]
     terms: OperatorTerms | None
+
+    @property
+    def needs_operator(self) -> bool:
+        """Whether it is not known whose the number is, so that somebody must say it."""
+        return bool(self.phone_number) and self.operator is None
 
 
 @page(Permission.SELL)
@@ -218,10 +264,14 @@ def confirm(request: HttpRequest) -> HttpResponse:
         except Problem as refused:
             problem = refused
         else:
+            if _is_in_place(request):
+                return _show_sold(request, queries.recharge_by_id(UUID(sold.row.id), seller_id=own_seller(request)))
             return _see(request, reverse("recharge_outcome", args=[sold.row.id]))
 
     (prospect,) = queries.prospects_of(seller_id=own_seller(request), items=[item], guard=LATELY_SECONDS)
     match prospect.outcome:
+        case "replayed" if _is_in_place(request):
+            return _show_sold(request, _sold_with(request, item), is_replayed=True)
         case "replayed":
             return show(request, "recharge/sold_already.html", {"recharge": _sold_with(request, item)})
         case "key_reused":
@@ -242,7 +292,13 @@ def confirm(request: HttpRequest) -> HttpResponse:
         "is_ported": operator_of(item.phone_number) not in (None, item.operator),
         "key": key,
         "change": urlencode(
-            {"phone_number": item.phone_number, "operator": item.operator, "amount": item.amount, "key": key}
+            {
+                "phone_number": item.phone_number,
+                # The number's own is none that was chosen: who corrects the number means that of the new one.
+                "operator": "" if operator_of(item.phone_number) == item.operator else item.operator,
+                "amount": item.amount,
+                "key": key,
+            }
         ),
         "balance": prospect.balance,
         "balance_after": prospect.balance - item.amount + prospect.commission,
@@ -254,7 +310,23 @@ def confirm(request: HttpRequest) -> HttpResponse:
         if problem and problem.code not in ("possible_duplicate", "insufficient_credit")
         else "",
     }
-    return show(request, "recharge/confirm.html", context, status=422 if problem else 200)
+    template = "recharge/sale_confirm.html" if _is_in_place(request) else "recharge/confirm.html"
+    return show(request, template, context, status=422 if problem else 200)
+
+
+def _show_sold(request: HttpRequest, recharge: Recharge, *, is_replayed: bool = False) -> HttpResponse:
+    """The form of the next sale, and below it what became of this one."""
+    context = {
+        "form": SaleForm(),
+        "key": new_key(),
+        "hint": _hint("", "", seller_id=own_seller(request)),
+        "sold": recharge,
+        "is_replayed": is_replayed,
+        "seconds": _seconds_to_next_look(recharge),
+    }
+    response = show(request, "recharge/sale_form.html", context)
+    response["HX-Trigger"] = "balance-changed"
+    return response
 
 
 def _sold_with(request: HttpRequest, item: Item) -> Recharge:
@@ -276,7 +348,9 @@ def outcome(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
     context = {"recharge": recharge, "seconds": _seconds_to_next_look(recharge)}
     if not is_fragment(request):
         return show(request, "recharge/outcome.html", context)
-    response = show(request, "recharge/outcome_now.html", context)
+    # Below the form of the next sale it is shorter.
+    is_last = request.headers.get("HX-Target") == "last-outcome"
+    response = show(request, "recharge/last_sale.html" if is_last else "recharge/outcome_now.html", context)
     if recharge.completed_at:
         response["HX-Trigger"] = "balance-changed"
     return response

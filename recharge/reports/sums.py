@@ -283,6 +283,28 @@ def earned_by(seller_id: int, *, today: date, month: date) -> Earned:
     return Earned(**{name: int(value) for name, value in found.items()})
 
 
+@dataclass(frozen=True, slots=True)
+class SoldBy:
+    """What a seller has sold in some time and has not failed (``net``)."""
+
+    sales: int
+    amount: int
+    """Tomans."""
+    commission: int
+    """Tomans; what is owed has not earned it yet."""
+
+
+def sold_by(seller_id: int, *, since: datetime) -> SoldBy:
+    """What a seller has sold since a moment, and what it has earned; one query, over the recharges of that time."""
+    net = recharges(seller_id=seller_id, created_from=since).exclude(status=Recharge.Status.FAILED)
+    found = net.aggregate(
+        sales=Count("pk"),
+        amount=Sum("amount", default=0),
+        commission=Sum("commission", filter=~Q(late=Recharge.Late.OWED), default=0),
+    )
+    return SoldBy(**{name: int(value) for name, value in found.items()})
+
+
 def figures_of(organizations: Iterable[Organization], *, since: datetime) -> dict[int, Figures]:
     """What each of these organizations sold since a moment, by organization's id: one query for all of them. It does
     not matter which schema is the current one. One whose schema is broken is left out."""

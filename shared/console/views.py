@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django import forms
 from django.contrib import messages
@@ -90,8 +90,21 @@ FORM = ("GET", "HEAD", "POST")
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
     # Back to a page that can be opened: what a form sends must not be sent by signing in, but by hand once more.
-    wanted = request.get_full_path() if request.method in ("GET", "HEAD") and not is_fragment(request) else "/"
+    wanted = "/"
+    if request.method in ("GET", "HEAD"):
+        wanted = _page_around(request) if is_fragment(request) else request.get_full_path()
     return _led_away(request, reverse("sign_in") + ("" if wanted == "/" else "?" + urlencode({"next": wanted})))
+
+
+def _page_around(request: HttpRequest) -> str:
+    """The page of which htmx asks for a part: its address has what was typed into it, where it keeps that."""
+    try:
+        page_around = urlsplit(request.headers.get("HX-Current-URL", ""))
+    except ValueError:
+        return "/"
+    if page_around.netloc != request.get_host():
+        return "/"
+    return page_around.path + (f"?{page_around.query}" if page_around.query else "")
 
 
 def _led_away(request: HttpRequest, address: str) -> HttpResponse:

@@ -89,7 +89,7 @@ _NO_PAGES = {
     "manifest", "worker",
     "audit_csv", "audit_log_csv", "four_eyes", "requests_to_parent",
     "claim_settings", "receipts_by_sms", "send_receipt", "answer_claim", "reply_to_claim", "withdraw_claim",
-    "live", "alert_test", "read_alert", "slip",
+    "live", "alert_test", "read_alert", "selling_day", "slip",
     "start", "sign_out", "set_language", "balance_now", "sell_number", "bulk_sell", "bulk_states",
     "bulk_sale_xlsx", "bulk_sale_csv",
     "entries_csv", "entries_xlsx", "recharges_csv", "recharges_xlsx", "reports_csv", "check_new_slug",

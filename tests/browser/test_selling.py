@@ -6,15 +6,17 @@ from urllib.parse import urlsplit
 
 import pytest
 import urllib3
+from django.conf import settings
 from playwright.sync_api import Page, Route
 
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
+from tests.browser.counting import Counting
 from tests.browser.people import Guest
 from tests.support.server import Server
 from tests.support.waiting import wait_until
-from tests.support.world import Organization, World, give_credit
+from tests.support.world import PASSWORD, Organization, World, give_credit
 
-SELL = "main form[method=post] button.btn-primary"
+SELL = "#sale form[method=post] button"
 
 
 @pytest.fixture
@@ -32,13 +34,17 @@ def window(request: pytest.FixtureRequest, delivering: Server, acme: Organizatio
     return open_window(delivering, language=request.param, width=360).become(acme.member)
 
 
+@pytest.fixture
+def desk(delivering: Server, acme: Organization, open_window: Callable) -> Guest:
+    return open_window(delivering).become(acme.member)
+
+
 def look(window: Guest, number: str) -> Page:
     page = window.go("acme", "/sell").page
     page.keyboard.type(number)  # the cursor is where it is needed
-    page.wait_for_selector("#number-hint .hint-number")
+    page.wait_for_selector("#number-hint .hint-number", state="attached")
     page.click("#amounts button >> nth=1")
-    page.click("main form button.btn-primary")
-    page.wait_for_url("**/sell/confirm**")
+    page.wait_for_selector(SELL)
     return page
 
 
@@ -53,6 +59,25 @@ def sold(acme: Organization) -> int:
         return Recharge.objects.count()
 
 
+def focused(page: Page) -> str:
+    """The id of what has the focus, or its class."""
+    where: str = page.evaluate("document.activeElement.id || document.activeElement.className || 'BODY'")
+    return where
+
+
+def press(page: Page, key: str) -> None:
+    """Also of a Persian keyboard, which playwright does not have."""
+    event = "new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true})"
+    page.evaluate(f"(key) => document.activeElement.dispatchEvent({event})", key)
+
+
+def hold_down(page: Page, key: str) -> None:
+    """For as long as it takes to repeat itself a dozen times."""
+    for _ in range(12):
+        page.keyboard.down(key)
+    page.keyboard.up(key)
+
+
 def lose_the_answer(route: Route, acme: Organization) -> None:
     """What the browser sends arrives, and the connection breaks before the answer does."""
     sent = route.request
@@ -64,22 +89,132 @@ def lose_the_answer(route: Route, acme: Organization) -> None:
     route.abort()
 
 
-def test_a_sale_and_its_outcome(window: Guest, acme: Organization, accessible: Callable) -> None:
+def test_sales_by_keyboard(desk: Guest, acme: Organization, accessible: Callable) -> None:
+    """Eleven digits, Enter, the key of an amount, Enter; and the next number can be typed at once."""
+    page, counting = desk.page, Counting(desk.page)
+    desk.go("acme", "/sell")
+    for number, key in (("09351234500", "2"), ("09351234520", "۳")):
+        before = counting.keys
+        page.keyboard.type(number)
+        page.keyboard.press("Enter")
+        press(page, key)  # before it is known whose number it is: the amounts come first
+        page.wait_for_selector(SELL)
+        assert page.locator("#sale-number").inner_text() == f"{number[:4]} {number[4:7]} {number[7:]}"
+        page.keyboard.press("Enter")
+        page.wait_for_selector("[data-sold]")
+        assert counting.keys - before == 14
+        assert focused(page) == "id_phone_number"
+        assert page.input_value("#id_phone_number") == ""
+        assert page.url.endswith("/sell")
+    assert sold(acme) == 2
+    page.wait_for_selector("#last-sale .outcome-succeeded")
+    assert any("50,000 Tomans: Delivered" in one for one in said(page))
+    # Beside the form: the day and the last sales.
+    page.wait_for_selector(".last-sales li:nth-child(2)")
+    page.locator("#selling-day dd", has_text="70,000 Tomans").wait_for()
+    page.locator(".last-sales li:first-child .state-good").wait_for()
+    assert page.locator("#balance-now").inner_text().count("930,000") == 1
+    accessible(page)
+
+    # Typed amounts, and the way back from the look: 0 leads to the field.
+    page.keyboard.type("09351234500")
+    page.keyboard.press("Enter")
+    page.keyboard.press("0")
+    page.keyboard.type("12345")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(SELL)
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".sale-form")
+    assert focused(page) == "id_phone_number"
+    assert page.input_value("#id_amount") == "12345"
+    assert page.locator("#last-sale .outcome-succeeded").count() == 1  # the last one is still there
+    # An operator that nobody knows is asked for; a number that is none is said to be.
+    page.fill("#id_amount", "")
+    page.fill("#id_phone_number", "")
+    page.keyboard.type("09951000000")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#operator-fold[open]")
+    page.wait_for_function("document.activeElement.id === 'id_operator'")
+    page.keyboard.type("Irancell")
+    page.keyboard.press("Enter")
+    page.keyboard.press("1")
+    page.wait_for_selector(SELL)
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".sale-form")
+    page.fill("#id_phone_number", "0912")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#id_phone_number[aria-invalid=true]")
+    assert focused(page) == "id_phone_number"
+    accessible(page)
+    assert counting.lost_focus is None
+    assert sold(acme) == 2
+    assert desk.complaints == []
+
+
+def test_nothing_is_sold_twice_by_a_key_that_is_held_down(desk: Guest, acme: Organization) -> None:
+    page, counting = desk.page, Counting(desk.page)
+    desk.go("acme", "/sell")
+    page.keyboard.type("09351234500")
+    hold_down(page, "Enter")
+    page.wait_for_selector("#number-hint .hint-number", state="attached")
+    assert focused(page) == "amount-1"  # it led to the amounts, and chose none of them
+    hold_down(page, "2")
+    page.wait_for_selector(SELL)
+    assert sold(acme) == 0
+    hold_down(page, "Enter")
+    page.wait_for_selector("[data-sold]")
+    hold_down(page, "Enter")
+    assert sold(acme) == 1
+    # The same again is asked about, and Enter does not go there.
+    page.keyboard.type("09351234500")
+    page.keyboard.press("Enter")
+    page.keyboard.press("2")
+    page.wait_for_selector("#sale .alert-warning")
+    hold_down(page, "Enter")
+    page.wait_for_selector(".sale-form")
+    assert sold(acme) == 1
+    assert counting.lost_focus is None
+
+
+def test_a_sale_by_touch_and_its_outcome(window: Guest, acme: Organization, accessible: Callable) -> None:
     page = look(window, "09351234521")
     accessible(page)
     page.dblclick(SELL)
-    page.wait_for_url("**/outcome")
+    page.wait_for_selector("#last-sale .outcome-pending")
     accessible(page)
-    assert page.locator(".outcome-pending").count() == 1
-    page.wait_for_selector(".outcome-failed")  # and refunded, before the seller's eyes
-    wait_until(lambda: len(said(page)) == 2)  # the outcome and the balance, each once
-    assert page.locator("#outcome").get_attribute("hx-trigger") is None
+    page.wait_for_selector("#last-sale .outcome-failed")  # and refunded, before the seller's eyes
+    accessible(page)
+    # The sale, its outcome, and the balance.
+    wait_until(lambda: len([one for one in said(page) if "0935" in one or "۰۹۳۵" in one]) == 2)
+    assert page.locator("#last-outcome").get_attribute("hx-trigger") is None
     assert sold(acme) == 1
-    page.go_back()
-    page.wait_for_selector("main a[href$='/outcome']")
-    assert page.locator("form[action='/sell/confirm']").count() == 0
-    assert acme.member.balance() == 1_000_000
+    assert focused(page) == "id_phone_number"
+    wait_until(lambda: acme.member.balance() == 1_000_000)
     assert window.complaints == []
+
+
+def test_with_the_keyboard_on_the_screen_everything_is_seen(window: Guest) -> None:
+    """On a phone of 360 by 640, of which the keyboard takes almost half."""
+    page = window.page
+    page.set_viewport_size({"width": 360, "height": 340})
+    window.go("acme", "/sell")
+
+    def is_seen(selector: str) -> bool:
+        box = page.locator(selector).bounding_box()
+        return bool(box and box["y"] >= 0 and box["y"] + box["height"] <= 340)
+
+    page.keyboard.type("09351234520")
+    page.wait_for_selector("#number-hint .hint-number", state="attached")
+    for seen in ("#id_phone_number", "#number-hint", "#amounts", "#id_amount", ".amount-line button"):
+        assert is_seen(seen), seen
+    page.click("#amounts button >> nth=1")
+    page.wait_for_selector(SELL)
+    for seen in ("#sale-number", "#sale-amount", SELL):
+        assert is_seen(seen), seen
+    page.click(SELL)
+    page.wait_for_selector("#last-sale section")
+    for seen in ("#id_phone_number", "#amounts", ".amount-line button", ".last-outcome-state"):
+        assert is_seen(seen), seen
 
 
 def test_an_answer_that_is_lost_is_asked_for_again(window: Guest, acme: Organization) -> None:
@@ -90,10 +225,97 @@ def test_an_answer_that_is_lost_is_asked_for_again(window: Guest, acme: Organiza
     page.wait_for_selector("#alerts .alert")
     assert sold(acme) == 1
     page.unroute("**/sell/confirm")
-    assert page.is_enabled(SELL)
+    page.keyboard.press("Enter")  # the focus is where it was
+    page.wait_for_selector("#last-sale section")
+    assert sold(acme) == 1
+    assert page.locator("#alerts .alert").count() == 0
+
+
+def test_who_reloads_or_comes_back_after_a_lost_answer_sees_what_was_sold(desk: Guest, acme: Organization) -> None:
+    page = look(desk, "09351234500")
+    page.route("**/sell/confirm", lambda route: lose_the_answer(route, acme))
     page.click(SELL)
+    page.wait_for_selector("#alerts .alert")
+    page.unroute("**/sell/confirm")
+    for again in (page.reload, lambda: (page.goto(desk.url("acme", "/recharges")), page.go_back())):
+        again()
+        assert page.input_value("#id_phone_number") == "09351234500"
+        assert page.input_value("#id_amount") == "20000"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#last-sale section")
+    assert "not sold again" in page.locator("#last-sale").inner_text()
+    assert sold(acme) == 1
+    # What came after it is another sale.
+    assert page.input_value("#id_phone_number") == ""
+    page.reload()
+    assert page.input_value("#id_phone_number") == ""
+
+
+def test_what_was_typed_survives_signing_in_again(desk: Guest, acme: Organization) -> None:
+    def is_out() -> None:
+        page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
+
+    def sign_in() -> None:
+        page.wait_for_url("**/sign-in**")
+        page.fill("#id_username", "member")
+        page.fill("#id_password", PASSWORD)
+        page.click("form[data-once] button")
+
+    page = desk.go("acme", "/sell").page
+    page.keyboard.type("09351234500")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#number-hint .hint-number", state="attached")
+    is_out()
+    page.keyboard.press("2")  # the look
+    sign_in()
+    page.wait_for_url("**/sell?**")
+    assert page.input_value("#id_phone_number") == "09351234500"
+    page.keyboard.press("Enter")
+    page.wait_for_selector(SELL)
+    is_out()
+    page.click(SELL)  # the sale
+    sign_in()
+    page.wait_for_selector("text=Send it again?")
+    assert sold(acme) == 0
+    page.click("main form[data-once] button")
+    page.wait_for_url("**/recharges/**")
+    assert sold(acme) == 1
+
+
+def test_a_spoiled_token_is_said_and_mended(desk: Guest, acme: Organization, accessible: Callable) -> None:
+    counting = Counting(desk.page)
+    page = look(desk, "09351234500")
+    for spoil in (
+        lambda: page.context.clear_cookies(name="csrftoken"),
+        lambda: page.evaluate("document.querySelector('#sale [name=csrfmiddlewaretoken]').value = 'x'"),
+    ):
+        spoil()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#sale .alert-warning")
+        assert "You are signed in as member." in page.locator("#sale .alert-warning").inner_text()
+        assert page.locator("#sale .alert").count() == 1
+        assert sold(acme) == 0
+    accessible(page)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#last-sale section")
+    assert sold(acme) == 1
+    assert counting.lost_focus is None
+
+
+def test_without_script_each_step_is_a_page(delivering: Server, acme: Organization, open_window: Callable) -> None:
+    window = open_window(delivering, width=360, script=False).become(acme.member)
+    page = window.go("acme", "/sell").page
+    page.fill("#id_phone_number", "09351234500")
+    page.fill("#id_amount", "20000")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/sell/confirm?**")
+    page.click("main form[method=post] button")
     page.wait_for_url("**/outcome")
     assert sold(acme) == 1
+    page.go_back()
+    page.reload()
+    assert page.locator("main a[href$='/outcome']").count() == 1
+    assert page.locator("main form").count() == 0
 
 
 def test_many_are_sold_in_slices_that_may_be_lost(window: Guest, acme: Organization, accessible: Callable) -> None:

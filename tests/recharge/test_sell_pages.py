@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+from recharge.commissions.services import set_commission
 from recharge.delivery.gateways.simulator import ENDINGS
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import OperatorSettings, Recharge, Settings
@@ -17,7 +18,7 @@ from shared.models import Membership, User
 from tests.support.client import Answer
 from tests.support.locks import holding_lock
 from tests.support.queries import queries_of
-from tests.support.visitor import Visitor
+from tests.support.visitor import Visitor, text_of, words_of
 from tests.support.world import Organization, World, give_credit
 
 CREDIT = 1_000_000
@@ -40,6 +41,16 @@ def look(fields: dict[str, str]) -> str:
 
 def sell(visitor: Visitor, fields: dict[str, str]) -> Answer:
     return visitor.submit("/account/preferences", fields, to="/sell/confirm")
+
+
+def in_place(visitor: Visitor, fields: dict[str, str], *, sells: bool = False) -> Answer:
+    """The look at a sale, or the sale, as the one page to sell asks for it."""
+    if not sells:
+        return visitor.get(look(fields), HX_Request="true", HX_Target="sale")
+    (token, *_) = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', text_of(visitor.get("/account/preferences")))
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "HX-Request": "true", "HX-Target": "sale"}
+    body = urlencode({**fields, "csrfmiddlewaretoken": token}).encode()
+    return visitor.client.request("POST", "/sell/confirm", body=body, headers=visitor._headers(headers), is_page=True)
 
 
 def sold(acme: Organization) -> list[Recharge]:
@@ -177,6 +188,93 @@ def test_htmx_is_led_to_the_outcome_by_a_header(seller: Visitor, acme: Organizat
     assert answer.headers["HX-Redirect"] == f"/recharges/{sold(acme)[0].pk}/outcome"
 
 
+def test_on_one_page_form_look_and_sale_take_each_others_place(seller: Visitor, acme: Organization) -> None:
+    fields = sale()
+    seen = in_place(seller, fields)
+    assert (seen.status, "<html" in text_of(seen)) == (200, False)
+    assert hidden(text_of(seen).replace("/>", ">"))["key"] == fields["key"]
+    for said in ("0912 123 4567", "50,000 Tomans", "950,000 Tomans"):
+        assert said in text_of(seen)
+    change = re.search(r'hx-get="(/sell\?[^"]*)"', text_of(seen))
+    assert change
+    form = seller.get(unescape(change[1]), HX_Request="true", HX_Target="sale")
+    assert "<html" not in text_of(form)
+    assert hidden(text_of(form)) == {"key": fields["key"]}
+    # Who corrects the number means the operator of the new one.
+    assert 'value="mci" selected' not in text_of(form)
+    ported = text_of(in_place(seller, fields | {"operator": "irancell"}))
+    assert "operator=irancell" in ported
+    assert sold(acme) == []
+
+    answers = [in_place(seller, fields, sells=True) for _ in range(2)]
+    answers.append(in_place(seller, fields))  # Back, or a reload
+    (recharge,) = sold(acme)
+    for answer in answers:
+        assert answer.status == 200
+        assert answer.headers["HX-Trigger"] == "balance-changed"
+        page = text_of(answer)
+        assert f'href="/recharges/{recharge.pk}/receipt"' in page
+        assert "Delivered" in page
+        assert hidden(page)["key"] != fields["key"]  # the form of the next sale, empty
+        assert 'value="0912 123 4567"' not in page
+    assert ["not sold again" in text_of(answer) for answer in answers] == [False, False, True]
+    # Its outcome is asked for in short.
+    part = seller.get(f"/recharges/{recharge.pk}/outcome", HX_Request="true", HX_Target="last-outcome")
+    assert 'id="last-outcome"' in text_of(part)
+
+
+def test_on_one_page_what_is_refused_is_said_in_place(seller: Visitor, acme: Organization) -> None:
+    sell(seller, sale())
+    again = in_place(seller, sale(), sells=True)
+    assert (again.status, "Sell it again" in text_of(again)) == (422, True)
+    too_much = in_place(seller, sale(amount="1,000,001"), sells=True)
+    assert (too_much.status, "Not enough credit" in text_of(too_much)) == (422, True)
+    # What may not be wanted is not where Enter goes.
+    for answer in (again, too_much):
+        assert re.search(r"<a [^>]*sale-change[^>]* autofocus", text_of(answer))
+        assert not re.search(r"<button[^>]* autofocus", text_of(answer))
+    with holding_lock(acme.row, acme.member.id):
+        busy = in_place(seller, sale(amount="7000"), sells=True)
+    assert (busy.status, "Other sales of yours" in text_of(busy)) == (422, True)
+    wrong = in_place(seller, sale(amount=""))
+    assert wrong.status == 422
+    assert re.search(r'name="amount"[^>]* autofocus', text_of(wrong))
+    assert not re.search(r'name="phone_number"[^>]* autofocus', text_of(wrong))
+    assert len(sold(acme)) == 1
+
+
+def test_beside_the_form_are_the_day_and_the_last_sales(seller: Visitor, acme: Organization) -> None:
+    with acme.context:
+        set_commission(organization=acme.row, by="owner", seller_id=None, operator=None, basis_points=200, fixed=None)
+    for amount in range(1000, 7001, 1000):
+        sell(seller, sale(amount=str(amount)))
+    with acme.context:
+        failed = sold(acme)[-1]
+        settle_recharge(
+            organization=acme.row, recharge_id=failed.pk, status=Recharge.Status.FAILED, failure="reversed_by_operator"
+        )
+    for part in (seller.get("/sell/day", HX_Request="true"), seller.get("/sell")):
+        read = words_of(text_of(part))
+        assert "Sold today 21,000 Tomans 6 recharges" in read
+        assert "Earned today 420 Tomans" in read
+        assert re.findall(r'id="sold-([^"]+)"', text_of(part)) == [str(one.pk) for one in sold(acme)[:-6:-1]]
+        assert "Failed" in read
+    assert "Sold today 0 Tomans" in words_of(text_of(Visitor.signed_in(acme.neighbour).get("/sell/day")))
+
+
+def test_who_is_signed_out_comes_back_to_the_page_with_what_was_typed(acme: Organization) -> None:
+    typed = "/sell?phone_number=09121234567&amount=5000"
+
+    def led_to(page: str) -> str:
+        seen = Visitor(acme.anyone).get(look(sale()), HX_Request="true", HX_Target="sale", HX_Current_URL=page)
+        assert seen.status == 204
+        return seen.headers["HX-Redirect"]
+
+    assert led_to(f"http://{acme.anyone.host}{typed}") == "/sign-in?" + urlencode({"next": typed})
+    for elsewhere in ("https://evil.test/sell", "//evil.test", "http://[", "javascript:alert(1)", ""):
+        assert led_to(elsewhere) == "/sign-in"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -294,6 +392,7 @@ def test_operators_are_named_in_the_readers_language(
         seller.get("/sell"),
         seller.get("/sell/number?phone_number=09121234567"),
         seller.get(look(sale())),
+        in_place(seller, sale(amount="60000")),
         seller.get(outcome),
         seller.get(f"/recharges/{recharge.pk}"),
         seller.get(f"/recharges/{recharge.pk}/receipt"),
@@ -365,7 +464,7 @@ def test_the_outcome_is_asked_for_until_there_is_one(seller: Visitor, acme: Orga
     ("told", "spent", "said"),
     [
         ([("failed", "x"), ("succeeded", "")], 0, "charged again"),
-        ([("failed", "x"), ("succeeded", "")], CREDIT, "is owed"),
+        ([("failed", "x"), ("succeeded", "")], CREDIT, "you owe its amount"),
         ([("succeeded", ""), ("failed", "reversed_by_operator")], 0, "reversed it"),
     ],
 )
@@ -407,6 +506,7 @@ def test_another_sellers_recharge_is_nobodys(seller: Visitor, world: World) -> N
     [
         "/sell",
         "/sell/number",
+        "/sell/day",
         "/sell/confirm",
         "/sell/balance",
         "/recharges/6f1c2a9e-0b7d-4c55-9a53-1f0e7d2b8c11/outcome",
@@ -500,8 +600,11 @@ def test_the_balance_is_told_only_when_it_is_another(seller: Visitor) -> None:
 def test_the_pages_cost_few_queries(seller: Visitor, acme: Organization) -> None:
     address = outcome_of(sell(seller, sale()))
     most = {
-        "/sell": 6,  # the session, the account, the balance, alerts, the limits, the operators that were added
-        "/sell?phone_number=09121234567": 8,  # and what is sold of the operator, and whether
+        # The session, the account, the balance, alerts, the limits, the operators that were added; what was sold today,
+        # and what last.
+        "/sell": 8,
+        "/sell?phone_number=09121234567": 10,  # and what is sold of the operator, and whether
+        "/sell/day": 5,
         "/sell/number?phone_number=09121234567": 4,
         "/sell/balance": 3,
         look(sale()): 5,  # what would become of the sale

@@ -226,6 +226,7 @@ PAGES = {
     "search": "everybody",
     "sell": "seller cashier",
     "sell_number": "seller cashier",
+    "selling_day": "seller cashier",
     "sell_confirm": "seller cashier",
     "recharge_outcome": "seller cashier",
     "recharge_receipt": "admin accountant support auditor seller cashier",
