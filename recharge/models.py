@@ -110,7 +110,7 @@ class Recharge(models.Model):
             models.Index(fields=["seller", "id"], name="recharge_seller"),
             models.Index(fields=["phone_number", "id"], name="recharge_phone"),
             # Numbers by their last digits. Without the id: recharges of the same digits share an entry, so that it is 9
-            # bytes a row where it would be 55, and writing a row costs 10 % more where it would cost 30.
+            # bytes a row where it would be 55, and an INSERT by itself costs 22 % more CPU where it would cost 36.
             models.Index(Right("phone_number", LAST_DIGITS), name="recharge_last_digits"),
             # Everything but the many that succeeded: what is in flight (a balance asks for it), and what failed.
             models.Index(fields=["status", "id"], condition=~Q(status="succeeded"), name="recharge_status"),
