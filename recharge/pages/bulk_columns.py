@@ -122,7 +122,8 @@ def _refuse_half(columns: dict[str, int]) -> None:
 def _columns_of(names: Sequence[str]) -> dict[str, int]:
     best: dict[str, tuple[int, int]] = {}
     for index, name in enumerate(names):
-        known = _KNOWN.get(_folded(name))
+        # “Mobile 1” is a mobile.
+        known = _KNOWN.get(_folded(name)) or _KNOWN.get(_folded(re.sub(r"[\s\d]+$", "", name)))
         if known and (known[0] not in best or known[1] < best[known[0]][0]):
             best[known[0]] = known[1], index
     return {kind: index for kind, (_rank, index) in best.items()}

@@ -385,10 +385,10 @@ def test_what_stays_open_for_long_is_asked_about_less(funded: Organization) -> N
 
 def test_a_recharge_costs_few_queries(funded: Organization) -> None:
     recharge_id = sell_pending(funded.row, funded.member.id, 4000)
-    # The session, the account, (the balance,) the recharge, its entries; of an admin also its attempts, its seller
-    # and whether the organization trains (which a seller's balance says).
-    assert len(queries_of(funded.member, f"/recharges/{recharge_id}")) == 5
-    assert len(queries_of(funded.owner, f"/recharges/{recharge_id}")) == 7
+    # The session, the account, (the balance,) the recharge, its entries, what was asked about it; of an admin also its
+    # attempts, its seller and whether the organization trains (which a seller's balance says).
+    assert len(queries_of(funded.member, f"/recharges/{recharge_id}")) == 6
+    assert len(queries_of(funded.owner, f"/recharges/{recharge_id}")) == 8
 
 
 # --- Settling one by hand ---------------------------------------------------------------------------------------------

@@ -103,9 +103,8 @@ def test_a_first_row_that_is_wrong_is_told_and_not_taken_for_names() -> None:
 
 def test_the_file_of_a_thousand_refused_rows_is_given(seller: Visitor, acme: Organization) -> None:
     rows = "\n".join(f"0912{number:07},999999999" for number in range(1000))
-    fields = form_of(preview(seller, rows))
-    refused = [f"{line}:insufficient_credit" for line in range(1, 1001)]
-    answer = seller.post("/bulk/results.csv", {**fields, "refused": refused})
+    sale = seller.post("/bulk/sell", form_of(preview(seller, rows))).headers["Location"]
+    answer = seller.get(f"{sale}.csv")
     assert answer.status == 200
     found = list(csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig"))))
     assert len(found) == 1000

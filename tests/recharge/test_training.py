@@ -165,9 +165,10 @@ def test_of_many_at_once_each_row_says_whether_it_was_training(acme: Organizatio
     preview = member.submit("/bulk", {"text": "09351234567,5000\n09121234567,5000"})
     fields = {name: value_of(preview, name) for name in ("csrfmiddlewaretoken", "batch", "items")}
     for _ in range(2):  # and where it is a replay
-        found = states_on(member.post("/bulk/sell", fields))
+        sale = member.post("/bulk/sell", fields).headers["Location"]
+        found = states_on(member.get(sale))
         assert [one for one in found if one in (TRAINING, DELIVERED)] == [TRAINING, DELIVERED]
-    file = member.post("/bulk/results.csv", fields).body.decode().splitlines()
+    file = member.get(f"{sale}.csv").body.decode().splitlines()
     assert "succeeded,Sold in training: nothing was delivered.," in file[1]
     assert "succeeded,," in file[2]
 

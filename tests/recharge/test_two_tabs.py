@@ -70,6 +70,18 @@ def figures(answer: Answer) -> dict[str, str]:
     return dict(re.findall(r"<dt>([^<]+)</dt><dd[^>]*>([^<]+)</dd>", answer.body.decode()))
 
 
+def rows_sold(visitor: Visitor, form: dict[str, str]) -> Answer:
+    """Sells the rows of a form, and goes where that leads: to what became of them."""
+    answer = visitor.post("/bulk/sell", form)
+    return visitor.get(answer.headers["Location"]) if answer.status == 303 else answer
+
+
+def outcome(answer: Answer) -> tuple[int, int]:
+    """How many rows were delivered, and how many were not sold; none, where all were refused at once."""
+    found = figures(answer)
+    return int(found.get("Delivered", found.get("Sold", ""))), int(found.get("Not sold", "0"))
+
+
 def sold(acme: Organization) -> Counter[str]:
     with acme.context:
         return Counter(Recharge.objects.values_list("phone_number", flat=True))
@@ -130,26 +142,30 @@ def test_what_is_no_repetition_is_sold_from_both_tabs(seller: Visitor, acme: Org
 
 def test_rows_that_were_looked_at_in_two_tabs_are_sold_once(seller: Visitor, acme: Organization) -> None:
     first, second = previewed(seller), previewed(tab_of(seller))
-    assert figures(seller.post("/bulk/sell", first))["Sold now"] == "20"
-    refused = seller.post("/bulk/sell", second)
-    assert (figures(refused)["Sold now"], figures(refused)["Not sold"]) == ("0", "20")
+    assert outcome(rows_sold(seller, first)) == (20, 0)
+    same = rows_sold(seller, second)
+    assert outcome(same) == (0, 0)
+    assert "The same rows were sold before. To sell them again, tick the box." in same.body.decode()
+    refused = rows_sold(seller, _hidden(same.body.decode(), "/bulk/sell") | {"sold_before": "on"})
+    assert outcome(refused) == (0, 20)
     assert "The same amount was sold to this number a moment ago." in refused.body.decode()
     assert set(sold(acme).values()) == {1}
 
     # The way to sell them all the same; once, however often it is sent.
     meant = _hidden(refused.body.decode(), "/bulk/sell")
-    assert figures(seller.post("/bulk/sell", meant))["Sold now"] == "20"
-    again = seller.post("/bulk/sell", meant)
-    assert (figures(again)["Sold now"], figures(again)["Sold before"]) == ("0", "20")
+    assert outcome(rows_sold(seller, meant)) == (20, 0)
+    again = rows_sold(seller, meant)
+    assert outcome(again) == (20, 0)
     assert "/bulk/sell" not in again.body.decode()
     assert set(sold(acme).values()) == {2}
 
 
 def test_rows_sent_from_many_tabs_at_one_instant_are_sold_once(seller: Visitor, acme: Organization) -> None:
     forms = [previewed(tab_of(seller)) for _ in range(4)]
-    answers = together([partial(tab_of(seller).post, "/bulk/sell", form) for form in forms])
-    assert sum(int(figures(answer)["Sold now"]) for answer in answers) == 20
-    assert sum(int(figures(answer)["Not sold"]) for answer in answers) == 60
+    answers = together([partial(rows_sold, tab_of(seller), form) for form in forms])
+    # The others are told that the same rows were sold before, or of each row that it was.
+    *others, most = sorted(outcome(answer) for answer in answers)
+    assert (most, {delivered for delivered, _ in others}) == ((20, 0), {0})
     assert set(sold(acme).values()) == {1}
     assert acme.member.balance() == 980_000
 
@@ -157,23 +173,21 @@ def test_rows_sent_from_many_tabs_at_one_instant_are_sold_once(seller: Visitor, 
 def test_a_row_and_the_same_single_sale_are_sold_once(seller: Visitor, acme: Organization) -> None:
     single, rows = confirmed(seller), previewed(tab_of(seller), f"{NUMBER},1000\n09121239999,1000")
     assert single().status == 303
-    answer = figures(seller.post("/bulk/sell", rows))
-    assert (answer["Sold now"], answer["Not sold"]) == ("1", "1")
+    assert outcome(rows_sold(seller, rows)) == (1, 1)
     assert sold(acme) == {NUMBER: 1, "+989121239999": 1}
 
 
 def test_a_row_sold_by_a_program_meanwhile_is_not_sold_again(seller: Visitor, acme: Organization) -> None:
     rows, single = previewed(seller, f"{NUMBER},1000"), confirmed(tab_of(seller))
     assert acme.member.sell(1000, phone_number=NUMBER).status == 201
-    assert figures(seller.post("/bulk/sell", rows))["Not sold"] == "1"
+    assert outcome(rows_sold(seller, rows)) == (0, 1)
     assert single().status == 422
     assert acme.member.sell(1000, phone_number=NUMBER).status == 201  # a program has no guard but the organization's
 
 
 def test_what_stands_in_one_file_twice_is_meant_also_in_another_part_of_it(seller: Visitor, acme: Organization) -> None:
     """250 rows are sold in three parts."""
-    answer = seller.post("/bulk/sell", previewed(seller, "\n".join([f"{NUMBER},1000"] * 250)))
-    assert figures(answer)["Sold now"] == "250"
+    assert outcome(rows_sold(seller, previewed(seller, "\n".join([f"{NUMBER},1000"] * 250)))) == (250, 0)
     assert sold(acme) == {NUMBER: 250}
 
 
@@ -183,8 +197,7 @@ def test_what_was_left_out_and_is_meant_is_sold_but_what_came_after_that_look_is
     assert confirmed(seller)().status == 303
     meant = previewed(tab_of(seller), f"{NUMBER},1000\n09121239999,1000", again="on")
     assert confirmed(seller, phone_number="+989121239999")().status == 303
-    answer = figures(seller.post("/bulk/sell", meant))
-    assert (answer["Sold now"], answer["Not sold"]) == ("1", "1")
+    assert outcome(rows_sold(seller, meant)) == (1, 1)
     assert sold(acme) == {NUMBER: 2, "+989121239999": 1}
 
 
@@ -196,7 +209,7 @@ def test_the_longer_of_both_windows_holds(seller: Visitor, acme: Organization) -
         with rewriting_recharges():
             Recharge.objects.update(created_at=F("created_at") - timedelta(minutes=11))
     assert single().status == 422
-    assert figures(seller.post("/bulk/sell", rows))["Not sold"] == "1"
+    assert outcome(rows_sold(seller, rows)) == (0, 1)
     assert sold(acme) == {NUMBER: 1}
 
 

@@ -10,7 +10,7 @@ from tests.support.server import ROOT
 from tests.support.visitor import Visitor
 from tests.support.world import World
 
-WORDS = {"en": f"Version {__version__}", "fa": f"نسخهٔ {__version__}"}
+WORDS = {"en": f"Version {__version__}", "fa": f"نسخه {__version__}"}
 
 
 def foot_of(markup: bytes) -> str:
