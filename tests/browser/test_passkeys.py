@@ -148,7 +148,7 @@ def test_a_passkey_is_added_signs_in_proves_and_is_removed(
     # Who takes it away has proved a moment ago who it is.
     guest.go("acme", "/account/security")
     guest.page.get_by_role("link", name=guest.t("Remove")).first.click()
-    guest.page.locator("main button.btn-danger").click()
+    guest.page.locator("#danger button.btn-danger").click()
     guest.page.wait_for_url("**/account/security")
     assert not Passkey.objects.exists()
     assert not RecoveryCode.objects.exists()

@@ -45,10 +45,11 @@ def test_what_is_done_over_the_api_is_recorded(world: World) -> None:
 
 
 def test_what_is_done_in_the_admin_site_is_recorded(world: World, acme: Organization) -> None:
+    """There an organization is activated alone: nobody is asked for a reason to suspend it."""
     visitor = Visitor.signed_in(world.platform_admin)
-    for action in ("suspend", "activate"):
-        fields: dict[str, str | list[str]] = {"action": action, "_selected_action": [str(acme.row.pk)]}
-        assert visitor.submit("/admin/tenants/organization/", fields).status == 302
+    assert world.platform_admin.client.post("/organizations/acme/suspend").status == 200
+    fields: dict[str, str | list[str]] = {"action": "activate", "_selected_action": [str(acme.row.pk)]}
+    assert visitor.submit("/admin/tenants/organization/", fields).status == 302
     root = world.platform_admin.user
     assert records() == [("suspended", "acme", root.pk, "root"), ("activated", "acme", root.pk, "root")]
     assert AuditRecord.objects.latest("pk").address == "127.0.0.1"
@@ -56,8 +57,9 @@ def test_what_is_done_in_the_admin_site_is_recorded(world: World, acme: Organiza
 
 def test_what_is_done_in_the_pages_is_recorded(world: World) -> None:
     visitor = Visitor.signed_in(world.platform_admin)
-    for action in ("suspend", "activate", "reconcile"):
-        visitor.submit("/organizations/acme", {}, to=f"/organizations/acme/{action}")
+    visitor.submit("/organizations/acme/suspend", {"slug": "acme", "reason": "Bills are not paid"})
+    visitor.submit("/organizations/acme/activate", {})
+    visitor.submit("/organizations/acme", {}, to="/organizations/acme/reconcile")
     root = world.platform_admin.user
     done = ("suspended", "activated", "reconciled")
     assert records() == [(action, "acme", root.pk, "root") for action in done]

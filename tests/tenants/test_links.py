@@ -14,7 +14,7 @@ from tests.support.visitor import Visitor, text_of
 from tests.support.world import Person, World, make_platform_user
 from tests.tenants.permissions import PAGES, PLATFORM_PAGES
 
-LINK = re.compile(r'<a [^>]*?href="([^"#]+)"|hx-get="([^"]+)"')
+LINK = re.compile(r'<a [^>]*?href="([^"#]+)"|<(?!form)[^>]*? hx-get="([^"]+)"')
 FORM = re.compile(r"<form ([^>]*)>(.*?)</form>", re.S)
 METHOD, ACTION = re.compile(r'method="?post', re.I), re.compile(r'\baction="([^"]+)"')
 

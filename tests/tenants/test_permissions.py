@@ -18,6 +18,8 @@ from django.urls.resolvers import URLResolver
 from credit.models import WebhookMessage
 from credit.services import create_api_key
 from credit.webhooks.services import create_webhook
+from recharge.batches.rows import BatchRow, with_keys
+from recharge.batches.services import begin_batch
 from recharge.delivery.settlement import settle_recharge
 from recharge.margins.services import post_margins
 from recharge.models import GatewaySettings, MarginBatch, OperatorSettings, Recharge
@@ -176,6 +178,7 @@ def test_a_page_of_an_organization_is_for_its_roles_alone(acme: Organization, gl
         settle_recharge(organization=acme.row, recharge_id=uuid.UUID(open_.id), status=Recharge.Status.UNKNOWN)
     ids["recharge_id"] = open_.id
     ids["batch_id"] = margin_batch_of(acme)
+    ids["key"] = bulk_sale_of(acme)
     with acme.context:
         alert = raise_waiting_requests()
     of_organization = {
@@ -196,6 +199,17 @@ def test_a_page_of_an_organization_is_for_its_roles_alone(acme: Organization, gl
         if permissions.PAGES[name] != "anyone" and opened(stranger, path) != (302, "/sign-in"):
             wrong.append((name, "another organization's admin", opened(stranger, path)))
     assert wrong == []
+
+
+def bulk_sale_of(organization: Organization) -> uuid.UUID:
+    """The key of rows that the member sells at once."""
+    key = uuid.uuid4()
+    (item,) = with_keys([Item("+989121234567", "mci", 5000)], key)
+    with organization.context:
+        begin_batch(
+            seller_id=organization.member.id, key=key, rows=[BatchRow(1, item, "")], made_by="member", user_id=None
+        )
+    return key
 
 
 def margin_batch_of(organization: Organization) -> uuid.UUID:
