@@ -285,6 +285,28 @@ def _who_loses_by_failures(hands: Hands) -> None:
     hands.see("main table")
 
 
+# What a customer did not receive. The answer is to the question that the job before has asked.
+
+
+def _asked_what_became_of_it(hands: Hands) -> None:
+    hands.start("/sell")
+    hands.click("a[href='/recharges'] >> visible=true")
+    hands.click("main tbody tr:has(.state-good) a >> nth=0")
+    hands.click("main a[href$='/not-received']")
+    hands.click("main form button.btn-primary")
+    hands.see("main .said-seller")
+
+
+def _answered(hands: Hands) -> None:
+    hands.start("/today")
+    hands.click("a[href^='/claims']:not(main a) >> visible=true")
+    hands.click("main tbody tr a >> nth=0")
+    hands.click("main textarea")
+    hands.type("Sent again")
+    hands.click("main button[name=close]")
+    hands.see("main .said-organization")
+
+
 JOBS = [
     Job("A sale by keyboard", "member", (_one(_sold_in_place), _one(_sold_by_pages)), Wanted(keys=16, clicks=0)),
     Job("Ten sales in a row", "member", (_ten(_sold_in_place), _ten(_sold_by_pages)), Wanted(keys=160, clicks=0)),
@@ -292,6 +314,8 @@ JOBS = [
     Job("Approve 20 requests", "owner", (_approved_together, _approved_one_by_one), Wanted(clicks=8, loads=2)),
     Job("A bulk sale of 200, 10 bad", "member", (_sold_in_bulk,), Wanted(both=8)),
     Job("A month's statement as PDF", "member", (_statement_of_a_month,), Wanted(both=8)),
+    Job("Not received: asked", "member", (_asked_what_became_of_it,), Wanted(clicks=5)),
+    Job("Not received: answered", "owner", (_answered,), Wanted(clicks=5)),
     Job("Who loses by failures", "owner", (_who_loses_by_failures,), Wanted(both=4)),
 ]
 
