@@ -201,9 +201,12 @@ def _read_place(cursor: str | None, field: str, descending: bool, rows: QuerySet
             is_number = isinstance(place[0], int) and not isinstance(place[0], bool) and abs(place[0]) <= LARGEST_ID
             if not is_number and not (isinstance(place[0], str) and "\0" not in place[0]):
                 raise ValueError(place)
+            str(place[0]).encode()  # half a surrogate pair is no text
             _field_of(rows.model, field).get_prep_value(place[0])
         key = rows.model._meta.pk
         place[-1] = key.to_python(place[-1])
+        if place[-1] is None:
+            raise ValueError(place)
         if isinstance(place[-1], int) and not 0 < place[-1] <= LARGEST_ID:
             raise ValueError(place)
         return read[2], place

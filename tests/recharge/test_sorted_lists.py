@@ -1,7 +1,9 @@
 """Lists as their readers want them: sorted, added up, with as many rows and columns as they like; and their exports."""
 
+import base64
 import csv
 import io
+import json
 import re
 import time
 import uuid
@@ -148,6 +150,21 @@ def test_a_slow_sort_says_so_and_shows_the_rows_by_time(sold: Organization, monk
     page = Answer(response.status_code, response.headers, response.content, None)
     assert (page.status, amounts_on(page)) == (200, AMOUNTS[::-1])
     assert "They are shown by time" in shown(page)
+
+    # What is older is reached by time, too.
+    monkeypatch.setattr(lists, "SIZES", (3, 25))
+    response = in_process(sold.owner, "/recharges?sort=amount&size=3")
+    older = link(Answer(response.status_code, response.headers, response.content, None), "next")
+    response = in_process(sold.owner, f"/recharges{older}")
+    page = Answer(response.status_code, response.headers, response.content, None)
+    assert (page.status, amounts_on(page)) == (200, AMOUNTS[::-1][3:6])
+
+
+def test_a_cursor_of_what_is_no_text_or_no_key_is_none(acme: Organization) -> None:
+    visitor = Visitor.signed_in(acme.owner)
+    for place in (["\ud800", 1], ["x", None], ["x", "\ud800"], ["x", [1]]):
+        cursor = base64.urlsafe_b64encode(json.dumps(["name", False, False, *place]).encode()).decode().rstrip("=")
+        assert visitor.get(f"/sellers?sort=name&cursor={cursor}").status == 400, place
 
 
 def test_the_size_of_a_page_is_remembered(acme: Organization) -> None:
