@@ -131,7 +131,7 @@ $$;
 -- told. p_text: what is said with it ('': nothing); p_reference: the operator's proof, of a delivered one;
 -- p_adjustment_id: what gave it back, where the recharge has not failed.
 --   closed          now
---   replayed        it was closed just so before
+--   replayed        it was closed just so before, with the same words
 --   already_closed  it was closed otherwise; the row
 --   not_delivered   the recharge has not succeeded, so it can't be closed as delivered
 --   not_refunded    the recharge has not failed, and no adjustment is named that gives it back: an approved one of this
@@ -169,7 +169,10 @@ BEGIN
         WHEN claim.id IS NULL THEN 'not_found'
         WHEN claim.state <> 'open' THEN CASE
             WHEN (claim.state, claim.reference) = (p_state, p_reference)
-                AND claim.adjustment_id IS NOT DISTINCT FROM p_adjustment_id THEN 'replayed'
+                AND claim.adjustment_id IS NOT DISTINCT FROM p_adjustment_id
+                AND p_text = coalesce((
+                    SELECT text FROM recharge_claimmessage WHERE claim_id = p_claim_id AND idempotency_key = 'close'
+                ), '') THEN 'replayed'
             ELSE 'already_closed'
         END
         WHEN p_state = 'delivered' AND v_recharge.status <> 'succeeded' THEN 'not_delivered'

@@ -220,3 +220,19 @@ def test_the_times_are_the_organization_s(funded: Organization) -> None:
     assert funded.owner.client.patch("/settings", {"claim_hours": 0}).faults == {("claim_hours", "too_small")}
     assert funded.owner.client.patch("/settings", {"claim_days": 366}).faults == {("claim_days", "too_large")}
     assert funded.owner.client.patch("/settings", {"receipts_by_sms": 1}).faults == {("receipts_by_sms", "invalid")}
+
+
+def test_of_two_answers_that_close_it_the_second_is_not_said_to_be_sent(funded: Organization, support: Person) -> None:
+    other = make_member(funded.row, "support-2", "support", funded.anyone.address)
+    address = ask(Visitor.signed_in(funded.member), sold(funded, S))
+    first, second = Visitor.signed_in(support), Visitor.signed_in(other)
+    for visitor, text, said in (
+        (first, "It is there.", "The seller is told"),
+        (first, "It is there.", "The seller is told"),  # sent twice
+        (second, "Call the hotline.", "This was closed in the meantime"),
+    ):
+        fields = {"text": text, "close": "yes", "key": "page-" + "a" * 32}
+        visitor.submit("/claims", fields, to=f"{address}/answer")
+        assert said in shown(visitor.get(address)), text
+    with funded.context:
+        assert [one.text for one in ClaimMessage.objects.all()] == ["It is there."]
