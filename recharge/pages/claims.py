@@ -296,8 +296,8 @@ def _closing_form(request: HttpRequest, row: Claim, state: Claim.State) -> Form 
         return DeliveredForm(sent, initial={"reference": _reference_of(row)}) if is_delivered else None
     if row.recharge.status == Recharge.Status.FAILED:
         return RefundedForm(sent)
-    may_see = may(signed_in(request), Permission.VIEW_ADJUSTMENTS)
-    adjustments = queries.adjustments_that_refund(row.recharge) if may_see else []
+    may_name = row.recharge.status == Recharge.Status.SUCCEEDED and may(signed_in(request), Permission.VIEW_ADJUSTMENTS)
+    adjustments = queries.adjustments_that_refund(row.recharge) if may_name else []
     return AdjustedForm(sent, adjustments=adjustments) if adjustments else None
 
 

@@ -251,9 +251,12 @@ def resolve(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
 def _ask_to_resolve(
     request: HttpRequest, row: Recharge, resolution: words.Resolution, form: ResolutionForm
 ) -> HttpResponse:
+    meaning = [resolution.meaning]
+    if resolution.status == Recharge.Status.FAILED and any(one.adjustment_id for one in claims_of(row.pk)):
+        meaning.append(_("Its amount was given back by an adjustment already: the seller would have it twice."))
     danger = Danger(
         question=resolution.label,
-        meaning=[resolution.meaning],
+        meaning=meaning,
         act=resolution.label,
         back=reverse("recharge", args=[row.pk]),
         details="recharge/resolve_details.html",

@@ -135,7 +135,8 @@ $$;
 --   already_closed  it was closed otherwise; the row
 --   not_delivered   the recharge has not succeeded, so it can't be closed as delivered
 --   not_refunded    the recharge has not failed, and no adjustment is named that gives it back: an approved one of this
---                   seller, made since the sale, of no more than the amount, named by no other claim
+--                   seller, made since the sale, of no more than the amount, named by no other claim. Nor does one give back
+--                   a recharge of unknown outcome: that is resolved first, or it would be refunded a second time
 --   refunded_twice  the recharge has failed, or an adjustment gave it back before: no other may
 --   not_found       there is no such claim, or it is another's
 --   access_over     whoever closes it may no longer
@@ -181,7 +182,7 @@ BEGIN
             WHEN v_recharge.status = 'failed' OR EXISTS (
                 SELECT FROM recharge_claim WHERE recharge_id = claim.recharge_id AND adjustment_id IS NOT NULL
             ) THEN 'refunded_twice'
-            WHEN NOT claim_may_name(v_recharge, p_adjustment_id) THEN 'not_refunded'
+            WHEN v_recharge.status <> 'succeeded' OR NOT claim_may_name(v_recharge, p_adjustment_id) THEN 'not_refunded'
         END
     END;
     IF outcome IS NOT NULL THEN

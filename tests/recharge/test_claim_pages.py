@@ -10,6 +10,7 @@ from recharge.claims.queries import claims_of
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Claim, ClaimMessage, Recharge
 from recharge.terms.services import change_settings
+from tests.recharge.test_claims import REFUNDED, adjustment, closed, opened
 from tests.support.locks import sell_pending
 from tests.support.tables import nothing_written
 from tests.support.visitor import MARKUP, Visitor, shown, text_of
@@ -162,6 +163,15 @@ def test_it_is_refunded_by_the_doors_that_there_are(funded: Organization, suppor
     assert funded.member.balance() == balance + 5000
     with funded.context:
         assert str(Claim.objects.get().adjustment_id) == adjustment
+
+
+def test_who_resolves_is_told_that_an_adjustment_gave_it_back(funded: Organization) -> None:
+    admin, recharge = Visitor.signed_in(funded.owner), sold(funded, S)
+    resolve = f"/recharges/{recharge}/resolve?status=failed"
+    assert "by an adjustment already" not in shown(admin.get(resolve))
+    claim = opened(funded, recharge)
+    closed(funded, claim, REFUNDED, adjustment_id=adjustment(funded))
+    assert "by an adjustment already: the seller would have it twice" in shown(admin.get(resolve))
 
 
 def test_a_recharge_that_was_resolved_closes_without_an_adjustment(funded: Organization, support: Person) -> None:

@@ -223,6 +223,15 @@ def test_how_a_claim_ends(funded: Organization) -> None:
         assert funded.member.balance() == balance, name
 
 
+def test_an_adjustment_gives_back_no_recharge_whose_outcome_is_unknown(funded: Organization) -> None:
+    """When that is known to be a failure, it is refunded by itself; so the money would come twice."""
+    claim, made = opened(funded, sold := recharge(funded, U)), adjustment(funded)
+    with pytest.raises(NotRefunded):
+        closed(funded, claim, REFUNDED, adjustment_id=made)
+    settle_recharge(organization=funded.row, recharge_id=sold, status=S, failure="")
+    assert closed(funded, claim, REFUNDED, adjustment_id=made).adjustment_id == made
+
+
 def test_an_adjustment_gives_back_one_recharge_and_a_recharge_is_given_back_once(funded: Organization) -> None:
     first, second = opened(funded, recharge(funded, S)), opened(funded, recharge(funded, S))
     made, other = adjustment(funded), adjustment(funded)
