@@ -55,7 +55,7 @@
         version = state.version;
         wait = FASTEST;
         show(state.badges);
-        sessionStorage.setItem(key, JSON.stringify(state));
+        try { sessionStorage.setItem(key, JSON.stringify(state)); } catch { /* it is asked again on the next page */ }
       }
       const part = document.querySelector("[data-live-part]");
       if (part && version !== onPage) htmx.trigger(part, "live-changed");
@@ -81,11 +81,12 @@
   // What was decided here is seen at once.
   document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target.id === "decided") comeBack(); });
 
-  const known = sessionStorage.getItem(key);
-  if (known) { // as on the page before, until there is an answer
-    const state = JSON.parse(known);
-    version = state.version;
-    show(state.badges);
-  }
+  try { // as on the page before, until there is an answer
+    const state = JSON.parse(sessionStorage.getItem(key));
+    if (state) {
+      version = state.version;
+      show(state.badges);
+    }
+  } catch { /* where nothing may be stored, there is none */ }
   ask();
 }
