@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("credit", "0011_slips"),
-        ("recharge", "0014_claims_and_receipts"),
+        ("recharge", "0014_last_digits"),
     ]
 
     operations = [

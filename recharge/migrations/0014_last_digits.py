@@ -3,9 +3,10 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """Recharges are found by the last digits of their number."""
+    """Recharges are found by the last digits of their number. After what locks the settings: a sale reads these and then
+    writes its recharge, and a schema is upgraded in one transaction, which must not wait the other way round."""
 
-    dependencies = [("recharge", "0012_commission_at")]
+    dependencies = [("recharge", "0013_claims_and_receipts")]
 
     operations = [
         migrations.AddIndex(

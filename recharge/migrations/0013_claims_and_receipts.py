@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("credit", "0012_claims_and_receipts"),
-        ("recharge", "0013_last_digits"),
+        ("recharge", "0012_commission_at"),
     ]
 
     operations = [
