@@ -19,6 +19,7 @@ as_root() { [ "$(id -u)" = 0 ] || printf 'sudo '; }
 install_packages() {
     command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
     echo "Installing $* …"
+    local PATH=$PATH:/usr/sbin:/sbin  # dpkg asks for them
     export DEBIAN_FRONTEND=noninteractive
     { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"; } >/dev/null
 }

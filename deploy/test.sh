@@ -37,6 +37,7 @@ has_real_package() { apt-cache policy "$1" | grep 'Candidate:' | grep -qv -e '(n
 install_browser() {
     command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
     echo "Installing what the browser tests need: Chromium, and a library of Playwright's driver …"
+    local PATH=$PATH:/usr/sbin:/sbin  # dpkg asks for them
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq >/dev/null
     local packages=(libatomic1 fonts-dejavu-core)
