@@ -312,7 +312,7 @@ class _Cluster:
         try:
             pwd.getpwnam(self.user)
         except KeyError:
-            # Where programs of administrators are, which not everybody's PATH names (cron's and sudo's of some systems).
+            # Where administrators' programs are, which not every PATH names.
             path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
             made = subprocess.run(
                 ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", self.user],
