@@ -67,8 +67,10 @@ def problem_json(problem: Problem, request_id: str) -> str:
 
 
 def wants_page(request: HttpRequest) -> bool:
-    """Whether this is a browser's request for a page of a console, and not a program's for the API."""
-    return not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", "")
+    """Whether this is a browser's request for a page of a console, or htmx's for a part of one (it accepts anything),
+    and not a program's for the API."""
+    is_browser = "text/html" in request.headers.get("Accept", "") or request.headers.get("HX-Request") == "true"
+    return is_browser and not request.path.startswith("/api/")
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 from django.conf import settings
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page, Route, expect
 
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
+from tenants.services import activate_organization, suspend_organization
 from tests.browser.counting import Counting
 from tests.browser.people import Guest
 from tests.support.server import Server
@@ -39,9 +40,16 @@ def desk(delivering: Server, acme: Organization, open_window: Callable) -> Guest
     return open_window(delivering).become(acme.member)
 
 
-def look(window: Guest, number: str) -> Page:
+def open_sell(window: Guest) -> Page:
+    """The page to sell, and the cursor is where it is needed (which a browser sees to when it paints)."""
     page = window.go("acme", "/sell").page
-    page.keyboard.type(number)  # the cursor is where it is needed
+    expect(page.locator("#id_phone_number")).to_be_focused()
+    return page
+
+
+def look(window: Guest, number: str) -> Page:
+    page = open_sell(window)
+    page.keyboard.type(number)
     page.wait_for_selector("#number-hint .hint-number", state="attached")
     page.click("#amounts button >> nth=1")
     page.wait_for_selector(SELL)
@@ -92,7 +100,7 @@ def lose_the_answer(route: Route, acme: Organization) -> None:
 def test_sales_by_keyboard(desk: Guest, acme: Organization, accessible: Callable) -> None:
     """Eleven digits, Enter, the key of an amount, Enter; and the next number can be typed at once."""
     page, counting = desk.page, Counting(desk.page)
-    desk.go("acme", "/sell")
+    open_sell(desk)
     for number, key in (("09351234500", "2"), ("09351234520", "۳")):
         before = counting.keys
         page.keyboard.type(number)
@@ -153,7 +161,7 @@ def test_sales_by_keyboard(desk: Guest, acme: Organization, accessible: Callable
 
 def test_nothing_is_sold_twice_by_a_key_that_is_held_down(desk: Guest, acme: Organization) -> None:
     page, counting = desk.page, Counting(desk.page)
-    desk.go("acme", "/sell")
+    open_sell(desk)
     page.keyboard.type("09351234500")
     hold_down(page, "Enter")
     page.wait_for_selector("#number-hint .hint-number", state="attached")
@@ -197,7 +205,7 @@ def test_with_the_keyboard_on_the_screen_everything_is_seen(window: Guest) -> No
     """On a phone of 360 by 640, of which the keyboard takes almost half."""
     page = window.page
     page.set_viewport_size({"width": 360, "height": 340})
-    window.go("acme", "/sell")
+    open_sell(window)
 
     def is_seen(selector: str) -> bool:
         box = page.locator(selector).bounding_box()
@@ -261,7 +269,7 @@ def test_what_was_typed_survives_signing_in_again(desk: Guest, acme: Organizatio
         page.fill("#id_password", PASSWORD)
         page.click("form[data-once] button")
 
-    page = desk.go("acme", "/sell").page
+    page = open_sell(desk)
     page.keyboard.type("09351234500")
     page.keyboard.press("Enter")
     page.wait_for_selector("#number-hint .hint-number", state="attached")
@@ -361,3 +369,93 @@ def test_why_a_row_is_not_sold_can_be_read_on_a_phone(window: Guest) -> None:
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 360
+
+
+class Holding:
+    """Holds back what a page that is opened next asks of an address, until it is let go."""
+
+    def __init__(self, page: Page, pattern: str) -> None:
+        self._page, self._pattern = page, pattern
+        self.held: list[Route] = []
+        page.route(pattern, self._hold)
+
+    def _hold(self, route: Route) -> None:
+        self.held.append(route)
+
+    def let_go(self) -> None:
+        for route in self.held:
+            route.continue_()
+        self._page.unroute(self._pattern)
+
+
+def test_an_amount_that_was_chosen_stays_until_it_is_looked_at(desk: Guest, acme: Organization) -> None:
+    """Neither keys nor clicks that come before the look choose another amount."""
+    looks = Holding(desk.page, "**/sell/confirm?**")
+    page = open_sell(desk)
+    page.keyboard.type("09351234500")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#number-hint .hint-number", state="attached")
+    page.keyboard.press("2")
+    for key in ("Enter", "1", "Enter"):
+        page.keyboard.press(key)
+    page.evaluate("document.querySelector('#amount-1').click()")
+    assert focused(page) == "amount-2"
+    assert page.input_value("#id_amount") == "20000"
+    assert len(looks.held) == 1
+    looks.let_go()
+    page.wait_for_selector(SELL)
+    assert "20,000" in page.locator("#sale-amount").inner_text()
+    assert sold(acme) == 0
+
+
+@pytest.mark.parametrize(("keys", "amount"), [(["Enter"], ""), (["2", "Enter"], "20,000")])
+def test_keys_that_come_before_the_operator_is_known(desk: Guest, keys: list[str], amount: str) -> None:
+    """Enter twice leads to the amounts and chooses none; Enter after an amount's key leaves that amount."""
+    hints = Holding(desk.page, "**/sell/number?**")
+    page = open_sell(desk)
+    page.keyboard.type("09351234500")
+    for key in ("Enter", *keys):
+        page.keyboard.press(key)
+    assert page.input_value("#id_amount") == ""
+    hints.let_go()
+    if amount:
+        page.wait_for_selector(SELL)
+        assert amount in page.locator("#sale-amount").inner_text()
+    else:
+        page.wait_for_selector("#number-hint .hint-number", state="attached")
+        assert focused(page) == "amount-1"
+        assert page.input_value("#id_amount") == ""
+
+
+def test_fewer_amounts_take_no_focus_away(desk: Guest, acme: Organization) -> None:
+    with acme.context:
+        OperatorSettings.objects.filter(operator="irancell").update(amounts=[20_000])
+    page, counting = desk.page, Counting(desk.page)
+    open_sell(desk)
+    page.focus("#amount-4")
+    page.evaluate(
+        "const field = document.querySelector('#id_phone_number'); field.value = '09351234500';"
+        "field.dispatchEvent(new Event('input', { bubbles: true }))"
+    )
+    expect(page.locator("#amounts button")).to_have_count(1)
+    expect(page.locator("#amount-1")).to_be_focused()
+    assert counting.lost_focus is None
+
+
+def test_the_reason_of_a_refusal_is_said_in_place(desk: Guest, acme: Organization) -> None:
+    page = look(desk, "09351234500")
+
+    def is_answered_with(status: int) -> bool:
+        # By each of the server's processes, which keep what they have looked up for some seconds.
+        return all(acme.anyone.get("/nothing").status == status for _ in range(12))
+
+    suspend_organization(slug="acme")
+    try:
+        wait_until(lambda: is_answered_with(403))
+        page.click(SELL)
+        expect(page.locator("#alerts .alert")).to_contain_text("suspended")
+        assert page.locator(SELL).count() == 1
+        assert sold(acme) == 0
+    finally:
+        activate_organization(slug="acme")
+        wait_until(lambda: is_answered_with(404))

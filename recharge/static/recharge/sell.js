@@ -21,8 +21,14 @@
   // The amounts are those of the number's operator, and are fetched while it is typed. Who is faster than that waits for
   // them with the key already pressed, and does not get the amounts of another operator.
   const typed = () => number() ? `${number().value} ${part("id_operator").value}` : "";
-  let known = typed(), asked = known, waiting = null;
+  let known = typed(), asked = known;
+  let waiting = null; // to go to the amounts once they are known: with the key of one, an amount that was clicked, or neither
+  let wasAtAmounts = false;
   const isKnown = () => typed() === known;
+  function waitFor(choice) {
+    waiting = choice;
+    window.htmx.trigger("#number-hint", "now");
+  }
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.elt.id === "number-hint") asked = typed();
   });
@@ -31,13 +37,19 @@
     known = asked;
     mark();
     if (document.querySelector("#number-hint [data-needs-operator]")) part("operator-fold").open = true;
-    if (!waiting || !isKnown()) return;
-    const digit = waiting.digit, focused = document.activeElement;
+    if (waiting && !isKnown()) return; // the one that was asked for now comes next
+    const focused = document.activeElement, { key, amount } = waiting || {}, isGoing = waiting !== null;
     waiting = null;
-    if (focused !== document.body && !focused.closest("#amounts")) return; // who has gone elsewhere stays there
-    toAmounts();
-    if (digit && chips().includes(document.activeElement)) pick(digit);
+    if (focused !== document.body && !(isGoing && focused.closest("#amounts"))) return; // who has gone elsewhere stays there
+    if (!isGoing && !wasAtAmounts) return;
+    toAmounts(); // also when fewer came, and the one that had the focus is gone
+    if (!chips().includes(document.activeElement)) return;
+    const chip = key ? chips()[key - 1] : chips().find((one) => one.value === amount);
+    if (chip) choose(chip);
   };
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target.id === "number-hint") wasAtAmounts = document.activeElement.closest("#amounts") !== null;
+  });
   document.addEventListener("htmx:afterSwap", (event) => { if (event.detail.target.id === "number-hint") hintCame(); });
   ["htmx:sendError", "htmx:timeout", "htmx:responseError"].forEach((name) => document.addEventListener(name, (event) => {
     if (event.detail.elt.id === "number-hint") hintCame();
@@ -46,7 +58,7 @@
   // --- Amounts ---------------------------------------------------------------------------------------------------------
   // From the number on: to the operator where nobody knows it, back to the number where it is none, else to the amounts.
   function toAmounts() {
-    if (!isKnown()) { waiting = { digit: 0 }; window.htmx.trigger("#number-hint", "now"); }
+    if (!isKnown()) waitFor({});
     const operator = part("id_operator");
     if (isKnown() && document.querySelector("#number-hint .hint-wrong")) number().focus();
     else if (isKnown() && document.querySelector("#number-hint [data-needs-operator]") && !operator.value) {
@@ -54,15 +66,23 @@
       operator.focus();
     } else (chips()[0] || part("id_amount")).focus();
   }
-  function pick(digit) {
-    const chip = chips()[digit - 1];
-    if (chip && waiting) { waiting.digit = digit; chip.focus(); } else if (chip) choose(chip);
+  // Until the look at what was chosen is there, nothing else is chosen: Enter, pressed a moment too early, would choose
+  // the amount that has the focus.
+  const isLookedAt = () => part("sale").hasAttribute("aria-busy");
+  function pick(key) {
+    const chip = chips()[key - 1];
+    if (!chip || isLookedAt()) return;
+    chip.focus();
+    if (waiting) waiting = { key };
+    else if (number().value.trim() && !isKnown()) waitFor({ key });
+    else choose(chip);
   }
   function choose(chip) {
     part("id_amount").value = chip.value;
     mark();
-    if (!number().value.trim()) number().focus();
-    else part("id_amount").form.requestSubmit();
+    chip.focus();
+    if (number().value.trim()) part("id_amount").form.requestSubmit();
+    else number().focus();
   }
   function mark() {
     const amount = part("id_amount");
@@ -71,7 +91,9 @@
   document.addEventListener("input", (event) => { if (event.target.id === "id_amount") mark(); });
   document.addEventListener("click", (event) => {
     const chip = event.target.closest("#amounts button");
-    if (chip) choose(chip);
+    if (!chip || isLookedAt()) return;
+    if (isKnown() || !number().value.trim()) choose(chip);
+    else if (!waiting || event.detail) waitFor({ amount: chip.value }); // Enter after a key changes nothing
   });
 
   // --- Keys ------------------------------------------------------------------------------------------------------------
@@ -104,8 +126,9 @@
     const form = event.target;
     if (form.matches(".sale-form")) history.replaceState(null, "", `${form.dataset.keeps}?${new URLSearchParams(new FormData(form))}`);
   }, true);
-  document.addEventListener("htmx:beforeRequest", (event) => { if (inSale(event.detail.elt)) part("sale").setAttribute("aria-busy", "true"); });
-  document.addEventListener("htmx:afterRequest", () => part("sale").removeAttribute("aria-busy"));
+  const takesItsPlace = (event) => event.detail.target && event.detail.target.id === "sale";
+  document.addEventListener("htmx:beforeRequest", (event) => { if (takesItsPlace(event)) part("sale").setAttribute("aria-busy", "true"); });
+  document.addEventListener("htmx:afterRequest", (event) => { if (takesItsPlace(event)) part("sale").removeAttribute("aria-busy"); });
   document.addEventListener("htmx:beforeSwap", (event) => {
     // What is said of a number that stands there no longer comes too late.
     if (event.detail.target.id === "sale" && part("number-hint")) window.htmx.trigger("#number-hint", "htmx:abort");

@@ -154,11 +154,16 @@ document.addEventListener("htmx:responseError", (event) => {
   // Signed out, suspended, or not one's own any more. What stands there stays: it may be the results of a hundred sales.
   // It goes on by itself when somebody has signed in again, in another window.
   if (isPolling(event) && [401, 403, 404].includes(event.detail.xhr.status)) {
-    if (unanswered < 3) alertWith(document.body.dataset.noAccess);
+    if (unanswered < 3) alertWith(reasonOf(event.detail.xhr) || document.body.dataset.noAccess);
     unanswered = 3;
   } else if (isStaying(event) && event.detail.xhr.status === 401) alertWith(document.body.dataset.noAccess);
-  else noAnswer(event, document.body.dataset.serverFailed);
+  else noAnswer(event, reasonOf(event.detail.xhr) || document.body.dataset.serverFailed);
 });
+// What the page of an error says (shared/problem.html).
+function reasonOf(xhr) {
+  const said = new DOMParser().parseFromString(xhr.responseText, "text/html").getElementById("problem");
+  return said && said.textContent;
+}
 document.addEventListener("htmx:beforeOnLoad", (event) => {
   if (!isPolling(event) || event.detail.xhr.status >= 400) return;
   if (unanswered >= 3) document.getElementById("alerts").replaceChildren();
