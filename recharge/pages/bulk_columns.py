@@ -42,6 +42,8 @@ def _folded(name: str) -> str:
 
 
 _KNOWN = {_folded(name): (kind, rank) for kind, names in _NAMES.items() for rank, name in enumerate(names)}
+_LONGEST_NAME = 100
+"""Characters. What is longer is no column's name, and is not looked through for one."""
 _LINES_BEFORE_NAMES = 5
 """A sheet may have a title above the columns' names."""
 
@@ -122,6 +124,8 @@ def _refuse_half(columns: dict[str, int]) -> None:
 def _columns_of(names: Sequence[str]) -> dict[str, int]:
     best: dict[str, tuple[int, int]] = {}
     for index, name in enumerate(names):
+        if len(name) > _LONGEST_NAME:
+            continue
         # “Mobile 1” is a mobile.
         known = _KNOWN.get(_folded(name)) or _KNOWN.get(_folded(re.sub(r"[\s\d]+$", "", name)))
         if known and (known[0] not in best or known[1] < best[known[0]][0]):

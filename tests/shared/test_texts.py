@@ -69,6 +69,14 @@ def test_anything_else_is_no_number(written: str) -> None:
         read_whole_number(written)
 
 
+@pytest.mark.parametrize("mark", [",", ".", "0,", " ", "٬"])
+def test_a_number_of_many_marks_is_looked_through_once(mark: str) -> None:
+    """Where each of two parts may take a mark, trying all divisions of 40 of them took for ever."""
+    with pytest.raises(UnreadableNumber) as refused:
+        read_whole_number("1" + mark * 50_000 + "x")
+    assert refused.value.code == "invalid"
+
+
 @pytest.mark.parametrize("written", ["9.89E+11", "5E+05", "9,12E+09", "۹٫۸۹E+۱۱", "5e5"])
 def test_what_a_spreadsheet_has_shortened_is_called_so(written: str) -> None:
     with pytest.raises(UnreadableNumber, match="shortened"):
