@@ -1,4 +1,4 @@
-"""Reports: what was sold by day, by operator and by seller, as tables, as charts and as CSV."""
+"""Reports: what was sold by day, operator and seller, and who loses by failures, as tables, as charts and as CSV."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from recharge.pages import charts, words
@@ -61,13 +60,16 @@ def _days(request: HttpRequest) -> tuple[RangeForm, date, date]:
 @dataclass(frozen=True, slots=True)
 class Table:
     """One table of the report: how it is headed, its key in the CSV file, how it is drawn, and its rows (each with what
-    people read, the values of the key as the API has them, and the sums)."""
+    people read, the values of the key as the API has them, and the sums). ``drawn`` is what the chart is called and the
+    sum that it shows, ``drawn_of_closed`` the same of closed days."""
 
     title: Promise
     head: Promise
     key: tuple[str, ...]
     draw: Callable[[list[charts.Point], str], charts.Chart]
     rows: Callable[[Report | PostedReport], list[tuple[str, tuple[Any, ...], Any]]]
+    drawn: tuple[Promise, str] = (_("Tomans delivered"), "delivered_amount")
+    drawn_of_closed: tuple[Promise, str] = (_("Net sales"), "net_amount")
 
 
 TABLES = {
@@ -91,6 +93,15 @@ TABLES = {
         ("seller_id", "seller"),
         charts.bars,
         lambda found: [(name, (seller_id, name), sums) for seller_id, name, sums in found.sellers],
+    ),
+    "failures": Table(
+        _("Sellers by failures"),
+        _("Seller"),
+        ("seller_id", "seller"),
+        charts.bars,
+        lambda found: [(name, (seller_id, name), sums) for seller_id, name, sums in found.losses],
+        drawn=(_("Tomans failed"), "failed_amount"),
+        drawn_of_closed=(_("Tomans refunded"), "given_back_amount"),
     ),
 }
 """By their names in addresses, in the order in which they are shown."""
@@ -122,7 +133,11 @@ def reports(request: HttpRequest) -> HttpResponse:
             for by, table in TABLES.items()
         ],
         "sellers_shown": SELLERS_SHOWN,
-        "are_sellers_cut": len(found.sellers) == SELLERS_SHOWN,
+        "cut": [
+            by
+            for by, sellers in (("seller", found.sellers), ("failures", found.losses))
+            if len(sellers) == SELLERS_SHOWN
+        ],
         "query": f"from_day={first.isoformat()}&to_day={last.isoformat()}",
     }
     return show(request, "recharge/reports.html", context)
@@ -130,12 +145,9 @@ def reports(request: HttpRequest) -> HttpResponse:
 
 def _chart(table: Table, found: Report | PostedReport) -> charts.Chart:
     """One table's Tomans, drawn: of sellers, those with most."""
-    rows = table.rows(found)
-    if isinstance(found, PostedReport):
-        title, points = _now("Net sales"), [(label, sums.net_amount) for label, _key, sums in rows]
-    else:
-        title, points = _now("Tomans delivered"), [(label, sums.delivered_amount) for label, _key, sums in rows]
-    return table.draw(points if table.draw is charts.columns else points[:MOST_BARS], title)
+    title, name = table.drawn_of_closed if isinstance(found, PostedReport) else table.drawn
+    points = [(label, getattr(sums, name)) for label, _key, sums in table.rows(found)]
+    return table.draw(points if table.draw is charts.columns else points[:MOST_BARS], str(title))
 
 
 @page(Permission.VIEW_REPORTS)
@@ -158,8 +170,10 @@ def reports_csv(request: HttpRequest) -> HttpResponseBase:
         if sums.changed:
             changed = (*values[:-1], f"{values[-1]} (changed after the day)")
             lines.append(dict(zip(table.key, changed, strict=True)) | _figures(sums.changed) | {_MARGINS: 0})
-    columns = _OF_ENTRIES if isinstance(found, PostedReport) else _OF_SALES
-    if by != "operator":  # of which no margin is
+    columns: tuple[str, ...] = _OF_ENTRIES if isinstance(found, PostedReport) else _OF_SALES
+    if by == "failures":
+        columns = columns if isinstance(found, PostedReport) else _OF_FAILURES
+    elif by != "operator":  # of which no margin is
         columns = (*columns, _MARGINS)
     return csv_response(
         filename=f"report-by-{by}.csv",
@@ -173,6 +187,7 @@ def reports_csv(request: HttpRequest) -> HttpResponseBase:
 
 
 _OF_SALES = ("succeeded", "amount", "failed", "open", "commission")
+_OF_FAILURES = ("failed", "failed_amount", "succeeded", "amount")
 _OF_ENTRIES = (
     "sold",
     "sold_amount",
@@ -208,6 +223,7 @@ def _figures(sums: Sums | Changes) -> dict[str, int]:
         "failed": sums.failed,
         "open": sums.open,
         "commission": sums.delivered_commission,
+        "failed_amount": sums.failed_amount,
     }
 
 

@@ -54,6 +54,8 @@ class PostedReport:
     days: dict[date, PostedSums] = field(default_factory=dict)
     operators: dict[str, PostedSums] = field(default_factory=dict)
     sellers: list[tuple[int, str, PostedSums]] = field(default_factory=list)
+    losses: list[tuple[int, str, PostedSums]] = field(default_factory=list)
+    """Of those to whom something was given back; those with most Tomans given back first."""
 
 
 def posted_report(*, first: date, last: date, most_sellers: int) -> PostedReport:
@@ -71,18 +73,22 @@ def posted_report(*, first: date, last: date, most_sellers: int) -> PostedReport
         cursor.execute(_REPORT, parameters)
         rows = cursor.fetchall()
     found = PostedReport(days=dict.fromkeys(days, PostedSums()))
+    losses: dict[int, tuple[int, str, PostedSums]] = {}
     total = PostedSums()
-    for by_day, by_operator, by_seller, day, operator, seller_id, name, *figures in rows:
+    for by_day, by_operator, by_seller, day, operator, seller_id, name, place, place_of_losses, *figures in rows:
         sums = PostedSums(*figures)
         if by_day:
             found.days[days[day - 1]] = sums
         elif by_operator:
             found.operators[operator] = sums
         elif by_seller:
-            found.sellers.append((seller_id, name, sums))
+            if place <= most_sellers:
+                found.sellers.append((seller_id, name, sums))
+            if place_of_losses is not None and place_of_losses <= most_sellers:
+                losses[place_of_losses] = (seller_id, name, sums)
         else:
             total = sums
-    return replace(found, total=total)
+    return replace(found, total=total, losses=[losses[place] for place in sorted(losses)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,10 @@ class Changes:
         return self.refunded_later + self.taken_back - self.delivered_after_all
 
     @property
+    def failed_amount(self) -> int:
+        return self.refunded_later_amount + self.taken_back_amount - self.delivered_after_all_amount
+
+    @property
     def open(self) -> int:
         return -self.delivered_later - self.refunded_later
 
@@ -113,6 +117,7 @@ class Sums:
     delivered_commission: int = 0
     margins: int = 0
     """What was posted on these days; not of an operator."""
+    failed_amount: int = 0
 
     @property
     def net(self) -> int:
@@ -138,7 +143,8 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The sums of a range of days: of all, of each day, of each operator and of each seller (those that sold most)."""
+    """The sums of a range of days: of all, of each day, of each operator and of sellers: those who sold most, and those
+    who lost most by failures."""
 
     total: Sums = field(default_factory=Sums)
     training: Training = Training()
@@ -148,6 +154,8 @@ class Report:
     operators: dict[str, Sums] = field(default_factory=dict)
     sellers: list[tuple[int, str, Sums]] = field(default_factory=list)
     """Id, name and sums; those with most Tomans delivered first."""
+    losses: list[tuple[int, str, Sums]] = field(default_factory=list)
+    """The same of those of whose recharges some failed; those with most Tomans of failed ones first."""
 
 
 def report(*, first: date, last: date, most_sellers: int) -> Report:
@@ -163,21 +171,35 @@ def report(*, first: date, last: date, most_sellers: int) -> Report:
     with connection.cursor() as cursor:
         cursor.execute(_REPORT, parameters)
         rows = cursor.fetchall()
-    found = Report(days=dict.fromkeys(days, Sums()), operators={}, sellers=[])
+    found = Report(days=dict.fromkeys(days, Sums()))
+    losses: dict[int, tuple[int, str, Sums]] = {}
     total, training = Sums(), Training()
-    for by_day, by_operator, by_seller, day, operator, seller_id, name, *figures in rows:
+    for by_day, by_operator, by_seller, day, operator, seller_id, name, place, place_of_losses, *figures in rows:
         *of_day, commission, trained, trained_amount, margins = figures
-        delivered, delivered_amount, failed, still_open, net_amount, *changed = of_day
-        sums = Sums(delivered, delivered_amount, failed, still_open, net_amount, Changes(*changed), commission, margins)
+        delivered, delivered_amount, failed, failed_amount, still_open, net_amount, *changed = of_day
+        sums = Sums(
+            delivered,
+            delivered_amount,
+            failed,
+            still_open,
+            net_amount,
+            Changes(*changed),
+            commission,
+            margins,
+            failed_amount,
+        )
         if by_day:
             found.days[days[day - 1]] = sums
         elif by_operator:
             found.operators[operator] = sums
         elif by_seller:
-            found.sellers.append((seller_id, name, sums))
+            if place <= most_sellers:
+                found.sellers.append((seller_id, name, sums))
+            if place_of_losses is not None and place_of_losses <= most_sellers:
+                losses[place_of_losses] = (seller_id, name, sums)
         else:
             total, training = sums, Training(trained, trained_amount)
-    return replace(found, total=total, training=training)
+    return replace(found, total=total, training=training, losses=[losses[place] for place in sorted(losses)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@
 -- the next morning it says for ever. What became of it since is summed up beside that.
 --
 -- %(bounds)s are the moments at which the days begin, and that at which the last ends; days are made by whoever asks,
--- since they begin where the reader is. Of sellers, the %(most_sellers)s with most Tomans delivered.
+-- since they begin where the reader is. Of sellers, the %(most_sellers)s with most Tomans delivered (place), and as many with
+-- most Tomans that failed (place_of_losses; NULL: nothing of theirs has failed).
 --
 -- Dealers' margins are beside them, by the day of their entry and by dealer: workers post them in batches, which are of
 -- no one operator.
@@ -75,6 +76,8 @@ sums AS (
         count(*) FILTER (WHERE was = 'succeeded') AS delivered,
         coalesce(sum(amount) FILTER (WHERE was = 'succeeded'), 0)::bigint AS delivered_amount,
         count(*) FILTER (WHERE was = 'failed') AS failed,
+        coalesce(sum(amount) FILTER (WHERE was = 'failed'), 0)::bigint AS failed_amount,
+        count(*) FILTER (WHERE 'failed' IN (was, is_now)) AS ever_failed,
         count(*) FILTER (WHERE was = 'open') AS open,
         coalesce(sum(amount) FILTER (WHERE was <> 'failed'), 0)::bigint AS net_amount,
         count(*) FILTER (WHERE was = 'succeeded' AND is_now = 'failed') AS taken_back,
@@ -105,18 +108,22 @@ sums AS (
 ranked AS (
     SELECT
         *,
-        row_number() OVER (PARTITION BY by_seller ORDER BY delivered_amount DESC, delivered DESC, seller_id) AS place
+        row_number() OVER (PARTITION BY by_seller ORDER BY delivered_amount DESC, delivered DESC, seller_id) AS place,
+        CASE WHEN by_seller AND ever_failed > 0 THEN row_number() OVER (
+            PARTITION BY by_seller, ever_failed > 0 ORDER BY failed_amount DESC, failed DESC, seller_id
+        ) END AS place_of_losses
     FROM sums
 )
 
 SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.operator, ranked.seller_id, seller.name,
-    ranked.delivered, ranked.delivered_amount, ranked.failed, ranked.open, ranked.net_amount,
+    ranked.place, ranked.place_of_losses,
+    ranked.delivered, ranked.delivered_amount, ranked.failed, ranked.failed_amount, ranked.open, ranked.net_amount,
     ranked.taken_back, ranked.taken_back_amount, ranked.delivered_after_all, ranked.delivered_after_all_amount,
     ranked.delivered_later, ranked.delivered_later_amount, ranked.refunded_later, ranked.refunded_later_amount,
     ranked.taken_back_commission, ranked.delivered_after_all_commission, ranked.delivered_later_commission,
     ranked.delivered_commission, ranked.training_delivered, ranked.training_delivered_amount, ranked.margins
 FROM ranked
 LEFT JOIN credit_seller AS seller ON seller.id = ranked.seller_id
-WHERE (NOT ranked.by_seller OR ranked.place <= %(most_sellers)s)
+WHERE (NOT ranked.by_seller OR least(ranked.place, ranked.place_of_losses) <= %(most_sellers)s)
     AND NOT (ranked.by_operator AND ranked.operator IS NULL)  -- margins
 ORDER BY ranked.by_seller, ranked.place

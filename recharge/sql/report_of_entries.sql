@@ -2,7 +2,8 @@
 -- own day. So a day that is over says the same for ever. Dealers' margins are beside them, of no operator: a batch is of
 -- recharges of several.
 --
--- %(bounds)s are as report.sql has them. Of sellers, the %(most_sellers)s with most Tomans.
+-- %(bounds)s and the two places of sellers are as report.sql has them: those with most Tomans sold, and those with most given
+-- back.
 
 WITH posted AS (
     SELECT
@@ -45,16 +46,20 @@ sums AS (
 ranked AS (
     SELECT
         *,
-        row_number() OVER (PARTITION BY by_seller ORDER BY sold_amount DESC, sold DESC, seller_id) AS place
+        row_number() OVER (PARTITION BY by_seller ORDER BY sold_amount DESC, sold DESC, seller_id) AS place,
+        CASE WHEN by_seller AND given_back > 0 THEN row_number() OVER (
+            PARTITION BY by_seller, given_back > 0 ORDER BY given_back_amount DESC, given_back DESC, seller_id
+        ) END AS place_of_losses
     FROM sums
 )
 
 SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.operator, ranked.seller_id, seller.name,
+    ranked.place, ranked.place_of_losses,
     ranked.sold, ranked.sold_amount, ranked.given_back, ranked.given_back_amount, ranked.charged_late,
     ranked.charged_late_amount, ranked.commission, ranked.earlier, ranked.earlier_amount,
     ranked.margins
 FROM ranked
 LEFT JOIN credit_seller AS seller ON seller.id = ranked.seller_id
-WHERE (NOT ranked.by_seller OR ranked.place <= %(most_sellers)s)
+WHERE (NOT ranked.by_seller OR least(ranked.place, ranked.place_of_losses) <= %(most_sellers)s)
     AND NOT (ranked.by_operator AND ranked.operator IS NULL)  -- margins
 ORDER BY ranked.by_seller, ranked.place

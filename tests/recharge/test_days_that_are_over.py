@@ -145,6 +145,7 @@ def test_what_becomes_of_a_sale_after_its_day_leaves_the_days_figures_alone(
         page = visitor.get(f"/reports?{query}")
         tables, charts = tables_of(page), charts_of(page)
         assert len(charts) == len(tables)
+        del tables[3:], charts[3:]  # who loses by failures is there also by what came later
         of_sale = [line for line in lines if line[0].startswith("telekish")]
         rows = [[row for row in shown if "Changed" not in row[0]] for shown in tables]
         for shown in rows:
@@ -180,7 +181,11 @@ def test_what_changed_is_a_line_of_its_own_below_each_row_and_the_total(funded: 
         for place in (2, 4):
             assert heads[place].startswith("Changed after the day")
             assert "Reversed: 1, 5,000 Tomans" in heads[place]
-            assert [cell.replace("\u200e", "") for cell in shown[place][1:]] == ["−1", "−5,000", "−100", "+1", "", "0"]
+            cells = [cell.replace("\u200e", "") for cell in shown[place][1:]]
+            if "Tomans failed" in shown[0]:
+                assert cells == ["+1", "", "+5,000"]
+            else:
+                assert cells == ["−1", "−5,000", "−100", "+1", "", "0"]
 
 
 def test_a_day_that_is_not_over_shows_what_is_so_now(funded: Organization) -> None:

@@ -13,6 +13,7 @@ from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from recharge.reports.books import find_faults
 from shared.console.months import Month, month_of
+from tests.recharge.test_report_pages import tables_of
 from tests.support.bad_input import table
 from tests.support.chain import FORGET
 from tests.support.client import Answer
@@ -118,6 +119,18 @@ def test_reports_of_a_closed_month_stay_and_what_comes_late_falls_into_the_open_
     # A range with a closed day in it is by the entry as a whole: the refund is there, as one of what was sold before.
     both = visitor.get(f"/reports.csv?from_day={last_month().last_day}&to_day={today()}&by=operator").body.decode()
     assert "telekish,1,4000,1,4000,0,0,0,0,0,0" in both
+    # And who has lost most by what was refunded on these days.
+    query = f"from_day={last_month().last_day}&to_day={today()}"
+    *_others, losses = tables_of(visitor.get(f"/reports?{query}"))
+    seller = month_ago.member
+    assert losses == [
+        ["Seller", "Refunded", "Refund rate", "Tomans refunded"],
+        ["member", "1", "50.0\u00a0%", "4,000"],
+        ["Total of all sellers", "1", "50.0\u00a0%", "4,000"],
+    ]
+    written = visitor.get(f"/reports.csv?by=failures&{query}").body.decode("utf-8-sig").splitlines()
+    assert written[0].startswith("seller_id,seller,sold,sold_amount,given_back,given_back_amount,")
+    assert written[1:] == [f"{seller.id},member,2,9000,1,4000,0,0,5000,0,0,0"]
     with month_ago.context:
         assert find_faults() == []
 

@@ -48,9 +48,17 @@ def tables_of(answer: Answer) -> list[list[list[str]]]:
     ]
 
 
-def write_recharge(organization: Organization, moment: datetime, status: str = "succeeded", amount: int = 1000) -> None:
-    """A recharge of some other time, with the entries that belong to it; posted at that time as a sale is now."""
-    recharge_id = sell_pending(organization.row, organization.member.id, amount)
+def write_recharge(
+    organization: Organization,
+    moment: datetime,
+    status: str = "succeeded",
+    amount: int = 1000,
+    *,
+    seller_id: int | None = None,
+) -> uuid.UUID:
+    """A recharge of some other time, with the entries that belong to it; posted at that time as a sale is now.
+    Its id."""
+    recharge_id = sell_pending(organization.row, seller_id or organization.member.id, amount)
     if status != "pending":
         settle_recharge(
             organization=organization.row,
@@ -78,6 +86,7 @@ def write_recharge(organization: Organization, moment: datetime, status: str = "
         cursor.execute(sql.SQL("ALTER TABLE {}.recharge_recharge ENABLE TRIGGER recharge_content").format(schema))
     with organization.context, connection.cursor() as cursor:
         cursor.execute(FORGET)
+    return moved
 
 
 def at(day: int, hour: int, minute: int = 0) -> datetime:
@@ -91,7 +100,7 @@ def test_it_sums_up_by_day_by_operator_and_by_seller(funded: Organization) -> No
     write_recharge(funded, timezone.now() - timedelta(seconds=1), "failed", 2000)
     write_recharge(funded, timezone.now() - timedelta(seconds=1), "unknown", 3000)
     write_recharge(funded, timezone.now() - timedelta(seconds=1), "pending", 4000)
-    days, operators, sellers = tables_of(Visitor.signed_in(funded.owner).get("/reports"))
+    days, operators, sellers, failures = tables_of(Visitor.signed_in(funded.owner).get("/reports"))
     # Today's and yesterday's may be one row or two around midnight; the total is sure.
     assert days[-1] == ["Total", "2", "8,000", "1", "33.3\u00a0%", "2"]
     assert len(days) == 1 + 7 + 1
@@ -104,6 +113,10 @@ def test_it_sums_up_by_day_by_operator_and_by_seller(funded: Organization) -> No
         ["neighbour", "1", "7,000", "0", "0.0\u00a0%", "0"],
         ["member", "1", "1,000", "1", "50.0\u00a0%", "2"],
         days[-1],
+    ]
+    assert failures[1:] == [
+        ["member", "1", "50.0\u00a0%", "2,000"],
+        ["Total of all sellers", "1", "33.3\u00a0%", "2,000"],
     ]
 
 
@@ -220,6 +233,48 @@ def test_each_table_can_be_exported(funded: Organization) -> None:
     assert f'href="/reports.csv?by=seller&amp;{query.replace("&", "&amp;")}"' in page
 
 
+def test_who_loses_by_failures_comes_first_whoever_sold_most(funded: Organization) -> None:
+    """Ordered by Tomans, not by how many; the page shows the first, the file all. What fails after its day is a line of
+    its own, and who has nothing else is there by that."""
+    give_credit(funded.row, funded.member.id, 900_000)
+    third, fourth = (make_seller(funded.row, name, 100_000) for name in ("Third", "Fourth"))
+    write_recharge(funded, at(2, 8), "succeeded", 500_000)
+    for _ in range(3):
+        write_recharge(funded, at(2, 9), "failed", 1000)
+    write_recharge(funded, at(2, 9), "failed", 9000, seller_id=third.pk)
+    write_recharge(funded, at(3, 9), "failed", 4000, seller_id=third.pk)
+    write_recharge(funded, at(3, 9), "succeeded", 13_000, seller_id=third.pk)
+    open_at_night = write_recharge(funded, at(3, 9), "unknown", 8000, seller_id=fourth.pk)
+    write_recharge(funded, at(3, 9), "succeeded", 2000, seller_id=funded.neighbour.id)
+    settle_recharge(organization=funded.row, recharge_id=open_at_night, status=Recharge.Status.FAILED, failure="no")
+    visitor, query = Visitor.signed_in(funded.owner), "from_day=2026-03-01&to_day=2026-03-05"
+    total = ["Total of all sellers", "5", "62.5\u00a0%", "16,000"]
+    changed = ["Changed after the dayFailed, refunded: 1, 8,000 Tomans", "\u200e+1", "", "\u200e+8,000"]
+
+    *_others, failures = tables_of(visitor.get(f"/reports?{query}"))
+    assert failures == [
+        ["Seller", "Failed", "Failure rate", "Tomans failed"],
+        ["Third", "2", "66.7\u00a0%", "13,000"],
+        ["member", "3", "75.0\u00a0%", "3,000"],
+        ["Fourth", "0", "–", "0"],
+        changed,
+        total,
+        changed,
+    ]
+    with funded.context, timezone.override("UTC"):
+        found = report(first=date(2026, 3, 1), last=date(2026, 3, 5), most_sellers=1)
+    assert [name for _, name, _ in found.sellers] == ["member"]
+    assert [(name, sums.failed, sums.failed_amount) for _, name, sums in found.losses] == [("Third", 2, 13_000)]
+    written = visitor.get(f"/reports.csv?by=failures&{query}").body.decode("utf-8-sig")
+    assert [(row["seller"], row["failed"], row["failed_amount"]) for row in csv.DictReader(io.StringIO(written))] == [
+        ("Third", "2", "13000"),
+        ("member", "3", "3000"),
+        ("Fourth", "0", "0"),
+        ("Fourth (changed after the day)", "1", "8000"),
+    ]
+    assert "Nothing failed on these days." in shown(visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-01"))
+
+
 def charts_of(answer: Answer) -> list[list[tuple[str, float, float]]]:
     """Of each chart what it says of each mark, where that begins, and how long it is, in percent."""
     assert answer.status == 200, answer
@@ -300,7 +355,7 @@ def test_the_days_are_written_as_the_reader_writes_them(acme: Organization) -> N
 
 
 @pytest.mark.parametrize("by", ["", "nonsense", "%00", "Day"])
-def test_there_are_three_ways_to_sum_up(acme: Organization, by: str) -> None:
+def test_there_are_no_other_ways_to_sum_up(acme: Organization, by: str) -> None:
     visitor = Visitor.signed_in(acme.owner)
     assert visitor.get(f"/reports.csv?by={by}").status == 400
 
