@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django_tenants.utils import schema_context, tenant_context
 
 from credit.queries import members_without_seller
@@ -35,7 +35,10 @@ class Fault:
 
 def find_faults() -> list[Fault]:
     """Proves the books of the current organization; what is returned is wrong with them (see sql/reconcile.sql)."""
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Every row is read anyway, so nothing is won by loops. Where the planner takes a table for empty that was filled
+        # since it was last looked at, they cost minutes: 40,000 rows were compared with 40,000.
+        cursor.execute("SET LOCAL enable_nestloop = off")
         cursor.execute(_RECONCILE)
         return [Fault(*row) for row in cursor.fetchall()]
 
