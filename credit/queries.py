@@ -236,9 +236,15 @@ def _bound(in_order: Exists, numbers: QuerySet[Any, Any], otherwise: int) -> Coa
     return Coalesce(Case(When(in_order, then=Subquery(numbers))), otherwise)
 
 
-def credit_requests(*, seller_id: int | None = None, status: str | None = None) -> QuerySet[CreditRequest]:
-    """Credit requests of one seller or of all."""
-    return filtered(CreditRequest.objects.all(), None, None, seller_id=seller_id, status=status)
+def credit_requests(
+    *,
+    seller_id: int | None = None,
+    status: str | None = None,
+    created_from: datetime | None = None,
+    created_to: datetime | None = None,
+) -> QuerySet[CreditRequest]:
+    """Credit requests of one seller or of all; ``created_from`` ≤ time < ``created_to``."""
+    return filtered(CreditRequest.objects.all(), created_from, created_to, seller_id=seller_id, status=status)
 
 
 def credit_requests_to_decide() -> QuerySet[CreditRequest]:
@@ -271,9 +277,15 @@ def audit_records(
     return rows.filter(**{name: value for name, value in equal.items() if value is not None})
 
 
-def adjustments(*, seller_id: int | None = None, status: str | None = None) -> QuerySet[Adjustment]:
-    """Adjustments of one seller's balance or of all."""
-    return filtered(Adjustment.objects.all(), None, None, seller_id=seller_id, status=status)
+def adjustments(
+    *,
+    seller_id: int | None = None,
+    status: str | None = None,
+    created_from: datetime | None = None,
+    created_to: datetime | None = None,
+) -> QuerySet[Adjustment]:
+    """Adjustments of one seller's balance or of all; ``created_from`` ≤ time < ``created_to``."""
+    return filtered(Adjustment.objects.all(), created_from, created_to, seller_id=seller_id, status=status)
 
 
 def adjustments_to_decide() -> QuerySet[Adjustment]:

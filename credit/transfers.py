@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, When
 
 from credit.errors import AlreadyDecided, BalanceLimitExceeded, GiverOwes, InsufficientCredit, OtherSellerInactive
 from credit.models import CreditRequest, Entry, EntryKind, Transfer
@@ -297,6 +297,11 @@ def transfers(
         case "received":
             return rows.filter(receiver=seller_id)
     return rows.filter(Q(giver=seller_id) | Q(receiver=seller_id))
+
+
+def with_change(rows: QuerySet[Transfer], seller_id: int) -> QuerySet[Transfer]:
+    """A seller's own transfers with the ``change`` of his balance: Tomans, negative where he gave."""
+    return rows.annotate(change=Case(When(giver=seller_id, then=-F("amount")), default=F("amount")))
 
 
 def transfer_by_id(transfer_id: UUID, *, seller_id: int | None) -> Transfer:

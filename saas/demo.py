@@ -24,6 +24,7 @@ from typing import Any
 from django_tenants.utils import tenant_context
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -121,6 +122,23 @@ class Seller:
     @property
     def expected(self) -> int:
         return self.before + CREDIT + self.moved + self.margins - SALES * (AMOUNT - self.commission)
+
+
+def print_sellers(console: Console, slug: str, lines: list[tuple[Seller, dict[str, int], bool]]) -> None:
+    """What the server says of an organization's sellers, by column, and whether all of it is as it must be. It fits 80
+    columns; of figures that are longer than expected, none is cut."""
+    title = f"What the server says of {slug}'s sellers (Tomans), each credited with {CREDIT:,}"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=0)
+    for column in ("seller", *lines[0][1], ""):
+        table.add_column(column, justify="left" if column == "seller" else "right", no_wrap=True)
+    for seller, said, exact in lines:
+        shown = (f"{tomans:,}" for tomans in said.values())
+        table.add_row(seller.username, *shown, "[green]✓" if exact else "[red]✗")
+    table.width = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    console.print(table, crop=False)
+    for seller, said, exact in lines:
+        if not exact:
+            console.print(f"[red]✗[/] {seller.username}: the balance is {said['balance']:,}, not {seller.expected:,}")
 
 
 def commission_of(number: int) -> int:
@@ -415,12 +433,8 @@ class Demo:
         self.console.print(table)
 
     def _report(self, sellers: list[Seller]) -> bool:
-        table = Table(title="What the server says of every seller (Tomans)", box=SIMPLE_HEAD, padding=0)
-        columns = ("before", "credited", "accepted", "refunded", "earned", "margins", "transfers", "balance")
-        for column in ("org", "seller", *columns, "expected", ""):
-            table.add_column(column, justify="left" if column in ("org", "seller") else "right", no_wrap=True)
         right = True
-        sums: dict[str, Counter[str]] = {slug: Counter() for slug in ORGANIZATIONS}
+        lines: dict[str, list[tuple[Seller, dict[str, int], bool]]] = {slug: [] for slug in ORGANIZATIONS}
         for seller in sellers:
             own = Api(self.address, seller.host, seller.token)
             _, answer = own.call("GET", "/balance")
@@ -436,20 +450,28 @@ class Demo:
                 and moved == seller.moved
             )
             right = right and exact
-            earned = (amounts["commission"], amounts["margin"], moved)
-            given = (seller.before, CREDIT, sold, refunded, *earned, answer["balance"], seller.expected)
-            shown = [f"{tomans:,}" for tomans in given]
-            table.add_row(seller.organization, seller.username, *shown, "[green]✓" if exact else "[red]✗")
-            sums[seller.organization].update(dict(zip(columns, given, strict=False)))
-        self.console.print(table)
-        for slug, total in sums.items():
-            delivered = total["accepted"] - total["refunded"]
-            proof = total["before"] + total["credited"] - delivered + total["earned"] + total["margins"]
+            said = {
+                "before": seller.before,
+                "accepted": sold,
+                "refunded": refunded,
+                "earned": amounts["commission"],
+                "margins": amounts["margin"],
+                "transfers": moved,
+                "balance": answer["balance"],
+            }
+            lines[seller.organization].append((seller, said, exact))
+        for slug, of_it in lines.items():
+            print_sellers(self.console, slug, of_it)
+            total = Counter[str]()
+            for _seller, said, _is_exact in of_it:
+                total.update(said)
+            credited, delivered = len(of_it) * CREDIT, total["accepted"] - total["refunded"]
+            proof = total["before"] + credited - delivered + total["earned"] + total["margins"]
             exact = total["balance"] == proof and total["transfers"] == 0
             right = right and exact
             self.console.print(
                 f"{'[green]✓[/]' if exact else '[red]✗[/]'} {slug}: {total['before']:,} before + "
-                f"{total['credited']:,} credited - {delivered:,} delivered + {total['earned']:,} commissions + "
+                f"{credited:,} credited - {delivered:,} delivered + {total['earned']:,} commissions + "
                 f"{total['margins']:,} margins = {proof:,}; the balances add up to {total['balance']:,}, the transfers "
                 f"to {total['transfers']:,}"
             )

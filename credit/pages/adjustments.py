@@ -24,7 +24,7 @@ from credit.services import Written
 from shared.console.danger import Danger, ask
 from shared.console.formats import format_number
 from shared.console.forms import ChoiceField, Form, TextField, TomansFormField
-from shared.console.lists import Adds, chosen_columns, listing_of, remember, sums_of
+from shared.console.lists import chosen_columns, listing_of, remember
 from shared.console.messages import message_for
 from shared.console.views import FORM, add_problem, done, not_done, on_to, page, show, signed_in, status_of_form
 from shared.errors import IdempotencyKeyReused, Problem, SellerBusy
@@ -38,7 +38,7 @@ MORE, LESS = "more", "less"
 
 
 class AdjustmentFilters(CreditRequestFilters):
-    """The same: a state and a seller."""
+    """The same: a state, days and a seller."""
 
 
 @page(Permission.VIEW_ADJUSTMENTS)
@@ -53,12 +53,8 @@ def adjustments(request: HttpRequest) -> HttpResponse:
     table = adjustments_table(shown.rows, listing=listing, decider=account.user.pk if may_decide else None)
     if chosen := chosen_columns(listing, table):
         return chosen
-    context = {"page": shown, "table": table, "form": form, "listing": listing}
-    context["sums"] = sums_of(rows, _SUMS, page=shown, listing=listing)
+    context = {"page": shown, "table": table.added_up(rows, page=shown), "form": form, "listing": listing}
     return remember(listing, show(request, "credit/adjustments.html", context))
-
-
-_SUMS = (Adds(_("Sum"), "amount"),)
 
 
 class AdjustmentForm(Form):

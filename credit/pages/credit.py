@@ -27,7 +27,7 @@ from credit.slips.services import has_slip, put_slip, slip_in_view
 from shared.console.danger import Danger, ask
 from shared.console.formats import format_number
 from shared.console.forms import AS_WRITTEN, Form, TextField, TextInput, TomansFormField
-from shared.console.lists import Adds, chosen_columns, listing_of, remember, sums_of
+from shared.console.lists import chosen_columns, listing_of, remember
 from shared.console.messages import message_for
 from shared.console.views import (
     FORM,
@@ -79,9 +79,8 @@ def credit_requests(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=204)  # nothing has changed, and nothing moves under who reads or types
     context = {
         "page": shown,
-        "table": table,
+        "table": table.added_up(rows, page=shown),
         "listing": listing,
-        "sums": sums_of(rows, _REQUEST_SUMS, page=shown, listing=listing),
         "form": form,
         "version": version,
         "waiting": waiting,
@@ -90,9 +89,6 @@ def credit_requests(request: HttpRequest) -> HttpResponse:
     }
     template = "credit/credit_request_rows.html" if is_fragment(request) else "credit/credit_requests.html"
     return remember(listing, show(request, template, context))
-
-
-_REQUEST_SUMS = (Adds(_("Sum"), "amount"),)
 
 
 def _version(rows: list[CreditRequest]) -> str:
@@ -380,12 +376,14 @@ def entries(request: HttpRequest) -> HttpResponse:
     table = entries_table(shown.rows, sees_all=sees_all, listing=listing)
     if chosen := chosen_columns(listing, table):
         return chosen
-    context = {"page": shown, "table": table, "form": form, "listing": listing, "exports": _EXPORTS.links()}
-    context["sums"] = sums_of(rows, _ENTRY_SUMS, page=shown, listing=listing, key=by)
+    context = {
+        "page": shown,
+        "table": table.added_up(rows, page=shown, key=by),
+        "form": form,
+        "listing": listing,
+        "exports": _EXPORTS.links(),
+    }
     return remember(listing, show(request, "credit/entries.html", context))
-
-
-_ENTRY_SUMS = (Adds(_("Sum"), "amount"), Adds(_("Commission"), "commission"))
 
 
 _EXPORTS = Exports(

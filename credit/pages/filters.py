@@ -80,6 +80,6 @@ class EntryFilters(SellerFilters, DaysForm):
     field_order = ("kind", "from_day", "to_day")
 
 
-class CreditRequestFilters(SellerFilters):
+class CreditRequestFilters(SellerFilters, DaysForm):
     status = ChoiceField(label=_("State"), required=False, choices=[("", _("All states")), *STATES.items()])
-    field_order = ("status",)
+    field_order = ("status", "from_day", "to_day")

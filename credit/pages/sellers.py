@@ -29,7 +29,7 @@ from shared.console.forms import (
     TextInput,
 )
 from shared.console.languages import SHOWN_SECONDS, is_shown_again
-from shared.console.lists import Adds, chosen_columns, listing_of, remember, sums_of
+from shared.console.lists import chosen_columns, listing_of, remember
 from shared.console.views import FORM, add_problem, done, not_done, page, show, status_of_form
 from shared.errors import PasswordChanged, Problem, SellerBusy
 from shared.identity.lockout import client_address
@@ -66,9 +66,8 @@ def sellers(request: HttpRequest) -> HttpResponse:
         return chosen
     context = {
         "page": shown,
-        "table": table,
+        "table": table.added_up(rows, page=shown),
         "listing": listing,
-        "sums": sums_of(rows, _SUMS, page=shown, listing=listing),
         "form": form,
         "search": search,
         "is_cut_off": len(by_username) == MOST_BY_USERNAME,
@@ -77,7 +76,6 @@ def sellers(request: HttpRequest) -> HttpResponse:
 
 
 _SORTS = {"name": "name", "balance": "account__balance"}
-_SUMS = (Adds(_("Balances"), "account__balance"),)
 
 
 class NameForm(EditForm):

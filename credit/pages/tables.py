@@ -16,6 +16,7 @@ from shared.console.links import address_of
 from shared.console.lists import Listing
 from shared.console.tables import AMOUNT, WIDE, Selecting, Table, TableColumn, selecting
 from shared.console.workbooks import Column
+from shared.pagination import value_of
 from shared.templatetags.console import moment, number, pill, signed, tomans
 
 # --- Entries ----------------------------------------------------------------------------------------------------------
@@ -49,8 +50,14 @@ def _own_kind_on_phones(entry: Entry) -> SafeString:
     return format_html('{}<div class="d-md-none small text-secondary">{}</div>', _own_kind(entry), _created(entry))
 
 
-def _kind_on_phones(entry: Entry) -> SafeString:
-    return format_html('{}<div class="d-md-none small text-secondary">{}</div>', _kind(entry), _created(entry))
+def _seller_and_kind_on_phones(entry: Entry) -> SafeString:
+    """With two columns of amounts a phone has room for one other."""
+    return format_html(
+        '{}<div class="d-md-none small">{}</div><div class="d-md-none small text-secondary">{}</div>',
+        seller_link(entry.seller.seller),
+        _kind(entry),
+        _created(entry),
+    )
 
 
 def _kind_and_time(entry: Entry) -> SafeString:
@@ -61,9 +68,10 @@ def _created(row: Entry | CreditRequest | Adjustment | Seller) -> str:
     return moment(row.created_at)
 
 
-def _amount(entry: Entry | Adjustment) -> SafeString:
-    looks = "debit" if entry.amount < 0 else "credit"
-    return mark_safe(f'<span class="{looks}">{signed(entry.amount)}</span>')  # noqa: S308 - a number
+def _signed(amount: int) -> SafeString:
+    """With its sign, and in the colour of debits or of credits."""
+    looks = "debit" if amount < 0 else "credit"
+    return mark_safe(f'<span class="{looks}">{signed(amount)}</span>')  # noqa: S308 - a number
 
 
 def seller_link(seller: Seller) -> SafeString:
@@ -71,7 +79,9 @@ def seller_link(seller: Seller) -> SafeString:
     return format_html('<a href="{}"><bdi>{}</bdi></a>', address_of("seller", seller.pk), seller.name)
 
 
-_AMOUNT = TableColumn(_("Tomans"), _amount, AMOUNT, sort="amount")
+_AMOUNT = TableColumn(
+    _("Tomans"), lambda row: _signed(row.amount), AMOUNT, adds="amount", written=_signed, sort="amount"
+)
 _BALANCE = TableColumn(_("Balance"), lambda entry: number(entry.balance_after), AMOUNT, name="balance")
 _OF_SELLER = (
     TableColumn(_("Time"), _created, WIDE, name="time", sort="time"),
@@ -82,9 +92,9 @@ _OF_SELLER = (
 )
 _OF_ALL_SELLERS = (
     _OF_SELLER[0],
-    TableColumn(_("Seller"), lambda entry: seller_link(entry.seller.seller)),
+    TableColumn(_("Seller"), _seller_and_kind_on_phones),
     _OF_SELLER[1],
-    TableColumn(_("Kind"), _kind_on_phones),
+    TableColumn(_("Kind"), _kind, WIDE),
     *_OF_SELLER[3:],
 )
 
@@ -93,7 +103,10 @@ _COMMISSION = TableColumn(
     _("Commission"),
     lambda entry: signed(entry.commission) if entry.commission else "",
     f"{WIDE} {AMOUNT}",
+    adds="commission",
+    written=signed,
     name="commission",
+    folds=True,
 )
 
 
@@ -181,7 +194,7 @@ def _note_and_reason(row: CreditRequest) -> SafeString:
     return format_html("{}{}", note, reason)
 
 
-_ASKED_AMOUNT = TableColumn(_("Tomans"), lambda row: number(row.amount), AMOUNT, sort="amount")
+_ASKED_AMOUNT = TableColumn(_("Tomans"), lambda row: number(row.amount), AMOUNT, adds="amount", sort="amount")
 _NOTE = TableColumn(_("Note and reason"), _note_and_reason, f"{WIDE} text-break", name="note")
 _REQUESTS_OF_SELLER = (
     TableColumn(_("Time"), _asked, sort="time"),
@@ -264,7 +277,7 @@ def adjustments_table(
 
 
 def transfers_table(rows: Sequence[Shown], *, own: int | None, listing: Listing | None = None) -> Table:
-    """Transfers of one seller (``own``), or of all."""
+    """Transfers of one seller (``own``) with the change of his balance, or of all."""
 
     def time(shown: Shown) -> SafeString:
         address = address_of("transfer", shown.row.pk)
@@ -274,11 +287,6 @@ def transfers_table(rows: Sequence[Shown], *, own: int | None, listing: Listing 
         is_given = shown.row.giver_id == own
         way, seller = (gettext("Receiver"), shown.row.receiver) if is_given else (gettext("Sender"), shown.row.giver)
         return format_html('{}: <bdi>{}</bdi><div class="d-md-none small">{}</div>', way, seller.name, time(shown))
-
-    def change(shown: Shown) -> SafeString:
-        is_given = shown.row.giver_id == own
-        looks, amount = ("debit", -shown.row.amount) if is_given else ("credit", shown.row.amount)
-        return mark_safe(f'<span class="{looks}">{signed(amount)}</span>')  # noqa: S308 - a number
 
     def giver(shown: Shown) -> SafeString:
         return format_html('{}<div class="d-md-none small">{}</div>', seller_link(shown.row.giver), time(shown))
@@ -290,13 +298,20 @@ def transfers_table(rows: Sequence[Shown], *, own: int | None, listing: Listing 
         TableColumn(_("Sender"), giver),
         TableColumn(_("Receiver"), lambda shown: seller_link(shown.row.receiver)),
         TableColumn(_("Time"), time, WIDE, name="time", sort="time"),
-        TableColumn(_("Tomans"), lambda shown: number(shown.row.amount), AMOUNT, sort="amount"),
+        TableColumn(_("Tomans"), lambda shown: number(shown.row.amount), AMOUNT, adds="amount", sort="amount"),
         note,
     )
     of_seller = (
         TableColumn(_("Seller"), other),
         TableColumn(_("Time"), time, WIDE, name="time", sort="time"),
-        TableColumn(_("Tomans"), change, AMOUNT, sort="amount"),
+        TableColumn(
+            _("Tomans"),
+            lambda shown: _signed(value_of(shown.row, "change")),
+            AMOUNT,
+            adds="change",
+            written=_signed,
+            sort="amount",
+        ),
         TableColumn(_("Balance"), lambda shown: number(shown.balance_after), AMOUNT, name="balance"),
         note,
     )
@@ -328,7 +343,7 @@ def sellers_table(
         _("Sellers"),
         (
             TableColumn(_("Name"), name, sort="name"),
-            TableColumn(_("Balance"), balance, AMOUNT, sort="balance"),
+            TableColumn(_("Balance"), balance, AMOUNT, adds="account__balance", written=tomans, sort="balance"),
             TableColumn(_("State"), seller_state, WIDE, name="state"),
             TableColumn(
                 _("Username"),

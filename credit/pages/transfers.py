@@ -16,7 +16,7 @@ from credit.pages.credit import KeyField, new_key, with_new_key
 from credit.pages.filters import SellerFilters, read_filters
 from credit.pages.tables import transfers_table
 from shared.console.forms import ChoiceField, DaysForm, Form, TextField, TomansFormField
-from shared.console.lists import Adds, chosen_columns, listing_of, remember, sums_of
+from shared.console.lists import chosen_columns, listing_of, remember
 from shared.console.messages import message_for
 from shared.console.views import FORM, add_problem, done, own_seller, page, show, signed_in, status_of_form
 from shared.errors import IdempotencyKeyReused, NotFound, Problem
@@ -51,17 +51,22 @@ def transfer_list(request: HttpRequest) -> HttpResponse:
     own = seller_in_view(signed_in(request))
     rows = transfers.transfers(**filters)
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
+    rows = rows if own is None else transfers.with_change(rows, own)
     shown = listing.page(rows.select_related("giver", "receiver"))
     table = transfers_table(transfers.shown_to(shown.rows, own), own=own, listing=listing)
     if chosen := chosen_columns(listing, table):
         return chosen
-    context = {"page": shown, "table": table, "form": form, "may_give": own and _may_give(own), "listing": listing}
-    context["sums"] = sums_of(rows, _SUMS, page=shown, listing=listing)
+    context = {
+        "page": shown,
+        "table": table.added_up(rows, page=shown),
+        "form": form,
+        "may_give": own and _may_give(own),
+        "listing": listing,
+    }
     return remember(listing, show(request, "credit/transfers.html", context))
 
 
 _SORTS = {"amount": "amount"}
-_SUMS = (Adds(_("Sum"), "amount"),)
 
 
 def _may_give(own: int) -> bool:

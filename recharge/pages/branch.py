@@ -31,7 +31,7 @@ from shared.console.danger import Danger, ask
 from shared.console.formats import format_number
 from shared.console.links import address_of
 from shared.console.messages import message_for
-from shared.console.tables import AMOUNT, WIDE, Table, TableColumn, sum_of, total_word
+from shared.console.tables import AMOUNT, WIDE, Table, TableColumn
 from shared.console.views import (
     FORM,
     add_problem,
@@ -70,17 +70,17 @@ def branch_table(rows: Sequence[BranchSeller], *, is_whole: bool = False) -> Tab
         address = address_of("branch_seller", row.seller.pk)
         return format_html('<a href="{}"><bdi>{}</bdi></a>{}{}', address, row.seller.name, below or "", off)
 
-    return Table(
+    table = Table(
         _("Sellers"),
         (
-            TableColumn(_("Name"), name, foot=total_word),
-            TableColumn(_("Balance"), lambda row: tomans(row.balance), AMOUNT, foot=sum_of("balance", tomans)),
-            TableColumn(_("Sold today"), lambda row: tomans(row.sold_today), AMOUNT, foot=sum_of("sold_today", tomans)),
+            TableColumn(_("Name"), name),
+            TableColumn(_("Balance"), lambda row: tomans(row.balance), AMOUNT, adds="balance", written=tomans),
+            TableColumn(_("Sold today"), lambda row: tomans(row.sold_today), AMOUNT, adds="sold_today", written=tomans),
             TableColumn(_("State"), lambda row: seller_state(row.seller), WIDE),
         ),
         rows,
-        has_foot=is_whole and len(rows) > 1,
     )
+    return table.added_up_here() if is_whole and len(rows) > 1 else table
 
 
 def _requests_table(rows: Sequence[CreditRequest]) -> Table:

@@ -25,7 +25,7 @@ from recharge.selling.errors import RechargeChanged
 from recharge.selling.queries import ANY_LATE, RECHARGE_COLUMNS
 from shared.console.danger import Danger, ask
 from shared.console.forms import AS_WRITTEN, ChoiceField, DaysForm, Form, PhoneNumberFormField, TextField, TextInput
-from shared.console.lists import SIZES, Adds, chosen_columns, listing_of, remember, sums_of
+from shared.console.lists import SIZES, chosen_columns, listing_of, remember
 from shared.console.views import FORM, add_problem, done, is_fragment, not_done, page, show, signed_in
 from shared.errors import NotFound, Problem
 from shared.idempotency import LONGEST_KEY, is_idempotency_key
@@ -120,12 +120,14 @@ def recharges(request: HttpRequest) -> HttpResponse:
     table = recharges_table(shown.rows, sees_all=sees_all, listing=listing)
     if chosen := chosen_columns(listing, table):
         return chosen
-    context = {"form": form, "page": shown, "table": table, "listing": listing, "exports": _EXPORTS.links()}
-    context["sums"] = sums_of(rows, _SUMS, page=shown, listing=listing)
+    context = {
+        "form": form,
+        "page": shown,
+        "table": table.added_up(rows, page=shown),
+        "listing": listing,
+        "exports": _EXPORTS.links(),
+    }
     return remember(listing, show(request, "recharge/recharges.html", context))
-
-
-_SUMS = (Adds(_("Sum"), "amount"), Adds(_("Commission"), "commission"))
 
 
 _EXPORTS = Exports(

@@ -20,7 +20,7 @@ from recharge.templatetags.recharge import claim_state, late_state, state
 from shared.console.formats import in_digits
 from shared.console.links import address_of
 from shared.console.lists import Listing
-from shared.console.tables import AMOUNT, WIDE, Table, TableColumn, selecting, sum_of, total_word
+from shared.console.tables import AMOUNT, WIDE, WIDER, Table, TableColumn, selecting
 from shared.console.workbooks import Column
 from shared.templatetags.console import moment, number, phone, pill, signed, tomans
 
@@ -42,11 +42,19 @@ def _time_number_and_seller(recharge: Recharge) -> SafeString:
     )
 
 
+def _number_and_operator(recharge: Recharge) -> SafeString:
+    return format_html(
+        '{}<div class="d-xl-none small text-secondary">{}</div>',
+        phone(recharge.phone_number),
+        operator_name(recharge.operator),
+    )
+
+
 _NUMBER_TO_OPERATOR = (
-    TableColumn(_("Number"), lambda recharge: phone(recharge.phone_number), WIDE),
-    TableColumn(_("Tomans"), lambda recharge: number(recharge.amount), AMOUNT, sort="amount"),
+    TableColumn(_("Number"), _number_and_operator, WIDE),
+    TableColumn(_("Tomans"), lambda recharge: number(recharge.amount), AMOUNT, adds="amount", sort="amount"),
     TableColumn(_("State"), lambda recharge: format_html("{} {}", state(recharge), late_state(recharge)), name="state"),
-    TableColumn(_("Operator"), lambda recharge: operator_name(recharge.operator), WIDE, name="operator"),
+    TableColumn(_("Operator"), lambda recharge: operator_name(recharge.operator), WIDER, name="operator"),
 )
 _OF_SELLER = (TableColumn(_("Time"), _time_and_number, "text-nowrap", sort="time"), *_NUMBER_TO_OPERATOR)
 _OF_ALL_SELLERS = (
@@ -57,7 +65,12 @@ _OF_ALL_SELLERS = (
 
 
 _COMMISSION = TableColumn(
-    _("Commission"), lambda recharge: number(recharge.commission), f"{WIDE} {AMOUNT}", name="commission"
+    _("Commission"),
+    lambda recharge: number(recharge.commission),
+    f"{WIDER} {AMOUNT}",
+    adds="commission",
+    name="commission",
+    folds=True,
 )
 _CHOSEN = selecting(
     amount=lambda recharge: int(recharge.amount),
@@ -132,7 +145,7 @@ def _own_claim_state(row: Claim) -> SafeString:
 
 
 _CLAIM_AMOUNT = TableColumn(_("Tomans"), lambda row: number(row.recharge.amount), AMOUNT)
-_CLAIM_OPERATOR = TableColumn(_("Operator"), lambda row: operator_name(row.recharge.operator), WIDE)
+_CLAIM_OPERATOR = TableColumn(_("Operator"), lambda row: operator_name(row.recharge.operator), WIDER, folds=True)
 _CLAIMS_OF_SELLER = (
     TableColumn(_("Number"), _claim_number),
     _CLAIM_AMOUNT,
@@ -145,7 +158,7 @@ _CLAIMS_OF_ALL = (
     TableColumn(_("Number"), _claim_number_and_seller),
     _CLAIM_AMOUNT,
     TableColumn(_("State"), claim_state),
-    TableColumn(_("Answer by"), lambda row: moment(row.deadline)),
+    TableColumn(_("Answer by"), lambda row: moment(row.deadline), WIDE, folds=True),
     _CLAIM_OPERATOR,
     TableColumn(_("Seller"), lambda row: format_html("<bdi>{}</bdi>", row.seller.name), WIDE),
     TableColumn(_("Asked at"), lambda row: moment(row.created_at), WIDE),
@@ -189,10 +202,6 @@ RECHARGES_SHEET = (
 # --- Margins ----------------------------------------------------------------------------------------------------------
 
 
-def _sold_of_margins(margins: Sequence[Margin]) -> str:
-    return number(sum(margin.recharge.amount for margin in margins))
-
-
 def margins_table(margins: Sequence[Margin], *, is_linked: bool, is_whole: bool) -> Table:
     """The recharges of a batch of margins; with links to them, for who may see them; summed up, if these are all."""
 
@@ -204,18 +213,18 @@ def margins_table(margins: Sequence[Margin], *, is_linked: bool, is_whole: bool)
             margin.recharge.seller.name,
         )
 
-    return Table(
+    table = Table(
         _("Recharges"),
         (
-            TableColumn(_("Time"), sold, "text-nowrap", foot=total_word),
+            TableColumn(_("Time"), sold, "text-nowrap"),
             TableColumn(_("Seller"), lambda margin: format_html("<bdi>{}</bdi>", margin.recharge.seller.name), WIDE),
             TableColumn(_("Operator"), lambda margin: operator_name(margin.recharge.operator), WIDE),
-            TableColumn(_("Tomans"), lambda margin: number(margin.recharge.amount), AMOUNT, foot=_sold_of_margins),
-            TableColumn(_("Margin"), lambda margin: number(margin.amount), AMOUNT, foot=sum_of("amount")),
+            TableColumn(_("Tomans"), lambda margin: number(margin.recharge.amount), AMOUNT, adds="recharge__amount"),
+            TableColumn(_("Margin"), lambda margin: number(margin.amount), AMOUNT, adds="amount"),
         ),
         margins,
-        has_foot=is_whole,
     )
+    return table.added_up_here() if is_whole else table
 
 
 # --- Statements -------------------------------------------------------------------------------------------------------
@@ -269,14 +278,14 @@ def _row_amount(row: Row) -> str:
 
 
 _STATEMENT_ROWS = (
-    TableColumn(_("Number"), lambda row: number(row.number), f"{WIDE} {AMOUNT}"),
+    TableColumn(_("Number"), lambda row: number(row.number), f"{WIDER} {AMOUNT}", folds=True),
     TableColumn(_("Time"), lambda row: moment(row.created_at), WIDE),
-    TableColumn(_("Kind"), _kind_and_moment, foot=total_word),
+    TableColumn(_("Kind"), _kind_and_moment),
     TableColumn(_("Sold to"), lambda row: phone(row.phone_number) if row.phone_number else "", WIDE),
-    TableColumn(_("Tomans"), _row_amount, f"d-md-none {AMOUNT}", foot=sum_of("amount", signed)),
-    TableColumn(_("Debit (−)"), lambda row: _or_nothing(row.debit), f"{WIDE} {AMOUNT}", foot=sum_of("debit")),
-    TableColumn(_("Credit (+)"), lambda row: _or_nothing(row.credit), f"{WIDE} {AMOUNT}", foot=sum_of("credit")),
-    TableColumn(_("Commission"), _commission, f"{WIDE} {AMOUNT}", foot=sum_of("commission", signed)),
+    TableColumn(_("Tomans"), _row_amount, f"d-md-none {AMOUNT}", adds="amount", written=signed),
+    TableColumn(_("Debit (−)"), lambda row: _or_nothing(row.debit), f"{WIDE} {AMOUNT}", adds="debit"),
+    TableColumn(_("Credit (+)"), lambda row: _or_nothing(row.credit), f"{WIDE} {AMOUNT}", adds="credit"),
+    TableColumn(_("Commission"), _commission, f"{WIDE} {AMOUNT}", adds="commission", written=signed),
     TableColumn(
         _("Balance"), lambda row: number(row.balance_after), AMOUNT, foot=lambda rows: number(rows[-1].balance_after)
     ),
@@ -285,7 +294,8 @@ _STATEMENT_ROWS = (
 
 def statement_rows_table(rows: Sequence[Row], *, is_whole: bool) -> Table:
     """The rows of a statement, summed up if these are all. Amounts are Tomans."""
-    return Table(_("Entries"), _STATEMENT_ROWS, rows, "table-sm", has_foot=is_whole)
+    table = Table(_("Entries"), _STATEMENT_ROWS, rows, "table-sm")
+    return table.added_up_here() if is_whole else table
 
 
 # --- Bulk sales -------------------------------------------------------------------------------------------------------

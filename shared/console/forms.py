@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.forms.utils import flatatt
+from django.http import QueryDict
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -376,16 +377,24 @@ class DaysForm(FilterForm):
         return self._links(month_spans(today()))
 
     def _links(self, spans: Iterable[Span]) -> list[SpanLink]:
-        others = {name: self.data[name] for name in self.fields if self.data.get(name) and name not in _ENDS}
+        others = self._others
         shown = tuple(self._day_in(name) for name in _ENDS)
         return [
             SpanLink(
                 span,
-                "?" + urlencode({**others, "from_day": format_day(span.first), "to_day": format_day(span.last)}),
+                "?" + urlencode([*others, ("from_day", format_day(span.first)), ("to_day", format_day(span.last))]),
                 shown == (span.first, span.last),
             )
             for span in spans
         ]
+
+    @property
+    def _others(self) -> list[tuple[str, str]]:
+        """All else of the address, as the order of the list; but not its page, which is one of other days."""
+        given = (
+            self.data.lists() if isinstance(self.data, QueryDict) else ((name, [self.data[name]]) for name in self.data)
+        )
+        return [(name, one) for name, values in given for one in values if one and name not in (*_ENDS, "cursor")]
 
     def _day_in(self, name: str) -> date | None:
         try:

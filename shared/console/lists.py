@@ -13,7 +13,6 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Count, Model, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from shared.database import TookTooLong, within
@@ -46,20 +45,12 @@ _NAME = re.compile(r"[a-z_]{1,30}")
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What the rows of a list add up to: how many they are, and sums by name. ``is_cut``: of the newest MOST_SORTED, of
-    which there may be more."""
+    """What the rows of a list add up to: how many they are, and the sums of fields (Tomans). ``is_cut``: of the newest
+    MOST_SORTED, of which there may be more."""
 
     count: int
-    sums: list[tuple[Promise, int]]
-    is_cut: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Adds:
-    """What is added up of a list: what the sum is called, and the field."""
-
-    label: Promise
-    field: str
+    amounts: Mapping[str, int]
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,7 +139,8 @@ class Listing:
     @property
     def kept(self) -> list[tuple[str, str]]:
         """What a form that changes something else carries of the address."""
-        return [(name, str(value)) for name, value in self.request.GET.items() if name not in ("cursor", COLUMNS)]
+        given = self.request.GET.lists()
+        return [(name, value) for name, values in given if name not in ("cursor", COLUMNS) for value in values]
 
 
 def _given(sort: str) -> str | None:
@@ -197,24 +189,26 @@ def chosen_columns(listing: Listing, table: "Table") -> HttpResponse | None:
 
 
 def sums_of(
-    rows: QuerySet[Any], adds: Sequence[Adds], *, page: Page[Any], listing: Listing, key: str = "pk"
+    rows: QuerySet[Any], adds: Sequence[str], *, page: Page[Any], listing: Listing, key: str = "pk"
 ) -> Sums | None:
-    """What the rows add up to, at most the newest MOST_SORTED of them; None where that would take too long. A list that
-    is on one ``page`` is added up here."""
+    """What these fields of the rows add up to, at most of the newest MOST_SORTED rows; None where that would take too
+    long. A list that is on one ``page`` is added up here."""
     if not (listing.cursor or page.older or page.newer):
-        sums = [(one.label, sum(value_of(row, one.field) for row in page.rows)) for one in adds]
-        return Sums(len(page.rows), sums, is_cut=False)
-    fields = {one.field: Sum(one.field) for one in adds}
+        return sums_of_all(page.rows, adds)
     try:
         with within(MOST_MILLISECONDS):
-            found = rows.order_by(f"-{key}")[:MOST_SORTED].aggregate(count=Count("*"), **fields)
+            found = rows.order_by(f"-{key}")[:MOST_SORTED].aggregate(
+                number_of_rows=Count("*"), **{f"sum_of_{one}": Sum(one) for one in adds}
+            )
     except TookTooLong:
         return None
-    return Sums(
-        count=found["count"],
-        sums=[(one.label, found[one.field] or 0) for one in adds],
-        is_cut=found["count"] == MOST_SORTED,
-    )
+    count = found["number_of_rows"]
+    return Sums(count, {one: found[f"sum_of_{one}"] or 0 for one in adds}, is_cut=count == MOST_SORTED)
+
+
+def sums_of_all(rows: Sequence[Any], adds: Sequence[str]) -> Sums:
+    """What these fields of the rows, which are all there are, add up to."""
+    return Sums(len(rows), {one: sum(value_of(row, one) for row in rows) for one in adds})
 
 
 def chosen_ids(sent: QueryDict) -> list[UUID]:

@@ -6,51 +6,60 @@ page that has twenty-five.
 
 import html
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
+from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from shared.console.formats import format_number
-from shared.console.lists import Listing
+from shared.console.lists import Listing, Sums, sums_of, sums_of_all
+from shared.pagination import Page
 
 Cell = Callable[[Any], str]
 """What a row has in a column: text, which is escaped, or markup that is marked as safe."""
 
-Foot = Callable[[Sequence[Any]], str]
-"""What stands below a column, of all of its rows: a sum, or the word for it."""
-
 WIDE = "d-none d-md-table-cell"
 """Classes of a column that a phone has no room for."""
+WIDER = "d-none d-xl-table-cell"
+"""Classes of a column that a tablet has no room for, either; nor a small desk, beside the menu."""
 AMOUNT = "amount"
 """Classes of a column of numbers."""
 
-
-def sum_of(name: str, written: Callable[[int], str] = format_number) -> Foot:
-    """The sum of an attribute of the rows, in Tomans."""
-    return lambda rows: written(sum(getattr(row, name) for row in rows))
-
-
-def total_word(_rows: Sequence[Any]) -> str:
-    """What the row of the sums is called."""
-    return gettext("Total")
+_FOLDED = {WIDE: "d-md-none", WIDER: "d-xl-none"}
+"""The classes of what stands in for a column where that has no room."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """A column: its heading, its cells, the classes of both, and what stands below it in a table that has a foot."""
+    """A column: its heading, its cells, the classes of both, and what is added up below it.
+
+    A sum is never without its place: where its column is hidden, or has no room, the heading of the foot has it.
+    """
 
     heading: Promise
     cell: Cell
     classes: str = ""
-    foot: Foot | None = None
+    adds: str = ""
+    """The field of the rows (or of one that they refer to, as ``account__balance``) that is added up: Tomans."""
+    written: Callable[[int], str] = format_number
+    """How the sum is written."""
+    foot: Callable[[Sequence[Any]], str] | None = None
+    """What stands below it instead, of the rows."""
     name: str = ""
     """By which somebody hides it who does not need it; "": it always shows."""
     sort: str = ""
     """What the list is sorted by through its heading (Listing.fields, or "time"); "": by nothing."""
+    folds: bool = False
+    """Whether its cells stand, with its heading, in the first column that always shows, where it has no room itself."""
+
+    @property
+    def stands_in(self) -> str:
+        """The classes of what stands in for it; "": it always has room."""
+        return next((classes for wide, classes in _FOLDED.items() if wide in self.classes), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +93,17 @@ class Table:
 
     ``label`` names it to a screen reader; ``looks`` are classes of its own. With a ``listing``, it is sorted by the
     headings, and columns that nobody wants are left out. With ``selecting``, each row begins with a box, and has its
-    key as its id ("row-…"), by which it is put in place of itself. ``has_foot``: its rows are all there are, so that
-    what stands below the columns is true.
+    key as its id ("row-…"), by which it is put in place of itself. With ``sums``, they stand below the columns; a list
+    has them by :meth:`added_up`, rows that are all there are by :meth:`added_up_here`.
     """
 
     label: Promise
     columns: Sequence[TableColumn]
     rows: Sequence[Any]
     looks: str = ""
-    has_foot: bool = False
     listing: Listing | None = None
     selecting: Selecting | None = None
+    sums: Sums | None = None
 
     def __bool__(self) -> bool:
         return bool(self.rows)
@@ -108,25 +117,64 @@ class Table:
             self._select_all(),
             format_html_join("", "{}", ((self._heading(one),) for one in self.shown)),
             self._body(self.rows),
-            self._foot() if self.has_foot else "",
+            self._foot(self.sums) if self.sums else "",
         )
 
     __str__ = __html__
 
-    def _foot(self) -> SafeString:
+    def added_up(self, rows: QuerySet[Any], *, page: Page[Any], key: str = "pk") -> Self:
+        """The same with the sums of all rows of its list, of which it shows a page; without, where they would take too
+        long."""
+        assert self.listing
+        return replace(self, sums=sums_of(rows, self._adds, page=page, listing=self.listing, key=key))
+
+    def added_up_here(self) -> Self:
+        """The same with the sums of its rows, which are all there are."""
+        return replace(self, sums=sums_of_all(self.rows, self._adds))
+
+    @property
+    def _adds(self) -> list[str]:
+        return [one.adds for one in self.columns if one.adds]
+
+    def _foot(self, sums: Sums) -> SafeString:
+        carrier = self._carrier()
         return format_html(
             '<tfoot class="table-group-divider"><tr>{}{}</tr></tfoot>',
-            format_html("<td></td>") if self.selecting else "",
-            format_html_join("", "{}", ((self._foot_of(column),) for column in self.shown)),
+            SafeString("<td></td>") if self.selecting else "",
+            format_html_join(
+                "",
+                "{}",
+                ((self._heading_of_foot(sums) if one is carrier else self._foot_of(one, sums),) for one in self.shown),
+            ),
         )
 
-    def _foot_of(self, column: TableColumn) -> SafeString:
-        if column.foot is None:
-            return format_html('<td class="{}"></td>', column.classes)
-        # The word for the sums is the heading of their row.
-        is_sum = AMOUNT in column.classes.split()
-        cell = '<td class="{}">{}</td>' if is_sum else '<th scope="row" class="{}">{}</th>'
-        return format_html(cell, column.classes, column.foot(self.rows))
+    def _heading_of_foot(self, sums: Sums) -> SafeString:
+        """What the sums are of; and those whose columns are hidden or have no room."""
+        shown = self.shown
+        elsewhere = [
+            (one.stands_in if one in shown else "", one.heading, one.written(sums.amounts[one.adds]))
+            for one in self.columns
+            if one.adds and sums.amounts[one.adds] and (one not in shown or one.stands_in)
+        ]
+        return format_html(
+            '<th scope="row">{}{}</th>',
+            _all_rows(sums),
+            format_html_join(
+                "", '<div class="{} small fw-normal">{}: <bdi class="text-nowrap">{}</bdi></div>', elsewhere
+            ),
+        )
+
+    def _foot_of(self, column: TableColumn, sums: Sums) -> SafeString:
+        if column.foot:
+            below = column.foot(self.rows)
+        else:
+            below = column.written(sums.amounts[column.adds]) if column.adds else ""
+        return format_html('<td class="{}">{}</td>', column.classes, below)
+
+    def _carrier(self) -> TableColumn:
+        """The first column that always shows, and has no amounts."""
+        always = (one for one in self.shown if not one.name and not one.stands_in and AMOUNT not in one.classes)
+        return next(always, self.shown[0])
 
     @property
     def shown(self) -> list[TableColumn]:
@@ -178,18 +226,47 @@ class Table:
         )
 
     def _body(self, rows: Sequence[Any], attributes: str = "") -> SafeString:
-        cells = [(f'<td class="{column.classes}">', column.cell) for column in self.shown]
+        carrier = self._carrier()
+        cells = [
+            (f'<td class="{column.classes}">', self._with_folded(column.cell) if column is carrier else column.cell)
+            for column in self.shown
+        ]
         made = (
             self._begin(row, attributes) + "".join([f"{begin}{_escaped(cell(row))}</td>" for begin, cell in cells])
             for row in rows
         )
         return mark_safe("".join([f"{row}</tr>" for row in made]))  # noqa: S308 - each cell was escaped
 
+    def _with_folded(self, cell: Cell) -> Cell:
+        folded = [
+            (f'<div class="{one.stands_in} small text-secondary text-wrap">{html.escape(str(one.heading))}: ', one.cell)
+            for one in self.shown
+            if one.folds
+        ]
+        if not folded:
+            return cell
+
+        def with_folded(row: Any) -> SafeString:
+            others = [(begin, _escaped(of_other(row))) for begin, of_other in folded]
+            return mark_safe(  # noqa: S308 - each cell was escaped
+                _escaped(cell(row)) + "".join(f"{begin}{other}</div>" for begin, other in others if other)
+            )
+
+        return with_folded
+
     def _begin(self, row: Any, attributes: str) -> str:
         if self.selecting is None:
             return "<tr>"
         box = self.selecting.box(row)
         return f'<tr id="row-{row.pk}"{attributes}><td class="select-cell">{box or ""}</td>'
+
+
+def _all_rows(sums: Sums) -> str:
+    """What the sums are of: all rows of the list, and not those of the page."""
+    number = format_number(sums.count)
+    if sums.is_cut:
+        return gettext("Sum of the newest %(number)s rows") % {"number": number}
+    return ngettext("Sum of %(number)s row", "Sum of all %(number)s rows", sums.count) % {"number": number}
 
 
 def _escaped(cell: str) -> str:

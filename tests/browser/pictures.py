@@ -270,6 +270,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     from tests.browser.chromium import ARGUMENTS, chromium_path
+    from tests.browser.fitting import misfits
     from tests.browser.people import Guest
     from tests.support.server import serving
 
@@ -295,8 +296,7 @@ def main() -> None:
                 ending = ".dark.png" if scheme == "dark" else ".png"
                 file = options.out / f"{picture.name}.{language}.{width}{ending}"
                 guest.page.screenshot(path=file, full_page=True)
-                wide = guest.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-                print(file, "IS WIDER THAN THE SCREEN" if wide else "", *guest.complaints)
+                print(file, *misfits(guest.page), *guest.complaints)
                 context.close()
             browser.close()
     if options.readme:

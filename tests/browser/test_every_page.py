@@ -1,5 +1,5 @@
-"""Every page there is, in both languages, on a desk and on a phone, light and dark: accessible, and no wider than the
-screen."""
+"""Every page there is, in both languages, on a desk, a tablet and a phone, light and dark: accessible, no wider than
+the screen, and with every figure whole."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -12,15 +12,16 @@ import pytest
 from django.urls import URLPattern, URLResolver, resolve
 
 from tests.browser.audit import grave_faults
+from tests.browser.fitting import misfits
 from tests.browser.people import Guest
 from tests.browser.pictures import PICTURES, ROOT, Picture
 from tests.browser.scenery import furnish
 from tests.support.server import Server
 from tests.support.world import World
 
-WIDTHS = [1280, 360]
-AUDITED = {"en": 1280, "fa": 360}
-"""How wide the window is at the audit of a page. The other width differs in nothing that an audit looks at."""
+WIDTHS = [1440, 768, 360]
+AUDITED = {"en": 1440, "fa": 360}
+"""How wide the window is at the audit of a page. The other widths differ in nothing that an audit looks at."""
 SCHEMES = {"en": "light", "fa": "dark"}
 """In which colours a page is audited. Those are the same in both languages."""
 
@@ -31,7 +32,7 @@ class Look:
 
     picture: Picture
     headings: int
-    fits: dict[int, bool]
+    misfits: dict[int, list[str]]
     """By the width of the window."""
     faults: list[object]
 
@@ -43,7 +44,7 @@ def looks() -> dict[str, list[Look]]:
 
 
 def look_at_every_page(world: World, open_window: Callable[..., Guest]) -> Iterator[Look]:
-    """Each page at its width for the audit, and then in a window of the other width."""
+    """Each page at its width for the audit, and then in windows of the other widths."""
     people, ids = furnish(world)
     for who in {picture.who for picture in PICTURES}:
         guest = open_window()
@@ -56,12 +57,12 @@ def look_at_every_page(world: World, open_window: Callable[..., Guest]) -> Itera
             page.set_viewport_size({"width": AUDITED[guest.language], "height": 900})
             guest.go(None if who == "root" else "acme", picture.path.format(**ids))
             headings, faults = page.locator("h1").count(), grave_faults(page)
-            fits = {}
+            found = {}
             for width in sorted(WIDTHS, key=lambda width: width != AUDITED[guest.language]):
                 page.set_viewport_size({"width": width, "height": 900})
-                fits[width] = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+                found[width] = misfits(page)
             assert guest.complaints == [], picture
-            yield Look(picture, headings, fits, faults)
+            yield Look(picture, headings, found, faults)
 
 
 @pytest.mark.parametrize(("width", "language"), [(width, language) for language in AUDITED for width in WIDTHS])
@@ -79,7 +80,7 @@ def test_it_is_accessible_and_fits(
         )
     for look in looks[language]:
         assert look.headings == 1, look
-        assert look.fits[width], look
+        assert look.misfits[width] == [], look
         if width == AUDITED[language]:
             assert look.faults == [], look
 

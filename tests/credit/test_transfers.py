@@ -26,6 +26,7 @@ from tests.support.crowd import in_processes, in_threads, together
 from tests.support.locks import sell_pending
 from tests.support.raw import send_as
 from tests.support.tables import nothing_written
+from tests.support.visitor import Visitor, shown, text_of, words_of
 from tests.support.world import Organization, Person, give_credit, make_person, make_seller, place
 
 
@@ -39,6 +40,17 @@ def child(acme: Organization) -> Person:
 
 def give(giver: Person, to: object, amount: Any = 5000, *, key: str | None = None, **more: Any) -> Answer:
     return giver.client.post("/transfers", {"to": to, "amount": amount, **more}, key=key or uuid.uuid4().hex)
+
+
+def test_a_sellers_own_list_adds_up_what_changed_his_balance(acme: Organization, child: Person) -> None:
+    assert give(acme.member, child.id, 30_000).status == 201
+    assert give(child, acme.member.id, 10_000).status == 201
+    for person, change in ((acme.member, "−20,000"), (child, "+20,000"), (acme.owner, "40,000")):
+        foot = text_of(Visitor.signed_in(person).get("/transfers")).partition("<tfoot")[2].partition("</tfoot>")[0]
+        assert words_of(foot).replace("\u200e", "").endswith(f"Sum of all 2 rows {change}"), person.username
+    for number in range(24):  # on two pages: the database adds up
+        assert give(acme.member, child.id, 1, key=f"k{number}").status == 201
+    assert "−20,024" in shown(Visitor.signed_in(acme.member).get("/transfers"))
 
 
 def told(answer: Answer) -> tuple[int, str | None]:

@@ -12,13 +12,15 @@ from urllib.parse import quote
 
 import pytest
 from django.db import connection
+from django.test import RequestFactory
 
 from recharge.models import Recharge
 from shared import pagination
 from shared.console import lists
 from shared.database import TookTooLong, within
+from tests.recharge.test_commissions import set_rate
 from tests.support.client import Answer
-from tests.support.visitor import Visitor, in_process, shown, text_of, value_of
+from tests.support.visitor import Visitor, in_process, shown, text_of, value_of, words_of
 from tests.support.world import Organization, ask, give_credit, make_seller
 
 AMOUNTS = [3_000, 1_000, 2_000, 2_000, 9_000, 4_000, 2_000]
@@ -105,14 +107,50 @@ def test_sums_are_those_of_the_filter(sold: Organization) -> None:
     give_credit(sold.row, sold.neighbour.id, 50_000)
     assert sold.neighbour.sell(5_000).status == 201
     visitor = Visitor.signed_in(sold.owner)
-    assert "8 rows Sum 28,000 Tomans" in shown(visitor.get("/recharges"))
-    assert "7 rows Sum 23,000 Tomans" in shown(visitor.get("/recharges?seller=member"))
-    assert "7 rows Sum 23,000 Tomans" in shown(Visitor.signed_in(sold.member).get("/recharges"))
+    assert "Sum of all 8 rows 28,000" in shown(visitor.get("/recharges"))
+    assert "Sum of all 7 rows 23,000" in shown(visitor.get("/recharges?seller=member"))
+    assert "Sum of all 7 rows 23,000" in shown(Visitor.signed_in(sold.member).get("/recharges"))
     # Of a list of several pages the database adds up, and says the same.
     for _ in range(30):
         ask(sold.member, 1_000)
-    assert "30 rows Sum 30,000 Tomans" in shown(visitor.get("/credit-requests?status=pending"))
-    assert "Balances 1,022,000 Tomans" in shown(visitor.get("/sellers"))
+    assert "Sum of all 30 rows 30,000" in shown(visitor.get("/credit-requests?status=pending"))
+    assert "Sum of all 2 rows 1,022,000 Tomans" in shown(visitor.get("/sellers"))
+
+
+def foot_of(page: Answer) -> list[str]:
+    """What stands below each column that is shown."""
+    foot = text_of(page).partition("<tfoot")[2].partition("</tfoot>")[0]
+    return [words_of(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", foot)]
+
+
+def test_each_sum_stands_below_its_column_and_is_of_all_pages(acme: Organization) -> None:
+    visitor = Visitor.signed_in(acme.owner)
+    for number in range(30):
+        ask(acme.member, 1_000 + number)
+    page = visitor.get("/credit-requests")
+    assert len(amounts_on(page)) == 25
+    headings = [words_of(cell) for cell in re.findall(r"<th scope=\"col\".*?</th>", text_of(page))]
+    foot = dict(zip(headings, foot_of(page), strict=True))
+    assert (foot["Seller"], foot["Tomans"], foot["State"]) == ("Sum of all 30 rows", "30,435", "")
+
+
+def test_a_sum_is_told_also_where_its_column_is_hidden(sold: Organization) -> None:
+    set_rate(sold, basis_points=100)
+    assert sold.member.sell(10_000).status == 201
+    visitor = Visitor.signed_in(sold.owner)
+    ((*_, time, _number, amount, commission, _state, _operator, _seller),) = [foot_of(visitor.get("/recharges"))]
+    assert (time, amount, commission) == ("Sum of all 8 rows Commission: 100", "33,000", "100")
+    assert '<div class="d-xl-none small fw-normal">Commission: ' in text_of(visitor.get("/recharges"))
+    visitor.get("/recharges?columns=&columns=state&columns=seller&columns=operator")
+    page = visitor.get("/recharges")
+    assert foot_of(page)[1] == "Sum of all 8 rows Commission: 100"
+    assert '<div class=" small fw-normal">Commission: ' in text_of(page), "at every width"
+
+
+def test_what_changes_something_else_keeps_all_there_is_in_the_address() -> None:
+    request = RequestFactory().get("/recharges?status=a&status=b&sort=amount&cursor=x&columns=time&size=50")
+    listing = lists.listing_of(request, "recharges", {"amount": "amount"})
+    assert listing.kept == [("status", "a"), ("status", "b"), ("sort", "amount"), ("size", "50")]
 
 
 def test_of_very_many_rows_the_newest_are_sorted_and_added_up(
@@ -128,6 +166,8 @@ def test_of_very_many_rows_the_newest_are_sorted_and_added_up(
     page = Answer(response.status_code, response.headers, response.content, None)
     assert len(amounts_on(page)) == len(AMOUNTS)
     assert "Sorted: the newest" not in shown(page), "there are no others"
+    response = in_process(sold.owner, "/ledger?sort=time")
+    assert "Sum of all 8 rows" in foot_of(Answer(response.status_code, response.headers, response.content, None))[0]
 
 
 def test_what_takes_too_long_is_ended(acme: Organization) -> None:

@@ -9,7 +9,7 @@ import pytest
 from recharge.models import Statement
 from shared.console.months import month_of
 from tests.recharge.test_statements import tamper, today
-from tests.support.visitor import MARKUP, Visitor, shown, text_of
+from tests.support.visitor import MARKUP, Visitor, shown, text_of, words_of
 from tests.support.world import Organization, give_credit
 
 CREDIT = 1_000_000
@@ -17,7 +17,8 @@ CREDIT = 1_000_000
 
 def feet_of(page: str) -> list[list[str]]:
     """What stands below the columns of each table."""
-    return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", foot) for foot in re.findall(r"(?s)<tfoot.*?</tfoot>", page)]
+    feet = re.findall(r"(?s)<tfoot.*?</tfoot>", page)
+    return [[words_of(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", foot)] for foot in feet]
 
 
 @pytest.mark.breaks_the_books
@@ -42,10 +43,21 @@ def test_a_seller_makes_reads_proves_and_takes_one(acme: Organization) -> None:
     assert "was already created; there are no new entries since" in seen
     assert "Closing balance 995,000 Tomans" in seen
     assert bytes(row.digest).hex() in seen
-    assert "Recharge 1 5,000 0 0" in seen  # of the totals
+    assert "Recharge Number of entries: 1 1 5,000 0 0" in seen  # of the totals
     of_kinds, of_rows = feet_of(text_of(member.get(path)))
-    assert of_kinds == ["Total", "2", "5,000", "1,000,000", "0"]
-    assert of_rows == ["", "", "Total", "", "\u200e+995,000", "5,000", "1,000,000", "0", "995,000"]
+    assert of_kinds == ["Total Number of entries: 2", "2", "5,000", "1,000,000", "0"]
+    on_phones = "Debit (−): 5,000 Credit (+): 1,000,000"
+    assert of_rows == [
+        "",
+        "",
+        f"Sum of all 2 rows {on_phones}",
+        "",
+        "\u200e+995,000",
+        "5,000",
+        "1,000,000",
+        "0",
+        "995,000",
+    ]
     assert "995,000" in shown(member.get("/statements"))
     links = re.findall(r'href="(/statements/[^"]+\.\w+)"', text_of(member.get(path)))
     assert [link.rpartition(".")[2] for link in links] == ["pdf", "xlsx", "csv"]
@@ -98,7 +110,7 @@ def test_many_rows_are_shown_in_parts_and_names_are_text(
     first = text_of(member.get(path))
     assert "Only some of the entries" in first
     assert "<script>alert" not in first
-    assert [foot[:2] for foot in feet_of(first)] == [["Total", "151"]]  # a part of the rows has no sum
+    assert [foot[1] for foot in feet_of(first)] == ["151"]  # a part of the rows has no sum
     assert '<a class="btn btn-outline-secondary" rel="next" href="?entry=101">' in first
     rest = text_of(member.get(f"{path}?entry=101"))
     assert (rest.count("<tr>") > 50, 'rel="next"' in rest, 'href="?entry=1"' in rest) == (True, False, True)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from saas.demo import Accounts, Demo
+from saas.demo import Accounts, Demo, Seller, print_sellers
 from tests.support import forking
 from tests.support.installations import directory, environment_of
 from tests.support.server import children_of, free_port
@@ -89,3 +89,18 @@ def test_where_to_sign_in_says_when_a_server_is_needed_first(tmp_path: Path, is_
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "http://localhost:8000/" in said
     assert ("after manage.py serve" in said) is not is_served
+
+
+def test_the_sellers_figures_are_whole_on_a_terminal_of_eighty_columns() -> None:
+    seller = Seller("acme.localhost", "acme", 1, "seller10", "", 98_765_432)
+    said = {"before": 98_765_432, "accepted": 320_000, "refunded": 20_000, "earned": 15_000, "margins": 11_550}
+    said |= {"transfers": -110_000, "balance": 99_365_432}
+    for factor in (1, 1000):  # and much more than expected
+        console = Console(file=io.StringIO(), width=80)
+        figures = {name: tomans * factor for name, tomans in said.items()}
+        print_sellers(console, "acme", [(seller, figures, True), (seller, figures, False)])
+        shown = console.file.getvalue()  # type: ignore[attr-defined]
+        assert all(shown.count(f"{tomans:,}") >= 2 for tomans in figures.values()), shown
+        assert "…" not in shown
+        assert factor > 1 or max(map(len, shown.splitlines())) <= 80, shown
+        assert f"the balance is {figures['balance']:,}, not {seller.expected:,}" in " ".join(shown.split())

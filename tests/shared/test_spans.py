@@ -1,19 +1,21 @@
 """Days that lists are asked for by name: today, this week, Jalali months."""
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from html import unescape
 from itertools import pairwise
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import pytest
+from django.http import QueryDict
 from django.utils import translation
 
 from credit.pages.filters import EntryFilters
 from recharge.pages.reports import RangeForm
 from shared.console.spans import month_spans, usual_spans
-from tests.support.visitor import Visitor
-from tests.support.world import Organization, World, give_credit
+from shared.days import today
+from tests.support.visitor import Visitor, shown
+from tests.support.world import Organization, World, ask, give_credit
 
 THURSDAY = date(2026, 11, 26)  # 1405/09/05
 
@@ -59,7 +61,8 @@ def test_a_span_keeps_the_other_filters_and_says_which_is_shown(acme: Organizati
 def test_each_list_with_days_has_them(world: World) -> None:
     pages = (
         (world.acme.owner, ("/recharges", "/ledger", "/audit-log", "/transfers", "/statements", "/reports")),
-        (world.acme.member, ("/recharges", "/ledger", "/transfers", "/statements")),
+        (world.acme.owner, ("/credit-requests", "/adjustments")),
+        (world.acme.member, ("/recharges", "/ledger", "/transfers", "/statements", "/credit-requests")),
         (world.platform_admin, ("/audit",)),
     )
     for person, paths in pages:
@@ -72,6 +75,20 @@ def test_each_list_with_days_has_them(world: World) -> None:
             assert (answer.status, "field-errors" in answer.body.decode()) == (200, False), path
 
 
+@pytest.mark.parametrize("path", ["/credit-requests", "/adjustments"])
+def test_what_is_decided_is_found_by_its_day(acme: Organization, path: str) -> None:
+    ask(acme.member, 1_234)
+    form = {"seller": "member", "direction": "more", "amount": "1234", "reason": "A gift.", "key": "page-1"}
+    assert Visitor.signed_in(acme.owner).submit("/adjustments/new", form).status == 302
+    visitor, day = Visitor.signed_in(acme.owner), today()
+    for first, last, is_there in ((0, 0, True), (-1, None, True), (None, -2, False), (2, None, False)):
+        ends = {"from_day": first, "to_day": last}
+        given = {name: str(day + timedelta(days=days)) for name, days in ends.items() if days is not None}
+        page = shown(visitor.get(f"{path}?{urlencode(given)}"))
+        assert ("1,234" in page) is is_there, given
+    assert "Write a day like" in shown(visitor.get(f"{path}?from_day=x"))
+
+
 def test_a_report_may_be_of_any_of_them() -> None:
     for link in [*RangeForm({}).span_links, *RangeForm({}).month_links]:
         values = {name: value for name, (value,) in parse_qs(link.query[1:]).items()}
@@ -81,6 +98,15 @@ def test_a_report_may_be_of_any_of_them() -> None:
 def test_the_cursor_of_another_page_is_in_none_of_the_links() -> None:
     links = EntryFilters({"cursor": "abc", "kind": "credit"}, sees_all=True).month_links
     assert all("kind=credit" in link.query and "cursor" not in link.query for link in links)
+
+
+def test_the_links_keep_what_else_was_chosen() -> None:
+    given = QueryDict("kind=credit&kind=recharge&sort=-amount&size=50&from_day=2026-01-01&to_day=&cursor=abc")
+    form = EntryFilters(given, sees_all=True)
+    for link in [*form.span_links, *form.month_links]:
+        query = parse_qs(link.query[1:])
+        assert (query["kind"], query["sort"], query["size"]) == (["credit", "recharge"], ["-amount"], ["50"])
+        assert (len(query["from_day"]), len(query["to_day"]), "cursor" in query) == (1, 1, False)
 
 
 def test_the_link_back_has_the_filters_of_the_list_that_one_comes_from(acme: Organization) -> None:
