@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Case, F, Q, QuerySet, When
+from django.db.models import BigIntegerField, Case, F, Q, QuerySet, When
 
 from credit.errors import AlreadyDecided, BalanceLimitExceeded, GiverOwes, InsufficientCredit, OtherSellerInactive
 from credit.models import CreditRequest, Entry, EntryKind, Transfer
@@ -301,7 +301,8 @@ def transfers(
 
 def with_change(rows: QuerySet[Transfer], seller_id: int) -> QuerySet[Transfer]:
     """A seller's own transfers with the ``change`` of his balance: Tomans, negative where he gave."""
-    return rows.annotate(change=Case(When(giver=seller_id, then=-F("amount")), default=F("amount")))
+    change = Case(When(giver=seller_id, then=-F("amount")), default=F("amount"), output_field=BigIntegerField())
+    return rows.annotate(change=change)
 
 
 def transfer_by_id(transfer_id: UUID, *, seller_id: int | None) -> Transfer:
