@@ -70,6 +70,22 @@ def test_a_slash_is_written_where_one_is_typing(admin: Guest) -> None:
     expect(field).to_be_focused()
 
 
+def test_no_number_has_a_slash_so_it_leads_away_from_one_which_stays(
+    world: World, server: Server, open_window: Callable[..., Guest]
+) -> None:
+    give_credit(world.acme.row, world.acme.member.id, 100_000)
+    page = open_window(server).become(world.acme.member).go("acme", "/sell").page
+    number = page.locator("#id_phone_number")
+    expect(number).to_be_focused()
+    page.keyboard.type("0912/45")
+    expect(page.locator("#find")).to_be_focused()
+    assert (number.input_value(), page.locator("#find").input_value()) == ("0912", "45")
+    page.keyboard.press("Escape")
+    if page.locator("#find-found").is_visible():
+        page.keyboard.press("Escape")
+    expect(number).to_be_focused()
+
+
 def test_enter_alone_leads_to_all_results_and_needs_no_script(
     admin: Guest, world: World, server: Server, open_window: Callable[..., Guest]
 ) -> None:

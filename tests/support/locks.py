@@ -47,7 +47,9 @@ def sell_through_sandbox(organization: Organization, operator: str = "telekish")
         OperatorSettings.objects.get_or_create(operator=operator, gateway=gateway)
 
 
-def sell_pending(organization: Organization, seller_id: int, amount: int = 5000) -> uuid.UUID:
+def sell_pending(
+    organization: Organization, seller_id: int, amount: int = 5000, *, phone_number: str = "+989121234567"
+) -> uuid.UUID:
     """A recharge that is accepted and not yet delivered: there is no worker that would."""
     sell_through_sandbox(organization)
     with connection.cursor() as cursor:
@@ -55,7 +57,7 @@ def sell_pending(organization: Organization, seller_id: int, amount: int = 5000)
             sql.SQL("SELECT (sold).id FROM {}.recharge_sell(%s, %s, %s, %s, %s, %s, false)").format(
                 sql.Identifier(organization.schema_name)
             ),
-            [organization.pk, seller_id, uuid.uuid4().hex, "+989121234567", "telekish", amount],
+            [organization.pk, seller_id, uuid.uuid4().hex, phone_number, "telekish", amount],
         )
         recharge_id: uuid.UUID = cursor.fetchone()[0]
         return recharge_id

@@ -44,7 +44,9 @@
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const at = document.activeElement;
-    if (at && (at.isContentEditable || at.matches("input:not([type=checkbox], [type=radio]), textarea, select"))) return;
+    // Where one types it is a character, but not in a telephone number.
+    const types = "input:not([type=checkbox], [type=radio], [inputmode=tel]), textarea, select";
+    if (at && (at.isContentEditable || at.matches(types))) return;
     const field = [...document.querySelectorAll("[data-find]")].find((one) => one.offsetParent !== null);
     if (!field || document.querySelector("dialog[open]")) return;
     event.preventDefault();
