@@ -30,7 +30,8 @@ class Danger:
     back: str
     """The address of the page that it was asked from."""
     keep: str | Promise = CANCEL
-    """The button that leaves everything as it is, which is the first one and has the focus."""
+    """The button that leaves everything as it is: the first one. In a dialog it has the focus, unless something has to
+    be written."""
     details: str = ""
     """A template that shows what it is about, of the context that is given beside."""
     form: Form | None = None

@@ -35,13 +35,8 @@ function setButtons(form, off) {
 }
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-opens], [data-closes], [data-fills], [data-copies], [data-prints]");
+  const button = event.target.closest("[data-closes], [data-fills], [data-copies], [data-prints]");
   if (!button) return;
-  if (button.dataset.opens) {
-    // A link leads, without script, to a page that asks the same as the dialog.
-    if (button.matches("a")) event.preventDefault();
-    document.querySelector(button.dataset.opens).showModal();
-  }
   if (button.hasAttribute("data-closes")) button.closest("dialog").close();
   if (button.dataset.fills) {
     const field = document.querySelector(button.dataset.fills);
@@ -95,8 +90,16 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.target.matches("dialog") && document.querySelector("dialog[open]")) event.detail.shouldSwap = false;
 });
 document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.detail.target.matches("dialog:not([open])")) event.detail.target.showModal();
+  if (event.detail.target.matches("dialog:not([open])")) openDialog(event.detail.target, event.detail.requestConfig.elt);
 });
+// The focus is on what has to be written, else on the button that changes nothing: Enter, pressed once too often, does no
+// harm. It is put there once, for every dialog; `autofocus` htmx would follow a second time, after the first key.
+function openDialog(dialog, opener) {
+  opener.focus({ preventScroll: true }); // where the dialog gives the focus back to: not every browser has a click do that
+  dialog.showModal();
+  const start = dialog.querySelector("[required]") || dialog.querySelector("[data-closes]");
+  if (start) start.focus();
+}
 
 // What is dangerous is asked in a dialog, with what the link's own page says (shared/console/danger.py).
 document.addEventListener("click", (event) => {
