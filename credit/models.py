@@ -563,12 +563,14 @@ class Alert(models.Model):
         """Questions about recharges that customers did not get have not been closed in time."""
         CLAIM_ANSWERED = "claim_answered"
         """Somebody has answered such a question; its seller's, and over when he has looked at it."""
+        REFUNDED_TWICE = "refunded_twice"
+        """An adjustment gave a recharge back, and its operator did so later; over when adjustments take that back."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     """UUIDv7 of ``raised_at``."""
     kind = models.CharField(max_length=20, choices=Kind, db_collation="C")
     subject = models.CharField(max_length=40, blank=True, db_collation="C")
-    """What it is about: the seller's id, the operator's code; of what concerns all, nothing."""
+    """What it is about: the seller's id, the operator's code, the recharge's id; of what concerns all, nothing."""
     seller = models.ForeignKey(Seller, on_delete=models.PROTECT, null=True, db_index=False)
     """Whose it is; null: the organization's."""
     data = models.JSONField()

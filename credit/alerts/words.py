@@ -19,6 +19,7 @@ KINDS: dict[str, Promise] = {
     Alert.Kind.REQUESTS_WAITING: _("Credit requests waiting"),
     Alert.Kind.CLAIMS_OVERDUE: _("Not received: overdue"),
     Alert.Kind.CLAIM_ANSWERED: _("Not received: answer"),
+    Alert.Kind.REFUNDED_TWICE: _("Refunded twice"),
 }
 
 
@@ -86,6 +87,18 @@ def _claim_answered(data: Mapping[str, Any]) -> str:
     return f"{in_digits(sentence)} {data['text']}".strip()
 
 
+def _refunded_twice(data: Mapping[str, Any]) -> str:
+    sentence = gettext(
+        "The recharge of %(number)s was refunded to %(seller)s twice: by an adjustment, and by the operator's reversal."
+        " Take back %(amount)s Tomans by an adjustment."
+    )
+    return sentence % {
+        "number": in_digits(national(data["phone_number"])),
+        "seller": data["seller"],
+        "amount": format_number(data["amount"]),
+    }
+
+
 CLAIM_STATES_TOLD: dict[str, Promise] = {
     "open": _("Your question about the recharge of %(number)s has an answer."),
     "answered": _("Your question about the recharge of %(number)s was answered."),
@@ -108,6 +121,7 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     Alert.Kind.REQUESTS_WAITING: _waiting,
     Alert.Kind.CLAIMS_OVERDUE: _claims_overdue,
     Alert.Kind.CLAIM_ANSWERED: _claim_answered,
+    Alert.Kind.REFUNDED_TWICE: _refunded_twice,
 }
 
 

@@ -76,7 +76,7 @@ class AdjustmentForm(Form):
 @page(Permission.MAKE_ADJUSTMENTS, methods=FORM)
 def new_adjustment(request: HttpRequest) -> HttpResponse:
     """Asks for one: once, however often the form is sent."""
-    asked = {name: request.GET.get(name, "") for name in ("seller", "amount")}
+    asked = {name: request.GET.get(name, "") for name in ("seller", "amount", "direction", "reference")}
     form = AdjustmentForm(request.POST or None, initial={"key": new_key(), **asked})
     if request.method == "POST" and form.is_valid():
         given, account = form.cleaned_data, signed_in(request)

@@ -154,7 +154,7 @@ CREATE FUNCTION alert_is_new(p_alert_id uuid, p_text text) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path FROM CURRENT
 RETURN p_text <> '' OR EXISTS (
-    SELECT FROM credit_alert WHERE id = p_alert_id AND kind IN ('claims_overdue', 'claim_answered')
+    SELECT FROM credit_alert WHERE id = p_alert_id AND kind IN ('claims_overdue', 'claim_answered', 'refunded_twice')
 );
 
 

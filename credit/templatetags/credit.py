@@ -12,7 +12,7 @@ from credit.pages import words
 from credit.transfers import requests_to
 from shared.console.views import signed_in
 from shared.identity.roles import seller_in_view
-from shared.templatetags.console import pill
+from shared.templatetags.console import pill, signed, tomans
 
 register = template.Library()
 
@@ -23,6 +23,12 @@ _MOST_COUNTED = 100
 """Of the credit requests that a dealer's sellers wait for."""
 
 register.filter("kind_name", words.kind_name)
+
+
+@register.filter
+def amount_in(amount: int, name: str) -> str:
+    """An amount as the list of this name shows it: adjustments have both signs, and all else none."""
+    return signed(amount) if name == "adjustments" else tomans(amount)
 
 
 @register.filter

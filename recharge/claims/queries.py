@@ -1,5 +1,6 @@
 """Reads of claims. They run on the organization's schema."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -8,9 +9,10 @@ from django.utils import timezone
 from credit.models import Adjustment
 from recharge.models import Claim, ClaimMessage, Recharge
 from shared.errors import NotFound
+from shared.pagination import Page, sorted_page
 
 MOST_WAITING = 100
-"""Claims of the queue that are shown, and counted."""
+"""Claims that are counted."""
 
 
 def claims(*, seller_id: int | None = None, state: str | None = None) -> QuerySet[Claim]:
@@ -21,10 +23,13 @@ def claims(*, seller_id: int | None = None, state: str | None = None) -> QuerySe
     return rows if state is None else rows.filter(state=state)
 
 
-def queue(*, seller_id: int | None = None) -> list[Claim]:
-    """What is open, the oldest deadline first; up to MOST_WAITING."""
-    rows = claims(seller_id=seller_id, state=Claim.State.OPEN)
-    return list(rows.order_by("deadline", "pk")[:MOST_WAITING])
+def queue(*, limit: int, cursor: str | None = None) -> Page[Claim]:
+    """One page of what is open, of all sellers, the oldest deadline first.
+
+    Raises:
+        InvalidRequest: the cursor is not one of the queue.
+    """
+    return sorted_page(claims(state=Claim.State.OPEN), field="deadline", descending=False, limit=limit, cursor=cursor)
 
 
 def is_overdue(claim: Claim) -> bool:
@@ -88,3 +93,31 @@ def adjustments_that_refund(recharge: Recharge) -> list[Adjustment]:
         amount__lte=recharge.amount,
     ).exclude(pk__in=Claim.objects.filter(adjustment__isnull=False).values("adjustment_id"))
     return list(rows.order_by("-pk")[:MOST_ADJUSTMENTS])
+
+
+@dataclass(frozen=True, slots=True)
+class RefundedTwice:
+    """What gave a recharge back before its operator did."""
+
+    adjustment: Adjustment
+    """The first refund, which a claim names."""
+    taken_back: list[Adjustment]
+    """Those that name the recharge and take it back, also those that still wait for approval."""
+
+    @property
+    def left(self) -> int:
+        """Tomans of the first refund that nobody has begun to take back."""
+        return max(0, self.adjustment.amount + sum(one.amount for one in self.taken_back))
+
+
+def refunded_twice(recharge: Recharge) -> RefundedTwice | None:
+    """Whether an adjustment gave a recharge back that has failed since: see claim_refunded_twice in sql/claims.sql."""
+    if recharge.status != Recharge.Status.FAILED:
+        return None
+    claims = Claim.objects.filter(recharge_id=recharge.pk, adjustment__isnull=False)
+    claim = claims.select_related("adjustment").first()
+    if claim is None or claim.adjustment is None:
+        return None
+    named = Adjustment.objects.filter(seller_id=recharge.seller_id, amount__lt=0, reference=str(recharge.pk))
+    taken_back = named.exclude(status=Adjustment.Status.REJECTED).order_by("pk")
+    return RefundedTwice(claim.adjustment, list(taken_back))

@@ -48,16 +48,16 @@ def claims(request: HttpRequest) -> HttpResponse:
     account = signed_in(request)
     seller_id, sees_all = seller_in_view(account), sees_all_sellers(account)
     shows_closed = request.GET.get("show") == "closed"
-    context: dict[str, Any] = {"shows_closed": shows_closed}
-    if sees_all and not shows_closed:
-        rows = queries.queue()
-        context |= {"waiting": len(rows), "is_more": len(rows) == queries.MOST_WAITING}
+    is_queue = sees_all and not shows_closed
+    cursor = request.GET.get("cursor") or None
+    if is_queue:
+        shown = queries.queue(limit=ROWS, cursor=cursor)
     else:
         found = queries.claims(seller_id=seller_id)
         found = found.exclude(state=Claim.State.OPEN) if sees_all else found
-        context["page"] = shown = page_of_rows(found, limit=ROWS, cursor=request.GET.get("cursor") or None)
-        rows = shown.rows
-    return show(request, "recharge/claims.html", context | {"table": claims_table(rows, sees_all=sees_all)})
+        shown = page_of_rows(found, limit=ROWS, cursor=cursor)
+    context = {"shows_closed": shows_closed, "is_queue": is_queue, "page": shown}
+    return show(request, "recharge/claims.html", context | {"table": claims_table(shown.rows, sees_all=sees_all)})
 
 
 # --- Asking -----------------------------------------------------------------------------------------------------------
@@ -154,6 +154,7 @@ def _show_claim(request: HttpRequest, account: Account, row: Claim, form: Answer
         "said": queries.messages_of(row),
         "attempts": attempts_of(row.recharge_id) if may(account, Permission.VIEW_DELIVERY) else [],
         "others": [one for one in queries.claims_of(row.recharge_id) if one.pk != row.pk],
+        "twice": queries.refunded_twice(row.recharge) if sees_all_sellers(account) else None,
         "form": form if may_say and row.state == Claim.State.OPEN else None,
     }
     return show(request, "recharge/claim.html", context, status=status_of_form(form))

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from credit.errors import BalanceLimitExceeded
 from credit.pages.exports import Exports
 from credit.pages.filters import SellerFilters, read_filters
-from recharge.claims.queries import claims_of
+from recharge.claims.queries import claims_of, refunded_twice
 from recharge.delivery import settlement
 from recharge.models import LAST_DIGITS, Claim, Recharge
 from recharge.pages import words
@@ -195,6 +195,7 @@ def recharge(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
         return show(request, "recharge/recharge_now.html", context)
     if sees_all_sellers(account):
         context["seller"] = queries.seller_of(row)
+        context["twice"] = refunded_twice(row)
     if may(account, Permission.VIEW_CLAIMS):
         context["claims"] = claims = claims_of(row.pk)
         context["open_claim"] = next((one for one in claims if one.state == Claim.State.OPEN), None)

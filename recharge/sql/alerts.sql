@@ -1,6 +1,6 @@
 -- What the organization is told of without asking (credit/sql/alerts.sql raises and clears).
 
--- Looks whether anything is to be raised, or is over. A worker asks once a minute in each organization: four looks into
+-- Looks whether anything is to be raised, or is over. A worker asks once a minute in each organization: five looks into
 -- indexes, and the recharges of the last minutes. p_names: of the built-in operators, by their codes, {"en", "fa"}.
 --
 -- Counts are up to 100: whether there are more makes no difference. An operator's alert is over when its rate, or the number
@@ -49,6 +49,7 @@ BEGIN
 
     -- What has failed since is no question any more, and no alert.
     PERFORM claims_close_refunded();
+    PERFORM claims_clear_taken_back();
     SELECT count(*), min(deadline) INTO v_count, v_overdue_since FROM (
         SELECT deadline FROM recharge_claim WHERE state = 'open' AND deadline < v_now ORDER BY deadline LIMIT 100
     ) AS overdue;

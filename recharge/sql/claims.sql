@@ -263,6 +263,55 @@ END;
 $$;
 
 
+-- A recharge that had been delivered has just failed, under its seller's lock (recharge_settle). If an adjustment gave it back
+-- before, its seller has the money twice, and the books are right all the same: so the organization is told.
+CREATE FUNCTION claim_refunded_twice(p_recharge recharge_recharge) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_given record;
+BEGIN
+    SELECT claim.id AS claim_id, adjustment.amount, seller.name INTO v_given
+    FROM recharge_claim AS claim
+    INNER JOIN credit_adjustment AS adjustment ON adjustment.id = claim.adjustment_id
+    INNER JOIN credit_seller AS seller ON seller.id = claim.seller_id
+    WHERE claim.recharge_id = p_recharge.id AND claim.adjustment_id IS NOT NULL;
+    IF FOUND THEN
+        PERFORM alert_raise(
+            'refunded_twice', p_recharge.id::text, NULL,
+            jsonb_build_object(
+                'recharge_id', p_recharge.id, 'claim_id', v_given.claim_id, 'seller_id', p_recharge.seller_id,
+                'seller', v_given.name, 'phone_number', p_recharge.phone_number, 'amount', v_given.amount
+            )
+        );
+    END IF;
+END;
+$$;
+
+
+-- Clears what is over of these: adjustments have taken back what the first one gave, each with the recharge's id as its
+-- reference; or the recharge was delivered after all, and is charged again, or owed.
+CREATE FUNCTION claims_clear_taken_back() RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_alert credit_alert;
+BEGIN
+    FOR v_alert IN SELECT * FROM credit_alert WHERE kind = 'refunded_twice' AND cleared_at IS NULL LOOP
+        IF (v_alert.data ->> 'amount')::bigint <= (
+            SELECT coalesce(-sum(amount), 0) FROM credit_adjustment
+            WHERE seller_id = (v_alert.data ->> 'seller_id')::bigint AND status = 'approved' AND amount < 0
+                AND reference = v_alert.subject
+        ) OR NOT EXISTS (SELECT FROM recharge_recharge WHERE id = v_alert.subject::uuid AND status = 'failed') THEN
+            PERFORM alert_clear('refunded_twice', v_alert.subject);
+        END IF;
+    END LOOP;
+END;
+$$;
+
+
 -- --- What these are made of ------------------------------------------------------------------------------------------
 
 -- Takes the seller's lock of a claim, then its row: as it is from then on. NULLs: there is none, or it is another's.

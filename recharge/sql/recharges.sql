@@ -570,9 +570,12 @@ BEGIN
             AND (margin_due OR dealers IS NOT NULL AND (p_status = 'succeeded' OR v_was = 'succeeded'))
     WHERE id = p_recharge_id
     RETURNING * INTO settled;
-    IF outcome = 'reversed' AND v_late = '' THEN
-        -- What was owed, and is no more: the next that is owed may be borne.
-        PERFORM recharge_collect_owed(p_organization_id, v_seller_id);
+    IF outcome = 'reversed' THEN
+        IF v_late = '' THEN
+            -- What was owed, and is no more: the next that is owed may be borne.
+            PERFORM recharge_collect_owed(p_organization_id, v_seller_id);
+        END IF;
+        PERFORM claim_refunded_twice(settled);
     END IF;
     IF p_status NOT IN ('unknown', v_was) AND EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN
         PERFORM webhook_emit(

@@ -4,8 +4,8 @@
 
 It starts a PostgreSQL and a server of its own, does each job in a browser as somebody does who knows the console, looks
 in the database or on the page whether it is done, and prints a table beside the wanted figures. Its test fails above
-them (tests/browser/test_jobs.py). A job has one or more ways, the newest first: where a page lacks what a way needs, the
-next one is gone, so the command runs on older checkouts, too.
+them (tests/browser/test_jobs.py). A job has one or more ways, the newest first: where a page lacks what a way needs,
+the next one is gone, so the command runs on older checkouts, too.
 
 A chord (Control and V) is one key. Seconds are an estimate by the keystroke-level model (Card, Moran and Newell, 1980:
 0.28 s a key, 1.1 s to point and 0.2 s to click) and what the pages themselves made one wait for.

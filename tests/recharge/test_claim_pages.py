@@ -1,14 +1,19 @@
 """What was not received, as pages: a seller asks, support answers and closes, and the seller sees it."""
 
+import re
 import uuid
+from datetime import timedelta
+from html import unescape
 from urllib.parse import quote
 
 import pytest
+from django.db import connection
 
 from credit.models import Alert
 from recharge.claims.queries import claims_of
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Claim, ClaimMessage, Recharge
+from recharge.pages.claims import ROWS
 from recharge.terms.services import change_settings
 from tests.recharge.test_claims import REFUNDED, adjustment, closed, opened
 from tests.support.locks import sell_pending
@@ -246,3 +251,63 @@ def test_of_two_answers_that_close_it_the_second_is_not_said_to_be_sent(funded: 
         assert said in shown(visitor.get(address)), text
     with funded.context:
         assert [one.text for one in ClaimMessage.objects.all()] == ["It is there."]
+
+
+def test_the_queue_has_pages_the_oldest_deadline_first(funded: Organization, support: Person) -> None:
+    asked = [opened(funded, sold(funded, S)) for _ in range(ROWS + 5)]
+    with funded.context, connection.cursor() as cursor:
+        # The last ones first, and five with one deadline.
+        cursor.execute("ALTER TABLE recharge_claim DISABLE TRIGGER recharge_claim_kept")
+        for place, claim in enumerate(asked):
+            claim.deadline += timedelta(hours=-max(place, 5))
+            claim.save(update_fields=["deadline"])
+        cursor.execute("ALTER TABLE recharge_claim ENABLE TRIGGER recharge_claim_kept")
+    expected = [str(one.pk) for one in sorted(asked, key=lambda claim: (claim.deadline, claim.pk))]
+    desk = Visitor.signed_in(support)
+
+    def listed(page: str) -> list[str]:
+        return list(dict.fromkeys(re.findall(r'href="/claims/([0-9a-f-]{36})"', page)))
+
+    first = text_of(desk.get("/claims"))
+    assert listed(first) == expected[:ROWS]
+    (onwards,) = re.findall(r'rel="next" href="([^"]+)">Next<', first)
+    second = text_of(desk.get(f"/claims{onwards}"))
+    assert listed(second) == expected[ROWS:]
+    (back,) = re.findall(r'rel="prev" href="([^"]+)">Previous<', second)
+    assert listed(text_of(desk.get(f"/claims{back}"))) == expected[:ROWS]
+    assert desk.get("/claims?cursor=nonsense").status == 400
+
+
+def test_what_was_refunded_twice_is_marked_and_leads_to_what_takes_it_back(
+    funded: Organization, support: Person
+) -> None:
+    recharge = sold(funded, S)
+    claim = opened(funded, recharge)
+    closed(funded, claim, Claim.State.REFUNDED, adjustment_id=adjustment(funded, 4000))
+    owner, desk, seller = map(Visitor.signed_in, (funded.owner, support, funded.member))
+    pages = (f"/recharges/{recharge}", f"/claims/{claim.pk}")
+    said = "Refunded twice: an adjustment gave back 4,000 Tomans"
+    assert not any(said in shown(owner.get(page)) for page in pages)
+    settle_recharge(organization=funded.row, recharge_id=recharge, status=F, failure="taken back")
+    assert "The recharge of 09121234567 was refunded to member twice" in shown(owner.get("/today"))
+    assert "Refunded twice" in shown(owner.get("/alerts"))
+    for page in pages:
+        assert f"{said}, and the operator reversed the recharge later. 4,000 Tomans must still be" in shown(
+            owner.get(page)
+        )
+        assert said in shown(desk.get(page))
+        assert "/adjustments/new" not in text_of(desk.get(page))
+        assert said not in shown(seller.get(page))
+    (way,) = re.findall(r'href="(/adjustments/new[^"]+)"', text_of(owner.get(pages[0])))
+    way = unescape(way)
+    key = re.findall(r'name="key" value="([^"]+)"', text_of(owner.get(way)))[0]
+    fields = {"seller": str(funded.member.id), "amount": "4000", "direction": "less", "reference": str(recharge)}
+    form = text_of(owner.get(way))
+    assert all(f'value="{value}"' in form for value in ("4000", str(recharge)))
+    assert re.search(r'value="less"[^>]* (selected|checked)', form)
+    before = funded.member.balance()
+    assert owner.submit(way, fields | {"reason": "refunded twice", "key": key}).status == 302
+    assert funded.member.balance() == before - 4000
+    for page in pages:
+        assert "It is taken back." in shown(owner.get(page))
+        assert "/adjustments/new" not in text_of(owner.get(page))

@@ -384,7 +384,7 @@ def test_what_is_overdue_is_an_alert_and_what_has_failed_closes_itself(funded: O
         _age(claim, hours=25)
         other = opened(funded, recharge(funded, S))
         _age(other, hours=30)
-        assert [one.pk for one in queries.queue()] == [other.pk, claim.pk]
+        assert [one.pk for one in queries.queue(limit=10).rows] == [other.pk, claim.pk]
         assert queries.is_overdue(queries.claim_by_id(claim.pk, seller_id=None))
     WatchWork().claim(funded.row, 10)
     with funded.context:
@@ -441,3 +441,82 @@ def test_whose_access_was_ended_does_nothing_and_nobody_of_a_suspended_organizat
                 act(OF_COMMAND)
         assert Claim.objects.get().state == "open"
         assert not ClaimMessage.objects.exists()
+
+
+# --- Refunded twice ---------------------------------------------------------------------------------------------------
+
+
+def twice_told(acme: Organization) -> list[tuple[Any, bool]]:
+    """Of each such alert: Tomans, and whether it is over."""
+    with acme.context:
+        alerts = Alert.objects.filter(kind="refunded_twice").order_by("pk")
+        return [(one.data["amount"], one.cleared_at is not None) for one in alerts]
+
+
+def taken_back(acme: Organization, recharge_id: uuid.UUID, amount: int, seller_id: int | None = None) -> None:
+    with acme.context:
+        create_adjustment(
+            organization=acme.row,
+            seller_id=seller_id or acme.member.id,
+            idempotency_key=uuid.uuid4().hex,
+            amount=-amount,
+            reason="refunded twice",
+            reference=str(recharge_id),
+            asked_by="owner",
+            asked_by_id=1,
+        )
+
+
+def test_what_an_adjustment_gave_back_and_then_the_operator_is_an_alert_until_it_is_taken_back(
+    funded: Organization,
+) -> None:
+    sold = recharge(funded, S)
+    claim = opened(funded, sold)
+    closed(funded, claim, Claim.State.REFUNDED, adjustment_id=adjustment(funded, 4000))
+    assert twice_told(funded) == []
+    for _ in range(2):  # the second time it is so already
+        settle_recharge(organization=funded.row, recharge_id=sold, status=F, failure="taken back")
+        assert twice_told(funded) == [(4000, False)]
+    with funded.context:
+        alert = Alert.objects.get(kind="refunded_twice")
+        assert (alert.subject, alert.seller_id, alert.data["claim_id"]) == (str(sold), None, str(claim.pk))
+        assert (alert.data["seller"], alert.data["seller_id"]) == ("member", funded.member.id)
+    before = funded.member.balance()
+
+    taken_back(funded, sold, 3000)
+    taken_back(funded, uuid.uuid4(), 4000)
+    taken_back(funded, sold, 4000, seller_id=funded.neighbour.id)
+    WatchWork().claim(funded.row, 10)
+    assert twice_told(funded) == [(4000, False)]  # a part of it, and what is of another recharge, or of another seller
+    taken_back(funded, sold, 1000)
+    WatchWork().claim(funded.row, 10)
+    assert twice_told(funded) == [(4000, True)]
+    assert funded.member.balance() == before - 3000 - 4000 - 1000
+
+
+def test_who_has_it_once_is_no_alert(funded: Organization) -> None:
+    """No claim; one that ended otherwise; one that the reversal itself closes."""
+    without, answered, waiting = (recharge(funded, S) for _ in range(3))
+    closed(funded, opened(funded, answered), Claim.State.ANSWERED, text="It is there.")
+    opened(funded, waiting)
+    adjustment(funded)
+    for sold in (without, answered, waiting):
+        settle_recharge(organization=funded.row, recharge_id=sold, status=F, failure="taken back")
+    WatchWork().claim(funded.row, 10)
+    assert twice_told(funded) == []
+
+
+def test_what_was_owed_and_fails_again_is_refunded_twice_until_it_is_charged(funded: Organization) -> None:
+    sold = recharge(funded, F)
+    spent = sell_pending(funded.row, funded.member.id, funded.member.balance())
+    settle_recharge(organization=funded.row, recharge_id=sold, status=S)
+    with funded.context:
+        assert Recharge.objects.get(pk=sold).late == "owed"
+    claim = opened(funded, sold)
+    closed(funded, claim, Claim.State.REFUNDED, adjustment_id=adjustment(funded, 4000))
+    settle_recharge(organization=funded.row, recharge_id=sold, status=F, failure="after all")
+    assert twice_told(funded) == [(4000, False)]
+    settle_recharge(organization=funded.row, recharge_id=spent, status=F, failure="no")
+    settle_recharge(organization=funded.row, recharge_id=sold, status=S)
+    WatchWork().claim(funded.row, 10)
+    assert twice_told(funded) == [(4000, True)]
