@@ -17,15 +17,16 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from saas import static_files
 from saas.bodies import has_body, is_large, read_body
+from saas.seats import TURN_SECONDS, WAITING, Seats, kind_of
 from shared.admission import Admission
 from shared.errors import Unavailable
 from shared.identity.lockout import address_in
 
-WAITING = 224
-"""Requests of a process that may wait for their turn; one more is answered 503 at once."""
-
 APART = 32
 """Those for a workbook, a PDF or ``/readyz`` that may be waited for, or worked at; one more is answered 503 at once."""
+
+APART_OF_ORGANIZATION = 12
+"""Those of one organization, so that the others are not refused."""
 
 STREAMS = 64
 """Answers of a process that may be on their way to slow readers; one more is answered 503 at once. (What one person
@@ -53,9 +54,6 @@ one: so they are none of those that write the other exports."""
 
 READINESS_THREADS = 1
 
-TURN_SECONDS = 10.0
-"""How long a request waits for its turn, or ``/readyz`` for its answer, before it is answered 503."""
-
 WHOLE_BYTES = 4 * 1024 * 1024
 """An answer of a known length up to this is handed to Granian whole, which sends it without a thread."""
 
@@ -79,11 +77,11 @@ class Gate:
     def __init__(self, application: Callable[..., Any], at_once: Callable[..., Any], *, seats: int) -> None:
         self._application = application
         self._at_once = at_once
-        self._seats = _Seats(seats)
+        self._seats = Seats(seats)
         self._exports = _Turns(EXPORT_THREADS, "exports")
         self._papers = _Turns(PAPER_THREADS, "papers")
         self._readiness = ThreadPoolExecutor(READINESS_THREADS, "readiness")
-        self._apart_waiting = threading.BoundedSemaphore(APART)
+        self._apart_waiting = Admission(of_group=APART, of_one=APART_OF_ORGANIZATION)
         self._streams = threading.BoundedSemaphore(STREAMS)
         self._senders = Admission(of_group=SENDERS, of_one=SENDERS_OF_ADDRESS)
         self._large = threading.BoundedSemaphore(LARGE_BODIES)
@@ -121,13 +119,13 @@ class Gate:
                 return []  # to nobody
         if path == "/readyz" or path.endswith((".xlsx", ".pdf")):
             answer = self._apart(environ, path)
-        elif (connection := self._seats.take()) is not None:
-            connections[DEFAULT_DB_ALIAS] = connection
+        elif (seat := self._seats.take(_organization_of(environ), kind_of(environ))) is not None:
+            connections[DEFAULT_DB_ALIAS] = seat.connection
             try:
                 answer = self._call(environ)
             finally:
                 del connections[DEFAULT_DB_ALIAS]
-                self._seats.give(connection)
+                self._seats.give(seat)
         else:
             answer = None
         if answer is None:
@@ -151,16 +149,18 @@ class Gate:
 
     def _apart(self, environ: dict[str, Any], path: str) -> _Answer | None:
         """The answer of the threads that work for ``path``; None where it, or its turn, did not come in time."""
-        if not self._apart_waiting.acquire(blocking=False):
+        is_readiness, organization = path == "/readyz", _organization_of(environ)
+        try:
+            self._apart_waiting.enter(None, (organization, is_readiness))
+        except Unavailable:
             return None
-        is_readiness = path == "/readyz"
         try:
             future: Future[_Answer]
             if is_readiness:
                 future = self._readiness.submit(self._call, environ)
             else:
                 threads = self._papers if path.endswith(".pdf") else self._exports
-                future = threads.submit(_organization_of(environ), self._call, environ)
+                future = threads.submit(organization, self._call, environ)
             try:
                 return future.result(TURN_SECONDS)
             except TimeoutError:
@@ -168,7 +168,7 @@ class Gate:
                     return None
                 return future.result()
         finally:
-            self._apart_waiting.release()
+            self._apart_waiting.leave(None, (organization, is_readiness))
 
     def _call(self, environ: dict[str, Any]) -> _Answer:
         started: list[tuple[str, Any]] = []
@@ -183,53 +183,6 @@ class Gate:
 
 def _organization_of(environ: dict[str, Any]) -> str:
     return str(environ.get("HTTP_HOST", ""))
-
-
-class _Seats:
-    """A thread that has one has its database connection; whoever has waited longest gets the next that is free."""
-
-    def __init__(self, count: int) -> None:
-        self._lock = threading.Lock()
-        self._free: list[Any] = [connections.create_connection(DEFAULT_DB_ALIAS) for _ in range(count)]
-        """Their connections (Django's, which open when they are used). The one used last is taken first."""
-        for connection in self._free:
-            connection.inc_thread_sharing()  # by one thread after another
-        self._queue: deque[_Waiting] = deque()
-
-    def take(self) -> Any:
-        """A seat's connection; None where none came within :data:`TURN_SECONDS`, or too many wait for one."""
-        with self._lock:
-            if self._free:
-                return self._free.pop()
-            if len(self._queue) >= WAITING:
-                return None
-            waiting = _Waiting()
-            self._queue.append(waiting)
-        if not waiting.is_called.acquire(timeout=TURN_SECONDS):
-            with self._lock:
-                if waiting.connection is None:  # it may have been called at the last moment
-                    self._queue.remove(waiting)
-        return waiting.connection
-
-    def give(self, connection: Any) -> None:
-        with self._lock:
-            if self._queue:
-                waiting = self._queue.popleft()
-                waiting.connection = connection
-                waiting.is_called.release()
-            else:
-                self._free.append(connection)
-
-
-class _Waiting:
-    """A thread that has no seat yet."""
-
-    __slots__ = ("connection", "is_called")
-
-    def __init__(self) -> None:
-        self.connection: Any = None
-        self.is_called = threading.Lock()
-        self.is_called.acquire()
 
 
 class _Turns:

@@ -108,6 +108,8 @@ def problem_of(error: BaseException) -> Problem | None:
             return PayloadTooLarge("The body is too large.")
         case BadRequest() | SuspiciousOperation():
             return _malformed()
+        case DatabaseError() if sqlstate_of(error) == errorcodes.QUERY_CANCELED:
+            return Unavailable("This takes longer than a request may. Ask for less, a shorter period for instance.")
         case DatabaseError() | InterfaceError() if is_sick(error):
             return Unavailable()
         case ProgrammingError() if sqlstate_of(error) in _NOT_THERE and schema_is_gone():

@@ -4,7 +4,8 @@
 
 It starts a PostgreSQL and a server of its own, warms up, lets the contenders of each table take turns round after
 round, prints the median of each with its ratio to the first, and proves the books after each table. Tables: sale,
-shapes, connections, bulk, delivery; and, when named, history, pages, width and earning, which take long to set up.
+shapes, connections, bulk, delivery; and, when named, history, pages, width, earning and fairness, which take long to
+set up.
 Everything shares the machine's cores: only ratios mean anything, and only within one run. "web ms" and "db ms" are CPU
 time of the server's and of the database's processes a request; they swing less.
 
@@ -29,6 +30,7 @@ from rich.table import Table
 
 from tests.bench import load
 from tests.bench.cpu import Checkout, Cpu, checkout
+from tests.bench.fairness import measure
 from tests.bench.load import Burst, burst
 from tests.bench.stage import (
     CREDIT,
@@ -328,6 +330,14 @@ class Bench:
         console.print(f"  the margins of {recharges:,} recharges are posted in {seconds:.1f} s, 1,000 at once")
         prove_the_books()
 
+    def fairness(self) -> None:
+        """What one organization's heavy work does to another's sales."""
+        busy, quiet = provision("busy", 10), provision("quiet", 10)
+        console.print("  filling in 1 million entries …")
+        fill_history(busy, 10**6)
+        console.print(measure(self.here, busy, quiet, self.seconds, self.rounds))
+        prove_the_books()
+
 
 def compare(here: Path, there: Path, directory: Path, seconds: float, rounds: int) -> None:
     """The table "cpu": what the same requests cost in two checkouts."""
@@ -379,7 +389,7 @@ def _database(result: tuple[float, Cpu]) -> float:
     return result[1].database
 
 
-TABLES = ("sale", "shapes", "connections", "bulk", "delivery", "history", "pages", "width", "earning")
+TABLES = ("sale", "shapes", "connections", "bulk", "delivery", "history", "pages", "width", "earning", "fairness")
 
 
 def main() -> None:

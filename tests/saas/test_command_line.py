@@ -231,6 +231,7 @@ def test_the_demo_touches_no_database_but_the_embedded_one(world: World) -> None
         *(("serve", "--port", port) for port in ("nonsense", "0", "-1", "65536", "8" * 30, "")),
         ("serve", "--host", "no such host"),
         ("serve", "--host", "x" * 300),
+        *(("serve", "--port", str(free_port()), "--host", host) for host in ("0.0.0.0", "::")),
         *(("serve", name, value) for name in ("--workers", "--threads") for value in ("0", "-1", "many", "9" * 30)),
         *(("deliver", "--threads", value) for value in ("0", "-1", "many", "9" * 30)),
         *(("deliver", "--lease", value) for value in ("0", "nan", "inf", "-1", "long")),

@@ -1,3 +1,4 @@
+import ipaddress
 import logging
 import os
 import signal
@@ -18,7 +19,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from saas import embedded, gate, migrating, stalled
+from saas import embedded, gate, migrating, seats, stalled
 from saas.migrated import is_migrated
 from saas.worker_process import WorkerBeside
 from shared.identity.hashing import leave_seats
@@ -63,6 +64,7 @@ class Command(BaseCommand):
         if not 1 <= options["workers"] <= MOST or not 1 <= options["threads"] <= MOST:
             raise CommandError(f"--workers and --threads must be 1 to {MOST}.")
         check_port_is_free(options["host"], options["port"])
+        check_it_is_shielded(options["host"])
         if options["beside"]:
             end_with(options["beside"], seconds=STOP_SECONDS)
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
@@ -176,6 +178,7 @@ class _Loader:
 
         stalled.end_stalled(self.port)
         leave_seats(self.threads)
+        seats.limit_statements()
         return gate.Gate(application, at_once, seats=self.threads)
 
 
@@ -189,6 +192,23 @@ def what_to_open(port: int) -> str:
         f"Open {scheme}://{settings.BASE_DOMAIN}{end} for the platform; "
         f"an organization is at {scheme}://NAME.{settings.BASE_DOMAIN}{end}{where}"
     )
+
+
+def check_it_is_shielded(host: str) -> None:
+    """Slow senders are a reverse proxy's to keep away: a body whose end never comes holds a thread, and nobody ends it.
+
+    Raises:
+        CommandError: others than this machine can reach the host, and no proxy is said to stand in front.
+    """
+    try:
+        is_open = not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_open = host != "localhost"
+    if is_open and not settings.TRUSTED_PROXIES:
+        raise CommandError(
+            f"On {host} anybody could reach it, and it is not made for that. Put a reverse proxy in front "
+            "(deploy/nginx.conf), and say so with TRUSTED_PROXIES=1; or listen on 127.0.0.1."
+        )
 
 
 def check_port_is_free(host: str, port: int) -> None:

@@ -1,0 +1,174 @@
+"""Who works in a process: few requests at a time, each on a seat, which has a database connection.
+
+Sales are what everybody waits for, and take a millisecond. A report may take seconds. So requests are of three kinds,
+and what takes longer has fewer seats: no organization keeps the others from a seat, nor its own sellers, by what it
+asks for at once. Those who wait are called by organization in turn, so whoever asks for much waits for itself.
+"""
+
+import enum
+import re
+import threading
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.signals import connection_created
+
+TURN_SECONDS = 10.0
+"""How long a request waits for its turn, or ``/readyz`` for its answer, before it is answered 503."""
+
+STATEMENT_SECONDS = 60
+"""How long a statement of a web process may take, and how long a transaction may stand still in it. The money functions
+wait far shorter; what takes longer is for a command, or for a shorter period."""
+
+WAITING = 224
+"""Requests of a process that may wait for their turn; one more is answered 503 at once."""
+
+WAITING_OF_ORGANIZATION = 160
+"""Those of one organization."""
+
+
+class Kind(enum.Enum):
+    """How long a request may take."""
+
+    QUICK = enum.auto()
+    """A sale, a balance, the state of a recharge: some milliseconds. Signing in, too: how many wait there is limited
+    where passwords are looked at (shared/identity/hashing.py)."""
+    USUAL = enum.auto()
+    """A page or a list: some dozens of them."""
+    HEAVY = enum.auto()
+    """What adds up or writes thousands of rows: a report, a bulk sale, a search."""
+
+
+_HEAVY = re.compile(
+    r"/(?:reports(?:\.csv)?|bulk(?:/sell)?|search|periods|api/v1/(?:periods|recharges/(?:bulk|validate)))$"
+)
+_QUICK = re.compile(r"/sell(?:/|$)|/sign-in|/api/v1/(?:auth/|balance$|me$|recharges/)")
+
+
+def kind_of(environ: Mapping[str, Any]) -> Kind:
+    """The kind of a WSGI request, by its path."""
+    path = environ.get("PATH_INFO", "")
+    if path == "/api/v1/recharges":
+        return Kind.QUICK if environ["REQUEST_METHOD"] == "POST" else Kind.USUAL
+    if _HEAVY.match(path):
+        return Kind.HEAVY
+    return Kind.QUICK if _QUICK.match(path) else Kind.USUAL
+
+
+def limit_statements() -> None:
+    """From now on, on each connection that this process opens, the database ends what takes too long."""
+    connection_created.connect(_limit_statements)
+
+
+def _limit_statements(connection: Any, **_: Any) -> None:
+    # By a statement: a pooler may refuse a connection that asks for it at its start.
+    with connection.connection.cursor() as cursor:
+        cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{STATEMENT_SECONDS}s'")
+
+
+@dataclass(slots=True)
+class Seat:
+    """A thread that has one has its database connection."""
+
+    connection: Any
+    organization: str
+    kind: Kind
+
+
+class _Waiting:
+    """A thread that has no seat yet."""
+
+    __slots__ = ("connection", "is_called")
+
+    def __init__(self) -> None:
+        self.connection: Any = None
+        self.is_called = threading.Lock()
+        self.is_called.acquire()
+
+
+class Seats:
+    """So many; :meth:`take` gives one and :meth:`give` takes it back."""
+
+    def __init__(self, count: int) -> None:
+        self._lock = threading.Lock()
+        self._free: list[Any] = [connections.create_connection(DEFAULT_DB_ALIAS) for _ in range(count)]
+        """Their connections (Django's, which open when they are used). The one used last is taken first."""
+        for connection in self._free:
+            connection.inc_thread_sharing()  # by one thread after another
+        # Of a single seat everybody has it for a while.
+        self._most = {Kind.USUAL: max(1, count - 1), Kind.HEAVY: max(1, count // 2)}
+        """Seats on which is worked at this kind, or at one that takes longer."""
+        self._most_of_one = {Kind.USUAL: max(1, count // 2), Kind.HEAVY: 1}
+        """Those of one organization."""
+        self._taken = {Kind.USUAL: 0, Kind.HEAVY: 0}
+        self._taken_of_one: Counter[tuple[str, Kind]] = Counter()
+        self._waiting: dict[tuple[str, Kind], deque[_Waiting]] = {}
+        """Whose turn is next is first."""
+
+    def take(self, organization: str, kind: Kind) -> Seat | None:
+        """None where none came within :data:`TURN_SECONDS`, or too many wait for one."""
+        with self._lock:
+            if self._free and self._may_have_one(organization, kind):
+                return self._seat(organization, kind)
+            if not self._may_wait(organization):
+                return None
+            waiting = _Waiting()
+            self._waiting.setdefault((organization, kind), deque()).append(waiting)
+        if not waiting.is_called.acquire(timeout=TURN_SECONDS):
+            with self._lock:
+                if waiting.connection is None:  # it may have been called at the last moment
+                    queue = self._waiting[organization, kind]
+                    queue.remove(waiting)
+                    if not queue:
+                        del self._waiting[organization, kind]
+                    return None
+        return Seat(waiting.connection, organization, kind)
+
+    def give(self, seat: Seat) -> None:
+        """Ends the work on a seat; who may have it now is called."""
+        with self._lock:
+            for kind in _COUNTED[seat.kind]:
+                self._taken[kind] -= 1
+                self._taken_of_one[seat.organization, kind] -= 1
+                if not self._taken_of_one[seat.organization, kind]:
+                    del self._taken_of_one[seat.organization, kind]  # who has nothing under way takes no memory
+            self._free.append(seat.connection)
+            while self._free and (turn := next((one for one in self._waiting if self._may_have_one(*one)), None)):
+                self._call(*turn)
+
+    def _call(self, organization: str, kind: Kind) -> None:
+        queue = self._waiting.pop((organization, kind))
+        waiting = queue.popleft()
+        if queue:
+            self._waiting[organization, kind] = queue  # at the end
+        waiting.connection = self._seat(organization, kind).connection
+        waiting.is_called.release()
+
+    def _may_have_one(self, organization: str, kind: Kind) -> bool:
+        return all(
+            self._taken[counted] < self._most[counted]
+            and self._taken_of_one[organization, counted] < self._most_of_one[counted]
+            for counted in _COUNTED[kind]
+        )
+
+    def _may_wait(self, organization: str) -> bool:
+        of_one = sum(len(queue) for (whose, _), queue in self._waiting.items() if whose == organization)
+        return of_one < WAITING_OF_ORGANIZATION and sum(map(len, self._waiting.values())) < WAITING
+
+    def _seat(self, organization: str, kind: Kind) -> Seat:
+        for counted in _COUNTED[kind]:
+            self._taken[counted] += 1
+            self._taken_of_one[organization, counted] += 1
+        return Seat(self._free.pop(), organization, kind)
+
+
+_COUNTED: dict[Kind, tuple[Kind, ...]] = {
+    Kind.QUICK: (),
+    Kind.USUAL: (Kind.USUAL,),
+    Kind.HEAVY: (Kind.USUAL, Kind.HEAVY),
+}
+"""As what a request of each kind is counted."""

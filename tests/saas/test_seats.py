@@ -1,0 +1,193 @@
+"""Who gets a seat of a process, and who waits: sales are never kept from one by what takes longer."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
+from django.db.backends.signals import connection_created
+
+from saas import seats
+from saas.seats import Kind, Seat, Seats, kind_of
+from shared.errors import Unavailable
+from shared.handlers import problem_of
+from tests.support.waiting import wait_until
+
+QUICK, USUAL, HEAVY = Kind.QUICK, Kind.USUAL, Kind.HEAVY
+
+
+@pytest.mark.parametrize(
+    ("request_line", "kind"),
+    [
+        ("POST /api/v1/recharges", QUICK),
+        ("GET /api/v1/recharges", USUAL),
+        ("GET /api/v1/recharges/01a21a76-cfda-7e49-b16f-8733c4ab0160", QUICK),
+        ("POST /api/v1/recharges/bulk", HEAVY),
+        ("POST /api/v1/recharges/validate", HEAVY),
+        ("GET /api/v1/balance", QUICK),
+        ("GET /api/v1/me", QUICK),
+        ("POST /api/v1/auth/token", QUICK),
+        ("POST /sign-in", QUICK),
+        ("POST /sell/confirm", QUICK),
+        ("GET /sellers", USUAL),
+        ("GET /recharges", USUAL),
+        ("GET /reports", HEAVY),
+        ("GET /reports.csv", HEAVY),
+        ("POST /bulk", HEAVY),
+        ("POST /bulk/sell", HEAVY),
+        ("GET /bulk/states", USUAL),
+        ("GET /search", HEAVY),
+        ("GET /nothing", USUAL),
+    ],
+)
+def test_each_request_is_of_a_kind(request_line: str, kind: Kind) -> None:
+    method, path = request_line.split()
+    assert kind_of({"REQUEST_METHOD": method, "PATH_INFO": path}) is kind
+
+
+class Room:
+    """Seats, and those who ask for one, each in a thread of its own."""
+
+    def __init__(self, count: int, pool: ThreadPoolExecutor) -> None:
+        self.seats, self._pool = Seats(count), pool
+
+    def take(self, organization: str, kind: Kind) -> Seat:
+        seat = self.seats.take(organization, kind)
+        assert seat
+        return seat
+
+    def ask(self, organization: str, kind: Kind) -> Future[Seat | None]:
+        """Who has to wait."""
+        before = self.waiting()
+        asked = self._pool.submit(self.seats.take, organization, kind)
+        wait_until(lambda: self.waiting() > before, "it waits")
+        return asked
+
+    def waiting(self) -> int:
+        return sum(map(len, list(self.seats._waiting.values())))
+
+
+@contextmanager
+def room(count: int) -> Iterator[Room]:
+    with ThreadPoolExecutor(16) as pool:
+        yield Room(count, pool)
+
+
+def test_one_organization_works_at_one_heavy_request_and_on_half_of_the_seats() -> None:
+    with room(4) as here:
+        report = here.take("acme", HEAVY)
+        second = here.ask("acme", HEAVY)
+        page = here.take("acme", USUAL)
+        third = here.ask("acme", USUAL)
+        others = here.take("globex", HEAVY)
+        sale = here.take("acme", QUICK)  # for which there is a seat all the same
+        assert not any(one.done() for one in (second, third))
+        here.seats.give(report)
+        assert second.result(20)
+        here.seats.give(page)
+        assert third.result(20)
+        for one in (others, sale):
+            here.seats.give(one)
+
+
+def test_one_seat_is_left_to_sales_whoever_asks_for_what() -> None:
+    with room(4) as here:
+        taken = [here.take("acme", USUAL), here.take("acme", USUAL), here.take("globex", USUAL)]
+        waiting = here.ask("initech", USUAL)
+        here.seats.give(here.take("initech", QUICK))
+        assert not waiting.done()
+        here.seats.give(taken[0])
+        assert waiting.result(20)
+
+
+def test_organizations_are_called_in_turn() -> None:
+    with room(1) as here:
+        seat = here.take("acme", QUICK)
+        greedy = [here.ask("acme", USUAL) for _ in range(3)]
+        modest = here.ask("globex", QUICK)
+        here.seats.give(seat)
+        first = greedy[0].result(20)
+        assert first
+        here.seats.give(first)
+        second = modest.result(20)  # before those that asked earlier, of whom one has had its turn
+        assert second
+        assert not greedy[1].done()
+        here.seats.give(second)
+        for one in greedy[1:]:
+            next_one = one.result(20)
+            assert next_one
+            here.seats.give(next_one)
+        assert here.take("acme", HEAVY)
+
+
+def test_nobody_waits_where_too_many_do_and_others_still_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "WAITING", 3)
+    monkeypatch.setattr(seats, "WAITING_OF_ORGANIZATION", 2)
+    with room(1) as here:
+        seat = here.take("acme", QUICK)
+        asked = [here.ask("acme", QUICK), here.ask("acme", USUAL)]
+        assert here.seats.take("acme", QUICK) is None
+        asked.append(here.ask("globex", QUICK))
+        assert here.seats.take("initech", QUICK) is None
+        for one in asked:
+            here.seats.give(seat)
+            following = one.result(20)
+            assert following
+            seat = following
+
+
+def test_who_has_waited_too_long_is_gone_and_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "TURN_SECONDS", 0.01)
+    with room(1) as here:
+        seat = here.take("acme", QUICK)
+        assert here.seats.take("acme", USUAL) is None
+        assert here.waiting() == 0
+        here.seats.give(seat)
+        assert here.take("globex", HEAVY)
+
+
+def test_at_once_they_all_get_a_seat_and_no_seat_is_lost() -> None:
+    """Whatever order they come in, at most as many work as there are seats, and in the end all seats are free."""
+    here, working, most = Seats(3), 0, 0
+    lock = threading.Lock()
+
+    def work(number: int) -> bool:
+        nonlocal working, most
+        seat = here.take(f"organization {number % 5}", (QUICK, USUAL, HEAVY)[number % 3])
+        if seat is None:
+            return False
+        with lock:
+            working += 1
+            most = max(most, working)
+        with lock:
+            working -= 1
+        here.give(seat)
+        return True
+
+    with ThreadPoolExecutor(32) as pool:
+        assert all(pool.map(work, range(3_000)))
+    assert 1 <= most <= 3
+    assert len(here._free) == 3
+    assert not here._waiting
+    assert not any(here._taken.values())
+    assert not here._taken_of_one
+
+
+def test_the_database_ends_what_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "STATEMENT_SECONDS", 0.05)
+    seats.limit_statements()
+    opened = connections.create_connection(DEFAULT_DB_ALIAS)
+    try:
+        with opened.cursor() as cursor:
+            cursor.execute("SHOW idle_in_transaction_session_timeout")
+            assert cursor.fetchone()[0] == "50ms"
+            with pytest.raises(OperationalError) as ended:
+                cursor.execute("SELECT pg_sleep(20)")
+    finally:
+        connection_created.disconnect(seats._limit_statements)
+        opened.close()
+    problem = problem_of(ended.value)
+    assert isinstance(problem, Unavailable)
+    assert "takes longer" in problem.detail
