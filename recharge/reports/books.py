@@ -36,7 +36,7 @@ class Fault:
 def find_faults() -> list[Fault]:
     """Proves the books of the current organization; what is returned is wrong with them (see sql/reconcile.sql)."""
     with transaction.atomic(), connection.cursor() as cursor:
-        # Every row is read anyway, so nothing is won by loops. Where the planner takes a table for empty that was filled
+        # Every row is read anyway, so loops win nothing. Where the planner takes a table for empty that was filled
         # since it was last looked at, they cost minutes: 40,000 rows were compared with 40,000.
         cursor.execute("SET LOCAL enable_nestloop = off")
         cursor.execute(_RECONCILE)
