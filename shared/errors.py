@@ -184,10 +184,34 @@ class KeyRefused(NotAuthenticated):
 
 
 class PermissionDenied(Problem):
-    """403: signed in, but not for this."""
+    """403: signed in, but not for this. Where the reason is another one, a class of its own tells it to people."""
 
     status, code, title = 403, "permission_denied", "Permission denied"
-    message = _("Your account may not do that, or the page has expired. Load it again and try once more.")
+    message = _("Your role does not include this. Ask an admin.")
+
+
+class FormExpired(PermissionDenied):
+    """403: the form is of another session than the one that it was sent with."""
+
+    message = _("This page has expired, and nothing was done. Load it again and send it once more.")
+
+    def __init__(self) -> None:
+        super().__init__("The form has expired; load the page again.")
+
+
+class AccountInactive(PermissionDenied):
+    """403: an admin switched this account off, or it is gone."""
+
+    message = _("This account is deactivated. Ask an admin to activate it.")
+
+
+class AccessChanged(PermissionDenied):
+    """403: what this account may do was changed while it did this; nothing was done."""
+
+    message = _("Your access was changed in the meantime, and nothing was done. Ask an admin.")
+
+    def __init__(self) -> None:
+        super().__init__("This account may not do that any longer.")
 
 
 class SentFromElsewhere(PermissionDenied):

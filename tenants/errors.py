@@ -21,6 +21,15 @@ class OrganizationSuspended(PermissionDenied):
         super().__init__(detail)
 
 
+class ProvisionedOnServer(PermissionDenied):
+    """403: the web processes' role in the database makes no schema, so that none is made through a web page."""
+
+    message = _("Organizations are created on the server here: run manage.py create_organization there.")
+
+    def __init__(self) -> None:
+        super().__init__("This process may make no schema. On the server, manage.py create_organization does it.")
+
+
 class NothingHere(NotFound):
     """404: no such host, or a path of the other kind of host. Says how hosts are made, and never which there are."""
 

@@ -12,14 +12,14 @@ from django.utils import timezone
 from psycopg2 import errorcodes, sql
 
 from shared.audit import record
-from shared.errors import InvalidRequest, NotFound, PermissionDenied
+from shared.errors import InvalidRequest, NotFound
 from shared.identity.acting import COMMAND, acting
 from shared.identity.roles import ADMIN
 from shared.identity.services import check_credentials, create_member
 from shared.sick import sqlstate_of
 from shared.texts import unfit_character
 from tenants import audit
-from tenants.errors import OrganizationExists, SlugRefused
+from tenants.errors import OrganizationExists, ProvisionedOnServer, SlugRefused
 from tenants.models import AuditRecord, Domain, Organization
 from tenants.queries import is_former_slug
 from tenants.routing import forget_routes
@@ -41,7 +41,7 @@ def provision_organization(
     Raises:
         InvalidRequest: the slug, the name or the admin's credentials won't do; nothing was made.
         OrganizationExists: the slug is taken, or was another organization's, or its address is taken.
-        PermissionDenied: the process does not know the owner of the tables (OWNER_DATABASE_URL); nothing was made.
+        ProvisionedOnServer: the process does not know the owner of the tables (OWNER_DATABASE_URL); nothing was made.
     """
     try:
         with as_owner():
@@ -55,9 +55,7 @@ def provision_organization(
     except ProgrammingError as error:
         if sqlstate_of(error) != errorcodes.INSUFFICIENT_PRIVILEGE:
             raise
-        raise PermissionDenied(
-            "This process may make no schema. On the server, manage.py create_organization does it."
-        ) from None
+        raise ProvisionedOnServer from None
 
 
 def _provision(*, slug: str, name: str, admin_username: str, admin_password: str, admin_email: str) -> Organization:

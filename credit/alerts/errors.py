@@ -25,7 +25,7 @@ class InvalidAlertSettings(InvalidRequest):
         "body_not_sent": _("A GET has no body. Leave this empty, or choose POST."),
         "invalid_header": _("This header can't carry a secret. Write it like X-API-Key."),
         "invalid_secret": _("Use ASCII characters without spaces for the secret."),
-        "header_without_secret": _("Write the secret that this header is to have."),
+        "header_without_secret": _("Enter the secret for this header."),
         "too_many_recipients": _("Too many. Write ten at most."),
     }
 

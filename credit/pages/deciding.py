@@ -175,7 +175,7 @@ def _decide_each(
 
 def _said(written: Written[Any]) -> str:
     if written.is_replay:
-        return gettext("Decided before, just so")
+        return gettext("Already decided the same way")
     match written.row.status:
         case CreditRequest.Status.APPROVED:
             return gettext("Approved")

@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from shared.errors import FIELD_MESSAGES, InvalidRequest, Problem
+from shared.errors import FIELD_MESSAGES, InvalidRequest, PermissionDenied, Problem
 
 
 class InvalidWebhook(InvalidRequest):
@@ -22,6 +22,15 @@ class TooManyWebhooks(Problem):
 
     def __init__(self, *, most: int) -> None:
         super().__init__(f"There are {most} webhooks, which is the most; delete one first.")
+
+
+class SellersWebhook(PermissionDenied):
+    """403: the organization's admin asks, and it is a seller's."""
+
+    message = _("This webhook belongs to a seller, and only the seller can change it.")
+
+    def __init__(self) -> None:
+        super().__init__("This is a seller's webhook; only the seller may change it.")
 
 
 class WebhookDisabled(Problem):

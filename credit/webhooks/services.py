@@ -16,10 +16,10 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from credit.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
-from credit.webhooks.errors import InvalidWebhook, TooManyWebhooks, WebhookDisabled
+from credit.webhooks.errors import InvalidWebhook, SellersWebhook, TooManyWebhooks, WebhookDisabled
 from shared.audit import record, record_change
 from shared.database import lock_seller
-from shared.errors import IdempotencyKeyReused, NotFound, PermissionDenied
+from shared.errors import IdempotencyKeyReused, NotFound
 from shared.idempotency import REPEATED_WITHIN
 from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
 from tenants.models import Organization
@@ -165,7 +165,7 @@ def update_webhook(
 
     Raises:
         NotFound: the owner has no such endpoint.
-        PermissionDenied: the organization's admin asks, and it is a seller's.
+        SellersWebhook: the organization's admin asks, and it is a seller's.
         InvalidWebhook: as for :func:`create_webhook`.
     """
     with transaction.atomic():
@@ -198,7 +198,7 @@ def delete_webhook(*, webhook_id: UUID, seller_id: int | None) -> None:
     """Deletes an endpoint of this seller, or of the organization, with its messages.
 
     Raises:
-        NotFound, PermissionDenied: as for :func:`update_webhook`.
+        NotFound, SellersWebhook: as for :func:`update_webhook`.
     """
     with transaction.atomic():
         endpoint = _locked(webhook_id, seller_id)
@@ -218,7 +218,7 @@ def rotate_secret(*, webhook_id: UUID, seller_id: int | None, idempotency_key: s
     stays for its 24 hours.
 
     Raises:
-        NotFound, PermissionDenied: as for :func:`update_webhook`.
+        NotFound, SellersWebhook: as for :func:`update_webhook`.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -247,7 +247,7 @@ def resend_message(
     """Has a message sent (again) now and, if need be, for another day; under the same id, also if it had arrived.
 
     Raises:
-        NotFound, PermissionDenied: as for :func:`update_webhook`; or it has no such message.
+        NotFound, SellersWebhook: as for :func:`update_webhook`; or it has no such message.
         WebhookDisabled: nothing is sent to this endpoint.
     """
     with transaction.atomic():
@@ -273,7 +273,7 @@ def _locked(webhook_id: UUID, seller_id: int | None) -> WebhookEndpoint:
     if endpoint is None:
         raise NotFound("There is no such webhook.")
     if endpoint.seller_id != seller_id:
-        raise PermissionDenied("This is a seller's webhook; only the seller may change it.")
+        raise SellersWebhook
     return endpoint
 
 

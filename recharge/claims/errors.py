@@ -49,7 +49,7 @@ class TooManyMessages(Problem):
     """409: as much was said about the claim as there may be; nothing was written."""
 
     status, code, title = 409, "too_many_messages", "Too many messages"
-    message = _("This question has as many messages as it can have. Close it, or call each other.")
+    message = _("This question has reached its limit of messages. Close it, or phone.")
 
     def __init__(self) -> None:
         super().__init__("There are 50 messages about this claim, which is the most.")
@@ -71,8 +71,8 @@ class NotRefunded(Problem):
 
     status, code, title = 409, "not_refunded", "Not refunded"
     message = _(
-        "Nothing has been refunded yet. Record final outcome as not delivered, or choose an approved adjustment of "
-        "this seller, made after the sale and of no more than its amount, that no other claim names."
+        "Nothing has been refunded yet. Record the final outcome as not delivered, or choose an approved adjustment of "
+        "this seller: made after the sale, not above its amount, and not used for another question."
     )
 
     def __init__(self) -> None:

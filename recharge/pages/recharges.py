@@ -256,7 +256,7 @@ def _ask_to_resolve(
 ) -> HttpResponse:
     meaning = [resolution.meaning]
     if resolution.status == Recharge.Status.FAILED and any(one.adjustment_id for one in claims_of(row.pk)):
-        meaning.append(_("Its amount was given back by an adjustment already: the seller would have it twice."))
+        meaning.append(_("An adjustment has already refunded this amount: the seller would get it twice."))
     danger = Danger(
         question=resolution.label,
         meaning=meaning,

@@ -16,7 +16,7 @@ from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
-from shared.errors import PermissionDenied, SentFromElsewhere
+from shared.errors import FormExpired, SentFromElsewhere
 from shared.handlers import problem_response, wants_page
 from shared.identity.realm import realm_of
 from shared.requests import request_id_of
@@ -57,7 +57,7 @@ def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
     if is_from_elsewhere(request):
         return problem_response(request, SentFromElsewhere())
     if not (wants_page(request) or _is_of_htmx(request)):
-        return problem_response(request, PermissionDenied("The form has expired; load the page again."))
+        return problem_response(request, FormExpired())
     answer = _show(request, _sent(request), status=403)
     if _is_of_htmx(request):
         # In the place of the page's content (see console.js).

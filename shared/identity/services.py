@@ -21,11 +21,11 @@ from rest_framework_simplejwt.tokens import Token
 
 from shared.audit import record
 from shared.errors import (
+    AccountInactive,
     BadCredentials,
     InvalidRequest,
     NotFound,
     PasswordChanged,
-    PermissionDenied,
     Problem,
     SamePassword,
     SellerInactive,
@@ -251,7 +251,7 @@ def authenticate(*, realm: Realm, username: str, password: str, address: str, de
     Raises:
         Throttled, Unavailable: too many tries, or too many at once; the password was not looked at.
         BadCredentials: no such account here, or another password.
-        SellerInactive, PermissionDenied: the password is right, but the account was switched off.
+        SellerInactive, AccountInactive: the password is right, but the account was switched off.
     """
     username = AbstractBaseUser.normalize_username(username)
     user: User | None = None
@@ -327,12 +327,12 @@ def platform_users() -> QuerySet[User]:
 def _account(user: User, membership: Membership | None) -> Account:
     if membership is None:
         if not user.is_active:
-            raise PermissionDenied("This account was switched off.")
+            raise AccountInactive("This account was switched off.")
         return Account(user, user.username, user.platform_role, None)
     if not (user.is_active and membership.is_active) or membership.seller_is_off:  # type: ignore[attr-defined]
         if works_for_seller(membership.role):
             raise SellerInactive
-        raise PermissionDenied("This account was switched off.")
+        raise AccountInactive("This account was switched off.")
     return Account(
         user, membership.username, membership.role, membership.seller_id, membership.withdrawn_at, membership.epoch
     )
@@ -391,7 +391,7 @@ def account_of(*, realm: Realm, user_id: int, sign_in_id: int | None = None) -> 
     sign-in, the account says whether it stands.
 
     Raises:
-        SellerInactive, PermissionDenied: the account was switched off, or is gone.
+        SellerInactive, AccountInactive: the account was switched off, or is gone.
     """
     membership = None
     if realm.is_platform:
@@ -399,7 +399,7 @@ def account_of(*, realm: Realm, user_id: int, sign_in_id: int | None = None) -> 
     else:
         user, membership, (family, seen_at) = _member(realm.require_organization_id(), user_id, sign_in_id)
     if user is None:
-        raise PermissionDenied("This account is no longer here.")
+        raise AccountInactive("This account is no longer here.")
     return replace(_account(user, membership), family=family, seen_at=seen_at)
 
 
@@ -410,7 +410,7 @@ def account_held(*, realm: Realm, user: User) -> Iterator[Account]:
 
     Raises:
         BadCredentials: the password was changed since.
-        SellerInactive, PermissionDenied: the account was switched off.
+        SellerInactive, AccountInactive: the account was switched off.
     """
     with transaction.atomic():
         list(User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk"))
@@ -461,7 +461,7 @@ def refresh(*, realm: Realm, raw_token: str, address: str = "", client: str = ""
             or it was used before (which revokes its family: either its owner or a thief holds the newer one, and
             nobody can tell which).
         TokenExpired, TokenWrongOrganization: as their names say.
-        SellerInactive, PermissionDenied: the account was switched off since.
+        SellerInactive, AccountInactive: the account was switched off since.
     """
     token = read_token(RefreshToken, raw_token, realm)
     with transaction.atomic():

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from shared.audit import record
-from shared.errors import InvalidMember, LastAdmin, NotFound, NotInvited, PermissionDenied, UsernameTaken
+from shared.errors import AccessChanged, InvalidMember, LastAdmin, NotFound, NotInvited, UsernameTaken
 from shared.identity import lockout, services
 from shared.identity.acting import acting
 from shared.identity.permissions import Permission
@@ -142,7 +142,7 @@ def add_member(
         InvalidRequest: the role is none of :func:`roles_to_give`; a cashier's seller is missing, or is none; another
             role has one; the name, the password or the email address won't do, or neither of these was given.
         UsernameTaken: there is one of this name.
-        PermissionDenied: whoever adds may not any longer.
+        AccessChanged: whoever adds may not any longer.
     """
     _check_role(realm, role)
     _check_seller(realm, role, seller_id)
@@ -231,7 +231,7 @@ def change_member(
             its second factors); or ``second_factor`` is True: its owner alone can enrol one.
         OwnSecondFactor: nobody takes away the own ones so, without showing one.
         LastAdmin: nobody who is active could manage members any longer.
-        PermissionDenied: whoever changes it may not any longer.
+        AccessChanged: whoever changes it may not any longer.
     """
     if "\0" in username:  # which the database would refuse
         raise NotFound("There is no such member.")
@@ -319,13 +319,13 @@ def _check_actor(realm: Realm, rows: list[Any]) -> None:
     """Whoever acts still may, now that nobody changes it meanwhile. A command always does.
 
     Raises:
-        PermissionDenied: it was changed since the request was let in.
+        AccessChanged: it was changed since the request was let in.
     """
     user_id = acting().user_id
     if user_id is None:
         return
     if not any(_manages_now(row) for row in rows if (row.pk if realm.is_platform else row.user_id) == user_id):
-        raise PermissionDenied("This account may not do that any longer.")
+        raise AccessChanged
 
 
 def _state(row: Row) -> dict[str, Any]:
@@ -386,7 +386,7 @@ def reset_password(*, realm: Realm, user_id: int, password: str, state: str, add
         InvalidRequest: the password won't do, or it is a seller's own member, whose password is reset with the seller.
         PasswordChanged: it was changed meanwhile, to something else; nothing was done.
         Throttled: it was changed meanwhile, and too often asked whether to this.
-        PermissionDenied: whoever resets it may not any longer.
+        AccessChanged: whoever resets it may not any longer.
     """
     member = member_of_user(realm=realm, user_id=user_id)
     if member.is_sellers:
@@ -428,7 +428,7 @@ def renew_invitation(*, realm: Realm, username: str, email: str = "", address: s
         NotInvited: a password is set, or the member is switched off.
         InvalidRequest: it is no email address.
         Throttled: too many were sent.
-        PermissionDenied: whoever sends it may not any longer.
+        AccessChanged: whoever sends it may not any longer.
     """
     if "\0" in username:  # which the database would refuse
         raise NotFound("There is no such member.")

@@ -62,7 +62,7 @@ def test_twenty_are_confirmed_together_and_each_is_credited_once(acme: Organizat
     assert "Approved: 20 · 40,105 Tomans" in shown(answer)
     assert (acme.member.balance(), acme.neighbour.balance()) == (15_105, 25_000)
     again = decide(visitor, ids)
-    assert "Decided before, just so: 20 · 40,105 Tomans" in shown(again)
+    assert "Already decided the same way: 20 · 40,105 Tomans" in shown(again)
     assert (acme.member.balance(), acme.neighbour.balance()) == (15_105, 25_000)
     with acme.context:
         assert Entry.objects.count() == 20

@@ -118,7 +118,7 @@ def test_from_the_question_to_the_end(funded: Organization, support: Person) -> 
     [
         ((), "still being sent"),
         ((F,), "was not delivered, and its amount is back on your balance"),
-        ((U,), "has not said yet whether it was delivered"),
+        ((U,), "The operator has not confirmed delivery yet."),
     ],
     ids=["pending", "failed", "unknown"],
 )
@@ -141,7 +141,7 @@ def test_it_is_refunded_by_the_doors_that_there_are(funded: Organization, suppor
     closing = f"{address}/close?as=refunded"
     balance = funded.member.balance()
     for visitor in (desk, admin):
-        assert "Nothing has refunded it yet" in shown(visitor.get(closing))
+        assert "Nothing has been refunded yet" in shown(visitor.get(closing))
     assert "/adjustments/new?seller=" not in text_of(desk.get(closing))  # whoever may not adjust
     with nothing_written(but=("public.shared_signin",)):
         assert desk.submit("/account/preferences", {"text": "", "adjustment": "x"}, to=closing).status == 200
@@ -176,7 +176,7 @@ def test_who_resolves_is_told_that_an_adjustment_gave_it_back(funded: Organizati
     assert "by an adjustment already" not in shown(admin.get(resolve))
     claim = opened(funded, recharge)
     closed(funded, claim, REFUNDED, adjustment_id=adjustment(funded))
-    assert "by an adjustment already: the seller would have it twice" in shown(admin.get(resolve))
+    assert "An adjustment has already refunded this amount" in shown(admin.get(resolve))
 
 
 def test_a_recharge_that_was_resolved_closes_without_an_adjustment(funded: Organization, support: Person) -> None:

@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 
 from credit.errors import InsufficientCredit
 from shared.console.messages import field_message_for, message_for
-from shared.errors import InvalidRequest, Problem, SellerBusy
+from shared.errors import InvalidRequest, PermissionDenied, Problem, SellerBusy
 from tests.support.server import ROOT
 
 APPS = ("saas", "tenants", "shared", "credit", "recharge")
@@ -39,6 +39,11 @@ SAID_MORE_CLOSELY = {
     "GiverOwes",
     "SwitchedOffByOthers",
     "SentFromElsewhere",
+    "FormExpired",
+    "AccountInactive",
+    "AccessChanged",
+    "SellersWebhook",
+    "ProvisionedOnServer",
 }
 """Classes of a code that says to a program all it needs to know, and to a person who has to mend it too little."""
 
@@ -93,6 +98,13 @@ def test_a_code_has_one_text() -> None:
         if hasattr(one, "code") and one.__name__ not in SAID_MORE_CLOSELY:
             texts[one.code].add(str(one.message))
     assert {code: found for code, found in texts.items() if len(found) > 1} == {}
+
+
+def test_each_refusal_says_its_own_reason() -> None:
+    """Who lacks a permission does something else next than whose page has expired: no text stands for several."""
+    texts = [str(one.message) for one in (PermissionDenied, *_below(PermissionDenied)) if one.message is not None]
+    assert len(texts) > 10
+    assert sorted(texts) == sorted(set(texts))
 
 
 def test_a_fields_code_has_one_text() -> None:
