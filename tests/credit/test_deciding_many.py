@@ -129,25 +129,36 @@ def test_a_rejection_needs_one_reason_for_all(acme: Organization) -> None:
         assert "not paid" in shown(Visitor.signed_in(seller).get("/credit-requests"))
 
 
+def send_as_htmx(visitor: Visitor, path: str, fields: dict[str, Any]) -> Answer:
+    headers = visitor._headers({"Content-Type": "application/x-www-form-urlencoded", "HX-Request": "true"})
+    body = urlencode(fields, doseq=True).encode()
+    return visitor.client.request("POST", path, body=body, headers=headers, is_page=True)
+
+
 def test_htmx_is_answered_with_the_rows_for_their_places(acme: Organization) -> None:
     ids = [ask(acme.member, 1_000), ask(acme.neighbour, 2_000)]
     visitor = Visitor.signed_in(acme.owner)
     token = value_of(visitor.get("/credit-requests"), "csrfmiddlewaretoken")
     fields: dict[str, Any] = {"ids": ids, "decision": "reject", "confirmed": "yes", "csrfmiddlewaretoken": token}
-    headers = visitor._headers({"Content-Type": "application/x-www-form-urlencoded", "HX-Request": "true"})
-
-    def send(**more: str) -> Answer:
-        body = urlencode(fields | more, doseq=True).encode()
-        return visitor.client.request("POST", DECIDE, body=body, headers=headers, is_page=True)
-
-    wrong = send(reason="")
+    wrong = send_as_htmx(visitor, DECIDE, fields | {"reason": ""})
     assert (wrong.status, wrong.headers["HX-Retarget"]) == (422, "#decide-form")
-    part = text_of(send(reason="not paid"))
+    part = text_of(send_as_htmx(visitor, DECIDE, fields | {"reason": "not paid"}))
     assert "<html" not in part
     for one in ids:
         assert re.search(rf'<tr id="row-{one}" hx-swap-oob="true">', part)
     assert 'name="ids"' not in part, "what is decided can't be chosen"
     assert "Rejected: 2" in words_of(part)
+    assert 'data-announce="Rejected: 2, 3,000 Tomans. "' in part
+
+
+def test_what_is_announced_of_adjustments_has_their_sign(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 10_000)
+    visitor = Visitor.signed_in(acme.owner)
+    token = value_of(visitor.get("/adjustments"), "csrfmiddlewaretoken")
+    fields: dict[str, Any] = {"decision": "approve", "confirmed": "yes", "csrfmiddlewaretoken": token}
+    for amount, said in ((-1_000, "\u200e−1,000"), (3_000, "\u200e+3,000")):
+        part = text_of(send_as_htmx(visitor, "/adjustments/decide", fields | {"ids": [adjust(acme, amount)]}))
+        assert f'data-announce="Approved: 1, {said}. "' in part
 
 
 def test_adjustments_too_and_never_the_own(acme: Organization) -> None:
@@ -158,7 +169,7 @@ def test_adjustments_too_and_never_the_own(acme: Organization) -> None:
     to = "/adjustments/decide"
     question = shown(visitor.submit("/adjustments", {"ids": [own, more, less], "decision": "approve"}, to=to))
     assert "2 · Sum \u200e+2,000" in question
-    assert "You have asked for it: somebody else has to approve it." in question
+    assert "member \u200e+500 You have asked for it: somebody else has to approve it." in question
     answer = shown(decide(visitor, [own, more, less, too_much], to=to))
     assert "Approved: 2 · \u200e+2,000" in answer
     assert "Not decided: 2" in answer

@@ -2,42 +2,26 @@
 room on its disk. Clients are told to come again, and a load balancer to send them elsewhere."""
 
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from django.db import DatabaseError, connection
 from django.test import RequestFactory
-from psycopg2 import sql
 
 from saas.health import HealthMiddleware
 from shared import sick
 from shared.handlers import problem_of
+from tests.support.read_only import set_read_only
 from tests.support.visitor import Visitor
 from tests.support.world import PASSWORD, World, give_credit
 
-
-def set_read_only(on: bool) -> None:
-    """From the next connection on; those of others are ended."""
-    name = sql.Identifier(connection.settings_dict["NAME"])
-    with connection.cursor() as cursor:
-        cursor.execute("SET default_transaction_read_only = off")
-        change = "SET default_transaction_read_only = on" if on else "RESET default_transaction_read_only"
-        cursor.execute(sql.SQL("ALTER DATABASE {} " + change).format(name))
-        if on:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND usename LIKE 'recharge%' AND pid <> pg_backend_pid()"
-            )
+pytestmark = pytest.mark.usefixtures("writable_again")
 
 
 @pytest.fixture
-def read_only(world: World) -> Iterator[World]:
+def read_only(world: World) -> World:
     give_credit(world.acme.row, world.acme.member.id, 100_000)
     set_read_only(True)
-    try:
-        yield world
-    finally:
-        set_read_only(False)
+    return world
 
 
 def test_what_would_write_is_503_and_may_come_again(read_only: World) -> None:
@@ -71,12 +55,10 @@ def test_the_connection_is_given_up_so_that_the_next_request_finds_the_new_prima
     give_credit(world.acme.row, world.acme.member.id, 100_000)
     key = uuid.uuid4().hex
     set_read_only(True)
-    try:
-        # Each of the server's threads may get a turn.
-        for _ in range(40):
-            assert world.acme.member.sell(key=key).status == 503
-    finally:
-        set_read_only(False)
+    # Each of the server's threads may get a turn.
+    for _ in range(40):
+        assert world.acme.member.sell(key=key).status == 503
+    set_read_only(False)
     for _ in range(40):
         assert world.acme.member.sell(key=key).status in (200, 201)
     assert world.acme.member.balance() == 95_000
@@ -131,9 +113,5 @@ def test_a_process_that_found_the_disk_full_is_not_ready_and_says_why() -> None:
 def test_the_log_says_why(world: World, log) -> None:
     give_credit(world.acme.row, world.acme.member.id, 100_000)
     set_read_only(True)
-    try:
-        answer = world.acme.member.sell()
-    finally:
-        set_read_only(False)
-    assert answer.status == 503
+    assert world.acme.member.sell().status == 503
     assert '"sqlstate": "25006"' in log.read_text()

@@ -7,20 +7,22 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django_tenants.utils import tenant_context
 
 from recharge.delivery.work import DeliveryWork
 from recharge.models import Recharge
 from shared.sick import sqlstate_of
 from tenants.models import Organization
-from tests.faults.test_sick_database import set_read_only
 from tests.recharge.test_worker import working
 from tests.support.locks import sell_pending
+from tests.support.read_only import end_sessions, set_read_only
 from tests.support.waiting import wait_until
 from tests.support.world import World, give_credit
 
 READ_ONLY = "25006"
+
+pytestmark = pytest.mark.usefixtures("writable_again")
 
 
 class Watched(DeliveryWork):
@@ -63,27 +65,16 @@ def watching(work: Watched) -> Iterator[None]:
             yield
         finally:
             set_read_only(False)
-            end_read_only_sessions()  # so that a worker that kept its connection ends, too
+            end_sessions()  # so that a worker that kept its connection ends, too
             work.may_call.set()
 
 
-def end_read_only_sessions() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND usename LIKE 'recharge%' AND pid <> pg_backend_pid()"
-        )
-
-
 @pytest.fixture
-def pending(world: World) -> Iterator[World]:
+def pending(world: World) -> World:
     give_credit(world.acme.row, world.acme.member.id, 100_000)
     for _ in range(3):
         sell_pending(world.acme.row, world.acme.member.id)
-    try:
-        yield world
-    finally:
-        set_read_only(False)
+    return world
 
 
 def are_delivered(world: World) -> bool:

@@ -10,7 +10,7 @@ from unittest.mock import ANY
 
 import psycopg2
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django_tenants.utils import tenant_context
 
 from credit.models import Account, Entry
@@ -154,13 +154,32 @@ def test_a_margin_has_the_rate_that_was_in_force_at_its_sale(row: Organization, 
 
 
 def test_the_rate_of_a_moment_is_found_by_an_index(row: Organization) -> None:
-    """However many sellers have rates, and however often they changed."""
-    with tenant_context(row), connection.cursor() as cursor:
+    """However many sellers have rates, and however often they changed. The table is filled first, and analysed: of one
+    that autovacuum has seen with a few rows, the planner rightly reads all."""
+    with tenant_context(row), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_MANY_RATES)
         cursor.execute("EXPLAIN SELECT * FROM commission_rate_at(1, 'mci', now())")
         plan = "\n".join(line for (line,) in cursor.fetchall())
+        transaction.set_rollback(True)
     assert "Index Cond: ((seller_id = " in plan, plan
     assert "Index Cond: ((seller_id IS NULL)" in plan, plan
     assert "commission_at" in plan, plan
+    assert "Seq Scan" not in plan, plan
+
+
+# Of 300 sellers and of all, of all operators and of one, each changed 20 times.
+_MANY_RATES = """
+    INSERT INTO credit_seller (name, is_active, created_at)
+    SELECT 'seller ' || n, true, now() FROM generate_series(1, 300) AS n;
+    INSERT INTO recharge_commissionrate (seller_id, operator, basis_points, valid_from, valid_until, set_by)
+    SELECT
+        seller.id, operator, change, now() - (21 - change) * interval '1 day',
+        CASE WHEN change < 20 THEN now() - (20 - change) * interval '1 day' END, ''
+    FROM (SELECT id FROM credit_seller UNION ALL SELECT NULL) AS seller
+    CROSS JOIN (VALUES (''), ('mci')) AS operators (operator)
+    CROSS JOIN generate_series(1, 20) AS change;
+    ANALYZE recharge_commissionrate;
+"""
 
 
 def test_margins_come_with_the_sellers_charge_and_go_with_it(row: Organization) -> None:
