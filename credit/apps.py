@@ -36,3 +36,12 @@ class CreditConfig(AppConfig):
         "credit_chainroot",
     )
     """What the application's role reads alone (tenants/working_role.py)."""
+
+    encrypted_columns = {
+        "credit_webhookendpoint": ("secret", "previous_secret"),
+        "credit_alertsettings": ("sms_secret",),
+    }
+    """Columns of what shared/outbound/secrets.py encrypts, several with spaces between (tenants/keeping)."""
+
+    unmoved_tables = ("credit_accessepoch",)
+    """What an organization leaves behind where it is moved to another installation: no token is good there."""

@@ -38,3 +38,9 @@ class RechargeConfig(AppConfig):
         "recharge_sentreceipt",
     )
     """What the application's role reads alone (tenants/working_role.py)."""
+
+    encrypted_columns = {"recharge_gatewaysettings": ("secret",)}
+    """Columns of what shared/outbound/secrets.py encrypts (tenants/keeping)."""
+
+    unmoved_tables = ("recharge_transition",)
+    """What an organization leaves behind where it is moved to another installation: its migrations fill this table."""

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _SERVERS = ("serve", "deliver")
 """They have ways of their own to stop."""
 
-_OWNERS = ("migrate_schemas", "migrate", "create_organization", "grant_rights")
+_OWNERS = ("migrate_schemas", "migrate", "create_organization", "organization", "grant_rights")
 """They change how tables are made: see tenants/working_role.py."""
 
 _OF_FILES = ("verify",)

@@ -1,6 +1,7 @@
 """Answers for liveness and readiness on any host, since a load balancer asks by address and not by name."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
@@ -8,8 +9,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from saas import __version__
 from shared.errors import MethodNotAllowed, Unavailable
 from shared.handlers import problem_response
+from shared.identity.lockout import client_address
 from shared.sick import has_no_room, is_read_only
-from tenants.readiness import hindrance
+from tenants.readiness import hindrance, named
 
 _PATHS = ("/livez", "/readyz")
 
@@ -54,4 +56,13 @@ def _readiness(request: HttpRequest) -> HttpResponse:
     except (DatabaseError, InterfaceError):
         connection.close()
         return problem_response(request, Unavailable("The database does not answer."))
-    return JsonResponse({"status": "ok"})
+    broken = named() if _is_of_the_house(request) else ""
+    return JsonResponse({"status": "ok"} | ({"detail": broken} if broken else {}))
+
+
+def _is_of_the_house(request: HttpRequest) -> bool:
+    """Whether this comes from the machine itself or its network. Others learn of no organization that it is there."""
+    try:
+        return ip_address(client_address(request)).is_private
+    except ValueError:
+        return False

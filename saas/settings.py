@@ -115,6 +115,9 @@ DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 if not re.fullmatch(r"[1-9][0-9]{0,5}", env.str("ORGANIZATIONS_PER_CONNECTION", default="512")):
     raise ImproperlyConfigured("ORGANIZATIONS_PER_CONNECTION must be a number from 1 on.")
 ORGANIZATIONS_PER_CONNECTION = env.int("ORGANIZATIONS_PER_CONNECTION", default=512)
+if not re.fullmatch(r"[1-9][0-9]{0,3}", env.str("DELETION_GRACE_DAYS", default="30")):
+    raise ImproperlyConfigured("DELETION_GRACE_DAYS must be a number of days, from 1.")
+DELETION_GRACE_DAYS = env.int("DELETION_GRACE_DAYS", default=30)
 
 TENANT_MODEL = "tenants.Organization"
 TENANT_DOMAIN_MODEL = "tenants.Domain"

@@ -37,6 +37,8 @@ class Organization(TenantMixin):  # type: ignore[misc]
     """How many rows were at fault then."""
     requires_second_factor = models.BooleanField(default=False, db_default=False, editable=False)
     """Whether its members sign in with a second factor alone."""
+    delete_after = models.DateTimeField(null=True, editable=False)
+    """From when on it may be deleted for good (tenants/keeping/deletion.py); null: nobody has asked for that."""
 
     objects: ClassVar[models.Manager["Organization"]] = models.Manager()
 
@@ -90,6 +92,10 @@ class AuditRecord(models.Model):
         SUSPENDED = "suspended", to_translate("Suspended")
         ACTIVATED = "activated", to_translate("Activated")
         RECONCILED = "reconciled", to_translate("Reconciled")
+        EXPORTED = "exported", to_translate("Exported")
+        IMPORTED = "imported", to_translate("Imported")
+        DELETION_PLANNED = "deletion_planned", to_translate("Deletion planned")
+        DELETED = "deleted", to_translate("Deleted")
         ADMIN_SITE = "admin_site", to_translate("Changed in the admin site")
 
     action = models.CharField(max_length=60, choices=Action)

@@ -15,7 +15,9 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 from django_tenants.migration_executors.base import run_migrations
 from django_tenants.utils import schema_context
@@ -77,6 +79,10 @@ class State:
 
 class CanNotUpdate(Exception):
     """A schema can't be brought up to date; the text says why."""
+
+
+class UnknownMigrations(Exception):
+    """Migrations that this code does not have; the text names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +276,33 @@ def _migrate(schema: str, verbosity: int) -> None:
         "force_color": False, "no_color": False,
     }  # fmt: skip
     run_migrations((), options, "standard", schema)
+
+
+def make_tables(schema: str, migrations: Collection[str]) -> None:
+    """Makes the tables of an empty schema as these migrations (``app.name``) made them, without functions and triggers.
+    In a transaction of the caller's; :func:`update_schema` does the rest.
+
+    Raises:
+        UnknownMigrations: this code does not have all of them.
+    """
+    assert connection.in_atomic_block
+    if unknown := set(migrations) - _known_migrations():
+        raise UnknownMigrations(_listed(unknown))
+    named = {(app, name) for app, _, name in (one.partition(".") for one in migrations)}
+    try:
+        # As django-tenants' run_migrations: else the table of the public schema is taken for the schema's own.
+        connection.set_schema(schema, include_public=False)  # type: ignore[attr-defined]
+        MigrationRecorder(connection).ensure_schema()
+        connection.set_schema(schema)  # type: ignore[attr-defined]
+        executor = MigrationExecutor(connection)
+        graph = executor.loader.graph
+        last = [
+            key for key in sorted(named)
+            if not any(child.key[0] == key[0] and child.key in named for child in graph.node_map[key].children)
+        ]  # fmt: skip
+        executor.migrate(last)
+    finally:
+        connection.set_schema_to_public()  # type: ignore[attr-defined]
 
 
 _recorded: list[tuple[str, Any]] | None = None

@@ -74,10 +74,10 @@ def _provision(*, slug: str, name: str, admin_username: str, admin_password: str
         errors = [fault | {"field": f"admin.{fault['field']}"} for fault in error.members["errors"]]
         raise InvalidRequest(error.detail, errors=errors) from None
 
-    _reserve(slug=slug, name=name)
+    reserve_organization(slug=slug, name=name)
     with transaction.atomic():
-        organization = Organization.objects.select_for_update().get(slug=slug)
-        if organization.status != Organization.Status.PROVISIONING:
+        organization = Organization.objects.select_for_update().filter(slug=slug).first()
+        if organization is None or organization.status != Organization.Status.PROVISIONING:
             raise OrganizationExists(f"There is an organization {slug!r} already.")
         Organization.objects.filter(pk=organization.pk).update(name=name)
         _build_schema(organization)
@@ -96,7 +96,7 @@ def _provision(*, slug: str, name: str, admin_username: str, admin_password: str
     return organization
 
 
-def _reserve(*, slug: str, name: str) -> None:
+def reserve_organization(*, slug: str, name: str) -> None:
     """Commits the row, the host and the empty schema, unless they are there: from a call that is at work, is done, or
     was cut off. Which of them it is, the caller finds out under the row's lock.
 
@@ -151,7 +151,7 @@ def suspend_organization(*, slug: str, reason: str = "") -> Organization:
 
 
 def activate_organization(*, slug: str) -> Organization:
-    """Undoes a suspension. Again is fine.
+    """Undoes a suspension, and a deletion that was planned. Again is fine.
 
     Raises:
         NotFound: there is no such organization, or it is not provisioned yet.
@@ -172,8 +172,9 @@ def _set_status(
         if organization is None:
             raise NotFound("There is no such organization.")
         if organization.status != status:
-            Organization.objects.filter(pk=organization.pk).update(status=status)
-            organization.status = status
+            delete_after = organization.delete_after if status == Organization.Status.SUSPENDED else None
+            Organization.objects.filter(pk=organization.pk).update(status=status, delete_after=delete_after)
+            organization.status, organization.delete_after = status, delete_after
             audit.record(action=action, organization=slug, after=after)
             _log.info("organization_status", slug=slug, status=str(status))
     forget_routes()

@@ -102,6 +102,10 @@ PLATFORM_ACTS: dict[str, Promise] = {
     "suspended": _("Suspended"),
     "activated": _("Activated"),
     "reconciled": _("Reconciled"),
+    "exported": _("Exported"),
+    "imported": _("Imported"),
+    "deletion_planned": _("Deletion planned"),
+    "deleted": _("Deleted"),
     "admin_site": _("Changed in the admin site"),
 }
 """What is done to organizations."""

@@ -8,8 +8,11 @@ import warnings
 from django.core.management.base import CommandError
 
 
-def read_password(given: str | None, *, variable: str = "RECHARGE_ADMIN_PASSWORD") -> str:
-    """The password from the option, else from this variable of the environment, else from a prompt (asked twice).
+def read_password(
+    given: str | None, *, variable: str = "RECHARGE_ADMIN_PASSWORD", noun: str = "password", is_new: bool = True
+) -> str:
+    """The password from the option, else from this variable of the environment, else from a prompt (asked twice if it
+    ``is_new``). ``noun``: what it is called there.
 
     Raises:
         CommandError: there is none, or the two typed ones differ.
@@ -18,11 +21,11 @@ def read_password(given: str | None, *, variable: str = "RECHARGE_ADMIN_PASSWORD
     if password:
         return password
     try:
-        password = _ask("Password: ")
-        if password != _ask("Password again: "):
-            raise CommandError("The two passwords differ.")
+        password = _ask(f"{noun.capitalize()}: ")
+        if is_new and password != _ask(f"{noun.capitalize()} again: "):
+            raise CommandError(f"The two {noun}s differ.")
     except (EOFError, UnicodeDecodeError):
-        raise CommandError(f"Give the password with the option or in {variable}.") from None
+        raise CommandError(f"There is no terminal to ask on. Give the {noun} in {variable}.") from None
     return password
 
 

@@ -198,3 +198,15 @@ def remember_proof(request: HttpRequest, *, by_second_factor: bool) -> None:
 
 def _written(moment: datetime | None) -> str:
     return moment.isoformat() if moment else ""
+
+
+def forget_sessions_of(organization_id: int) -> int:
+    """Deletes the browser sessions that belong to an organization, and returns how many they were. What a session holds
+    is signed and not looked up: all are read."""
+    own = [
+        session.pk
+        for session in Session.objects.iterator()
+        if session.get_decoded().get(_ORGANIZATION) == organization_id
+    ]
+    deleted, _ = Session.objects.filter(pk__in=own).delete()
+    return deleted

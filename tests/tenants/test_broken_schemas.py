@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.test import RequestFactory
 from django_tenants.utils import tenant_context
 
 from credit.models import Seller
 from credit.services import create_seller
 from recharge.models import Recharge
+from saas.health import HealthMiddleware
 from shared.models import Membership, User
+from tenants import readiness
 from tenants.models import Organization as OrganizationRow
 from tenants.schemas import Condition, states_of
 from tenants.services import activate_organization, suspend_organization
@@ -20,7 +23,7 @@ from tests.saas.test_pages import line_of
 from tests.support import commands
 from tests.support.client import Answer, Client
 from tests.support.locks import sell_pending
-from tests.support.schemas import PASSWORD, postgres, provision, run_sql
+from tests.support.schemas import PASSWORD, changed, postgres, provision, run_sql
 from tests.support.server import serving
 from tests.support.visitor import Visitor
 from tests.support.waiting import wait_until
@@ -73,12 +76,41 @@ def test_reconcile_names_it_and_proves_the_others(broken: OrganizationRow) -> No
 
 def test_a_new_process_is_ready_for_the_others(broken: OrganizationRow, world: World, tmp_path: Path) -> None:
     with serving(tmp_path / "log", workers=1, threads=2) as server:  # which waits until it is ready
-        assert Client(server.address, "10.0.0.1").get("/readyz").status == 200
+        ready = Client(server.address, "10.0.0.1").get("/readyz")
+        assert (ready.status, ready.json["status"]) == (200, "ok")
+        assert ready.json["detail"].startswith("org_broken: ")
         give_credit(world.acme.row, world.acme.member.id, 10_000)
         at_this = Client(server.address, world.acme.host, world.acme.member.client.token)
         sale = at_this.post("/recharges", {"phone_number": "09121234567", "amount": 1000}, key="sale")
         assert sale.status == 201
         assert "org_broken" in (tmp_path / "log").read_text()
+
+
+def test_one_that_is_suspended_and_of_an_older_release_keeps_no_new_process_out() -> None:
+    provision("older")
+    with changed(
+        "org_older",
+        "UPDATE django_migrations SET name = 'x' WHERE name = '0015_bulk_batches'",
+        "UPDATE django_migrations SET name = '0015_bulk_batches' WHERE name = 'x'",
+    ):
+        readiness.forget()
+        assert readiness.hindrance() == "Migrations are to be applied (an organization)."
+        suspend_organization(slug="older")
+        readiness.forget()
+        assert readiness.hindrance() is None
+        assert readiness.named() == "org_older: migrations are to be applied: recharge.0015_bulk_batches"
+    readiness.forget()
+
+
+def test_only_who_is_near_learns_which_it_is(broken: OrganizationRow, settings) -> None:
+    settings.TRUSTED_PROXIES = 1
+    readiness.forget()
+    middleware = HealthMiddleware(lambda _request: pytest.fail("it answers itself"))
+    for address, is_near in (("10.0.0.9", True), ("::1", True), ("8.8.8.8", False), ("nonsense", False)):
+        answer = middleware(RequestFactory(HTTP_X_FORWARDED_FOR=address).get("/readyz"))
+        assert answer.status_code == 200
+        assert (b"org_broken" in answer.content) is is_near, address
+    readiness.forget()
 
 
 def test_the_platform_lists_it_shows_its_page_and_proves_it(broken: OrganizationRow, world: World) -> None:

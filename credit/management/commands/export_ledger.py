@@ -1,4 +1,3 @@
-import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -7,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django_tenants.utils import tenant_context
 
 from credit.chain.export import ledger_lines
+from shared.files import written_whole
 from tenants.queries import working_organizations
 
 
@@ -22,13 +22,9 @@ class Command(BaseCommand):
         if organization is None:
             raise CommandError(f"There is no organization {options['slug']!r}.", returncode=2)
         file = Path(options["file"])
-        unfinished = file.with_name(f"{file.name}.unfinished")
         try:
-            # For nobody else to read; and under its name only when it is whole.
-            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as writing, tenant_context(organization):
-                writing.writelines(ledger_lines(organization=organization))
-            unfinished.replace(file)
+            with written_whole(file) as writing, tenant_context(organization):
+                writing.writelines(line.encode() for line in ledger_lines(organization=organization))
         except OSError as error:
             raise CommandError(f"It can't be written: {error}", returncode=2) from None
         self.stdout.write(f"The ledger of {organization.slug} is in {file}.")

@@ -1,0 +1,29 @@
+"""Writes files that hold what is nobody else's business."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[BinaryIO]:
+    """A new file that only its owner may read, and that has its name only when the block has ended well and all of it
+    is on the disk. What was there under that name is replaced then, and stays when the block raises.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as writing:
+            os.fchmod(descriptor, 0o600)  # one that was left by a call that was cut off may have had other rights
+            yield writing
+            writing.flush()
+            os.fsync(descriptor)
+        unfinished.replace(file)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
