@@ -77,6 +77,9 @@ def test_it_is_suspended_with_a_date_and_whoever_activates_it_has_it_back(leavin
         delete_organization(slug="leaving")
     assert due_for_deletion() == []
 
+    page = Visitor.signed_in(world.platform_admin).get("/organizations/leaving").body.decode()
+    assert "Deletion planned" in page
+    assert "From then on all its data can be deleted for good" in page
     assert world.platform_admin.client.post("/organizations/leaving/activate").status == 200
     wait_until(lambda: leaving.client.get("/me").status == 200, "it is active")
     assert OrganizationRow.objects.get(slug="leaving").delete_after is None
