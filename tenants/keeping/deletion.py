@@ -10,6 +10,7 @@ import structlog
 from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
+from django_tenants.utils import schema_context
 from psycopg2 import sql
 
 from shared.identity.lockout import forget_name
@@ -17,6 +18,7 @@ from shared.identity.realm import Realm
 from shared.identity.sessions import forget_sessions_of
 from shared.models import ApiKey, Membership, SignIn, User
 from tenants import audit
+from tenants.functions import PUBLIC, catalogue_of
 from tenants.keeping.errors import CanNotDelete
 from tenants.models import AuditRecord, FormerSlug, Organization
 from tenants.queries import organization_by_slug
@@ -93,14 +95,27 @@ def delete_organization(*, slug: str) -> Deleted:
 
 def give_up_reservation(*, slug: str) -> bool:
     """Removes an organization that was never complete: its provisioning, or its import, was cut off. Whoever is at work
-    on it is waited for. False: it is complete, or not there."""
+    on it is waited for. False: it is complete, or not there.
+
+    Raises:
+        CanNotDelete: there are tables in its schema, which are somebody else's: neither leaves any.
+    """
     with transaction.atomic():
         organization = (
             Organization.objects.select_for_update().filter(slug=slug, status=Organization.Status.PROVISIONING).first()
         )
         if organization is not None:
+            if has_tables(organization.schema_name):
+                raise CanNotDelete(f"There are tables in the schema {organization.schema_name}. Drop it by hand.")
             _remove(organization)
     return organization is not None
+
+
+def has_tables(schema: str) -> bool:
+    """Whether there is such a schema, and something in it."""
+    with schema_context(PUBLIC):
+        catalogue = catalogue_of([schema], with_bodies=False).get(schema)
+    return catalogue is not None and bool(catalogue.tables)
 
 
 def _remove(organization: Organization) -> Deleted:

@@ -165,8 +165,10 @@ def _write_table(cursor: Any, sealed: SealedWriter, schema: str, table: Table) -
     write_frame(sealed, "table", table=table.name, columns=table.columns)
     rows = _Rows(sealed, table)
     columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
+    # Of a query, since of a partitioned table nothing else can be copied.
+    copy = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(columns, sql.Identifier(schema, table.name))
     with connection.wrap_database_errors:
-        cursor.copy_expert(sql.SQL("COPY {} ({}) TO STDOUT").format(sql.Identifier(schema, table.name), columns), rows)
+        cursor.copy_expert(copy, rows)
     rows.flush()
     write_frame(sealed, "table_end", rows=cursor.rowcount)
     return int(cursor.rowcount)

@@ -24,7 +24,7 @@ from tenants import audit
 from tenants.functions import PUBLIC
 from tenants.keeping.archive import Frame, encrypted_again, read_frames
 from tenants.keeping.contents import PUBLIC_ROWS, PUBLIC_SECRETS, Table, columns_of, sequences_in, tables_in
-from tenants.keeping.deletion import give_up_reservation
+from tenants.keeping.deletion import give_up_reservation, has_tables
 from tenants.keeping.errors import BooksAreWrong, CanNotImport, NotAnExport
 from tenants.keeping.export import NULL, VERSION, copying
 from tenants.keeping.sealed import SealedReader
@@ -32,7 +32,7 @@ from tenants.models import AuditRecord, Domain, Organization
 from tenants.routing import forget_routes
 from tenants.schemas import UnknownMigrations, make_tables, update_schema
 from tenants.services import domain_of, record_reconciliation, reserve_organization
-from tenants.slugs import InvalidSlug, check_slug
+from tenants.slugs import InvalidSlug, check_slug, schema_name_of
 
 Prove = Callable[[Organization], Sequence[Any]]
 """What is wrong with an organization's books."""
@@ -135,6 +135,11 @@ def _check(slug: str) -> None:
         raise CanNotImport(f"{slug!r} can't be a slug here: {error}") from None
     if Organization.objects.filter(slug=slug).exclude(status=Organization.Status.PROVISIONING).exists():
         raise CanNotImport(f"There is an organization {slug!r} already. Give another slug with --slug.")
+    if has_tables(schema_name_of(slug)):
+        raise CanNotImport(
+            f"There are tables in the schema {schema_name_of(slug)}, which no organization has. Give another slug with "
+            "--slug, or drop it by hand."
+        )
 
 
 _T = TypeVar("_T")

@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from tenants.keeping.errors import NotAnExport
+from tenants.keeping.errors import CanNotExport, NotAnExport
 
 VERSION = 1
 
@@ -47,7 +47,13 @@ class SealedWriter:
         self._put(self._first)
 
     def write(self, content: bytes, *, is_last: bool = False) -> None:
-        """Appends a frame."""
+        """Appends a frame.
+
+        Raises:
+            CanNotExport: nobody would read it, since it is longer than ``LONGEST_FRAME``.
+        """
+        if len(content) > LONGEST_FRAME:
+            raise CanNotExport(f"A row is too long: of {len(content)} bytes.")
         nonce = _nonce(self._frames, is_last)
         sealed = self._cipher.encrypt(nonce, zlib.compress(content, _LEVEL), self._first)
         self._put(bytes([is_last]) + len(sealed).to_bytes(4, "big") + sealed)

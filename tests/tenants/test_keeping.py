@@ -31,7 +31,7 @@ from tenants.keeping.sealed import SealedReader, SealedWriter
 from tenants.models import AuditRecord, Domain, FormerSlug
 from tenants.models import Organization as OrganizationRow
 from tenants.schemas import Condition, make_tables, states_of, update_schema
-from tenants.services import suspend_organization
+from tenants.services import reserve_organization, suspend_organization
 from tests.browser.scenery import furnish
 from tests.support import commands
 from tests.support.client import Client
@@ -520,6 +520,19 @@ def test_the_slug_and_the_names_must_be_free(small: Path, world: World) -> None:
     User.objects.create(username="left/kiosk")
     assert "left/kiosk" in refused_beside(small, "left")
     assert not OrganizationRow.objects.filter(slug="left").exists()
+
+
+def test_tables_that_somebody_has_put_back_are_not_touched(small: Path) -> None:
+    run_sql("CREATE SCHEMA org_back; CREATE TABLE org_back.credit_entry AS SELECT 1 AS id")
+    try:
+        assert "There are tables in the schema org_back" in refused_beside(small, "back")
+        assert run_sql("SELECT id FROM org_back.credit_entry") == [(1,)]
+        reserve_organization(slug="back", name="Back")
+        done = commands.run("organization", "delete", "back", "--yes")
+        assert (done.returncode, "Drop it by hand" in done.stderr) == (1, True)
+        assert run_sql("SELECT id FROM org_back.credit_entry") == [(1,)]
+    finally:
+        run_sql("DROP SCHEMA org_back CASCADE")
 
 
 def refused_beside(file: Path, slug: str) -> str:
