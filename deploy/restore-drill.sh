@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# A restore drill: puts a base backup and the archived WAL together in a place of its own, proves the books there, and
+# says up to when it got and what is missing. It changes neither the backup nor any running database.
+#
+#   deploy/restore-drill.sh BASE WAL [TIME]
+#
+# BASE    the directory of a pg_basebackup (--format=plain)
+# WAL     the directory that pg_receivewal or archive_command writes
+# TIME    where to stop, as PostgreSQL reads it ('2026-11-27 10:15:00+03:30'); without it, at the end of WAL
+#
+# It needs manage.py's environment (SECRET_KEY, BASE_DOMAIN). If DATABASE_URL is set, the ledgers there are counted, too:
+# what they have more is what a restore at this moment would lose. PG_BIN names the directory of PostgreSQL's programs,
+# DRILL_DIR where the copy goes (default: beside BASE; it takes as much room). Exit status: 0 the books are right; 1 they
+# are not; 2 nothing could be restored.
+set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+usage_help "$@"
+[ $# = 2 ] || [ $# = 3 ] || usage_wrong "restore-drill.sh takes BASE, WAL and, if wanted, TIME."
+cd "$(dirname "$0")/.."
+
+fail() { printf '%s\n' "$*" >&2; exit 2; }
+[ -f "$1/PG_VERSION" ] || fail "$1 is no base backup in plain format: it has no PG_VERSION."
+[ -d "$2" ] || fail "There is no directory $2."
+base=$(realpath "$1") wal=$(realpath "$2") until=${3:-}
+bin=${PG_BIN:-/usr/lib/postgresql/$(cat "$base/PG_VERSION")/bin}
+[ -x "$bin/postgres" ] || fail "PostgreSQL $(cat "$base/PG_VERSION") is not in $bin; PG_BIN names its programs' directory."
+# PostgreSQL does not run as root: then whoever owns the backup runs it.
+PATH=$PATH:/usr/sbin
+owner=$(stat -c %U "$base")
+as_owner() { if [ "$(id -u)" = 0 ]; then runuser -u "$owner" -- "$@"; else "$@"; fi; }
+if [ "$(id -u)" = 0 ] && [ "$owner" = root ]; then fail "$base belongs to root. Give it to the user that runs PostgreSQL."; fi
+
+place=$(as_owner mktemp -d "${DRILL_DIR:-$(dirname "$base")}/restore-drill.XXXXXX")
+data=$place/data
+# shellcheck disable=SC2329  # the trap calls it
+finish() {
+    as_owner "$bin/pg_ctl" -D "$data" -m immediate stop >/dev/null 2>&1 || true
+    rm -rf "$place"
+}
+trap finish EXIT
+echo "Copying $base …"
+as_owner cp -a "$base" "$data"
+# A configuration of its own: the installation's may stand elsewhere, and listens where nobody should find this one. What
+# pg_receivewal has not finished is called .partial.
+as_owner tee "$data/drill.conf" >/dev/null <<CONF
+listen_addresses = ''
+unix_socket_directories = '$place'
+hba_file = '$data/drill.hba'
+hot_standby = off
+archive_mode = off
+max_locks_per_transaction = 1024
+restore_command = 'cp "$wal/%f" "%p" 2>/dev/null || cp "$wal/%f.partial" "%p" 2>/dev/null'
+recovery_target_action = promote
+${until:+recovery_target_time = '$until'}
+CONF
+echo 'local all all trust' | as_owner tee "$data/drill.hba" >/dev/null
+as_owner rm -f "$data/postgresql.auto.conf" "$data/standby.signal"
+as_owner touch "$data/recovery.signal" "$data/postgresql.auto.conf"
+echo "Replaying $wal ${until:+until $until }…"
+# Whatever hides in %, a socket's address has none.
+as_owner "$bin/pg_ctl" -D "$data" -l "$place/log" -o "-c config_file='$data/drill.conf'" -w -t 86400 start >/dev/null ||
+    { tail -20 "$place/log" >&2; fail "It could not be restored; the lines above say why."; }
+
+database=${DRILL_DATABASE:-recharge}
+ask() { as_owner "$bin/psql" --no-psqlrc -At -h "$place" -U "${DRILL_ROLE:-postgres}" -d "$database" -c "$1"; }
+until ask 'SELECT pg_is_in_recovery()' 2>/dev/null | grep -qx f; do
+    as_owner "$bin/pg_ctl" -D "$data" status >/dev/null || { tail -20 "$place/log" >&2; fail "It ended while it replayed."; }
+    sleep 1
+done
+echo "Restored up to the transaction of $(ask 'SELECT pg_last_xact_replay_timestamp()')."
+
+count() { printf "SELECT '%s', count(*), max(created_at) FROM %s.credit_entry;\n" "$1" "$1"; }
+statements=$(ask 'SELECT schema_name FROM public.tenants_organization ORDER BY 1' | while read -r schema; do count "$schema"; done)
+restored=$(ask "$statements")
+printf '%s\n' "$restored" | awk -F'|' '{ entries += $2; if ($3 > last) last = $3 }
+    END { printf "%d organizations, %d entries, the last one of %s.\n", NR, entries, last }'
+if [ -n "${DATABASE_URL:-}" ]; then
+    now=$("$bin/psql" --no-psqlrc -At "$DATABASE_URL" -c "$statements")
+    join -t'|' <(printf '%s\n' "$restored" | sort) <(printf '%s\n' "$now" | sort) |
+        awk -F'|' '$4 > $2 { printf "  %s: %d entries are not in it, the last one of %s\n", $1, $4 - $2, $5; lost += $4 - $2 }
+            END { printf "Not in it, and in the database now: %d entries.\n", lost }'
+fi
+echo "Proving the books …"
+address="postgres://${DRILL_ROLE:-postgres}@/$database?host=$place"
+DATABASE_URL=$address OWNER_DATABASE_URL=$address "${PYTHON:-.venv/bin/python}" manage.py reconcile
