@@ -21,6 +21,7 @@ class CreditConfig(AppConfig):
         "dealers.sql",
         "transfers.sql",
         "foreign_keys.sql",
+        "retention.sql",
     )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""
 

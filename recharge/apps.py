@@ -19,6 +19,7 @@ class RechargeConfig(AppConfig):
         "claims.sql",
         "receipts.sql",
         "alerts.sql",
+        "retention.sql",
     )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""
 

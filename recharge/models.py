@@ -18,6 +18,9 @@ SEND_WITHIN, SHORTEST_SEND_WITHIN, LONGEST_SEND_WITHIN = 15 * 60, 30, 24 * 60 * 
 LAST_DIGITS = 4
 """Of a phone number, by which it is found."""
 
+LEAST_NUMBERS_KEPT, MOST_NUMBERS_KEPT = 3, 120
+"""Months; the least and the most after which phone numbers are masked."""
+
 LONGEST_WINDOW = 24 * 60 * 60
 """Seconds; the longest time in which a repetition may be taken for a slip."""
 
@@ -64,7 +67,7 @@ class Recharge(models.Model):
     seller = models.ForeignKey(Seller, on_delete=models.PROTECT, db_index=False)
     idempotency_key = models.CharField(max_length=255, db_collation="C")
     phone_number = models.CharField(max_length=16, db_collation="C")
-    """E.164."""
+    """E.164. Masked (``+98******4567``) once the organization wants it no longer (``Settings.numbers_kept_months``)."""
     operator = models.CharField(max_length=20)
     amount = models.BigIntegerField()
     """Tomans."""
@@ -300,6 +303,9 @@ class Settings(models.Model):
     """Days after its sale in which a claim may be made of a recharge."""
     receipts_by_sms = models.BooleanField(default=False, db_default=False)
     """Whether who sells may send a receipt to the number that was recharged, by the organization's SMS gateway."""
+    numbers_kept_months = models.IntegerField(default=0, db_default=0)
+    """Months after which the phone numbers of recharges are masked, and what else has them is let go of
+    (recharge/retention); 0: never."""
 
     class Meta:
         constraints = [
@@ -314,6 +320,11 @@ class Settings(models.Model):
                 name="settings_claims",
             ),
             models.CheckConstraint(
+                condition=Q(numbers_kept_months=0)
+                | Q(numbers_kept_months__gte=LEAST_NUMBERS_KEPT, numbers_kept_months__lte=MOST_NUMBERS_KEPT),
+                name="settings_numbers_kept",
+            ),
+            models.CheckConstraint(
                 condition=Q(send_within__gte=SHORTEST_SEND_WITHIN, send_within__lte=LONGEST_SEND_WITHIN),
                 name="settings_send_within",
             ),
@@ -324,6 +335,23 @@ class Settings(models.Model):
 
     def __str__(self) -> str:
         return "settings"
+
+
+class LettingGo(models.Model):
+    """How far the worker is with letting go of one kind of things (recharge/retention/kinds.py)."""
+
+    kind = models.CharField(max_length=30, primary_key=True, db_collation="C")
+    position = models.CharField(max_length=40, blank=True, db_collation="C")
+    """The id of the row up to which all were looked at; empty: it begins with the first."""
+    began_at = models.DateTimeField()
+    """When it last began with the first."""
+    gone = models.BigIntegerField(default=0)
+    """How many it has let go of, ever."""
+    gone_at = models.DateTimeField(null=True)
+    """When the last of them went."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.gone}"
 
 
 class CommissionRate(models.Model):

@@ -101,6 +101,7 @@ urlpatterns = [
     path("sellers/<bigint:seller_id>/limits", limits.seller_limits, name="seller_limits"),
     path("settings/claims", settings.claim_settings, name="claim_settings"),
     path("settings/receipts-by-sms", settings.receipts_by_sms, name="receipts_by_sms"),
+    path("settings/phone-numbers", settings.numbers_kept, name="numbers_kept"),
     path("settings/requests-to-parent", settings.requests_to_parent, name="requests_to_parent"),
     path("settings/training", settings.training, name="training"),
     path("settings/second-factor", settings.require_second_factor, name="require_second_factor"),

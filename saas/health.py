@@ -10,7 +10,7 @@ from saas import __version__
 from shared.errors import MethodNotAllowed, Unavailable
 from shared.handlers import problem_response
 from shared.identity.lockout import client_address
-from shared.sick import has_no_room, is_read_only
+from shared.sick import has_no_room, is_read_only, waits_for_standby
 from tenants.readiness import hindrance, named
 
 _PATHS = ("/livez", "/readyz")
@@ -46,9 +46,14 @@ def _readiness(request: HttpRequest) -> HttpResponse:
     try:
         with connection.cursor() as cursor:
             read_only = is_read_only(cursor)
+            waits = waits_for_standby(cursor)
         if read_only:
             connection.close()  # the next look may find the new primary
             return problem_response(request, Unavailable("The database is read only."))
+        if waits:
+            return problem_response(
+                request, Unavailable("Commits wait for a synchronous standby that does not answer.")
+            )
         if has_no_room():
             return problem_response(request, Unavailable("The database has no room: its disk is full."))
         if reason := hindrance():

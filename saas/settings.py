@@ -359,6 +359,27 @@ except (KeyError, ValueError) as error:
 EMAIL_TIMEOUT = 20  # seconds
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="") or f"noreply@{BASE_DOMAIN}"
 
+LEAST_KEPT_DAYS, MOST_KEPT_DAYS = 7, 36_500
+
+
+def _kept_days(name: str, default: int) -> int:
+    """After how many days something is let go of; 0: never."""
+    written = env.str(name, default=str(default))
+    if not re.fullmatch(r"[0-9]{1,5}", written) or not (
+        int(written) == 0 or LEAST_KEPT_DAYS <= int(written) <= MOST_KEPT_DAYS
+    ):
+        raise ImproperlyConfigured(f"{name} must be days from {LEAST_KEPT_DAYS} to {MOST_KEPT_DAYS}, or 0: for good.")
+    return int(written)
+
+
+# What is let go of, and when: see recharge/retention/kinds.py.
+KEPT_DAYS = {
+    "webhooks": _kept_days("KEEP_WEBHOOKS_DAYS", 90),
+    "alerts": _kept_days("KEEP_ALERTS_DAYS", 90),
+    "attempts": _kept_days("KEEP_ATTEMPTS_DAYS", 400),
+    "bulk_sales": _kept_days("KEEP_BULK_SALES_DAYS", 400),
+}
+
 # Where the ledgers' daily roots are appended to; see credit/chain/.
 CHAIN_FILE = env.str("CHAIN_FILE", default="")
 

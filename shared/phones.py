@@ -76,6 +76,11 @@ def national(number: str) -> str:
     return "0" + number.removeprefix("+98") if number.startswith("+98") else number
 
 
+def is_masked(number: str) -> bool:
+    """Whether only the country's code and the last four digits of a number are left (``phone_masked`` in SQL)."""
+    return "*" in number
+
+
 @dataclass(frozen=True, slots=True)
 class PartOfNumber:
     """What somebody remembers of an Iranian mobile number."""

@@ -10,6 +10,9 @@ from psycopg2 import errorcodes
 DISK_FULL_SECONDS = 30.0
 """For how long after a write that found no room this process says that it is not ready."""
 
+STANDBY_SECONDS = 3.0
+"""After which a commit that waits for a standby says that it is gone. It usually takes some milliseconds."""
+
 _MOVED = {errorcodes.READ_ONLY_SQL_TRANSACTION}
 """It is a standby, or a primary that was failed over and is read only now. Who connects anew may find the new one."""
 
@@ -72,6 +75,18 @@ def schema_is_gone() -> bool:
 def is_read_only(cursor: Any) -> bool:
     """Whether nothing can be written on this connection."""
     cursor.execute("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
+    answer: bool = cursor.fetchone()[0]
+    return answer
+
+
+def waits_for_standby(cursor: Any) -> bool:
+    """Whether commits have waited for a synchronous standby for some seconds: it is gone, or too slow. Looks at the
+    sessions of this role: those of the web processes, and of the workers, who write every few seconds that they run."""
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'"
+        " AND query_start < clock_timestamp() - make_interval(secs => %s))",
+        [STANDBY_SECONDS],
+    )
     answer: bool = cursor.fetchone()[0]
     return answer
 

@@ -35,6 +35,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from shared.errors import Problem
 from shared.sick import needs_new_connection
 from tenants.heartbeats import BEAT_SECONDS, Heartbeat
+from tenants.leases import Leases
 from tenants.models import Organization
 from tenants.queries import active_organizations
 from tenants.wakeups import CHANNEL, QUIET_SECONDS
@@ -64,8 +65,8 @@ MOST_HELD = 256
 """Tasks of one kind that a worker has claimed and not recorded."""
 
 BATCH = 64
-"""Tasks of one kind and organization that are claimed and not recorded. What waits for a thread waits well within a
-claim's time: four rounds of calls that all run into the usual time limits take less than a minute."""
+"""Tasks of one kind and organization that are claimed and not recorded. Four rounds of calls that all run into the
+usual time limits take less than a minute; their claims are extended meanwhile."""
 
 LINGER_SECONDS = 0.1
 """Seconds between two looks at an organization, unless the first found a whole batch: a claim of many costs little more
@@ -109,6 +110,17 @@ class Lanes(Protocol):
 
     def most_of(self, lane: Hashable, at_once: int) -> int:
         """How many calls may be under way on this lane, if there are so many of the kind."""
+        ...
+
+
+@runtime_checkable
+class Leased(Protocol):
+    """What a kind of work has besides if its claims are short, and extended while the worker lives."""
+
+    leases: Leases
+
+    def renew(self, organization: Organization) -> None:
+        """Extends the claims on what it holds of an organization. In the main thread, on the organization's schema."""
         ...
 
 
@@ -156,6 +168,10 @@ class _Kind:
         share = self._shares.get(organization.pk)
         held = share.held if share else 0
         return max(0, min(BATCH - held, MOST_HELD - self.held - held))
+
+    def organizations(self) -> list[Organization]:
+        """Those of which something is claimed and not recorded."""
+        return [share.organization for share in self._shares.values()]
 
     def holds(self, organization: Organization) -> bool:
         return organization.pk in self._shares
@@ -280,8 +296,9 @@ class Worker:
 
     def _finish(self) -> None:
         while self._held:
-            self._wait(RETRY_SECONDS)
+            self._wait(min(RETRY_SECONDS, self._seconds_until_renewal()))
             self._beat()
+            self._renew()
             self._record()
         self._pool.shutdown()
         if self._beat_at > float("-inf"):
@@ -295,6 +312,7 @@ class Worker:
         try:
             self._list_organizations(now)
             self._beat()
+            self._renew()
             # Those that have waited longest first; and each at most one batch, so that none keeps the others waiting.
             for organization_id in sorted(self._look_at, key=self._look_at.__getitem__):
                 if self._look_at[organization_id] > now:
@@ -319,7 +337,33 @@ class Worker:
         soonest = min(self._look_at.values(), default=float("inf"))
         if self._done:
             soonest = min(soonest, self._record_at)
-        return max(0.0, min(soonest, self._listed_at + ORGANIZATIONS_SECONDS) - time.monotonic())
+        pause = min(soonest, self._listed_at + ORGANIZATIONS_SECONDS) - time.monotonic()
+        return max(0.0, min(pause, self._seconds_until_renewal()))
+
+    def _renew(self) -> None:
+        """Extends the claims on what it holds. That it can't keeps nothing from being recorded."""
+        for kind in self._kinds.values():
+            if not isinstance(kind.work, Leased):
+                continue
+            for organization in kind.organizations():
+                if not kind.work.leases.to_be_renewed(organization.pk):
+                    continue
+                try:
+                    with tenant_context(organization):
+                        kind.work.renew(organization)
+                except (DatabaseError, InterfaceError, Problem) as error:
+                    self._say_once("worker_could_not_renew", error, organization.slug)
+                    kind.work.leases.put_off(organization.pk)
+                    if needs_new_connection(error):
+                        connection.close()
+                else:
+                    self._say_that_it_is_over("worker_could_not_renew", organization.slug)
+
+    def _seconds_until_renewal(self) -> float:
+        works = (kind.work for kind in self._kinds.values())
+        return min(
+            (work.leases.seconds_until_renewal() for work in works if isinstance(work, Leased)), default=float("inf")
+        )
 
     def _beat(self) -> None:
         """Says that it runs, now and then. That it can't say so keeps nothing from being delivered."""

@@ -152,6 +152,30 @@ BEGIN ATOMIC
 END;
 
 
+-- Extends the claims of messages by p_lease from now on, each known by until when it was claimed, and gives until when those
+-- that still were this worker's are now. One that somebody holds is left for the next time.
+CREATE FUNCTION webhook_renew(p_message_ids uuid[], p_claimed_until timestamptz[], p_lease interval)
+RETURNS TABLE (message_id uuid, claimed_until timestamptz)
+LANGUAGE sql VOLATILE
+SET search_path FROM CURRENT
+SET enable_seqscan = off -- see recharge/sql/delivery.sql
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+BEGIN ATOMIC
+    WITH held AS (
+        SELECT message.id
+        FROM unnest(p_message_ids, p_claimed_until) AS claimed (id, until)
+        INNER JOIN credit_webhookmessage AS message ON message.id = claimed.id
+        WHERE message.due_at = claimed.until
+        FOR UPDATE OF message SKIP LOCKED
+    )
+
+    UPDATE credit_webhookmessage AS message SET due_at = clock_timestamp() + p_lease
+    FROM held WHERE message.id = held.id
+    RETURNING message.id, message.due_at;
+END;
+
+
 -- Records what came of messages that were claimed, and gives the endpoints that this disabled.
 --   delivered  it has arrived
 --   retry      it has not; to be tried again after p_due_in

@@ -32,10 +32,11 @@ from shared.outbound.addresses import AddressNotPublic, connect_to
 from shared.outbound.breaker import Breaker
 from shared.outbound.secrets import SecretUnreadable, decrypt
 from shared.texts import to_translate
+from tenants.leases import Leases
 from tenants.models import Organization
 
-LEASE = timedelta(seconds=120)
-"""How long a worker has for what it claimed; many times the longest call."""
+LEASE = timedelta(seconds=20)
+"""How long a worker has for what it claimed, unless it says that it still has it (tenants/leases.py)."""
 
 MOST_AT_ONCE = 16
 """Messages that one worker sends at once."""
@@ -52,9 +53,6 @@ MOST_HELD = 32
 MOST_HELD_OF_ANY = 24
 """The rest is for endpoints of which nothing is claimed yet, one message each: many that are slow leave a place for one
 that is not."""
-
-SENT_WITHIN = LEASE / 2
-"""What has waited for a thread for longer is not sent: when it is answered, another worker may have taken it."""
 
 CONNECT_SECONDS, READ_SECONDS, CALL_SECONDS = 3.0, 10.0, 15.0
 """How long a call waits for a connection, then for each piece of the answer; and how long it takes in all, unless
@@ -110,7 +108,8 @@ class Result:
 class WebhookWork:
     """The messages that are due."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: timedelta = LEASE) -> None:
+        self.leases = Leases(lease)
         self._held: dict[int, Counter[UUID]] = defaultdict(Counter)
         """By organization and endpoint, the messages that are claimed and not recorded."""
         self._quick: dict[UUID, int] = {}
@@ -125,10 +124,12 @@ class WebhookWork:
             return []
         rooms = self._rooms(organization)
         room = SLOW[1] if held < MOST_HELD_OF_ANY else 1
-        arguments = [limit, LEASE, array_literal([str(id_) for id_ in rooms]), list(rooms.values()), room]
+        arguments = [limit, self.leases.length, array_literal([str(id_) for id_ in rooms]), list(rooms.values()), room]
         rows = call_set_function(organization.schema_name, "webhook_claim", f"{columns}, claimed_until", arguments)
         tasks = [Task(*row) for row in rows]
         self._held[organization.pk].update(task.endpoint_id for task in tasks)
+        for task in tasks:
+            self.leases.begin(organization.pk, task.id, task.claimed_until)
         return tasks
 
     def most_at_once(self, threads: int) -> int:
@@ -151,7 +152,8 @@ class WebhookWork:
     def carry_out(self, organization: Organization, task: Task) -> Result:
         breaker = self._breakers.setdefault(task.endpoint_id, Breaker())
         attempted_at, started = timezone.now(), time.perf_counter()
-        if attempted_at > task.claimed_until - SENT_WITHIN:
+        if not self.leases.is_good(organization.pk, task.id):
+            # When it is answered, another worker may have taken it.
             return Result("postponed", 0.0, attempted_at, 0, Answer(error="Not tried: it waited too long."))
         if breaker.lets_through():
             answer = send(task)
@@ -176,7 +178,7 @@ class WebhookWork:
         rows = [
             (
                 task.id,
-                task.claimed_until,
+                self.leases.mark(organization.pk, task.id),
                 result.outcome,
                 None if result.due_in is None else timedelta(seconds=result.due_in),
                 result.attempted_at,
@@ -189,6 +191,8 @@ class WebhookWork:
         ]
         columns = [list(column) for column in zip(*rows, strict=True)]
         disabled = call_set_function(organization.schema_name, "webhook_record", "endpoint_id, reason", columns)
+        for task, _ in done:
+            self.leases.end(organization.pk, task.id)
         held = self._held[organization.pk]
         held.subtract(task.endpoint_id for task, _ in done)
         self._held[organization.pk] = +held  # without those that have nothing left
@@ -201,6 +205,13 @@ class WebhookWork:
                 self._breakers.pop(task.endpoint_id, None)  # as good as a new one
         for endpoint_id, reason in disabled:
             _log.warning("webhook_disabled", organization=organization.slug, webhook=str(endpoint_id), reason=reason)
+
+    def renew(self, organization: Organization) -> None:
+        held = self.leases.to_be_renewed(organization.pk)
+        arguments = [array_literal([str(row) for row in held]), list(held.values()), self.leases.length]
+        columns = "message_id, claimed_until"
+        renewed = call_set_function(organization.schema_name, "webhook_renew", columns, arguments)
+        self.leases.renewed(organization.pk, dict(renewed))
 
     def seconds_until_due(self, organization: Organization) -> float | None:
         if self._held[organization.pk].total() >= MOST_HELD:

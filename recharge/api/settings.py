@@ -18,10 +18,12 @@ from recharge.commissions.queries import Rate
 from recharge.delivery.gateways.kinds import KINDS
 from recharge.models import (
     BUILT_IN_GATEWAY,
+    LEAST_NUMBERS_KEPT,
     LONGEST_CLAIM_DAYS,
     LONGEST_CLAIM_HOURS,
     LONGEST_SEND_WITHIN,
     LONGEST_WINDOW,
+    MOST_NUMBERS_KEPT,
     SHORTEST_SEND_WITHIN,
     GatewaySettings,
     Settings,
@@ -76,6 +78,10 @@ class SettingsSerializer(serializers.Serializer[Settings]):
         help_text="Whether who sells may send a receipt to the number that was recharged, by the organization's SMS "
         "gateway (once of each recharge)."
     )
+    numbers_kept_months = serializers.IntegerField(
+        help_text="Months after which the phone numbers of recharges are masked (`+98******4567`), for good, and "
+        "webhooks' messages, attempts and files of bulk sales of that age are deleted; 0: never."
+    )
     time_zone = serializers.SerializerMethodField(
         help_text="The IANA name of the zone in which the organization's days begin: those of limits and of statements."
     )
@@ -117,10 +123,21 @@ class SettingsChangeSerializer(StrictSerializer):
     claim_hours = WholeNumberField(least=1, most=LONGEST_CLAIM_HOURS, required=False)
     claim_days = WholeNumberField(least=1, most=LONGEST_CLAIM_DAYS, required=False)
     receipts_by_sms = StrictBooleanField(required=False)
+    numbers_kept_months = WholeNumberField(
+        least=0,
+        most=MOST_NUMBERS_KEPT,
+        required=False,
+        help_text=f"0, or at least {LEAST_NUMBERS_KEPT}. What is masked can't be brought back.",
+    )
     time_zone = StringField(max_length=60, required=False, help_text="An IANA name, like Asia/Tehran.")
     four_eyes_from = TomansField(required=False, allow_null=True)
     requests_go_to_parent = StrictBooleanField(required=False)
     requires_second_factor = StrictBooleanField(required=False)
+
+    def validate_numbers_kept_months(self, months: int) -> int:
+        if 0 < months < LEAST_NUMBERS_KEPT:
+            raise serializers.ValidationError(f"This must be 0, or at least {LEAST_NUMBERS_KEPT}.", code="too_small")
+        return months
 
 
 class SettingsView(APIView):

@@ -87,6 +87,10 @@ class StatementSerializer(serializers.Serializer[Statement]):
 
 class StatementProofSerializer(serializers.Serializer[digests.Proof]):
     holds = serializers.BooleanField(help_text="Whether the entries of now make the same statement.")
+    numbers_masked = serializers.BooleanField(
+        help_text="Whether phone numbers in it are masked by now: then `holds` is of balances and totals, and the "
+        "digests differ."
+    )
     digest = serializers.CharField(help_text="As it was kept.")
     computed = serializers.CharField(help_text="As the entries of now have it.")
 

@@ -9,27 +9,34 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 from django.db import connection
+from django.utils import timezone
 
 from recharge.delivery.gateways import Answer, Delivery, Gateway
 from recharge.delivery.gateways.kinds import gateways_of
 from shared.database import array_literal, call_set_function
 from shared.outbound.breaker import Breaker
+from tenants.leases import Leases
 from tenants.models import Organization
 
-LEASE = timedelta(seconds=120)
-"""How long a worker has for what it claimed. Several times the longest call: see worker.BATCH."""
+LEASE = timedelta(seconds=20)
+"""How long a worker has for what it claimed, unless it says that it still has it (tenants/leases.py). What a dead one
+held is taken over by another after this."""
 
 MOST_DOUBTS = 12
 """Attempts after which a recharge that has ended is no longer asked about, though its gateway might change its mind."""
 
 LONGEST_PAUSE = 900.0
-"""Seconds between two questions about a recharge that remains unknown."""
+"""Seconds between two questions about a recharge that remains unknown, on its first day."""
+
+LONGEST_PAUSE_OF_OLD = 24 * 60 * 60.0
+"""The same later on: a 24th of its age, so each hour after a day, and once a day from the 24th on. These are some 200
+questions in its first month; every quarter of an hour made 3,000. It is asked for as long as it is unknown."""
 
 MOST_HELD = 64
 """Recharges of an organization that a worker has claimed and not recorded: of one gateway no more than are left for its
@@ -58,8 +65,6 @@ class Task:
     created_at: datetime
     route: int | None
     """The id of the gateway's row that it goes by, or is asked about at; None: there is none of this name."""
-    claimed_at: float = field(default_factory=time.monotonic)
-    """The moment, of the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class DeliveryWork:
     """The recharges that are due (a ``Work`` of tenants/worker.py)."""
 
     def __init__(self, lease: timedelta = LEASE) -> None:
-        self._lease = lease
+        self.leases = Leases(lease)
         self._gateways: dict[int, tuple[float, dict[int, Gateway]]] = {}
         self._held: dict[int, Counter[str]] = defaultdict(Counter)
         """By organization and gateway, the recharges that are claimed and not recorded."""
@@ -85,10 +90,12 @@ class DeliveryWork:
         columns = "id, seller_id, phone_number, operator, amount, status, gateway, action, number, created_at, route"
         # Half of what is left at most: it may all be one gateway's, and the rest remains for the others.
         limit = min(limit, max(1, self._left(organization) // 2))
-        arguments = [limit, self._lease, array_literal(self._full(organization))]
+        arguments = [limit, self.leases.length, array_literal(self._full(organization))]
         rows = call_set_function(organization.schema_name, "recharge_claim", columns, arguments)
         tasks = [Task(*row) for row in rows]
         self._held[organization.pk].update(task.gateway for task in tasks)
+        for task in tasks:
+            self.leases.begin(organization.pk, task.id, task.number)
         known_at, known = self._gateways.get(organization.pk, (float("-inf"), {}))
         is_new = any(task.route is not None and task.route not in known for task in tasks)
         if tasks and (is_new or time.monotonic() > known_at + SETTINGS_SECONDS):
@@ -128,8 +135,8 @@ class DeliveryWork:
             _log.error("gateway_not_configured", organization=organization.slug, gateway=task.gateway)
             return Answer(nothing_done, raw="this gateway is not in the organization's settings")
         breaker = self._breakers.setdefault((organization.pk, task.route), Breaker())
-        if time.monotonic() > task.claimed_at + self._lease.total_seconds() / 2:
-            # It has waited for a thread for so long that, when it is answered, another worker may have taken it.
+        if not self.leases.is_good(organization.pk, task.id):
+            # It could not be extended for so long that, when this is answered, another worker may have taken it.
             return Answer(nothing_done, raw="not asked in time", ask_again_after=0.0)
         if not breaker.lets_through():
             # No fault of this recharge: it waits until the gateway is asked again, and not for longer if it is new.
@@ -165,6 +172,8 @@ class DeliveryWork:
         settled = call_set_function(
             organization.schema_name, "recharge_record_many", "recharge_id, outcome", [organization.pk, *columns]
         )
+        for task, _ in done:
+            self.leases.end(organization.pk, task.id)
         held = self._held[organization.pk]
         held.subtract(task.gateway for task, _ in done)
         self._held[organization.pk] = +held  # without those that have nothing left
@@ -173,6 +182,13 @@ class DeliveryWork:
                 _log.warning(
                     "recharge_needs_a_look", organization=organization.slug, recharge=str(recharge_id), outcome=outcome
                 )
+
+    def renew(self, organization: Organization) -> None:
+        held = self.leases.to_be_renewed(organization.pk)
+        arguments = [array_literal([str(row) for row in held]), list(held.values()), self.leases.length]
+        columns = "recharge_id, number"
+        renewed = call_set_function(organization.schema_name, "recharge_renew", columns, arguments)
+        self.leases.renewed(organization.pk, dict(renewed))
 
     def seconds_until_due(self, organization: Organization) -> float | None:
         with connection.cursor() as cursor:
@@ -192,12 +208,21 @@ def _due_in(task: Task, answer: Answer) -> float | None:
         return answer.ask_again_after if task.status in ("pending", "unknown") else None
     if task.status not in ("pending", "unknown") and (answer.delivery == Delivery.MISSING or task.number > MOST_DOUBTS):
         return None
-    if answer.ask_again_after is not None:
-        return answer.ask_again_after
-    longest = {Delivery.ACCEPTED: 60.0, Delivery.UNSENT: 120.0, Delivery.MISSING: 120.0}.get(
-        answer.delivery, LONGEST_PAUSE
-    )
-    return _backoff(task, longest)
+    pause = answer.ask_again_after
+    if pause is None:
+        longest = {Delivery.ACCEPTED: 60.0, Delivery.UNSENT: 120.0, Delivery.MISSING: 120.0}
+        pause = _backoff(task, longest.get(answer.delivery, LONGEST_PAUSE))
+    if answer.delivery in (Delivery.UNSENT, Delivery.MISSING):
+        return pause  # when it is too old to be sent, it ends with the next look
+    return max(pause, _pause_of_old(task))
+
+
+def _pause_of_old(task: Task) -> float:
+    """Seconds that one waits at least that could not be settled in a day, whatever is answered; 0: it is younger."""
+    age = (timezone.now() - task.created_at).total_seconds()
+    if age < LONGEST_PAUSE_OF_OLD:
+        return 0.0
+    return min(LONGEST_PAUSE_OF_OLD, age / 24) * random.uniform(0.75, 1.0)  # noqa: S311
 
 
 def _backoff(task: Task, longest: float) -> float:

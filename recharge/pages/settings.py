@@ -91,6 +91,34 @@ class ClaimsForm(EditForm):
     claim_days = WholeNumberFormField(label=_("Time to ask after the sale (days)"), least=1, most=LONGEST_CLAIM_DAYS)
 
 
+NUMBERS_KEPT = {
+    0: _("for good"),
+    3: _("3 months"),
+    6: _("6 months"),
+    12: _("a year"),
+    24: _("two years"),
+    36: _("three years"),
+    60: _("five years"),
+}
+"""What the page offers of ``Settings.numbers_kept_months``; programs may say any number of months."""
+
+
+def kept_words(months: int) -> str:
+    """How long numbers are kept, in words."""
+    if months in NUMBERS_KEPT:
+        return str(NUMBERS_KEPT[months])
+    return gettext("%(months)s months") % {"months": format_number(months)}
+
+
+class NumbersForm(EditForm):
+    numbers_kept_months = ChoiceField(label=_("Keep phone numbers"))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offered = sorted({*NUMBERS_KEPT, int(self.initial["numbers_kept_months"])})
+        self.fields["numbers_kept_months"].choices = [(str(one), kept_words(one)) for one in offered]  # type: ignore[attr-defined]
+
+
 class FourEyesForm(EditForm):
     four_eyes_from = TomansFormField(
         label=_("From this amount (Tomans)"), required=False, help_text=_("Empty: one approval is always enough.")
@@ -173,6 +201,32 @@ def claim_settings(request: HttpRequest) -> HttpResponse:
 
 def _claims_settled(settled: Settings) -> dict[str, int]:
     return {"claim_hours": settled.claim_hours, "claim_days": settled.claim_days}
+
+
+@page(Permission.MANAGE_SETTINGS, methods=FORM)
+def numbers_kept(request: HttpRequest) -> HttpResponse:
+    """Changes after how long phone numbers are masked; asks first, since there is no way back."""
+    form = NumbersForm(
+        request.POST or None, initial={"numbers_kept_months": str(queries.settings().numbers_kept_months)}
+    )
+    if request.method == "POST" and form.is_valid():
+        if edits := form.edits():
+            services.change_settings(**_acting(request), numbers_kept_months=int(edits["numbers_kept_months"]))
+        return done(request, _("Saved."), "settings")
+    danger = Danger(
+        question=_("How long are phone numbers kept?"),
+        meaning=[
+            _(
+                "Older recharges keep only the last four digits of their number, on all pages, in files and on "
+                "receipts. Bulk-sale files, webhook messages and sending attempts of that age are deleted."
+            ),
+            _("Begins within the hour. Masked numbers can't be brought back. Amounts and balances stay as they are."),
+        ],
+        act=_("Save"),
+        back=reverse("settings"),
+        form=form,
+    )
+    return ask(request, danger)
 
 
 @page(Permission.MANAGE_SETTINGS, methods=("POST",))
@@ -278,6 +332,7 @@ def _show_settings(
         "owing_form": owing_form or OwingForm(initial=OwingForm.shown(refuses_owing=settled.refuses_owing)),
         "settings": settled,
         "claims_form": claims_form or ClaimsForm(initial=_claims_settled(settled)),
+        "numbers_kept": kept_words(settled.numbers_kept_months),
         "lacks_sms_gateway": settled.receipts_by_sms and not alert_settings().sms_url,
         "requires_second_factor": requires_second_factor(organization_of(request).pk),
         "delivers_nothing": [] if settled.training else queries.gateways_that_deliver_nothing(),

@@ -15,6 +15,16 @@ class ReceiptNotSent(Problem):
         super().__init__("Only of a recharge that was delivered a receipt is sent.")
 
 
+class ReceiptNumberMasked(Problem):
+    """409: the number of the recharge is masked, as the organization wants of old ones; nothing was written."""
+
+    status, code, title = 409, "number_masked", "Number masked"
+    message = _("The number of this recharge is masked by now, so no receipt can be sent to it.")
+
+    def __init__(self) -> None:
+        super().__init__("The number of this recharge is masked, so that no receipt can be sent to it.")
+
+
 class ReceiptsNotAllowed(Problem):
     """409: the organization does not send receipts: it has not allowed it, or has no SMS gateway."""
 

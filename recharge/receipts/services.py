@@ -11,7 +11,7 @@ from credit.queries import seller_by_id
 from credit.services import Written
 from recharge.models import Recharge, SentReceipt
 from recharge.papers.receipts import receipt_line
-from recharge.receipts.errors import ReceiptNotSent, ReceiptsNotAllowed
+from recharge.receipts.errors import ReceiptNotSent, ReceiptNumberMasked, ReceiptsNotAllowed
 from recharge.selling.queries import recharge_by_id
 from recharge.selling.short_numbers import short_number
 from recharge.terms.queries import settings
@@ -20,6 +20,7 @@ from shared.database import call_function, in_transaction, lock_seller
 from shared.errors import NotFound
 from shared.identity.epochs import Access
 from shared.identity.queries import why_access_is_over
+from shared.phones import is_masked
 from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
 from tenants.wakeups import wake_workers
@@ -73,6 +74,7 @@ def may_send(recharge: Recharge) -> bool:
     return (
         recharge.status == Recharge.Status.SUCCEEDED
         and not recharge.training
+        and not is_masked(recharge.phone_number)
         and settings().receipts_by_sms
         and bool(alert_settings().sms_url)
     )
@@ -95,6 +97,7 @@ def send_receipt(
         OrganizationSuspended: it is.
         NotFound: the seller has no such recharge.
         ReceiptNotSent: it was not delivered.
+        ReceiptNumberMasked: nobody knows its number any more.
         ReceiptsNotAllowed: the organization has not allowed it, or has no SMS gateway.
         SellerBusy: too much else was going on for this seller; nothing was done.
     """
@@ -125,6 +128,8 @@ def send_receipt(
             raise why_access_is_over(access, organization_id=organization.pk)
         case "not_found":
             raise NotFound("There is no such recharge.")
+        case "masked":
+            raise ReceiptNumberMasked
         case "not_delivered":
             raise ReceiptNotSent
         case "not_allowed" | "no_gateway":

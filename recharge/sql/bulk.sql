@@ -86,8 +86,8 @@ BEGIN
     SELECT
         array_agg(existing.id ORDER BY asked.item),
         array_agg(
-            (existing.phone_number, existing.operator, existing.amount)
-            = (asked.phone_number, asked.operator, asked.amount)
+            existing.phone_number IN (asked.phone_number, phone_masked(asked.phone_number))
+            AND (existing.operator, existing.amount) = (asked.operator, asked.amount)
             ORDER BY asked.item
         ),
         array_agg(asked.first_item ORDER BY asked.item),

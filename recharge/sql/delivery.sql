@@ -1,7 +1,8 @@
 -- Delivery: the recharge table is its own queue. A worker claims what is due, calls gateways with no lock held, and
 -- records what they said. Any number of workers may run, and any may be killed anywhere:
 --
--- Claiming is committed before a gateway is called, with a new time at which the recharge is due again: that is the lease.
+-- Claiming is committed before a gateway is called, with a new time at which the recharge is due again: that is the lease,
+-- which a worker that lives extends.
 -- Whoever finds a recharge that was claimed to be submitted and not recorded does not know whether the gateway has it, and
 -- so inquires. It is submitted again only when the gateway says that it never got it, and under the same reference.
 --
@@ -75,6 +76,31 @@ BEGIN ATOMIC
         claimed.status::text, claimed.gateway::text, claimed.action, claimed.attempts, claimed.created_at,
         claimed.submitted_through
     FROM claimed;
+END;
+
+
+-- Extends the claims of recharges, each with the number of the attempt that it was claimed for, by p_lease from now on, and
+-- gives those that still were this worker's. One that somebody holds is left for the next time.
+CREATE FUNCTION recharge_renew(p_recharge_ids uuid[], p_numbers integer[], p_lease interval)
+RETURNS TABLE (recharge_id uuid, number integer)
+LANGUAGE sql VOLATILE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+BEGIN ATOMIC
+    WITH held AS (
+        SELECT recharge.id
+        FROM unnest(p_recharge_ids, p_numbers) AS claimed (id, number)
+        INNER JOIN recharge_recharge AS recharge ON recharge.id = claimed.id
+        WHERE recharge.attempts = claimed.number AND recharge.due_at IS NOT NULL
+        FOR UPDATE OF recharge SKIP LOCKED
+    )
+
+    UPDATE recharge_recharge AS recharge SET due_at = clock_timestamp() + p_lease
+    FROM held WHERE recharge.id = held.id
+    RETURNING recharge.id, recharge.attempts;
 END;
 
 

@@ -11,20 +11,28 @@ END;
 $$;
 
 -- Who sold how much to whom, what he earns by it and who his dealers were stand from the beginning; the rest from the end
--- on. Of the columns that delivery and settlement write, this names none, so that it costs them nothing.
+-- on, but that a number may be masked then (numbers_mask in retention.sql). Of the columns that delivery and settlement write, this names none, so that it costs them nothing.
 CREATE TRIGGER recharge_content
 BEFORE UPDATE OF
     id, seller_id, idempotency_key, phone_number, operator, amount, balance_after, created_at, gateway, training, user_id,
     key_id, commission, basis_points, dealers
 ON recharge_recharge
 FOR EACH ROW WHEN (
-    (OLD.seller_id, OLD.phone_number, OLD.operator, OLD.amount, OLD.balance_after, OLD.user_id, OLD.key_id)
+    (OLD.seller_id, OLD.operator, OLD.amount, OLD.balance_after, OLD.user_id, OLD.key_id)
         IS DISTINCT FROM
-        (NEW.seller_id, NEW.phone_number, NEW.operator, NEW.amount, NEW.balance_after, NEW.user_id, NEW.key_id)
+        (NEW.seller_id, NEW.operator, NEW.amount, NEW.balance_after, NEW.user_id, NEW.key_id)
+    OR OLD.phone_number <> NEW.phone_number
+        AND NOT (OLD.status IN ('succeeded', 'failed') AND NEW.phone_number = phone_masked(OLD.phone_number))
     OR (OLD.commission, OLD.basis_points, OLD.dealers) IS DISTINCT FROM (NEW.commission, NEW.basis_points, NEW.dealers)
     OR OLD.status IN ('succeeded', 'failed')
-        AND (OLD.id, OLD.idempotency_key, OLD.created_at, OLD.gateway, OLD.training)
-        IS DISTINCT FROM (NEW.id, NEW.idempotency_key, NEW.created_at, NEW.gateway, NEW.training)
+        AND (
+            (OLD.id, OLD.created_at, OLD.gateway, OLD.training)
+            IS DISTINCT FROM (NEW.id, NEW.created_at, NEW.gateway, NEW.training)
+            OR OLD.idempotency_key <> NEW.idempotency_key AND NOT (
+                NEW.idempotency_key = key_masked(OLD.idempotency_key, OLD.phone_number, OLD.id)
+                AND NEW.phone_number = phone_masked(OLD.phone_number)
+            )
+        )
 )
 EXECUTE FUNCTION recharge_refuse_rewriting();
 

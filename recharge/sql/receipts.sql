@@ -4,6 +4,7 @@
 --   sent           it is on its way
 --   replayed       it was sent before: that row
 --   not_delivered  the recharge has not succeeded
+--   masked         its number is masked: nobody knows any more where to
 --   not_allowed    the organization does not let its sellers send receipts
 --   no_gateway     it has no SMS gateway
 --   not_found      the seller has no such recharge
@@ -43,6 +44,7 @@ BEGIN
     outcome := CASE
         WHEN FOUND THEN 'replayed'
         WHEN v_recharge.status <> 'succeeded' OR v_recharge.training THEN 'not_delivered'
+        WHEN v_recharge.phone_number = phone_masked(v_recharge.phone_number) THEN 'masked'
         WHEN NOT EXISTS (SELECT FROM recharge_settings WHERE receipts_by_sms) THEN 'not_allowed'
         WHEN NOT EXISTS (SELECT FROM credit_alertsettings WHERE sms_url <> '') THEN 'no_gateway'
     END;

@@ -29,6 +29,7 @@ from django_tenants.utils import tenant_context
 
 from recharge.models import Statement
 from recharge.statements.queries import Row, row_pages, rows_between
+from shared.phones import is_masked
 from tenants.models import Organization
 
 BLOCK = 1000
@@ -42,6 +43,9 @@ class Proof:
     """What became of making a statement's digest again."""
 
     holds: bool
+    numbers_masked: bool
+    """Whether numbers that were sold to are masked by now (recharge/retention), so that the digest of their text can't
+    be made again. Balances and totals are compared all the same."""
     digest: str
     """As it was kept, in hexadecimal digits."""
     computed: str
@@ -55,8 +59,10 @@ def prove(organization: Organization, statement: Statement) -> Proof:
         before = rows_between(statement.seller_id, statement.first_number - 1, statement.first_number - 1)
     made = _made(statement, before[0] if before else None, row_pages(organization, statement))
     kept = (statement.opening_balance, statement.closing_balance, statement.totals)
+    is_same = made.digest == bytes(statement.digest)
     return Proof(
-        holds=made.digest == bytes(statement.digest) and (made.opening, made.closing, made.totals) == kept,
+        holds=(is_same or made.numbers_masked) and (made.opening, made.closing, made.totals) == kept,
+        numbers_masked=made.numbers_masked and not is_same,  # it may have been made after they were
         digest=bytes(statement.digest).hex(),
         computed=made.digest.hex(),
     )
@@ -68,12 +74,14 @@ class _Made:
     opening: int
     closing: int
     totals: dict[str, dict[str, int]]
+    numbers_masked: bool
 
 
 def _made(statement: Statement, before: Row | None, pages: Iterable[list[Row]]) -> _Made:
     opening = before.balance_after if before else 0
     closing, last_hash = opening, (before and before.hash) or b""
     totals: dict[str, dict[str, int]] = {}
+    numbers_masked = False
     blocks: list[bytes] = []
     lines: list[str] = []
     for page in pages:
@@ -83,6 +91,7 @@ def _made(statement: Statement, before: Row | None, pages: Iterable[list[Row]]) 
             of_kind["entries"] += 1
             of_kind["amount"] += row.amount
             of_kind["commission"] += row.commission
+            numbers_masked = numbers_masked or is_masked(row.phone_number)
             lines.append(_line(row))
             if len(lines) == BLOCK:
                 blocks.append(_block(lines))
@@ -111,7 +120,7 @@ def _made(statement: Statement, before: Row | None, pages: Iterable[list[Row]]) 
         )
     )
     text = "\n".join([header, *(block.hex() for block in blocks)])
-    return _Made(hashlib.sha256(text.encode()).digest(), opening, closing, totals)
+    return _Made(hashlib.sha256(text.encode()).digest(), opening, closing, totals, numbers_masked)
 
 
 def _block(lines: list[str]) -> bytes:

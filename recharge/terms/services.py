@@ -55,6 +55,7 @@ def change_settings(
     claim_hours: int | None = None,
     claim_days: int | None = None,
     receipts_by_sms: bool | None = None,
+    numbers_kept_months: int | None = None,
     policy: PolicyChange | None = None,
     requires_second_factor: bool | None = None,
 ) -> Settings:
@@ -72,6 +73,7 @@ def change_settings(
         "claim_hours": claim_hours,
         "claim_days": claim_days,
         "receipts_by_sms": receipts_by_sms,
+        "numbers_kept_months": numbers_kept_months,
     }
     changes = {name: value for name, value in given.items() if value is not None}
     with transaction.atomic():

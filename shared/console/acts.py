@@ -178,6 +178,7 @@ FIELDS: dict[str, Promise] = {
     "read_timeout_ms": _("Read timeout (ms)"),
     "reason": _("Reason"),
     "receipts_by_sms": _("Receipts by SMS"),
+    "numbers_kept_months": _("Months that phone numbers are kept"),
     "recharge": _("Recharge"),
     "reference": _("Reference"),
     "requests_after": _("Request wait (minutes)"),

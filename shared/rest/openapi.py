@@ -82,7 +82,11 @@ class PhoneNumberFieldExtension(OpenApiSerializerFieldExtension):
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         if direction == "response":
-            return {"type": "string", "pattern": r"^\+989[0-9]{9}$"}
+            return {
+                "type": "string",
+                "pattern": r"^\+98(9[0-9]{9}|\*{6}[0-9]{4})$",
+                "description": "Masked where it is older than the organization keeps them (`numbers_kept_months`).",
+            }
         return {"type": "string", "maxLength": 40, "description": "An Iranian mobile number, in any usual writing."}
 
 

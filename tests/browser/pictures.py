@@ -185,6 +185,7 @@ PICTURES = [
     Picture("admin-operator", "owner", "/settings/operators/rightel"),
     Picture("admin-new-operator", "owner", "/settings/new-operator"),
     Picture("admin-limits", "owner", "/settings/limits"),
+    Picture("admin-phone-numbers", "owner", "/settings/phone-numbers"),
     Picture("admin-seller-limits", "owner", "/sellers/{seller}/limits"),
     Picture("admin-training", "owner", "/settings/training"),
     Picture("admin-require-second-factor", "owner", "/settings/second-factor"),

@@ -218,7 +218,7 @@ def test_web_processes_killed_under_load_sell_each_key_once(world: World, tmp_pa
             killed.append(next(pid for pid in server.worker_pids() if pid not in killed))
             os.kill(killed[-1], signal.SIGKILL)
 
-        answers = _sell_all(
+        answers = sell_all(
             [(Api(server.address, person.client.host, person.client.token), each) for person in people],
             after={30 * number: kill for number in range(1, KILLS + 1)},
         )
@@ -234,7 +234,7 @@ def test_a_database_that_crashes_under_load_loses_nothing_it_answered(tmp_path: 
         directory(installed=True) as data,
         serving(tmp_path / "log", environment=environment_of(data)) as server,
     ):
-        sellers = _signed_up_sellers(server, 3, credit=100 * 1000)
+        sellers = signed_up_sellers(server, 3, credit=100 * 1000)
 
         def crash() -> None:
             postmaster = int((data / "postgres" / "postmaster.pid").read_text().split()[0])
@@ -247,7 +247,7 @@ def test_a_database_that_crashes_under_load_loses_nothing_it_answered(tmp_path: 
             _, errors = process.communicate()
             assert process.returncode == 0, errors
 
-        answers = _sell_all([(seller, 100) for seller in sellers], after={100: crash})
+        answers = sell_all([(seller, 100) for seller in sellers], after={100: crash})
         assert {status for status, _ in answers} <= {200, 201}
         assert len({answer["id"] for _, answer in answers}) == 300
         assert [seller.call("GET", "/balance")[1]["balance"] for seller in sellers] == [0, 0, 0]
@@ -256,7 +256,7 @@ def test_a_database_that_crashes_under_load_loses_nothing_it_answered(tmp_path: 
         manage("reconcile")
 
 
-def _signed_up_sellers(server: Server, count: int, credit: int) -> list[Api]:
+def signed_up_sellers(server: Server, count: int, credit: int) -> list[Api]:
     """Sellers with credit, made over HTTP."""
 
     def signed_in(username: str) -> Api:
@@ -276,7 +276,7 @@ def _signed_up_sellers(server: Server, count: int, credit: int) -> list[Api]:
     return sellers
 
 
-def _sell_all(sellers: list[tuple[Api, int]], after: dict[int, object]) -> list[tuple[int, dict[str, object]]]:
+def sell_all(sellers: list[tuple[Api, int]], after: dict[int, object]) -> list[tuple[int, dict[str, object]]]:
     """Each seller sells so many times for 1,000 Tomans, all at once, each sale repeated until it is answered; what is
     in ``after`` happens when that many were answered."""
     lock, done = threading.Lock(), 0

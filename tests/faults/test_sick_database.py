@@ -78,7 +78,9 @@ def error_of(code: str) -> DatabaseError:
     return raised.value
 
 
-@pytest.mark.parametrize("code", ["25006", "53100", "53200", "53300", "53400", "57P01", "57P02", "57P03", "58030"])
+@pytest.mark.parametrize(
+    "code", ["25006", "53100", "53200", "53300", "53400", "57014", "57P01", "57P02", "57P03", "58030"]
+)
 def test_what_a_sick_database_says_is_unavailable(code: str) -> None:
     try:
         problem = problem_of(error_of(code))

@@ -34,6 +34,7 @@ REST = {
     "claim_hours": 24,
     "claim_days": 30,
     "receipts_by_sms": False,
+    "numbers_kept_months": 0,
     "time_zone": "Asia/Tehran",
 }
 

@@ -46,6 +46,7 @@ def dangers(world: World) -> list[tuple[Person, str, str]]:
         (owner, adjustment, f"{adjustment}/reject"),
         (owner, recharge, f"{recharge}/resolve?status=failed"),
         (owner, "/settings/gateways/sandbox", "/settings/gateways/sandbox/delete"),
+        (owner, "/settings", "/settings/phone-numbers"),
         (owner, "/account/sessions", "/account/sessions/end"),
         (owner, "/account/sessions", f"/account/sessions/{session.public_id}/end"),
         (member, f"/branch/{acme.neighbour.id}", f"/branch/{acme.neighbour.id}/switch-off"),

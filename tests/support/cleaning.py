@@ -50,6 +50,7 @@ _OF_ORGANIZATION = (
     "recharge_operatorsettings",
     "recharge_gatewaysettings",
     "recharge_settings",
+    "recharge_lettinggo",
     "credit_alertmessage",
     "credit_alert",
     "credit_alertpreference",

@@ -270,6 +270,7 @@ PAGES = {
     "four_eyes": "admin",
     "claim_settings": "admin",
     "receipts_by_sms": "admin",
+    "numbers_kept": "admin",
     "training": "admin",
     "new_gateway": "admin",
     "gateway": "admin",

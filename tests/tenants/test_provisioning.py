@@ -420,6 +420,7 @@ def test_a_schema_has_the_tenant_apps_tables_and_no_other() -> None:
             "recharge_closedperiod",
             "recharge_commissionrate",
             "recharge_gatewaysettings",
+            "recharge_lettinggo",
             "recharge_limit",
             "recharge_margin",
             "recharge_marginbatch",

@@ -11,6 +11,7 @@ from credit.webhooks.sending import WebhookWork
 from recharge.delivery.watch import WatchWork
 from recharge.delivery.work import LEASE, DeliveryWork
 from recharge.margins.work import MarginWork
+from recharge.retention.work import RetentionWork
 from shared.processes import end_with
 from tenants.worker import THREADS, Worker
 
@@ -23,8 +24,8 @@ MOST_THREADS = 1000
 class Command(BaseCommand):
     help = (
         "A delivery worker: submits recharges to the operators' gateways, asks what became of them, calls webhooks, "
-        "posts dealers' margins, sends alerts, and makes the ledgers' daily roots. Any number may run. SIGINT or "
-        "SIGTERM stops it after what it has begun."
+        "posts dealers' margins, sends alerts, makes the ledgers' daily roots, and lets go of what is old. Any number "
+        "may run. SIGINT or SIGTERM stops it after what it has begun."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -54,6 +55,7 @@ class Command(BaseCommand):
                 RootWork(),
                 WatchWork(),
                 AlertWork(),
+                RetentionWork(),
             ],
             threads=options["threads"],
         )

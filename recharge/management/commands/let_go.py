@@ -1,0 +1,57 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django_tenants.utils import tenant_context
+
+from recharge.retention.kinds import KINDS
+from recharge.retention.services import BATCH, count_what_would_go, let_go_of_all
+from recharge.terms.queries import settings
+from shared.identity.retention import count_ended, let_go_of_ended
+from tenants.queries import working_organizations
+
+
+class Command(BaseCommand):
+    help = (
+        "Lets go of what is older than the settings say, which workers do by themselves, a little at a time: messages "
+        "and attempts, files of bulk sales, ended sessions, and phone numbers where the organization wants it. It may "
+        "be cut off, and run again, at any time."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="only say how many would go")
+        parser.add_argument("--organization", metavar="SLUG", help="only this one, and no sessions")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        is_dry, slug = options["dry_run"], options["organization"]
+        organizations = working_organizations()
+        if slug:
+            organizations = organizations.filter(slug=slug)
+            if not organizations:
+                raise CommandError(f"There is no organization {slug!r}.", returncode=2)
+        for organization in organizations:
+            with tenant_context(organization):
+                settled = settings()
+                for kind in KINDS:
+                    days = kind.kept_days(settled)
+                    if not days:
+                        self._say(organization.slug, kind.name, "kept for good")
+                        continue
+                    if is_dry:
+                        gone = count_what_would_go(organization=organization, kind=kind)
+                    else:
+                        gone = sum(let_go_of_all(organization=organization, kind=kind))
+                    self._say(organization.slug, kind.name, f"{gone} {_went(is_dry)}, older than {days} days")
+        if slug:
+            return
+        for table, count in count_ended().items():
+            self._say("all", table, f"{count} {_went(is_dry)}, ended")
+        while not is_dry and let_go_of_ended(limit=BATCH):
+            pass
+
+    def _say(self, whose: str, what: str, text: str) -> None:
+        self.stdout.write(f"{whose}: {what}: {text}")
+
+
+def _went(is_dry: bool) -> str:
+    return "would go" if is_dry else "went"
