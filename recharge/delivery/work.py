@@ -35,7 +35,7 @@ LONGEST_PAUSE = 900.0
 """Seconds between two questions about a recharge that remains unknown, on its first day."""
 
 LONGEST_PAUSE_OF_OLD = 24 * 60 * 60.0
-"""The same later on: a 24th of its age, so each hour after a day, and once a day from the 24th on. These are some 200
+"""The same later on: a 24th of its age, so each hour after a day, and once a day from the 24th on. These are some 240
 questions in its first month; every quarter of an hour made 3,000. It is asked for as long as it is unknown."""
 
 MOST_HELD = 64

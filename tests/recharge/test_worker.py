@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from django.utils import timezone
 from django_tenants.utils import tenant_context
 
 from recharge.delivery.gateways import Answer, Delivery
-from recharge.delivery.work import LEASE, DeliveryWork, Result
+from recharge.delivery.work import LEASE, DeliveryWork, Result, Task, _due_in
 from recharge.models import Attempt, Recharge
 from tenants import wakeups
 from tenants.models import Organization as Row
@@ -533,3 +535,33 @@ def test_of_equal_ways_each_has_its_turn(acme: Organization) -> None:
         for organization, task in filter(None, some):
             kind.end(organization, task)
     assert sorted(begun) == sorted("abcde" * 2)
+
+
+# --- How often it asks ------------------------------------------------------------------------------------------------
+
+
+def questions(answer: Answer, days: float) -> list[float]:
+    """The moments, in seconds after its sale, at which a recharge is asked about whose gateway always answers this."""
+    now, age, moments = timezone.now(), 0.0, []
+    while age < days * 24 * 60 * 60:
+        moments.append(age)
+        task = Task(
+            id=uuid.uuid4(), seller_id=1, phone_number="+989121234567", operator="mci", amount=5000, status="unknown",
+            gateway="operator", action="inquire", number=len(moments), created_at=now - timedelta(seconds=age), route=1,
+        )  # fmt: skip
+        pause = _due_in(task, answer)
+        assert pause is not None
+        age += pause
+    return moments
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(Delivery.UNKNOWN), Answer(Delivery.ACCEPTED), Answer(Delivery.ACCEPTED, ask_again_after=1800.0)]
+)
+def test_what_stays_unknown_is_asked_about_ever_more_seldom_and_never_given_up(answer: Answer) -> None:
+    moments = questions(answer, days=60)
+    of_day = Counter(int(moment // 86_400) for moment in moments)
+    assert of_day[0] >= 40
+    assert 12 <= of_day[1] <= 33
+    assert all(of_day[day] in (1, 2) for day in range(30, 60))
+    assert sum(of_day[day] for day in range(1, 30)) < 150
