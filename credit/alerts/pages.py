@@ -55,7 +55,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
     found = page_of_rows(services.alerts(seller_id=seller_id), limit=ON_A_PAGE, cursor=request.GET.get("cursor"))
     context: dict[str, Any] = {
         "page": found,
-        "alerts": [(alert, KINDS[alert.kind], said(alert.kind, alert.data)) for alert in found.rows],
+        "alerts": [(alert, KINDS.get(alert.kind, alert.kind), said(alert.kind, alert.data)) for alert in found.rows],
         "threshold": services.threshold_of(seller_id) if seller_id is not None else None,
     }
     return show(request, "credit/alerts.html", context)

@@ -31,4 +31,4 @@ STATES: dict[str, Promise] = {
 
 def kind_name(kind: str) -> str:
     """What a kind of entry is called in the reader's language."""
-    return str(KINDS[kind])
+    return str(KINDS.get(kind, kind))  # one of a newer release, whose processes have begun
