@@ -21,6 +21,7 @@ from saas.seats import TURN_SECONDS, WAITING, Seats, kind_of
 from shared.admission import Admission
 from shared.errors import Unavailable
 from shared.identity.lockout import address_in
+from tenants.routing import normalize_host
 
 APART = 32
 """Those for a workbook, a PDF or ``/readyz`` that may be waited for, or worked at; one more is answered 503 at once."""
@@ -182,7 +183,8 @@ class Gate:
 
 
 def _organization_of(environ: dict[str, Any]) -> str:
-    return str(environ.get("HTTP_HOST", ""))
+    # As routing reads it: however a host is written, it is one organization's.
+    return normalize_host(str(environ.get("HTTP_HOST", "")))
 
 
 class _Turns:

@@ -9,7 +9,7 @@ import pytest
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.backends.signals import connection_created
 
-from saas import seats
+from saas import gate, seats
 from saas.seats import Kind, Seat, Seats, kind_of
 from shared.errors import Unavailable
 from shared.handlers import problem_of
@@ -45,6 +45,11 @@ QUICK, USUAL, HEAVY = Kind.QUICK, Kind.USUAL, Kind.HEAVY
 def test_each_request_is_of_a_kind(request_line: str, kind: Kind) -> None:
     method, path = request_line.split()
     assert kind_of({"REQUEST_METHOD": method, "PATH_INFO": path}) is kind
+
+
+@pytest.mark.parametrize("host", ["acme.recharge.test", "ACME.recharge.test", "acme.recharge.test.:80"])
+def test_an_organization_is_one_however_its_host_is_written(host: str) -> None:
+    assert gate._organization_of({"HTTP_HOST": host}) == "acme.recharge.test"
 
 
 class Room:
