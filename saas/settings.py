@@ -157,6 +157,7 @@ HEADERS_MIDDLEWARE = [
 ]
 MIDDLEWARE = [
     "shared.requests.RequestMiddleware",
+    "saas.compressed.CompressedPagesMiddleware",
     *HEADERS_MIDDLEWARE,
     "csp.middleware.CSPMiddleware",
     "shared.handlers.ProblemMiddleware",

@@ -84,7 +84,7 @@ class StaticFile:
         if self._path.suffix not in _COMPRESSED:
             return "", self.content
         for encoding in ("br", "gzip"):
-            if _accepts(accepted, encoding) and len(self._in(encoding)) < len(self.content):
+            if accepts(accepted, encoding) and len(self._in(encoding)) < len(self.content):
                 return encoding, self._in(encoding)
         return "", self.content
 
@@ -102,7 +102,8 @@ def _compress(content: bytes, encoding: str) -> bytes:
     return compressed
 
 
-def _accepts(accepted: str, encoding: str) -> bool:
+def accepts(accepted: str, encoding: str) -> bool:
+    """Whether an ``Accept-Encoding`` names this encoding, and does not refuse it (RFC 9110 section 12.5.3)."""
     for one in accepted.lower().split(","):
         name, _, quality = one.partition(";")
         if name.strip() == encoding:

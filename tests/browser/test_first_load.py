@@ -1,4 +1,4 @@
-"""What a first visit takes: few bytes, few requests, and menus that need no script."""
+"""What a first visit takes: few bytes of every page, few requests, and menus that need no script."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.people import Guest
+from tests.browser.pictures import PICTURES
+from tests.browser.scenery import furnish
 from tests.support.server import Server
 from tests.support.world import World, give_credit
 
@@ -44,6 +46,26 @@ def test_a_first_visit_is_small(world: World, server: Server, open_window: Calla
         assert size <= MOST_BYTES, path
         assert requests <= MOST_REQUESTS, path
         assert guest.complaints == []
+
+
+@pytest.mark.parametrize("language", ["en", "fa"])
+def test_a_first_visit_of_any_page_is_small(
+    world: World, server: Server, open_window: Callable[..., Guest], language: str
+) -> None:
+    people, ids = furnish(world)
+    sizes = {}
+    for who in {picture.who for picture in PICTURES}:
+        guest = open_window(server, language=language, width=360)
+        if who:
+            guest.become(people[who])
+        for picture in PICTURES:
+            if picture.who == who:
+                url = guest.url(None if who == "root" else "acme", picture.path.format(**ids))
+                sizes[picture.name], _requests, _painted = first_load(guest.page, url)
+    largest = sorted(sizes, key=lambda name: -sizes[name])
+    print(language, *(f"{name} {sizes[name] / 1024:.1f} KB" for name in largest[:8]), sep="; ")
+    assert len(sizes) == len(PICTURES)
+    assert {name: size for name, size in sizes.items() if size > MOST_BYTES} == {}
 
 
 @pytest.mark.parametrize("script", [True, False])
