@@ -16,6 +16,7 @@ LONGEST_WRITTEN = 40
 
 # All numbers of this shape are mobile ones, or may be tomorrow: the package learns of a new block months later.
 _PLAIN = re.compile(r"(?:\+98|0098|0)(9[0-9]{9})")
+_E164 = re.compile(r"\+989[0-9]{9}")
 _MOBILE = re.compile(r"9[0-9]{9}")
 _CODE = re.compile(r"(?:\+98|0098)0?")
 DIGITS_OF_NUMBER = 10
@@ -69,6 +70,11 @@ def _normalize_unusual(number: str) -> str:
     if not phonenumbers.is_valid_number(parsed):
         raise InvalidPhoneNumber("invalid_phone_number", "There is no such Iranian number.")
     raise InvalidPhoneNumber("not_a_mobile_number", "Only mobile numbers can be recharged.")
+
+
+def is_e164(written: str) -> bool:
+    """Whether this is what :func:`normalize_phone_number` makes of a number."""
+    return _E164.fullmatch(written) is not None
 
 
 def national(number: str) -> str:

@@ -41,7 +41,7 @@ from shared.errors import Problem
 from shared.identity.permissions import Permission
 from shared.identity.roles import seller_in_view
 from shared.pagination import page_of_rows
-from shared.phones import InvalidPhoneNumber, normalize_phone_number
+from shared.phones import InvalidPhoneNumber, national, normalize_phone_number
 from tenants.routing import organization_of
 
 ON_A_PAGE = 25
@@ -207,7 +207,7 @@ def alert_settings(request: HttpRequest) -> HttpResponse:
     initial: dict[str, Any] = {
         name: getattr(row, name) for name in AlertSettingsForm.base_fields if name != "sms_secret"
     }
-    initial |= {"mail_to": ", ".join(row.mail_to), "sms_to": ", ".join(row.sms_to)}
+    initial |= {"mail_to": ", ".join(row.mail_to), "sms_to": ", ".join(map(national, row.sms_to))}
     form = AlertSettingsForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         edits = form.edits()

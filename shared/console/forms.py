@@ -19,7 +19,7 @@ from shared.console.spans import Span, month_spans, usual_spans
 from shared.days import end_of_day, start_of_day, today
 from shared.errors import FIELD_MESSAGES
 from shared.money import LARGEST_AMOUNT
-from shared.phones import InvalidPhoneNumber, normalize_phone_number
+from shared.phones import InvalidPhoneNumber, is_e164, national, normalize_phone_number
 from shared.texts import UnreadableNumber, read_whole_number, unfit_character, without_marks
 
 AS_WRITTEN = {"dir": "ltr", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
@@ -246,7 +246,8 @@ class WholeNumberFormField(forms.IntegerField):
 
 
 class PhoneNumberFormField(forms.Field):
-    """An Iranian mobile number in any usual writing; E.164 comes out."""
+    """An Iranian mobile number in any usual writing; E.164 comes out. A form that comes back with that shows it as
+    it is dialled in the country."""
 
     default_error_messages = {"required": _("Write the number to recharge.")}
 
@@ -264,6 +265,9 @@ class PhoneNumberFormField(forms.Field):
             return normalize_phone_number(str(value))
         except InvalidPhoneNumber as error:
             raise forms.ValidationError(str(FIELD_MESSAGES[error.code]), code=error.code) from None
+
+    def prepare_value(self, value: Any) -> Any:
+        return national(value) if isinstance(value, str) and is_e164(value) else value
 
 
 class DayField(forms.Field):

@@ -613,5 +613,6 @@ def test_an_admin_settles_channels_and_a_sellers_threshold_on_pages(acme: Organi
     stored = acme.owner.client.get("/alerts/settings").json
     assert stored["mail_to"] == ["a@acme.example", "b@acme.example"]
     assert stored["sms_to"] == [NUMBER, "+989351234567"]
+    assert 'value="09121234567, 09351234567"' in visitor.get("/alerts/settings").body.decode()
     assert visitor.submit("/alerts/settings", {}, to="/alerts/test").status == 302
     assert "This is a test" in shown(visitor.get("/alerts/settings"))

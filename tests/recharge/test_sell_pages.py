@@ -154,6 +154,26 @@ def test_who_comes_back_to_the_form_has_its_key(seller: Visitor) -> None:
     assert hidden(seller.get("/sell?key=nonsense").body.decode())["key"] != "nonsense"
 
 
+def test_a_number_comes_back_as_it_is_dialled(seller: Visitor) -> None:
+    """After Change, after a refusal, from a link, in filters and in settings; else as it was typed."""
+
+    def field(answer: Answer) -> str:
+        (found,) = re.findall(r'<input type="text" name="phone_number" value="([^"]*)"', answer.body.decode())
+        return unescape(found)
+
+    fields = sale()
+    change = re.search(r'href="(/sell\?[^"]*)"', seller.get(look(fields)).body.decode())
+    assert change
+    assert field(seller.get(unescape(change[1]))) == "09121234567"
+    e164 = sale(phone_number="+989121234567", operator="nobody")
+    assert field(seller.get(look(e164))) == field(sell(seller, e164)) == "09121234567"
+    assert field(seller.get("/recharges?phone_number=%2B989121234567")) == "09121234567"
+    refused = sale(phone_number="+98 21 1234", amount="")
+    assert field(seller.get(look(refused))) == "+98 21 1234"
+    assert seller.submit("/alerts/threshold", {"alert_below": "", "phone_number": "0912 123 4567"}).status == 302
+    assert field(seller.get("/alerts/threshold")) == "09121234567"
+
+
 def test_every_form_has_a_key_of_its_own(seller: Visitor) -> None:
     assert hidden(seller.get("/sell").body.decode()) != hidden(seller.get("/sell").body.decode())
 
