@@ -136,6 +136,7 @@ def test_sales_by_keyboard(desk: Guest, acme: Organization, accessible: Callable
     page.keyboard.press("Escape")
     page.wait_for_selector(".sale-form")
     assert focused(page) == "id_phone_number"
+    assert page.input_value("#id_phone_number") == "09351234500"
     assert page.input_value("#id_amount") == "12345"
     assert page.locator("#last-sale .outcome-succeeded").count() == 1  # the last one is still there
     # An operator that nobody knows is asked for; a number that is none is said to be.
@@ -157,6 +158,39 @@ def test_sales_by_keyboard(desk: Guest, acme: Organization, accessible: Callable
     assert focused(page) == "id_phone_number"
     accessible(page)
     assert counting.lost_focus is None
+    assert sold(acme) == 2
+    assert desk.complaints == []
+
+
+def test_what_is_typed_while_a_sale_is_under_way_is_the_next_number(desk: Guest, acme: Organization) -> None:
+    page = desk.page
+    open_sell(desk)
+    page.keyboard.type("09351234500")
+    page.keyboard.press("Enter")
+    page.keyboard.press("2")
+    page.wait_for_selector(SELL)
+    sales = Holding(page, "**/sell/confirm")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#sale[aria-busy=true]")
+    page.keyboard.type("09359")
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Enter")  # sends nothing
+    press(page, "۶")
+    assert len(sales.held) == 1
+    sales.let_go()
+    page.wait_for_selector("[data-sold]")
+    page.keyboard.type("765432")
+    assert page.input_value("#id_phone_number") == "0935۶765432"
+    page.wait_for_selector("#number-hint .hint-number", state="attached")
+    page.keyboard.press("Enter")
+    page.keyboard.press("1")
+    page.wait_for_selector(SELL)
+    assert page.locator("#sale-number").inner_text() == "0935 676 5432"
+    # What is typed at a look is no number: nothing is under way there.
+    page.keyboard.type("123")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-sold]")
+    assert page.input_value("#id_phone_number") == ""
     assert sold(acme) == 2
     assert desk.complaints == []
 

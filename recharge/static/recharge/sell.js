@@ -126,6 +126,24 @@
     const form = event.target;
     if (form.matches(".sale-form")) history.replaceState(null, "", `${form.dataset.keeps}?${new URLSearchParams(new FormData(form))}`);
   }, true);
+  // Who is quick types the next number while this one is being sold: its field is not there yet, and gets it with the form.
+  let ahead = "", isSelling = false;
+  document.addEventListener("keydown", (event) => {
+    if (!isSelling || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Backspace") ahead = ahead.slice(0, -1);
+    else if (digitOf(event.key) >= 0) ahead += event.key;
+    else return;
+    event.preventDefault();
+  });
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (takesItsPlace(event)) [ahead, isSelling] = ["", event.detail.requestConfig.verb === "post"];
+  });
+  document.addEventListener("htmx:afterRequest", (event) => { if (takesItsPlace(event)) isSelling = false; });
+  function writeAhead() {
+    if (!ahead) return;
+    number().value = ahead;
+    number().dispatchEvent(new Event("input", { bubbles: true }));
+  }
   const takesItsPlace = (event) => event.detail.target && event.detail.target.id === "sale";
   document.addEventListener("htmx:beforeRequest", (event) => { if (takesItsPlace(event)) part("sale").setAttribute("aria-busy", "true"); });
   document.addEventListener("htmx:afterRequest", (event) => { if (takesItsPlace(event)) part("sale").removeAttribute("aria-busy"); });
@@ -139,7 +157,10 @@
     known = asked = typed();
     waiting = null;
     if (form) mark();
-    if (form && "sold" in sale.dataset) history.replaceState(null, "", form.dataset.keeps);
+    if (form && "sold" in sale.dataset) {
+      history.replaceState(null, "", form.dataset.keeps);
+      writeAhead();
+    }
     (sale.querySelector("[aria-invalid=true]") || sale.querySelector("[autofocus]") || sale).focus();
   });
   document.addEventListener("htmx:oobAfterSwap", (event) => {
