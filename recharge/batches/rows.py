@@ -37,6 +37,14 @@ def with_keys(items: Iterable[Item], batch: UUID | str) -> list[Item]:
     return keyed
 
 
+def equals_before(items: Iterable[Item]) -> list[int | None]:
+    """Of each item, the place (from 0) of the first one before it with its number and amount; None where there is none.
+    The operator may be another, as for the guard against duplicates: a number has one."""
+    first: dict[tuple[str, int], int] = {}
+    found = [first.setdefault((item.phone_number, item.amount), place) for place, item in enumerate(items)]
+    return [None if earlier == place else earlier for place, earlier in enumerate(found)]
+
+
 def digest_of(items: Iterable[Item]) -> bytes:
     """The same for the same sales in any order, however their numbers and amounts were written: SHA-256."""
     sales = sorted(f"{item.phone_number}-{item.amount}-{item.operator}" for item in items)

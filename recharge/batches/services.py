@@ -1,13 +1,14 @@
 """Keeps batches. It runs on the organization's schema."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from django.db import transaction
 
-from recharge.batches.errors import BatchSoldBefore
+from recharge.batches.errors import BatchSoldBefore, EqualRows
 from recharge.batches.queries import keys_sold, sold_before
-from recharge.batches.rows import BatchRow, as_stored, digest_of, from_stored
+from recharge.batches.rows import BatchRow, as_stored, digest_of, equals_before, from_stored
 from recharge.models import BulkBatch
 
 LONGEST_LEFT_OUT = 256 * 1024
@@ -27,16 +28,26 @@ def begin_batch(
     left_out: str = "",
     mistakes: int = 0,
     again: bool = False,
+    each_of_equals: bool = False,
 ) -> BulkBatch:
     """The batch of these rows, before the first of them is sold. The same key again is the same batch: it gets the rows
     of now, and keeps those that it has sold.
 
     ``digest`` is of all rows of the file, where not all of them are sold now; ``left_out`` are the lines with mistakes
-    (``mistakes``: how many), as they were written. ``again`` says that the same rows are meant to be sold once more.
+    (``mistakes``: how many), as they were written. ``again`` says that the same rows are meant to be sold once more,
+    and ``each_of_equals`` that rows with the same number and amount are each meant: the later ones are no duplicates.
 
     Raises:
+        EqualRows: rows have the same number and amount, and ``each_of_equals`` is not said; nothing was written.
         BatchSoldBefore: another batch has sold the same rows lately, and ``again`` is not said; nothing was written.
     """
+    is_equal = [earlier is not None for earlier in equals_before(row.item for row in rows)]
+    if any(is_equal) and not each_of_equals:
+        raise EqualRows
+    rows = [
+        replace(row, item=replace(row.item, allow_duplicate=True)) if equal else row
+        for row, equal in zip(rows, is_equal, strict=True)
+    ]
     digest = digest or digest_of(row.item for row in rows)
     with transaction.atomic():
         found = BulkBatch.objects.select_for_update().filter(seller_id=seller_id, key=key).first()

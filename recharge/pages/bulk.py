@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from recharge.batches.errors import BatchSoldBefore
+from recharge.batches.errors import BatchSoldBefore, EqualRows
 from recharge.batches.queries import batch_by_key, find_batch, outcomes_of, sold_before
 from recharge.batches.rows import BatchRow, digest_of, from_stored, keys_of
 from recharge.batches.services import begin_batch, note_refusals
@@ -26,6 +26,7 @@ from recharge.pages.bulk_files import LARGEST_FILE, Unreadable, Written, text_of
 from recharge.pages.bulk_rows import (
     NOT_COMPLETE,
     Reading,
+    mark_equals,
     read_items,
     read_rows,
     shown_name,
@@ -46,6 +47,9 @@ from tenants.routing import organization_of
 
 SLICE = 100
 """Rows that are sold in one transaction: others who sell for the same seller wait for no more than that."""
+
+EQUALS_SHOWN = 10
+"""Of how many groups of equal rows all are named above the table; its remarks name the others."""
 
 _ACCEPTED = ".xlsx,.csv,.txt,text/csv,text/plain,application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -167,6 +171,7 @@ def _preview(
                 row.item = None
     good = [row for row in rows if row.item]
     meant = [row for row in good if again or not row.sold_lately]
+    equals = mark_equals(meant)
     left = [(row.item, commissions[row.line]) for row in meant if row.item and row.line not in is_sold]
     total, earned = sum(item.amount for item, _ in left), sum(commission for _, commission in left)
     # Each needs its whole amount, of what those before it have left and earned.
@@ -193,7 +198,8 @@ def _preview(
         "left": len(left),
         "sold": is_sold,
         "wrong": len(rows) - len(good),
-        "repeated": sum(row.same_as is not None for row in rows),
+        "equals": equals,
+        "equals_shown": equals[:EQUALS_SHOWN],
         "total": total,
         "balance": balance,
         "earned": earned,
@@ -227,7 +233,7 @@ def sell(request: HttpRequest) -> HttpResponse:
     it is a page of its own, to which this leads."""
     key, allow_duplicate = request.POST.get("batch", ""), request.POST.get("allow_duplicate") == "on"
     batch, rows = _read_batch(request, key, allow_duplicate=allow_duplicate)
-    progress, before = Progress(total=len(rows)), None
+    progress, before, has_equals = Progress(total=len(rows)), None, False
     if is_fragment(request):
         for name in ("start", "sold", "refused"):
             setattr(progress, name, _count(request, name))
@@ -240,6 +246,8 @@ def sell(request: HttpRequest) -> HttpResponse:
         except BatchSoldBefore as problem:
             progress.problem = message_for(problem)
             before = sold_before(seller_id=own_seller(request), digest=_digest_of(request, rows), but=UUID(hex=key))
+        except EqualRows as problem:
+            progress.problem, has_equals = message_for(problem), True
         while batch and not (progress.is_done or progress.problem):
             part = rows[progress.start : progress.start + SLICE]
             _sell_slice(request, batch, part, progress, allow_duplicate=allow_duplicate)
@@ -253,6 +261,7 @@ def sell(request: HttpRequest) -> HttpResponse:
         # Until it is kept, the form has it.
         "given": [] if batch else [(name, request.POST[name]) for name in _GIVEN if name in request.POST],
         "before": before,
+        "has_equals": has_equals,
         "allow_duplicate": allow_duplicate,
         "is_shown_again": is_shown_again(request),
     }
@@ -262,7 +271,7 @@ def sell(request: HttpRequest) -> HttpResponse:
     return response
 
 
-_GIVEN = ("items", "digest", "file_name", "left_out", "mistakes")
+_GIVEN = ("items", "digest", "file_name", "left_out", "mistakes", "sold_before", "equal_rows")
 """Fields of the form with which a batch begins."""
 
 
@@ -294,6 +303,7 @@ def _begin(request: HttpRequest, key: UUID, rows: Sequence[BatchRow]) -> BulkBat
         left_out=request.POST.get("left_out", "").replace("\0", ""),
         mistakes=_count(request, "mistakes"),
         again=request.POST.get("sold_before") == "on",
+        each_of_equals=request.POST.get("equal_rows") == "on",
     )
 
 

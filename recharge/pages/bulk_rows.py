@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from recharge.batches.rows import BatchRow, with_keys
+from recharge.batches.rows import BatchRow, equals_before, with_keys
 from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
 from recharge.pages.bulk_cells import read_amount, read_number
 from recharge.pages.bulk_columns import PLACES, Lines, has_no_mark, lines_of
@@ -91,7 +91,6 @@ def read_rows(text: str, batch: str, added: Mapping[str, str] | None = None) -> 
     if not lines.lines:
         raise Unreadable(_("No rows found. Write one line for each sale: number, amount."))
     rows = [_read_row(line, cells, lines, operators) for line, cells in lines.lines]
-    _mark_repeated(rows)
     good = [row for row in rows if row.item]
     for row, item in zip(good, with_keys([row.item for row in good if row.item], batch), strict=True):
         row.item = item
@@ -207,14 +206,17 @@ def _shown(cell: str, longest: int = _LONGEST_SHOWN) -> str:
     return cell if len(cell) <= longest else cell[:longest] + "…"
 
 
-def _mark_repeated(rows: Sequence[Row]) -> None:
-    first: dict[tuple[str, int], int] = {}
-    for row in rows:
-        if row.item:
-            sale = row.item.phone_number, row.item.amount
-            row.same_as = first.setdefault(sale, row.line)
-            if row.same_as == row.line:
-                row.same_as = None
+def mark_equals(rows: Sequence[Row]) -> list[list[Row]]:
+    """Marks rows with the number and amount of an earlier one, and gives all that are equal to each other together.
+    Rows without an item are equal to none."""
+    good = [(row, row.item) for row in rows if row.item]
+    together: dict[int, list[Row]] = {}
+    for (row, _item), earlier in zip(good, equals_before(item for _row, item in good), strict=True):
+        if earlier is not None:
+            first = good[earlier][0]
+            row.same_as = first.line
+            together.setdefault(earlier, [first]).append(row)
+    return list(together.values())
 
 
 def write_items(rows: Sequence[Row]) -> str:

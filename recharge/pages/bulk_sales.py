@@ -63,6 +63,7 @@ def _context(batch: BulkBatch, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "reckoning": reckoning_of(batch),
         "in_flight": " ".join(in_flight),
         "waiting": len(in_flight),
+        "failed_since": 0,
         "round": 0,
         "seconds": _OFTEN,
         "again": sum(one.is_failed or one.recharge is None for one in outcomes),
@@ -99,11 +100,13 @@ def states(request: HttpRequest) -> HttpResponse:
     """What became by now of the rows that were in flight, for the part of the page that asks again and again.
 
     It tells what it knows, a place, state and id each. Only what is otherwise by now is sent; and all of it, in its
-    order, once the last has its outcome.
+    order, once the last has its outcome. Rows stay where they are until then, since somebody may be reading them or
+    about to touch one: what has failed since the page was loaded is counted, with a link to the page in its new order.
     """
     key = request.POST.get("batch", "")
     known = _known_states(request.POST.get("in_flight", "")) if is_key(key) else {}
     times = _count_of(request.POST.get("round", "")) + 1
+    failed_since = _count_of(request.POST.get("failed_since", ""))
     context: dict[str, Any] = {"key": key, "in_flight": "", "waiting": 0, "is_update": True}
     if known:
         batch = batch_by_key(UUID(hex=key), seller_id=own_seller(request))
@@ -112,14 +115,16 @@ def states(request: HttpRequest) -> HttpResponse:
         waiting = {place: recharge for place, recharge in rows.items() if recharge.completed_at is None}
         changed = {place: recharge for place, recharge in rows.items() if recharge.status != known[place]}
         context |= {
+            "batch": batch,
             "in_flight": " ".join(_mark(place, recharge) for place, recharge in waiting.items()),
             "waiting": len(waiting),
             "changed": changed,
         }
+        failed_since += sum(recharge.status == Recharge.Status.FAILED for recharge in changed.values())
         if changed:
             whole = _context(batch, outcomes)
             context = whole | context | {"is_over": not whole["waiting"]}
-    context |= {"round": times, "seconds": _OFTEN if times < _OFTEN_TIMES else _SELDOM}
+    context |= {"failed_since": failed_since, "round": times, "seconds": _OFTEN if times < _OFTEN_TIMES else _SELDOM}
     response = show(request, "recharge/bulk_states.html", context)
     if context.get("changed"):
         response["HX-Trigger"] = "balance-changed"

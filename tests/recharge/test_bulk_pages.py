@@ -16,9 +16,9 @@ from django.test import Client
 from recharge.batches.rows import BatchRow
 from recharge.commissions.services import set_commission
 from recharge.delivery.settlement import settle_recharge
-from recharge.models import OperatorSettings, Recharge, Settings
+from recharge.models import BulkBatch, OperatorSettings, Recharge, Settings
 from recharge.pages.bulk_files import LARGEST_FILE, Unreadable, text_of
-from recharge.pages.bulk_rows import MOST_ROWS, read_items, read_rows, write_items
+from recharge.pages.bulk_rows import MOST_ROWS, mark_equals, read_items, read_rows, write_items
 from recharge.pages.words import refusal_words
 from recharge.selling.errors import REFUSALS, NotSold
 from tests.support.client import Answer
@@ -191,6 +191,7 @@ def test_all_that_is_wrong_with_a_row_is_said_at_once() -> None:
 def test_lines_keep_their_numbers() -> None:
     rows = read_rows("phone;amount\n\n09121234567;1000\n \nx;1\n09121234567;1000", BATCH).rows
     assert [row.line for row in rows] == [3, 5, 6]
+    mark_equals(rows)
     assert [row.same_as for row in rows] == [None, None, 3]
 
 
@@ -406,15 +407,17 @@ def test_a_new_form_leaves_out_what_was_sold_a_moment_ago_unless_it_is_meant(
     assert len(sold(acme)) == 7
 
 
-def test_a_repetition_in_a_batch_must_be_meant(seller: Visitor, acme: Organization) -> None:
+def test_what_was_sold_elsewhere_since_the_preview_must_be_meant(seller: Visitor, acme: Organization) -> None:
     with acme.context:
         Settings.objects.create(pk=1, duplicate_window=600)
-    answer = results(seller, form_of(preview(seller, "09121234567,1000\n09121234567,1000")))
+    fields = form_of(preview(seller, "09121234567,1000\n09121234568,1000"))
+    assert acme.member.sell(1000, phone_number="09121234567").status == 201
+    answer = results(seller, fields)
     assert counts(answer)["Not sold"] == "1"
     assert "One row was not sold: the same amount" in shown(answer)
     assert form_of(answer).keys() >= {"allow_duplicate"}
     assert counts(results(seller, form_of(answer))) == {"Delivered": "2", "Failed": "0"}
-    assert len(sold(acme)) == 2
+    assert len(sold(acme)) == 3
 
 
 def test_a_busy_seller_is_told_and_can_go_on(seller: Visitor, acme: Organization) -> None:
@@ -455,17 +458,27 @@ def test_rows_in_flight_are_followed_to_their_end(seller: Visitor, acme: Organiz
     assert reckoning(looked) == {
         "Balance before": "1,000,000", "Sold": "−4,000", "Refunded": "+1,000", "Balance now": "997,000",
     }  # fmt: skip
-    unchanged = by_htmx(seller, "/bulk/states", {**asked, "in_flight": left}).body.decode()
+    assert "One row has failed in the meantime: show it first" in page
+    followed = {**asked, "in_flight": left, "failed_since": "1"}
+    unchanged = by_htmx(seller, "/bulk/states", followed).body.decode()
     assert "bulk-summary" not in unchanged
+    assert "One row has failed in the meantime: show it first" in unchanged
+    assert 'name="failed_since" value="1"' in unchanged
+    # Whoever opens the page, or loads it anew, finds the failed ones first, also while others are in flight.
     with acme.context:
-        for recharge in sold(acme)[1:3]:
-            settle_recharge(organization=acme.row, recharge_id=recharge.pk, status=Recharge.Status.SUCCEEDED)
+        settle_recharge(organization=acme.row, recharge_id=third.pk, status=Recharge.Status.FAILED, failure="barred")
+    (address,) = set(re.findall(r'<a href="(/bulk/sales/[^"]+)">', unchanged))
+    loaded = seller.get(address)
+    assert re.findall(r'id="state-(\d)"', loaded.body.decode()) == ["1", "3", "2", "4"]
+    assert "in the meantime" not in shown(loaded)
+    with acme.context:
+        settle_recharge(organization=acme.row, recharge_id=second.pk, status=Recharge.Status.SUCCEEDED)
     page = by_htmx(seller, "/bulk/states", {**asked, "in_flight": left}).body.decode()
     assert "hx-trigger" not in page
     assert 'data-announce="All rows have their outcome."' in page
     assert '<tbody id="bulk-rows" hx-swap-oob="true">' in page  # in their order, what failed first
-    assert re.findall(r'id="state-(\d)"', page) == ["1", "2", "3", "4"]
-    assert "Try this one again" in page
+    assert re.findall(r'id="state-(\d)"', page) == ["1", "3", "2", "4"]
+    assert "Try these 2 again" in page
 
 
 @pytest.mark.usefixtures("slow")
@@ -510,6 +523,74 @@ def test_rows_that_were_refused_are_tried_again_and_those_with_mistakes_are_corr
     assert figures(wrong)["Rows with errors"] == "2"
     assert "number;amount;x\n9.12E+09;1000;c\n0912;1000;d</textarea>" in unescape(wrong.body.decode())
     assert len(sold(acme)) == 1
+
+
+EQUAL = "09121234567,1000\n09351234567,2000\n0912 123 4567,1000\n09351234567,3000\n+989121234567,1000"
+
+
+def test_equal_rows_must_be_meant(seller: Visitor, acme: Organization) -> None:
+    answer = preview(seller, EQUAL)
+    assert "0912 123 4567 · 1,000 Tomans (rows 1 · 3 · 5)" in shown(answer)
+    assert shown(answer).count("the same as row 1") == 2
+    assert 'name="equal_rows" value="on" id="id_equal_rows" required' in answer.body.decode()
+    fields = form_of(answer)
+    for refused in (seller.post("/bulk/sell", fields), by_htmx(seller, "/bulk/sell", fields)):
+        assert "Some rows have the same number and amount." in shown(refused)
+        assert 'name="equal_rows"' in refused.body.decode()
+        assert sold(acme) == []
+        with acme.context:
+            assert not BulkBatch.objects.exists()
+    meant = {**form_of(refused), "equal_rows": "on"}
+    assert counts(results(seller, meant))["Delivered"] == "5"
+    assert acme.member.balance() == 1_000_000 - 8000
+    # Sent again, it is the same batch.
+    assert counts(results(seller, meant))["Delivered"] == "5"
+    assert len(sold(acme)) == 5
+
+
+def test_one_of_equal_rows_that_is_taken_out_needs_no_tick(seller: Visitor, acme: Organization) -> None:
+    answer = preview(seller, "09121234567,1000\n09121234567,2000\n09121234567,1000,vodafone\n09121234568,1000")
+    assert "equal_rows" not in answer.body.decode()
+    assert counts(results(seller, form_of(answer)))["Delivered"] == "3"
+
+
+def test_equal_rows_of_two_operators_are_equal(seller: Visitor, acme: Organization) -> None:
+    """As for the guard against duplicates: a number has one operator."""
+    answer = preview(seller, "09121234567,1000,mci\n09121234567,1000,irancell")
+    assert "(rows 1 · 2)" in shown(answer)
+    assert seller.post("/bulk/sell", form_of(answer)).status == 200
+    assert sold(acme) == []
+
+
+def test_equal_rows_that_are_meant_are_no_duplicates(seller: Visitor, acme: Organization) -> None:
+    """Also where the organization refuses a repetition within a time."""
+    with acme.context:
+        Settings.objects.create(pk=1, duplicate_window=600)
+    fields = {**form_of(preview(seller, EQUAL)), "equal_rows": "on"}
+    assert counts(results(seller, fields))["Delivered"] == "5"
+
+
+def test_a_file_that_is_equal_in_itself_and_sold_before_needs_both_ticks(seller: Visitor, acme: Organization) -> None:
+    results(seller, {**form_of(preview(seller, EQUAL)), "equal_rows": "on"})
+    answer = preview(seller, EQUAL, again=True)
+    assert {"sold_before", "equal_rows"} <= set(re.findall(r'name="(\w+)" value="on"', answer.body.decode()))
+    refused = seller.post("/bulk/sell", {**form_of(answer), "sold_before": "on"})
+    assert "Some rows have the same number and amount." in shown(refused)
+    assert len(sold(acme)) == 5
+    # What was ticked once goes with the form.
+    assert counts(results(seller, {**form_of(refused), "equal_rows": "on"}))["Delivered"] == "5"
+    refused = seller.post("/bulk/sell", {**form_of(preview(seller, EQUAL, again=True)), "equal_rows": "on"})
+    assert "The same rows were sold before." in shown(refused)
+    assert counts(results(seller, {**form_of(refused), "sold_before": "on"}))["Delivered"] == "5"
+    assert len(sold(acme)) == 15
+
+
+def test_above_many_equal_rows_some_are_named(seller: Visitor) -> None:
+    page = shown(preview(seller, lines(12) + "\n" + lines(12) + "\n" + "09121234567,1\n" * 25))
+    assert page.count("(rows ") == 10
+    assert "The remarks below tell of the others." in page
+    assert "…" not in shown(preview(seller, "09121234567,1\n" * 20))
+    assert " · 20 …)" in shown(preview(seller, "09121234567,1\n" * 21))
 
 
 def test_a_file_that_comes_again_must_be_meant(seller: Visitor, acme: Organization) -> None:
