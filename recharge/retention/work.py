@@ -10,8 +10,8 @@ from recharge.retention.services import BATCH, let_go
 from shared.identity.retention import let_go_of_ended
 from tenants.models import Organization
 
-PAUSE_SECONDS = 1.0
-"""Between two batches in one organization: 500 rows a second are 1.8 million an hour, and sales do not feel them."""
+PAUSE_SECONDS = 0.5
+"""Between two batches in one organization: 400 rows a second are 1.4 million an hour."""
 
 REST_SECONDS = 3600.0
 """Between two looks at an organization where nothing is left to do, and at the sessions of all."""
