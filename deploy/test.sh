@@ -8,6 +8,7 @@
 # With TEST_DATABASE_URL the tests make their database on that server instead (the role needs CREATEDB).
 # The browser tests need Chromium, and a library that Playwright's driver uses. On Debian as root both are installed where
 # they are missing; else this says what to do before any test runs. CHROMIUM may name a Chromium that is somewhere else.
+# The tests of the metrics need Prometheus and its promtool, which are installed likewise.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 usage_help "$@"
@@ -18,14 +19,15 @@ if [ "${1:-}" = fast ]; then
 fi
 deploy/setup.sh --dev
 
-# Whether any browser test may be among those that are asked for.
-wants_browser() {
-    local argument ignored='' path=no before=''
+# Whether any test of a directory may be among those that are asked for: wants DIRECTORY ARGUMENTS …
+wants() {
+    local directory=$1 argument ignored='' path=no before=''
+    shift
     for argument; do
         case "$before|$argument" in
-            "--ignore|tests/browser" | "--ignore|tests/browser/" | *"|--ignore=tests/browser" | *"|--ignore=tests/browser/")
+            "--ignore|$directory" | "--ignore|$directory/" | *"|--ignore=$directory" | *"|--ignore=$directory/")
                 ignored=yes ;;
-            *"|tests" | *"|tests/" | *"|tests/browser"*) return 0 ;;
+            *"|tests" | *"|tests/" | *"|$directory"*) return 0 ;;
             *"|tests/"*) path=yes ;;
         esac
         before=$argument
@@ -53,9 +55,25 @@ install_browser() {
     fi
     apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 }
-if wants_browser "$@" && ! missing=$(.venv/bin/python -m tests.browser.chromium 2>&1); then
+if wants tests/browser "$@" && ! missing=$(.venv/bin/python -m tests.browser.chromium 2>&1); then
     if ! { install_browser && missing=$(.venv/bin/python -m tests.browser.chromium 2>&1); }; then
         printf '%s\nWithout the browser tests: deploy/test.sh --ignore tests/browser\n' "$missing" >&2
+        exit 1
+    fi
+fi
+install_prometheus() {
+    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
+    echo "Installing what the tests of the metrics need: Prometheus …"
+    local PATH=$PATH:/usr/sbin:/sbin
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >/dev/null
+    apt-get install -y -qq --no-install-recommends prometheus >/dev/null
+    # The tests start one of their own; Debian's would run from now on, and listen to everybody.
+    if [ -d /run/systemd/system ]; then systemctl --quiet disable --now prometheus; fi
+}
+if wants tests/saas "$@" && ! missing=$(.venv/bin/python -m tests.support.prometheus 2>&1); then
+    if ! { install_prometheus && missing=$(.venv/bin/python -m tests.support.prometheus 2>&1); }; then
+        printf '%s\n' "$missing" >&2
         exit 1
     fi
 fi

@@ -20,6 +20,7 @@ class RechargeConfig(AppConfig):
         "receipts.sql",
         "alerts.sql",
         "retention.sql",
+        "figures.sql",
     )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""
 

@@ -21,6 +21,7 @@ from saas.seats import TURN_SECONDS, WAITING, Seats, kind_of
 from shared.admission import Admission
 from shared.errors import Unavailable
 from shared.identity.lockout import address_in
+from shared.metrics import Load
 from tenants.routing import normalize_host
 
 APART = 32
@@ -100,6 +101,10 @@ class Gate:
             return self._answer(environ, start_response)
         finally:
             self._large.release()
+
+    def load(self) -> Load:
+        """How many of its seats are taken, and who waits for one."""
+        return self._seats.load()
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")

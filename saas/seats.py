@@ -8,6 +8,7 @@ asks for at once. Those who wait are called by organization in turn, so whoever 
 import enum
 import re
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
+
+from shared.metrics import Load, count_wait
 
 TURN_SECONDS = 10.0
 """How long a request waits for its turn, or ``/readyz`` for its answer, before it is answered 503."""
@@ -95,6 +98,7 @@ class Seats:
 
     def __init__(self, count: int) -> None:
         self._lock = threading.Lock()
+        self._count = count
         self._free: list[Any] = [connections.create_connection(DEFAULT_DB_ALIAS) for _ in range(count)]
         """Their connections (Django's, which open when they are used). The one used last is taken first."""
         for connection in self._free:
@@ -115,9 +119,11 @@ class Seats:
             if self._free and self._may_have_one(organization, kind):
                 return self._seat(organization, kind)
             if not self._may_wait(organization):
+                count_wait(kind=kind.name.lower(), seconds=0.0, served=False)
                 return None
             waiting = _Waiting()
             self._waiting.setdefault((organization, kind), deque()).append(waiting)
+        began = time.perf_counter()
         if not waiting.is_called.acquire(timeout=TURN_SECONDS):
             with self._lock:
                 if waiting.connection is None:  # it may have been called at the last moment
@@ -125,8 +131,16 @@ class Seats:
                     queue.remove(waiting)
                     if not queue:
                         del self._waiting[organization, kind]
-                    return None
+        waited = time.perf_counter() - began
+        count_wait(kind=kind.name.lower(), seconds=waited, served=waiting.connection is not None)
+        if waiting.connection is None:
+            return None
         return Seat(waiting.connection, organization, kind)
+
+    def load(self) -> Load:
+        """How many are taken, and who waits for one."""
+        with self._lock:
+            return Load(self._count, self._count - len(self._free), sum(map(len, self._waiting.values())))
 
     def give(self, seat: Seat) -> None:
         """Ends the work on a seat; who may have it now is called."""

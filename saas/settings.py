@@ -17,6 +17,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED, parse_dsn
 
 from saas import __version__
 from shared.logs import configure_logging
+from shared.metrics_server import Listen
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -380,6 +381,14 @@ KEPT_DAYS = {
     "attempts": _kept_days("KEEP_ATTEMPTS_DAYS", 400),
     "bulk_sales": _kept_days("KEEP_BULK_SALES_DAYS", 400),
 }
+
+# Where /metrics is answered, an address and a port of its own; empty: nowhere. See saas/metrics_process.py.
+try:
+    METRICS_LISTEN = Listen.parse(_listen) if (_listen := env.str("METRICS_LISTEN", default="")) else None
+except ValueError:
+    raise ImproperlyConfigured(
+        f"METRICS_LISTEN is {_listen!r}; it must be an address and a port, like 127.0.0.1:9464 or [::1]:9464."
+    ) from None
 
 # Where the ledgers' daily roots are appended to; see credit/chain/.
 CHAIN_FILE = env.str("CHAIN_FILE", default="")

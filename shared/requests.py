@@ -13,10 +13,14 @@ from shared.identity.acting import Actor, acting_as
 from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
 from shared.logs import log_request
+from shared.metrics import count_request
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # What is in the link of a reset opens the account.
 _SECRET_IN_PATH = re.compile(r"^(/password-reset/).+")
+
+_WITHOUT_ROUTE = ("/livez", "/readyz")
+"""They are answered before the URL maps are looked into (saas/health.py)."""
 
 
 class RequestMiddleware:
@@ -36,17 +40,28 @@ class RequestMiddleware:
             with acting_as(Actor(address=client_address(request), request_id=request_id_of(request))):
                 response = self.get_response(request)
             response["X-Request-ID"] = request_id_of(request)
+            seconds = time.perf_counter() - started
             log_request(
                 method=request.method or "",
                 path=_SECRET_IN_PATH.sub(r"\1…", request.path),
                 organization=realm_of(request).slug,
                 status=response.status_code,
-                duration_ms=(time.perf_counter() - started) * 1000,
+                duration_ms=seconds * 1000,
                 request_id=request_id_of(request),
+            )
+            count_request(
+                method=request.method or "", route=_route_of(request), status=response.status_code, seconds=seconds
             )
         finally:
             structlog.contextvars.clear_contextvars()
         return response
+
+
+def _route_of(request: HttpRequest) -> str:
+    """The pattern of the address; empty where there is nothing, or nobody looked."""
+    if request.resolver_match is not None:
+        return f"/{request.resolver_match.route}"
+    return request.path if request.path in _WITHOUT_ROUTE else ""
 
 
 def request_id_for(headers: Mapping[str, Any]) -> str:

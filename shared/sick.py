@@ -7,6 +7,8 @@ import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from psycopg2 import errorcodes
 
+from shared.metrics import count_database_error
+
 DISK_FULL_SECONDS = 30.0
 """For how long after a write that found no room this process says that it is not ready."""
 
@@ -38,6 +40,7 @@ def is_sick(error: BaseException) -> bool:
     )
     if not (isinstance(error, OperationalError | InterfaceError) or code in _MOVED or is_closed):
         return False
+    count_database_error(code)
     _log.error("database_unavailable", sqlstate=code, exc_info=error)
     if code in _MOVED and not connection.in_atomic_block:
         connection.close()

@@ -40,17 +40,19 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self._id: UUID = uuid4()
+        self.tells_figures = False
+        """Said with the next beat."""
 
     def beat(self) -> None:
         """Says that this process runs."""
         with connection.cursor() as cursor:
             cursor.execute(
                 """
-                INSERT INTO public.tenants_workerheartbeat (id, host, process, started_at, seen_at)
-                VALUES (%s, %s, %s, clock_timestamp(), clock_timestamp())
-                ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
+                INSERT INTO public.tenants_workerheartbeat (id, host, process, started_at, seen_at, tells_figures)
+                VALUES (%s, %s, %s, clock_timestamp(), clock_timestamp(), %s)
+                ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(), tells_figures = EXCLUDED.tells_figures
                 """,
-                [self._id, socket.gethostname()[:255], os.getpid()],
+                [self._id, socket.gethostname()[:255], os.getpid(), self.tells_figures],
             )
 
     def begin(self) -> None:
@@ -61,6 +63,21 @@ class Heartbeat:
                 "DELETE FROM public.tenants_workerheartbeat WHERE seen_at < now() - make_interval(secs => %s)",
                 [FORGOTTEN_SECONDS],
             )
+
+    def leads(self) -> bool:
+        """Whether, of the workers that are alive and tell figures, this one has run longest: it alone reads them. For a
+        moment two may find that they do, or none."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                SELECT id = %s FROM public.tenants_workerheartbeat
+                WHERE tells_figures AND seen_at > clock_timestamp() - make_interval(secs => %s)
+                ORDER BY started_at, id LIMIT 1
+                """,
+                [self._id, ALIVE_SECONDS],
+            )
+            row = cursor.fetchone()
+        return row is not None and bool(row[0])
 
     def end(self) -> None:
         """Says that this process has finished."""

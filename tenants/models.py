@@ -137,6 +137,8 @@ class WorkerHeartbeat(models.Model):
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
     """By the database's clock, as ``started_at``: the hosts' clocks may differ."""
+    tells_figures = models.BooleanField(default=False, db_default=False)
+    """Whether somebody is told what it reads of the database (recharge/delivery/figures.py)."""
 
     objects: ClassVar[models.Manager["WorkerHeartbeat"]] = models.Manager()
 

@@ -19,7 +19,7 @@ import select
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,6 +33,7 @@ from django_tenants.utils import tenant_context
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from shared.errors import Problem
+from shared.metrics import Load
 from shared.sick import needs_new_connection
 from tenants.heartbeats import BEAT_SECONDS, Heartbeat
 from tenants.leases import Leases
@@ -124,6 +125,20 @@ class Leased(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Who looks at the whole now and then, beside the work."""
+
+    def is_told(self) -> bool:
+        """Whether anybody is told of what it sees: else another worker is to look."""
+        ...
+
+    def look(self, heartbeat: Heartbeat, organizations: Collection[Organization]) -> None:
+        """Called in the worker's main thread, on the public schema, between two rounds (at least every
+        :data:`ORGANIZATIONS_SECONDS`), with the active organizations. It decides itself whether it is time. What the
+        database refuses it keeps nothing from being delivered."""
+        ...
+
+
 @dataclass(slots=True)
 class _Done:
     work: Work
@@ -160,7 +175,8 @@ class _Kind:
         self._lanes = work if isinstance(work, Lanes) else None
         self.at_once = max(1, min(threads, self._lanes.most_at_once(threads))) if self._lanes else threads
         self.held = 0
-        self._begun = 0
+        self.begun = 0
+        """Being carried out."""
         self._shares: dict[int, _Share] = {}
 
     def room(self, organization: Organization) -> int:
@@ -189,7 +205,7 @@ class _Kind:
 
     def begin(self) -> tuple[Organization, Any] | None:
         """The next to be carried out; None: none may be now. Whoever has the fewest under way comes first."""
-        left = self.at_once - self._begun
+        left = self.at_once - self.begun
         best: tuple[int, int] | None = None
         chosen: tuple[_Share, _Lane] | None = None
         for share in self._shares.values():
@@ -203,7 +219,7 @@ class _Kind:
             return None
         share, lane = chosen
         share.lanes[chosen_key] = share.lanes.pop(chosen_key)  # its turn is over: of equals the others come first
-        self._begun += 1
+        self.begun += 1
         share.begun += 1
         lane.begun += 1
         return share.organization, lane.waiting.popleft()
@@ -212,7 +228,7 @@ class _Kind:
         """It is carried out."""
         share, key = self._shares[organization.pk], self._lane_of(task)
         lane = share.lanes[key]
-        self._begun -= 1
+        self.begun -= 1
         share.begun -= 1
         lane.begun -= 1
         if not lane.begun and not lane.waiting:
@@ -240,7 +256,8 @@ class _Listens:
 class Worker:
     """Runs until it is stopped, or (:meth:`run_once`) until nothing is due."""
 
-    def __init__(self, works: Sequence[Work], *, threads: int = THREADS) -> None:
+    def __init__(self, works: Sequence[Work], *, threads: int = THREADS, watcher: Watcher | None = None) -> None:
+        self._watcher = watcher
         self._kinds = {id(work): _Kind(work, threads) for work in works}
         self._events: queue.SimpleQueue[_Done | _Listens | int | None] = queue.SimpleQueue()
         """What the main thread waits for: a result, an organization that was rung for, that it listens from now on, or
@@ -270,6 +287,12 @@ class Worker:
     @property
     def _held(self) -> int:
         return sum(kind.held for kind in self._kinds.values())
+
+    def load(self) -> Load:
+        """How many of its threads carry something out, and what is claimed and waits for one. From any thread."""
+        kinds = list(self._kinds.values())
+        begun = sum(kind.begun for kind in kinds)
+        return Load(sum(kind.at_once for kind in kinds), begun, max(0, sum(kind.held for kind in kinds) - begun))
 
     def stop(self) -> None:
         """Lets :meth:`run` end as soon as all that it has claimed is carried out and recorded. For signal handlers."""
@@ -313,6 +336,7 @@ class Worker:
             self._list_organizations(now)
             self._beat()
             self._renew()
+            self._watch()
             # Those that have waited longest first; and each at most one batch, so that none keeps the others waiting.
             for organization_id in sorted(self._look_at, key=self._look_at.__getitem__):
                 if self._look_at[organization_id] > now:
@@ -370,6 +394,7 @@ class Worker:
         now = time.monotonic()
         if now < self._beat_at + BEAT_SECONDS:
             return
+        self._heartbeat.tells_figures = self._watcher is not None and self._watcher.is_told()
         try:
             if self._beat_at > float("-inf"):
                 self._heartbeat.beat()
@@ -380,6 +405,18 @@ class Worker:
             if needs_new_connection(error):
                 connection.close()
         self._beat_at = now
+
+    def _watch(self) -> None:
+        if self._watcher is None:
+            return
+        try:
+            self._watcher.look(self._heartbeat, self._organizations.values())
+        except (DatabaseError, InterfaceError) as error:
+            self._say_once("worker_can_not_read_figures", error)
+            if needs_new_connection(error):
+                connection.close()
+        else:
+            self._say_that_it_is_over("worker_can_not_read_figures")
 
     def _say_once(self, event: str, error: Exception, organization: str | None = None) -> None:
         """Logs what is wrong when it begins, when it changes, and now and then; it is tried every few seconds."""

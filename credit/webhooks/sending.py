@@ -28,6 +28,7 @@ from standardwebhooks import Webhook
 from credit.webhooks.addresses import Url, UrlRefused, parse_url
 from credit.webhooks.services import TRIED_FOR
 from shared.database import array_literal, call_set_function
+from shared.metrics import count_webhook
 from shared.outbound.addresses import AddressNotPublic, connect_to
 from shared.outbound.breaker import Breaker
 from shared.outbound.secrets import SecretUnreadable, decrypt
@@ -172,6 +173,7 @@ class WebhookWork:
             outcome = "failed"
         else:
             due_in = min(_pause(task, outcome, left), left)  # and so once more at the very end
+        count_webhook(outcome=outcome, seconds=latency_ms / 1000)
         return Result(outcome, due_in, attempted_at, latency_ms, answer)
 
     def record(self, organization: Organization, done: Sequence[tuple[Task, Result]]) -> None:

@@ -19,13 +19,15 @@ import time
 from collections.abc import Callable
 from http.client import responses
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import orjson
 import structlog
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 from django.http import HttpRequest
+from django.urls import resolve
 
-from recharge.api.recharges import OwnBalanceView, RechargesView, RechargeView
 from recharge.selling.queries import own_balance, own_recharge
 from recharge.selling.rendering import columns_of_balance, columns_of_recharge
 from recharge.selling.sale import read_sale
@@ -39,9 +41,9 @@ from shared.identity.realm import Realm
 from shared.identity.roles import ROLES, Scope, is_in_scope, own_seller_of
 from shared.identity.tokens import Principal, principal_of
 from shared.logs import log_request
+from shared.metrics import count_request
 from shared.requests import request_id_for
 from shared.rest.parsers import LARGEST_BODY
-from shared.rest.views import APIView
 from shared.strict_json import NotJSON, parse_json
 from tenants.models import Organization
 from tenants.routing import bound_memory, known_organization
@@ -91,14 +93,16 @@ def answer(environ: dict[str, Any]) -> Answer | None:
             [*headers, ("Allow", act.allowed), *headers_of_api(scheme, forwarded), ("X-Request-ID", request_id)],
             body,
         )
+        method, seconds = environ["REQUEST_METHOD"], time.perf_counter() - started
         log_request(
-            method=environ["REQUEST_METHOD"],
+            method=method,
             path=environ["PATH_INFO"],
             organization=organization.slug,
             status=status,
-            duration_ms=(time.perf_counter() - started) * 1000,
+            duration_ms=seconds * 1000,
             request_id=request_id,
         )
+        count_request(method=method, route=act.route, status=status, seconds=seconds)
         return whole
     finally:
         bound_memory(organization)
@@ -183,24 +187,27 @@ class _Act(NamedTuple):
     """Who has it of those who see one seller's rows alone."""
     allowed: str
     """What REST framework says of the address."""
+    route: str
+    """The address's pattern in the URL map, for what is counted of it."""
 
 
 def _act(
     carry_out: Callable[[dict[str, Any], Organization, Principal], _Given | None],
     permission: Permission,
-    view: type[APIView],
+    path: str,
 ) -> _Act:
     roles = (name for name, role in ROLES.items() if role.scope is Scope.OWN_SELLER and permission in role.permissions)
-    viewing = view()
+    found = resolve(path, settings.ROOT_URLCONF)
+    viewing = found.func.view_class()  # type: ignore[attr-defined]
     viewing.setup(HttpRequest())
-    return _Act(carry_out, permission, frozenset(roles), ", ".join(viewing.allowed_methods))
+    return _Act(carry_out, permission, frozenset(roles), ", ".join(viewing.allowed_methods), f"/{found.route}")
 
-
-_SALE = _act(_sell, Permission.SELL, RechargesView)
-_RECHARGE = _act(_show_recharge, Permission.VIEW_RECHARGES, RechargeView)
-_BALANCE = _act(_show_balance, Permission.VIEW_OWN_BALANCE, OwnBalanceView)
 
 _RECHARGES_PATH, _BALANCE_PATH = "/api/v1/recharges", "/api/v1/balance"
+_SALE = _act(_sell, Permission.SELL, _RECHARGES_PATH)
+_RECHARGE = _act(_show_recharge, Permission.VIEW_RECHARGES, f"{_RECHARGES_PATH}/{UUID(int=0)}")
+_BALANCE = _act(_show_balance, Permission.VIEW_OWN_BALANCE, _BALANCE_PATH)
+
 _RECHARGE_PATH = re.compile(_RECHARGES_PATH + "/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UUID_LENGTH = 36
 _JSON = ("application/json", "application/json; charset=utf-8", "application/json;charset=utf-8")

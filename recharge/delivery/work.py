@@ -19,7 +19,9 @@ from django.utils import timezone
 
 from recharge.delivery.gateways import Answer, Delivery, Gateway
 from recharge.delivery.gateways.kinds import gateways_of
+from recharge.operators import Operator
 from shared.database import array_literal, call_set_function
+from shared.metrics import count_delivery
 from shared.outbound.breaker import Breaker
 from tenants.leases import Leases
 from tenants.models import Organization
@@ -44,6 +46,9 @@ others."""
 
 SETTINGS_SECONDS = 5.0
 """How old a worker's knowledge of an organization's gateways gets."""
+
+_OPERATORS = frozenset(Operator.values)
+"""Those that are counted by name; others are an organization's own."""
 
 _log = structlog.get_logger("recharge.delivery")
 
@@ -144,12 +149,20 @@ class DeliveryWork:
             if task.action == "inquire":
                 wait = max(wait, _backoff(task, LONGEST_PAUSE))
             return Answer(nothing_done, raw="not asked: the gateway has not answered lately", ask_again_after=wait)
+        started = time.perf_counter()
         try:
             call = gateway.submit if task.action == "submit" else gateway.inquire
             answer = call(task.id, task.phone_number, task.operator, task.amount)
         except Exception as error:  # noqa: BLE001 - whatever it is, it may have been sent
             _log.exception("gateway_error", organization=organization.slug, gateway=task.gateway)
             answer = Answer(Delivery.UNKNOWN, raw=f"{type(error).__name__} in the gateway's own code", is_answer=False)
+        count_delivery(
+            gateway=gateway.kind,
+            operator=task.operator if task.operator in _OPERATORS else "other",
+            action=task.action,
+            outcome=str(answer.delivery) if answer.is_answer else "no_answer",
+            seconds=time.perf_counter() - started,
+        )
         breaker.note(answered=answer.is_answer)
         return answer
 

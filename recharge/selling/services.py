@@ -1,6 +1,7 @@
 """Selling recharges."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from shared.database import array_literal, call_for_each, call_set_function
 from shared.errors import IdempotencyKeyReused, InvalidRequest, Problem, SellerInactive
 from shared.identity.epochs import OF_COMMAND, Access
 from shared.identity.queries import why_access_is_over
+from shared.metrics import count_refusal, count_sale
 from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
 from tenants.wakeups import wake_workers
@@ -70,18 +72,23 @@ def sell_recharge(
     assert item.idempotency_key
     who = (organization.schema_name, organization.pk, seller_id)
     order = (item, guard, _is_suspended(organization), access)
-    if connection.in_atomic_block:  # the caller's transaction, which no other thread's sale may become part of
-        (answer,) = _sell(who, [order])
-    else:
-        answer = _combined.carry_out(who, order)
-    outcome, balance, is_due, passed, *values = answer
-    if outcome in ("created", "replayed"):
-        if is_due:
-            wake_workers(organization.pk)
-        return _written(outcome, seller_id, item, values)
-    if outcome == "access_over":
-        raise why_access_is_over(access, organization_id=organization.pk)
-    raise refusal_of(outcome, item, balance, passed)
+    try:
+        if connection.in_atomic_block:  # the caller's transaction, which no other thread's sale may become part of
+            (answer,) = _sell(who, [order])
+        else:
+            answer = _combined.carry_out(who, order)
+        outcome, balance, is_due, passed, *values = answer
+        if outcome in ("created", "replayed"):
+            if is_due:
+                wake_workers(organization.pk)
+            count_sale(outcome)
+            return _written(outcome, seller_id, item, values)
+        if outcome == "access_over":
+            raise why_access_is_over(access, organization_id=organization.pk)
+        raise refusal_of(outcome, item, balance, passed)
+    except Problem as refused:
+        count_refusal(refused.code)
+        raise
 
 
 def refusal_of(outcome: str, item: Item, balance: int, passed: str | None) -> Problem:
@@ -228,11 +235,17 @@ def sell_recharges(
     if rows[0][1] == "access_over":
         raise why_access_is_over(access, organization_id=organization.pk)
     results: list[Written[Sold] | Problem] = []
+    counted: Counter[str] = Counter()
     for item, (_, outcome, balance, _, passed, *values) in zip(items, rows, strict=True):
         if outcome in ("created", "replayed"):
             results.append(_written(outcome, seller_id, item, values))
+            counted[outcome] += 1
         else:
-            results.append(refusal_of(outcome, item, balance, passed))
+            refused = refusal_of(outcome, item, balance, passed)
+            results.append(refused)
+            count_refusal(refused.code)
+    for outcome, number in counted.items():
+        count_sale(outcome, number)
     if any(is_due for _, _, _, is_due, *_ in rows):
         wake_workers(organization.pk)
     return BulkResult(results, balance=rows[0][0])

@@ -20,6 +20,8 @@ SUCCEEDED = Answer(Delivery.SUCCEEDED)
 class Spy:
     """Notes what it is asked, under its address, key id and secret, and answers as it is told."""
 
+    kind = "http"
+
     def __init__(self, made: Any, worker: "Delivering") -> None:
         self._made, self._worker = made, worker
 

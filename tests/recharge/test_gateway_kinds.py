@@ -25,6 +25,8 @@ SECRET = "a secret of theirs"
 
 
 class TelexGateway:
+    kind = "telex"
+
     def __init__(self, options: GatewayOptions) -> None:
         self.options = options
 
@@ -35,7 +37,7 @@ class TelexGateway:
         return Answer(Delivery.SUCCEEDED)
 
 
-TELEX = Kind("telex", "Telex", "Sends a telex.", TelexGateway, needs=("key_id",), may_have=("secret",))
+TELEX = Kind(TelexGateway.kind, "Telex", "Sends a telex.", TelexGateway, needs=("key_id",), may_have=("secret",))
 
 
 @pytest.fixture

@@ -336,6 +336,8 @@ class Answering(DeliveryWork):
         answer = self.answer
 
         class Gateway:
+            kind = "http"
+
             def submit(self, *_: Any) -> Answer:
                 return answer
 

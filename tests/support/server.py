@@ -29,7 +29,7 @@ class Server:
 
     def worker_pids(self) -> list[int]:
         """The processes that answer requests."""
-        others = (b"resource_tracker", b"saas.worker_process")
+        others = (b"resource_tracker", b"saas.worker_process", b"saas.metrics_process")
         return [pid for pid, command in children_of(self.process.pid) if not any(name in command for name in others)]
 
     def delivery_pids(self) -> list[int]:

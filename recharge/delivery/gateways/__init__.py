@@ -7,7 +7,7 @@ is one of its answers. What a failure of its own code would mean is not known, a
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID
 
 
@@ -68,6 +68,9 @@ class Gateway(Protocol):
 
     Its methods are called from several threads at once.
     """
+
+    kind: ClassVar[str]
+    """The name of its row in kinds.py."""
 
     def submit(self, reference: UUID, phone_number: str, operator: str, amount: int) -> Answer:
         """Asks the operator to add ``amount`` Tomans to ``phone_number`` (E.164)."""

@@ -60,7 +60,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import urllib3
@@ -90,6 +90,8 @@ MOST_IDLE = 128
 @dataclass(frozen=True, slots=True)
 class HttpGateway:
     """See the module. The time-outs are seconds: one to get connected, one for all between request and answer."""
+
+    kind: ClassVar[str] = "http"
 
     organization_id: int
     url: str

@@ -48,14 +48,14 @@ class Kind:
 
 _KINDS = (
     Kind(
-        "instant",
+        InstantGateway.kind,
         to_translate("Instant"),
         to_translate("Succeeds at once and calls nobody. For trying things out, and for training."),
         lambda _: InstantGateway(),
         delivers=False,
     ),
     Kind(
-        "simulator",
+        SimulatorGateway.kind,
         to_translate("Simulator"),
         to_translate(
             "A sandbox: the last two digits of the number decide whether a recharge succeeds, fails, "
@@ -65,7 +65,7 @@ _KINDS = (
         delivers=False,
     ),
     Kind(
-        "http",
+        HttpGateway.kind,
         to_translate("HTTP"),
         to_translate(
             "Calls an operator's server over https. Each request is signed with the secret that you share with it."

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import ClassVar
 from uuid import UUID
 
 from django.utils import timezone
@@ -38,6 +39,8 @@ class _Ending:
 
 class SimulatorGateway:
     """See the module."""
+
+    kind: ClassVar[str] = "simulator"
 
     def submit(self, reference: UUID, phone_number: str, operator: str, amount: int) -> Answer:
         return _play(_ending_of(phone_number).submit, reference)

@@ -1,17 +1,25 @@
 import signal
+import threading
 from argparse import ArgumentParser
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
+import structlog
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from prometheus_client import generate_latest
 
 from credit.alerts.sending import AlertWork
 from credit.chain.work import RootWork
 from credit.webhooks.sending import WebhookWork
+from recharge.delivery.figures import Figures
 from recharge.delivery.watch import WatchWork
 from recharge.delivery.work import LEASE, DeliveryWork
 from recharge.margins.work import MarginWork
 from recharge.retention.work import RetentionWork
+from shared.metrics import REGISTRY, shared_directory, watch_process
+from shared.metrics_server import serve_when_free
 from shared.processes import end_with
 from tenants.worker import THREADS, Worker
 
@@ -19,6 +27,8 @@ ORPHAN_SECONDS = 40.0
 """What it has to finish what it has begun when its parent is gone; more than its longest call."""
 
 MOST_THREADS = 1000
+
+_log = structlog.get_logger("recharge.worker")
 
 
 class Command(BaseCommand):
@@ -46,6 +56,11 @@ class Command(BaseCommand):
         if not 1 <= options["lease"] <= 3600:
             raise CommandError("--lease must be 1 to 3600 seconds.")
         parent = options["beside"]
+        is_measured = settings.METRICS_LISTEN and not options["once"]
+        answers = threading.Event()
+        if shared_directory():
+            answers.set()  # a process beside it does
+        figures = Figures(shared_directory(), answers.is_set) if is_measured else None
         worker = Worker(
             # The look before what it writes is sent.
             [
@@ -56,14 +71,18 @@ class Command(BaseCommand):
                 WatchWork(),
                 AlertWork(),
                 RetentionWork(),
+                *([figures] if figures else []),
             ],
             threads=options["threads"],
+            watcher=figures,
         )
         signal.signal(signal.SIGTERM, lambda *_: worker.stop())
         # Ctrl-C reaches a parent in the same terminal too, which then stops this in its own time.
         signal.signal(signal.SIGINT, signal.SIG_IGN if parent else lambda *_: worker.stop())
         if parent:
             end_with(parent, seconds=ORPHAN_SECONDS)
+        if figures:
+            _measure(worker, figures, answers)
         if options["once"]:
             worker.run_once()
         else:
@@ -71,3 +90,18 @@ class Command(BaseCommand):
                 self.stdout.write(f"Delivering, with {options['threads']} calls at once. Ctrl-C stops.")
                 self.stdout.flush()
             worker.run()
+
+
+def _measure(worker: Worker, figures: Figures, answers: threading.Event) -> None:
+    """Measures this process from now on. Beside a server, that has a process which answers ``/metrics`` for all
+    (``answers`` is set); alone, this one answers, as soon as it can."""
+    watch_process("worker", worker.load)
+    if answers.is_set():
+        return
+    REGISTRY.register(figures)
+
+    def say(detail: str) -> None:
+        _log.error("metrics_address_in_use", detail=detail)
+
+    answering = (settings.METRICS_LISTEN, partial(generate_latest, REGISTRY), say, answers)
+    threading.Thread(target=serve_when_free, args=answering, name="metrics-server", daemon=True).start()

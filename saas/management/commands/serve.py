@@ -7,8 +7,10 @@ import subprocess
 import sys
 import threading
 from argparse import ArgumentParser
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg2
@@ -20,9 +22,12 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from saas import embedded, gate, migrating, seats, stalled
+from saas.beside import Beside, Companion
+from saas.metrics_process import metrics_beside
 from saas.migrated import is_migrated
-from saas.worker_process import WorkerBeside
+from saas.worker_process import worker_beside
 from shared.identity.hashing import leave_seats
+from shared.metrics import share_in, watch_process
 from shared.processes import end_with
 from tenants.collation import changed_collation
 from tenants.functions import PUBLIC
@@ -36,7 +41,7 @@ MOST = 1000
 """Processes, and threads of each: more is a slip of the finger."""
 
 STOP_SECONDS = 85.0
-"""What all of it takes to stop, at most: the web processes, then the delivery worker."""
+"""What all of it takes to stop, at most: the web processes, then the delivery worker and what answers /metrics."""
 
 ORPHAN_SECONDS = 10.0
 """What a web process has to finish its requests when the server was killed: nobody else would end it, and it holds the
@@ -76,12 +81,21 @@ class Command(BaseCommand):
         )
         self._say(what_to_open(options["port"]))
         self._warn()
-        worker = None if options["no_delivery"] else WorkerBeside()
-        try:
+        with self._beside(options):
             self._serve(options)
-        finally:
-            if worker:
-                worker.stop()
+
+    @contextmanager
+    def _beside(self, options: dict[str, Any]) -> Iterator[None]:
+        """What runs beside the web processes: a delivery worker, and what answers ``/metrics``, which ends last."""
+        companions: list[Companion] = [] if options["no_delivery"] else [worker_beside()]
+        with ExitStack() as ending:
+            if listen := settings.METRICS_LISTEN:
+                directory = Path(ending.enter_context(TemporaryDirectory(prefix="recharge-metrics-")))
+                share_in(directory)
+                companions.append(metrics_beside(listen, directory))
+            beside = Beside(companions)
+            ending.callback(beside.stop)
+            yield
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)
@@ -179,7 +193,10 @@ class _Loader:
         stalled.end_stalled(self.port)
         leave_seats(self.threads)
         seats.limit_statements()
-        return gate.Gate(application, at_once, seats=self.threads)
+        answering = gate.Gate(application, at_once, seats=self.threads)
+        if settings.METRICS_LISTEN:
+            watch_process("web", answering.load)
+        return answering
 
 
 def what_to_open(port: int) -> str:

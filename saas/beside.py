@@ -1,0 +1,93 @@
+"""Keeps processes running beside the web server, and ends them with it. Needs nothing of Django.
+
+They are processes and not threads of the server: it forks its web processes, and a fork of a process with threads
+inherits the locks that they hold.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import FrameType
+
+from shared.processes import without_ctrl_c
+
+LOOK_SECONDS = 2.0
+"""Between two looks at whether they run."""
+
+
+@dataclass(slots=True)
+class Companion:
+    """A module that is run, with the server's process id and more as its arguments. It ends by itself when that process
+    is gone."""
+
+    module: str
+    arguments: Sequence[str]
+    name: str
+    """In the log."""
+    event: str
+    """What the log says when it has ended, and is started again."""
+    stop_seconds: float
+    """What it may take to end."""
+    process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", self.module, str(os.getpid()), *self.arguments]
+        with without_ctrl_c():
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603
+
+    def look(self) -> None:
+        status = self.process.poll() if self.process else None
+        if status is not None:
+            log_line(self.event, f"{self.name} ended with {status}; another one is started.", status=status)
+            self.start()
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        try:
+            self.process.wait(self.stop_seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+class Beside:
+    """Starts them, and starts one again that ends before :meth:`stop`.
+
+    A timer's signal looks at them, in the main thread, for want of a thread that a fork of web processes would meet.
+    """
+
+    def __init__(self, companions: Sequence[Companion]) -> None:
+        self._companions = companions
+        for companion in companions:
+            companion.start()
+        if companions:
+            signal.signal(signal.SIGALRM, self._look)
+            signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
+
+    def stop(self) -> None:
+        """Waits for one after the other, until each has finished what it has begun."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for companion in self._companions:
+            companion.stop()
+
+    def _look(self, _number: int, _frame: FrameType | None) -> None:
+        for companion in self._companions:
+            companion.look()
+
+
+def log_line(event: str, detail: str, *, status: int | None = None) -> None:
+    """Writes an error as shared/logs.py does, without what that needs."""
+    line = {
+        **({} if status is None else {"status": status}),
+        "detail": detail,
+        "event": event,
+        "level": "error",
+        "logger": "recharge.serve",
+        "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
+    os.write(2, f"{json.dumps(line)}\n".encode())  # at once, and past every lock that a fork could inherit
