@@ -35,7 +35,8 @@ def test_a_page_is_sent_compressed_to_who_takes_that(acme: Organization, path: s
     small = fetch(acme, path, "gzip, deflate, br", Accept="text/html")
     check_headers(small)  # type: ignore[arg-type]
     assert (small.status, small.headers["Content-Encoding"]) == (plain.status, "gzip")
-    assert int(small.headers["Content-Length"]) == len(small.data) < len(plain.data) / 2
+    assert int(small.headers["Content-Length"]) == len(small.data)
+    assert len(small.data) - 101 < len(plain.data) / 2  # without its random bytes
     assert gzip.decompress(small.data).startswith(b"<!doctype html>")
     for answer in (plain, small):
         assert "Accept-Encoding" in answer.headers["Vary"]
