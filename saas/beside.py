@@ -63,11 +63,14 @@ class Beside:
 
     def __init__(self, companions: Sequence[Companion]) -> None:
         self._companions = companions
-        for companion in companions:
-            companion.start()
         if companions:
             signal.signal(signal.SIGALRM, self._look)
-            signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
+        self._start()
+
+    def renew(self) -> None:
+        """Starts each again, from the code that is there now."""
+        self.stop()
+        self._start()
 
     def stop(self) -> None:
         """Waits for one after the other, until each has finished what it has begun."""
@@ -75,18 +78,24 @@ class Beside:
         for companion in self._companions:
             companion.stop()
 
+    def _start(self) -> None:
+        for companion in self._companions:
+            companion.start()
+        if self._companions:
+            signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
+
     def _look(self, _number: int, _frame: FrameType | None) -> None:
         for companion in self._companions:
             companion.look()
 
 
-def log_line(event: str, detail: str, *, status: int | None = None) -> None:
-    """Writes an error as shared/logs.py does, without what that needs."""
+def log_line(event: str, detail: str, *, status: int | None = None, level: str = "error") -> None:
+    """Writes a line as shared/logs.py does, without what that needs."""
     line = {
         **({} if status is None else {"status": status}),
         "detail": detail,
         "event": event,
-        "level": "error",
+        "level": level,
         "logger": "recharge.serve",
         "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     }

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from saas import static_files
+from saas import draining, static_files
 from saas.bodies import has_body, is_large, read_body
 from saas.seats import TURN_SECONDS, WAITING, Seats, kind_of
 from shared.admission import Admission
@@ -89,6 +89,7 @@ class Gate:
         self._large = threading.BoundedSemaphore(LARGE_BODIES)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response = draining.with_farewell(start_response)
         # They need no seat, and so they are there also while nobody gets one.
         if (file := static_files.answer(environ)) is not None:
             start_response(file.status, file.headers)

@@ -6,12 +6,13 @@ bytes that clients have taken.
 """
 
 import fcntl
-import os
 import socket
 import struct
 import termios
 import threading
 from dataclasses import dataclass, field
+
+from saas.clients import clients
 
 LOOK_SECONDS = 5.0
 
@@ -39,43 +40,27 @@ class Stalls:
         """
         seen: dict[tuple[int, object], tuple[int, int]] = {}
         ended = 0
-        for name in os.listdir("/proc/self/fd"):
-            try:
-                copy = os.dup(int(name))
-            except OSError:
-                continue  # closed meanwhile
-            try:
-                connection = socket.socket(fileno=copy)
-            except OSError:
-                os.close(copy)  # no socket
+        for name, connection in clients(self.port):
+            taken = self._taken(connection)
+            if taken is None:
                 continue
-            with connection:
-                taken = self._taken(connection)
-                if taken is None:
-                    continue
-                try:
-                    key = (int(name), connection.getpeername())
-                    before, looks = self._seen.get(key, (-1, 0))
-                    looks = looks + 1 if before == taken else 0
-                    if looks >= LOOKS:
-                        connection.shutdown(socket.SHUT_RDWR)
-                        ended += 1
-                    else:
-                        seen[key] = (taken, looks)
-                except OSError:
-                    continue  # it has gone by itself
+            try:
+                key = (int(name), connection.getpeername())
+                before, looks = self._seen.get(key, (-1, 0))
+                looks = looks + 1 if before == taken else 0
+                if looks >= LOOKS:
+                    connection.shutdown(socket.SHUT_RDWR)
+                    ended += 1
+                else:
+                    seen[key] = (taken, looks)
+            except OSError:
+                continue  # it has gone by itself
         self._seen = seen
         return ended
 
     def _taken(self, connection: socket.socket) -> int | None:
-        """The bytes that a client has taken so far; None where this is no client's, or nothing waits for it."""
+        """The bytes that a client has taken so far; None where nothing waits for it."""
         try:
-            if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
-                return None
-            if connection.getsockname()[1] != self.port or connection.getsockopt(
-                socket.SOL_SOCKET, socket.SO_ACCEPTCONN
-            ):
-                return None
             (waiting,) = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))
             if not waiting:
                 return None

@@ -27,15 +27,18 @@ class Server:
     process: subprocess.Popen[bytes] | forking.Process
     log: Path
 
+    def generations(self) -> list[int]:
+        """The processes that Granian runs in: one, and two while one takes over from the other."""
+        others = {b"deliver", b"saas.metrics_process"}
+        return [pid for pid, command in children_of(self.process.pid) if not others & {*command.split(b"\0")}]
+
     def worker_pids(self) -> list[int]:
         """The processes that answer requests."""
-        others = (b"resource_tracker", b"saas.worker_process", b"saas.metrics_process")
-        return [pid for pid, command in children_of(self.process.pid) if not any(name in command for name in others)]
+        return [pid for generation in self.generations() for pid, _ in children_of(generation)]
 
     def delivery_pids(self) -> list[int]:
         """The delivery worker beside it; none while another one is about to be started."""
-        beside = [pid for pid, command in children_of(self.process.pid) if b"saas.worker_process" in command]
-        return [pid for keeper in beside for pid, command in children_of(keeper) if b"deliver" in command]
+        return [pid for pid, command in children_of(self.process.pid) if b"deliver" in command.split(b"\0")]
 
     def wait_until_ready(self) -> None:
         """Asks ``/readyz`` until it says yes."""
@@ -88,16 +91,18 @@ def serving(
     environment: dict[str, str] | None = None,
     wait: bool = True,
     delivery: bool = False,
+    port: int | None = None,
     root: Path = ROOT,
 ) -> Iterator[Server]:
     """Runs ``manage.py serve`` until the block ends; it must then stop cleanly.
 
     Without ``delivery`` no worker beside it takes what a test wants to see pending. It serves
-    the tests' database, or what an ``environment`` of its own says; without ``wait`` it may not be ready yet. ``root``
-    is where the code is, of another release for example.
+    the tests' database, or what an ``environment`` of its own says; without ``wait`` it may not be ready yet. A
+    ``port`` is given where it must be known before. ``root`` is where the code is, of another release for example.
     """
-    address = f"127.0.0.1:{free_port()}"
-    command = ["serve", "--port", address.split(":")[1]]
+    port = port or free_port()
+    address = f"127.0.0.1:{port}"
+    command = ["serve", "--port", str(port)]
     command += ["--workers", str(workers), "--threads", str(threads)]
     command += [] if delivery else ["--no-delivery"]
     environment = environment or working_environment()
@@ -116,7 +121,7 @@ def serving(
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            status = process.wait(30)
+            status = process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

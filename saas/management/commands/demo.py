@@ -15,7 +15,7 @@ from rich.console import Console
 
 from saas import embedded, migrating
 from saas.demo import ORGANIZATIONS, Accounts, Demo, DemoError
-from saas.management.commands.serve import check_port_is_free, what_to_open
+from saas.management.commands.serve import listen, what_to_open
 from shared.errors import UsernameTaken
 from shared.identity.services import create_platform_admin
 from shared.models import User
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             )
         console = Console()
         address = f"127.0.0.1:{options['port']}"
-        check_port_is_free("127.0.0.1", options["port"])
+        listen("127.0.0.1", options["port"]).close()
         with console.status("Migrating the database …"), migrating.alone(), as_owner():
             call_command("migrate_schemas", interactive=False, verbosity=0)
         try:

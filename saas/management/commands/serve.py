@@ -1,31 +1,37 @@
 import ipaddress
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from argparse import ArgumentParser
+import time
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 import psycopg2
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
+from granian._granian import SocketHolder
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from saas import embedded, gate, migrating, seats, stalled
-from saas.beside import Beside, Companion
+from saas import embedded, gate, migrating, readiness, seats, stalled
+from saas.beside import Companion
+from saas.draining import DRAIN_SECONDS, drain_at
 from saas.metrics_process import metrics_beside
 from saas.migrated import is_migrated
-from saas.worker_process import worker_beside
+from saas.supervisor import Supervisor
 from shared.identity.hashing import leave_seats
 from shared.metrics import share_in, watch_process
 from shared.processes import end_with
@@ -37,11 +43,16 @@ from tenants.schemas import states_of
 THREADS = 5
 """Per worker process. A thread mostly waits for PostgreSQL; more of them only take turns at the interpreter."""
 
+BACKLOG = 1024
+"""Connections that may wait to be taken; those of all processes together."""
+
+DRAIN = signal.SIGUSR1
+"""Tells a web process to take no more connections, and to end when those that it has are gone."""
+
+_FIRST_HANDED_OVER = 3
+
 MOST = 1000
 """Processes, and threads of each: more is a slip of the finger."""
-
-STOP_SECONDS = 85.0
-"""What all of it takes to stop, at most: the web processes, then the delivery worker and what answers /metrics."""
 
 ORPHAN_SECONDS = 10.0
 """What a web process has to finish its requests when the server was killed: nobody else would end it, and it holds the
@@ -49,10 +60,15 @@ port."""
 
 
 class Command(BaseCommand):
-    help = "Serves HTTP with Granian: processes of several threads. SIGINT or SIGTERM stops it after what it has begun."
+    help = (
+        "Serves HTTP with Granian: processes of several threads. SIGINT or SIGTERM stops it after what it has begun; "
+        "SIGHUP puts processes of the code that is there now in the place of those that serve."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
+        parser.add_argument(
+            "--host", default="127.0.0.1", help="default: 127.0.0.1; a socket that systemd opens comes first"
+        )
         parser.add_argument("--port", type=int, default=8000, help="default: 8000")
         parser.add_argument(
             "--workers", type=int, default=max(2, os.cpu_count() or 1), help="processes; default: one a core"
@@ -64,38 +80,54 @@ class Command(BaseCommand):
             help="no delivery worker beside it: recharges wait until a `manage.py deliver` runs somewhere",
         )
         parser.add_argument("--beside", type=int, help="stop when this process, the parent, is gone")
+        # What the server hands to those of its processes that come after others (saas/supervisor.py).
+        parser.add_argument("--listener", type=int, help=SUPPRESS)
+        parser.add_argument("--ready", type=int, help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not 1 <= options["workers"] <= MOST or not 1 <= options["threads"] <= MOST:
             raise CommandError(f"--workers and --threads must be 1 to {MOST}.")
-        check_port_is_free(options["host"], options["port"])
-        check_it_is_shielded(options["host"])
-        if options["beside"]:
-            end_with(options["beside"], seconds=STOP_SECONDS)
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
-        self._prepare_database()
-        self._say(
-            f"Listening on {options['host']}:{options['port']} for {settings.BASE_DOMAIN} and its subdomains, with "
-            f"{options['workers']} processes of {options['threads']} threads"
-            f"{'' if options['no_delivery'] else ' and a delivery worker'}. Ctrl-C stops."
-        )
-        self._say(what_to_open(options["port"]))
-        self._warn()
-        with self._beside(options):
-            self._serve(options)
+        if options["listener"] is not None:
+            self._be_next_generation(options)
+            return
+        listener = handed_over() or listen(options["host"], options["port"])
+        check_it_is_shielded(listener.getsockname()[0])
+        with companions() as beside:
+            supervisor = Supervisor(
+                listener,
+                command=[sys.executable, *sys.argv],
+                processes=options["workers"],
+                deliver=None
+                if options["no_delivery"]
+                else [sys.executable, sys.argv[0], "deliver", "--beside", str(os.getpid())],
+                companions=beside,
+                parent=options["beside"],
+            )
+            status = supervisor.run(lambda ready: self._be_first_generation(listener, ready, options))
+        if status:
+            sys.exit(status)
 
-    @contextmanager
-    def _beside(self, options: dict[str, Any]) -> Iterator[None]:
-        """What runs beside the web processes: a delivery worker, and what answers ``/metrics``, which ends last."""
-        companions: list[Companion] = [] if options["no_delivery"] else [worker_beside()]
-        with ExitStack() as ending:
-            if listen := settings.METRICS_LISTEN:
-                directory = Path(ending.enter_context(TemporaryDirectory(prefix="recharge-metrics-")))
-                share_in(directory)
-                companions.append(metrics_beside(listen, directory))
-            beside = Beside(companions)
-            ending.callback(beside.stop)
-            yield
+    def _be_first_generation(self, listener: socket.socket, ready: int, options: dict[str, Any]) -> None:
+        end_with(os.getppid(), seconds=ORPHAN_SECONDS)
+        self._prepare_database()
+        host, port = listener.getsockname()[:2]
+        self._say(
+            f"Listening on {host}:{port} for {settings.BASE_DOMAIN} and its subdomains, with "
+            f"{options['workers']} processes of {options['threads']} threads"
+            f"{'' if options['no_delivery'] else ' and a delivery worker'}. Ctrl-C stops; SIGHUP takes new code."
+        )
+        self._say(what_to_open(port))
+        self._warn()
+        self._serve(_Loader(os.getpid(), options["threads"], listener, ready), options["workers"])
+
+    def _be_next_generation(self, options: dict[str, Any]) -> None:
+        end_with(os.getppid(), seconds=ORPHAN_SECONDS)
+        for descriptor in (options["listener"], options["ready"]):
+            os.set_inheritable(descriptor, False)
+        listener = socket.socket(fileno=options["listener"])
+        self._warn()
+        loader = _Loader(os.getpid(), options["threads"], listener, options["ready"], waits=True)
+        self._serve(loader, options["workers"])
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)
@@ -140,29 +172,53 @@ class Command(BaseCommand):
         finally:
             connection.close()
 
-    def _serve(self, options: dict[str, Any]) -> None:
+    def _serve(self, loader: "_Loader", workers: int) -> None:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
         # Granian warns of so many; most of these only wait (saas/gate.py).
         logging.getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
         _Server(
             "saas.wsgi:application",
-            address=options["host"],
-            port=options["port"],
+            listener=loader.listener,
             interface=Interfaces.WSGI,
-            workers=options["workers"],
-            blocking_threads=gate.granian_threads(options["threads"]),
+            workers=workers,
+            blocking_threads=gate.granian_threads(loader.threads),
+            backlog=BACKLOG,
             websockets=False,
             respawn_failed_workers=True,
             workers_kill_timeout=30,
             log_level=LogLevels.warning,
-        ).serve(target_loader=_Loader(os.getpid(), options["threads"], options["port"]), wrap_loader=False)
+        ).serve(target_loader=loader, wrap_loader=False)
 
 
 class _Server(Server):  # type: ignore[misc, valid-type]
-    """Granian's, which tells its processes once to stop: one that is just starting may not hear it, and was waited for
-    until it was killed. This one tells them again."""
+    """Granian's, but for two things: it listens on a socket that it is handed, and lets its processes drain before it
+    stops them.
+
+    It also tells them to stop again and again: one that is just starting may not hear it the first time, and was waited
+    for until it was killed.
+    """
+
+    def __init__(self, *args: Any, listener: socket.socket, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._listener = listener
+
+    def _init_shared_socket(self) -> None:
+        # One queue for all processes, of this generation and the next; Granian's own sockets have one each, and what
+        # waits in that of a process that ends is lost.
+        self._ssp, self._sso = None, None
+        holder: Any = SocketHolder  # whose stub knows no arguments
+        self._shd = holder(self._listener.fileno(), False, self.backlog)
+
+    def _drop_shared_socket(self) -> None:
+        self._listener.close()
+
+    def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing: Granian would start processes of the code that is loaded already (saas/supervisor.py)."""
 
     def _stop_workers(self) -> None:
         processes, are_gone = [worker.inner for worker in self.wrks], threading.Event()
+        if settings.TRUSTED_PROXIES:
+            self._drain()
 
         def tell_again() -> None:
             while not are_gone.wait(1):
@@ -173,16 +229,34 @@ class _Server(Server):  # type: ignore[misc, valid-type]
         super()._stop_workers()
         are_gone.set()
 
+    def _drain(self) -> None:
+        """A proxy keeps connections open, and lets them go."""
+        deadline = time.monotonic() + DRAIN_SECONDS + 1
+        for worker in self.wrks:
+            worker.interrupt_by_parent = True  # else its end would be a failure
+            with suppress(ProcessLookupError):
+                os.kill(worker.inner.pid, DRAIN)
+        alive = [worker.inner.sentinel for worker in self.wrks]
+        while alive and (left := deadline - time.monotonic()) > 0:
+            ended = wait(alive, left)
+            alive = [one for one in alive if one not in ended]
 
+
+@dataclass(frozen=True)
 class _Loader:
-    """Called in each web process, before it serves."""
+    """Called in each web process, before it serves. ``ready`` is the end of the pipe on which it says that it is.
 
-    def __init__(self, server: int, threads: int, port: int) -> None:
-        self.server = server
-        self.threads = threads
-        self.port = port
+    One that ``waits`` comes after others that serve, and gets ready first.
+    """
+
+    server: int
+    threads: int
+    listener: socket.socket
+    ready: int
+    waits: bool = False
 
     def __call__(self) -> Callable[..., Any]:
+        port = self.listener.getsockname()[1]
         # Until Granian's own handlers are there, those of the server stand here, which stop nothing: a process that was
         # told to stop while it started was waited for in vain.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -190,13 +264,32 @@ class _Loader:
         end_with(self.server, seconds=ORPHAN_SECONDS)
         from saas.wsgi import application, at_once
 
-        stalled.end_stalled(self.port)
+        stalled.end_stalled(port)
         leave_seats(self.threads)
         seats.limit_statements()
-        answering = gate.Gate(application, at_once, seats=self.threads)
+        gated = gate.Gate(application, at_once, seats=self.threads)
         if settings.METRICS_LISTEN:
-            watch_process("web", answering.load)
-        return answering
+            watch_process("web", gated.load)
+        if self.waits:
+            readiness.wait_until_ready(gated, self.ready)
+        drain_at(DRAIN, self.listener.fileno(), port)
+        readiness.say(self.ready)
+        return gated
+
+
+@contextmanager
+def companions() -> Iterator[list[Companion]]:
+    """What runs beside the web processes and the delivery worker: what answers ``/metrics``, of all of them."""
+    if not (listen := settings.METRICS_LISTEN):
+        yield []
+        return
+    directory, server = Path(mkdtemp(prefix="recharge-metrics-")), os.getpid()
+    try:
+        share_in(directory)
+        yield [metrics_beside(listen, directory)]
+    finally:
+        if os.getpid() == server:  # and not a fork of it, which ends earlier
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def what_to_open(port: int) -> str:
@@ -228,20 +321,39 @@ def check_it_is_shielded(host: str) -> None:
         )
 
 
-def check_port_is_free(host: str, port: int) -> None:
-    """Granian's sockets share a port (SO_REUSEPORT), with a server that runs already too; this refuses that.
+def handed_over() -> socket.socket | None:
+    """The socket that systemd has opened for this process (sd_listen_fds(3)); None: it has opened none.
+
+    Raises:
+        CommandError: it has opened several.
+    """
+    is_ours = os.environ.pop("LISTEN_PID", "") == str(os.getpid())
+    count = os.environ.pop("LISTEN_FDS", "0")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if not is_ours:
+        return None
+    if count != "1":
+        raise CommandError(f"One socket is served; the service manager has opened {count}.")
+    listener = socket.socket(fileno=_FIRST_HANDED_OVER)
+    listener.set_inheritable(False)
+    return listener
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at the address, which is then this process' alone.
 
     Raises:
         CommandError: the address is in use or not ours, or there is no such port.
     """
     if not 1 <= port <= 65535:
         raise CommandError(f"There is no port {port}: --port must be 1 to 65535.")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, ValueError) as error:  # ValueError: a host that is no name (UnicodeError)
-            raise CommandError(
-                f"Can't listen on {host}:{port}: {error}. Choose another with --host or --port."
-            ) from None
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except (OSError, ValueError) as error:  # ValueError: a host that is no name (UnicodeError)
+        listener.close()
+        raise CommandError(f"Can't listen on {host}:{port}: {error}. Choose another with --host or --port.") from None
+    return listener
