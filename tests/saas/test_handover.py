@@ -1,0 +1,178 @@
+"""A server that is restarted: what it has accepted is answered, and SIGHUP puts the code of now in the place of what
+serves, if that gets ready. (Under load, and behind nginx: tests/faults/test_restarts.py.)"""
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support import waiting
+from tests.support.client import Client
+from tests.support.server import ROOT, Server, children_of, free_port, serving, working_environment
+
+pytestmark = pytest.mark.slow
+
+wait_until = partial(waiting.wait_until, seconds=90)
+"""Whole servers are started here, on machines that may be busy."""
+
+PACKAGES = ("shared", "tenants", "credit", "recharge", "saas")
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """A copy of the product's code."""
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, tmp_path / "code" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "manage.py", tmp_path / "code")
+    return tmp_path / "code"
+
+
+def version_at(server: Server) -> str:
+    return str(Client(server.address, "10.0.0.1").get("/livez").json["version"])
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_sighup_takes_the_code_that_is_there_now_and_goes_on_if_that_fails(
+    django_db_setup: None, code: Path, tmp_path: Path
+) -> None:
+    with serving(tmp_path / "log", workers=1, root=code, environment=working_environment()) as server:
+        assert version_at(server) == "1.0.0"
+        (first,) = server.generations()
+        rewrite(code / "saas" / "__init__.py", '"1.0.0"', '"1.0.1"')
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: first not in server.generations(), "those before have ended")
+        assert version_at(server) == "1.0.1"
+        (second,) = server.generations()
+
+        rewrite(code / "saas" / "gate.py", '"""The gate', 'THIS IS NO PYTHON"""The gate')
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: '"not_handed_over"' in server.log.read_text(), "it says that the new code does not start")
+        assert server.generations() == [second]
+        assert version_at(server) == "1.0.1"
+
+
+def test_code_that_waits_for_its_migrations_takes_nothing(django_db_setup: None, code: Path, tmp_path: Path) -> None:
+    """And the next SIGHUP, of code that does not, gives it up."""
+    with serving(tmp_path / "log", workers=1, root=code, environment=working_environment()) as server:
+        (first,) = server.generations()
+        (code / "shared" / "migrations" / "9999_never_applied.py").write_text(
+            "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n"
+            f"    dependencies = [('shared', '{newest_migration(code)}')]\n"
+        )
+        rewrite(code / "saas" / "__init__.py", '"1.0.0"', '"1.0.1"')
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(
+            lambda: '"path": "/readyz", "organization": null, "status": 503' in server.log.read_text(), "it looks"
+        )
+        (second,) = set(server.generations()) - {first}
+        assert {version_at(server) for _ in range(20)} == {"1.0.0"}
+
+        (code / "shared" / "migrations" / "9999_never_applied.py").unlink()
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: not {first, second} & set(server.generations()), "a third has taken over")
+        assert version_at(server) == "1.0.1"
+
+
+def newest_migration(code: Path) -> str:
+    return sorted(path.stem for path in (code / "shared" / "migrations").glob("0*.py"))[-1]
+
+
+def test_a_connection_that_is_kept_open_has_its_last_request_answered(django_db_setup: None, tmp_path: Path) -> None:
+    """As the proxy's: it may have sent a request when the server is told to stop."""
+    environment = working_environment() | {"TRUSTED_PROXIES": "1"}
+    with serving(tmp_path / "log", workers=1, environment=environment) as server:
+        kept = http.client.HTTPConnection(server.address, timeout=20)
+        kept.request("GET", "/livez")
+        answer = kept.getresponse()
+        assert (answer.read() != b"", answer.getheader("Connection")) == (True, None)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not listens(server.address), "it takes no more connections")
+        kept.request("GET", "/livez")
+        answer = kept.getresponse()
+        assert (answer.status, answer.getheader("Connection")) == (200, "close")
+        assert server.process.wait(10) == 0, "and then it ends, without waiting out its time"
+
+
+def listens(address: str) -> bool:
+    host, _, port = address.partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_what_comes_while_a_socket_of_systemd_has_no_server_waits_for_the_next(
+    django_db_setup: None, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener, (tmp_path / "log").open("wb") as log:
+        host, port = listener.getsockname()
+        address = f"{host}:{port}"
+
+        def start() -> Server:
+            # As systemd does: the socket is the fourth descriptor, and the environment says whose it is.
+            serve = f"exec {sys.executable} manage.py serve --workers 1 --no-delivery 3<&{listener.fileno()}"
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", f"export LISTEN_PID=$$ LISTEN_FDS=1; {serve}"],
+                cwd=ROOT,
+                env=working_environment(),
+                stdout=log,
+                stderr=log,
+                pass_fds=[listener.fileno()],
+            )
+            return Server(address, process, tmp_path / "log")
+
+        first = start()
+        first.wait_until_ready()
+        assert f"Listening on {address}" in first.log.read_text()
+        first.process.terminate()
+        assert first.process.wait(60) == 0
+        waiting_for_answer = http.client.HTTPConnection(address, timeout=60)
+        waiting_for_answer.request("GET", "/livez")
+        second = start()
+        assert waiting_for_answer.getresponse().status == 200
+        second.process.terminate()
+        assert second.process.wait(60) == 0
+
+
+def test_a_second_server_is_refused_the_port_of_the_first(server: Server) -> None:
+    port = server.address.split(":")[1]
+    done = subprocess.run(
+        [sys.executable, "manage.py", "serve", "--port", port],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert f"Can't listen on 127.0.0.1:{port}" in done.stderr
+    assert children_of(server.process.pid), "the first one goes on"
+
+
+def test_several_sockets_are_refused(django_db_setup: None) -> None:
+    done = subprocess.run(
+        [
+            "/bin/sh",
+            "-c",
+            f"export LISTEN_PID=$$ LISTEN_FDS=2; exec {sys.executable} manage.py serve --port {free_port()}",
+        ],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, "One socket is served" in done.stderr) == (1, True)
