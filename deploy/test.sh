@@ -8,7 +8,7 @@
 # With TEST_DATABASE_URL the tests make their database on that server instead (the role needs CREATEDB).
 # The browser tests need Chromium, and a library that Playwright's driver uses. On Debian as root both are installed where
 # they are missing; else this says what to do before any test runs. CHROMIUM may name a Chromium that is somewhere else.
-# The tests of the metrics need Prometheus and its promtool, which are installed likewise.
+# The tests of the metrics need Prometheus and its promtool, those of faults nginx, which are installed likewise.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 usage_help "$@"
@@ -74,6 +74,22 @@ install_prometheus() {
 if wants tests/saas "$@" && ! missing=$(.venv/bin/python -m tests.support.prometheus 2>&1); then
     if ! { install_prometheus && missing=$(.venv/bin/python -m tests.support.prometheus 2>&1); }; then
         printf '%s\n' "$missing" >&2
+        exit 1
+    fi
+fi
+install_nginx() {
+    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
+    echo "Installing what the tests of faults need: nginx …"
+    local PATH=$PATH:/usr/sbin:/sbin
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >/dev/null
+    apt-get install -y -qq --no-install-recommends nginx-light >/dev/null
+    # The tests start one of their own; Debian's would run from now on, and listen to everybody.
+    if [ -d /run/systemd/system ]; then systemctl --quiet disable --now nginx; fi
+}
+if wants tests/faults "$@" && ! missing=$(.venv/bin/python -m tests.support.nginx 2>&1); then
+    if ! { install_nginx && missing=$(.venv/bin/python -m tests.support.nginx 2>&1); }; then
+        printf '%s\nWithout the tests of faults: deploy/test.sh --ignore tests/faults\n' "$missing" >&2
         exit 1
     fi
 fi

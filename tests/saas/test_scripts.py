@@ -102,13 +102,14 @@ def test_a_user_without_rights_is_told_the_package_and_nothing_is_tried(bare: Pa
     assert not (bare / ".venv").exists()
 
 
-# What test.sh asks of the environment: to probe the browser, and to run the tests.
+# What test.sh asks of the environment: to probe the browser and nginx, and to run the tests.
 PYTHON_THAT_PROBES = """
 case "$*" in
     "-m tests.browser.chromium --find") [ -f browser ] ;;
     "-m tests.browser.chromium")
         [ -f library ] || { echo "it needs libatomic.so.1" >&2; exit 1; }
         [ -f browser ] || { echo "there is no browser" >&2; exit 1; } ;;
+    "-m tests.support.nginx") [ -f nginx ] || { echo "nginx is needed" >&2; exit 1; } ;;
     "-m pytest"*) echo "pytest ran: $*" ;;
     "-VV") echo Python 3.12.3 ;;
 esac
@@ -117,7 +118,8 @@ esac
 
 @pytest.fixture
 def ready(bare: Path) -> Path:
-    """The same with an environment that is installed; the browser tests lack a library and a browser."""
+    """The same with an environment that is installed; the browser tests lack a library and a browser, those of
+    faults nginx."""
     program(bare / ".venv", "unused", "")
     program(bare / ".venv" / "bin", "python", PYTHON_THAT_PROBES)
     program(bare / "deploy", "setup.sh", "exit 0")
@@ -127,7 +129,8 @@ def ready(bare: Path) -> Path:
         bare / "programs",
         "apt-get",
         'echo "$*" >>asked\n'
-        'case "$*" in *libatomic1*) touch library;; esac; case "$*" in *chromium*) touch browser;; esac',
+        'case "$*" in *libatomic1*) touch library;; esac; case "$*" in *chromium*) touch browser;; esac; '
+        'case "$*" in *nginx*) touch nginx;; esac',
     )
     return bare
 
@@ -136,6 +139,22 @@ def test_as_root_what_the_browser_tests_lack_is_installed_before_any_test(ready:
     done = run(ready / "deploy" / "test.sh", "-q", path=ready / "programs")
     assert done.returncode == 0, done.stderr
     assert "pytest ran: -m pytest -q" in done.stdout
+    assert (ready / "nginx").exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "is_asked"),
+    [("tests/faults", True), ("tests/faults/test_restarts.py", True)]
+    + [(argument, False) for argument in ("fast", "tests/saas", "--ignore=tests/faults")],
+)
+def test_nginx_is_asked_for_where_tests_of_faults_run(ready: Path, argument: str, is_asked: bool) -> None:
+    (ready / "browser").touch()
+    (ready / "library").touch()
+    program(ready / "programs", "id", "echo 1000")
+    done = run(ready / "deploy" / "test.sh", argument, path=ready / "programs")
+    assert done.returncode == int(is_asked), done.stderr
+    assert ("nginx is needed" in done.stderr) == ("--ignore tests/faults" in done.stderr) == is_asked
+    assert ("pytest ran" in done.stdout) != is_asked
 
 
 def test_a_browser_that_is_there_is_left_as_it_is(ready: Path) -> None:
@@ -167,6 +186,7 @@ def test_a_package_that_is_but_a_pointer_to_a_snap_is_not_installed(ready: Path)
     "arguments", [["--ignore", "tests/browser"], ["--ignore=tests/browser", "-x"], ["tests/saas/test_docs.py"]]
 )
 def test_no_browser_is_asked_for_where_no_browser_test_runs(ready: Path, arguments: list[str]) -> None:
+    (ready / "nginx").touch()
     program(ready / "programs", "id", "echo 1000")
     done = run(ready / "deploy" / "test.sh", *arguments, path=ready / "programs")
     assert done.returncode == 0, done.stderr

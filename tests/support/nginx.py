@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from tests.support.waiting import wait_until
 def program() -> str:
     """Where nginx is. It is beside the programs of administrators, which not every PATH names."""
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    assert found, "nginx is needed: deploy/test.sh installs it on Debian, as root; else apt-get install nginx-light"
+    if found is None:
+        sys.exit("nginx is needed: on Debian or Ubuntu, apt-get install nginx-light")
     return found
 
 
@@ -74,3 +76,7 @@ def proxying(directory: Path, servers: Sequence[str]) -> Iterator[Proxy]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+if __name__ == "__main__":  # deploy/test.sh asks whether it is there
+    program()
