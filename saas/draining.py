@@ -63,10 +63,11 @@ def _drain(listener: int, port: int) -> None:
 
 
 def _take_no_more(listener: int, deadline: float) -> None:
-    """Takes the listening socket from among what Granian watches.
+    """Takes the listening socket from among what Granian watches, and lets go of it.
 
-    It must not be shut down: it is the next processes', too. But if it closes with this process, what waits there would
-    be lost, so that is taken first."""
+    It must not be shut down: it is the next processes', too. But if nobody else has it, it closes with this, so that
+    others are refused from now on; what waits there would then be lost, and is taken first. In its place comes one that
+    nobody connects to: Granian still closes what has its number."""
     while _waiting(listener) and time.monotonic() < deadline:
         time.sleep(0.001)
     for name in os.listdir("/proc/self/fd"):
@@ -75,6 +76,8 @@ def _take_no_more(listener: int, deadline: float) -> None:
             if os.readlink(f"/proc/self/fd/{name}") == "anon_inode:[eventpoll]":
                 with select.epoll.fromfd(os.dup(int(name))) as watching:
                     watching.unregister(listener)
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as quiet:
+        os.dup2(quiet.fileno(), listener, inheritable=False)
 
 
 def _waiting(listener: int) -> int:
