@@ -130,7 +130,6 @@ def test_ten_restarts_under_load(seller: Organization, environment: dict[str, st
                 before = {*server.generations(), *server.delivery_pids()}
                 os.kill(server.process.pid, signal.SIGHUP)
                 wait_until(lambda old=before: not old & set(everything(server)), "those before have ended", seconds=90)
-                assert len(server.generations()) == 1
         load.check()
         assert server.log.read_text().count('"handed_over"') == RESTARTS
 
