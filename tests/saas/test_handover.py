@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -105,8 +106,7 @@ def newest_migration(code: Path) -> str:
 def test_a_connection_that_is_kept_open_has_its_last_request_answered(django_db_setup: None, tmp_path: Path) -> None:
     """As the proxy's: it may have sent a request when the server is told to stop."""
     environment = working_environment() | {"TRUSTED_PROXIES": "1"}
-    with serving(tmp_path / "log", workers=1, environment=environment) as server:
-        kept = http.client.HTTPConnection(server.address, timeout=20)
+    with serving(tmp_path / "log", workers=1, environment=environment) as server, closing(connect(server)) as kept:
         kept.request("GET", "/livez")
         answer = kept.getresponse()
         assert (answer.read() != b"", answer.getheader("Connection")) == (True, None)
@@ -117,6 +117,10 @@ def test_a_connection_that_is_kept_open_has_its_last_request_answered(django_db_
         assert (answer.status, answer.getheader("Connection")) == (200, "close")
         answer.read()
         assert server.process.wait(60) == 0
+
+
+def connect(server: Server) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(server.address, timeout=20)
 
 
 def listens(address: str) -> bool:
@@ -151,10 +155,11 @@ def test_what_comes_while_a_socket_of_systemd_has_no_server_waits_for_the_next(
         assert f"Listening on {address}" in first.log.read_text()
         first.process.terminate()
         assert first.process.wait(60) == 0
-        waiting_for_answer = http.client.HTTPConnection(address, timeout=60)
-        waiting_for_answer.request("GET", "/livez")
-        second = start()
-        assert waiting_for_answer.getresponse().status == 200
+        with closing(http.client.HTTPConnection(address, timeout=60)) as early:
+            early.request("GET", "/livez")
+            second = start()
+            with early.getresponse() as answer:
+                assert answer.status == 200
         second.process.terminate()
         assert second.process.wait(60) == 0
 
