@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import FrameType
 
-from shared.processes import without_ctrl_c
-
 LOOK_SECONDS = 2.0
 """Between two looks at whether they run."""
 
@@ -37,8 +35,9 @@ class Companion:
 
     def start(self) -> None:
         command = [sys.executable, "-m", self.module, str(os.getpid()), *self.arguments]
-        with without_ctrl_c():
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603
+        self.process = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, preexec_fn=_hear_all_but_ctrl_c
+        )
 
     def look(self) -> None:
         status = self.process.poll() if self.process else None
@@ -53,6 +52,7 @@ class Companion:
             self.process.wait(self.stop_seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
 
 
 class Beside:
@@ -87,6 +87,11 @@ class Beside:
     def _look(self, _number: int, _frame: FrameType | None) -> None:
         for companion in self._companions:
             companion.look()
+
+
+def _hear_all_but_ctrl_c() -> None:
+    """Ctrl-C reaches every process of a terminal; and the server takes its signals from where they wait."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGINT})
 
 
 def log_line(event: str, detail: str, *, status: int | None = None, level: str = "error") -> None:
