@@ -22,7 +22,7 @@ from shared.errors import InvalidRequest, NotFound
 from shared.identity.permissions import Permission
 from shared.rest.fields import DayField, IdParameter, StrictSerializer, WholeNumberField
 from shared.rest.idempotency import replayed
-from shared.rest.openapi import REPLAYED
+from shared.rest.openapi import REPLAYED, has_at_times
 from shared.rest.pagination import PageQuery, Query, page_of, page_serializer
 from shared.rest.parsers import body_of
 from shared.rest.renderers import CSVRenderer, PDFRenderer, XLSXRenderer
@@ -85,14 +85,22 @@ class StatementSerializer(serializers.Serializer[Statement]):
         return bytes(row.digest).hex()
 
 
+@has_at_times("numbers_masked")
 class StatementProofSerializer(serializers.Serializer[digests.Proof]):
     holds = serializers.BooleanField(help_text="Whether the entries of now make the same statement.")
-    numbers_masked = serializers.BooleanField(
-        help_text="Whether phone numbers in it are masked by now: then `holds` is of balances and totals, and the "
-        "digests differ."
-    )
     digest = serializers.CharField(help_text="As it was kept.")
     computed = serializers.CharField(help_text="As the entries of now have it.")
+    numbers_masked = serializers.BooleanField(
+        required=False,
+        help_text="True, where phone numbers in it are masked by now: then `holds` is of balances and totals, and the "
+        "digests differ. Else it is not there.",
+    )
+
+    def to_representation(self, instance: digests.Proof) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        if not instance.numbers_masked:
+            del shown["numbers_masked"]
+        return shown
 
 
 class StatementQuery(PageQuery):

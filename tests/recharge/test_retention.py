@@ -353,7 +353,8 @@ def test_a_statement_is_proved_as_far_as_it_can_be(acme: Organization, long_ago:
     assert made.status == 201, made
     address = f"/statements/{made.json['id']}/proof"
     whole = acme.member.client.get(address).json
-    assert (whole["holds"], whole["numbers_masked"]) == (True, False)
+    assert whole["holds"]
+    assert "numbers_masked" not in whole
     keep_numbers(acme, 12)
     assert gone(acme, "phone_numbers") == 1
     proof = acme.member.client.get(address).json
