@@ -21,6 +21,9 @@ class _Lease:
     extended_at: float
     renew_at: float
     """Moments, of the monotonic clock."""
+    times: int
+    """How often this worker has claimed it and not recorded it: once more where the lease ran out meanwhile, since the
+    database did not answer, say."""
 
 
 class Leases:
@@ -34,14 +37,18 @@ class Leases:
 
     def begin(self, organization_id: int, row: UUID, mark: Any) -> None:
         """It is claimed, a moment ago."""
-        self._held.setdefault(organization_id, {})[row] = self._new(mark)
+        held = self._held.setdefault(organization_id, {})
+        before = held.get(row)
+        held[row] = self._new(mark, times=before.times + 1 if before else 1)
 
     def end(self, organization_id: int, row: UUID) -> None:
         """It is recorded."""
-        held = self._held.get(organization_id, {})
-        held.pop(row, None)
+        held = self._held[organization_id]
+        held[row].times -= 1
+        if not held[row].times:
+            del held[row]
         if not held:
-            self._held.pop(organization_id, None)
+            del self._held[organization_id]
 
     def is_good(self, organization_id: int, row: UUID) -> bool:
         """Whether enough is left of it to begin something."""
@@ -62,8 +69,9 @@ class Leases:
         """These were extended, and have these marks from now on. The others are tried again later: they are another's
         by now, or somebody held their rows."""
         self.put_off(organization_id)
+        held = self._held.get(organization_id, {})
         for row, mark in marks.items():
-            self._held[organization_id][row] = self._new(mark)
+            held[row] = self._new(mark, times=held[row].times)
 
     def put_off(self, organization_id: int) -> None:
         """What is to be renewed is tried again after a while."""
@@ -79,6 +87,6 @@ class Leases:
     def _pause(self) -> float:
         return max(0.1, self._seconds / RENEWED_AFTER)
 
-    def _new(self, mark: Any) -> _Lease:
+    def _new(self, mark: Any, *, times: int) -> _Lease:
         now = time.monotonic()
-        return _Lease(mark, now, now + self._pause)
+        return _Lease(mark, now, now + self._pause, times)

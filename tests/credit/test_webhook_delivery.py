@@ -677,3 +677,22 @@ def test_a_deletion_that_was_cut_off_is_finished_by_the_next(row: Row, receiver:
         assert list(services.webhooks()) == [second]
         services.delete_webhook(webhook_id=second.pk, seller_id=seller_id)
         assert WebhookEndpoint.objects.count() == 0
+
+
+def test_a_message_that_its_worker_claims_again_is_recorded_by_both_and_goes_once_at_least(
+    row: Row, receiver: Receiver, seller_id: int
+) -> None:
+    """As after half a minute in which the database did not answer, and nothing could be extended."""
+    listen(row, receiver, seller_id)
+    sell(row, seller_id)
+    work = WebhookWork()
+    with tenant_context(row):
+        (first,) = work.claim(row, 10)
+        WebhookMessage.objects.update(due_at=timezone.now())
+        (again,) = work.claim(row, 10)
+        assert again.id == first.id
+        for task in (first, again):
+            work.record(row, [(task, work.carry_out(row, task))])
+        assert work.claim(row, 10) == []
+        assert WebhookMessage.objects.get().status == "delivered"
+    assert len(receiver.received) == 2
