@@ -65,7 +65,10 @@ class Gate:
 
 
 @pytest.fixture
-def gate(django_db_setup: None) -> Iterator[Gate]:
+def gate(world: World) -> Iterator[Gate]:
+    # A thread whose connection a test before has ended would repeat its sale for that, and it is repeated once.
+    for _ in range(20):
+        assert world.acme.owner.client.get("/sellers").status == 200
     with connection.cursor() as cursor:
         cursor.execute(
             """
