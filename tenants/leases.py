@@ -43,12 +43,13 @@ class Leases:
 
     def end(self, organization_id: int, row: UUID) -> None:
         """It is recorded."""
-        held = self._held[organization_id]
-        held[row].times -= 1
-        if not held[row].times:
-            del held[row]
+        held = self._held.get(organization_id, {})
+        if lease := held.get(row):
+            lease.times -= 1
+            if not lease.times:
+                del held[row]
         if not held:
-            del self._held[organization_id]
+            self._held.pop(organization_id, None)
 
     def is_good(self, organization_id: int, row: UUID) -> bool:
         """Whether enough is left of it to begin something."""
