@@ -596,7 +596,8 @@ def test_who_is_killed_while_it_imports_leaves_a_reservation_that_the_next_one_t
 
 
 def _somebody_waits_for_a_lock() -> bool:
-    return bool(query("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
+    here = "(SELECT oid FROM pg_database WHERE datname = current_database())"  # other tests run beside this one
+    return bool(query(f"SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = {here}"))
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------------
