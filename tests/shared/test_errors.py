@@ -185,7 +185,8 @@ def refusing_database() -> Iterator[None]:
     try:
         with outside.cursor() as cursor:
             cursor.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
-            others = "FROM pg_stat_activity WHERE datname = %s AND pid <> %s"
+            # (Autovacuum's processes are a superuser's, and end by themselves.)
+            others = "FROM pg_stat_activity WHERE datname = %s AND pid <> %s AND backend_type = 'client backend'"
             arguments = [settings["NAME"], own]
 
             def gone() -> bool:
