@@ -254,7 +254,8 @@ def test_a_database_with_another_isolation_level_by_default_changes_nothing(worl
             try:
                 cursor.execute(
                     "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
-                    "WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), %s)",
+                    "WHERE backend_type = 'client backend' "
+                    "AND datname = current_database() AND pid NOT IN (pg_backend_pid(), %s)",
                     [connection.connection.info.backend_pid],
                 )
                 answers = together([partial(member.sell, 100, key=f"k{number % 8}") for number in range(32)])
@@ -275,7 +276,8 @@ def test_a_seller_who_stays_locked_is_503_and_nothing_was_done(world: World, con
             with connection.cursor() as cursor:
                 cursor.execute(
                     "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
-                    "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+                    "WHERE backend_type = 'client backend' "
+                    "AND datname = current_database() AND pid <> pg_backend_pid() "
                     "AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
                 )
         answer = member.sell(5000, key="k")

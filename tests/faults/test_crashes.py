@@ -140,7 +140,8 @@ def test_idle_connections_that_die_are_not_noticed(world: World) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                "WHERE backend_type = 'client backend' "
+                "AND datname = current_database() AND pid <> pg_backend_pid()"
             )
             assert cursor.fetchone()[0] > 0
         answers = list(pool.map(lambda _: member.sell(100), range(40)))

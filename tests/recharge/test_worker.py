@@ -208,7 +208,8 @@ def test_it_goes_on_when_its_connections_were_cut(pending: World) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                "WHERE backend_type = 'client backend' "
+                "AND datname = current_database() AND pid <> pg_backend_pid()"
             )
         sell_pending(acme.row, acme.member.id)
         wait_until(is_heard, "it listens again")
