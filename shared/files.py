@@ -1,5 +1,6 @@
 """Writes files that hold what is nobody else's business."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,11 @@ def written_whole(file: Path) -> Iterator[BinaryIO]:
     is on the disk. What was there under that name is replaced then, and stays when the block raises.
 
     Raises:
-        OSError: it can't be written.
+        OSError: it can't be written, or there is something of that name that is no file. (A device would be replaced,
+            too: root's ``/dev/null`` is then a file, for every process on the machine.)
     """
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "It is no regular file", str(file))
     unfinished = file.with_name(f"{file.name}.unfinished")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -430,3 +431,8 @@ def test_what_is_no_ledger_is_said_to_be_none(small: list[str], tmp_path: Path) 
     assert commands.run("export_ledger", "nobody", str(missing)).returncode == 2
     assert commands.run("export_ledger", "acme", str(missing / "there")).returncode == 2
     assert not missing.exists()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    refused = commands.run("export_ledger", "acme", str(pipe))
+    assert (refused.returncode, "It is no regular file" in refused.stderr) == (2, True)
+    assert pipe.is_fifo()  # and so a device stays one
