@@ -1,13 +1,16 @@
 """The bench. One command, from the project's root:
 
-    .venv/bin/python -m tests.bench [--seconds S] [--rounds N] [TABLE …]
+    .venv/bin/python -m tests.bench [--seconds S] [--rounds N] [--millions M …] [TABLE …]
 
 It starts a PostgreSQL and a server of its own, warms up, lets the contenders of each table take turns round after
 round, prints the median of each with its ratio to the first, and proves the books after each table. Tables: sale,
-shapes, connections, bulk, delivery; and, when named, history, pages, width, earning and fairness, which take long to
-set up.
+shapes, connections, bulk, delivery; and, when named, history, pages, width, earning, fairness and large, which take
+long to set up.
 Everything shares the machine's cores: only ratios mean anything, and only within one run. "web ms" and "db ms" are CPU
 time of the server's and of the database's processes a request; they swing less.
+
+The table "large", when named, is of organizations that have sold so many millions (--millions): sizes, and what pages
+and commands take there. 10 million are 20 GB of disk and an hour.
 
     .venv/bin/python -m tests.bench --against DIR [--seconds S] [--rounds N]
 
@@ -22,13 +25,14 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import load
+from tests.bench import large, load
 from tests.bench.cpu import Checkout, Cpu, checkout
 from tests.bench.fairness import measure
 from tests.bench.load import Burst, burst
@@ -122,14 +126,34 @@ def take_turns(
 class Bench:
     """The organizations and sellers, and the tables."""
 
-    def __init__(self, here: Stage, seconds: float, rounds: int) -> None:
-        self.here, self.seconds, self.rounds = here, seconds, rounds
-        self.two = [provision("one", 10), provision("two", 10)]
-        self.wide = provision("wide", 1000)
-        self.hot = provision("hot", 1)
-        self.twenty = here.sellers_file("twenty", lines_for(self.two[0]) + lines_for(self.two[1]))
-        self.thousand = here.sellers_file("thousand", lines_for(self.wide))
-        self.one = here.sellers_file("one", lines_for(self.hot))
+    def __init__(self, here: Stage, seconds: float, rounds: int, millions: list[int]) -> None:
+        self.here, self.seconds, self.rounds, self.millions = here, seconds, rounds, millions
+
+    # Made when the first table asks for them.
+
+    @cached_property
+    def two(self) -> list[Organization]:
+        return [provision("one", 10), provision("two", 10)]
+
+    @cached_property
+    def wide(self) -> Organization:
+        return provision("wide", 1000)
+
+    @cached_property
+    def hot(self) -> Organization:
+        return provision("hot", 1)
+
+    @cached_property
+    def twenty(self) -> Path:
+        return self.here.sellers_file("twenty", [line for one in self.two for line in lines_for(one)])
+
+    @cached_property
+    def thousand(self) -> Path:
+        return self.here.sellers_file("thousand", lines_for(self.wide))
+
+    @cached_property
+    def one(self) -> Path:
+        return self.here.sellers_file("one", lines_for(self.hot))
 
     def http(self, sellers: Path, connections: int = 16, **options: object) -> Contender:
         return lambda seconds: burst(
@@ -338,6 +362,10 @@ class Bench:
         console.print(measure(self.here, busy, quiet, self.seconds, self.rounds))
         prove_the_books()
 
+    def large(self) -> None:
+        """What an organization that has sold millions takes: disk, and CPU of each thing that is asked of it."""
+        large.measure(self.here, self.millions, console)
+
 
 def compare(here: Path, there: Path, directory: Path, seconds: float, rounds: int) -> None:
     """The table "cpu": what the same requests cost in two checkouts."""
@@ -389,7 +417,19 @@ def _database(result: tuple[float, Cpu]) -> float:
     return result[1].database
 
 
-TABLES = ("sale", "shapes", "connections", "bulk", "delivery", "history", "pages", "width", "earning", "fairness")
+TABLES = (
+    "sale",
+    "shapes",
+    "connections",
+    "bulk",
+    "delivery",
+    "history",
+    "pages",
+    "width",
+    "earning",
+    "fairness",
+    "large",
+)
 
 
 def main() -> None:
@@ -398,6 +438,9 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=5, help="of each burst; default 5")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
+    parser.add_argument(
+        "--millions", type=int, nargs="+", default=[1, 3], metavar="M", help="of the table large; default 1 3"
+    )
     parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout")
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"default: {' '.join(TABLES[:5])}")
     options = parser.parse_args()
@@ -411,7 +454,7 @@ def main() -> None:
         compare(ROOT, options.against.resolve(), directory, options.seconds, options.rounds)
         return
     with stage(directory) as here:
-        bench = Bench(here, options.seconds, options.rounds)
+        bench = Bench(here, options.seconds, options.rounds, options.millions)
         for name in options.tables or TABLES[:5]:
             getattr(bench, name)()
 

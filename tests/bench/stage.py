@@ -110,8 +110,8 @@ class Organization:
         return list(self.user_ids)
 
 
-def provision(slug: str, sellers: int) -> Organization:
-    """An organization with so many sellers, each with ``CREDIT`` Tomans."""
+def provision(slug: str, sellers: int, credit: int = CREDIT) -> Organization:
+    """An organization with so many sellers, each with so many Tomans."""
     from django_tenants.utils import tenant_context
 
     from credit.models import Account, Seller
@@ -126,7 +126,8 @@ def provision(slug: str, sellers: int) -> Organization:
     with tenant_context(organization):
         made = Seller.objects.bulk_create([Seller(name=f"seller {number}") for number in range(sellers)])
         Account.objects.bulk_create([Account(seller=seller) for seller in made])
-    adjust_everybody(organization.schema_name, organization.pk, CREDIT)
+    if credit:
+        adjust_everybody(organization.schema_name, organization.pk, credit)
     users = User.objects.bulk_create([User(username=f"{slug}/{seller.pk}", password="!") for seller in made])
     Membership.objects.bulk_create(
         [
