@@ -82,4 +82,4 @@ if [ -n "${DATABASE_URL:-}" ]; then
 fi
 echo "Proving the books …"
 address="postgres://${DRILL_ROLE:-postgres}@/$database?host=$place"
-DATABASE_URL=$address OWNER_DATABASE_URL=$address "${PYTHON:-.venv/bin/python}" manage.py reconcile
+DATABASE_URL=$address OWNER_DATABASE_URL=$address "${PYTHON:-.venv/bin/python}" manage.py reconcile --full

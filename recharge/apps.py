@@ -21,6 +21,7 @@ class RechargeConfig(AppConfig):
         "alerts.sql",
         "retention.sql",
         "figures.sql",
+        "checkpoint.sql",
     )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""
 
@@ -38,11 +39,14 @@ class RechargeConfig(AppConfig):
         "recharge_claim",
         "recharge_claimmessage",
         "recharge_sentreceipt",
+        "recharge_checkpoint",
+        "recharge_provedaccount",
     )
     """What the application's role reads alone (tenants/working_role.py)."""
 
     encrypted_columns = {"recharge_gatewaysettings": ("secret",)}
     """Columns of what shared/outbound/secrets.py encrypts (tenants/keeping)."""
 
-    unmoved_tables = ("recharge_transition",)
-    """What an organization leaves behind where it is moved to another installation: its migrations fill this table."""
+    unmoved_tables = ("recharge_transition", "recharge_checkpoint", "recharge_provedaccount")
+    """What an organization leaves behind where it is moved to another installation: its migrations fill the first, and
+    there everything is proved anew."""

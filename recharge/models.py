@@ -703,6 +703,44 @@ class SentReceipt(models.Model):
         return f"{self.recharge_id}"
 
 
+class Checkpoint(models.Model):
+    """The one row (its id is 1) that says up to where the books were proved, so that the next proof need not read what
+    is older (reports/books.py). It is written by the SQL functions in sql/checkpoint.sql. Without it everything is
+    read."""
+
+    at = models.DateTimeField()
+    """When the last proof that found nothing began."""
+    all_at = models.DateTimeField()
+    """The same of the last that read everything."""
+    rules = models.BinaryField()
+    """SHA-256 of the rules by which everything was proved: new rules read everything once."""
+    root_day = models.DateField(null=True)
+    """Of the last root that was there; null: there was none."""
+    open = ArrayField(models.UUIDField())
+    """The recharges that were pending or unknown."""
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="checkpoint_one_row")]
+
+    def __str__(self) -> str:
+        return f"{self.at}"
+
+
+class ProvedAccount(models.Model):
+    """What a seller's last entry was when the books were last proved. The entry must be the same for ever: whoever
+    makes the hashes of the past anew makes other ones. It names sellers without a foreign key: it outlives them."""
+
+    seller_id = models.BigIntegerField(primary_key=True)
+    number = models.BigIntegerField()
+    """Of the entry; 0: there was none."""
+    balance = models.BigIntegerField()
+    """Tomans that it left."""
+    hash = models.BinaryField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.seller_id}: {self.number}"
+
+
 class Transition(models.Model):
     """The changes of a recharge's status that there are; the database refuses any other."""
 

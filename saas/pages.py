@@ -206,11 +206,12 @@ def _working_organization(slug: str) -> Organization:
 
 @page(Permission.MANAGE_ORGANIZATIONS, methods=("POST",))
 def reconcile(request: HttpRequest, slug: str) -> HttpResponse:
-    """Proves an organization's books now, and shows the rows at fault. Again is fine: it only reads them."""
+    """Proves what came into an organization's books since they were last proved, and shows the rows at fault. Again is
+    fine: it changes nothing that they say."""
     row = _working_organization(slug)
-    ((_row, faults),) = prove_books([row])
-    services.record_reconciliation(organization=row, faults=len(faults))
-    context = {"row": row, "faults": faults[:SHOWN_FAULTS], "is_proved": True}
+    (proof,) = prove_books([row])
+    services.record_reconciliation(organization=row, faults=len(proof.faults))
+    context = {"row": row, "faults": proof.faults[:SHOWN_FAULTS], "is_proved": True}
     if is_fragment(request):
         return show(request, "saas/books.html", context)
     return show(request, "saas/organization.html", _details(request, row) | context)

@@ -1,49 +1,16 @@
 -- Proves an organization's books from the tables alone: every row that this returns is at fault. As sets, in one statement,
 -- and so of one snapshot: it may run while sales go on.
 --
+-- It follows the head that says what is looked at: everything (reconcile_all.sql), or what came since everything was proved
+-- (reconcile_since.sql). Both have the same sets, so that a rule is said once. A rule begins with one of them, or with a
+-- table that does not grow with sales, and looks the rest up in the tables.
+--
 -- Columns: the invariant (its number in ARCHITECTURE.md), the check's name, the seller, the row at fault, and what is wrong.
-
-WITH entries AS (
-    SELECT
-        seller_id,
-        number,
-        id,
-        kind,
-        amount,
-        commission,
-        balance_after,
-        reference,
-        created_at,
-        hash,
-        row_number() OVER running AS expected_number,
-        sum(amount + commission) OVER running AS expected_balance,
-        lag(hash) OVER running AS hash_before
-    FROM credit_entry
-    WINDOW running AS (PARTITION BY seller_id ORDER BY number, id ROWS UNBOUNDED PRECEDING)
-),
-
-totals AS (
-    SELECT
-        seller_id,
-        count(*) AS entries,
-        sum(amount + commission) AS balance,
-        max(number) AS last_number,
-        (array_agg(balance_after ORDER BY number DESC, id DESC))[1] AS last_balance,
-        (array_agg(hash ORDER BY number DESC, id DESC))[1] AS last_hash
-    FROM credit_entry
-    GROUP BY seller_id
-),
-
-roots AS (
-    SELECT day, root, accounts, entries, sellers, numbers, lag(root) OVER (ORDER BY day) AS root_before
-    FROM credit_chainroot
-),
 
 -- What the root of each day would be of the entries as they are.
 roots_now AS (
     SELECT
         roots.day,
-        roots.root,
         sum(covered.number) AS entries,
         count(covered.number) AS accounts,
         count(*) FILTER (WHERE entry.hash IS NULL) AS without_hash,
@@ -54,7 +21,7 @@ roots_now AS (
             array_agg(covered.number ORDER BY covered.seller_id),
             array_agg(entry.hash ORDER BY covered.seller_id)
         ) AS root_now
-    FROM roots
+    FROM checked_root AS roots
     CROSS JOIN LATERAL unnest(roots.sellers, roots.numbers) AS covered (seller_id, number)
     LEFT JOIN credit_entry AS entry ON entry.seller_id = covered.seller_id AND entry.number = covered.number
     GROUP BY roots.day, roots.root, roots.root_before
@@ -72,73 +39,84 @@ WHERE account.seller_id IS NULL
 UNION ALL
 SELECT 2, 'entries_without_account', totals.seller_id, totals.seller_id::text, 'there are entries, but no account'
 FROM totals LEFT JOIN credit_account AS account USING (seller_id)
-WHERE account.seller_id IS NULL
+WHERE account.seller_id IS NULL AND totals.last_number > 0
 
 UNION ALL
 SELECT 2, 'balance_differs_from_entries', account.seller_id, account.seller_id::text,
-    format('the balance is %s, the entries add up to %s', account.balance, coalesce(totals.balance, 0))
-FROM credit_account AS account LEFT JOIN totals USING (seller_id)
-WHERE account.balance <> coalesce(totals.balance, 0)
+    format('the balance is %s, the entries add up to %s', account.balance, totals.balance)
+FROM totals INNER JOIN credit_account AS account USING (seller_id)
+WHERE account.balance <> totals.balance
 
 UNION ALL
 SELECT 2, 'balance_differs_from_last_entry', account.seller_id, account.seller_id::text,
-    format('the balance is %s, the last entry left %s', account.balance, coalesce(totals.last_balance, 0))
-FROM credit_account AS account LEFT JOIN totals USING (seller_id)
-WHERE account.balance <> coalesce(totals.last_balance, 0)
+    format('the balance is %s, the last entry left %s', account.balance, totals.last_balance)
+FROM totals INNER JOIN credit_account AS account USING (seller_id)
+WHERE account.balance <> totals.last_balance
 
 UNION ALL
 SELECT 2, 'last_number_differs', account.seller_id, account.seller_id::text,
-    format('the account counts %s entries, the last one is number %s', account.last_number,
-        coalesce(totals.last_number, 0))
-FROM credit_account AS account LEFT JOIN totals USING (seller_id)
-WHERE account.last_number <> coalesce(totals.last_number, 0)
+    format('the account counts %s entries, the last one is number %s', account.last_number, totals.last_number)
+FROM totals INNER JOIN credit_account AS account USING (seller_id)
+WHERE account.last_number <> totals.last_number
 
 UNION ALL
 SELECT 2, 'entry_number', seller_id, id::text,
     format('entry %s should be number %s', number, expected_number)
-FROM entries WHERE number <> expected_number
+FROM running_entry WHERE number <> expected_number
 
 UNION ALL
 SELECT 2, 'entry_balance_after', seller_id, id::text,
     format('entry %s says %s, the entries up to it add up to %s', number, balance_after, expected_balance)
-FROM entries WHERE balance_after <> expected_balance
+FROM running_entry WHERE balance_after <> expected_balance
 
 UNION ALL
 SELECT 2, 'entry_balance_negative', seller_id, id::text, format('entry %s left %s', number, balance_after)
-FROM entries WHERE balance_after < 0
+FROM running_entry WHERE balance_after < 0
 
 UNION ALL
 -- The chain. It is as strong as the last root that somebody keeps elsewhere: see credit/chain/.
 SELECT 4, 'entry_hash', seller_id, id::text,
     format('the hash of entry %s is not that of what it says and of the entry before it', number)
-FROM entries
+FROM running_entry
 WHERE hash <> entry_chain_hash(
     seller_id, number, kind, amount, commission, balance_after, reference, microseconds_of(created_at), hash_before
 )
 
 UNION ALL
 SELECT 4, 'entry_without_hash', seller_id, id::text, format('entry %s has no hash, and the one before it has', number)
-FROM entries WHERE hash IS NULL AND hash_before IS NOT NULL
+FROM running_entry WHERE hash IS NULL AND hash_before IS NOT NULL
 
 UNION ALL
 SELECT 4, 'last_hash_differs', account.seller_id, account.seller_id::text,
     'the account''s last hash is not that of the last entry'
-FROM credit_account AS account LEFT JOIN totals USING (seller_id)
+FROM totals INNER JOIN credit_account AS account USING (seller_id)
 WHERE account.last_hash IS DISTINCT FROM totals.last_hash
+
+UNION ALL
+-- Whoever makes the hashes of the past anew, and its roots, makes others than were proved before.
+SELECT 4, 'proved_entry_differs', proved.seller_id, coalesce(entry.id::text, proved.seller_id::text), format(
+    'when the books were proved, entry %s left %s with the hash %s; now it %s', proved.number, proved.balance,
+    coalesce(encode(proved.hash, 'hex'), 'of none'),
+    CASE WHEN entry.id IS NULL THEN 'is not there'
+    ELSE format('left %s with the hash %s', entry.balance_after, coalesce(encode(entry.hash, 'hex'), 'of none')) END
+)
+FROM recharge_provedaccount AS proved
+LEFT JOIN credit_entry AS entry ON entry.seller_id = proved.seller_id AND entry.number = proved.number
+WHERE proved.number > 0 AND (entry.balance_after, entry.hash) IS DISTINCT FROM (proved.balance, proved.hash)
 
 UNION ALL
 SELECT 4, 'root_differs', NULL, roots.day::text, format(
     'the root of this day is not that of the entries that it covers and of the root before it (%s of them have no hash or'
     ' are not there)', coalesce(now.without_hash, 0)
 )
-FROM roots LEFT JOIN roots_now AS now USING (day)
+FROM checked_root AS roots LEFT JOIN roots_now AS now USING (day)
 WHERE (now.root_now, now.accounts, now.entries) IS DISTINCT FROM (roots.root, roots.accounts, roots.entries)
 
 UNION ALL
 SELECT 3, 'recharge_without_debit', recharge.seller_id, recharge.id::text,
     format('no entry of -%s Tomans and a commission of %s by this seller pays for it', recharge.amount,
         recharge.commission)
-FROM recharge_recharge AS recharge
+FROM checked_recharge AS recharge
 LEFT JOIN credit_entry AS debit
     ON debit.kind = 'recharge' AND debit.reference = recharge.id
     AND debit.seller_id = recharge.seller_id AND debit.amount = -recharge.amount
@@ -148,7 +126,7 @@ WHERE debit.id IS NULL
 UNION ALL
 SELECT 3, 'recharge_balance_after', recharge.seller_id, recharge.id::text,
     format('it says %s, its entry %s', recharge.balance_after, debit.balance_after)
-FROM recharge_recharge AS recharge
+FROM checked_recharge AS recharge
 INNER JOIN credit_entry AS debit ON debit.kind = 'recharge' AND debit.reference = recharge.id
 WHERE recharge.balance_after <> debit.balance_after
 
@@ -156,7 +134,7 @@ UNION ALL
 SELECT 3, 'failed_without_refund', recharge.seller_id, recharge.id::text,
     format('it failed, and no entry of %s Tomans and a commission of -%s gives it back', recharge.amount,
         recharge.commission)
-FROM recharge_recharge AS recharge
+FROM checked_recharge AS recharge
 LEFT JOIN credit_entry AS refund
     ON refund.kind = 'refund' AND refund.reference = recharge.id
     AND refund.seller_id = recharge.seller_id AND refund.amount = recharge.amount
@@ -167,7 +145,7 @@ WHERE (recharge.status = 'failed' AND recharge.late = '' OR recharge.late IN ('c
 UNION ALL
 SELECT 3, 'refund_without_failure', refund.seller_id, refund.id::text,
     format('entry %s refunds what is %s', refund.number, coalesce(recharge.status, 'not there'))
-FROM credit_entry AS refund LEFT JOIN recharge_recharge AS recharge ON recharge.id = refund.reference
+FROM checked_entry AS refund LEFT JOIN recharge_recharge AS recharge ON recharge.id = refund.reference
 WHERE refund.kind = 'refund' AND recharge.status IS DISTINCT FROM 'failed'
     AND coalesce(recharge.late, '') NOT IN ('charged', 'owed')
 
@@ -176,13 +154,13 @@ UNION ALL
 -- delivered and charged, and to nothing otherwise.
 SELECT 3, 'recharge_entries_do_not_add_up', recharge.seller_id, recharge.id::text,
     format('it is %s, %s, and its entries add up to %s and a commission of %s', recharge.status, recharge.late,
-        posted.amount, posted.commission)
-FROM recharge_recharge AS recharge
-INNER JOIN (
-    SELECT reference, sum(amount) AS amount, sum(commission) AS commission FROM credit_entry
-    WHERE kind IN ('recharge', 'refund', 'late_charge', 'reversal') GROUP BY reference
-) AS posted ON posted.reference = recharge.id
-WHERE recharge.late <> '' AND (posted.amount, posted.commission) IS DISTINCT FROM (
+        sum(posted.amount), sum(posted.commission))
+FROM checked_recharge AS recharge
+INNER JOIN credit_entry AS posted
+    ON posted.kind IN ('recharge', 'refund', 'late_charge', 'reversal') AND posted.reference = recharge.id
+WHERE recharge.late <> ''
+GROUP BY recharge.id, recharge.seller_id, recharge.status, recharge.late, recharge.amount, recharge.commission
+HAVING (sum(posted.amount), sum(posted.commission)) IS DISTINCT FROM (
     CASE WHEN recharge.status = 'failed' OR recharge.late = 'owed' THEN 0 ELSE -recharge.amount END,
     CASE WHEN recharge.status = 'failed' OR recharge.late = 'owed' THEN 0 ELSE recharge.commission END
 )
@@ -190,7 +168,7 @@ WHERE recharge.late <> '' AND (posted.amount, posted.commission) IS DISTINCT FRO
 UNION ALL
 SELECT 3, 'late_without_entry', recharge.seller_id, recharge.id::text,
     format('it is %s, and no entry says so', recharge.late)
-FROM recharge_recharge AS recharge
+FROM checked_recharge AS recharge
 LEFT JOIN credit_entry AS late
     ON late.kind = CASE recharge.late WHEN 'charged' THEN 'late_charge' ELSE 'reversal' END
     AND late.reference = recharge.id AND late.seller_id = recharge.seller_id AND abs(late.amount) = recharge.amount
@@ -200,19 +178,19 @@ WHERE recharge.late IN ('charged', 'reversed') AND late.id IS NULL
 UNION ALL
 SELECT 3, 'entry_without_lateness', late.seller_id, late.id::text,
     format('entry %s is a %s of what has none', late.number, late.kind)
-FROM credit_entry AS late LEFT JOIN recharge_recharge AS recharge ON recharge.id = late.reference
+FROM checked_entry AS late LEFT JOIN recharge_recharge AS recharge ON recharge.id = late.reference
 WHERE late.kind = 'reversal' AND recharge.late IS DISTINCT FROM 'reversed'
     OR late.kind = 'late_charge' AND coalesce(recharge.late, '') NOT IN ('charged', 'reversed')
 
 UNION ALL
 SELECT 3, 'commission_unsound', seller_id, id::text,
     format('entry %s is a %s of %s with a commission of %s', number, kind, amount, commission)
-FROM credit_entry WHERE commission <> 0 AND NOT entry_is_sound(kind, amount, commission)
+FROM checked_entry WHERE commission <> 0 AND NOT entry_is_sound(kind, amount, commission)
 
 UNION ALL
 SELECT 3, 'approval_without_credit', request.seller_id, request.id::text,
     format('it was approved, and no entry of %s Tomans says so', request.amount)
-FROM credit_creditrequest AS request
+FROM checked_request AS request
 LEFT JOIN credit_entry AS credit
     ON credit.kind = 'credit' AND credit.reference = request.id
     AND credit.seller_id = request.seller_id AND credit.amount = request.amount
@@ -225,20 +203,20 @@ WHERE request.status = 'approved' AND credit.id IS NULL AND transfer.id IS NULL
 UNION ALL
 SELECT 5, 'credit_without_approval', credit.seller_id, credit.id::text,
     format('entry %s credits a request that is %s', credit.number, coalesce(request.status, 'not there'))
-FROM credit_entry AS credit LEFT JOIN credit_creditrequest AS request ON request.id = credit.reference
+FROM checked_entry AS credit LEFT JOIN credit_creditrequest AS request ON request.id = credit.reference
 WHERE credit.kind = 'credit' AND request.status IS DISTINCT FROM 'approved'
 
 UNION ALL
 SELECT 3, 'approved_twice_by_one', seller_id, id::text,
     format('both approvals are by %s, and an amount like this needs two people', decided_by)
-FROM credit_creditrequest
+FROM checked_request
 WHERE status = 'approved' AND first_approved_at IS NOT NULL
     AND (decided_by_id IS NULL OR first_approved_by_id IS NULL OR first_approved_by_id = decided_by_id)
 
 UNION ALL
 SELECT 3, 'approval_without_adjustment', adjustment.seller_id, adjustment.id::text,
     format('it was approved, and no entry of %s Tomans says so', adjustment.amount)
-FROM credit_adjustment AS adjustment
+FROM checked_adjustment AS adjustment
 LEFT JOIN credit_entry AS entry
     ON entry.kind = 'adjustment' AND entry.reference = adjustment.id
     AND entry.seller_id = adjustment.seller_id AND entry.amount = adjustment.amount
@@ -247,13 +225,13 @@ WHERE adjustment.status = 'approved' AND entry.id IS NULL
 UNION ALL
 SELECT 5, 'adjustment_without_approval', entry.seller_id, entry.id::text,
     format('entry %s posts an adjustment that is %s', entry.number, coalesce(adjustment.status, 'not there'))
-FROM credit_entry AS entry LEFT JOIN credit_adjustment AS adjustment ON adjustment.id = entry.reference
+FROM checked_entry AS entry LEFT JOIN credit_adjustment AS adjustment ON adjustment.id = entry.reference
 WHERE entry.kind = 'adjustment' AND adjustment.status IS DISTINCT FROM 'approved'
 
 UNION ALL
 SELECT 5, 'debit_without_recharge', debit.seller_id, debit.id::text,
     format('entry %s pays for a recharge that is not there', debit.number)
-FROM credit_entry AS debit LEFT JOIN recharge_recharge AS recharge ON recharge.id = debit.reference
+FROM checked_entry AS debit LEFT JOIN recharge_recharge AS recharge ON recharge.id = debit.reference
 WHERE debit.kind = 'recharge' AND recharge.id IS NULL
 
 UNION ALL
@@ -261,7 +239,7 @@ UNION ALL
 SELECT 6, 'transfer_without_entries', transfer.giver_id, transfer.id::text,
     format('no two entries of -%s and %s Tomans say that seller %s gave it to seller %s', transfer.amount,
         transfer.amount, transfer.giver_id, transfer.receiver_id)
-FROM credit_transfer AS transfer
+FROM checked_transfer AS transfer
 LEFT JOIN credit_entry AS given
     ON given.kind = 'transfer_out' AND given.reference = transfer.id
     AND given.seller_id = transfer.giver_id AND given.amount = -transfer.amount
@@ -274,28 +252,28 @@ UNION ALL
 SELECT 6, 'transfer_differs_from_request', transfer.giver_id, transfer.id::text,
     format('it answers request %s, which is of %s Tomans by seller %s to seller %s, and %s', request.id, request.amount,
         request.seller_id, coalesce(request.parent_id::text, 'nobody'), request.status)
-FROM credit_transfer AS transfer INNER JOIN credit_creditrequest AS request ON request.id = transfer.credit_request_id
+FROM checked_transfer AS transfer INNER JOIN credit_creditrequest AS request ON request.id = transfer.credit_request_id
 WHERE (request.status, request.parent_id, request.seller_id, request.amount)
     IS DISTINCT FROM ('approved', transfer.giver_id, transfer.receiver_id, transfer.amount)
 
 UNION ALL
 SELECT 3, 'request_given_twice', request.seller_id, request.id::text,
     format('entry %s credits it, and transfer %s gives it', credit.number, transfer.id)
-FROM credit_creditrequest AS request
+FROM checked_request AS request
 INNER JOIN credit_transfer AS transfer ON transfer.credit_request_id = request.id
 INNER JOIN credit_entry AS credit ON credit.kind = 'credit' AND credit.reference = request.id
 
 UNION ALL
 SELECT 5, 'entry_without_transfer', entry.seller_id, entry.id::text,
     format('entry %s is a %s of a transfer that is not there', entry.number, entry.kind)
-FROM credit_entry AS entry LEFT JOIN credit_transfer AS transfer ON transfer.id = entry.reference
+FROM checked_entry AS entry LEFT JOIN credit_transfer AS transfer ON transfer.id = entry.reference
 WHERE entry.kind IN ('transfer_out', 'transfer_in') AND transfer.id IS NULL
 
 UNION ALL
 -- Margins. What is due (recharge.margin_due) a worker has still to post, or to take back.
 SELECT 7, 'batch_without_entry', batch.seller_id, batch.id::text,
     format('no %s of %s Tomans says so', CASE WHEN batch.is_back THEN 'margin_back' ELSE 'margin' END, batch.amount)
-FROM recharge_marginbatch AS batch
+FROM checked_batch AS batch
 LEFT JOIN credit_entry AS entry
     ON entry.kind = CASE WHEN batch.is_back THEN 'margin_back' ELSE 'margin' END AND entry.reference = batch.id
     AND entry.seller_id = batch.seller_id AND abs(entry.amount) = batch.amount
@@ -304,29 +282,22 @@ WHERE entry.id IS NULL
 UNION ALL
 SELECT 5, 'margin_without_batch', entry.seller_id, entry.id::text,
     format('entry %s is a %s of a batch that is not there', entry.number, entry.kind)
-FROM credit_entry AS entry
+FROM checked_entry AS entry
 LEFT JOIN recharge_marginbatch AS batch ON batch.id = entry.reference AND batch.is_back = (entry.kind = 'margin_back')
 WHERE entry.kind IN ('margin', 'margin_back') AND batch.id IS NULL
 
 UNION ALL
-SELECT 7, 'batch_does_not_add_up', batch.seller_id, batch.id::text,
-    format('it says %s recharges and %s Tomans, its margins are %s and %s', batch.recharges, batch.amount,
-        coalesce(named.recharges, 0), coalesce(named.amount, 0))
-FROM recharge_marginbatch AS batch
-LEFT JOIN (
-    SELECT in_batch.id, margin.seller_id, in_batch.is_back, count(*) AS recharges, sum(margin.amount) AS amount
-    FROM recharge_margin AS margin
-    CROSS JOIN LATERAL (VALUES (margin.batch_id, false), (margin.back_batch_id, true)) AS in_batch (id, is_back)
-    WHERE in_batch.id IS NOT NULL
-    GROUP BY in_batch.id, margin.seller_id, in_batch.is_back
-) AS named ON named.id = batch.id
-WHERE (named.seller_id, named.is_back, named.recharges, named.amount)
-    IS DISTINCT FROM (batch.seller_id, batch.is_back, batch.recharges::bigint, batch.amount::numeric)
+SELECT 7, 'batch_does_not_add_up', seller_id, id::text,
+    format('it says %s recharges and %s Tomans, its margins are %s and %s', recharges, amount,
+        coalesce(named_recharges, 0), coalesce(named_amount, 0))
+FROM named_batch
+WHERE (named_seller_id, named_is_back, named_recharges, named_amount)
+    IS DISTINCT FROM (seller_id, is_back, recharges::bigint, amount::numeric)
 
 UNION ALL
 SELECT 7, 'margin_of_a_stranger', margin.seller_id, margin.id::text,
     format('recharge %s was not sold below this seller', margin.recharge_id)
-FROM recharge_margin AS margin INNER JOIN recharge_recharge AS recharge ON recharge.id = margin.recharge_id
+FROM checked_margin AS margin INNER JOIN recharge_recharge AS recharge ON recharge.id = margin.recharge_id
 WHERE (margin.seller_id = ANY (recharge.dealers)) IS NOT TRUE
 
 UNION ALL
@@ -334,7 +305,7 @@ SELECT 7, 'margin_without_charge', margin.seller_id, margin.id::text, format(
     'recharge %s is %s %s, and its margin was %s', recharge.id, recharge.status, recharge.late,
     CASE WHEN margin.back_batch_id IS NULL THEN 'not taken back' ELSE 'taken back' END
 )
-FROM recharge_margin AS margin INNER JOIN recharge_recharge AS recharge ON recharge.id = margin.recharge_id
+FROM checked_margin AS margin INNER JOIN recharge_recharge AS recharge ON recharge.id = margin.recharge_id
 WHERE (recharge.status = 'succeeded' AND recharge.late <> 'owed') <> (margin.back_batch_id IS NULL)
     AND NOT (recharge.status = 'failed' AND recharge.margin_due)
 
@@ -344,15 +315,14 @@ FROM recharge_recharge WHERE margin_due AND dealers IS NULL
 
 UNION ALL
 SELECT 7, 'margin_twice', seller_id, recharge_id::text, format('%s margins of one dealer', count(*))
-FROM recharge_margin GROUP BY recharge_id, seller_id HAVING count(*) > 1
+FROM checked_margin GROUP BY recharge_id, seller_id HAVING count(*) > 1
 
 UNION ALL
 SELECT 7, 'more_earned_than_paid', recharge.seller_id, recharge.id::text,
-    format('of %s Tomans its seller earns %s and its dealers %s', recharge.amount, recharge.commission, posted.amount)
-FROM recharge_recharge AS recharge
-INNER JOIN (SELECT recharge_id, sum(amount) AS amount FROM recharge_margin GROUP BY recharge_id) AS posted
-    ON posted.recharge_id = recharge.id
-WHERE recharge.commission + posted.amount > recharge.amount
+    format('of %s Tomans its seller earns %s and its dealers %s', recharge.amount, recharge.commission, sum(margin.amount))
+FROM checked_margin AS margin INNER JOIN recharge_recharge AS recharge ON recharge.id = margin.recharge_id
+GROUP BY recharge.id
+HAVING recharge.commission + sum(margin.amount) > recharge.amount
 
 UNION ALL
 -- The tree. Where each seller's ancestors are his parent and his parent's ancestors, there is no circle.
@@ -387,8 +357,8 @@ WHERE (day.sales, day.amount) IS DISTINCT FROM (sold.sales, sold.amount)
     )
 
 UNION ALL
-SELECT 3, 'posted_twice', NULL, reference::text, format('%s entries of kind %s have this reference', count(*), kind)
-FROM credit_entry GROUP BY kind, reference HAVING count(*) > 1
+SELECT 3, 'posted_twice', NULL, reference::text, format('%s entries of kind %s have this reference', entries, kind)
+FROM posted_for WHERE entries > 1
 
 UNION ALL
 -- What keeps the rest true must be in force: the triggers, and every CHECK and UNIQUE of these tables.
@@ -435,7 +405,7 @@ WHERE NOT EXISTS (
 UNION ALL
 SELECT 4, 'closed_period_differs', NULL, last_day::text,
     format('its entries add up to %s, it was closed with %s', period_totals(begins, ends), totals)
-FROM recharge_closedperiod
+FROM checked_period
 WHERE totals <> period_totals(begins, ends)
 
 UNION ALL
@@ -474,4 +444,4 @@ WHERE NOT EXISTS (
     WHERE named.relname = expected.name AND found.indisunique AND found.indisvalid AND found.indpred IS NOT NULL
 )
 
-ORDER BY 1, 2, 3, 4
+ORDER BY 1, 2, 3, 4, 5

@@ -201,7 +201,7 @@ def test_a_command_on_the_embedded_database_says_so_and_leaves_its_output_alone(
     assert (migrated.returncode, migrated.stdout) == (0, ""), migrated.stderr
     assert f"embedded database in {tmp_path}" in migrated.stderr
     proved = manage("reconcile", "--json", environment=environment)
-    assert json.loads(proved.stdout) == {"clean": True, "organizations": {}}
+    assert json.loads(proved.stdout) == {"clean": True, "organizations": {}, "since": {}}
     assert proved.stderr.splitlines() == [f"DATABASE_URL is not set: this is the embedded database in {tmp_path}"]
 
 

@@ -51,6 +51,8 @@ _OF_ORGANIZATION = (
     "recharge_gatewaysettings",
     "recharge_settings",
     "recharge_lettinggo",
+    "recharge_checkpoint",
+    "recharge_provedaccount",
     "credit_alertmessage",
     "credit_alert",
     "credit_alertpreference",

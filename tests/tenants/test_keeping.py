@@ -50,7 +50,7 @@ def export(slug: str, file: Path) -> Exported:
 
 
 def proved(row: OrganizationRow) -> list[Any]:
-    return [fault for _, faults in prove_books([row]) for fault in faults]
+    return [fault for proof in prove_books([row]) for fault in proof.faults]
 
 
 def take_in(file: Path, slug: str | None = None) -> Imported:

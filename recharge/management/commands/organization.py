@@ -141,4 +141,4 @@ class Command(BaseCommand):
 
 
 def _faults(organization: Organization) -> list[Fault]:
-    return [fault for _, faults in prove_books([organization]) for fault in faults]
+    return [fault for proof in prove_books([organization]) for fault in proof.faults]

@@ -7,16 +7,20 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from recharge.reports.books import Fault, prove_books, prove_platform
+from recharge.reports.books import EVERYTHING_EVERY, Fault, Proof, prove_books, prove_platform
 from tenants.queries import working_organizations
 from tenants.services import record_reconciliation
 
 
 class Command(BaseCommand):
-    help = "Proves the books of every organization from the tables alone. Exit status 1, and the rows, if any is wrong."
+    help = (
+        "Proves the books of every organization from the tables alone: what came since they were last proved, and once "
+        "a week everything. Exit status 1, and the rows, if any is wrong."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--organization", metavar="SLUG", help="only this one")
+        parser.add_argument("--full", action="store_true", help="reads everything, also what was proved before")
         parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -26,24 +30,27 @@ class Command(BaseCommand):
             if not organizations:
                 raise CommandError(f"There is no organization {options['organization']!r}.", returncode=2)
         platform = prove_platform()
-        found: dict[str, list[Fault]] = {}
-        for organization, faults in prove_books(list(organizations)):
-            found[organization.slug] = faults
-            record_reconciliation(organization=organization, faults=len(faults))
-        clean = not platform and not any(found.values())
+        found: dict[str, Proof] = {}
+        for proof in prove_books(list(organizations), everything=options["full"], everything_every=EVERYTHING_EVERY):
+            found[proof.organization.slug] = proof
+            record_reconciliation(organization=proof.organization, faults=len(proof.faults))
+        clean = not platform and not any(proof.faults for proof in found.values())
 
         if options["json"]:
             report: dict[str, Any] = {
                 "clean": clean,
-                "organizations": {slug: [asdict(fault) for fault in faults] for slug, faults in found.items()},
+                "organizations": {slug: [asdict(fault) for fault in proof.faults] for slug, proof in found.items()},
+                "since": {slug: proof.since and proof.since.isoformat() for slug, proof in found.items()},
             }
             if platform:
                 report["platform"] = [asdict(fault) for fault in platform]
             self.stdout.write(json.dumps(report, ensure_ascii=False))
         else:
-            for slug, faults in found.items():
-                self.stdout.write(f"{slug}: {'clean' if not faults else _count(faults, 'fault')}")
-                self._write(faults)
+            for slug, proof in found.items():
+                said = _count(proof.faults, "fault") if proof.faults else "clean"
+                since = f" since {proof.since.isoformat(timespec='seconds')}" if proof.since else ""
+                self.stdout.write(f"{slug}: {said}{since}")
+                self._write(proof.faults)
             if platform:
                 self.stdout.write(f"The platform itself: {_count(platform, 'fault')}")
                 self._write(platform)
