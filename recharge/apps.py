@@ -22,6 +22,7 @@ class RechargeConfig(AppConfig):
         "retention.sql",
         "figures.sql",
         "checkpoint.sql",
+        "days.sql",
     )
     """Of sql/, what is installed in each organization's schema, in this order (tenants/functions.py)."""
 
@@ -41,12 +42,22 @@ class RechargeConfig(AppConfig):
         "recharge_sentreceipt",
         "recharge_checkpoint",
         "recharge_provedaccount",
+        "recharge_summedday",
+        "recharge_daysum",
+        "recharge_dayposting",
     )
     """What the application's role reads alone (tenants/working_role.py)."""
 
     encrypted_columns = {"recharge_gatewaysettings": ("secret",)}
     """Columns of what shared/outbound/secrets.py encrypts (tenants/keeping)."""
 
-    unmoved_tables = ("recharge_transition", "recharge_checkpoint", "recharge_provedaccount")
+    unmoved_tables = (
+        "recharge_transition",
+        "recharge_checkpoint",
+        "recharge_provedaccount",
+        "recharge_summedday",
+        "recharge_daysum",
+        "recharge_dayposting",
+    )
     """What an organization leaves behind where it is moved to another installation: its migrations fill the first, and
-    there everything is proved anew."""
+    there everything is proved and summed up anew."""

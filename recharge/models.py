@@ -1,9 +1,12 @@
 """What an organization's schema stores of the recharges it sold."""
 
+from datetime import timedelta
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.functions import Right
+from django.db.models.lookups import GreaterThan
 from django.utils import timezone
 
 from credit.models import Adjustment, Seller
@@ -125,6 +128,12 @@ class Recharge(models.Model):
             models.Index(fields=["late", "id"], condition=~Q(late=""), name="recharge_late"),
             models.Index(fields=["seller", "id"], condition=Q(late="owed"), name="recharge_owed"),
             models.Index(fields=["id"], condition=Q(margin_due=True), name="recharge_margin_due"),
+            # The few whose result came late, by when it came: they change days that were summed up (sql/days.sql).
+            models.Index(
+                fields=["completed_at"],
+                condition=Q(GreaterThan(F("completed_at") - F("created_at"), timedelta(hours=1))),
+                name="recharge_completed_late",
+            ),
         ]
         constraints = [
             # The key first: an admin looks for one without knowing whose it is.
@@ -504,6 +513,67 @@ class Margin(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} Tomans"
+
+
+class SummedDay(models.Model):
+    """A day of the organization's time zone whose sums are kept for reports (sql/days.sql). It, its sums and its
+    postings are written by days_sum_up alone."""
+
+    begins = models.DateTimeField(primary_key=True)
+    ends = models.DateTimeField()
+    zone = models.CharField(max_length=60)
+    """In which it is a day."""
+    horizon = models.DateTimeField()
+    """Whatever happened before this moment is in its sums."""
+
+    def __str__(self) -> str:
+        return f"{self.begins}"
+
+
+class DaySum(models.Model):
+    """How many recharges a seller sold on a day of one operator, of those that were one thing at its end and are one
+    thing now; their Tomans and commissions. Or (``operator`` is empty) a dealer's margins of that day."""
+
+    begins = models.DateTimeField()
+    """Of the day."""
+    operator = models.CharField(max_length=20, blank=True)
+    seller_id = models.BigIntegerField()
+    was = models.CharField(max_length=9, blank=True)
+    """succeeded, failed or open."""
+    is_now = models.CharField(max_length=9, blank=True)
+    training = models.BooleanField()
+    recharges = models.BigIntegerField()
+    amount = models.BigIntegerField()
+    commission = models.BigIntegerField()
+    margin = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["begins"], name="day_sum_day")]
+
+    def __str__(self) -> str:
+        return f"{self.begins}: {self.amount}"
+
+
+class DayPosting(models.Model):
+    """How many entries of one kind were posted on a day for a seller's recharges of one operator, or (``operator`` is
+    empty) of margins; their Tomans and commissions, signed."""
+
+    begins = models.DateTimeField()
+    """Of the day."""
+    operator = models.CharField(max_length=20, blank=True)
+    seller_id = models.BigIntegerField()
+    kind = models.CharField(max_length=12)
+    sold_at = models.DateTimeField(null=True)
+    """When the recharge was sold, if that was before the day."""
+    entries = models.BigIntegerField()
+    amount = models.BigIntegerField()
+    commission = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["begins"], name="day_posting_day")]
+
+    def __str__(self) -> str:
+        return f"{self.begins}: {self.amount}"
 
 
 class ClosedPeriod(models.Model):

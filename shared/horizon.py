@@ -43,6 +43,16 @@ _HORIZON = """
         )
 """
 
+
+def horizon(*, organization_id: int, table: str | None) -> datetime:
+    """The moment that whatever is still being written to ``table``, or under a lock of the organization's sellers, has
+    its own moments after: what is earlier is committed. Not in a transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HORIZON, {"organization_id": organization_id, "table": table})
+        moment: datetime = cursor.fetchone()[0]
+        return moment
+
+
 Horizon = Callable[[], UUID | int]
 """Asks for the least id that is not yet to be shown to a poller; one query, or two."""
 
@@ -57,10 +67,7 @@ def horizon_of(*, organization_id: int, seller_id: int | None = None, table: str
         return None
 
     def ask() -> UUID:
-        with connection.cursor() as cursor:
-            cursor.execute(_HORIZON, {"organization_id": organization_id, "table": table})
-            moment: datetime = cursor.fetchone()[0]
-        return least_id(moment)
+        return least_id(horizon(organization_id=organization_id, table=table))
 
     return ask
 
@@ -82,10 +89,10 @@ def horizon_of_numbered(*, table: str, moment: str) -> Horizon:
     statement = sql.SQL(_NUMBER).format(table=sql.Identifier(table), moment=sql.Identifier(moment))
 
     def ask() -> int:
+        # No organization has the id 0; besides, a table's own locks count, which are held for a moment.
+        until = horizon(organization_id=0, table=table)
         with connection.cursor() as cursor:
-            # No organization has the id 0; besides, a table's own locks count, which are held for a moment.
-            cursor.execute(_HORIZON, {"organization_id": 0, "table": table})
-            cursor.execute(statement, {"horizon": cursor.fetchone()[0]})
+            cursor.execute(statement, {"horizon": until})
             number: int = cursor.fetchone()[0]
         return number
 

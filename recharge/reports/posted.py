@@ -16,7 +16,7 @@ from django.utils import timezone
 from credit.queries import policy
 from recharge.periods.queries import closed_periods
 from shared.days import start_of_day
-from shared.uuid7 import from_moment, least_id, until_moment
+from shared.uuid7 import least_id
 
 _REPORT = (Path(__file__).parents[1] / "sql" / "report_of_entries.sql").read_text()
 
@@ -63,14 +63,8 @@ def posted_report(*, first: date, last: date, most_sellers: int) -> PostedReport
     days = [first + timedelta(days=count) for count in range((last - first).days + 1)]
     with timezone.override(ZoneInfo(policy().time_zone)):
         bounds: list[datetime] = [start_of_day(day) for day in [*days, last + timedelta(days=1)]]
-    parameters = {
-        "bounds": bounds,
-        "most_sellers": most_sellers,
-        **from_moment(bounds[0]),
-        **until_moment(bounds[-1]),
-    }
     with connection.cursor() as cursor:
-        cursor.execute(_REPORT, parameters)
+        cursor.execute(_REPORT, {"bounds": bounds, "most_sellers": most_sellers})
         rows = cursor.fetchall()
     found = PostedReport(days=dict.fromkeys(days, PostedSums()))
     losses: dict[int, tuple[int, str, PostedSums]] = {}

@@ -30,7 +30,7 @@ from credit.queries import entries
 from recharge.models import Recharge
 from recharge.selling.queries import recharges
 from shared.days import start_of_day
-from shared.uuid7 import from_moment, until_moment
+from shared.uuid7 import from_moment
 from tenants.models import Organization
 
 MOST_DAYS = 92
@@ -162,14 +162,8 @@ def report(*, first: date, last: date, most_sellers: int) -> Report:
     """What was sold from the first to the last day (both included) in the reader's time zone."""
     days = [first + timedelta(days=count) for count in range((last - first).days + 1)]
     bounds = [start_of_day(day) for day in [*days, last + timedelta(days=1)]]
-    parameters = {
-        "bounds": bounds,
-        "most_sellers": most_sellers,
-        **from_moment(bounds[0]),
-        **until_moment(bounds[-1]),
-    }
     with connection.cursor() as cursor:
-        cursor.execute(_REPORT, parameters)
+        cursor.execute(_REPORT, {"bounds": bounds, "most_sellers": most_sellers})
         rows = cursor.fetchall()
     found = Report(days=dict.fromkeys(days, Sums()))
     losses: dict[int, tuple[int, str, Sums]] = {}

@@ -1,24 +1,24 @@
 -- Sums of what was posted for recharges on some days, by day, by operator, by seller and of all: each entry counts for its
 -- own day. So a day that is over says the same for ever. Dealers' margins are beside them, of no operator: a batch is of
--- recharges of several.
+-- recharges of several. Days that a worker has summed up are read from the sums (days.sql).
 --
 -- %(bounds)s and the two places of sellers are as report.sql has them: those with most Tomans sold, and those with most given
 -- back.
 
-WITH posted AS (
+WITH day AS MATERIALIZED (SELECT * FROM report_days(%(bounds)s::timestamptz[])),
+
+posted AS (
     SELECT
-        width_bucket(entry.created_at, %(bounds)s::timestamptz[]) AS day,
-        entry.kind,
-        entry.seller_id,
-        recharge.operator,
-        entry.amount,
-        entry.commission,
-        recharge.created_at < %(created_at__gte)s AS is_earlier
-    FROM credit_entry AS entry
-    LEFT JOIN recharge_recharge AS recharge ON recharge.id = entry.reference
-    WHERE entry.kind IN ('recharge', 'refund', 'late_charge', 'reversal', 'margin', 'margin_back')
-        AND entry.id >= %(id__gte)s AND entry.id < %(id__lt)s
-        AND entry.created_at >= %(created_at__gte)s AND entry.created_at < %(created_at__lt)s
+        day.day, nullif(sums.operator, '') AS operator, sums.seller_id, sums.kind,
+        sums.sold_at < (%(bounds)s::timestamptz[])[1] AS is_earlier, sums.entries, sums.amount, sums.commission
+    FROM day INNER JOIN recharge_dayposting AS sums ON sums.begins = day.begins
+    WHERE day.postings_are_summed
+    UNION ALL
+    SELECT
+        day.day, nullif(sums.operator, ''), sums.seller_id, sums.kind,
+        sums.sold_at < (%(bounds)s::timestamptz[])[1], sums.entries, sums.amount, sums.commission
+    FROM day CROSS JOIN LATERAL day_postings(day.begins, day.ends) AS sums
+    WHERE NOT day.postings_are_summed
 ),
 
 sums AS (
@@ -29,14 +29,14 @@ sums AS (
         day,
         operator,
         seller_id,
-        count(*) FILTER (WHERE kind = 'recharge') AS sold,
+        coalesce(sum(entries) FILTER (WHERE kind = 'recharge'), 0)::bigint AS sold,
         coalesce(-sum(amount) FILTER (WHERE kind = 'recharge'), 0)::bigint AS sold_amount,
-        count(*) FILTER (WHERE kind IN ('refund', 'reversal')) AS given_back,
+        coalesce(sum(entries) FILTER (WHERE kind IN ('refund', 'reversal')), 0)::bigint AS given_back,
         coalesce(sum(amount) FILTER (WHERE kind IN ('refund', 'reversal')), 0)::bigint AS given_back_amount,
-        count(*) FILTER (WHERE kind = 'late_charge') AS charged_late,
+        coalesce(sum(entries) FILTER (WHERE kind = 'late_charge'), 0)::bigint AS charged_late,
         coalesce(-sum(amount) FILTER (WHERE kind = 'late_charge'), 0)::bigint AS charged_late_amount,
         coalesce(sum(commission), 0)::bigint AS commission,
-        count(*) FILTER (WHERE is_earlier) AS earlier,
+        coalesce(sum(entries) FILTER (WHERE is_earlier), 0)::bigint AS earlier,
         coalesce(-sum(amount) FILTER (WHERE is_earlier), 0)::bigint AS earlier_amount,
         coalesce(sum(amount) FILTER (WHERE kind IN ('margin', 'margin_back')), 0)::bigint AS margins
     FROM posted

@@ -284,6 +284,12 @@ class Measuring:
         yield "reconcile --full", lambda: self._command(*proof, "--full")
         fill(self._organization, PER_DAY, self._ends)
         yield f"reconcile of a day ({PER_DAY:,})", lambda: self._command(*proof)
+        for sums in ("", ", from the sums"):
+            for days in (1, 10, 31, 92):
+                first = max(today - timedelta(days=days - 1), self._begins.date())
+                yield f"report of {days} days{sums}", lambda first=first: self._report(first, today)
+            if not sums:
+                yield "summing up all days", self._sum_up
         yield "a sale (1 of some thousand)", self._sale
         for path in (
             "/api/v1/recharges",
@@ -300,15 +306,24 @@ class Measuring:
             yield f"GET {path}", lambda path=path: self._get(path, self._admin, times=20)
         for path in ("/today", "/recharges", "/ledger", "/recharges?sort=-amount"):
             yield f"page {path}", lambda path=path: self._get(path, self._session, times=20)
-        for days in (1, 10, 31, 92):
-            first = max(today - timedelta(days=days - 1), self._begins.date())
-            yield f"report of {days} days", lambda first=first: self._report(first, today)
         yield "recharges.csv of 10 days", lambda: self._get(f"/api/v1/recharges.csv?{ten_days}", self._admin)
         yield "entries.csv of 10 days", lambda: self._get(f"/api/v1/entries.csv?{ten_days}", self._admin)
         ledger = self._stage.directory / f"{slug}.ledger"
         yield "export_ledger", lambda: self._command(sys.executable, "manage.py", "export_ledger", slug, str(ledger))
         yield "VACUUM (FREEZE)", self._vacuum
         yield "pg_dump of the schema", self._dump
+
+    def _sum_up(self) -> Cost:
+        from recharge.reports.work import sum_up_days
+        from tenants.models import Organization as Row
+
+        def run() -> tuple[float, float]:
+            row = Row.objects.get(pk=self._organization.id)
+            while sum_up_days(organization=row, most=1):
+                pass
+            return 0, 0
+
+        return self._cost(run)
 
     def _report(self, first: date, last: date) -> Cost:
         return self._get(f"/reports?from_day={first.isoformat()}&to_day={last.isoformat()}", self._session)

@@ -107,7 +107,17 @@ def test_each_table_of_a_schema_is_written_but_those_that_are_made_anew() -> Non
     with connection.cursor() as cursor:
         tables = tables_in(cursor, "org_acme")
         sequences = sequences_in(cursor, "org_acme")
-    anew = {"django_migrations", "installed_functions", "credit_accessepoch", "recharge_transition"}
+    anew = {
+        "django_migrations",
+        "installed_functions",
+        "credit_accessepoch",
+        "recharge_transition",
+        "recharge_checkpoint",
+        "recharge_provedaccount",
+        "recharge_summedday",
+        "recharge_daysum",
+        "recharge_dayposting",
+    }
     assert there - {table.name for table in tables} == anew
     counting = {
         name
@@ -119,6 +129,9 @@ def test_each_table_of_a_schema_is_written_but_those_that_are_made_anew() -> Non
     assert {f"{table}_{column}_seq" for table, column in sequences} == counting - {
         "django_migrations_id_seq",
         "recharge_transition_id_seq",
+        "recharge_checkpoint_id_seq",
+        "recharge_daysum_id_seq",
+        "recharge_dayposting_id_seq",
     }
 
 

@@ -420,6 +420,8 @@ def test_a_schema_has_the_tenant_apps_tables_and_no_other() -> None:
             "recharge_claimmessage",
             "recharge_closedperiod",
             "recharge_commissionrate",
+            "recharge_dayposting",
+            "recharge_daysum",
             "recharge_gatewaysettings",
             "recharge_lettinggo",
             "recharge_limit",
@@ -432,6 +434,7 @@ def test_a_schema_has_the_tenant_apps_tables_and_no_other() -> None:
             "recharge_sentreceipt",
             "recharge_settings",
             "recharge_statement",
+            "recharge_summedday",
             "recharge_transition",
         }
 

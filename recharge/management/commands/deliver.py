@@ -17,6 +17,7 @@ from recharge.delivery.figures import Figures
 from recharge.delivery.watch import WatchWork
 from recharge.delivery.work import LEASE, DeliveryWork
 from recharge.margins.work import MarginWork
+from recharge.reports.work import DaySumWork
 from recharge.retention.work import RetentionWork
 from shared.metrics import REGISTRY, shared_directory, watch_process
 from shared.metrics_server import serve_when_free
@@ -34,8 +35,8 @@ _log = structlog.get_logger("recharge.worker")
 class Command(BaseCommand):
     help = (
         "A delivery worker: submits recharges to the operators' gateways, asks what became of them, calls webhooks, "
-        "posts dealers' margins, sends alerts, makes the ledgers' daily roots, and lets go of what is old. Any number "
-        "may run. SIGINT or SIGTERM stops it after what it has begun."
+        "posts dealers' margins, sends alerts, makes the ledgers' daily roots, sums up days for reports, lets go of "
+        "what is old. Any number may run. SIGINT or SIGTERM stops it after what it has begun."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -71,6 +72,7 @@ class Command(BaseCommand):
                 WatchWork(),
                 AlertWork(),
                 RetentionWork(),
+                DaySumWork(),
                 *([figures] if figures else []),
             ],
             threads=options["threads"],
