@@ -395,7 +395,7 @@ class AuditForm(DaysForm):
     )
     actor = SearchField(label=_("User (username)"), max_length=150, required=False, widget=TextInput(attrs=AS_WRITTEN))
     action = ChoiceField(
-        label=_("Action"), required=False, choices=[("", _("All actions")), *PLATFORM_ACTS.items(), *ACTS.items()]
+        label=_("Action"), required=False, choices=[("", _("Any")), *PLATFORM_ACTS.items(), *ACTS.items()]
     )
     field_order = ("organization", "actor", "action", "from_day", "to_day")
 

@@ -128,7 +128,8 @@ def sorted_page(
     limit: int = DEFAULT_LIMIT,
     cursor: str | None = None,
 ) -> Page[M]:
-    """One page of ``rows`` in the order of a field of the rows (or of one that they refer to, as ``account__balance``),
+    """One page of ``rows`` in the order of a field of the rows (or of one that they refer to, as ``account__balance``;
+    or of an annotation),
     and of the key where that is the same: no row twice and none missing, as long as the field stays as it is. ``older``
     leads on, ``newer`` back. The field must not be null. ``field`` "pk": by the key alone.
 
@@ -202,7 +203,7 @@ def _read_place(cursor: str | None, field: str, descending: bool, rows: QuerySet
             if not is_number and not (isinstance(place[0], str) and "\0" not in place[0]):
                 raise ValueError(place)
             str(place[0]).encode()  # half a surrogate pair is no text
-            _field_of(rows.model, field).get_prep_value(place[0])
+            _field_of(rows, field).get_prep_value(place[0])
         key = rows.model._meta.pk
         place[-1] = key.to_python(place[-1])
         if place[-1] is None:
@@ -214,7 +215,10 @@ def _read_place(cursor: str | None, field: str, descending: bool, rows: QuerySet
         raise InvalidRequest.of_field("cursor", "invalid", "This is no cursor of this list.") from None
 
 
-def _field_of(model: Any, field: str) -> Any:
+def _field_of(rows: QuerySet[Any], field: str) -> Any:
+    if field in rows.query.annotations:
+        return rows.query.annotations[field].output_field
+    model: Any = rows.model
     *path, name = field.split("__")
     for step in path:
         model = model._meta.get_field(step).related_model

@@ -14,7 +14,7 @@ from credit.alerts.errors import NoChannel
 from credit.alerts.settings import LIMITS
 from credit.alerts.templates import FORM as FORM_TYPE
 from credit.alerts.templates import JSON
-from credit.alerts.words import KINDS, said
+from credit.alerts.words import KINDS, TEST, said
 from credit.services import update_seller
 from shared.console.forms import (
     AS_WRITTEN,
@@ -224,7 +224,7 @@ def alert_settings(request: HttpRequest) -> HttpResponse:
         "form": form,
         "has_channel": bool(row.mail_to or (row.sms_to and row.sms_url)),
         "messages_sent": [
-            (message, said(message.alert.kind, message.alert.data) if message.alert else said("", {}))
+            (message, said(message.alert.kind, message.alert.data) if message.alert else said(TEST, {}))
             for message in services.last_messages(limit=MESSAGES_SHOWN)
         ],
     }

@@ -68,7 +68,7 @@ class AdjustmentForm(Form):
         label=_("Reference"),
         required=False,
         max_length=100,
-        help_text=_("Evidence elsewhere: a letter's number, a bank's reference."),
+        help_text=_("For example the number of a letter, or the bank's reference."),
     )
     key = KeyField()
 

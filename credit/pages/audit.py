@@ -28,7 +28,7 @@ ROWS_ON_A_PAGE = 25
 
 class AuditFilters(DaysForm):
     actor = SearchField(label=_("User (username)"), max_length=150, required=False, widget=TextInput(attrs=AS_WRITTEN))
-    action = ChoiceField(label=_("Action"), required=False, choices=[("", _("All actions")), *ACTS.items()])
+    action = ChoiceField(label=_("Action"), required=False, choices=[("", _("Any")), *ACTS.items()])
     field_order = ("actor", "action", "from_day", "to_day")
 
 

@@ -76,10 +76,10 @@ def read_filters(request: HttpRequest, form_class: type[T]) -> tuple[T, dict[str
 
 
 class EntryFilters(SellerFilters, DaysForm):
-    kind = ChoiceField(label=_("Kind"), required=False, choices=[("", _("All kinds")), *KINDS.items()])
+    kind = ChoiceField(label=_("Kind"), required=False, choices=[("", _("Any")), *KINDS.items()])
     field_order = ("kind", "from_day", "to_day")
 
 
 class CreditRequestFilters(SellerFilters, DaysForm):
-    status = ChoiceField(label=_("State"), required=False, choices=[("", _("All states")), *STATES.items()])
+    status = ChoiceField(label=_("State"), required=False, choices=[("", _("Any")), *STATES.items()])
     field_order = ("status", "from_day", "to_day")

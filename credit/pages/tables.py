@@ -1,6 +1,7 @@
 """The lists of these pages: entries, credit requests and sellers; and the columns of the entries' workbook."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.utils.html import format_html
@@ -82,7 +83,7 @@ def seller_link(seller: Seller) -> SafeString:
 _AMOUNT = TableColumn(
     _("Tomans"), lambda row: _signed(row.amount), AMOUNT, adds="amount", written=_signed, sort="amount"
 )
-_BALANCE = TableColumn(_("Balance"), lambda entry: number(entry.balance_after), AMOUNT, name="balance")
+_BALANCE = TableColumn(_("Balance"), lambda entry: number(entry.balance_after), AMOUNT, name="balance", yields=True)
 _OF_SELLER = (
     TableColumn(_("Time"), _created, WIDE, name="time", sort="time"),
     TableColumn(_("Number"), lambda entry: number(entry.number), f"{WIDE} {AMOUNT}", name="number"),
@@ -125,6 +126,22 @@ def last_entries_table(entries: Sequence[Entry]) -> Table:
     """The last few of one seller, beside something else."""
     columns = _with_commissions((TableColumn(_("Kind"), _kind_and_time), _AMOUNT, _BALANCE), entries)
     return Table(_("Last entries"), columns, entries, "table-sm")
+
+
+def entries_of_recharge_table(entries: Sequence[Entry]) -> Table:
+    """All that were posted for one recharge."""
+
+    def entry(row: Entry) -> SafeString:
+        number_of_it = gettext("no. %(number)s") % {"number": number(row.number)}
+        return format_html(
+            '{} <span class="text-secondary small">{}</span><div class="text-secondary small">{}</div>',
+            kind_name(row.kind),
+            number_of_it,
+            _created(row),
+        )
+
+    amount = replace(_AMOUNT, adds="", sort="")
+    return Table(_("Entries"), _with_commissions((TableColumn(_("Entry"), entry), amount, _BALANCE), entries), entries)
 
 
 ENTRIES_SHEET = (
@@ -312,7 +329,7 @@ def transfers_table(rows: Sequence[Shown], *, own: int | None, listing: Listing 
             written=_signed,
             sort="amount",
         ),
-        TableColumn(_("Balance"), lambda shown: number(shown.balance_after), AMOUNT, name="balance"),
+        TableColumn(_("Balance"), lambda shown: number(shown.balance_after), AMOUNT, name="balance", yields=True),
         note,
     )
     return Table(_("Transfers"), of_all if own is None else of_seller, rows, listing=listing)

@@ -47,8 +47,9 @@ class TransferFilters(SellerFilters, DaysForm):
 def transfer_list(request: HttpRequest) -> HttpResponse:
     """What a seller has given and received; of who sees all, everybody's."""
     form, filters = read_filters(request, TransferFilters)
-    listing = listing_of(request, "transfers", _SORTS)
     own = seller_in_view(signed_in(request))
+    # One's own are shown, and so sorted, with the sign of what they did to the balance.
+    listing = listing_of(request, "transfers", {"amount": "amount" if own is None else "change"})
     rows = transfers.transfers(**filters)
     rows = rows.none() if form.errors else rows  # all rows would be taken for those that were asked for
     rows = rows if own is None else transfers.with_change(rows, own)
@@ -64,9 +65,6 @@ def transfer_list(request: HttpRequest) -> HttpResponse:
         "listing": listing,
     }
     return remember(listing, show(request, "credit/transfers.html", context))
-
-
-_SORTS = {"amount": "amount"}
 
 
 def _may_give(own: int) -> bool:

@@ -48,7 +48,7 @@ from shared.identity.permissions import Permission
 from shared.identity.queries import seller_usernames
 from shared.identity.services import suggest_password
 from shared.pagination import page_of_rows
-from shared.templatetags.console import moment, number, tomans
+from shared.templatetags.console import moment, number
 from tenants.routing import organization_of
 
 ROWS_ON_A_PAGE = 25
@@ -74,8 +74,8 @@ def branch_table(rows: Sequence[BranchSeller], *, is_whole: bool = False) -> Tab
         _("Sellers"),
         (
             TableColumn(_("Name"), name),
-            TableColumn(_("Balance"), lambda row: tomans(row.balance), AMOUNT, adds="balance", written=tomans),
-            TableColumn(_("Sold today"), lambda row: tomans(row.sold_today), AMOUNT, adds="sold_today", written=tomans),
+            TableColumn(_("Balance"), lambda row: number(row.balance), AMOUNT, adds="balance"),
+            TableColumn(_("Sold today"), lambda row: number(row.sold_today), AMOUNT, adds="sold_today", yields=True),
             TableColumn(_("State"), lambda row: seller_state(row.seller), WIDE),
         ),
         rows,

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from credit.errors import BalanceLimitExceeded
 from credit.pages.exports import Exports
 from credit.pages.filters import SellerFilters, read_filters
+from credit.pages.tables import entries_of_recharge_table
 from recharge.claims.queries import claims_of, refunded_twice
 from recharge.delivery import settlement
 from recharge.models import LAST_DIGITS, Claim, Recharge
@@ -185,7 +186,7 @@ def recharge(request: HttpRequest, recharge_id: UUID) -> HttpResponse:
         "recharge": row,
         "sold_by": name_of_actor(organization_id=organization_of(request).pk, user_id=row.user_id, key_id=row.key_id),
         "attempts": attempts,
-        "entries": queries.entries_of_recharge(row.pk),
+        "entries": entries_of_recharge_table(queries.entries_of_recharge(row.pk)),
         "version": version,
         "has_changed": is_fragment(request),
         # What stays open for long is not asked about every two seconds for hours.

@@ -1,6 +1,6 @@
 """Reports: what was sold by day, operator and seller, and who loses by failures, as tables, as charts and as CSV."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -16,10 +16,12 @@ from recharge.reports.sums import MOST_DAYS, Changes, Report, Sums, report
 from shared.console.formats import format_day
 from shared.console.forms import DaysForm
 from shared.console.spans import Span, last_days
+from shared.console.tables import AMOUNT, WIDE
 from shared.console.views import page, show, signed_in
 from shared.days import days_before, today
 from shared.errors import InvalidRequest
 from shared.identity.permissions import Permission
+from shared.templatetags.console import number, percent, signed
 from tenants.exports import csv_response
 
 USUAL_DAYS = 7
@@ -72,6 +74,93 @@ class Table:
     drawn_of_closed: tuple[Promise, str] = (_("Net sales"), "net_amount")
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A column of a table: its heading, the sum that it shows, and the one that it is a share of ("": it is no share).
+    ``folds``: a phone has no room for it; there it stands below what its row is of, unless it is nothing."""
+
+    heading: Promise
+    name: str
+    share_of: str = ""
+    folds: bool = False
+
+    @property
+    def classes(self) -> str:
+        return f"{AMOUNT} {WIDE}" if self.folds else AMOUNT
+
+    def written(self, sums: Any) -> str:
+        value: int = getattr(sums, self.name)
+        return percent(value, getattr(sums, self.share_of)) if self.share_of else number(value)
+
+    def written_of_change(self, changed: Any) -> str:
+        """What became of it after the day; nothing of a share, nor of what no such change adds to."""
+        value = None if self.share_of else getattr(changed, self.name, None)
+        return "" if value is None else signed(value)
+
+
+_SALES = (
+    Figure(_("Delivered"), "delivered", folds=True),
+    Figure(_("Tomans delivered"), "delivered_amount"),
+    Figure(_("Commission"), "delivered_commission", folds=True),
+    Figure(_("Margins"), "margins", folds=True),
+    Figure(_("Failed"), "failed", folds=True),
+    Figure(_("Failure rate"), "failed", share_of="ended"),
+    Figure(_("Awaiting outcome"), "open", folds=True),
+)
+_FAILURES = (
+    Figure(_("Failed"), "failed"),
+    Figure(_("Failure rate"), "failed", share_of="ended"),
+    Figure(_("Tomans failed"), "failed_amount"),
+)
+_POSTED = (
+    Figure(_("Sold"), "sold_amount"),
+    Figure(_("Refunded"), "given_back_amount", folds=True),
+    Figure(_("Charged again"), "charged_late_amount", folds=True),
+    Figure(_("Net sales"), "net_amount"),
+    Figure(_("Commission"), "commission", folds=True),
+    Figure(_("Margins"), "margins", folds=True),
+)
+_GIVEN_BACK = (
+    Figure(_("Refunded"), "given_back"),
+    Figure(_("Refund rate"), "sold_refunded", share_of="sold"),
+    Figure(_("Tomans refunded"), "given_back_amount"),
+)
+"""Of sales, of who loses by failures, and both of days that are closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as it is written: of what; each figure; those that stand below its name on a phone; and what changed after
+    the day, with what that adds to each figure."""
+
+    label: str
+    cells: Sequence[tuple[Figure, str]]
+    folded: Sequence[tuple[Figure, str]]
+    changed: Changes | None
+    changed_cells: Sequence[tuple[Figure, str]]
+
+
+def _row(label: str, sums: Any, figures: Sequence[Figure]) -> Row:
+    changed = getattr(sums, "changed", None) or None
+    cells = [(one, one.written(sums)) for one in figures]
+    return Row(
+        label,
+        cells,
+        [(one, written) for one, written in cells if one.folds and getattr(sums, one.name)],
+        changed,
+        [(one, one.written_of_change(changed)) for one in figures] if changed else [],
+    )
+
+
+def _figures_of(by: str, *, is_closed: bool, has_commissions: bool, has_margins: bool) -> list[Figure]:
+    if by == "failures":
+        return list(_GIVEN_BACK if is_closed else _FAILURES)
+    without = set() if has_margins and by != "operator" else {"margins"}  # no margin is of an operator
+    if not has_commissions:
+        without.add("delivered_commission")
+    return [one for one in (_POSTED if is_closed else _SALES) if one.name not in without]
+
+
 TABLES = {
     "day": Table(
         _("By day"),
@@ -112,26 +201,26 @@ def reports(request: HttpRequest) -> HttpResponse:
     """The tables, and the charts beside them."""
     form, first, last = _days(request)
     found = _report(first, last, SELLERS_SHOWN)
+    is_closed = isinstance(found, PostedReport)
+    has_commissions = isinstance(found, Report) and _has_commissions(found)
+    has_margins = any(sums.margins for sums in found.days.values())
+    tables = []
+    for by, table in TABLES.items():
+        figures = _figures_of(by, is_closed=is_closed, has_commissions=has_commissions, has_margins=has_margins)
+        rows = [_row(label, sums, figures) for label, _key, sums in table.rows(found)]
+        total = _row(str(_("Total of all sellers") if by == "failures" else _("Total")), found.total, figures)
+        tables.append((by, table.title, table.head, figures, rows, total, _chart(table, found)))
     written = {"from_day": format_day(first), "to_day": format_day(last)}
     context = {
         "form": form if form.is_bound and form.errors else RangeForm(initial=written),
         "first": first,
         "last": last,
         "report": found,
-        "is_closed": isinstance(found, PostedReport),
-        "has_commissions": isinstance(found, Report) and _has_commissions(found),
-        "has_margins": any(sums.margins for sums in found.days.values()),
+        "is_closed": is_closed,
+        "has_commissions": has_commissions,
+        "has_margins": has_margins,
         "late": None if isinstance(found, PostedReport) else corrections_of_closed(first=first, last=last),
-        "tables": [
-            (
-                by,
-                table.title,
-                table.head,
-                [(label, sums) for label, _key, sums in table.rows(found)],
-                _chart(table, found),
-            )
-            for by, table in TABLES.items()
-        ],
+        "tables": tables,
         "sellers_shown": SELLERS_SHOWN,
         "cut": [
             by

@@ -370,10 +370,8 @@ def balance_now(request: HttpRequest) -> HttpResponse:
 
 
 # Their texts are marked where they are written.
-SANDBOX = tuple(
-    (", ".join(rule.endings) or _("others"), translation.gettext_lazy(rule.words)) for rule in simulator.SANDBOX
-)
-"""What the numbers of the sandbox do, by their last two digits."""
+SANDBOX = tuple((rule.endings, translation.gettext_lazy(rule.words)) for rule in simulator.SANDBOX)
+"""What the numbers of the sandbox do, by their last two digits; none: all others."""
 
 
 @page(Permission.SELL)

@@ -287,7 +287,11 @@ _STATEMENT_ROWS = (
     TableColumn(_("Credit (+)"), lambda row: _or_nothing(row.credit), f"{WIDE} {AMOUNT}", adds="credit"),
     TableColumn(_("Commission"), _commission, f"{WIDE} {AMOUNT}", adds="commission", written=signed),
     TableColumn(
-        _("Balance"), lambda row: number(row.balance_after), AMOUNT, foot=lambda rows: number(rows[-1].balance_after)
+        _("Balance"),
+        lambda row: number(row.balance_after),
+        AMOUNT,
+        foot=lambda rows: number(rows[-1].balance_after),
+        yields=True,
     ),
 )
 

@@ -32,6 +32,9 @@ class PostedSums:
     given_back_amount: int = 0
     charged_late: int = 0
     charged_late_amount: int = 0
+    sold_refunded: int = 0
+    """Of those that were sold on the days of the report: the ones that stand refunded at their end. (What is given back
+    may be of earlier recharges, too, and so may be more than is sold.)"""
     commission: int = 0
     """Of sellers, less what was taken back of it."""
     earlier: int = 0

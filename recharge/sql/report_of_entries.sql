@@ -35,6 +35,9 @@ sums AS (
         coalesce(sum(amount) FILTER (WHERE kind IN ('refund', 'reversal')), 0)::bigint AS given_back_amount,
         coalesce(sum(entries) FILTER (WHERE kind = 'late_charge'), 0)::bigint AS charged_late,
         coalesce(-sum(amount) FILTER (WHERE kind = 'late_charge'), 0)::bigint AS charged_late_amount,
+        -- Each recharge that was sold on these days, and stands refunded at their end.
+        count(*) FILTER (WHERE kind IN ('refund', 'reversal') AND NOT is_earlier)
+            - count(*) FILTER (WHERE kind = 'late_charge' AND NOT is_earlier) AS sold_refunded,
         coalesce(sum(commission), 0)::bigint AS commission,
         coalesce(sum(entries) FILTER (WHERE is_earlier), 0)::bigint AS earlier,
         coalesce(-sum(amount) FILTER (WHERE is_earlier), 0)::bigint AS earlier_amount,
@@ -56,7 +59,7 @@ ranked AS (
 SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.operator, ranked.seller_id, seller.name,
     ranked.place, ranked.place_of_losses,
     ranked.sold, ranked.sold_amount, ranked.given_back, ranked.given_back_amount, ranked.charged_late,
-    ranked.charged_late_amount, ranked.commission, ranked.earlier, ranked.earlier_amount,
+    ranked.charged_late_amount, ranked.sold_refunded, ranked.commission, ranked.earlier, ranked.earlier_amount,
     ranked.margins
 FROM ranked
 LEFT JOIN credit_seller AS seller ON seller.id = ranked.seller_id

@@ -5,6 +5,7 @@ have none.
 """
 
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from django.utils.functional import Promise
@@ -13,9 +14,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language_bidi, gettext
 from django.utils.translation import gettext_lazy as _
 
-from shared.console.formats import format_list, in_digits
+from shared.console.formats import format_day, format_list, in_digits
 from shared.console.roles import role_name
-from shared.templatetags.console import tomans
+from shared.templatetags.console import moment, tomans
 
 ACTS: dict[str, Promise] = {
     # Signing in.
@@ -31,7 +32,7 @@ ACTS: dict[str, Promise] = {
     "password.reset_asked": _("Password reset asked for"),
     "second_factor.enrolled": _("Second factor added"),
     "second_factor.removed": _("Second factor removed"),
-    "second_factor.recovery_codes_made": _("Recovery codes made"),
+    "second_factor.recovery_codes_made": _("Recovery codes created"),
     "second_factor.used_recovery_code": _("Recovery code used"),
     "passkey.added": _("Passkey added"),
     "passkey.removed": _("Passkey removed"),
@@ -83,7 +84,7 @@ ACTS: dict[str, Promise] = {
     "gateway.created": _("Gateway added"),
     "gateway.changed": _("Gateway changed"),
     "gateway.deleted": _("Gateway deleted"),
-    "statement.made": _("Statement made"),
+    "statement.made": _("Statement created"),
     "settings.changed": _("Settings changed"),
     "policy.changed": _("Rules for approvals changed"),
     # Data that leave.
@@ -282,6 +283,14 @@ class Act(Protocol):
     after: Any
 
 
+_MOMENTS = {"at", "created_from", "created_to", "deadline", "delete_after", "expires_at"}
+_DAYS = {"from", "from_day", "last_day", "to", "to_day"}
+"""The fields that hold moments, and those that hold days, as ISO 8601 has them."""
+
+_FIELDS_OF: dict[str, dict[str, Promise]] = {"statement.made": {"from": _("From day"), "to": _("To day")}}
+"""What fields of one action are called, whose names say something else in others."""
+
+
 def act_name(action: str) -> str:
     """What an action is called in the reader's language; one of a newer release keeps its own name."""
     return str(ACTS.get(action) or PLATFORM_ACTS.get(action) or action)
@@ -290,7 +299,8 @@ def act_name(action: str) -> str:
 def changes(act: Act) -> SafeString:
     """What an act has changed, a line a field: the value before, and the one after."""
     before, after = _fields(act.before), _fields(act.after)
-    lines = [(_label(name), _change(name, before, after)) for name in {**before, **after}]
+    own = _FIELDS_OF.get(act.action, {})
+    lines = [(own.get(name) or _label(name), _change(name, before, after)) for name in {**before, **after}]
     return format_html_join("", '<div class="small text-break"><span class="text-secondary">{}:</span> {}</div>', lines)
 
 
@@ -314,6 +324,14 @@ def _change(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> S
     return format_html("{} {} {}", _value(name, before[name]), arrow, _value(name, after[name]))
 
 
+def _time(name: str, value: str) -> str | SafeString:
+    """A moment or a day for the reader; what is none stays as it is."""
+    try:
+        return format_day(date.fromisoformat(value)) if name in _DAYS else moment(datetime.fromisoformat(value))
+    except ValueError:
+        return value
+
+
 def _value(name: str, value: Any) -> SafeString:
     shown: Any
     match value:
@@ -321,6 +339,8 @@ def _value(name: str, value: Any) -> SafeString:
             return format_html("{}", "–")
         case bool():
             shown = gettext("yes") if value else gettext("no")
+        case str() if name in _MOMENTS or name in _DAYS:
+            shown = _time(name, value)
         case str() if name == "role":
             shown = role_name(value)
         case str() if name in _VALUES:

@@ -29,6 +29,12 @@ def in_digits(text: str) -> str:
     return text.translate(_PERSIAN) if is_persian() else text
 
 
+def isolated(text: str) -> str:
+    """What somebody wrote, within a sentence: in its own direction, so that its full stop stays at its end. Where both
+    are Latin it is bare: a short message with any other character holds half as much."""
+    return text if not text or (text.isascii() and not is_persian()) else f"\u2068{text}\u2069"
+
+
 def format_list(names: Iterable[str]) -> str:
     """Names one after the other, with the comma of the reader's language."""
     return ("، " if is_persian() else ", ").join(names)

@@ -5,6 +5,7 @@ page that has twenty-five.
 """
 
 import html
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -28,6 +29,10 @@ WIDER = "d-none d-xl-table-cell"
 """Classes of a column that a tablet has no room for, either; nor a small desk, beside the menu."""
 AMOUNT = "amount"
 """Classes of a column of numbers."""
+
+_MARKUP = re.compile(r"<[^>]*>")
+_LONGEST_BESIDE = 13
+"""Characters of an amount, with its sign and commas, of which a phone has room for two columns."""
 
 _FOLDED = {WIDE: "d-md-none", WIDER: "d-xl-none"}
 """The classes of what stands in for a column where that has no room."""
@@ -55,6 +60,8 @@ class TableColumn:
     """What the list is sorted by through its heading (Listing.fields, or "time"); "": by nothing."""
     folds: bool = False
     """Whether its cells stand, with its heading, in the first column that always shows, where it has no room itself."""
+    yields: bool = False
+    """Whether it does so on a phone where amounts are too long for two columns of them beside each other."""
 
     @property
     def stands_in(self) -> str:
@@ -109,6 +116,21 @@ class Table:
         return bool(self.rows)
 
     def __html__(self) -> SafeString:
+        return self._for_phones()._html()
+
+    def _for_phones(self) -> Self:
+        """The same; if some amount is long, with the columns folded that yield then."""
+        amounts = [one for one in self.columns if AMOUNT in one.classes and not one.stands_in]
+        if not any(one.yields for one in amounts) or not any(
+            len(_MARKUP.sub("", one.cell(row))) > _LONGEST_BESIDE for one in amounts for row in self.rows
+        ):
+            return self
+        folded = (
+            replace(one, classes=f"{WIDE} {one.classes}", folds=True) if one.yields else one for one in self.columns
+        )
+        return replace(self, columns=tuple(folded))
+
+    def _html(self) -> SafeString:
         return format_html(
             '<div class="table-card" tabindex="0" role="region" aria-label="{}"><table class="table {}">'
             "<thead><tr>{}{}</tr></thead><tbody>{}</tbody>{}</table></div>",

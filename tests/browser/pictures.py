@@ -142,7 +142,7 @@ PICTURES = [
     Picture("admin-reset-seller-password", "owner", "/sellers/{seller}/password"),
     Picture("admin-recharges", "owner", "/recharges"),
     Picture("admin-recharges-filters", "owner", "/recharges?seller=nobody&from_day=x&status=failed"),
-    Picture("admin-search", "owner", "/search?q=۴۵۶۷"),
+    Picture("admin-search", "owner", "/search?q=۲۳۴۹"),
     Picture("admin-search-nothing", "owner", "/search?q=nobody"),
     Picture("admin-recharge", "owner", "/recharges/{recharge}"),
     Picture("admin-recharge-failed", "owner", "/recharges/{failed}"),

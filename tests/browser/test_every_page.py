@@ -19,7 +19,7 @@ from tests.browser.scenery import furnish
 from tests.support.server import Server
 from tests.support.world import World
 
-WIDTHS = [1440, 768, 360]
+WIDTHS = [1440, 768, 360, 320]
 AUDITED = {"en": 1440, "fa": 360}
 """How wide the window is at the audit of a page. The other widths differ in nothing that an audit looks at."""
 SCHEMES = {"en": "light", "fa": "dark"}

@@ -44,7 +44,7 @@ def test_twenty_are_approved_by_a_few_clicks_on_one_page(
         accessible(page)
         counted.click(".selection-bar button[value=approve]")
         dialog = page.locator("dialog[open]")
-        expect(dialog).to_contain_text({"en": "20 · Sum 20,190 Tomans", "fa": "۲۰٬۱۹۰"}[language])
+        expect(dialog).to_contain_text({"en": "Selected: 20 · Sum: 20,190 Tomans", "fa": "۲۰٬۱۹۰"}[language])
         for name in ("member", "neighbour"):
             expect(dialog).to_contain_text(name)
         expect(dialog.locator("[data-closes]")).to_be_focused()

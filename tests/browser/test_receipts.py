@@ -110,7 +110,7 @@ def test_a_question_is_asked_answered_and_closed(
     if script:
         accessible(seller.page)
         accessible(desk.page)
-    desk.page.get_by_role("link", name=desk.t("Delivery confirmed")).click()
+    desk.page.get_by_role("link", name=desk.t("Close as delivered")).click()
     desk.page.fill("input[name=reference]", "MCI-77")
     desk.page.get_by_role("button", name=desk.t("Close it")).click()
     desk.page.wait_for_url(re.compile("/claims/[0-9a-f-]+$"))

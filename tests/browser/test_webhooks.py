@@ -22,7 +22,7 @@ def test_a_webhook_from_its_secret_to_its_end(
     accessible(page)
     page.fill("#id_url", "https://hooks.example.com/recharges")
     page.get_by_label("The operator reversed a recharge").uncheck()
-    page.get_by_role("button", name="Add it").dblclick()
+    page.get_by_role("button", name="Add", exact=True).dblclick()
     page.wait_for_url("**/webhooks/*-*")
     with acme.context:
         endpoint = WebhookEndpoint.objects.get()

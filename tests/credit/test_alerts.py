@@ -19,6 +19,7 @@ from django_tenants.utils import tenant_context
 from credit.alerts import sending
 from credit.alerts.sending import AlertWork
 from credit.alerts.services import change_alert_settings, change_threshold, send_test
+from credit.alerts.words import TEST, said
 from credit.models import Account, Alert, AlertMessage, WebhookMessage
 from credit.webhooks.services import create_webhook
 from recharge.delivery.settlement import settle_recharge
@@ -66,6 +67,14 @@ def listen(acme: Organization) -> None:
 
 def put_threshold(acme: Organization, **body: Any) -> Any:
     return acme.member.client.request("PUT", "/alerts/threshold", json={"alert_below": THRESHOLD, **body})
+
+
+def test_an_alert_of_a_newer_release_is_no_test(acme: Organization) -> None:
+    test = said(TEST, {})
+    newer = said("moon_landed", {"count": 1})
+    assert "test" in test
+    assert newer != test
+    assert "moon_landed" in newer
 
 
 # --- Once for each crossing -------------------------------------------------------------------------------------------
@@ -329,9 +338,9 @@ def test_a_seller_is_told_by_mail_and_short_message_once(acme: Organization, gat
     assert asked.headers["content-type"] == "application/json"
     sms = next(one for one in messages(acme.row) if one.channel == "sms")
     assert asked.headers["idempotency-key"] == str(sms.pk)
-    said = json.loads(asked.body)
-    assert said["receptor"] == "09121234567"
-    assert "۴۵٬۰۰۰" in said["message"]
+    sent = json.loads(asked.body)
+    assert sent["receptor"] == "09121234567"
+    assert "۴۵٬۰۰۰" in sent["message"]
     (letter,) = mail.outbox
     assert letter.to == ["member@acme.example"]
     assert "۴۵٬۰۰۰" in letter.subject

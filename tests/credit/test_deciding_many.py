@@ -52,7 +52,7 @@ def test_twenty_are_confirmed_together_and_each_is_credited_once(acme: Organizat
     assert all(f'name="ids" value="{one}"' in page for one in ids)
     question = visitor.submit("/credit-requests", {"ids": ids, "decision": "approve"}, to=DECIDE)
     words = shown(question)
-    assert "20 · Sum 40,105 Tomans" in words
+    assert "Selected: 20 · Sum: 40,105 Tomans" in words
     assert "member 15 · 15,105 Tomans" in words
     assert "neighbour 5 · 25,000 Tomans" in words
     assert set(states(acme).values()) == {"pending"}, "a question decides nothing"
@@ -168,7 +168,7 @@ def test_adjustments_too_and_never_the_own(acme: Organization) -> None:
     visitor = Visitor.signed_in(acme.owner)
     to = "/adjustments/decide"
     question = shown(visitor.submit("/adjustments", {"ids": [own, more, less], "decision": "approve"}, to=to))
-    assert "2 · Sum \u200e+2,000" in question
+    assert "Selected: 2 · Sum: \u200e+2,000" in question
     assert "member \u200e+500 You have asked for it: somebody else has to approve it." in question
     answer = shown(decide(visitor, [own, more, less, too_much], to=to))
     assert "Approved: 2 · \u200e+2,000" in answer

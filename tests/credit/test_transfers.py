@@ -1,6 +1,7 @@
 """Credit that a dealer gives to a child, or a child back: one document, two entries, and nothing besides."""
 
 import random
+import re
 import uuid
 from collections import Counter
 from dataclasses import replace
@@ -51,6 +52,35 @@ def test_a_sellers_own_list_adds_up_what_changed_his_balance(acme: Organization,
     for number in range(24):  # on two pages: the database adds up
         assert give(acme.member, child.id, 1, key=f"k{number}").status == 201
     assert "−20,024" in shown(Visitor.signed_in(acme.member).get("/transfers"))
+
+
+def test_a_sellers_own_list_is_sorted_with_the_sign_of_each_change(acme: Organization, child: Person) -> None:
+    for giver, to, amount in (
+        (acme.member, child, 30_000), (child, acme.member, 10_000), (acme.member, child, 500), (child, acme.member, 200)
+    ):  # fmt: skip
+        assert give(giver, to.id, amount).status == 201
+
+    def column(person: Person, query: str) -> list[str]:
+        page = text_of(Visitor.signed_in(person).get(f"/transfers?{query}"))
+        rows = page.partition("<tbody")[2].partition("</tbody>")[0].replace("\u200e", "")
+        return re.findall(r'<td class="amount">(?:<span[^>]*>)?([^<]*)', rows)[:: 2 if person is not acme.owner else 1]
+
+    assert column(acme.member, "sort=-amount") == ["+10,000", "+200", "−500", "−30,000"]
+    assert column(acme.member, "sort=amount") == ["−30,000", "−500", "+200", "+10,000"]
+    assert column(child, "sort=-amount") == ["+30,000", "+500", "−200", "−10,000"]
+    assert column(acme.owner, "sort=-amount") == ["30,000", "10,000", "500", "200"]  # no side of theirs: unsigned
+
+
+def test_a_page_beyond_the_first_goes_on_from_a_negative_change(acme: Organization, child: Person) -> None:
+    for number in range(30):
+        assert give(acme.member, child.id, 1000 + number).status == 201
+    visitor, seen, address = Visitor.signed_in(acme.member), [], "/transfers?sort=-amount&size=25"
+    while address:
+        page = text_of(visitor.get(address)).replace("\u200e", "")
+        seen += re.findall(r'<span class="debit">−1,(\d{3})</span></td>', page.partition("</tbody>")[0])
+        older = re.search(r'href="([^"]*)"[^>]*>Next<', page)
+        address = "/transfers" + older[1].replace("&amp;", "&") if older else ""
+    assert seen == [f"{number:03}" for number in range(30)]
 
 
 def told(answer: Answer) -> tuple[int, str | None]:

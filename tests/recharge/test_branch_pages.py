@@ -50,7 +50,7 @@ def test_a_seller_is_made_gets_credit_sells_and_gives_back(acme: Organization) -
     assert acme.member.balance() == 70_000
     receipt = shown(dealer.get(sent.headers["Location"]))
     assert "30,000 Tomans" in receipt
-    assert "Balance after 70,000 Tomans" in receipt
+    assert "Balance after the transfer 70,000 Tomans" in receipt
     again = dealer.post("/transfers/confirm", given | {"amount": "31000"} | _token(confirm))
     assert again.status == 422
     assert (value_of(again, "amount"), value_of(again, "note")) == ("31000", "For the week")

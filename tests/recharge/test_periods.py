@@ -135,6 +135,28 @@ def test_reports_of_a_closed_month_stay_and_what_comes_late_falls_into_the_open_
         assert find_faults() == []
 
 
+def test_the_refund_rate_is_of_what_was_sold_on_these_days(month_ago: Organization) -> None:
+    """What is given back may be more than what is sold; of what was sold, no more than all stands refunded."""
+    with month_ago.context, connection.cursor() as cursor:
+        sold_earlier = Recharge.objects.get(status=Recharge.Status.SUCCEEDED)
+        cursor.execute("BEGIN;" + _MOVE + FORGET + "COMMIT", {"by": timedelta(days=10)})
+    assert close(month_ago).status == 201
+    visitor = Visitor.signed_in(month_ago.owner)
+    query = f"from_day={last_month().last_day}&to_day={today()}"
+    assert month_ago.member.sell(3000).status == 201
+    refund(month_ago)
+    with month_ago.context:
+        delivered = Recharge.objects.filter(status=Recharge.Status.SUCCEEDED, amount=sold_earlier.amount).get().pk
+    settle_recharge(
+        organization=month_ago.row, recharge_id=delivered, status=Recharge.Status.FAILED, failure="taken back"
+    )
+    *_others, losses = tables_of(visitor.get(f"/reports?{query}"))
+    assert losses[1:] == [
+        ["member", "2", "0.0\u00a0%", "9,000"],
+        ["Total of all sellers", "2", "0.0\u00a0%", "9,000"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("last_day", "status", "code"),
     table(

@@ -37,14 +37,15 @@ def funded(acme: Organization) -> Organization:
 
 
 def tables_of(answer: Answer) -> list[list[list[str]]]:
-    """The rows of each table, a list of cells each."""
+    """The rows of each table, a list of cells each; without what stands below their names on phones."""
     assert answer.status == 200, answer
+    page = re.sub(r'(?s)<div class="d-md-none.*?</div>', "", answer.body.decode())
     return [
         [
             [re.sub(r"<[^>]*>", "", cell).strip() for cell in re.findall(r"(?s)<t[hd][^>]*>(.*?)</t[hd]>", row)]
             for row in re.findall(r"(?s)<tr[^>]*>(.*?)</tr>", table)
         ]
-        for table in re.findall(r"(?s)<table[^>]*>(.*?)</table>", answer.body.decode())
+        for table in re.findall(r"(?s)<table[^>]*>(.*?)</table>", page)
     ]
 
 

@@ -4,9 +4,10 @@ import ast
 import re
 from collections.abc import Iterator
 
+from django.utils import timezone
 from django.utils.translation import override
 
-from shared.console.acts import ACTS, FIELDS, PLATFORM_ACTS, act_name
+from shared.console.acts import ACTS, FIELDS, PLATFORM_ACTS, act_name, changes
 from tenants.models import AuditRecord
 from tests.saas.test_code import sources
 from tests.support.server import ROOT
@@ -96,6 +97,16 @@ def test_the_words_are_there_in_persian() -> None:
         with override("fa"):
             assert {name for name, word in words.items() if str(word) == english[name]} == set()
     assert len({str(word) for word in ACTS.values()}) == len(ACTS)
+
+
+def test_days_and_moments_are_written_for_the_reader() -> None:
+    made = AuditRecord(action="statement.made", after={"from": "2026-10-29", "to": "2026-11-27"})
+    opened = AuditRecord(action="claim.opened", after={"deadline": "2026-11-28T04:26:00.525936Z", "last_day": "soon"})
+    with override("fa"), timezone.override("Asia/Tehran"):
+        words = " ".join(re.sub("<[^>]*>", " ", changes(made)).split())
+        assert words == "از روز: ۱۴۰۵/۰۸/۰۷ تا روز: ۱۴۰۵/۰۹/۰۶"
+        assert "۱۴۰۵/۰۹/۰۷ ۰۷:۵۶" in changes(opened)
+        assert "soon" in changes(opened)  # what is none stays as it is
 
 
 def test_an_action_of_a_newer_release_keeps_its_name() -> None:

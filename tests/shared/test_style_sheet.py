@@ -33,6 +33,11 @@ def test_nothing_else_names_a_colour() -> None:
     assert not any(named.values()), named
 
 
+def test_each_variable_has_a_value() -> None:
+    sheet = next(path for path in SHEETS if path.name == "console.css").read_text()
+    assert set(re.findall(r"var\((--console-[\w-]+)", sheet)) <= set(re.findall(r"(--console-[\w-]+):", sheet))
+
+
 def _lightness(colour: str) -> float:
     """The relative luminance of WCAG 2."""
     digits = colour.removeprefix("#")
