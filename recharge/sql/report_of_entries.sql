@@ -36,8 +36,9 @@ sums AS (
         coalesce(sum(entries) FILTER (WHERE kind = 'late_charge'), 0)::bigint AS charged_late,
         coalesce(-sum(amount) FILTER (WHERE kind = 'late_charge'), 0)::bigint AS charged_late_amount,
         -- Each recharge that was sold on these days, and stands refunded at their end.
-        count(*) FILTER (WHERE kind IN ('refund', 'reversal') AND NOT is_earlier)
-            - count(*) FILTER (WHERE kind = 'late_charge' AND NOT is_earlier) AS sold_refunded,
+        coalesce(sum(
+            CASE WHEN kind IN ('refund', 'reversal') THEN entries WHEN kind = 'late_charge' THEN -entries END
+        ) FILTER (WHERE is_earlier IS NOT TRUE), 0)::bigint AS sold_refunded,
         coalesce(sum(commission), 0)::bigint AS commission,
         coalesce(sum(entries) FILTER (WHERE is_earlier), 0)::bigint AS earlier,
         coalesce(-sum(amount) FILTER (WHERE is_earlier), 0)::bigint AS earlier_amount,

@@ -155,6 +155,11 @@ def test_the_refund_rate_is_of_what_was_sold_on_these_days(month_ago: Organizati
         ["member", "2", "0.0\u00a0%", "9,000"],
         ["Total of all sellers", "2", "0.0\u00a0%", "9,000"],
     ]
+    for _ in range(2):  # of these days, of one seller and operator
+        sell_pending(month_ago.row, month_ago.member.id, 1000)
+        refund(month_ago)
+    *_others, losses = tables_of(visitor.get(f"/reports?{query}"))
+    assert losses[-1] == ["Total of all sellers", "4", "66.7\u00a0%", "11,000"]
 
 
 @pytest.mark.parametrize(
