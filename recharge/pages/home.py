@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from credit.queries import adjustments_to_decide, credit_requests_to_decide, names_of_sellers
+from recharge.claims.queries import claims_open
 from recharge.pages.live import MOST_COUNTED, state_of
 from recharge.reports.sums import totals
 from recharge.selling import queries
@@ -38,8 +39,8 @@ def _waiting(rows: Sequence[Any], names: dict[int, str]) -> Waiting:
 
 @page(Permission.VIEW_TODAY)
 def home(request: HttpRequest) -> HttpResponse:
-    """Where the day begins of who works for the organization: of what waits, what concerns them; ten queries at most,
-    whatever there is; and one by which it is known whether anything has changed."""
+    """Where the day begins of who works for the organization: of what waits, what concerns them; eleven queries at
+    most, whatever there is; and one by which it is known whether anything has changed."""
     live = state_of(signed_in(request))  # before all that is read for the page, which so may be newer, and never older
     sees_requests = may(signed_in(request), Permission.VIEW_CREDIT_REQUESTS)
     requests = list(credit_requests_to_decide()[:MOST_COUNTED]) if sees_requests else []
@@ -47,13 +48,16 @@ def home(request: HttpRequest) -> HttpResponse:
     late = queries.late_recharges(since=start_of_day(days_before(today(), DAYS_OF_LATE - 1)), limit=MOST_COUNTED)
     may_see = may(signed_in(request), Permission.VIEW_ADJUSTMENTS)
     adjustments = list(adjustments_to_decide()[:MOST_COUNTED]) if may_see else []
-    shown: list[Any] = [*requests[:ROWS_SHOWN], *adjustments[:ROWS_SHOWN], *unknown[:ROWS_SHOWN], *late[:ROWS_SHOWN]]
+    sees_claims = may(signed_in(request), Permission.VIEW_CLAIMS)
+    claims = list(claims_open().select_related("recharge")[:MOST_COUNTED]) if sees_claims else []
+    shown: list[Any] = [row for rows in (requests, adjustments, claims, unknown, late) for row in rows[:ROWS_SHOWN]]
     names = names_of_sellers(row.seller_id for row in shown)
     owed, owing = queries.owed_in_all()
     context = {
         "live_version": live.version,
         "requests": _waiting(requests, names),
         "adjustments": _waiting(adjustments, names),
+        "claims": _waiting(claims, names),
         "unknown": _waiting(unknown, names),
         "late": _waiting(late, names),
         "today": today(),

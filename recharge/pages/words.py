@@ -126,7 +126,7 @@ KINDS_EXPLAINED: dict[str, Promise] = {
 
 
 CLAIMS: dict[str, Promise] = {
-    Claim.State.OPEN: _("Waiting for an answer"),
+    Claim.State.OPEN: _("Being looked into"),
     Claim.State.ANSWERED: _("Answered"),
     Claim.State.DELIVERED: _("Delivery confirmed"),
     Claim.State.REFUNDED: _("Refunded"),

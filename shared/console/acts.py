@@ -223,7 +223,7 @@ _VALUES: dict[str, dict[str, Promise]] = {
         "rejected": _("Rejected"),
         "succeeded": _("Succeeded"),
         "failed": _("Failed"),
-        "open": _("Waiting for an answer"),
+        "open": _("Being looked into"),
         "answered": _("Answered"),
         "delivered": _("Delivery confirmed"),
         "refunded": _("Refunded"),

@@ -69,8 +69,11 @@ def test_from_the_question_to_the_end(funded: Organization, support: Person) -> 
     with funded.context:
         (claim,) = claims_of(recharge)
     queue = shown(desk.get("/claims"))
-    assert "Waiting for an answer" in queue
+    assert "Being looked into" in queue
     assert "member" in queue
+    today = shown(desk.get("/today"))
+    assert "Not received by customers 1" in today
+    assert "Nothing is waiting for you" not in today
 
     # An answer that leaves it open, sent twice.
     from_page = desk.get(address)

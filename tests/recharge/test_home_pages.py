@@ -172,7 +172,7 @@ def test_it_costs_thirteen_queries_however_much_waits(funded: Organization) -> N
         late(funded)
     # The session and the account; requests, adjustments, unknown ones, late ones, sellers' names, two for the day,
     # what is owed, alerts, whether the organization trains, and the version of all that.
-    assert len(queries_of(funded.owner, "/today")) == 13
+    assert len(queries_of(funded.owner, "/today")) == 14
 
 
 def test_a_sellers_page_has_the_balance_and_what_is_in_flight(funded: Organization) -> None:
