@@ -3,6 +3,10 @@
 Without ``TEST_DATABASE_URL`` that is an embedded one in a temporary directory, at default durability (fsync and
 synchronous_commit on). What an installation has in its environment does not reach the tests. The processes of
 pytest-xdist share the server: the first of them makes a database, and the others copy it.
+
+Tests are the owner's of the tables. The servers that they start work by a role of its own, as an installation's do
+(tests/support/server.py), ``TEST_WORKING_ROLE``. With one role for both, tests of what the database refuses would not
+be refused, and take the tables apart.
 """
 
 import atexit
@@ -15,6 +19,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
+import pytest
 from psycopg2 import sql
 
 from saas import embedded
@@ -23,6 +28,28 @@ from tests.support.environment import SETTINGS
 CONNECTIONS = 500
 """Several processes of tests, each with servers of its own."""
 
+
+def check_roles(address: str, working: str) -> None:
+    """On a server that is somebody's own: whether there is a role for the servers that tests start.
+
+    Raises:
+        pytest.UsageError: there is none; it says how to make one.
+    """
+    with closing(psycopg2.connect(address)) as owner, owner.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_has_role(rolname, %s, 'MEMBER') AND pg_has_role(rolname, 'MEMBER') FROM pg_roles"
+            " WHERE rolname = %s AND EXISTS (SELECT FROM pg_roles WHERE rolname = %s)",
+            [embedded.WORKING_GROUP, working, embedded.WORKING_GROUP],
+        )
+        if cursor.fetchone() != (True,):
+            raise pytest.UsageError(
+                f"Tests need a role to work by, which signs in as {owner.info.user} does, and whose sessions it may end:\n"
+                f"    CREATE ROLE {embedded.WORKING_GROUP} NOLOGIN;\n"
+                f"    CREATE ROLE {working} LOGIN IN ROLE {embedded.WORKING_GROUP};\n"
+                f"    GRANT {working} TO {owner.info.user};"
+            )
+
+
 for name in SETTINGS:
     os.environ.pop(name, None)
 
@@ -30,12 +57,12 @@ if url := os.environ.get("TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = url
     os.environ["RECHARGE_EMBEDDED"] = "1"  # the tests speak plain HTTP
     os.environ["SECRET_KEY"] = "only-for-tests-" * 5
+    check_roles(url, os.environ.setdefault("TEST_WORKING_ROLE", embedded.WORKING_ROLE))
 else:
     directory = Path(tempfile.mkdtemp(prefix="recharge-tests-"))
     # Exit hooks run last in, first out: the directory goes after the server on it has stopped.
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     embedded.start(directory, {"max_connections": str(CONNECTIONS)})
-    # Tests are the owner's; the servers that they start work as an installation's do (tests/support/server.py).
     os.environ["DATABASE_URL"] = os.environ.pop("OWNER_DATABASE_URL")
     os.environ["TEST_DATABASE_URL"] = os.environ["DATABASE_URL"]  # of the processes that this one starts
     os.environ["TEST_WORKING_ROLE"] = embedded.WORKING_ROLE

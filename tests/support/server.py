@@ -1,6 +1,7 @@
 """The product's own server, as processes beside the tests."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import urllib3
 
-from saas import embedded
 from tests.support import forking
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,11 +73,9 @@ def free_port() -> int:
 
 def working_environment() -> dict[str, str]:
     """The environment of a process that works on the tests' database as an installation's processes do: by a role that
-    does not own the tables. (Where the tests run on somebody's own server, one role does everything.)"""
-    owner, role = os.environ["DATABASE_URL"], os.environ.get("TEST_WORKING_ROLE")
-    if role is None:
-        return dict(os.environ)
-    working = owner.replace(f"//{embedded.ROLE}@", f"//{role}@")
+    does not own the tables."""
+    owner = os.environ["DATABASE_URL"]
+    working = re.sub("(?<=//)[^:@]+", os.environ["TEST_WORKING_ROLE"], owner, count=1)
     assert working != owner
     return dict(os.environ) | {"DATABASE_URL": working, "OWNER_DATABASE_URL": owner}
 
