@@ -122,12 +122,15 @@ def in_transaction(work: Callable[[], T]) -> T:
     """
     if connection.in_atomic_block:
         return work()
+    used = None
     try:
         with transaction.atomic():
+            used = connection.connection
             return work()
     except (OperationalError, InterfaceError) as error:
         if sqlstate_of(error) != errorcodes.SERIALIZATION_FAILURE:
-            if connection.is_usable():
+            # Leaving the block has opened a new connection in place of one that died, which is usable.
+            if used in (None, connection.connection) and connection.is_usable():
                 raise
             connection.close()
     with transaction.atomic():

@@ -66,13 +66,16 @@ class Heartbeat:
 
     def leads(self) -> bool:
         """Whether, of the workers that are alive and tell figures, this one has run longest: it alone reads them. For a
-        moment two may find that they do, or none."""
+        moment two may find that they do, or none. Where none is alive, it is the one that was heard of last: while
+        commits wait for a standby that is gone, no heartbeat is, and that is to be told."""
         with connection.cursor() as cursor:
             cursor.execute(
                 """
-                SELECT id = %s FROM public.tenants_workerheartbeat
-                WHERE tells_figures AND seen_at > clock_timestamp() - make_interval(secs => %s)
-                ORDER BY started_at, id LIMIT 1
+                SELECT id = %s
+                FROM public.tenants_workerheartbeat,
+                     LATERAL (SELECT seen_at > clock_timestamp() - make_interval(secs => %s)) AS one (is_alive)
+                WHERE tells_figures
+                ORDER BY is_alive DESC, CASE WHEN is_alive THEN started_at END, seen_at DESC, id LIMIT 1
                 """,
                 [self._id, ALIVE_SECONDS],
             )

@@ -56,6 +56,12 @@ REPEAT_SECONDS = 60.0
 BROKEN_SECONDS = 5.0
 """After which an organization is looked at again whose schema did not answer as it should."""
 
+WATCH_SECONDS = 1.0
+"""Between two calls of a watcher, who decides whether it is time."""
+
+WATCH_END_SECONDS = 5.0
+"""How long a worker that ends waits for its watcher, who reads and leaves nothing half done."""
+
 LISTEN_SECONDS = 1.0
 """How long a worker that begins waits until it listens; then it begins without."""
 
@@ -133,9 +139,10 @@ class Watcher(Protocol):
         ...
 
     def look(self, heartbeat: Heartbeat, organizations: Collection[Organization]) -> None:
-        """Called in the worker's main thread, on the public schema, between two rounds (at least every
-        :data:`ORGANIZATIONS_SECONDS`), with the active organizations. It decides itself whether it is time. What the
-        database refuses it keeps nothing from being delivered."""
+        """Called every :data:`WATCH_SECONDS` with the active organizations, on the public schema, in a thread and on a
+        connection of its own: the main thread stands still where a COMMIT waits for a standby that is gone, and just
+        that is to be told. It decides itself whether it is time. What the database refuses it keeps nothing from being
+        delivered."""
         ...
 
 
@@ -304,9 +311,12 @@ class Worker:
         self._begin_seconds = LISTEN_SECONDS
         listener = threading.Thread(target=self._listen, daemon=True)
         listener.start()
+        watching = threading.Thread(target=self._watch, daemon=True)
+        watching.start()
         while not self._stopping.is_set():
             self._wait(self._work())
         self._finish()
+        watching.join(WATCH_END_SECONDS)
 
     def run_once(self) -> None:
         """Does what is due now, and what falls due while it does, and returns."""
@@ -336,7 +346,6 @@ class Worker:
             self._list_organizations(now)
             self._beat()
             self._renew()
-            self._watch()
             # Those that have waited longest first; and each at most one batch, so that none keeps the others waiting.
             for organization_id in sorted(self._look_at, key=self._look_at.__getitem__):
                 if self._look_at[organization_id] > now:
@@ -407,16 +416,21 @@ class Worker:
         self._beat_at = now
 
     def _watch(self) -> None:
+        """In a thread of its own: has the watcher look, from the first heartbeat on."""
         if self._watcher is None:
             return
-        try:
-            self._watcher.look(self._heartbeat, self._organizations.values())
-        except (DatabaseError, InterfaceError) as error:
-            self._say_once("worker_can_not_read_figures", error)
-            if needs_new_connection(error):
-                connection.close()
-        else:
-            self._say_that_it_is_over("worker_can_not_read_figures")
+        while not self._stopping.wait(WATCH_SECONDS):
+            if self._beat_at == float("-inf"):
+                continue
+            try:
+                self._watcher.look(self._heartbeat, self._organizations.values())
+            except (DatabaseError, InterfaceError) as error:
+                self._say_once("worker_can_not_read_figures", error)
+                if needs_new_connection(error):
+                    connection.close()
+            else:
+                self._say_that_it_is_over("worker_can_not_read_figures")
+        connection.close()
 
     def _say_once(self, event: str, error: Exception, organization: str | None = None) -> None:
         """Logs what is wrong when it begins, when it changes, and now and then; it is tried every few seconds."""

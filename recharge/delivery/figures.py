@@ -7,6 +7,7 @@ few that are worst by name.
 """
 
 import heapq
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -55,7 +56,8 @@ class Seen(NamedTuple):
 
 
 class Figures(Collector):
-    """The figures, as a kind of work and a watcher of the worker, and as a collector of metrics."""
+    """The figures, as a kind of work and a watcher of the worker, and as a collector of metrics: called in the worker's
+    main thread, in its watcher's, and in that which answers ``/metrics``."""
 
     def __init__(self, directory: Path | None, is_told: Callable[[], bool] = lambda: True) -> None:
         """With a ``directory``, they are written there for the process that answers ``/metrics`` (FIGURES)."""
@@ -63,6 +65,8 @@ class Figures(Collector):
         self.is_told = is_told
         self._leads = False
         self._look_at = float("-inf")
+        self._lock = threading.Lock()
+        """Of what was seen of organizations. Nobody holds it who waits for the database."""
         self._seen: dict[int, Seen] = {}
         self._skipped: set[int] = set()
         """Organizations that were looked at too soon after the last time."""
@@ -78,14 +82,12 @@ class Figures(Collector):
         self._look_at = began + LOOK_SECONDS
         self._platform = None  # rather nothing than what is no longer so
         self._leads = heartbeat.leads()
-        if not self._leads:
-            self._seen.clear()
-            self._skipped.clear()
-        else:
-            active = {organization.pk for organization in organizations}
-            forgotten = began - FORGOTTEN_SECONDS
+        active = {organization.pk for organization in organizations} if self._leads else set()
+        forgotten = began - FORGOTTEN_SECONDS
+        with self._lock:
             self._seen = {pk: seen for pk, seen in self._seen.items() if pk in active and seen.at > forgotten}
             self._skipped &= active
+        if self._leads:
             self._platform = platform_figures()
             self._took = time.monotonic() - began
         if self._file:
@@ -99,15 +101,18 @@ class Figures(Collector):
         """Reads what waits there; nothing is left to be carried out."""
         if not self._leads:
             return []
-        now, seen = time.monotonic(), self._seen.get(organization.pk)
-        if seen is not None and now < seen.at + LOOK_SECONDS:
-            self._skipped.add(organization.pk)
-            return []
-        self._skipped.discard(organization.pk)
+        now = time.monotonic()
+        with self._lock:
+            seen = self._seen.get(organization.pk)
+            if seen is not None and now < seen.at + LOOK_SECONDS:
+                self._skipped.add(organization.pk)
+                return []
+            self._skipped.discard(organization.pk)
         columns = ", ".join(f"{name}, {name}_seconds" for name in _NAMES)
         row = call_function(organization.schema_name, "queue_figures", columns, [])
         queues = {name: Queue(*row[2 * place : 2 * place + 2]) for place, name in enumerate(_NAMES)}
-        self._seen[organization.pk] = Seen(organization.slug, now, queues)
+        with self._lock:
+            self._seen[organization.pk] = Seen(organization.slug, now, queues)
         return []
 
     def carry_out(self, organization: Organization, task: None) -> None:
@@ -118,9 +123,11 @@ class Figures(Collector):
 
     def seconds_until_due(self, organization: Organization) -> float | None:
         """What was delivered since the last look is not to be shown as waiting until the next minute."""
-        if organization.pk not in self._skipped:
-            return None
-        return max(0.0, self._seen[organization.pk].at + LOOK_SECONDS - time.monotonic())
+        with self._lock:
+            seen = self._seen.get(organization.pk)
+            if seen is None or organization.pk not in self._skipped:
+                return None
+        return max(0.0, seen.at + LOOK_SECONDS - time.monotonic())
 
     # --- As metrics ---------------------------------------------------------------------------------------------------
 
@@ -128,7 +135,8 @@ class Figures(Collector):
         return []  # whoever registers this does not ask for figures yet
 
     def collect(self) -> Iterator[Metric]:
-        platform, seen = self._platform, list(self._seen.values())
+        with self._lock:
+            platform, seen = self._platform, list(self._seen.values())
         if platform is None:
             return
         yield from _of_platform(platform)

@@ -4,8 +4,6 @@ again with the same key tells which."""
 import os
 import signal
 import socket
-import threading
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,12 +16,14 @@ from django.db import connection
 
 from credit.models import Entry
 from recharge.models import Recharge
+from saas import embedded
 from saas.demo_clients import Api
-from tests.support import forking
-from tests.support.installations import directory, environment_of
+from tests.support.installations import directory, environment_of, manage, start, superuser_of
+from tests.support.pair import crash
+from tests.support.selling import Selling
 from tests.support.server import Server, serving
 from tests.support.waiting import wait_until
-from tests.support.world import PASSWORD, Organization, World, database_url, give_credit
+from tests.support.world import Organization, World, database_url, give_credit
 
 
 class Gate:
@@ -206,30 +206,22 @@ def test_a_web_process_killed_in_the_middle_of_a_sale_leaves_it_whole_or_not_the
     assert member.balance() == 5000
 
 
-KILLS = 4
-"""Web processes that are killed; each respawn takes seconds. (50 of them lost and doubled nothing, too.)"""
-
-
-def test_web_processes_killed_under_load_sell_each_key_once(world: World, tmp_path: Path) -> None:
-    people = [world.acme.member, world.acme.neighbour, world.globex.member]
-    each = 50 * KILLS
-    for person in people:
-        give_credit(person.row, person.id, each * 1000)
-    with serving(tmp_path / "log", workers=2) as server:
-        killed: list[int] = []
-
-        def kill() -> None:
-            killed.append(next(pid for pid in server.worker_pids() if pid not in killed))
-            os.kill(killed[-1], signal.SIGKILL)
-
-        answers = sell_all(
-            [(Api(server.address, person.client.host, person.client.token), each) for person in people],
-            after={30 * number: kill for number in range(1, KILLS + 1)},
-        )
-    assert len(killed) == KILLS
-    assert {status for status, _ in answers} <= {200, 201}
-    assert len({answer["id"] for _, answer in answers}) == 3 * each
-    assert [person.balance() for person in people] == [0, 0, 0]
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.long)])
+def test_processes_killed_under_load_sell_each_key_once(kills: int, tmp_path: Path) -> None:
+    """Web processes and the delivery worker in turn; others take their places."""
+    with (
+        directory(installed=True) as data,
+        serving(tmp_path / "log", workers=2, environment=environment_of(data), delivery=True) as server,
+    ):
+        selling = Selling.at(server)
+        with selling.running():
+            for number in range(kills):
+                pids = server.worker_pids if number % 2 else server.delivery_pids
+                wait_until(lambda pids=pids: bool(pids()), "somebody is there to be killed", seconds=60)
+                os.kill(pids()[0], signal.SIGKILL)
+                selling.wait_for_more(30)
+        selling.check(f"{kills} kill -9", superuser_of(data))
+        manage(data, "reconcile")
 
 
 def test_a_database_that_crashes_under_load_loses_nothing_it_answered(tmp_path: Path) -> None:
@@ -238,65 +230,13 @@ def test_a_database_that_crashes_under_load_loses_nothing_it_answered(tmp_path: 
         directory(installed=True) as data,
         serving(tmp_path / "log", environment=environment_of(data)) as server,
     ):
-        sellers = signed_up_sellers(server, 3, credit=100 * 1000)
-
-        def crash() -> None:
-            postmaster = int((data / "postgres" / "postmaster.pid").read_text().split()[0])
-            os.kill(postmaster, signal.SIGQUIT)  # "immediate": no checkpoint, no farewell; the log must be replayed
-            wait_until(lambda: not Path(f"/proc/{postmaster}").exists(), "the database is down")
-            manage("check")  # any command starts it again
-
-        def manage(command: str) -> None:
-            process = forking.start([command], environment=environment_of(data))
-            _, errors = process.communicate()
-            assert process.returncode == 0, errors
-
-        answers = sell_all([(seller, 100) for seller in sellers], after={100: crash})
-        assert {status for status, _ in answers} <= {200, 201}
-        assert len({answer["id"] for _, answer in answers}) == 300
-        assert [seller.call("GET", "/balance")[1]["balance"] for seller in sellers] == [0, 0, 0]
+        selling = Selling.at(server)
+        with selling.running():
+            selling.wait_for_more(100)
+            crash(embedded._Cluster(data))
+            start(data)
+            selling.wait_for_more(100)
+        selling.check("a database that crashed", superuser_of(data))
         log = (data / "postgres.log").read_text()
         assert "database system was not properly shut down; automatic recovery in progress" in log
-        manage("reconcile")
-
-
-def signed_up_sellers(server: Server, count: int, credit: int) -> list[Api]:
-    """Sellers with credit, made over HTTP."""
-
-    def signed_in(username: str) -> Api:
-        credentials = {"username": username, "password": PASSWORD}
-        _, pair = Api(server.address, "acme.localhost").call("POST", "/auth/token", credentials)
-        return Api(server.address, "acme.localhost", pair["access"])
-
-    owner = signed_in("admin")
-    sellers = []
-    for number in range(count):
-        username = f"seller{number}"
-        owner.call("POST", "/sellers", {"name": username, "username": username, "password": PASSWORD})
-        seller = signed_in(username)
-        _, request = seller.call("POST", "/credit-requests", {"amount": credit}, key="k")
-        owner.call("POST", f"/credit-requests/{request['id']}/approve")
-        sellers.append(seller)
-    return sellers
-
-
-def sell_all(sellers: list[tuple[Api, int]], after: dict[int, object]) -> list[tuple[int, dict[str, object]]]:
-    """Each seller sells so many times for 1,000 Tomans, all at once, each sale repeated until it is answered; what is
-    in ``after`` happens when that many were answered."""
-    lock, done = threading.Lock(), 0
-
-    def sell(seller: Api) -> tuple[int, dict[str, object]]:
-        nonlocal done
-        answer = seller.call(
-            "POST", "/recharges", {"phone_number": "09121234567", "amount": 1000}, key=uuid.uuid4().hex
-        )
-        with lock:
-            done += 1
-            action = after.get(done)
-        if action:
-            action()
-        return answer
-
-    jobs = [seller for seller, times in sellers for _ in range(times)]
-    with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(sell, jobs[::3] + jobs[1::3] + jobs[2::3]))
+        manage(data, "reconcile")

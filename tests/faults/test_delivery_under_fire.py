@@ -30,8 +30,6 @@ from tests.support.world import Organization, Person, World, give_credit, make_p
 SALES, AMOUNT, CREDIT = 100, 5_000, 1_000_000
 """Of each of twenty sellers; Tomans."""
 
-KILLS = 8
-
 
 @pytest.fixture
 def operator() -> Iterator[MisbehavingOperator]:
@@ -57,7 +55,7 @@ def operator() -> Iterator[MisbehavingOperator]:
 
 
 @contextmanager
-def workers_being_killed() -> Iterator[None]:
+def workers_being_killed(times: int) -> Iterator[None]:
     """Two of them; one at a time is killed with -9 and replaced, at random moments, until there were enough of that."""
     environment = os.environ | {"ALLOW_PRIVATE_ADDRESSES": "on"}
     dice, stopping = random.Random(7), threading.Event()
@@ -68,7 +66,7 @@ def workers_being_killed() -> Iterator[None]:
     workers = [start(), start()]
 
     def kill() -> None:
-        for _ in range(KILLS):
+        for _ in range(times):
             if stopping.wait(dice.uniform(0.8, 2.0)):  # the moment is what is random
                 return
             one = dice.randrange(2)
@@ -80,7 +78,7 @@ def workers_being_killed() -> Iterator[None]:
     killer.start()
     try:
         yield
-        killer.join(60)
+        killer.join(60 + 3 * times)
     finally:
         stopping.set()
         killer.join()
@@ -113,12 +111,13 @@ def prepare(organization: Organization, operator: MisbehavingOperator, receiver:
     return sellers
 
 
-def test_delivery_under_fire(world: World, operator: MisbehavingOperator, settings: Any) -> None:
+@pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.long)])
+def test_delivery_under_fire(kills: int, world: World, operator: MisbehavingOperator, settings: Any) -> None:
     settings.ALLOW_PRIVATE_ADDRESSES = True
     organizations = (world.acme, world.globex)
     with receiving() as receiver:
         sellers = {organization.row.slug: prepare(organization, operator, receiver) for organization in organizations}
-        with workers_being_killed():
+        with workers_being_killed(kills):
             everyone = [seller for group in sellers.values() for seller in group]
             with ThreadPoolExecutor(8) as pool:
                 answers = list(pool.map(lambda seller: seller.sell(AMOUNT), everyone * SALES))

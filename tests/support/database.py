@@ -43,7 +43,7 @@ def check_roles(address: str, working: str) -> None:
         )
         if cursor.fetchone() != (True,):
             raise pytest.UsageError(
-                f"Tests need a role to work by, which signs in as {owner.info.user} does, and whose sessions it may end:\n"
+                f"Tests need a role to work by, which signs in as {owner.info.user} does and has it as a member:\n"
                 f"    CREATE ROLE {embedded.WORKING_GROUP} NOLOGIN;\n"
                 f"    CREATE ROLE {working} LOGIN IN ROLE {embedded.WORKING_GROUP};\n"
                 f"    GRANT {working} TO {owner.info.user};"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from saas import embedded
+from tests.support import forking
 from tests.support.database import BARE, INSTALLATION, address_of_template, alone
 from tests.support.schemas import postgres
 
@@ -39,6 +40,18 @@ def start(place: Path) -> str:
     cluster = embedded._Cluster(place)
     cluster.ensure_running()
     return cluster.url(embedded.ROLE, embedded.DATABASE)
+
+
+def superuser_of(place: Path) -> str:
+    """The address by which a superuser signs in to this directory's database."""
+    return embedded._Cluster(place).url("postgres", embedded.DATABASE)
+
+
+def manage(place: Path, *arguments: str) -> None:
+    """Runs a command there to its end, which must be a good one."""
+    process = forking.start([*arguments], environment=environment_of(place))
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
 
 
 def _install(place: Path) -> None:

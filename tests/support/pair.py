@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg2
@@ -16,17 +17,20 @@ from tests.support.installations import directory, environment_of
 from tests.support.waiting import wait_until
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pair:
     """Two servers. Commits of the first wait for the second."""
 
     primary: embedded._Cluster
     standby: embedded._Cluster
 
+    def __post_init__(self) -> None:
+        self._both = (self.primary, self.standby)
+
     @property
     def environment(self) -> dict[str, str]:
         """That of processes which work on whichever of the two is the primary, as deploy/README.md says."""
-        return environment_of(self.primary.directory) | {
+        return environment_of(self._both[0].directory) | {
             "DATABASE_URL": self._url(embedded.WORKING_ROLE),
             "OWNER_DATABASE_URL": self._url(embedded.ROLE),
             "RECHARGE_EMBEDDED": "1",
@@ -34,14 +38,37 @@ class Pair:
         }
 
     def _url(self, role: str) -> str:
-        hosts = quote(f"{self.primary.socket},{self.standby.socket}", safe="")
+        hosts = quote(",".join(str(one.socket) for one in self._both), safe="")
         return (
             f"postgresql://{role}@/{embedded.DATABASE}?host={hosts}&port=5432,5432"
             "&target_session_attrs=read-write&connect_timeout=2"
         )
 
-    def promote_standby(self) -> None:
+    def fail_over(self) -> None:
+        """The primary crashes, and the standby, which nobody follows yet, takes its place at once."""
+        crash(self.primary)
+        # It has its settings of the other: else its commits would wait for one who is gone.
+        run_sql(self.standby, "ALTER SYSTEM SET synchronous_standby_names = ''")
+        run_sql(self.standby, "SELECT pg_reload_conf()")
         self.standby._run("pg_ctl", "-D", str(self.standby.data), "-w", "promote")
+        self.primary, self.standby = self.standby, self.primary
+
+    def take_back(self) -> None:
+        """The primary that crashed follows the new one; what it alone had is rewound."""
+        source = f"host={self.primary.socket} user=postgres dbname=postgres"
+        data = str(self.standby.data)
+        self.standby._run("pg_rewind", "-D", data, "--source-server", source, "--write-recovery-conf")
+        self.standby.ensure_running()
+        self.wait_for_standby()
+
+    def wait_for_standby(self) -> None:
+        """Has commits wait for the standby, and waits until they do."""
+        run_sql(self.primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+        run_sql(self.primary, "SELECT pg_reload_conf()")
+        is_synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+        wait_until(
+            lambda: run_sql(self.primary, is_synchronous) == [(1,)], "the standby is a synchronous one", seconds=60
+        )
 
     def manage(self, *arguments: str) -> str:
         """Runs a command to its end; what it wrote."""
@@ -58,6 +85,15 @@ def crash(cluster: embedded._Cluster) -> None:
     wait_until(lambda: not Path(f"/proc/{postmaster}").exists(), "the server is down")
 
 
+def run_sql(cluster: embedded._Cluster, statement: str) -> list[tuple[Any, ...]]:
+    """What a statement answers to a superuser."""
+    with closing(psycopg2.connect(cluster.url("postgres", embedded.DATABASE))) as superuser:
+        superuser.autocommit = True
+        with superuser.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
 @contextmanager
 def pair() -> Iterator[Pair]:
     """An installation with organizations acme and globex, replicated synchronously."""
@@ -72,15 +108,6 @@ def pair() -> Iterator[Pair]:
             "-c", "fast",
         )  # fmt: skip
         standby.ensure_running()
-        with closing(psycopg2.connect(primary.url("postgres", "postgres"))) as superuser:
-            superuser.autocommit = True
-            with superuser.cursor() as cursor:
-                cursor.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-                cursor.execute("SELECT pg_reload_conf()")
-
-                def is_synchronous() -> bool:
-                    cursor.execute("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'")
-                    return bool(cursor.fetchone()[0])
-
-                wait_until(is_synchronous, "the standby is a synchronous one")
-        yield Pair(primary, standby)
+        both = Pair(primary, standby)
+        both.wait_for_standby()
+        yield both
