@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-import urllib3
 
 from saas import embedded
 from tests.support.pair import crash, pair
 from tests.support.prometheus import Scraped
 from tests.support.selling import Selling
-from tests.support.server import Server, free_port, serving
+from tests.support.server import free_port, serving
 from tests.support.waiting import wait_until
 
 
@@ -27,7 +26,7 @@ def test_when_the_primary_dies_under_load_its_standby_is_sold_on(times: int, tmp
                 servers.fail_over()
                 selling.wait_for_more(50)
         selling.check(f"{times} fail-overs", servers.primary.url("postgres", embedded.DATABASE))
-        assert readiness(server) == (200, None)
+        assert server.readiness() == (200, None)
         servers.manage("reconcile")
 
 
@@ -50,16 +49,11 @@ def test_a_synchronous_standby_that_is_gone_is_said_and_what_waited_for_it_is_an
             crash(servers.standby)
             gone = (503, "Commits wait for a synchronous standby that does not answer.")
             try:
-                wait_until(lambda: readiness(server) == gone, "it is said", seconds=20)
+                wait_until(lambda: server.readiness() == gone, "it is said", seconds=20)
                 wait_until(lambda: is_missing() == [1], "it is among the metrics", seconds=60)
             finally:
                 servers.standby.ensure_running()
             selling.wait_for_more(20)
-        wait_until(lambda: readiness(server) == (200, None), "it is ready again", seconds=20)
+        wait_until(lambda: server.readiness() == (200, None), "it is ready again", seconds=20)
         wait_until(lambda: is_missing() == [0], "the metrics know it, too", seconds=60)
         selling.check("a synchronous standby that was gone", servers.primary.url("postgres", embedded.DATABASE))
-
-
-def readiness(server: Server) -> tuple[int, str | None]:
-    answer = urllib3.request("GET", f"http://{server.address}/readyz", retries=False, timeout=10)
-    return answer.status, answer.json().get("detail")

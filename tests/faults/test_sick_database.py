@@ -2,15 +2,21 @@
 room on its disk. Clients are told to come again, and a load balancer to send them elsewhere."""
 
 import uuid
+from pathlib import Path
 
 import pytest
 from django.db import DatabaseError, connection
 from django.test import RequestFactory
 
+from saas import embedded
 from saas.health import HealthMiddleware
 from shared import sick
 from shared.handlers import problem_of
+from tests.support.installations import directory, environment_of, manage, superuser_of
+from tests.support.pair import run_sql
 from tests.support.read_only import set_read_only
+from tests.support.selling import Selling
+from tests.support.server import serving
 from tests.support.visitor import Visitor
 from tests.support.world import PASSWORD, World, give_credit
 
@@ -117,3 +123,24 @@ def test_the_log_says_why(world: World, log) -> None:
     set_read_only(True)
     assert world.acme.member.sell().status == 503
     assert '"sqlstate": "25006"' in log.read_text()
+
+
+def test_a_primary_that_is_read_only_for_a_while_under_load(tmp_path: Path) -> None:
+    """Nobody ends the connections that were made meanwhile: they are given up by who finds that they can't write."""
+    name = embedded.DATABASE
+    with directory(installed=True) as data, serving(tmp_path / "log", environment=environment_of(data)) as server:
+        cluster, selling = embedded._Cluster(data), Selling.at(server)
+        with selling.running():
+            selling.wait_for_more(50)
+            run_sql(cluster, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+            run_sql(cluster, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE '{name}%'")
+            selling.wait_for_refusals(50)
+            assert server.readiness() == (503, "The database is read only.")
+            # The superuser's session would be read only, too.
+            run_sql(
+                cluster, f"SET transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only"
+            )
+            selling.wait_for_more(50)
+        assert server.readiness() == (200, None)
+        selling.check("a database that was read only", superuser_of(data))
+        manage(data, "reconcile")

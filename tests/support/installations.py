@@ -14,6 +14,7 @@ from pathlib import Path
 from saas import embedded
 from tests.support import forking
 from tests.support.database import BARE, INSTALLATION, address_of_template, alone
+from tests.support.disks import small_disk
 from tests.support.schemas import postgres
 
 
@@ -23,15 +24,24 @@ def environment_of(data: Path) -> dict[str, str]:
 
 
 @contextmanager
-def directory(*, installed: bool = False) -> Iterator[Path]:
-    """A directory for an embedded database: empty, or ``installed``. Whatever server is left on it is stopped."""
+def directory(*, installed: bool = False, megabytes: int | None = None) -> Iterator[Path]:
+    """A directory for an embedded database: empty, or ``installed``; on a disk of its own, if that is to have so many
+    ``megabytes``. Whatever server is left on it is stopped."""
+    with small_disk(megabytes=megabytes) if megabytes else _temporary() as place:
+        try:
+            if installed:
+                _install(place)
+            yield place
+        finally:
+            embedded._Cluster(place).stop()
+
+
+@contextmanager
+def _temporary() -> Iterator[Path]:
     place = Path(tempfile.mkdtemp(prefix="recharge-data-"))
     try:
-        if installed:
-            _install(place)
         yield place
     finally:
-        embedded._Cluster(place).stop()
         shutil.rmtree(place, ignore_errors=True)
 
 

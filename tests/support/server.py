@@ -40,6 +40,11 @@ class Server:
         """The delivery worker beside it; none while another one is about to be started."""
         return [pid for pid, command in children_of(self.process.pid) if b"deliver" in command.split(b"\0")]
 
+    def readiness(self) -> tuple[int, str | None]:
+        """What ``/readyz`` says: the status, and why it is not 200."""
+        answer = urllib3.request("GET", f"http://{self.address}/readyz", retries=False, timeout=10)
+        return answer.status, answer.json().get("detail")
+
     def wait_until_ready(self) -> None:
         """Asks ``/readyz`` until it says yes."""
         deadline = time.monotonic() + 60

@@ -1,0 +1,76 @@
+"""A database that has no room left on its disk, under load: sales are refused and may come again, what was answered is
+there, and when there is room they go on by themselves."""
+
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from saas import embedded
+from tests.support.disks import fill, small_disk
+from tests.support.installations import directory, environment_of, manage, start, superuser_of
+from tests.support.pair import run_sql
+from tests.support.prometheus import Scraped
+from tests.support.selling import Selling
+from tests.support.server import free_port, serving
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.long
+
+
+def test_no_room_for_a_table(tmp_path: Path) -> None:
+    """The database goes on; what needs a new page is refused."""
+    metrics = f"127.0.0.1:{free_port()}"
+    with small_disk(megabytes=32) as disk, directory(installed=True) as data:
+        start(data)
+        cluster = embedded._Cluster(data)
+        cluster._make_private(disk)
+        run_sql(cluster, f"CREATE TABLESPACE small LOCATION '{disk}'")
+        for table in ("recharge_recharge", "credit_entry"):
+            run_sql(cluster, f"ALTER TABLE org_acme.{table} SET TABLESPACE small")
+        environment = environment_of(data) | {"METRICS_LISTEN": metrics}
+        with serving(tmp_path / "log", environment=environment) as server:
+            selling = Selling.at(server)
+            with selling.running():
+                selling.wait_for_more(50)
+                filler = fill(disk)
+                selling.wait_for_refusals(50)
+                no_room = (503, "The database has no room: its disk is full.")
+                wait_until(lambda: server.readiness() == no_room, "it is said")
+                filler.unlink()
+                selling.wait_for_more(50)
+            assert Scraped(metrics).sum("recharge_database_errors_total", sqlstate="53100") >= 50
+            selling.check("a disk without room for tables", superuser_of(data))
+        manage(data, "reconcile")
+
+
+def test_no_room_for_the_wal(tmp_path: Path) -> None:
+    """The database itself gives up, and is started again when there is room, as systemd would."""
+    with directory(installed=True, megabytes=400) as data:
+        start(data)
+        with serving(tmp_path / "log", environment=environment_of(data)) as server:
+            selling = Selling.at(server)
+            with selling.running():
+                selling.wait_for_more(50)
+                filler = fill(data)
+                with pytest.raises(psycopg2.Error):
+                    write_wal_for_ever(data)
+                selling.wait_for_refusals(50)
+                filler.unlink()
+                wait_until(lambda: is_up(data), "the database is up again", seconds=60)
+                selling.wait_for_more(50)
+            selling.check("a disk without room for WAL", superuser_of(data))
+        manage(data, "reconcile")
+
+
+def write_wal_for_ever(data: Path) -> None:
+    while True:
+        run_sql(embedded._Cluster(data), "SELECT pg_logical_emit_message(true, 'filler', repeat('x', 1000000))")
+
+
+def is_up(data: Path) -> bool:
+    try:
+        start(data)
+    except embedded.EmbeddedDatabaseError:
+        return False
+    return True
