@@ -22,15 +22,14 @@ from shared.database import call_function, in_transaction, lock_seller
 from shared.errors import IdempotencyKeyReused, InvalidApiKey, NotFound, SellerInactive
 from shared.identity import keys
 from shared.identity.epochs import OF_COMMAND, Access
+from shared.identity.new_accounts import prepare_member, save_member
 from shared.identity.queries import why_access_is_over
 from shared.identity.realm import Realm
 from shared.identity.roles import SELLER
-from shared.identity.services import (
+from shared.identity.sellers_members import (
     newest_seller_id,
-    prepare_member,
     reopen_member,
     reset_member_password,
-    save_member,
     sellers_member_named,
     set_membership_active,
 )
@@ -162,8 +161,8 @@ def reset_seller_password(
 ) -> None:
     """A new password for the user who signs in as this seller, whose sessions and refresh tokens all end by that.
 
-    ``state`` is what :func:`shared.identity.services.password_state` said when the admin was asked for it. The same
-    again changes nothing. ``address`` is the client's.
+    ``state`` is what :func:`shared.identity.password_changes.password_state` said when the admin was asked for it. The
+    same again changes nothing. ``address`` is the client's.
 
     Raises:
         NotFound: there is no such seller.

@@ -24,7 +24,7 @@ from shared.console.expired import hold
 from shared.console.messages import field_message_for, message_for
 from shared.console.views import signed_in
 from shared.errors import InvalidRequest, Problem
-from shared.identity import services
+from shared.identity import accounts, password_changes, signing_in
 from shared.identity.devices import remember_device
 from shared.identity.lockout import client_address
 from shared.identity.realm import Realm, realm_of
@@ -97,7 +97,7 @@ class PlatformPasswordForm(AdminPasswordChangeForm):
     def clean_old_password(self) -> str:
         given: str = self.cleaned_data["old_password"]
         try:
-            services.check_password_of(
+            signing_in.check_password_of(
                 signed_in(self.request),
                 realm=realm_of(self.request),
                 given=given,
@@ -112,7 +112,7 @@ class PlatformPasswordForm(AdminPasswordChangeForm):
 
     def save(self, commit: bool = True) -> User:
         account = signed_in(self.request)
-        services.change_password(user=account.user, new=self.cleaned_data["new_password1"], but=account.family)
+        password_changes.change_password(user=account.user, new=self.cleaned_data["new_password1"], but=account.family)
         return account.user
 
 
@@ -135,7 +135,7 @@ class PlatformAdminSite(admin.AdminSite):
         try:
             response = super().login(request, extra_context)
         except _SecondStep as step:
-            account = services.account_of(realm=realm_of(request), user_id=step.user_id)
+            account = accounts.account_of(realm=realm_of(request), user_id=step.user_id)
             return after_password(request, account, request.POST.get("next") or reverse("admin:index"))
         if request.method == "POST" and response.status_code == 302:
             user: Any = request.user  # as it is since then

@@ -31,7 +31,7 @@ from rich.table import Table
 from recharge.margins.queries import margins_are_due
 from saas.demo_clients import Api, Job, begin, sell
 from shared.errors import UsernameTaken
-from shared.identity.services import create_member
+from shared.identity.new_accounts import create_member
 from shared.processes import without_ctrl_c
 from tenants.models import Organization
 

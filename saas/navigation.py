@@ -13,10 +13,10 @@ from recharge.pages.live import badges_of
 from recharge.selling import queries
 from recharge.terms import queries as terms
 from shared.console.links import address_of
+from shared.identity.accounts import Account
 from shared.identity.permissions import Permission
 from shared.identity.realm import realm_of
 from shared.identity.roles import Role, Scope, may, own_seller_of, role_named, sees_all_sellers
-from shared.identity.services import Account
 from shared.identity.sessions import account_of
 
 

@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse
 
 from shared.admin_changes import remember_change
 from shared.errors import LastAdmin
+from shared.identity.accounts import platform_users
 from shared.identity.roles import PLATFORM_ADMIN
-from shared.identity.services import platform_users
 from shared.models import Membership, User
 
 admin.site.unregister(Group)

@@ -9,7 +9,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from shared.identity import keys, services, sign_ins
+from shared.identity import accounts, keys, sign_ins, signing_in
 from shared.identity.lockout import client_address, client_of
 from shared.identity.permissions import Permission
 from shared.identity.realm import Realm, realm_of
@@ -46,7 +46,7 @@ class ClientCredentialsSerializer(StrictSerializer):
     client_secret = PasswordField(help_text="Its secret.")
 
 
-class TokenPairSerializer(serializers.Serializer[services.TokenPair]):
+class TokenPairSerializer(serializers.Serializer[signing_in.TokenPair]):
     access = serializers.CharField()
     refresh = serializers.CharField()
     token_type = serializers.CharField(default="Bearer")
@@ -103,7 +103,7 @@ class TokenView(_OpenView):
             return self._grant_access(request)
         body = CredentialsSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
-        pair = services.sign_in(
+        pair = signing_in.sign_in(
             realm=realm_of(request._request),
             address=client_address(request._request),
             client=client_of(request.META),
@@ -132,7 +132,7 @@ class TokenRefreshView(_OpenView):
         """
         body = RefreshSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
-        pair = services.refresh(
+        pair = signing_in.refresh(
             realm=realm_of(request._request),
             raw_token=body.validated_data["refresh"],
             address=client_address(request._request),
@@ -147,7 +147,7 @@ class TokenRevokeView(_OpenView):
         """Sign out: no refresh token of this sign-in is good any longer."""
         body = RefreshSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
-        services.revoke(realm=realm_of(request._request), raw_token=body.validated_data["refresh"])
+        signing_in.revoke(realm=realm_of(request._request), raw_token=body.validated_data["refresh"])
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -156,14 +156,14 @@ class MeView(APIView):
     def get(self, request: Request) -> Response:
         """Who this token speaks for, and what it may do now."""
         principal, realm = require_principal(request), realm_of(request._request)
-        somebody: Principal | services.Account = principal
+        somebody: Principal | accounts.Account = principal
         if principal.user_id is None:
             name, must_change = (
                 keys.living_key_of(principal, organization_id=realm.require_organization_id()).name,
                 False,
             )
         else:
-            somebody = account = services.account_of(realm=realm, user_id=principal.user_id)
+            somebody = account = accounts.account_of(realm=realm, user_id=principal.user_id)
             name, must_change = account.username, account.user.must_change_password
         return Response(
             MeSerializer(

@@ -22,7 +22,7 @@ from shared.identity.roles import MEMBER_ROLES, PLATFORM_ADMIN, PLATFORM_ROLES, 
 
 
 class UserManager(BaseUserManager["User"]):
-    """Makes the two kinds of users; services.py is what decides when."""
+    """Makes the two kinds of users; identity/new_accounts.py is what decides when."""
 
     def create_user(self, username: str, password: str | None = None, **fields: Any) -> "User":
         user = self.model(username=username, **fields)

@@ -23,11 +23,15 @@ from shared.console.languages import choose_language, is_shown_again, remember_l
 from shared.console.preferences import zone_names
 from shared.console.views import FORM, add_problem, done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
-from shared.identity import lockout, services, sign_ins
+from shared.identity import lockout, sign_ins
+from shared.identity.accounts import user_of_realm, user_to_reset
 from shared.identity.devices import device_of
 from shared.identity.lockout import client_address
+from shared.identity.password_changes import change_password, reset_password
+from shared.identity.preferences import set_preferences
 from shared.identity.realm import realm_of
 from shared.identity.sessions import account_of
+from shared.identity.signing_in import authenticate, check_password_of
 from shared.mails import host_of, mail_owner
 from shared.models import User
 from shared.pagination import page_of_rows
@@ -52,7 +56,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     form = SignInForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            account = services.authenticate(
+            account = authenticate(
                 realm=realm_of(request),
                 address=client_address(request),
                 device=device_of(request, form.cleaned_data["username"]),
@@ -163,7 +167,7 @@ def preferences(request: HttpRequest) -> HttpResponse:
             is_proved = given["email"] != user.email
             if is_proved:
                 _check_password(request, password_now, "password")
-            services.set_preferences(user=user, **given, is_proved=is_proved)
+            set_preferences(user=user, **given, is_proved=is_proved)
         except Problem as problem:
             add_problem(form, problem)
         else:
@@ -198,7 +202,7 @@ def password(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             _check_password(request, form.cleaned_data["old"], "old")
-            services.change_password(user=account.user, new=form.cleaned_data["new"], but=account.family)
+            change_password(user=account.user, new=form.cleaned_data["new"], but=account.family)
         except Problem as problem:
             add_problem(form, problem)
         else:
@@ -210,8 +214,8 @@ def password(request: HttpRequest) -> HttpResponse:
 
 
 def _check_password(request: HttpRequest, given: str, field: str) -> None:
-    """See :func:`shared.identity.services.check_password_of`."""
-    services.check_password_of(
+    """See :func:`shared.identity.signing_in.check_password_of`."""
+    check_password_of(
         signed_in(request), realm=realm_of(request), given=given, address=client_address(request), field=field
     )
 
@@ -295,7 +299,7 @@ def password_reset(request: HttpRequest) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem)
         else:
-            user = services.user_to_reset(realm=realm, username=username)
+            user = user_to_reset(realm=realm, username=username)
             if user:
                 _send_reset(request, user)
             return show(request, "shared/password_reset_sent.html")
@@ -323,7 +327,7 @@ def password_reset_confirm(request: HttpRequest, uid: str, token: str) -> HttpRe
     form = NewPasswordForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            services.reset_password(user=user, token=token, new=form.cleaned_data["new"])
+            reset_password(user=user, token=token, new=form.cleaned_data["new"])
         except NotFound:
             return show(request, "shared/password_reset_expired.html", status=404)
         except Problem as problem:
@@ -341,4 +345,4 @@ def _user_of_link(request: HttpRequest, uid: str) -> User | None:
         return None
     if not 0 < user_id < 2**63:
         return None
-    return services.user_of_realm(realm=realm_of(request), user_id=user_id)
+    return user_of_realm(realm=realm_of(request), user_id=user_id)

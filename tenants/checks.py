@@ -5,8 +5,8 @@ from typing import Any
 from django.core.checks import CheckMessage, Warning, register
 from django.db import DatabaseError, InterfaceError, connection
 
+from shared.identity.accounts import platform_users
 from shared.identity.realm import PLATFORM
-from shared.identity.services import platform_users
 from shared.second_factor.services import is_required, users_with_second_factor
 from tenants.working_role import GROUP, owns_the_tables
 

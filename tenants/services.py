@@ -14,8 +14,8 @@ from psycopg2 import errorcodes, sql
 from shared.audit import record
 from shared.errors import InvalidRequest, NotFound
 from shared.identity.acting import COMMAND, acting
+from shared.identity.new_accounts import check_credentials, create_member
 from shared.identity.roles import ADMIN
-from shared.identity.services import check_credentials, create_member
 from shared.sick import sqlstate_of
 from shared.texts import unfit_character
 from tenants import audit

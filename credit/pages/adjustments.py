@@ -28,9 +28,9 @@ from shared.console.lists import chosen_columns, listing_of, remember
 from shared.console.messages import message_for
 from shared.console.views import FORM, add_problem, done, not_done, on_to, page, show, signed_in, status_of_form
 from shared.errors import IdempotencyKeyReused, Problem, SellerBusy
+from shared.identity.accounts import Account
 from shared.identity.permissions import Permission
 from shared.identity.roles import may
-from shared.identity.services import Account
 from tenants.routing import organization_of
 
 SORTS = {"amount": "amount"}

@@ -45,9 +45,9 @@ from shared.console.views import (
 from shared.days import days_before, start_of_day, today
 from shared.errors import IdempotencyKeyReused, Problem, SellerBusy
 from shared.idempotency import is_idempotency_key
+from shared.identity.accounts import Account
 from shared.identity.permissions import Permission
 from shared.identity.roles import may, sees_all_sellers, seller_in_view
-from shared.identity.services import Account
 from shared.templatetags.console import tomans
 from tenants.routing import organization_of
 

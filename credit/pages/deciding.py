@@ -27,7 +27,7 @@ from shared.console.messages import message_for
 from shared.console.tables import Table
 from shared.console.views import is_fragment, on_to, show, signed_in, status_of_form
 from shared.errors import InvalidRequest, Problem, SellerBusy
-from shared.identity.services import Account
+from shared.identity.accounts import Account
 from tenants.routing import organization_of
 
 APPROVE, REJECT = "approve", "reject"

@@ -33,9 +33,10 @@ from shared.console.lists import chosen_columns, listing_of, remember
 from shared.console.views import FORM, add_problem, done, not_done, page, show, status_of_form
 from shared.errors import PasswordChanged, Problem, SellerBusy
 from shared.identity.lockout import client_address
+from shared.identity.password_changes import password_state, suggest_password
 from shared.identity.permissions import Permission
 from shared.identity.queries import seller_ids_by_username, seller_usernames
-from shared.identity.services import member_of_seller, password_state, suggest_password
+from shared.identity.sellers_members import member_of_seller
 from shared.outbound.secrets import SecretUnreadable, decrypt, encrypt
 from tenants.routing import organization_of
 

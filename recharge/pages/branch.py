@@ -44,9 +44,9 @@ from shared.console.views import (
     status_of_form,
 )
 from shared.errors import PermissionDenied, Problem, SellerBusy
+from shared.identity.password_changes import suggest_password
 from shared.identity.permissions import Permission
 from shared.identity.queries import seller_usernames
-from shared.identity.services import suggest_password
 from shared.pagination import page_of_rows
 from shared.templatetags.console import moment, number
 from tenants.routing import organization_of

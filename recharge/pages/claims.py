@@ -33,9 +33,9 @@ from shared.console.views import (
     status_of_form,
 )
 from shared.errors import NotFound, Problem, SellerBusy
+from shared.identity.accounts import Account
 from shared.identity.permissions import Permission
 from shared.identity.roles import may, sees_all_sellers, seller_in_view
-from shared.identity.services import Account
 from shared.pagination import page_of_rows
 from tenants.routing import organization_of
 

@@ -23,9 +23,9 @@ from recharge.selling.queries import recharges
 from shared.console.formats import format_number
 from shared.console.links import address_of
 from shared.console.views import page, signed_in
+from shared.identity.accounts import Account
 from shared.identity.permissions import Permission
 from shared.identity.roles import Scope, may, sees_all_sellers, seller_in_view
-from shared.identity.services import Account
 
 MOST_COUNTED = 100
 """Of what waits; of more it is said that there are more."""

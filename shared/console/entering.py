@@ -18,11 +18,10 @@ from django.utils.translation import gettext_lazy as _
 
 from shared.console import expired
 from shared.errors import Problem
-from shared.identity import services
+from shared.identity.accounts import Account, account_of
 from shared.identity.devices import device_of, remember_device
 from shared.identity.lockout import client_address, client_of
 from shared.identity.realm import realm_of
-from shared.identity.services import Account
 from shared.identity.sessions import end_session_of, has_passed_second_factor, is_proved, remember_proof
 from shared.mails import mail_owner
 from shared.models import User
@@ -67,7 +66,7 @@ def account_at_second_step(request: HttpRequest) -> tuple[Account, str] | None:
     if not step or step["place"] != [realm.organization_id, realm.slug] or time.time() - step["at"] > STEP_SECONDS:
         return None
     try:
-        account = services.account_of(realm=realm, user_id=step["user"])
+        account = account_of(realm=realm, user_id=step["user"])
     except Problem:
         return None
     is_same = constant_time_compare(step["password"], account.user.get_session_auth_hash())

@@ -12,7 +12,7 @@ from psycopg2 import errorcodes
 
 from shared.console.preferences import LANGUAGE_COOKIE, is_language
 from shared.errors import InvalidRequest, NotFound
-from shared.identity import services
+from shared.identity.preferences import set_language
 from shared.identity.sessions import account_of
 from shared.sick import sqlstate_of
 
@@ -35,7 +35,7 @@ def choose_language(request: HttpRequest, language: str) -> None:
         raise NotFound("There is no such language.")
     account = account_of(request)
     if account:
-        services.set_language(user=account.user, language=language)
+        set_language(user=account.user, language=language)
 
 
 def remember_language(response: HttpResponseBase, language: str) -> None:

@@ -8,9 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from shared.console.roles import role_name
 from shared.errors import NotFound
+from shared.identity.accounts import Account
 from shared.identity.permissions import Permission
 from shared.identity.roles import ROLES, Scope, role_named
-from shared.identity.services import Account
 
 PERMISSIONS: Mapping[Permission, str | Promise] = {
     Permission.VIEW_ORGANIZATIONS: _("see organizations"),

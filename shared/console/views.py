@@ -20,9 +20,9 @@ from shared.console.languages import SWITCH, in_another_language
 from shared.console.messages import field_message_for, message_for
 from shared.console.reasons import lacks, signed_in_as
 from shared.errors import InvalidRequest, NotFound, PermissionDenied, Problem
+from shared.identity.accounts import Account
 from shared.identity.permissions import Permission
 from shared.identity.roles import may, own_seller_of
-from shared.identity.services import Account
 from shared.identity.sessions import account_of
 
 PageView = Callable[..., HttpResponseBase]

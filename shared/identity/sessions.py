@@ -21,12 +21,12 @@ from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
 
 from shared.errors import Problem
-from shared.identity import services
+from shared.identity import accounts, signing_in
+from shared.identity.accounts import Account
 from shared.identity.acting import known_as
 from shared.identity.devices import device_of
 from shared.identity.lockout import client_address, client_of
 from shared.identity.realm import Realm, realm_of
-from shared.identity.services import Account
 from shared.identity.sign_ins import begin_sign_in, end_sign_in, note_use
 from shared.models import SignIn, User
 
@@ -50,7 +50,7 @@ class RealmBackend(ModelBackend):
         if request is None or username is None or password is None:
             return None
         try:
-            account = services.authenticate(
+            account = signing_in.authenticate(
                 realm=realm_of(request),
                 username=username,
                 password=password,
@@ -98,7 +98,7 @@ def _account_of(request: HttpRequest) -> Account | None:
     if not str(session.get(SESSION_KEY)).isdigit():
         return None
     try:
-        account = services.account_of(realm=realm, user_id=int(session[SESSION_KEY]), sign_in_id=session.get(_SIGN_IN))
+        account = accounts.account_of(realm=realm, user_id=int(session[SESSION_KEY]), sign_in_id=session.get(_SIGN_IN))
     except Problem:
         return None
     # Whether it was withdrawn since, and not whether it was withdrawn later than the session began: that would compare
@@ -146,7 +146,7 @@ def _begin(request: HttpRequest, realm: Realm, account: Account, *, is_new: bool
 @receiver(user_logged_in)
 def _bind_session(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
     realm = realm_of(request)
-    with services.account_held(realm=realm, user=user) as account:
+    with accounts.account_held(realm=realm, user=user) as account:
         begun = _begin(request, realm, account, is_new=True)
     request.session.update(session_content(realm, withdrawn_at=account.withdrawn_at, sign_in_id=begun.pk))
     # Each sign-in takes a little of the old away, so that the table needs no job of its own.

@@ -77,7 +77,7 @@ class AccessToken(tokens.AccessToken):
 
 
 class RefreshToken(tokens.Token):
-    """Good for one refresh within its family (see services.refresh). Further claims: org, org_id, family, and in
+    """Good for one refresh within its family (see signing_in.py). Further claims: org, org_id, family, and in
     password a keyed hash of the password's hash: when the password is changed, what was signed in with the old one
     ends."""
 

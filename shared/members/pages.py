@@ -31,11 +31,11 @@ from shared.console.tables import WIDE, Table, TableColumn
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, NotInvited, PasswordChanged, Problem
 from shared.identity.lockout import client_address
+from shared.identity.password_changes import password_state, suggest_password
 from shared.identity.permissions import Permission
 from shared.identity.queries import seller_id_of_username, seller_usernames
 from shared.identity.realm import realm_of
 from shared.identity.roles import may, works_for_seller
-from shared.identity.services import password_state, suggest_password
 from shared.mails import tell_of_second_factor
 from shared.members import services
 from shared.members.mail import send_invitation

@@ -20,7 +20,7 @@ from django.utils.crypto import constant_time_compare
 
 from shared.audit import record
 from shared.errors import AccessChanged, InvalidMember, LastAdmin, NotFound, NotInvited, UsernameTaken
-from shared.identity import lockout, services
+from shared.identity import accounts, lockout, new_accounts, password_changes
 from shared.identity.acting import acting
 from shared.identity.permissions import Permission
 from shared.identity.realm import Realm
@@ -68,7 +68,7 @@ def roles_to_give(realm: Realm) -> tuple[str, ...]:
 def members(realm: Realm) -> QuerySet[Any]:
     """The rows of everybody who may sign in here or could once; :func:`member_in` reads one."""
     if realm.is_platform:
-        return _with_second_factor(services.platform_users(), "pk")
+        return _with_second_factor(accounts.platform_users(), "pk")
     rows = Membership.objects.select_related("user").filter(organization_id=realm.require_organization_id())
     return _with_second_factor(rows, "user_id")
 
@@ -150,8 +150,8 @@ def add_member(
         raise InvalidMember.of_field(
             "password", "password_or_email", "Give a password, or an email address to invite to."
         )
-    checked = services.check_credentials(
-        username=username, password=password or services.suggest_password(), email=email
+    checked = new_accounts.check_credentials(
+        username=username, password=password or password_changes.suggest_password(), email=email
     )
     user = User(username=checked if realm.is_platform else f"{realm.slug}/{checked}", email=email)
     user.set_password(password or None)  # before the transaction: it takes as long as hashing does
@@ -166,7 +166,7 @@ def add_member(
                 else:
                     organization_id = realm.require_organization_id()
                     membership = Membership(user=user, organization_id=organization_id, username=checked, role=role)
-                    services.save_member(membership, seller_id=seller_id)
+                    new_accounts.save_member(membership, seller_id=seller_id)
         except IntegrityError:
             raise UsernameTaken(f"There is a user {checked!r} already.") from None
         record("member.created", checked, after=_told(role, seller_id) | {"is_invited": not password})
@@ -247,7 +247,7 @@ def change_member(
         if resets and not realm.is_platform:
             _lock_user_of(realm, username)
         rows = _lock(realm, username)
-        row = next((one for one in rows if one.username == services.normalized(username)), None)
+        row = next((one for one in rows if one.username == accounts.normalized(username)), None)
         if row is None:
             raise NotFound("There is no such member.")
         before = _state(row)
@@ -277,7 +277,7 @@ def _lock_user_of(realm: Realm, username: str) -> None:
     """Before memberships are locked: whoever sets a password holds the user, and then asks for the membership. (On the
     platform they are one row.)"""
     here = Membership.objects.filter(
-        organization_id=realm.require_organization_id(), username=services.normalized(username)
+        organization_id=realm.require_organization_id(), username=accounts.normalized(username)
     )
     users = User.objects.filter(pk__in=here.values("user_id")).select_for_update(no_key=True)
     list(users.values_list("pk"))
@@ -298,10 +298,10 @@ def _reset_second_factor(realm: Realm, user: User, username: str) -> bool:
 def _lock(realm: Realm, username: str = "") -> list[Any]:
     """The rows of all who manage members here and of this one, locked in the order of their ids until the transaction
     ends: two who switch each other off at once come one after the other."""
-    admins, name = sorted(roles_that_may(Permission.MANAGE_MEMBERS)), services.normalized(username)
+    admins, name = sorted(roles_that_may(Permission.MANAGE_MEMBERS)), accounts.normalized(username)
     rows: QuerySet[Any]
     if realm.is_platform:
-        rows = services.platform_users().filter(Q(platform_role__in=admins) | Q(username=name))
+        rows = accounts.platform_users().filter(Q(platform_role__in=admins) | Q(username=name))
     else:
         rows = (
             Membership.objects.select_related("user")
@@ -378,8 +378,8 @@ def end_all_access(*, realm: Realm, user_id: int, keeps_browsers: bool = False) 
 def reset_password(*, realm: Realm, user_id: int, password: str, state: str, address: str = "") -> None:
     """A new password for a member, who must change it at the next sign-in; all that the member has open ends by that.
 
-    ``state``: what :func:`shared.identity.services.password_state` said when the form was made. The same again changes
-    nothing. ``address`` is the client's.
+    ``state``: what :func:`shared.identity.password_changes.password_state` said when the form was made. The same again
+    changes nothing. ``address`` is the client's.
 
     Raises:
         NotFound: there is no such member.
@@ -397,7 +397,7 @@ def reset_password(*, realm: Realm, user_id: int, password: str, state: str, add
         end_all_access(realm=realm, user_id=user_id)
         record("member.password_set", member.username)
 
-    services.set_password_of(
+    password_changes.set_password_of(
         user=User.objects.get(pk=user_id),
         realm=realm,
         username=member.username,
@@ -415,7 +415,7 @@ _SALT = "shared.members.invitation"
 
 def invitation_to(user: User) -> str:
     """What a link has in it by which this user chooses the first password: good once, and for 7 days."""
-    return signing.dumps([user.pk, services.password_state(user)], salt=_SALT)
+    return signing.dumps([user.pk, password_changes.password_state(user)], salt=_SALT)
 
 
 def renew_invitation(*, realm: Realm, username: str, email: str = "", address: str = "") -> Member:
@@ -433,8 +433,8 @@ def renew_invitation(*, realm: Realm, username: str, email: str = "", address: s
     if "\0" in username:  # which the database would refuse
         raise NotFound("There is no such member.")
     if email:
-        services.check_credentials(username="name", password=services.suggest_password(), email=email)
-    name = services.normalized(username)
+        new_accounts.check_credentials(username="name", password=password_changes.suggest_password(), email=email)
+    name = accounts.normalized(username)
     with transaction.atomic():
         if not realm.is_platform:
             _lock_user_of(realm, name)
@@ -462,8 +462,8 @@ def invited_by(*, realm: Realm, token: str) -> User | None:
         user_id, state = signing.loads(token, salt=_SALT, max_age=INVITATION_DAYS * 24 * 60 * 60)
     except (signing.BadSignature, ValueError, TypeError):
         return None
-    user = services.user_of_realm(realm=realm, user_id=user_id)
-    return user if user and constant_time_compare(services.password_state(user), state) else None
+    user = accounts.user_of_realm(realm=realm, user_id=user_id)
+    return user if user and constant_time_compare(password_changes.password_state(user), state) else None
 
 
 def accept_invitation(*, realm: Realm, token: str, new: str) -> None:
@@ -476,4 +476,4 @@ def accept_invitation(*, realm: Realm, token: str, new: str) -> None:
     user = invited_by(realm=realm, token=token)
     if user is None:
         raise NotFound("This link is not good any longer.")
-    services.choose_first_password(user=user, new=new, state=services.password_state(user))
+    password_changes.choose_first_password(user=user, new=new, state=password_changes.password_state(user))

@@ -9,12 +9,12 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from shared.errors import TokenExpired, TokenInvalid
+from shared.identity.accounts import account_of
 from shared.identity.keys import living_key_of
 from shared.identity.permissions import Permission
 from shared.identity.queries import MemberState, organization_member, platform_user
 from shared.identity.realm import realm_of
 from shared.identity.roles import Scope, may, role_named
-from shared.identity.services import account_of
 from shared.identity.tokens import Principal
 from shared.second_factor.errors import SecondFactorMissing
 

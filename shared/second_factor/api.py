@@ -7,9 +7,9 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from shared.identity.accounts import Account, account_of
 from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
-from shared.identity.services import Account, account_of
 from shared.mails import tell_of_second_factor
 from shared.rest.authentication import require_principal
 from shared.rest.fields import StrictSerializer, StringField

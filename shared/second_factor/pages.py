@@ -17,12 +17,12 @@ from shared.console.forms import AS_WRITTEN, Form, PasswordFormField, SearchFiel
 from shared.console.shown_once import show_once, take_shown
 from shared.console.views import FORM, add_problem, done, not_done, page, show, signed_in, status_of_form
 from shared.errors import NotFound, Problem
-from shared.identity import services as identity
+from shared.identity.accounts import Account
 from shared.identity.devices import device_of
 from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
-from shared.identity.services import Account
 from shared.identity.sessions import account_of, remember_proof
+from shared.identity.signing_in import check_password_of
 from shared.mails import tell_of_second_factor
 from shared.second_factor import passkeys, services
 from shared.second_factor.services import LONGEST_CODE
@@ -123,7 +123,7 @@ def proof(request: HttpRequest) -> HttpResponse:
             _check_code(request, account, form.cleaned_data["code"])
             return entering.proved(request, wanted, by_second_factor=True)
         if password_form and password_form.is_bound and password_form.is_valid():
-            identity.check_password_of(
+            check_password_of(
                 account,
                 realm=realm_of(request),
                 given=password_form.cleaned_data["password"],

@@ -15,8 +15,8 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from shared.errors import NotFound, Problem
+from shared.identity.accounts import Account, account_of
 from shared.identity.realm import Realm
-from shared.identity.services import Account, account_of
 from shared.identity.sign_ins import record_refused_sign_in
 from shared.models import Passkey, User
 from shared.second_factor.errors import PasskeyRefused, TooManyPasskeys

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import structlog
 from cryptography.hazmat.primitives.hashes import SHA1
@@ -27,6 +26,7 @@ from django.utils import timezone
 from shared.audit import record
 from shared.errors import BadCredentials, NotFound
 from shared.identity import lockout
+from shared.identity.accounts import Account
 from shared.identity.acting import acting
 from shared.identity.realm import Realm
 from shared.identity.sign_ins import record_refused_sign_in
@@ -39,9 +39,6 @@ from shared.second_factor.errors import (
     SecondFactorRequired,
     WrongCode,
 )
-
-if TYPE_CHECKING:
-    from shared.identity.services import Account
 
 _log = structlog.get_logger("recharge.second_factor")
 
@@ -124,7 +121,7 @@ def has_second_factor(user_id: int) -> bool:
 # --- Signing in -------------------------------------------------------------------------------------------------------
 
 
-def pass_second_step(account: "Account", *, realm: Realm, code: str, address: str) -> bool:
+def pass_second_step(account: Account, *, realm: Realm, code: str, address: str) -> bool:
     """After the right password, at the API. Returns whether the account lacks what its organization requires: then it
     may do nothing but enrol.
 
@@ -144,7 +141,7 @@ def pass_second_step(account: "Account", *, realm: Realm, code: str, address: st
 
 
 @contextmanager
-def second_step(account: "Account") -> Iterator[None]:
+def second_step(account: Account) -> Iterator[None]:
     """In this block a second factor is looked at, after the right password. That it was not good is kept: whoever
     signs in so knows the password."""
     try:
@@ -157,7 +154,7 @@ def second_step(account: "Account") -> Iterator[None]:
         raise
 
 
-def is_code_right(account: "Account", *, realm: Realm, code: str, address: str, device: str = "") -> bool:
+def is_code_right(account: Account, *, realm: Realm, code: str, address: str, device: str = "") -> bool:
     """Whether this is a code of the account's app or a recovery code; a right one is used up by that.
 
     Raises:
@@ -175,7 +172,7 @@ def is_code_right(account: "Account", *, realm: Realm, code: str, address: str, 
     )
 
 
-def check_code_of(account: "Account", *, realm: Realm, code: str, address: str, device: str = "") -> None:
+def check_code_of(account: Account, *, realm: Realm, code: str, address: str, device: str = "") -> None:
     """Who sits at an open session proves to be its owner.
 
     Raises:
@@ -230,7 +227,7 @@ def _generator(key: bytes) -> TOTP:
     return TOTP(key, 6, SHA1(), STEP)  # noqa: S303 - what all apps speak
 
 
-def _use_recovery_code(account: "Account", code: str) -> bool:
+def _use_recovery_code(account: Account, code: str) -> bool:
     with transaction.atomic():
         # One statement: of two who send the same, the second finds it used.
         used = RecoveryCode.objects.filter(user=account.user, code_hash=_hash(code), used_at=None)
@@ -241,7 +238,7 @@ def _use_recovery_code(account: "Account", code: str) -> bool:
     return True
 
 
-def record_of(account: "Account", action: str, **more: dict[str, object]) -> None:
+def record_of(account: Account, action: str, **more: dict[str, object]) -> None:
     """Evidence of what an account does with its own factors, also where it is not signed in yet."""
     actor = replace(acting(), user_id=account.user.pk, key_id=None, name=account.username)
     record(action, account.username, by=actor, **more)
@@ -250,7 +247,7 @@ def record_of(account: "Account", action: str, **more: dict[str, object]) -> Non
 # --- The app ----------------------------------------------------------------------------------------------------------
 
 
-def begin_totp(account: "Account", *, realm: Realm) -> Enrolment:
+def begin_totp(account: Account, *, realm: Realm) -> Enrolment:
     """A secret for an app. It is in force when a code of it was shown; until then a new one may take its place.
 
     Raises:
@@ -267,7 +264,7 @@ def begin_totp(account: "Account", *, realm: Realm) -> Enrolment:
     return _enrolment(account, realm, key)
 
 
-def pending_totp(account: "Account", *, realm: Realm) -> Enrolment | None:
+def pending_totp(account: Account, *, realm: Realm) -> Enrolment | None:
     """The secret that was begun with and is not in force; None where there is none."""
     totp = Totp.objects.filter(user=account.user, confirmed_at=None).first()
     if totp is None:
@@ -278,13 +275,13 @@ def pending_totp(account: "Account", *, realm: Realm) -> Enrolment | None:
         return None
 
 
-def _enrolment(account: "Account", realm: Realm, key: bytes) -> Enrolment:
+def _enrolment(account: Account, realm: Realm, key: bytes) -> Enrolment:
     issuer = f"{realm.slug}.{settings.BASE_DOMAIN}" if realm.slug else settings.BASE_DOMAIN
     uri = _generator(key).get_provisioning_uri(account.username, issuer)
     return Enrolment(base64.b32encode(key).decode(), uri)
 
 
-def confirm_totp(account: "Account", *, code: str) -> list[str]:
+def confirm_totp(account: Account, *, code: str) -> list[str]:
     """Puts the app in force, and gives recovery codes in the clear, this once. Those from before end.
 
     Raises:
@@ -308,7 +305,7 @@ def confirm_totp(account: "Account", *, code: str) -> list[str]:
     return codes
 
 
-def remove_totp(account: "Account", *, realm: Realm) -> None:
+def remove_totp(account: Account, *, realm: Realm) -> None:
     """Ends the app. Whoever asks has been proved to be the owner.
 
     Raises:
@@ -323,13 +320,13 @@ def remove_totp(account: "Account", *, realm: Realm) -> None:
         record_of(account, "second_factor.removed", before={"kind": "totp"})
 
 
-def lock_factors(account: "Account") -> None:
+def lock_factors(account: Account) -> None:
     """Until the transaction ends, nobody else adds or removes a factor of this user: of two that are each removed for
     the other is there, one would be the last."""
     User.objects.select_for_update(no_key=True).only("pk").get(pk=account.user.pk)
 
 
-def after_removal(account: "Account", realm: Realm) -> None:
+def after_removal(account: Account, realm: Realm) -> None:
     """Raises LastSecondFactor where none is left and one is required. Recovery codes go with the last one."""
     if has_second_factor(account.user.pk):
         return
@@ -351,7 +348,7 @@ def forget_factors(user_id: int) -> bool:
 # --- Recovery codes ---------------------------------------------------------------------------------------------------
 
 
-def replace_recovery_codes(account: "Account") -> list[str]:
+def replace_recovery_codes(account: Account) -> list[str]:
     """New recovery codes, in the clear this once; those from before end.
 
     Raises:
@@ -366,12 +363,12 @@ def replace_recovery_codes(account: "Account") -> list[str]:
     return codes
 
 
-def first_recovery_codes(account: "Account") -> list[str]:
+def first_recovery_codes(account: Account) -> list[str]:
     """New ones if none is left, else nothing."""
     return [] if RecoveryCode.objects.filter(user=account.user, used_at=None).exists() else _new_recovery_codes(account)
 
 
-def _new_recovery_codes(account: "Account") -> list[str]:
+def _new_recovery_codes(account: Account) -> list[str]:
     codes = [base64.b32encode(secrets.token_bytes(10)).decode().lower() for _ in range(RECOVERY_CODES)]
     RecoveryCode.objects.filter(user=account.user).delete()
     RecoveryCode.objects.bulk_create(RecoveryCode(user=account.user, code_hash=_hash(code)) for code in codes)

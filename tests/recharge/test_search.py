@@ -13,8 +13,8 @@ from recharge.search import queries
 from recharge.selling.short_numbers import short_number
 from shared.console.finding import LINES, LINES_ON_A_PAGE
 from shared.database import TookTooLong, within
+from shared.identity.accounts import Account
 from shared.identity.permissions import Permission
-from shared.identity.services import Account
 from tests.support.client import Answer
 from tests.support.visitor import Visitor, shown
 from tests.support.world import (

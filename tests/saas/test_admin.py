@@ -9,9 +9,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from shared.errors import PermissionDenied
+from shared.identity.accounts import account_of
 from shared.identity.lockout import ATTEMPTS_FROM_ONE_ADDRESS, count_attempt
 from shared.identity.realm import PLATFORM
-from shared.identity.services import account_of
 from shared.models import Membership, User
 from tenants.models import AuditRecord
 from tenants.models import Organization as OrganizationRow

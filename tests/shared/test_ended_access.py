@@ -13,8 +13,9 @@ from django_tenants.utils import tenant_context
 from rest_framework.request import Request
 
 from shared.identity.realm import PLATFORM, Realm
-from shared.identity.services import TokenPair, set_membership_active, sign_in
+from shared.identity.sellers_members import set_membership_active
 from shared.identity.session_store import SessionStore
+from shared.identity.signing_in import TokenPair, sign_in
 from shared.identity.tokens import remembered_principal
 from shared.models import Membership, SignIn, User
 from shared.rest.authentication import RealmJWTAuthentication

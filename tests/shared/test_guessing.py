@@ -22,7 +22,7 @@ from shared.identity.lockout import (
     count_attempt,
 )
 from shared.identity.realm import PLATFORM, Realm
-from shared.identity.services import authenticate
+from shared.identity.signing_in import authenticate
 from shared.models import SignInAttempts, User
 from tests.support.crowd import together
 from tests.support.visitor import Visitor

@@ -9,7 +9,7 @@ from django.db import connection
 
 from credit.models import AuditRecord
 from shared.identity.realm import PLATFORM, Realm
-from shared.identity.services import sign_in
+from shared.identity.signing_in import sign_in
 from shared.models import Membership, Passkey, RecoveryCode, SignIn, Totp, User
 from tests.support.client import Answer, Client
 from tests.support.factors import enrol

@@ -13,7 +13,8 @@ from django.utils.http import urlsafe_base64_encode
 from credit.services import reset_seller_password
 from shared.errors import InvalidRequest, PasswordChanged, Throttled
 from shared.identity.lockout import ATTEMPTS_FROM_ONE_ADDRESS
-from shared.identity.services import password_state, set_language, set_preferences
+from shared.identity.password_changes import password_state
+from shared.identity.preferences import set_language, set_preferences
 from shared.models import User
 from tests.support.client import Answer
 from tests.support.crowd import together

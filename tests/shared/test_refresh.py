@@ -12,7 +12,7 @@ from django_tenants.utils import tenant_context
 from credit.models import AuditRecord
 from credit.services import update_seller
 from shared.identity.realm import PLATFORM, Realm
-from shared.identity.services import TokenPair, sign_in
+from shared.identity.signing_in import TokenPair, sign_in
 from shared.models import Membership, SignIn, User
 from tests.support.client import Answer, Client
 from tests.support.world import PASSWORD, Organization, Person, World

@@ -106,7 +106,7 @@ def test_nothing_asks_for_a_role_by_its_name() -> None:
     found += [path for path, text in files(".html") if page.search(text)]
     # What a token says of an account, and accounts of the ledger.
     known = {
-        "shared/identity/services.py",
+        "shared/identity/signing_in.py",
         "shared/rest/permissions.py",
         "credit/queries.py",
         "credit/chain/verification.py",

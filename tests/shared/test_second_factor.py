@@ -13,8 +13,8 @@ from django.core.checks import run_checks
 from django.db import connection
 from django.utils import timezone
 
+from shared.identity.accounts import Account, account_of
 from shared.identity.realm import Realm
-from shared.identity.services import Account, account_of
 from shared.models import Passkey, RecoveryCode, Totp, User
 from shared.second_factor import services
 from tenants.models import Organization as OrganizationRow

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from credit.models import AuditRecord
 from credit.services import reset_seller_password
-from shared.identity.services import password_state
+from shared.identity.password_changes import password_state
 from shared.identity.session_store import SessionStore
 from shared.identity.sign_ins import raise_epoch
 from shared.models import Membership, SignIn

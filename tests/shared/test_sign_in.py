@@ -7,8 +7,8 @@ import pytest
 
 from credit.models import Seller
 from credit.services import update_seller
+from shared.identity.new_accounts import check_credentials, create_member
 from shared.identity.roles import ROLES
-from shared.identity.services import check_credentials, create_member
 from shared.identity.tokens import AccessToken
 from shared.models import Membership, SignIn, User
 from tests.support.client import Answer, Client

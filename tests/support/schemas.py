@@ -9,7 +9,7 @@ from django.db import connection
 from django_tenants.utils import schema_context
 
 from saas.embedded import _Cluster
-from shared.identity.services import create_member
+from shared.identity.new_accounts import create_member
 from tenants.models import Domain, Organization
 from tenants.services import domain_of, provision_organization
 from tests.support.world import database_url

@@ -28,9 +28,9 @@ from recharge.statements.services import make_statement
 from shared.identity.epochs import OF_COMMAND
 from shared.identity.realm import PLATFORM as PLATFORM_REALM
 from shared.identity.realm import Realm
-from shared.identity.services import sign_in
 from shared.identity.session_store import SessionStore
 from shared.identity.sessions import RealmAuthenticationMiddleware
+from shared.identity.signing_in import sign_in
 from shared.models import Membership, User
 from tenants.models import Organization as OrganizationRow
 from tenants.routing import CACHE_SECONDS

@@ -17,7 +17,7 @@ from saas import embedded, migrating
 from saas.demo import ORGANIZATIONS, Accounts, Demo, DemoError
 from saas.management.commands.serve import listen, what_to_open
 from shared.errors import UsernameTaken
-from shared.identity.services import create_platform_admin
+from shared.identity.new_accounts import create_platform_admin
 from shared.models import User
 from tenants.models import Organization
 from tenants.working_role import as_owner

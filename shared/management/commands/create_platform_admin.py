@@ -4,8 +4,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from shared.errors import Problem
+from shared.identity.new_accounts import create_platform_admin
 from shared.identity.passwords import read_password
-from shared.identity.services import create_platform_admin
 
 
 class Command(BaseCommand):
