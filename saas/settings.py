@@ -390,6 +390,16 @@ except ValueError:
         f"METRICS_LISTEN is {_listen!r}; it must be an address and a port, like 127.0.0.1:9464 or [::1]:9464."
     ) from None
 
+# Whether traces are made: where a collector is named, by one of OpenTelemetry's own variables. The others of them are
+# read by its packages. See shared/tracing.
+_collectors = (
+    env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", default=""),
+    env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default=""),
+)
+if not all(re.fullmatch(r"(?:https?://[^\s/]+\S*)?", collector) for collector in _collectors):
+    raise ImproperlyConfigured("OTEL_EXPORTER_OTLP_ENDPOINT must be like http://127.0.0.1:4318.")
+TRACES = any(_collectors) and not flag("OTEL_SDK_DISABLED", default=False)
+
 # Where the ledgers' daily roots are appended to; see credit/chain/.
 CHAIN_FILE = env.str("CHAIN_FILE", default="")
 

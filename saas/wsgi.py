@@ -20,6 +20,9 @@ _pages: Any = get_wsgi_application()
 from recharge.api import fast_path  # noqa: E402 - Django has been set up only now
 from saas import static_files  # noqa: E402
 from saas.migrated import is_known_to_be_migrated  # noqa: E402
+from shared import tracing  # noqa: E402
+
+tracing.start()
 
 
 def _with_middleware(middleware: list[str]) -> Any:

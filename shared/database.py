@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, Operation
 from django.db import connection as django_connection
 from psycopg2 import errorcodes, sql
 
+from shared import tracing
 from shared.errors import SellerBusy
 from shared.sick import sqlstate_of
 
@@ -54,9 +55,10 @@ def call_for_each(
     """
     calls = len(arguments)
     statement = _statement(schema, function, columns, len(arguments[0]), calls, last_types)
-    if calls == 1:
-        return _call(statement, arguments[0], _execute_prepared)
-    return _call(statement, [argument for call in arguments for argument in call], _execute)
+    with tracing.call(function, calls):
+        if calls == 1:
+            return _call(statement, arguments[0], _execute_prepared)
+        return _call(statement, [argument for call in arguments for argument in call], _execute)
 
 
 def array_literal(elements: Sequence[str]) -> str:

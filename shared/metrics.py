@@ -102,9 +102,14 @@ _ALL: tuple[MetricWrapperBase, ...] = (
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
+def known_method(method: str) -> str:
+    """A method that clients have not made up, or ``other``."""
+    return method if method in _METHODS else "other"
+
+
 def count_request(*, method: str, route: str, status: int, seconds: float) -> None:
-    """A request was answered. ``route`` is a pattern of the URL maps, and never an address."""
-    requests, took = _of_request(method if method in _METHODS else "other", route, status)
+    """A request was answered. ``method`` is a known one, ``route`` a pattern of the URL maps, and never an address."""
+    requests, took = _of_request(method, route, status)
     requests.inc()
     took.observe(seconds)
 

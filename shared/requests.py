@@ -9,11 +9,12 @@ from typing import Any
 import structlog
 from django.http import HttpRequest, HttpResponseBase
 
+from shared import tracing
 from shared.identity.acting import Actor, acting_as
 from shared.identity.lockout import client_address
 from shared.identity.realm import realm_of
 from shared.logs import log_request
-from shared.metrics import count_request
+from shared.metrics import count_request, known_method
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # What is in the link of a reset opens the account.
@@ -36,22 +37,25 @@ class RequestMiddleware:
         started = time.perf_counter()
         request.id = request_id_for(request.META)  # type: ignore[attr-defined]
         structlog.contextvars.bind_contextvars(request_id=request_id_of(request))
+        if request.path not in _WITHOUT_ROUTE:
+            tracing.begin_request(request.META, started=started)
         try:
             with acting_as(Actor(address=client_address(request), request_id=request_id_of(request))):
                 response = self.get_response(request)
             response["X-Request-ID"] = request_id_of(request)
             seconds = time.perf_counter() - started
+            slug, status = realm_of(request).slug, response.status_code
+            method, route = known_method(request.method or ""), _route_of(request)
             log_request(
                 method=request.method or "",
                 path=_SECRET_IN_PATH.sub(r"\1…", request.path),
-                organization=realm_of(request).slug,
-                status=response.status_code,
+                organization=slug,
+                status=status,
                 duration_ms=seconds * 1000,
                 request_id=request_id_of(request),
+                trace_id=tracing.end_request(method=method, route=route, status=status, organization=slug),
             )
-            count_request(
-                method=request.method or "", route=_route_of(request), status=response.status_code, seconds=seconds
-            )
+            count_request(method=method, route=route, status=status, seconds=seconds)
         finally:
             structlog.contextvars.clear_contextvars()
         return response

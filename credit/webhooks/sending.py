@@ -27,6 +27,7 @@ from standardwebhooks import Webhook
 
 from credit.webhooks.addresses import Url, UrlRefused, parse_url
 from credit.webhooks.services import TRIED_FOR
+from shared import tracing
 from shared.database import array_literal, call_set_function
 from shared.metrics import count_webhook
 from shared.outbound.addresses import AddressNotPublic, connect_to
@@ -151,6 +152,22 @@ class WebhookWork:
         return {id_: (QUICK if id_ in quick else SLOW)[1] - held[id_] for id_ in held.keys() | quick}
 
     def carry_out(self, organization: Organization, task: Task) -> Result:
+        recharge_id = _recharge_of(task) if tracing.is_on() else None
+        with tracing.task(
+            "send_webhook",
+            "client",
+            organization=organization.slug,
+            recharge_id=recharge_id,
+            event=task.event,
+            attempt=task.attempts + 1,
+        ):
+            result = self._carry_out(organization, task)
+            tracing.note(outcome=result.outcome, is_failure=result.outcome not in ("delivered", "postponed"))
+            if result.answer.status_code is not None:
+                tracing.note(status=result.answer.status_code)
+            return result
+
+    def _carry_out(self, organization: Organization, task: Task) -> Result:
         breaker = self._breakers.setdefault(task.endpoint_id, Breaker())
         attempted_at, started = timezone.now(), time.perf_counter()
         if not self.leases.is_good(organization.pk, task.id):
@@ -274,7 +291,14 @@ def headers_of(task: Task, body: str) -> dict[str, str]:
         "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": " ".join(key.sign(message_id, now, body) for key in keys),
+        **tracing.outgoing(),
     }
+
+
+def _recharge_of(task: Task) -> str | None:
+    """The id of the recharge that it tells of."""
+    is_of_one = task.event.startswith("recharge.")
+    return str(json.loads(task.data)["id"]) if is_of_one else None
 
 
 def _pause(task: Task, outcome: str, left: float) -> float:

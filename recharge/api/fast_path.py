@@ -32,6 +32,7 @@ from recharge.selling.queries import own_balance, own_recharge
 from recharge.selling.rendering import columns_of_balance, columns_of_recharge
 from recharge.selling.sale import read_sale
 from recharge.selling.services import sell_recharge
+from shared import tracing
 from shared.errors import InvalidRequest, NotAuthenticated, Problem
 from shared.handlers import PROBLEM_JSON, problem_json, problem_of
 from shared.headers import headers_of_api
@@ -82,6 +83,7 @@ def answer(environ: dict[str, Any]) -> Answer | None:
         return None
     request_id = request_id_for(environ)
     structlog.contextvars.bind_contextvars(request_id=request_id, organization=organization.slug)
+    tracing.begin_request(environ, started=started)
     try:
         given = _given(act, environ, organization, principal, request_id)
         if given is None:
@@ -93,14 +95,15 @@ def answer(environ: dict[str, Any]) -> Answer | None:
             [*headers, ("Allow", act.allowed), *headers_of_api(scheme, forwarded), ("X-Request-ID", request_id)],
             body,
         )
-        method, seconds = environ["REQUEST_METHOD"], time.perf_counter() - started
+        method, seconds, slug = environ["REQUEST_METHOD"], time.perf_counter() - started, organization.slug
         log_request(
             method=method,
             path=environ["PATH_INFO"],
-            organization=organization.slug,
+            organization=slug,
             status=status,
             duration_ms=seconds * 1000,
             request_id=request_id,
+            trace_id=tracing.end_request(method=method, route=act.route, status=status, organization=slug),
         )
         count_request(method=method, route=act.route, status=status, seconds=seconds)
         return whole

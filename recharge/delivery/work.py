@@ -20,6 +20,7 @@ from django.utils import timezone
 from recharge.delivery.gateways import Answer, Delivery, Gateway
 from recharge.delivery.gateways.kinds import gateways_of
 from recharge.operators import Operator
+from shared import tracing
 from shared.database import array_literal, call_set_function
 from shared.metrics import count_delivery
 from shared.outbound.breaker import Breaker
@@ -125,13 +126,22 @@ class DeliveryWork:
         return [name for name, held in self._held[organization.pk].items() if held >= max(1, left)]
 
     def carry_out(self, organization: Organization, task: Task) -> Result:
-        if task.action == "expire":
-            # What was tried before is asked about once more: an answer to that may still be on its way.
-            return Result(Answer(Delivery.UNSENT), 0, None if task.route is None else LONGEST_PAUSE)
-        started = time.perf_counter()
-        answer = self._ask(organization, task)
-        latency = time.perf_counter() - started
-        return Result(answer, round(latency * 1000), _due_in(task, answer))
+        with tracing.task(
+            f"{task.action}_recharge",
+            "consumer",
+            organization=organization.slug,
+            recharge_id=task.id,
+            operator=_known(task.operator),
+            attempt=task.number,
+        ):
+            if task.action == "expire":
+                # What was tried before is asked about once more: an answer to that may still be on its way.
+                return Result(Answer(Delivery.UNSENT), 0, None if task.route is None else LONGEST_PAUSE)
+            started = time.perf_counter()
+            answer = self._ask(organization, task)
+            latency = time.perf_counter() - started
+            tracing.note(outcome=_outcome(answer))
+            return Result(answer, round(latency * 1000), _due_in(task, answer))
 
     def _ask(self, organization: Organization, task: Task) -> Answer:
         nothing_done = Delivery.UNSENT if task.action == "submit" else Delivery.UNKNOWN
@@ -150,17 +160,20 @@ class DeliveryWork:
                 wait = max(wait, _backoff(task, LONGEST_PAUSE))
             return Answer(nothing_done, raw="not asked: the gateway has not answered lately", ask_again_after=wait)
         started = time.perf_counter()
-        try:
-            call = gateway.submit if task.action == "submit" else gateway.inquire
-            answer = call(task.id, task.phone_number, task.operator, task.amount)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it may have been sent
-            _log.exception("gateway_error", organization=organization.slug, gateway=task.gateway)
-            answer = Answer(Delivery.UNKNOWN, raw=f"{type(error).__name__} in the gateway's own code", is_answer=False)
+        with tracing.step("gateway", "client", gateway=gateway.kind, action=task.action):
+            try:
+                call = gateway.submit if task.action == "submit" else gateway.inquire
+                answer = call(task.id, task.phone_number, task.operator, task.amount)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it may have been sent
+                _log.exception("gateway_error", organization=organization.slug, gateway=task.gateway)
+                raw = f"{type(error).__name__} in the gateway's own code"
+                answer = Answer(Delivery.UNKNOWN, raw=raw, is_answer=False)
+            tracing.note(outcome=_outcome(answer), is_failure=not answer.is_answer)
         count_delivery(
             gateway=gateway.kind,
-            operator=task.operator if task.operator in _OPERATORS else "other",
+            operator=_known(task.operator),
             action=task.action,
-            outcome=str(answer.delivery) if answer.is_answer else "no_answer",
+            outcome=_outcome(answer),
             seconds=time.perf_counter() - started,
         )
         breaker.note(answered=answer.is_answer)
@@ -193,7 +206,11 @@ class DeliveryWork:
         for recharge_id, outcome in settled:
             if outcome in ("charged_late", "owed", "reversed", "over_limit", "already_settled", "doubted"):
                 _log.warning(
-                    "recharge_needs_a_look", organization=organization.slug, recharge=str(recharge_id), outcome=outcome
+                    "recharge_needs_a_look",
+                    organization=organization.slug,
+                    recharge=str(recharge_id),
+                    outcome=outcome,
+                    **tracing.line_of(recharge_id),
                 )
 
     def renew(self, organization: Organization) -> None:
@@ -212,6 +229,14 @@ class DeliveryWork:
             )
             seconds: float | None = cursor.fetchone()[0]
             return seconds
+
+
+def _known(operator: str) -> str:
+    return operator if operator in _OPERATORS else "other"
+
+
+def _outcome(answer: Answer) -> str:
+    return str(answer.delivery) if answer.is_answer else "no_answer"
 
 
 def _due_in(task: Task, answer: Answer) -> float | None:

@@ -22,6 +22,7 @@ from recharge.selling.errors import (
 )
 from recharge.selling.queries import Sold, balance_of
 from recharge.selling.sale import UNKNOWN_OPERATOR, Item
+from shared import tracing
 from shared.database import array_literal, call_for_each, call_set_function
 from shared.errors import IdempotencyKeyReused, InvalidRequest, Problem, SellerInactive
 from shared.identity.epochs import OF_COMMAND, Access
@@ -73,19 +74,21 @@ def sell_recharge(
     who = (organization.schema_name, organization.pk, seller_id)
     order = (item, guard, _is_suspended(organization), access)
     try:
-        if connection.in_atomic_block:  # the caller's transaction, which no other thread's sale may become part of
-            (answer,) = _sell(who, [order])
-        else:
-            answer = _combined.carry_out(who, order)
-        outcome, balance, is_due, passed, *values = answer
-        if outcome in ("created", "replayed"):
-            if is_due:
-                wake_workers(organization.pk)
-            count_sale(outcome)
-            return _written(outcome, seller_id, item, values)
-        if outcome == "access_over":
-            raise why_access_is_over(access, organization_id=organization.pk)
-        raise refusal_of(outcome, item, balance, passed)
+        with tracing.step("sell_recharge"):
+            if connection.in_atomic_block:  # the caller's transaction, which no other thread's sale may become part of
+                (answer,) = _sell(who, [order])
+            else:
+                answer = _combined.carry_out(who, order)
+            outcome, balance, is_due, passed, *values = answer
+            if outcome in ("created", "replayed"):
+                if is_due:
+                    wake_workers(organization.pk)
+                count_sale(outcome)
+                tracing.sold(values[0], is_replay=outcome == "replayed")
+                return _written(outcome, seller_id, item, values)
+            if outcome == "access_over":
+                raise why_access_is_over(access, organization_id=organization.pk)
+            raise refusal_of(outcome, item, balance, passed)
     except Problem as refused:
         count_refusal(refused.code)
         raise
@@ -207,43 +210,45 @@ def sell_recharges(
         if not seller_is_active(seller_id):
             raise SellerInactive
         return BulkResult([], balance_of(seller_id).balance)
-    rows = call_set_function(
-        organization.schema_name,
-        "recharge_sell_bulk",
-        _ANSWER_OF_BULK,
-        [
-            organization.pk,
-            seller_id,
-            array_literal([item.idempotency_key for item in items]),
-            array_literal([item.phone_number for item in items]),
-            array_literal([item.operator for item in items]),
-            array_literal([str(item.amount) for item in items]),
-            array_literal(["t" if item.allow_duplicate else "f" for item in items]),
-            atomic,
-            others_refused,
-            guard,
-            own_keys,
-            is_suspended,
-            access.user_id,
-            access.key_id and str(access.key_id),
-            access.subject,
-            access.epoch,
-        ],
-    )
-    if not rows:
-        raise OrganizationSuspended if is_suspended else SellerInactive
-    if rows[0][1] == "access_over":
-        raise why_access_is_over(access, organization_id=organization.pk)
-    results: list[Written[Sold] | Problem] = []
-    counted: Counter[str] = Counter()
-    for item, (_, outcome, balance, _, passed, *values) in zip(items, rows, strict=True):
-        if outcome in ("created", "replayed"):
-            results.append(_written(outcome, seller_id, item, values))
-            counted[outcome] += 1
-        else:
-            refused = refusal_of(outcome, item, balance, passed)
-            results.append(refused)
-            count_refusal(refused.code)
+    with tracing.step("sell_recharges"):
+        rows = call_set_function(
+            organization.schema_name,
+            "recharge_sell_bulk",
+            _ANSWER_OF_BULK,
+            [
+                organization.pk,
+                seller_id,
+                array_literal([item.idempotency_key for item in items]),
+                array_literal([item.phone_number for item in items]),
+                array_literal([item.operator for item in items]),
+                array_literal([str(item.amount) for item in items]),
+                array_literal(["t" if item.allow_duplicate else "f" for item in items]),
+                atomic,
+                others_refused,
+                guard,
+                own_keys,
+                is_suspended,
+                access.user_id,
+                access.key_id and str(access.key_id),
+                access.subject,
+                access.epoch,
+            ],
+        )
+        if not rows:
+            raise OrganizationSuspended if is_suspended else SellerInactive
+        if rows[0][1] == "access_over":
+            raise why_access_is_over(access, organization_id=organization.pk)
+        results: list[Written[Sold] | Problem] = []
+        counted: Counter[str] = Counter()
+        for item, (_, outcome, balance, _, passed, *values) in zip(items, rows, strict=True):
+            if outcome in ("created", "replayed"):
+                results.append(_written(outcome, seller_id, item, values))
+                counted[outcome] += 1
+                tracing.sold(values[0], is_replay=outcome == "replayed")
+            else:
+                refused = refusal_of(outcome, item, balance, passed)
+                results.append(refused)
+                count_refusal(refused.code)
     for outcome, number in counted.items():
         count_sale(outcome, number)
     if any(is_due for _, _, _, is_due, *_ in rows):

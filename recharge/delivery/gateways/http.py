@@ -45,6 +45,8 @@ Every request is signed::
                              the timestamp
                              the nonce
                              the SHA-256 of the body, in hexadecimal
+
+Where this side makes traces, ``traceparent`` (W3C Trace Context) is there, too. Nothing depends on it.
 """
 
 import hashlib
@@ -69,6 +71,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.util import parse_url
 
 from recharge.delivery.gateways import Answer, Delivery, GatewayMisconfigured, GatewayOptions
+from shared import tracing
 from shared.outbound.addresses import AddressNotPublic, connect_to
 from shared.strict_json import NotJSON, parse_json
 
@@ -192,6 +195,7 @@ class HttpGateway:
             "Recharge-Timestamp": timestamp,
             "Recharge-Nonce": nonce,
             "Recharge-Signature": f"v1={signature}",
+            **tracing.outgoing(),
         }
 
 

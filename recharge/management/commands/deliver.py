@@ -19,6 +19,7 @@ from recharge.delivery.work import LEASE, DeliveryWork
 from recharge.margins.work import MarginWork
 from recharge.reports.work import DaySumWork
 from recharge.retention.work import RetentionWork
+from shared import tracing
 from shared.metrics import REGISTRY, shared_directory, watch_process
 from shared.metrics_server import serve_when_free
 from shared.processes import end_with
@@ -85,6 +86,7 @@ class Command(BaseCommand):
             end_with(parent, seconds=ORPHAN_SECONDS)
         if figures:
             _measure(worker, figures, answers)
+        tracing.start()
         if options["once"]:
             worker.run_once()
         else:
@@ -92,6 +94,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"Delivering, with {options['threads']} calls at once. Ctrl-C stops.")
                 self.stdout.flush()
             worker.run()
+        tracing.finish()
 
 
 def _measure(worker: Worker, figures: Figures, answers: threading.Event) -> None:

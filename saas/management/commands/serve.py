@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from multiprocessing.util import Finalize
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -32,6 +33,7 @@ from saas.draining import DRAIN_SECONDS, drain_at
 from saas.metrics_process import metrics_beside
 from saas.migrated import is_migrated
 from saas.supervisor import Supervisor
+from shared import tracing
 from shared.identity.hashing import leave_seats
 from shared.metrics import share_in, watch_process
 from shared.processes import end_with
@@ -264,6 +266,7 @@ class _Loader:
         end_with(self.server, seconds=ORPHAN_SECONDS)
         from saas.wsgi import application, at_once
 
+        Finalize(None, tracing.finish, exitpriority=0)  # such a process knows nothing of atexit
         stalled.end_stalled(port)
         leave_seats(self.threads)
         seats.limit_statements()

@@ -1,0 +1,369 @@
+"""Traces, as a collector gets them of real servers, workers and receivers of webhooks."""
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from credit.webhooks.services import create_webhook
+from recharge.models import Recharge
+from tests.support import waiting
+from tests.support.bad_input import table
+from tests.support.collector import Collector, collecting
+from tests.support.commands import run
+from tests.support.logs import ServerLog
+from tests.support.receiver import receiving
+from tests.support.server import ROOT, Server, free_port, serving, working_environment
+from tests.support.world import World, give_credit
+
+pytestmark = pytest.mark.slow
+
+wait_until = partial(waiting.wait_until, seconds=60)
+
+SALE = "POST /api/v1/recharges"
+
+
+def trace_of(recharge_id: str) -> str:
+    return hashlib.sha256(recharge_id.encode()).hexdigest()[:32]
+
+
+def sale_in(recharge_id: str) -> tuple[str, str]:
+    """The recharge's trace, and the sale's span in it."""
+    return trace_of(recharge_id), hashlib.sha256(recharge_id.encode()).hexdigest()[32:48]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A server that traces, with a delivery worker, and where it sends its traces."""
+
+    server: Server
+    collector: Collector
+
+
+@contextmanager
+def traced(log: Path, collector: Collector, *, delivery: bool = True, **more: str) -> Iterator[Traced]:
+    environment = working_environment() | {"ALLOW_PRIVATE_ADDRESSES": "on", **collector.environment, **more}
+    with serving(log, workers=1, environment=environment, delivery=delivery) as server:
+        yield Traced(server, collector)
+
+
+@pytest.fixture(scope="module")
+def running(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
+    with collecting() as collector, traced(tmp_path_factory.mktemp("traces") / "log", collector) as one:
+        yield one
+
+
+@pytest.fixture
+def there(running: Traced) -> World:
+    """Both organizations, at that server."""
+    world = World.build(running.server.address)
+    give_credit(world.acme.row, world.acme.member.id, 100_000)
+    return world
+
+
+# --- One sale ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_sale_is_one_trace_from_its_request_to_its_webhook(
+    way: None, running: Traced, there: World, settings: object
+) -> None:
+    acme, log = there.acme, ServerLog(running.server.log)
+    settings.ALLOW_PRIVATE_ADDRESSES = True  # type: ignore[attr-defined]
+    with receiving() as receiver:
+        with acme.context:
+            create_webhook(organization=acme.row, seller_id=None, url=receiver.url, events=["recharge.succeeded"])
+        sold = acme.member.sell(5000)
+        assert sold.status == 201
+        recharge_id = sold.json["id"]
+        trace, sale = sale_in(recharge_id)
+        steps = ("sell_recharge", "recharge_sell", "submit_recharge", "gateway", "send_webhook")
+        spans = running.collector.wait_for(trace, SALE, *steps)
+        (received,) = receiver.received
+
+    assert {name: (span.kind, span.parent) for name, span in spans.items()} == {
+        SALE: ("server", ""),
+        "sell_recharge": ("internal", spans[SALE].id),
+        "recharge_sell": ("client", sale),
+        "submit_recharge": ("consumer", sale),
+        "gateway": ("client", spans["submit_recharge"].id),
+        "send_webhook": ("client", sale),
+    }
+    assert spans["sell_recharge"].id == sale
+    assert received.headers["traceparent"] == f"00-{trace}-{spans['send_webhook'].id}-01"
+    # What came first stands first, and each within what it is a part of.
+    assert spans[SALE].began <= spans["sell_recharge"].began <= spans["recharge_sell"].began
+    assert spans["recharge_sell"].ended <= spans["sell_recharge"].ended <= spans[SALE].ended
+    assert spans["recharge_sell"].ended < spans["gateway"].began < spans["gateway"].ended < spans["send_webhook"].began
+    assert not any(span.is_failure or span.links for span in spans.values())
+    assert {span.service for span in spans.values()} == {"recharge"}
+    assert {span.attributes["recharge.organization"] for span in spans.values()} == {"acme"}
+    assert spans[SALE].attributes["http.response.status_code"] == 201
+    assert spans["gateway"].attributes["recharge.outcome"] == "succeeded"
+    assert spans["send_webhook"].attributes["recharge.status"] == 204
+    assert spans["submit_recharge"].attributes["recharge.id"] == recharge_id
+    assert log.wait_for("request", sold.headers["X-Request-ID"])["trace_id"] == trace
+
+
+def test_nothing_secret_is_sent(running: Traced, there: World, settings: object) -> None:
+    acme, before = there.acme, len(running.collector.bodies)
+    settings.ALLOW_PRIVATE_ADDRESSES = True  # type: ignore[attr-defined]
+    with receiving() as receiver:
+        with acme.context:
+            _, secret = create_webhook(
+                organization=acme.row, seller_id=None, url=receiver.url, events=["recharge.failed"]
+            )
+        headers = {"X-Request-ID": "09127654310", "tracestate": "a=09127654310"}
+        client = acme.member.client
+        key = "an-idempotency-key"
+        body = {"phone_number": "09127654310", "amount": 5000}  # which fails
+        sold = client.post("/recharges", body, key=key, headers=headers)
+        running.collector.wait_for(trace_of(sold.json["id"]), SALE, "send_webhook")
+        parent = {"traceparent": f"00-{uuid.uuid4().hex}-00f067aa0ba902b7-01", **headers}
+        client.get(f"/recharges?phone_number=09127654310&token={client.token}", headers=parent)
+        client.get(f"/recharges/{client.token}", headers=parent)
+        last = client.request("INVENTED", "/recharges/09127654310", headers=parent)
+        assert last.status in (403, 404, 405)
+        done = uuid.uuid4().hex
+        client.get("/balance", headers={"traceparent": f"00-{done}-00f067aa0ba902b7-01"})
+        running.collector.wait_for(done, "GET /api/v1/balance")
+    sent = b"".join(running.collector.bodies[before:])
+    for text in (
+        *("912765", "7654310", str(client.token), str(client.token).split(".")[2], "eyJ", "INVENTED"),
+        *(secret, receiver.url, str(receiver.port), key, acme.member.username, "number_barred"),
+    ):
+        assert text.encode() not in sent, text
+    assert sold.json["id"].encode() in sent
+    assert b"other" in sent
+
+
+# --- Other requests ---------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_traces_finds_the_sale_in_its_trace_and_a_link_to_the_recharges(
+    way: None, running: Traced, there: World
+) -> None:
+    log, given, span = ServerLog(running.server.log), uuid.uuid4().hex, "00f067aa0ba902b7"
+    body = {"phone_number": "09121234567", "amount": 5000}
+    sold = there.acme.member.client.post(
+        "/recharges", body, key=uuid.uuid4().hex, headers={"traceparent": f"00-{given}-{span}-01"}
+    )
+    own = running.collector.wait_for(given, SALE, "sell_recharge", "recharge_sell")
+    assert {name: one.parent for name, one in own.items()} == {
+        SALE: span,
+        "sell_recharge": own[SALE].id,
+        "recharge_sell": own["sell_recharge"].id,
+    }
+    assert log.wait_for("request", sold.headers["X-Request-ID"])["trace_id"] == given
+    sale = sale_in(sold.json["id"])
+    assert own["sell_recharge"].links == [sale]
+    of_it = running.collector.wait_for(sale[0], "sell_recharge", "submit_recharge", "gateway")
+    assert (of_it["sell_recharge"].id, of_it["sell_recharge"].parent) == (sale[1], "")
+    assert of_it["sell_recharge"].links == [(given, own["sell_recharge"].id)]
+    assert of_it["submit_recharge"].parent == sale[1]
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    "given",
+    table(
+        ("empty", ""),
+        ("no dashes", f"00{TRACE}{SPAN}01"),
+        ("capitals", f"00-{TRACE.upper()}-{SPAN}-01"),
+        ("too short", f"00-{TRACE[:-1]}-{SPAN}-01"),
+        ("a trace of zeros", f"00-{'0' * 32}-{SPAN}-01"),
+        ("a span of zeros", f"00-{TRACE}-{'0' * 16}-01"),
+        ("the version that is none", f"ff-{TRACE}-{SPAN}-01"),
+        ("more than the version has", f"00-{TRACE}-{SPAN}-01-more"),
+        ("two", f"00-{TRACE}-{SPAN}-01,00-{TRACE}-{SPAN}-01"),
+        ("very long", f"01-{TRACE}-{SPAN}-01-{'x' * 5000}"),
+        ("not ASCII", "۰۰-۴"),
+    ),
+)
+def test_a_header_that_names_no_span_is_as_none(running: Traced, there: World, given: str) -> None:
+    body = {"phone_number": "09121234567", "amount": 5000}
+    headers = {"traceparent": given.encode()}
+    sold = there.acme.member.client.post("/recharges", body, key=uuid.uuid4().hex, headers=headers)
+    assert sold.status == 201
+    assert running.collector.wait_for(trace_of(sold.json["id"]), SALE)[SALE].parent == ""
+
+
+def trace_in_log(log: ServerLog, request_id: str) -> str:
+    trace: str = log.wait_for("request", request_id)["trace_id"]
+    return trace
+
+
+def test_a_sale_that_is_sent_again_is_linked_to_its_first(way: None, running: Traced, there: World) -> None:
+    log, key = ServerLog(running.server.log), uuid.uuid4().hex
+    first, again = there.acme.member.sell(5000, key=key), there.acme.member.sell(5000, key=key)
+    assert (first.status, again.status) == (201, 200)
+    trace = trace_in_log(log, again.headers["X-Request-ID"])
+    assert trace != trace_of(first.json["id"])
+    spans = running.collector.wait_for(trace, SALE, "sell_recharge")
+    assert spans["sell_recharge"].links == [sale_in(first.json["id"])]
+    assert "sell_recharge" in running.collector.wait_for(trace_of(first.json["id"]), SALE)
+
+
+def test_a_refusal_says_its_code_and_is_no_failure(way: None, running: Traced, there: World) -> None:
+    log = ServerLog(running.server.log)
+    refused = there.acme.member.sell(5_000_000)
+    assert refused.status == 402
+    trace = trace_in_log(log, refused.headers["X-Request-ID"])
+    spans = running.collector.wait_for(trace, SALE, "sell_recharge")
+    assert spans["sell_recharge"].attributes["error.type"] == "insufficient_credit"
+    assert not any(span.is_failure for span in spans.values())
+
+
+def test_a_bulk_sale_is_linked_to_each_of_its_recharges(running: Traced, there: World) -> None:
+    log = ServerLog(running.server.log)
+    items = [
+        {"phone_number": "09121234567", "amount": amount, "idempotency_key": uuid.uuid4().hex, "allow_duplicate": True}
+        for amount in (5000, 6000, 950_000)
+    ]
+    done = there.acme.member.client.post("/recharges/bulk", {"items": items})
+    made = [result["recharge"]["id"] for result in done.json["results"] if "recharge" in result]
+    assert len(made) == 2
+    trace = trace_in_log(log, done.headers["X-Request-ID"])
+    spans = running.collector.wait_for(trace, "POST /api/v1/recharges/bulk", "sell_recharges", "recharge_sell_bulk")
+    assert spans["sell_recharges"].links == [sale_in(one) for one in made]
+    for one in made:
+        of_it = running.collector.wait_for(trace_of(one), "sell_recharges", "submit_recharge")
+        assert of_it["sell_recharges"].links == [(trace, spans["sell_recharges"].id)]
+        assert of_it["submit_recharge"].parent == of_it["sell_recharges"].id == sale_in(one)[1]
+
+
+def test_health_has_no_trace(running: Traced, there: World) -> None:
+    log = ServerLog(running.server.log)
+    for path in ("/livez", "/readyz"):
+        answer = there.acme.anyone.get(path)
+        assert "trace_id" not in log.wait_for("request", answer.headers["X-Request-ID"])
+
+
+# --- Collectors that are not there ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def hanging() -> Iterator[int]:
+    """A port at which connections are taken, and nothing is answered."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield silent.getsockname()[1]
+
+
+@contextmanager
+def refusing() -> Iterator[int]:
+    """A port at which nobody listens."""
+    yield free_port()
+
+
+@pytest.mark.parametrize("dead", [hanging, refusing])
+def test_a_collector_that_is_dead_keeps_nobody_waiting(dead, tmp_path: Path, django_db_setup: None) -> None:  # type: ignore[no-untyped-def]
+    few = {"OTEL_BSP_MAX_QUEUE_SIZE": "8", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4", "OTEL_EXPORTER_OTLP_TIMEOUT": "600"}
+    with dead() as port, traced(tmp_path / "log", Collector(port), **few) as one:
+        there = World.build(one.server.address)
+        give_credit(there.acme.row, there.acme.member.id, 100_000)
+        for _ in range(15):  # which is more than what may wait for the collector
+            assert there.acme.member.sell(5000).status == 201
+        with there.acme.context:
+            wait_until(lambda: Recharge.objects.filter(status="succeeded").count() == 15, "they are delivered")
+        began = time.monotonic()
+        log = one.server.log
+        one.server.process.terminate()
+        assert one.server.process.wait(60) == 0
+        # The packages themselves would wait for half a minute, in the web process and then in the worker.
+        assert time.monotonic() - began < 25
+    said = [line for line in log.read_text().splitlines() if '"opentelemetry' in line]
+    assert len(said) <= 2 * 4, "each process says each thing once"
+    assert any("Queue full" in line for line in said)
+
+
+def test_a_sampled_share_is_whole_traces(tmp_path: Path, django_db_setup: None) -> None:
+    half = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"}
+    with collecting() as collector:
+        with traced(tmp_path / "log", collector, **half) as one:
+            there = World.build(one.server.address)
+            give_credit(there.acme.row, there.acme.member.id, 100_000)
+            traces = [trace_of(there.acme.member.sell(5000).json["id"]) for _ in range(16)]
+            with there.acme.context:
+                wait_until(lambda: Recharge.objects.filter(status="succeeded").count() == 16, "they are delivered")
+        # All was sent when the processes ended.
+        names = {SALE, "sell_recharge", "recharge_sell", "submit_recharge", "gateway"}
+        for trace in traces:
+            is_sampled = int(trace[16:], 16) < 2**63
+            assert collector.of(trace).keys() == (names if is_sampled else set()), trace
+
+
+# --- Off --------------------------------------------------------------------------------------------------------------
+
+SELLS = """
+import sys, uuid
+import saas.wsgi
+import recharge.management.commands.deliver, saas.management.commands.serve
+from recharge.selling.sale import Item
+from recharge.selling.services import sell_recharge
+from tenants.models import Organization
+sold = sell_recharge(
+    organization=Organization.objects.get(slug="acme"),
+    seller_id=int(sys.argv[1]),
+    item=Item(phone_number="+989121234567", operator="mci", amount=5000, idempotency_key=uuid.uuid4().hex),
+)
+assert not sold.is_replay
+print(*sorted({name.partition(".")[0] for name in sys.modules} & {"opentelemetry", "google", "requests"}))
+"""
+
+
+@pytest.mark.parametrize("is_on", [False, True])
+def test_without_a_collector_nothing_of_it_is_imported(world: World, is_on: bool) -> None:
+    give_credit(world.acme.row, world.acme.member.id, 10_000)
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "saas.settings"}
+    if is_on:
+        environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
+    done = subprocess.run(
+        [sys.executable, "-c", SELLS, str(world.acme.member.id)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == (["google", "opentelemetry", "requests"] if is_on else [])
+
+
+@pytest.mark.parametrize("wrong", ["127.0.0.1:4318", "ftp://collector", "http://", "http:// collector"])
+def test_a_collector_that_will_not_do_is_refused(wrong: str) -> None:
+    done = run("check", environment={"OTEL_EXPORTER_OTLP_ENDPOINT": wrong})
+    assert done.returncode == 1
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT must be like http://127.0.0.1:4318" in done.stderr + done.stdout
+
+
+def test_variables_that_will_not_do_leave_traces_off_and_nobody_without_service(world: World) -> None:
+    give_credit(world.acme.row, world.acme.member.id, 10_000)
+    with collecting() as collector:
+        wrong = collector.environment | {"OTEL_BSP_MAX_QUEUE_SIZE": "0"}
+        assert world.acme.member.sell(5000).status == 201
+        done = run("deliver", "--once", environment=wrong)
+        assert (done.returncode, collector.spans) == (0, [])
+    assert "traces_are_off" in done.stderr
+    with world.acme.context:
+        assert Recharge.objects.get().status == "succeeded"
+
+
+@pytest.mark.parametrize("is_off", [False, True])
+def test_it_is_switched_off_by_the_standard_variable(world: World, is_off: bool) -> None:
+    give_credit(world.acme.row, world.acme.member.id, 10_000)
+    assert world.acme.member.sell(5000).status == 201
+    with collecting() as collector:
+        disabled = {"OTEL_SDK_DISABLED": "true"} if is_off else {}
+        assert run("deliver", "--once", environment=collector.environment | disabled).returncode == 0
+        assert bool(collector.spans) != is_off
