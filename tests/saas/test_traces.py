@@ -21,6 +21,7 @@ from tests.support import waiting
 from tests.support.bad_input import table
 from tests.support.collector import Collector, collecting
 from tests.support.commands import run
+from tests.support.locks import sell_through_sandbox
 from tests.support.logs import ServerLog
 from tests.support.receiver import receiving
 from tests.support.server import ROOT, Server, free_port, serving, working_environment
@@ -65,10 +66,19 @@ def running(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def there(running: Traced) -> World:
-    """Both organizations, at that server."""
-    world = World.build(running.server.address)
-    give_credit(world.acme.row, world.acme.member.id, 100_000)
+    return world_at(running.server)
+
+
+def world_at(server: Server) -> World:
+    """Both organizations, at that server; acme has credit, and sells through the sandbox."""
+    world = World.build(server.address)
+    prepare(world)
     return world
+
+
+def prepare(world: World) -> None:
+    sell_through_sandbox(world.acme.row, "mci")
+    give_credit(world.acme.row, world.acme.member.id, 100_000)
 
 
 # --- One sale ---------------------------------------------------------------------------------------------------------
@@ -90,6 +100,7 @@ def test_a_sale_is_one_trace_from_its_request_to_its_webhook(
         spans = running.collector.wait_for(trace, SALE, *steps)
         (received,) = receiver.received
 
+    spans.pop("pg_notify", None)  # the worker is rung for, if it was not a moment ago
     assert {name: (span.kind, span.parent) for name, span in spans.items()} == {
         SALE: ("server", ""),
         "sell_recharge": ("internal", spans[SALE].id),
@@ -158,11 +169,9 @@ def test_a_client_that_traces_finds_the_sale_in_its_trace_and_a_link_to_the_rech
         "/recharges", body, key=uuid.uuid4().hex, headers={"traceparent": f"00-{given}-{span}-01"}
     )
     own = running.collector.wait_for(given, SALE, "sell_recharge", "recharge_sell")
-    assert {name: one.parent for name, one in own.items()} == {
-        SALE: span,
-        "sell_recharge": own[SALE].id,
-        "recharge_sell": own["sell_recharge"].id,
-    }
+    assert own[SALE].parent == span
+    assert own["sell_recharge"].parent == own[SALE].id
+    assert own["recharge_sell"].parent == own["sell_recharge"].id
     assert log.wait_for("request", sold.headers["X-Request-ID"])["trace_id"] == given
     sale = sale_in(sold.json["id"])
     assert own["sell_recharge"].links == [sale]
@@ -270,8 +279,7 @@ def refusing() -> Iterator[int]:
 def test_a_collector_that_is_dead_keeps_nobody_waiting(dead, tmp_path: Path, django_db_setup: None) -> None:  # type: ignore[no-untyped-def]
     few = {"OTEL_BSP_MAX_QUEUE_SIZE": "8", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4", "OTEL_EXPORTER_OTLP_TIMEOUT": "600"}
     with dead() as port, traced(tmp_path / "log", Collector(port), **few) as one:
-        there = World.build(one.server.address)
-        give_credit(there.acme.row, there.acme.member.id, 100_000)
+        there = world_at(one.server)
         for _ in range(15):  # which is more than what may wait for the collector
             assert there.acme.member.sell(5000).status == 201
         with there.acme.context:
@@ -291,8 +299,7 @@ def test_a_sampled_share_is_whole_traces(tmp_path: Path, django_db_setup: None) 
     half = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"}
     with collecting() as collector:
         with traced(tmp_path / "log", collector, **half) as one:
-            there = World.build(one.server.address)
-            give_credit(there.acme.row, there.acme.member.id, 100_000)
+            there = world_at(one.server)
             traces = [trace_of(there.acme.member.sell(5000).json["id"]) for _ in range(16)]
             with there.acme.context:
                 wait_until(lambda: Recharge.objects.filter(status="succeeded").count() == 16, "they are delivered")
@@ -300,7 +307,7 @@ def test_a_sampled_share_is_whole_traces(tmp_path: Path, django_db_setup: None) 
         names = {SALE, "sell_recharge", "recharge_sell", "submit_recharge", "gateway"}
         for trace in traces:
             is_sampled = int(trace[16:], 16) < 2**63
-            assert collector.of(trace).keys() == (names if is_sampled else set()), trace
+            assert collector.of(trace).keys() - {"pg_notify"} == (names if is_sampled else set()), trace
 
 
 # --- Off --------------------------------------------------------------------------------------------------------------
@@ -318,13 +325,13 @@ sold = sell_recharge(
     item=Item(phone_number="+989121234567", operator="mci", amount=5000, idempotency_key=uuid.uuid4().hex),
 )
 assert not sold.is_replay
-print(*sorted({name.partition(".")[0] for name in sys.modules} & {"opentelemetry", "google", "requests"}))
+print(*sorted({name.partition(".")[0] for name in sys.modules} & {"opentelemetry", "google"}))
 """
 
 
 @pytest.mark.parametrize("is_on", [False, True])
 def test_without_a_collector_nothing_of_it_is_imported(world: World, is_on: bool) -> None:
-    give_credit(world.acme.row, world.acme.member.id, 10_000)
+    prepare(world)
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "saas.settings"}
     if is_on:
         environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
@@ -337,7 +344,7 @@ def test_without_a_collector_nothing_of_it_is_imported(world: World, is_on: bool
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == (["google", "opentelemetry", "requests"] if is_on else [])
+    assert done.stdout.split() == (["google", "opentelemetry"] if is_on else [])
 
 
 @pytest.mark.parametrize("wrong", ["127.0.0.1:4318", "ftp://collector", "http://", "http:// collector"])
@@ -348,7 +355,7 @@ def test_a_collector_that_will_not_do_is_refused(wrong: str) -> None:
 
 
 def test_variables_that_will_not_do_leave_traces_off_and_nobody_without_service(world: World) -> None:
-    give_credit(world.acme.row, world.acme.member.id, 10_000)
+    prepare(world)
     with collecting() as collector:
         wrong = collector.environment | {"OTEL_BSP_MAX_QUEUE_SIZE": "0"}
         assert world.acme.member.sell(5000).status == 201
@@ -361,9 +368,10 @@ def test_variables_that_will_not_do_leave_traces_off_and_nobody_without_service(
 
 @pytest.mark.parametrize("is_off", [False, True])
 def test_it_is_switched_off_by_the_standard_variable(world: World, is_off: bool) -> None:
-    give_credit(world.acme.row, world.acme.member.id, 10_000)
+    prepare(world)
     assert world.acme.member.sell(5000).status == 201
     with collecting() as collector:
         disabled = {"OTEL_SDK_DISABLED": "true"} if is_off else {}
-        assert run("deliver", "--once", environment=collector.environment | disabled).returncode == 0
-        assert bool(collector.spans) != is_off
+        done = run("deliver", "--once", environment=collector.environment | disabled)
+        assert done.returncode == 0
+        assert bool(collector.spans) != is_off, done

@@ -61,7 +61,8 @@ class Collector:
         """The spans of a trace, when those of these names have come."""
         wait_until(
             lambda: {*names} <= {span.name for span in self.spans if span.trace == trace},
-            f"{names} of {trace}, of {[(span.trace, span.name) for span in self.spans]}",
+            f"{names} of {trace}",
+            seconds=60,
         )
         return self.of(trace)
 
