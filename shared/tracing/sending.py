@@ -29,7 +29,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from shared.tracing import Kind, Place, Step, Trace, Value, sale_of
 
-FINISH_SECONDS = 2.0
+FINISH_SECONDS = 5.0
 """What a process that ends waits for its last spans to arrive."""
 
 LONGEST_TRACEPARENT = 128
