@@ -8,10 +8,10 @@
 # WAL     the directory that pg_receivewal or archive_command writes
 # TIME    where to stop, as PostgreSQL reads it ('2026-11-27 10:15:00+03:30'); without it, at the end of WAL
 #
-# It needs manage.py's environment (SECRET_KEY, BASE_DOMAIN). If DATABASE_URL is set, the ledgers there are counted, too:
-# what they have more is what a restore at this moment would lose. PG_BIN names the directory of PostgreSQL's programs,
-# DRILL_DIR where the copy goes (default: beside BASE; it takes as much room). Exit status: 0 the books are right; 1 they
-# are not; 2 nothing could be restored.
+# It needs manage.py's environment: RECHARGE_ENV_FILE names its file, or SECRET_KEY and BASE_DOMAIN are set. If DATABASE_URL
+# is set, here or there, the ledgers at it are counted, too: what they have more is what a restore at this moment would lose.
+# PG_BIN names the directory of PostgreSQL's programs, DRILL_DIR where the copy goes (default: beside BASE; it takes as much
+# room). Exit status: 0 the books are right; 1 they are not; 2 nothing could be restored.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 usage_help "$@"
@@ -19,6 +19,11 @@ usage_help "$@"
 cd "$(dirname "$0")/.."
 
 fail() { printf '%s\n' "$*" >&2; exit 2; }
+[ -n "${RECHARGE_ENV_FILE:-}${SECRET_KEY:-}" ] ||
+    fail "The books are proved with the installation's environment: set RECHARGE_ENV_FILE, to /etc/recharge/recharge.env say."
+file=${RECHARGE_ENV_FILE:-/dev/null}
+[ -r "$file" ] || fail "There is no file $file that may be read."
+DATABASE_URL=${DATABASE_URL:-$(sed -n 's/^DATABASE_URL=//p' "$file")}
 [ -f "$1/PG_VERSION" ] || fail "$1 is no base backup in plain format: it has no PG_VERSION."
 [ -d "$2" ] || fail "There is no directory $2."
 base=$(realpath "$1") wal=$(realpath "$2") until=${3:-}
@@ -82,4 +87,6 @@ if [ -n "${DATABASE_URL:-}" ]; then
 fi
 echo "Proving the books …"
 address="postgres://${DRILL_ROLE:-postgres}@/$database?host=$place"
-DATABASE_URL=$address OWNER_DATABASE_URL=$address "${PYTHON:-.venv/bin/python}" manage.py reconcile --full
+# What the file says goes before what is set: with its addresses, the books of the installation would be proved instead.
+RECHARGE_ENV_FILE=<(grep -vE '^[[:space:]]*(OWNER_)?DATABASE_URL=' "$file") \
+    DATABASE_URL=$address OWNER_DATABASE_URL=$address "${PYTHON:-.venv/bin/python}" manage.py reconcile --full

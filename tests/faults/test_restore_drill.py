@@ -25,10 +25,14 @@ class Primary:
         start(place)
         self._cluster = embedded._Cluster(place)
         self._backups = place / "backups"
+        self.environment = place / "recharge.env"
+        self.environment.write_text(
+            f"SECRET_KEY={'x' * 60}\nBASE_DOMAIN=localhost\nDATABASE_URL={self.url_of(embedded.DATABASE)}\n"
+        )
         self.base, self.wal = self._backups / "base", self._backups / "wal"
         for path in (self._backups, self.wal):
             self._cluster._make_private(path)
-        self._connection = psycopg2.connect(self._cluster.url("postgres", embedded.DATABASE))
+        self._connection = psycopg2.connect(self.url_of(embedded.DATABASE))
         self._connection.autocommit = True
         self._organization = self.ask("SELECT id FROM public.tenants_organization WHERE slug = 'acme'")
         self._seller = self.ask(
@@ -57,9 +61,12 @@ class Primary:
     def back_up(self) -> None:
         self._cluster._run("pg_basebackup", "-d", self.url, "-D", str(self.base), "--checkpoint=fast")
 
+    def url_of(self, database: str) -> str:
+        return self._cluster.url("postgres", database)
+
     @property
     def url(self) -> str:
-        return self._cluster.url("postgres", "postgres")
+        return self.url_of("postgres")
 
     def receive(self) -> subprocess.Popen[bytes]:
         """Archives what is written, as it is written."""
@@ -84,10 +91,9 @@ class Primary:
             "PATH": os.environ["PATH"],
             "PG_BIN": str(self._cluster.binaries),
             "PYTHON": str(ROOT / ".venv" / "bin" / "python"),
-            "SECRET_KEY": "x" * 60,
-            "BASE_DOMAIN": "localhost",
-            "DATABASE_URL": self._cluster.url("postgres", embedded.DATABASE),
         }
+        if self.environment.exists():
+            environment["RECHARGE_ENV_FILE"] = str(self.environment)
         return subprocess.run(
             [str(ROOT / "deploy" / "restore-drill.sh"), str(self.base), str(self.wal), *until],
             env=environment,
@@ -121,6 +127,8 @@ def test_a_backup_comes_to_the_books_of_a_moment_and_to_the_last_sale(primary: P
         assert whole.returncode == 0, whole.stdout + whole.stderr
         assert "Not in it, and in the database now: 0 entries." in whole.stdout
 
+        # The books of the copy are proved, and not those of the installation, whose address is in its environment, too.
+        primary.ask("UPDATE org_acme.credit_account SET balance = balance + 1 RETURNING balance")
         earlier = primary.drill(moment)
         assert earlier.returncode == 0, earlier.stdout + earlier.stderr
         assert re.search(r"org_acme: 2 entries are not in it, the last one of \d{4}-", earlier.stdout)
@@ -131,7 +139,14 @@ def test_a_backup_comes_to_the_books_of_a_moment_and_to_the_last_sale(primary: P
         receiving.wait()
 
 
-def test_what_is_no_backup_is_said_to_be_none(primary: Primary, tmp_path: Path) -> None:
+def test_without_the_environment_nothing_is_said_of_the_books(primary: Primary) -> None:
+    primary.environment.unlink()
+    told = primary.drill()
+    assert told.returncode == 2
+    assert "set RECHARGE_ENV_FILE" in told.stderr
+
+
+def test_what_is_no_backup_is_said_to_be_none(primary: Primary) -> None:
     told = primary.drill()
     assert told.returncode == 2
     assert "no base backup" in told.stderr
