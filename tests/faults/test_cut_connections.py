@@ -1,6 +1,7 @@
 """A connection to the database that is cut right after COMMIT: it is done, and whoever did it was not told. The answer
 is found by looking: at the key, or at what was decided."""
 
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,14 +24,14 @@ from tests.tenants.test_isolation import stock
 
 def through(cutter: Cutter, address: str) -> str:
     """The address of the same database on the way that is cut."""
-    way = quote(str(cutter.database.parent), safe="")
-    assert f"@{way}:" in address
-    return address.replace(f"@{way}:", f"@{quote(str(cutter.path.parent), safe='')}:")
+    way, times = re.subn("@[^/]+/", f"@{quote(str(cutter.path.parent), safe='')}:5432/", address)
+    assert times == 1
+    return way
 
 
 def test_sales_whose_connections_are_cut_after_commit_are_answered_and_happen_once(tmp_path: Path) -> None:
     """Every fifth commit: sales of one seller, and those of several that met in one transaction."""
-    with directory(installed=True) as data, cutting(tmp_path, embedded._Cluster(data).socket) as cutter:
+    with directory(installed=True) as data, cutting(tmp_path, str(embedded._Cluster(data).socket)) as cutter:
         start(data)
         address = embedded._Cluster(data).url(embedded.WORKING_ROLE, embedded.DATABASE)
         environment = environment_of(data) | {
@@ -52,7 +53,8 @@ def test_sales_whose_connections_are_cut_after_commit_are_answered_and_happen_on
 @pytest.fixture(scope="module")
 def cutter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cutter]:
     """In front of the tests' own database."""
-    with cutting(tmp_path_factory.mktemp("way"), Path(connection.settings_dict["HOST"])) as cutter:
+    settings = connection.settings_dict
+    with cutting(tmp_path_factory.mktemp("way"), settings["HOST"], int(settings["PORT"] or 5432)) as cutter:
         yield cutter
 
 

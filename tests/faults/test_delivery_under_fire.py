@@ -172,6 +172,10 @@ def check(
         assert recharge.late == ""
     failed = [recharge.id for recharge in recharges if recharge.status == "failed"]
     assert 0 < len(failed) < len(recharges)
+    print(
+        f"\n{organization.row.slug}: {len(recharges)} sales acknowledged, {len(recharges) - len(failed)} delivered, each"
+        f" once; {len(failed)} failed, {len(refunds)} refunds"
+    )
     assert sorted(refunds) == sorted(failed)
     for seller in sellers:
         succeeded = sum(one.seller_id == seller.id and one.status == "succeeded" for one in recharges)

@@ -24,10 +24,12 @@ _SALE = re.compile(rb'SELECT .*"recharge_sell\w*"', re.DOTALL)
 
 @dataclass
 class Cutter:
-    """Passes on what is said between whoever connects to ``path`` and the database at ``database``, Unix sockets."""
+    """Passes on what is said between whoever connects to the socket ``path`` and the database."""
 
     path: Path
-    database: Path
+    host: str
+    """Of the database; a directory: that of its socket."""
+    port: int
     cuts: int = 0
     """How many connections were cut."""
     every: int = 0
@@ -48,10 +50,9 @@ class Cutter:
 
 
 @contextmanager
-def cutting(directory: Path, database: Path) -> Iterator[Cutter]:
-    """A cutter in front of the database whose sockets are in ``database``; an application finds it in ``directory``."""
-    name = ".s.PGSQL.5432"
-    cutter = Cutter(directory / name, database / name)
+def cutting(directory: Path, host: str, port: int = 5432) -> Iterator[Cutter]:
+    """A cutter in front of the database at ``host``; an application finds it in ``directory``."""
+    cutter = Cutter(directory / ".s.PGSQL.5432", host, port)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(cutter.path))
         listener.listen(64)
@@ -72,8 +73,7 @@ def cutting(directory: Path, database: Path) -> Iterator[Cutter]:
 
 def _serve(cutter: Cutter, client: socket.socket) -> None:
     """One connection, until either side closes it or it is cut."""
-    with client, socket.socket(socket.AF_UNIX) as server:
-        server.connect(str(cutter.database))
+    with client, _connect(cutter.host, cutter.port) as server:
         is_cut = threading.Event()
         answering = threading.Thread(target=_pass_answers, args=(server, client, is_cut), daemon=True)
         answering.start()
@@ -83,6 +83,14 @@ def _serve(cutter: Cutter, client: socket.socket) -> None:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         answering.join()
+
+
+def _connect(host: str, port: int) -> socket.socket:
+    if not host.startswith("/"):
+        return socket.create_connection((host, port))
+    server = socket.socket(socket.AF_UNIX)
+    server.connect(f"{host}/.s.PGSQL.{port}")
+    return server
 
 
 def _pass_statements(cutter: Cutter, client: socket.socket, server: socket.socket, is_cut: threading.Event) -> None:

@@ -1,6 +1,7 @@
 """A primary and its standby, as a test's own installation: embedded servers, each in a directory of its own."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -54,10 +55,20 @@ class Pair:
         self.primary, self.standby = self.standby, self.primary
 
     def take_back(self) -> None:
-        """The primary that crashed follows the new one; what it alone had is rewound."""
-        source = f"host={self.primary.socket} user=postgres dbname=postgres"
-        data = str(self.standby.data)
-        self.standby._run("pg_rewind", "-D", data, "--source-server", source, "--write-recovery-conf")
+        """The primary that crashed follows the new one, as a new copy of it. (pg_rewind can't make it one, where a
+        server's socket is in its directory.)"""
+        shutil.rmtree(self.standby.data)
+        self.begin_standby()
+
+    def begin_standby(self) -> None:
+        """Makes the standby, a copy of the primary, which it then follows."""
+        self.standby._make_private(self.standby.data)
+        self.standby._let_system_user_in()
+        # It streams by the primary's socket, whose users are trusted as any on it.
+        self.standby._run(
+            "pg_basebackup", "-h", str(self.primary.socket), "-U", "postgres", "-D", str(self.standby.data), "-R",
+            "-X", "stream", "-c", "fast",
+        )  # fmt: skip
         self.standby.ensure_running()
         self.wait_for_standby()
 
@@ -100,14 +111,6 @@ def pair() -> Iterator[Pair]:
     with directory(installed=True) as first, directory() as second:
         primary, standby = embedded._Cluster(first), embedded._Cluster(second)
         primary.ensure_running()
-        standby._make_private(standby.data)
-        standby._let_system_user_in()
-        # It streams by the primary's socket, whose users are trusted as any on it.
-        standby._run(
-            "pg_basebackup", "-h", str(primary.socket), "-U", "postgres", "-D", str(standby.data), "-R", "-X", "stream",
-            "-c", "fast",
-        )  # fmt: skip
-        standby.ensure_running()
         both = Pair(primary, standby)
-        both.wait_for_standby()
+        both.begin_standby()
         yield both
