@@ -173,8 +173,8 @@ def check(
     failed = [recharge.id for recharge in recharges if recharge.status == "failed"]
     assert 0 < len(failed) < len(recharges)
     print(
-        f"\n{organization.row.slug}: {len(recharges)} sales acknowledged, {len(recharges) - len(failed)} delivered, each"
-        f" once; {len(failed)} failed, {len(refunds)} refunds"
+        f"\n{organization.row.slug}: {len(recharges)} sales acknowledged, {len(recharges) - len(failed)} delivered,"
+        f" each once; {len(failed)} failed, {len(refunds)} refunds"
     )
     assert sorted(refunds) == sorted(failed)
     for seller in sellers:
