@@ -421,6 +421,22 @@ def test_one_worker_reads_the_figures_and_another_takes_over(world: World, told:
         second.heartbeat.end()
 
 
+def test_while_no_heartbeat_can_be_written_the_last_that_was_heard_of_reads_the_figures(
+    world: World, told: Told
+) -> None:
+    """So it is while commits wait for a standby that is gone: just then somebody must tell."""
+    second = Told(Figures(None), Heartbeat())
+    second.heartbeat.tells_figures = True
+    second.heartbeat.begin()
+    try:
+        for one, moment in ((told, "2020-01-01T00:00:01Z"), (second, "2020-01-01T00:00:00Z")):
+            WorkerHeartbeat.objects.filter(pk=one.heartbeat._id).update(seen_at=moment)
+        assert second.look(world) == {}
+        assert told.look(world)["recharge_workers",] == 0
+    finally:
+        second.heartbeat.end()
+
+
 def test_a_worker_that_nobody_asks_leaves_the_figures_to_another(world: World, told: Told) -> None:
     """It runs without METRICS_LISTEN, or did not get the address: what it read nobody would be told."""
     silent = Told(Figures(None), Heartbeat())
