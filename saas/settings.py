@@ -285,6 +285,7 @@ PASSWORD_HASHERS = ["shared.identity.hashing.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "tenants.passwords.EndAccess"},
 ]
 LOGIN_URL = "sign_in"
 PASSWORD_RESET_TIMEOUT = 60 * 60

@@ -10,6 +10,7 @@ from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from shared.admin_changes import remember_change
 from shared.errors import LastAdmin
@@ -118,8 +119,10 @@ class PlatformUserAdmin(UserAdmin):
         user = self.get_object(request, unquote(id))
         if is_member(user):
             raise PermissionDenied
+        if user is not None and user.pk == request.user.pk:  # asks for the one of now, and ends no session that asks
+            return redirect("admin:password_change")
         response: HttpResponse = super().user_change_password(request, id, form_url)
-        if user is not None and user.pk != request.user.pk:
+        if user is not None:
             User.objects.filter(pk=user.pk).exclude(password=user.password).update(must_change_password=True)
         return response
 

@@ -15,7 +15,7 @@ from django.contrib.auth.models import PermissionsMixin
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 
 from shared.identity.roles import MEMBER_ROLES, PLATFORM_ADMIN, PLATFORM_ROLES, SELLER, works_for_seller
@@ -86,6 +86,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.username
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """As Django's. What ends with a new password (tenants/passwords.py) ends in the same transaction."""
+        with transaction.atomic():
+            super().save(*args, **kwargs)
 
 
 class Membership(models.Model):

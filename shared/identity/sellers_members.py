@@ -1,6 +1,7 @@
 """The member that signs in as a seller: finds it, and lets it in or no longer, as the seller is switched on or off
 (credit/services.py)."""
 
+from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
@@ -54,13 +55,14 @@ def reopen_member(*, membership: Membership, password: str, email: str = "") -> 
     """
     check_credentials(username=membership.username, password=password, email=email)
     assert membership.seller_id is not None
+    hashed = make_password(password)  # before the locks: it may have to wait for its turn
     with transaction.atomic():
         for is_active in (False, True):
             set_membership_active(
                 organization_id=membership.organization_id, seller_id=membership.seller_id, is_active=is_active
             )
         user = membership.user
-        user.set_password(password)
+        user.password = hashed
         user.email, user.must_change_password = email or user.email, True
         user.save(update_fields=["password", "email", "must_change_password"])
         raise_epoch(user_id=user.pk)

@@ -5,8 +5,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from io import StringIO
+from unittest.mock import patch
 
 import pytest
+from django.core.management import call_command
 from django.test import RequestFactory
 from django.utils import timezone
 from django_tenants.utils import tenant_context
@@ -21,10 +24,11 @@ from shared.models import Membership, SignIn, User
 from shared.rest.authentication import RealmJWTAuthentication
 from tests.support.client import Answer, Client
 from tests.support.visitor import Visitor, session_of
-from tests.support.world import PASSWORD, Organization, Person, World, ask
+from tests.support.world import PASSWORD, Organization, Person, World, ask, give_credit
 from tests.tenants.forgery import claims_of, signed
 
 NEW = "tall green lamp"
+SALE = {"phone_number": "09121234567", "amount": 5000}
 
 
 def signed_in(person: Person) -> tuple[TokenPair, Client]:
@@ -95,6 +99,22 @@ def test_ended_access_changes_nothing_on_the_platform(ending: str, world: World)
     answer = client.post("/organizations/acme/suspend")
     assert (answer.status, answer.code) == (401, "token_invalid")
     assert world.acme.member.client.get("/balance").status == 200
+
+
+def test_a_password_that_is_set_at_the_shell_ends_sales_at_once_and_must_be_changed(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 20_000)
+    pair, client = signed_in(acme.member)
+    assert client.post("/recharges", SALE, key="before").status == 201
+    with patch("getpass.getpass", return_value=NEW):
+        call_command("changepassword", "acme/member", stdout=StringIO())
+    for key in ("before", "after"):
+        answer = client.post("/recharges", SALE, key=key)
+        assert (answer.status, answer.code) == (401, "token_invalid")
+    assert acme.anyone.post("/auth/token/refresh", {"refresh": pair.refresh}).status == 401
+    assert acme.member.balance() == 15_000
+    assert User.objects.get(pk=acme.member.user.pk).must_change_password
+    (row,) = acme.owner.client.get("/audit?action=member.password_set").json["results"]
+    assert (row["actor"], row["object"]) == ("", "member")
 
 
 def test_ending_one_sign_in_ends_no_other(acme: Organization) -> None:
