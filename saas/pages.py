@@ -16,7 +16,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from recharge.reports.books import prove_books
 from recharge.reports.sums import Figures, figures_of
-from shared.console.acts import ACTS, PLATFORM_ACTS
+from shared.acts import ACTS, PLATFORM_ACTS
 from shared.console.danger import Danger, ask
 from shared.console.finding import Group, Line, show_found
 from shared.console.forms import (

@@ -34,7 +34,7 @@ def record(
     """Appends a row. ``action`` says what was done to what kind of thing (``member.role_changed``), ``object`` to which
     (a username, an id); ``before`` and ``after`` have the fields that changed, and no secret. ``by``: whoever acts now.
 
-    What an action is called for people is in shared/console/acts.py.
+    What an action is called for people is in shared/acts.py.
     """
     write_row(action, object, before=before, after=after, by=by)
 

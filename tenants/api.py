@@ -10,6 +10,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from shared.acts import ACTS, PLATFORM_ACTS
 from shared.identity.permissions import Permission
 from shared.rest.audit import AuditFilters
 from shared.rest.fields import PasswordField, ReadableField, StrictSerializer, StringField
@@ -126,6 +127,9 @@ class PlatformRecordSerializer(serializers.ModelSerializer[AuditRecord]):
 
 class PlatformAuditFilters(AuditFilters):
     organization = serializers.CharField(required=False, max_length=63, help_text="A slug.")
+    action = serializers.ChoiceField(
+        choices=sorted({**ACTS, **PLATFORM_ACTS}), required=False, help_text="As in `suspended` or `member.created`."
+    )
 
 
 class PlatformAuditQuery(PlatformAuditFilters, PageQuery):

@@ -37,4 +37,5 @@ class EndAccess:
 
 
 def _schema_of(membership: Membership) -> str:
-    return Organization.objects.values_list("schema_name", flat=True).get(pk=membership.organization_id)
+    schema: str = Organization.objects.get(pk=membership.organization_id).schema_name
+    return schema

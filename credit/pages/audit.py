@@ -12,7 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from credit import queries
 from credit.models import AuditRecord
-from shared.console.acts import ACTS, act_name, changes
+from shared.acts import ACTS
+from shared.console.acts import act_name, changes
 from shared.console.forms import AS_WRITTEN, ChoiceField, DaysForm, SearchField, TextInput
 from shared.console.links import address_of
 from shared.console.tables import WIDE, Table, TableColumn

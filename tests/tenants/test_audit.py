@@ -180,6 +180,9 @@ def test_its_list_and_its_file_have_the_organization_s_columns_and_filters(world
         f"created_from={newest['at']}": newest,
     }.items():
         assert [row["id"] for row in client.get(f"/audit?{query}").json["results"]] == [found["id"]], query
+    for path in ("/audit", "/audit.csv"):
+        answer = client.get(f"{path}?action=suspend")
+        assert (answer.status, answer.json["errors"][0]["field"]) == (400, "action")
     (row,) = csv.DictReader(io.StringIO(client.get("/audit.csv?actor=root").body.decode()))
     assert json.loads(row["after"]) == {"role": "platform_auditor"}
     assert records()[-1] == ("list.exported", "", world.platform_admin.user.pk, "root")
