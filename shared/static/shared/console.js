@@ -213,8 +213,12 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 // What is typed into a form with data-keeps-typed="name" stays in this tab until the form is reset, htmx has sent it with
-// success, or a page or a part of one has data-forgets-typed="name". It outlives a lost connection and a new sign-in.
-function typedKey(form) { return `typed:${form.dataset.keepsTyped}`; }
+// success, or a page or a part of one has data-forgets-typed="name". It outlives a lost connection and a new sign-in, and
+// is for nobody else who signs in.
+function typedKey(name) {
+  const account = document.querySelector(".account-name");
+  return `typed:${account ? account.textContent : ""}:${name}`;
+}
 function keptFields(form) {
   return [...form.elements].filter((field) => field.name && field.matches("input:not([type=hidden], [type=password], [type=file]), select, textarea"));
 }
@@ -222,28 +226,31 @@ document.addEventListener("input", (event) => {
   const form = event.target.form;
   if (!form || !form.dataset.keepsTyped) return;
   const typed = keptFields(form).filter((field) => !field.matches("[type=radio], [type=checkbox]") || field.checked);
-  sessionStorage.setItem(typedKey(form), JSON.stringify(typed.map((field) => [field.name, field.value])));
+  try {
+    sessionStorage.setItem(typedKey(form.dataset.keepsTyped), JSON.stringify(typed.map((field) => [field.name, field.value])));
+  } catch { /* where nothing may be stored, or no more, it is not kept */ }
 });
 document.addEventListener("DOMContentLoaded", () => {
   forgetTyped(document);
   document.querySelectorAll("form[data-keeps-typed]").forEach((form) => {
-    for (const [name, value] of JSON.parse(sessionStorage.getItem(typedKey(form)) || "[]")) {
+    for (const [name, value] of JSON.parse(sessionStorage.getItem(typedKey(form.dataset.keepsTyped)) || "[]")) {
       const field = keptFields(form).find((one) => one.name === name);
       if (!field || field.value || field.matches("[type=radio], [type=checkbox]")) continue; // the server's own word comes first
       field.value = value;
       field.dispatchEvent(new Event("input", { bubbles: true }));
+      if (field.matches("input[autofocus]")) field.select(); // who writes another begins anew
     }
   });
 });
 function forgetTyped(part) {
-  part.querySelectorAll("[data-forgets-typed]").forEach((one) => sessionStorage.removeItem(`typed:${one.dataset.forgetsTyped}`));
+  part.querySelectorAll("[data-forgets-typed]").forEach((one) => sessionStorage.removeItem(typedKey(one.dataset.forgetsTyped)));
 }
 document.addEventListener("htmx:afterSwap", (event) => { forgetTyped(document); });
 document.addEventListener("htmx:afterRequest", (event) => {
-  const form = event.target;
-  if (event.detail.successful && form.matches && form.matches("form[data-keeps-typed]")) sessionStorage.removeItem(typedKey(form));
+  const form = event.detail.requestConfig.elt; // the event's own target is another one where the form was replaced
+  if (event.detail.successful && form.matches("form[data-keeps-typed]")) sessionStorage.removeItem(typedKey(form.dataset.keepsTyped));
 });
-document.addEventListener("reset", (event) => { if (event.target.dataset.keepsTyped) sessionStorage.removeItem(typedKey(event.target)); });
+document.addEventListener("reset", (event) => { if (event.target.dataset.keepsTyped) sessionStorage.removeItem(typedKey(event.target.dataset.keepsTyped)); });
 // Nothing of it is for the next at this machine.
 document.addEventListener("submit", (event) => { if ((event.target.getAttribute("action") || "").endsWith("/sign-out")) sessionStorage.clear(); });
 
