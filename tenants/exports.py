@@ -108,10 +108,41 @@ def csv_response(
     """A download of all rows of all pages, a line each, below a line of the columns' names.
 
     One ``is_for_people`` begins with a byte order mark, by which spreadsheets know UTF-8; programs would take it for a
-    part of the first column's name.
+    part of the first column's name. The rest is as for :func:`streamed`.
+
+    Raises:
+        Unavailable: this person or the organization has as many downloads under way as it may.
+    """
+    writer = csv.writer(_Echo())
+    return streamed(
+        filename=filename,
+        content_type="text/csv; charset=utf-8",
+        head=(BYTE_ORDER_MARK if is_for_people else "") + writer.writerow(columns),
+        written=lambda row: writer.writerow([_cell(row[name]) for name in columns]),
+        told=lambda text: writer.writerow([text]),
+        pages=pages,
+        request=request,
+        person=person,
+        filters=filters,
+    )
+
+
+def streamed(
+    *,
+    filename: str,
+    content_type: str,
+    head: str = "",
+    written: Callable[[Mapping[str, Any]], str],
+    told: Callable[[str], str],
+    pages: Iterator[Iterable[Mapping[str, Any]]],
+    request: HttpRequest,
+    person: int | str | None,
+    filters: Mapping[str, Any],
+) -> StreamingHttpResponse:
+    """A download of all rows of all pages, sent as they are read: ``head``, and then each row as it is ``written``.
 
     The first page is read before anything is sent, so that what fails at once is a problem document. What fails later
-    ends the file with a line that says so: the server closes a stream that broke off as if it were whole.
+    ends the file with what is ``told``: the server closes a stream that broke off as if it were whole.
     ``person`` is the id of the user who asks; ``filters`` say which rows, for the audit table.
 
     Raises:
@@ -127,34 +158,33 @@ def csv_response(
         _streams.leave(*admitted)
         raise
 
-    def lines() -> Iterator[str]:
-        writer = csv.writer(_Echo())
-        yield (BYTE_ORDER_MARK if is_for_people else "") + writer.writerow(columns)
+    def parts() -> Iterator[str]:
+        yield head
         try:
             for page in chain([first], pages):
-                yield "".join(writer.writerow([_cell(row[name]) for name in columns]) for row in page)
+                yield "".join(map(written, page))
         except Exception:  # noqa: BLE001 - whatever it is, the file must not look complete
             # The request's log line has been written, and what bound its id to the log is gone.
             _log.exception("export_broken_off", request_id=request_id, filename=filename)
-            yield writer.writerow([f"This export broke off here: rows are missing. Request id: {request_id}"])
+            yield told(f"This export broke off here: rows are missing. Request id: {request_id}")
 
     return StreamingHttpResponse(
-        _Admitted(lines(), partial(_streams.leave, *admitted)),
-        content_type="text/csv; charset=utf-8",
+        _Admitted(parts(), partial(_streams.leave, *admitted)),
+        content_type=content_type,
         headers={"Content-Disposition": f'attachment; filename="{filename}"'},
     )
 
 
 class _Admitted:
-    """The lines of a download that is under way until they are closed, begun or not."""
+    """The parts of a download that is under way until they are closed, begun or not."""
 
-    def __init__(self, lines: Iterator[str], leave: Callable[[], None]) -> None:
-        self._lines = lines
+    def __init__(self, parts: Iterator[str], leave: Callable[[], None]) -> None:
+        self._parts = parts
         self._leave = leave
         self._is_open = threading.Lock()
 
     def __iter__(self) -> Iterator[str]:
-        return self._lines
+        return self._parts
 
     def close(self) -> None:
         if self._is_open.acquire(blocking=False):  # the first time

@@ -1,4 +1,4 @@
-"""Exports of lists that are filtered by the seller, as files of each of ``FORMATS``."""
+"""Downloads of rows as files of each of ``FORMATS``, and the exports of lists that are filtered by the seller."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +22,64 @@ from tenants.exports import csv_response, pages_of, sorted_pages_of
 from tenants.routing import organization_of
 
 _SELLERS = (Column("seller_id", _("Seller's number"), 14), Column("seller_name", _("Seller"), 28))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """Rows that somebody has asked for, which each format writes in its way."""
+
+    name: str
+    """The file's, without its ending."""
+    request: HttpRequest
+    filters: Mapping[str, Any]
+    """Which rows these are, for the audit table."""
+    pages: Iterator[list[dict[str, Any]]]
+    columns: Sequence[str]
+    """For programs: the keys of the rows."""
+    sheet: Promise
+    """What people call the rows."""
+    sheet_columns: Sequence[Column]
+    """For people."""
+
+
+def _xlsx(download: Download) -> HttpResponseBase:
+    return xlsx_response(
+        filename=f"{download.name}.xlsx",
+        sheet=download.sheet,
+        columns=download.sheet_columns,
+        pages=download.pages,
+        request=download.request,
+        person=signed_in(download.request).user.pk,
+        filters=download.filters,
+    )
+
+
+def _csv(download: Download) -> HttpResponseBase:
+    return csv_response(
+        filename=f"{download.name}.csv",
+        columns=download.columns,
+        pages=download.pages,
+        request=download.request,
+        person=signed_in(download.request).user.pk,
+        filters=download.filters,
+        is_for_people=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format: what its link says below a list, and below what became of a bulk sale; and what answers."""
+
+    label: Promise
+    label_of_results: Promise
+    answer: Callable[[Download], HttpResponseBase]
+
+
+FORMATS = {
+    "xlsx": Format(_("Export as Excel"), _("Results as Excel"), _xlsx),
+    "csv": Format(_("Export as CSV"), _("Results as CSV"), _csv),
+}
+"""By the ending of the file's name and of its address, in the order of the links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,43 +115,25 @@ class Exports:
         if request.method == "POST" and not request.POST.getlist("ids"):
             messages.error(request, str(NOTHING_CHOSEN))
             return redirect(self.name)
-        return FORMATS[ending].answer(self, request)
+        form, filters = self._read(request)
+        if form.errors:
+            return redirect(reverse(self.name) + form.query)
+        download = Download(
+            name=self.name,
+            request=request,
+            filters=filters,
+            pages=self._pages(request, filters),
+            columns=self.columns,
+            sheet=self.sheet,
+            sheet_columns=[*(_SELLERS if sees_all_sellers(signed_in(request)) else ()), *self.sheet_columns],
+        )
+        return FORMATS[ending].answer(download)
 
     def links(self) -> list[tuple[Promise, str]]:
         """What each format is called and where it is to be had, for shared/exports.html."""
         return [(one.label, address_of(f"{self.name}_{ending}")) for ending, one in FORMATS.items()]
 
-    def csv(self, request: HttpRequest) -> HttpResponseBase:
-        """With the columns of the API's."""
-        form, filters = self._read(request)
-        if form.errors:
-            return self._back(form)
-        return csv_response(
-            filename=f"{self.name}.csv",
-            columns=self.columns,
-            pages=self._pages(request, filters),
-            request=request,
-            person=signed_in(request).user.pk,
-            filters=filters,
-            is_for_people=True,
-        )
-
-    def xlsx(self, request: HttpRequest) -> HttpResponseBase:
-        """For people, in words."""
-        form, filters = self._read(request)
-        if form.errors:
-            return self._back(form)
-        return xlsx_response(
-            filename=f"{self.name}.xlsx",
-            sheet=self.sheet,
-            columns=[*(_SELLERS if sees_all_sellers(signed_in(request)) else ()), *self.sheet_columns],
-            pages=self._pages(request, filters),
-            request=request,
-            person=signed_in(request).user.pk,
-            filters=filters,
-        )
-
-    def _pages(self, request: HttpRequest, filters: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    def _pages(self, request: HttpRequest, filters: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
         by, own = self.order(filters.get("seller_id")), dict(filters)
         chosen = own.pop("ids", None)
         listing = listing_of(request, self.name, self.sorts)
@@ -112,21 +152,3 @@ class Exports:
         """The form, and what says which rows: the filters, and which were chosen (``ids``)."""
         form, filters = read_filters(request, self.form_class)
         return form, filters | {"ids": chosen_ids(request.POST)} if request.method == "POST" else filters
-
-    def _back(self, form: SellerFilters) -> HttpResponseBase:
-        return redirect(reverse(self.name) + form.query)
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """One format of the exports: the link's label, and what answers."""
-
-    label: Promise
-    answer: Callable[[Exports, HttpRequest], HttpResponseBase]
-
-
-FORMATS = {
-    "xlsx": Format(_("Export as Excel"), Exports.xlsx),
-    "csv": Format(_("Export as CSV"), Exports.csv),
-}
-"""By the ending of the file's name and of its address, in the order of the links."""

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 
+from credit.pages.exports import FORMATS, Download
 from recharge.batches.queries import (
     Counts,
     Outcome,
@@ -25,11 +26,11 @@ from recharge.pages.bulk_rows import MOST_ROWS
 from recharge.pages.sell import is_key
 from recharge.pages.tables import bulk_sales_table
 from recharge.selling.errors import PossibleDuplicate
-from shared.console.views import own_seller, page, show, signed_in
-from shared.console.workbooks import Column, xlsx_response
+from shared.console.links import address_of
+from shared.console.views import own_seller, page, show
+from shared.console.workbooks import Column
 from shared.identity.permissions import Permission
 from shared.pagination import page_of_rows
-from tenants.exports import csv_response
 
 ROWS_ON_A_PAGE = 25
 _OFTEN, _SELDOM = 2, 15  # seconds between two looks at what is in flight: the first ones, and later
@@ -48,7 +49,8 @@ def bulk_sales(request: HttpRequest) -> HttpResponse:
 def bulk_sale(request: HttpRequest, key: UUID) -> HttpResponse:
     """What became of the rows of one batch."""
     batch = batch_by_key(key, seller_id=own_seller(request))
-    return show(request, "recharge/bulk_sale.html", _context(batch, outcomes_of(batch)))
+    files = [(one.label_of_results, address_of(f"bulk_sale_{ending}", batch.key)) for ending, one in FORMATS.items()]
+    return show(request, "recharge/bulk_sale.html", _context(batch, outcomes_of(batch)) | {"files": files})
 
 
 def _context(batch: BulkBatch, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -159,26 +161,16 @@ _COLUMNS = (
 def bulk_sale_as_file(request: HttpRequest, key: UUID, ending: str) -> HttpResponseBase:
     """The rows and what became of each, for spreadsheets. Their columns are read, too, where such a file comes back."""
     batch = batch_by_key(key, seller_id=own_seller(request))
-    person, filters = signed_in(request).user.pk, {"batch": batch.key.hex}
-    if ending == "csv":
-        return csv_response(
-            filename="sales.csv",
-            columns=[column.name for column in _COLUMNS],
-            pages=_pages(batch),
-            request=request,
-            person=person,
-            filters=filters,
-            is_for_people=True,
-        )
-    return xlsx_response(
-        filename="sales.xlsx",
-        sheet=_("Bulk sale"),
-        columns=_COLUMNS,
-        pages=_pages(batch),
+    download = Download(
+        name="sales",
         request=request,
-        person=person,
-        filters=filters,
+        filters={"batch": batch.key.hex},
+        pages=_pages(batch),
+        columns=[column.name for column in _COLUMNS],
+        sheet=_("Bulk sale"),
+        sheet_columns=_COLUMNS,
     )
+    return FORMATS[ending].answer(download)
 
 
 def _pages(batch: BulkBatch) -> Iterator[list[dict[str, Any]]]:

@@ -11,6 +11,8 @@ from uuid import UUID
 import pytest
 from django.urls import URLPattern, URLResolver, resolve
 
+from credit.pages.exports import FORMATS
+from recharge.papers.files import FORMATS as STATEMENT_FORMATS
 from tests.browser.audit import grave_faults
 from tests.browser.fitting import misfits
 from tests.browser.people import Guest
@@ -92,12 +94,13 @@ _NO_PAGES = {
     "claim_settings", "receipts_by_sms", "send_receipt", "answer_claim", "reply_to_claim", "withdraw_claim",
     "live", "alert_test", "read_alert", "selling_day", "slip",
     "start", "sign_out", "set_language", "balance_now", "sell_number", "bulk_sell", "bulk_states",
-    "bulk_sale_xlsx", "bulk_sale_csv",
-    "entries_csv", "entries_xlsx", "recharges_csv", "recharges_xlsx", "reports_csv", "check_new_slug",
+    "reports_csv", "check_new_slug",
+    *(f"{name}_{ending}" for name in ("entries", "recharges", "bulk_sale") for ending in FORMATS),
+    *(f"statement_{ending}" for ending in STATEMENT_FORMATS),
     "progress", "reconcile", "enable_webhook",
     "held_form", "resend_delivery", "duplicate_window", "send_within", "time_zone", "owing", "schema",
     "second_step", "remove_passkey", "recovery_codes_shown",
-    "end_session", "statement_pdf", "statement_xlsx", "statement_csv",
+    "end_session",
 }  # fmt: skip
 
 

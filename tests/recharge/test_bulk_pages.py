@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
+from credit.pages.exports import FORMATS
 from recharge.batches.rows import BatchRow
 from recharge.commissions.services import set_commission
 from recharge.delivery.settlement import settle_recharge
@@ -659,7 +660,7 @@ def test_batches_are_found_again(seller: Visitor, world: World) -> None:
     for other in (world.acme.neighbour, world.globex.member):
         visitor = Visitor.signed_in(other)
         assert "Azar.csv" not in shown(visitor.get("/bulk/sales"))
-        for ending in ("", ".csv", ".xlsx"):
+        for ending in ("", *(f".{one}" for one in FORMATS)):
             assert visitor.get(f"/bulk/sales/{uuid.UUID(hex=fields['batch'])}{ending}").status == 404
 
 
@@ -702,6 +703,15 @@ def test_results_are_a_file_which_can_be_sent_again(seller: Visitor, acme: Organ
     again = preview(seller, answer.body.decode("utf-8-sig"))
     assert "Columns that were not used: row, status, reason, commission, id." in shown(again)
     assert figures(again)["Rows to sell"] == "1"  # the other was sold a moment ago
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_results_are_to_be_had_in_each_format(seller: Visitor, ending: str) -> None:
+    fields = form_of(preview(seller, "09121234567,1000"))
+    page = results(seller, fields).body.decode()
+    address = f"/bulk/sales/{uuid.UUID(hex=fields['batch'])}.{ending}"
+    assert f'href="{address}" download>{FORMATS[ending].label_of_results}</a>' in page
+    assert seller.get(address).headers["Content-Disposition"] == f'attachment; filename="sales.{ending}"'
 
 
 def test_every_refusal_of_a_row_is_said() -> None:
