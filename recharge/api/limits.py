@@ -1,6 +1,5 @@
 """How much may be sold, over HTTP: what admins settle, and what of it is left to a seller."""
 
-from dataclasses import asdict
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -59,23 +58,25 @@ class LimitsChangeSerializer(StrictSerializer):
         return attrs
 
 
-class LimitsSerializer(serializers.Serializer[Limit]):
+def _fields_of_limits() -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+    """Those of which answers show the limits, by their names."""
+    written = LimitsChangeSerializer().fields
+    return {
+        name: serializers.IntegerField(
+            allow_null=True, help_text="Tomans." if isinstance(written[name], TomansField) else None
+        )
+        for name in LIMITS
+    }
+
+
+class LimitsSerializer(serializers.Serializer[Limit | Limits]):
     seller_id = serializers.IntegerField(allow_null=True, help_text="Null: of each seller who has none of his own.")
-    per_sale = serializers.IntegerField(allow_null=True, help_text="Tomans.")
-    per_day = serializers.IntegerField(allow_null=True, help_text="Tomans.")
-    sales_per_day = serializers.IntegerField(allow_null=True)
-    per_number_per_day = serializers.IntegerField(allow_null=True, help_text="Tomans.")
-    from_hour = serializers.IntegerField(allow_null=True)
-    to_hour = serializers.IntegerField(allow_null=True)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return super().get_fields() | _fields_of_limits()
 
 
 class RoomSerializer(serializers.Serializer[queries.Room]):
-    per_sale = serializers.IntegerField(allow_null=True, help_text="Tomans.")
-    per_day = serializers.IntegerField(allow_null=True, help_text="Tomans.")
-    sales_per_day = serializers.IntegerField(allow_null=True)
-    per_number_per_day = serializers.IntegerField(allow_null=True, help_text="Tomans.")
-    from_hour = serializers.IntegerField(allow_null=True)
-    to_hour = serializers.IntegerField(allow_null=True)
     sold_today = serializers.IntegerField(allow_null=True, help_text="Tomans; null: there is no limit of a day.")
     sales_today = serializers.IntegerField(allow_null=True, help_text="Null: there is no limit of a day.")
     left_today = serializers.IntegerField(allow_null=True, help_text="Tomans; null: no limit.")
@@ -83,6 +84,9 @@ class RoomSerializer(serializers.Serializer[queries.Room]):
     resets_at = serializers.DateTimeField(
         allow_null=True, help_text="When the organization's next day begins; null: there are no limits."
     )
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return _fields_of_limits() | super().get_fields()
 
 
 class LimitsView(APIView):
@@ -107,7 +111,7 @@ class LimitsView(APIView):
             by=acting_username(request),
             limits=Limits(**body.validated_data),
         )
-        return Response(asdict(limits))
+        return Response(LimitsSerializer(limits).data)
 
 
 class OwnLimitsView(APIView):

@@ -1,6 +1,6 @@
 """Reads of limits, and of what they leave. They run on the organization's schema."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -13,26 +13,42 @@ from shared.database import call_function
 
 connection: Any = django_connection  # django-tenants' own, with schema_name
 
-LIMITS = ("per_sale", "per_day", "sales_per_day", "per_number_per_day", "from_hour", "to_hour")
-"""The limits that there are."""
 
-_OF_LIMITS = (*LIMITS, "time_zone", "hour", "day_ends")
-_ROOM = ", ".join((*(f"(limits).{name}" for name in _OF_LIMITS), "sales", "amount"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """The limits that there are; None: no such limit. Days and hours are the organization's."""
+
+    per_sale: int | None = None
+    """Tomans."""
+    per_day: int | None = None
+    """Tomans."""
+    sales_per_day: int | None = None
+    per_number_per_day: int | None = None
+    """Tomans."""
+    from_hour: int | None = None
+    """The hour in which selling begins."""
+    to_hour: int | None = None
+    """The hour in which nothing is sold any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+LIMITS = tuple(field.name for field in fields(Bounds))
+"""Their names: of the columns, in the API, and to whoever is refused."""
+
+_ROOM = {
+    **{name: f"(limits).{name}" for name in LIMITS},
+    "time_zone": "(limits).time_zone",
+    "hour": "(limits).hour",
+    "resets_at": "(limits).day_ends",
+    "sales_today": "sales",
+    "sold_today": "amount",
+}
+"""What recharge_room tells, by the fields of a Room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room(Bounds):
     """What limits leave a seller now: his own, or where he has none those of all."""
 
-    per_sale: int | None
-    """Tomans."""
-    per_day: int | None
-    """Tomans."""
-    sales_per_day: int | None
-    per_number_per_day: int | None
-    """Tomans."""
-    from_hour: int | None
-    to_hour: int | None
     time_zone: str | None
     """Of the organization; None: there are no limits at all."""
     hour: int | None
@@ -84,7 +100,8 @@ def limits_of(seller_id: int | None) -> Limit:
 
 def room_of(seller_id: int) -> Room:
     """What his limits leave a seller now."""
-    return Room(*call_function(connection.schema_name, "recharge_room", _ROOM, [seller_id]))
+    told = call_function(connection.schema_name, "recharge_room", ", ".join(_ROOM.values()), [seller_id])
+    return Room(**dict(zip(_ROOM, told, strict=True)))
 
 
 _SOME = Q(pk__in=Limit.objects.annotate(some=Coalesce(*LIMITS)).filter(some__isnull=False).values("pk"))

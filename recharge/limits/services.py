@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import structlog
 
 from recharge.limits.errors import InvalidLimits
-from recharge.limits.queries import LIMITS
+from recharge.limits.queries import LIMITS, Bounds
 from shared.audit import record_change
 from shared.database import call_function, in_transaction
 from tenants.models import Organization
@@ -18,18 +18,11 @@ MOST_SALES = 1_000_000
 _COLUMNS = ", ".join(["(settled).id", *(f"(before).{name}" for name in LIMITS)])
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of a seller, or (``seller_id`` is None) of all; None: no such limit. Amounts in Tomans, hours of the
-    organization's day: selling begins with ``from_hour`` and ends when ``to_hour`` begins."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits(Bounds):
+    """The limits of a seller, or (``seller_id`` is None) of all."""
 
     seller_id: int | None
-    per_sale: int | None = None
-    per_day: int | None = None
-    sales_per_day: int | None = None
-    per_number_per_day: int | None = None
-    from_hour: int | None = None
-    to_hour: int | None = None
 
 
 def set_limits(*, organization: Organization, by: str, limits: Limits) -> Limits:

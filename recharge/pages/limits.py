@@ -90,4 +90,4 @@ def _form(
 
 
 def _as_settled(row: Limit) -> Limits:
-    return Limits(row.seller_id, **{name: getattr(row, name) for name in LIMITS})
+    return Limits(seller_id=row.seller_id, **{name: getattr(row, name) for name in LIMITS})

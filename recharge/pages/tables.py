@@ -11,12 +11,14 @@ from django.utils.translation import gettext_lazy as _
 
 from credit.pages.tables import seller_link
 from recharge.batches.queries import Counts, Sums
+from recharge.limits.queries import LIMITS
 from recharge.models import BulkBatch, Claim, CommissionRate, Limit, Margin, Recharge, Statement
 from recharge.pages.words import failure_words, late_words, operator_name, rate_words, status_words
 from recharge.papers.words import kind_name as statement_kind
 from recharge.papers.words import period_of
 from recharge.statements.queries import Row
 from recharge.templatetags.recharge import claim_state, late_state, state
+from shared.console.acts import FIELDS
 from shared.console.formats import in_digits
 from shared.console.links import address_of
 from shared.console.lists import Listing
@@ -367,16 +369,22 @@ def _hours(row: Limit) -> str:
     return f"{number(row.from_hour or 0)}–{number(24 if row.to_hour is None else row.to_hour)}"
 
 
+def _limit_column(name: str, classes: str) -> TableColumn:
+    return TableColumn(FIELDS[name], lambda row: number(getattr(row, name)), classes)
+
+
 def own_limits_table(rows: Sequence[Limit]) -> Table:
     """Sellers who have limits of their own."""
     return Table(
         _("Sellers with limits of their own"),
         (
             TableColumn(_("Seller"), _limited),
-            TableColumn(_("Daily limit"), lambda row: number(row.per_day), AMOUNT),
-            TableColumn(_("Limit per sale"), lambda row: number(row.per_sale), f"{WIDE} {AMOUNT}"),
-            TableColumn(_("Sales per day"), lambda row: number(row.sales_per_day), f"{WIDE} {AMOUNT}"),
-            TableColumn(_("Daily limit per number"), lambda row: number(row.per_number_per_day), f"{WIDE} {AMOUNT}"),
+            _limit_column("per_day", AMOUNT),
+            *(
+                _limit_column(name, f"{WIDE} {AMOUNT}")
+                for name in LIMITS
+                if name not in ("per_day", "from_hour", "to_hour")
+            ),
             TableColumn(_("Hours of sale"), _hours),
         ),
         rows,
