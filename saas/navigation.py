@@ -130,7 +130,8 @@ def _menu(request: HttpRequest, account: Account | None, role: Role | None, bala
         items = [item for item in items if shown[item.place]]
     lines = [(address_of(item.url_name), item.label) for item in items]
     path = request.path
-    here = next((address for address, _label in lines if path == address or path.startswith(address + "/")), "")
+    around = [address for address, _label in lines if path == address or path.startswith(address + "/")]
+    here = max(around, key=len, default="")  # a line may lead to an address below another's
     return Menu(lines, " ".join(item.url_name for item in items), here)
 
 

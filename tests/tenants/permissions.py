@@ -5,6 +5,9 @@ the table of roles or at a view is seen here. A view without a row fails the sui
 here; ``anyone``: also who is not.
 """
 
+from credit.pages.exports import FORMATS
+from recharge.papers.files import FORMATS as STATEMENT_FORMATS
+
 # Lines are as long as they are: a row is one thing.
 
 ENDPOINTS = {
@@ -189,15 +192,12 @@ PAGES = {
     "switch_seller_on": "admin",
     "reset_seller_password": "admin",
     "entries": "admin accountant auditor seller",
-    "entries_xlsx": "admin accountant auditor seller",
-    "entries_csv": "admin accountant auditor seller",
+    **{f"entries_{ending}": "admin accountant auditor seller" for ending in FORMATS},
     "statements": "admin accountant auditor seller",
     "new_statement": "admin accountant seller",
     "statement": "admin accountant auditor seller",
     "statement_proof": "admin accountant auditor seller",
-    "statement_pdf": "admin accountant auditor seller",
-    "statement_xlsx": "admin accountant auditor seller",
-    "statement_csv": "admin accountant auditor seller",
+    **{f"statement_{ending}": "admin accountant auditor seller" for ending in STATEMENT_FORMATS},
     "api_keys": "admin auditor seller",
     "make_api_key": "admin seller",
     "api_key": "admin auditor seller",
@@ -239,12 +239,10 @@ PAGES = {
     "bulk_states": "seller cashier",
     "bulk_sales": "seller cashier",
     "bulk_sale": "seller cashier",
-    "bulk_sale_xlsx": "seller cashier",
-    "bulk_sale_csv": "seller cashier",
+    **{f"bulk_sale_{ending}": "seller cashier" for ending in FORMATS},
     "seller": "admin accountant support auditor",
     "recharges": "admin accountant support auditor seller cashier",
-    "recharges_xlsx": "admin accountant support auditor seller cashier",
-    "recharges_csv": "admin accountant support auditor seller cashier",
+    **{f"recharges_{ending}": "admin accountant support auditor seller cashier" for ending in FORMATS},
     "recharge": "admin accountant support auditor seller cashier",
     "resolve": "admin support",
     "claims": "admin accountant support auditor seller cashier",
