@@ -23,7 +23,7 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from saas.beside import Companion, log_line
+from saas.companions import Companion, log_line
 from shared.metrics import FIGURES
 from shared.metrics_server import Listen, serve_when_free
 from shared.processes import LOOK_SECONDS

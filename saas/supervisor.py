@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from saas.beside import Beside, Companion, log_line
+from saas.companions import Companion, Companions, log_line
 from shared.processes import end_with
 
 READY_SECONDS = 120.0
@@ -115,7 +115,7 @@ class Supervisor:
     _leaving: list[_Child] = field(default_factory=list)
     _worker: _Child | None = None
     _worker_due: float = 0.0
-    _beside: Beside = field(init=False)
+    _kept: Companions = field(init=False)
 
     def run(self, begin: Callable[[int], None]) -> int:
         """Runs the server until it is told to stop. ``begin`` is the first generation, in a fork of this process; it is
@@ -140,7 +140,7 @@ class Supervisor:
         os.close(writing)
         if self.parent:
             end_with(self.parent, seconds=SERVER_STOP_SECONDS)
-        self._beside = Beside(self.companions)
+        self._kept = Companions(self.companions)
         web, following = Generation(pid, told=reading, processes=self.processes), None
         has_begun = False
         while not web.has_ended():
@@ -194,7 +194,7 @@ class Supervisor:
             self._leaving.append(self._worker)
             self._worker = None
         self._worker_due = time.monotonic()
-        self._beside.renew()
+        self._kept.renew()
         return following
 
     def _look(self) -> None:
@@ -221,7 +221,7 @@ class Supervisor:
         if self._worker:
             self._worker.end(WORKER_STOP_SECONDS)
             _wait([self._worker])
-        self._beside.stop()
+        self._kept.stop()
         assert web.status is not None
         return 0 if web.status in _STOPPED else abs(web.status)
 

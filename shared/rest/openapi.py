@@ -85,7 +85,7 @@ class PhoneNumberFieldExtension(OpenApiSerializerFieldExtension):
             return {
                 "type": "string",
                 "pattern": r"^\+98(9[0-9]{9}|\*{6}[0-9]{4})$",
-                "description": "Masked where it is older than the organization keeps them (`numbers_kept_months`).",
+                "description": "Masked where it is older than the organization keeps numbers.",
             }
         return {"type": "string", "maxLength": 40, "description": "An Iranian mobile number, in any usual writing."}
 

@@ -28,7 +28,7 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from saas import embedded, gate, migrating, readiness, seats, stalled
-from saas.beside import Companion
+from saas.companions import Companion
 from saas.draining import DRAIN_SECONDS, drain_at
 from saas.metrics_process import metrics_beside
 from saas.migrated import is_migrated

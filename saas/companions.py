@@ -55,8 +55,8 @@ class Companion:
             self.process.wait()
 
 
-class Beside:
-    """Starts them, and starts one again that ends before :meth:`stop`.
+class Companions:
+    """Starts companions, and starts one again that ends before :meth:`stop`.
 
     A timer's signal looks at them, in the main thread, for want of a thread that a fork of web processes would meet.
     """
