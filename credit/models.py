@@ -451,7 +451,7 @@ class WebhookEndpoint(models.Model):
         FAILING = "failing"
         """Nothing has reached it for five days."""
         DELETED = "deleted"
-        """Its rows are about to go; for whoever looks, it is gone already."""
+        """Its rows are about to be removed; API and pages show it no more."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     seller = models.ForeignKey(Seller, on_delete=models.PROTECT, null=True, db_index=False)
@@ -461,8 +461,8 @@ class WebhookEndpoint(models.Model):
     secret = models.TextField()
     """Encrypted (shared/outbound/secrets.py); so are those before it."""
     previous_secret = models.TextField(blank=True)
-    """The one before; and those before that which were still in use when it was replaced, with a blank between: whoever
-    makes one after the other, and never sees the first, has a receiver that knows neither."""
+    """The secret before this one, and older ones that were still in use when it was replaced, a blank between them. Two
+    rotations may follow each other before the receiver has learnt of the first: it still knows an older one."""
     previous_secret_until = models.DateTimeField(null=True)
     """Until then messages are signed with these, too."""
     creation_key = models.CharField(max_length=255, blank=True, default="", db_default="")
@@ -548,11 +548,12 @@ class WebhookAttempt(models.Model):
 
 class Alert(models.Model):
     """Something that people are to be told without asking. It is raised once, and cleared by itself when it is over;
-    when it comes again, it is raised again (sql/alerts.sql)."""
+    when it comes again, it is raised again (sql/alerts.sql). The organization is told, where a kind does not say that
+    the seller is."""
 
     class Kind(models.TextChoices):
         BALANCE_LOW = "balance_low"
-        """A seller's balance is below the threshold of the account; its seller's. All others are the organization's."""
+        """A seller's balance is below the threshold of the account. The seller is told."""
         UNKNOWN_OUTCOMES = "unknown_outcomes"
         """Nobody knows yet what became of recharges that were sold long ago."""
         OPERATOR_FAILING = "operator_failing"
@@ -562,9 +563,9 @@ class Alert(models.Model):
         CLAIMS_OVERDUE = "claims_overdue"
         """Questions about recharges that customers did not get have not been closed in time."""
         CLAIM_ANSWERED = "claim_answered"
-        """Somebody has answered such a question; its seller's, and over when he has looked at it."""
+        """Somebody has answered such a question. Its seller is told; it ends when he looks at it."""
         REFUNDED_TWICE = "refunded_twice"
-        """An adjustment gave a recharge back, and its operator did so later; over when adjustments take that back."""
+        """An adjustment refunded a recharge that its operator reversed later. It ends when adjustments take it back."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     """UUIDv7 of ``raised_at``."""
@@ -676,9 +677,9 @@ class AlertSettings(models.Model):
     requests_after = models.IntegerField(default=120)
     """Minutes that a credit request may wait before it does."""
     failing_percent = models.IntegerField(default=50)
-    """Of an operator's recharges within the window, how many hundredths must fail …"""
+    """An alert is raised where so many percent of an operator's recharges within the window have failed,"""
     failing_least = models.IntegerField(default=10)
-    """… and how many at least, to raise one."""
+    """and at least so many of them."""
     failing_window = models.IntegerField(default=15)
     """Minutes."""
     sms_url = models.CharField(max_length=2000, blank=True)

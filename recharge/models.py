@@ -429,7 +429,7 @@ class Limit(models.Model):
 
     class Meta:
         constraints = [
-            # OneToOneField: of NULLs there may be many.
+            # The OneToOneField alone lets in many rows without a seller.
             models.UniqueConstraint(fields=["seller"], nulls_distinct=False, name="limit_once"),
             models.CheckConstraint(
                 condition=(Q(per_sale__isnull=True) | Q(per_sale__gte=1))
@@ -709,7 +709,7 @@ class Claim(models.Model):
             ),
         ]
         constraints = [
-            # Of two who ask at once, one does.
+            # Of two who ask at once, one succeeds.
             models.UniqueConstraint(fields=["recharge"], condition=Q(state="open"), name="claim_open"),
             # Money is given back once: by one adjustment for one claim, and for one claim of a recharge.
             models.UniqueConstraint(
@@ -743,7 +743,7 @@ class ClaimMessage(models.Model):
     """Whether the seller's people say it; else the organization does."""
     text = models.CharField(max_length=500)
     idempotency_key = models.CharField(max_length=40, db_collation="C")
-    """Of the form that it was written in, which says it once."""
+    """Of the form that it was written in: sent twice, it is said once."""
     said_by = models.CharField(max_length=150)
     """The username as it was then."""
     said_by_id = models.BigIntegerField(null=True)

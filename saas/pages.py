@@ -157,7 +157,7 @@ class SuspensionForm(Form):
 
 @page(Permission.MANAGE_ORGANIZATIONS, methods=FORM)
 def suspend(request: HttpRequest, slug: str) -> HttpResponse:
-    """Asks whether it is meant, and stops answering for an organization."""
+    """Asks for confirmation, and stops answering for an organization."""
     row = _working_organization(slug)
     form = SuspensionForm(request.POST or None, slug=slug)
     if request.method == "POST" and form.is_valid():
@@ -181,7 +181,7 @@ def suspend(request: HttpRequest, slug: str) -> HttpResponse:
 
 @page(Permission.MANAGE_ORGANIZATIONS, methods=FORM)
 def activate(request: HttpRequest, slug: str) -> HttpResponse:
-    """Asks whether it is meant, and answers for it again."""
+    """Asks for confirmation, and answers for it again."""
     row = _working_organization(slug)
     if request.method != "POST":
         danger = Danger(
@@ -206,8 +206,8 @@ def _working_organization(slug: str) -> Organization:
 
 @page(Permission.MANAGE_ORGANIZATIONS, methods=("POST",))
 def reconcile(request: HttpRequest, slug: str) -> HttpResponse:
-    """Proves what came into an organization's books since they were last proved, and shows the rows at fault. Again is
-    fine: it changes nothing that they say."""
+    """Proves what came into an organization's books since they were last proved, and shows the rows at fault. It may be
+    repeated: it changes nothing that they say."""
     row = _working_organization(slug)
     (proof,) = prove_books([row])
     services.record_reconciliation(organization=row, faults=len(proof.faults))

@@ -234,7 +234,7 @@ SESSIONS_SHOWN = 25
 
 @page(methods=FORM)
 def end_session(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """Asks whether it is meant, and ends one of one's own sessions."""
+    """Asks for confirmation, and ends one of one's own sessions."""
     account = signed_in(request)
     if request.method != "POST":
         own = sign_ins.sign_ins_of(realm=realm_of(request), user_id=account.user.pk)
@@ -253,7 +253,7 @@ def end_session(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
 @page(methods=FORM)
 def end_other_sessions(request: HttpRequest) -> HttpResponse:
-    """Asks whether it is meant, and ends all of one's own sessions but this one."""
+    """Asks for confirmation, and ends all of one's own sessions but this one."""
     account = signed_in(request)
     if request.method != "POST":
         danger = Danger(

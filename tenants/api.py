@@ -90,7 +90,7 @@ class SuspendView(APIView):
 
     @extend_schema(request=SuspensionSerializer, responses=OrganizationSerializer)
     def post(self, request: Request, slug: str) -> Response:
-        """Stop answering for an organization. Again is fine. The reason is for the audit log."""
+        """Stop answering for an organization. May be repeated. The reason is for the audit log."""
         body = SuspensionSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         organization = services.suspend_organization(slug=slug, reason=body.validated_data.get("reason", ""))
@@ -102,7 +102,7 @@ class ActivateView(APIView):
 
     @extend_schema(request=None, responses=OrganizationSerializer)
     def post(self, request: Request, slug: str) -> Response:
-        """Answer for a suspended organization again. Again is fine."""
+        """Answer for a suspended organization again. May be repeated."""
         StrictSerializer(data=body_of(request)).is_valid(raise_exception=True)
         organization = services.activate_organization(slug=slug)
         return Response(OrganizationSerializer(organization).data)

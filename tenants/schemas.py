@@ -226,7 +226,7 @@ def _listed(names: Collection[str]) -> str:
 
 def update_schema(schema: str, *, verbosity: int = 1) -> None:
     """Applies the migrations that are to be applied, and installs the functions. One transaction: all of it happens or
-    nothing does, and whoever sells meanwhile finds the schema as it was or as it is then. Again is fine.
+    nothing does, and whoever sells meanwhile finds the schema as it was or as it is then. May be repeated.
 
     Raises:
         CanNotUpdate: the schema is gone, lacks tables, or something in it is in the way.

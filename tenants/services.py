@@ -141,7 +141,7 @@ LONGEST_REASON = 500
 
 
 def suspend_organization(*, slug: str, reason: str = "") -> Organization:
-    """Stops answering for this organization; its data stay. Again is fine. The reason is kept in the audit log.
+    """Stops answering for this organization; its data stay. May be repeated. The reason is kept in the audit log.
 
     Raises:
         NotFound: there is no such organization, or it is not provisioned yet.
@@ -151,7 +151,7 @@ def suspend_organization(*, slug: str, reason: str = "") -> Organization:
 
 
 def activate_organization(*, slug: str) -> Organization:
-    """Undoes a suspension, and a deletion that was planned. Again is fine.
+    """Undoes a suspension, and a deletion that was planned. May be repeated.
 
     Raises:
         NotFound: there is no such organization, or it is not provisioned yet.

@@ -36,7 +36,7 @@ def tables_named(schema: str, attribute: str) -> list[str]:
 
 
 def grant_rights(schema: str) -> bool:
-    """Gives the group its rights on a schema, and no others. Again is fine. False: there is no such group."""
+    """Gives the group its rights on a schema, and no others. May be repeated. False: there is no such group."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [GROUP])
         if cursor.fetchone() is None:

@@ -83,7 +83,7 @@ class ReadAlertView(APIView):
 
     @extend_schema(request=None, responses=AlertSerializer)
     def post(self, request: Request, alert_id: UUID) -> Response:
-        """Say that it was read: the console shows it as a line no more. Again is fine."""
+        """Say that it was read: the console shows it as a line no more. May be repeated."""
         StrictSerializer(data=body_of(request)).is_valid(raise_exception=True)
         username = username_of(require_principal(request), realm_of(request._request)) or ""
         alert = services.read_alert(alert_id=alert_id, seller_id=own_seller_id(request), by=username)

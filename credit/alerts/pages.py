@@ -63,7 +63,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
 
 @page(Permission.MANAGE_ALERTS, methods=("POST",))
 def read(request: HttpRequest, alert_id: UUID) -> HttpResponse:
-    """Takes it off the pages."""
+    """Marks an alert as read: no page shows it as a line any more."""
     account = signed_in(request)
     services.read_alert(alert_id=alert_id, seller_id=seller_in_view(account), by=account.username)
     return done(request, _("From now on it is shown only here."), "alerts")
@@ -94,7 +94,7 @@ class ThresholdForm(SellerThresholdForm):
 
 @page(Permission.MANAGE_OWN_THRESHOLD, methods=FORM)
 def threshold(request: HttpRequest) -> HttpResponse:
-    """Below which balance the seller is told, and how."""
+    """Changes below which balance a seller is told, and how."""
     seller_id = own_seller(request)
     now = services.threshold_of(seller_id)
     initial = {"alert_below": now.alert_below, "by_mail": now.by_mail, "phone_number": now.phone_number}
@@ -113,7 +113,7 @@ def threshold(request: HttpRequest) -> HttpResponse:
 
 @page(Permission.MANAGE_SELLERS, methods=FORM)
 def seller_threshold(request: HttpRequest, seller_id: int) -> HttpResponse:
-    """The same of a seller, by an admin."""
+    """The same for a seller, by an admin."""
     seller = queries.seller_by_id(seller_id)
     form = SellerThresholdForm(
         request.POST or None, initial={"alert_below": services.threshold_of(seller_id).alert_below}
@@ -133,7 +133,7 @@ def seller_threshold(request: HttpRequest, seller_id: int) -> HttpResponse:
 
 
 class _ListField(TextField):
-    """Several, with commas between."""
+    """Several values, with commas between them."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(required=False, max_length=3000, widget=TextInput(attrs=AS_WRITTEN), **options)

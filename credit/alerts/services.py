@@ -140,7 +140,7 @@ def set_alert_below(seller_id: int, alert_below: int | None) -> None:
 
 
 def read_alert(*, alert_id: UUID, seller_id: int | None, by: str) -> Alert:
-    """Takes an alert of this seller, or (None) of the organization, off the pages. Again is fine.
+    """Takes an alert of this seller, or (None) of the organization, off the pages. May be repeated.
 
     Raises:
         NotFound: there is none, or it is another's; which of the two is not told.

@@ -138,7 +138,7 @@ def _context(request: HttpRequest, adjustment_id: UUID) -> dict[str, Any]:
 
 @page(Permission.MAKE_ADJUSTMENTS, methods=FORM)
 def approve_adjustment(request: HttpRequest, adjustment_id: UUID) -> HttpResponse:
-    """Asks whether it is meant, and approves."""
+    """Asks for confirmation, and approves."""
     if request.method == "POST":
         return _decide(request, adjustment_id, services.approve_adjustment)
     context = _context(request, adjustment_id)
@@ -231,5 +231,5 @@ _DECIDING = Deciding(
 
 @page(Permission.MAKE_ADJUSTMENTS, methods=FORM)
 def decide_adjustments(request: HttpRequest) -> HttpResponse:
-    """Asks whether those that were chosen are meant, and decides each."""
+    """Asks for confirmation of those that were chosen, and decides each."""
     return decide_page(request, _DECIDING)

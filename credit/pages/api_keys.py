@@ -152,7 +152,7 @@ class NewSecretForm(Form):
 
 @page(Permission.MANAGE_API_KEYS, methods=FORM, proof=True)
 def rotate_api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
-    """Asks whether it is meant, and makes a new secret; with ``end_old`` it alone is good from now on."""
+    """Asks for confirmation, and makes a new secret; with ``end_old`` it alone is good from now on."""
     if request.method != "POST":
         danger = Danger(
             question=_("Create a new secret?"),
@@ -182,7 +182,7 @@ def _own_key(request: HttpRequest, key_id: UUID) -> ApiKey:
 
 @page(Permission.MANAGE_API_KEYS, methods=FORM, proof=True)
 def end_api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
-    """Asks whether it is meant, and ends it, at once and for good."""
+    """Asks for confirmation, and ends it, at once and for good."""
     if request.method != "POST":
         key = _own_key(request, key_id)
         danger = Danger(

@@ -66,7 +66,7 @@ def audit_log_csv(request: HttpRequest) -> HttpResponseBase:
 
 
 def audit_table(rows: list[AuditRecord]) -> Table:
-    """Acts: when, who from where, and what was changed of what."""
+    """A table of acts: when, by whom and from where, and what was changed."""
     return Table(
         _("Audit log"),
         (

@@ -259,7 +259,7 @@ class RejectionForm(Form):
 
 @page(Permission.DECIDE_CREDIT_REQUESTS, methods=FORM)
 def approve_credit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
-    """Asks whether it is meant, and approves."""
+    """Asks for confirmation, and approves."""
     if request.method == "POST":
         return _decide(request, request_id, services.approve_credit_request)
     row = queries.credit_request_by_id(request_id, seller_id=None)
@@ -357,7 +357,7 @@ _DECIDING = Deciding(
 
 @page(Permission.DECIDE_CREDIT_REQUESTS, methods=FORM)
 def decide_credit_requests(request: HttpRequest) -> HttpResponse:
-    """Asks whether those that were chosen are meant, and decides each."""
+    """Asks for confirmation of those that were chosen, and decides each."""
     return decide_page(request, _DECIDING)
 
 

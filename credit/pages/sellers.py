@@ -210,14 +210,14 @@ def place_seller(request: HttpRequest, seller_id: int) -> HttpResponse:
 
 @page(Permission.MANAGE_SELLERS, methods=FORM)
 def switch_seller_off(request: HttpRequest, seller_id: int) -> HttpResponse:
-    """Asks whether it is meant, and switches the seller off."""
+    """Asks for confirmation, and switches the seller off."""
     said = gettext("%(name)s is deactivated: no sales and no sign-in from now on.")
     return _switch(request, seller_id, is_active=False, said=said)
 
 
 @page(Permission.MANAGE_SELLERS, methods=FORM)
 def switch_seller_on(request: HttpRequest, seller_id: int) -> HttpResponse:
-    """Asks whether it is meant, and switches the seller on again."""
+    """Asks for confirmation, and switches the seller on again."""
     return _switch(request, seller_id, is_active=True, said=gettext("%(name)s may sell and sign in again."))
 
 

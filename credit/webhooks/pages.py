@@ -150,7 +150,7 @@ def enable(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
 
 @page(Permission.MANAGE_WEBHOOKS, methods=FORM)
 def disable(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
-    """Asks whether it is meant, calls it no more, and gives up what waits."""
+    """Asks for confirmation, stops calling it, and gives up what waits."""
     if request.method != "POST":
         danger = Danger(
             question=_("Disable this webhook?"),
@@ -170,7 +170,7 @@ def _address_of(request: HttpRequest, webhook_id: UUID) -> str:
 
 @page(Permission.MANAGE_WEBHOOKS, methods=FORM, proof=True)
 def rotate_secret(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
-    """Asks whether it is meant, and makes a new secret."""
+    """Asks for confirmation, and makes a new secret."""
     if request.method != "POST":
         danger = Danger(
             question=_("Create a new secret?"),
@@ -192,7 +192,7 @@ def rotate_secret(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
 
 @page(Permission.MANAGE_WEBHOOKS, methods=FORM)
 def delete(request: HttpRequest, webhook_id: UUID) -> HttpResponse:
-    """Asks whether it is meant, and deletes it, with its delivery log."""
+    """Asks for confirmation, and deletes it, with its delivery log."""
     if request.method != "POST":
         danger = Danger(
             question=_("Delete this webhook?"),

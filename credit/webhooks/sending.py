@@ -53,8 +53,8 @@ MOST_HELD = 32
 """Messages of one organization that a worker has claimed and not recorded."""
 
 MOST_HELD_OF_ANY = 24
-"""The rest is for endpoints of which nothing is claimed yet, one message each: many that are slow leave a place for one
-that is not."""
+"""Of these, the messages of endpoints of which something is claimed already. The rest is for the others, one message
+each: so many slow endpoints leave room for a quick one."""
 
 CONNECT_SECONDS, READ_SECONDS, CALL_SECONDS = 3.0, 10.0, 15.0
 """How long a call waits for a connection, then for each piece of the answer; and how long it takes in all, unless
@@ -115,7 +115,7 @@ class WebhookWork:
         self._held: dict[int, Counter[UUID]] = defaultdict(Counter)
         """By organization and endpoint, the messages that are claimed and not recorded."""
         self._quick: dict[UUID, int] = {}
-        """The endpoints that are, and whose organization's."""
+        """The endpoints that are quick, and of each the id of its organization."""
         self._breakers: dict[UUID, Breaker] = {}
 
     def claim(self, organization: Organization, limit: int) -> list[Task]:

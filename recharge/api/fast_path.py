@@ -187,9 +187,9 @@ class _Act(NamedTuple):
     permission: Permission
     """What it takes; API keys need a scope with it."""
     roles: frozenset[str]
-    """Who has it of those who see one seller's rows alone."""
+    """The roles that have it, of those that see one seller's rows alone."""
     allowed: str
-    """What REST framework says of the address."""
+    """The header ``Allow`` that REST framework gives the address."""
     route: str
     """The address's pattern in the URL map, for what is counted of it."""
 

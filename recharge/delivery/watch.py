@@ -31,10 +31,10 @@ class WatchWork:
         return []
 
     def carry_out(self, organization: Organization, task: None) -> None:
-        """Nothing is left to be done."""
+        """Does nothing: the look has done it all."""
 
     def record(self, organization: Organization, done: Sequence[tuple[None, None]]) -> None:
-        """Nothing is left to be written."""
+        """Does nothing, likewise."""
 
     def seconds_until_due(self, organization: Organization) -> float | None:
         return None

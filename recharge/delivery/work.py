@@ -42,8 +42,8 @@ LONGEST_PAUSE_OF_OLD = 24 * 60 * 60.0
 questions in its first month; every quarter of an hour made 3,000. It is asked for as long as it is unknown."""
 
 MOST_HELD = 64
-"""Recharges of an organization that a worker has claimed and not recorded: of one gateway no more than are left for its
-others."""
+"""Recharges of an organization that a worker has claimed and not recorded. Those of one gateway are never more than
+those that the organization's other gateways may still have."""
 
 SETTINGS_SECONDS = 5.0
 """How old a worker's knowledge of an organization's gateways gets."""
@@ -121,7 +121,7 @@ class DeliveryWork:
         return MOST_HELD - sum(self._held[organization.pk].values())
 
     def _full(self, organization: Organization) -> list[str]:
-        """The gateways that have as much as is left for the organization's others."""
+        """The gateways of which nothing more is claimed: they have as many as are left for the others."""
         left = self._left(organization)
         return [name for name, held in self._held[organization.pk].items() if held >= max(1, left)]
 
@@ -256,7 +256,8 @@ def _due_in(task: Task, answer: Answer) -> float | None:
 
 
 def _pause_of_old(task: Task) -> float:
-    """Seconds that one waits at least that could not be settled in a day, whatever is answered; 0: it is younger."""
+    """The fewest seconds until a recharge of more than a day is asked about again, whatever its gateway answers; 0: it
+    is younger."""
     age = (timezone.now() - task.created_at).total_seconds()
     if age < LONGEST_PAUSE_OF_OLD:
         return 0.0

@@ -19,8 +19,8 @@ class Posted:
     last: UUID | None
     """The newest of them; None: there were none."""
     done: int
-    """Recharges with which nothing more is to be done. Of the others a dealer's balance does not bear what is to be
-    taken back, or another worker has them."""
+    """Recharges that are finished. The others stay due: a dealer's balance does not bear what is to be taken back, or
+    another worker has them."""
     batches: int
 
 

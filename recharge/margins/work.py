@@ -60,10 +60,10 @@ class MarginWork:
         return 1
 
     def carry_out(self, organization: Organization, task: None) -> None:
-        """There is nothing left to be done."""
+        """Does nothing: ``claim`` has done it all."""
 
     def record(self, organization: Organization, done: Sequence[tuple[None, None]]) -> None:
-        """The same."""
+        """Does nothing, likewise."""
 
     def seconds_until_due(self, organization: Organization) -> float | None:
         turn = self._rounds.get(organization.pk)

@@ -187,14 +187,14 @@ def branch_entries(request: HttpRequest, child_id: int) -> HttpResponse:
 
 @page(Permission.MANAGE_BRANCH, methods=FORM)
 def switch_child_off(request: HttpRequest, child_id: int) -> HttpResponse:
-    """Asks whether it is meant, and switches one off who sells for this dealer himself."""
+    """Asks for confirmation, and switches one off who sells for this dealer himself."""
     said = gettext("%(name)s is deactivated: no sales and no sign-in from now on.")
     return _switch(request, child_id, is_active=False, said=said)
 
 
 @page(Permission.MANAGE_BRANCH, methods=FORM)
 def switch_child_on(request: HttpRequest, child_id: int) -> HttpResponse:
-    """Asks whether it is meant, and switches one on again."""
+    """Asks for confirmation, and switches one on again."""
     return _switch(request, child_id, is_active=True, said=gettext("%(name)s may sell and sign in again."))
 
 
@@ -235,7 +235,7 @@ def _context(request: HttpRequest, request_id: UUID) -> dict[str, Any]:
 
 @page(Permission.MANAGE_BRANCH, methods=FORM)
 def approve_branch_request(request: HttpRequest, asked_id: UUID) -> HttpResponse:
-    """Asks whether it is meant, and gives what was asked for."""
+    """Asks for confirmation, and gives what was asked for."""
     if request.method == "POST":
         return _decide(request, asked_id, transfers.approve_request_of_child)
     context = _context(request, asked_id)

@@ -34,7 +34,7 @@ class Cell:
 
 
 def read_number(written: str) -> Cell:
-    """A phone number, as normalize_phone_number takes it; what else is wrong with it is that one's to say."""
+    """A phone number, as normalize_phone_number takes it, which finds the other mistakes."""
     text, remark = _bare(written)
     if is_shortened(text):
         return _restored(text) or Cell(text, problem=_lost(text, _NUMBER_LOST))
@@ -63,7 +63,7 @@ def _of_digits(digits: str, text: str, remark: str = "") -> Cell:
 
 
 def read_amount(written: str) -> Cell:
-    """An amount of Tomans, as TomansFormField takes it; what else is wrong with it is that one's to say."""
+    """An amount of Tomans, as TomansFormField takes it, which finds the other mistakes."""
     text, remark = _bare(written)
     if (rials := _RIALS.search(text)) or _TOMANS.search(text):
         text = (_RIALS if rials else _TOMANS).sub("", text).strip()

@@ -114,7 +114,8 @@ def _named(written: list[tuple[int, str]], place: int, names: list[str], columns
 
 
 def _refuse_half(columns: dict[str, int]) -> None:
-    """Names of which one is known and the other isn't: by their places, a column may be taken for what it is not."""
+    """Refuses columns of which only one that every row needs has a known name: by its place, the other could be taken
+    for something else."""
     if "phone_number" in columns and len(columns) == 1:
         raise Unreadable(_("The first line names no column for the amount. Call it “amount”, or remove the line."))
     if "amount" in columns and "phone_number" not in columns:

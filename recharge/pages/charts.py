@@ -11,10 +11,10 @@ Point = tuple[str, int]
 """A label and its value, in Tomans."""
 
 _FEWEST = 10
-"""As high as an axis goes at least: else it would be divided into parts of a Toman."""
+"""The least span of an axis in Tomans: a smaller one would be divided into parts of a Toman."""
 _MOST_STEPS = 4
 _MOST_LABELS = 8
-"""As many days as have room below a chart: on a phone every other of them."""
+"""The most days that have room below a chart; a phone has room for every other one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,9 @@ def _waiting(rows: Sequence[Any], names: dict[int, str]) -> Waiting:
 
 @page(Permission.VIEW_TODAY)
 def home(request: HttpRequest) -> HttpResponse:
-    """Where the day begins of who works for the organization: of what waits, what concerns them; eleven queries at
-    most, whatever there is; and one by which it is known whether anything has changed."""
-    live = state_of(signed_in(request))  # before all that is read for the page, which so may be newer, and never older
+    """The first page of people who work for the organization: what waits, as far as they may see it. It takes eleven
+    queries at most, whatever there is, and one that tells whether anything has changed."""
+    live = state_of(signed_in(request))  # read first: so the page is never older than its version
     sees_requests = may(signed_in(request), Permission.VIEW_CREDIT_REQUESTS)
     requests = list(credit_requests_to_decide()[:MOST_COUNTED]) if sees_requests else []
     unknown = queries.unknown_recharges(limit=MOST_COUNTED)

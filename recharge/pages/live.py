@@ -81,8 +81,9 @@ _ALSO_ON_TODAY: tuple[tuple[int, Callable[[], QuerySet[Any, Any]]], ...] = (
     (MOST_COUNTED, lambda: recharges(late=Recharge.Late.OWED).order_by("pk")),
     (MOST_COUNTED, lambda: Alert.objects.filter(cleared_at=None, read_at=None).order_by("pk")),
 )
-"""What else changes the page Today: how many rows from the top, and of what. A recharge that ends leaves those that are
-pending; where more than MOST_COUNTED are, others are sold all the time."""
+"""What else changes the page Today: how many rows from the top, and of what. A recharge that ends is
+no longer among the pending ones. Where more of these wait than are looked at, sales come in all the time, and the page
+changes by them."""
 
 
 @dataclass(frozen=True, slots=True)

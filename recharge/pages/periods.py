@@ -55,7 +55,7 @@ def periods(request: HttpRequest) -> HttpResponse:
 
 @page(Permission.CLOSE_PERIODS, methods=FORM)
 def close_period(request: HttpRequest, month: str) -> HttpResponse:
-    """Asks whether it is meant, and closes all until the end of a month."""
+    """Asks for confirmation, and closes all until the end of a month."""
     chosen = next((one for one in _open_months(list(queries.closed_periods())) if one.code == month), None)
     if request.method == "POST":
         try:

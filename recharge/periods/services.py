@@ -17,7 +17,7 @@ _COLUMNS = "outcome, " + ", ".join(f"(period).{name}" for name in _FIELDS)
 
 
 def close_period(*, organization: Organization, last_day: date, closed_by: str) -> Written[ClosedPeriod]:
-    """Closes all that is open until the end of ``last_day``, a day of the organization's time zone. Again is fine.
+    """Closes all that is open until the end of ``last_day``, a day of the organization's time zone. May be repeated.
 
     Raises:
         PeriodNotOver: the day is not over.

@@ -51,8 +51,8 @@ def in_another_language(
     """The answer to a form that is sent once more, in another language; and nothing is done.
 
     The view works as it does, but in a transaction in which the database refuses to write. A page that was refused, or
-    that shows what would be done, is the same again. Where the view comes to the deed, the page of the deed is not made
-    once more: then it is the form, empty (``may_get``), or the start page.
+    that shows what would be done, is the same again. Where the view would do something, nothing is done, and what is
+    shown is the empty form (``may_get``) or the start page.
     """
     language = request.POST[SWITCH]
     choose_language(request, language)

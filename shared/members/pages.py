@@ -258,13 +258,13 @@ def _after_change(request: HttpRequest, user_id: int) -> HttpResponse:
 
 @page(Permission.MANAGE_MEMBERS, methods=FORM, proof=True)
 def switch_member_off(request: HttpRequest, user_id: int) -> HttpResponse:
-    """Asks whether it is meant, and switches a member off."""
+    """Asks for confirmation, and switches a member off."""
     return _switch(request, user_id, is_active=False)
 
 
 @page(Permission.MANAGE_MEMBERS, methods=FORM, proof=True)
 def switch_member_on(request: HttpRequest, user_id: int) -> HttpResponse:
-    """Asks whether it is meant, and switches a member on again."""
+    """Asks for confirmation, and switches a member on again."""
     return _switch(request, user_id, is_active=True)
 
 
@@ -304,7 +304,7 @@ def _switching(found: Member, *, is_active: bool) -> Danger:
 
 @page(Permission.MANAGE_MEMBERS, methods=FORM, proof=True)
 def reset_second_factor(request: HttpRequest, user_id: int) -> HttpResponse:
-    """Asks whether it is meant, and takes away the second factors that a member has lost."""
+    """Asks for confirmation, and takes away the second factors that a member has lost."""
     realm = realm_of(request)
     found = services.member_of_user(realm=realm, user_id=user_id)
     if request.method == "POST":

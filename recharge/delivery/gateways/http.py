@@ -153,7 +153,7 @@ class HttpGateway:
             connection = connection or _connect(place, self.connect_timeout, self.trusted)
         except AddressNotPublic:
             return Answer(nothing_sent, raw="not sent: the address is not a public one", is_answer=False)
-        except OSError as error:  # TLS and look-ups of names too
+        except OSError as error:  # also of TLS, and of looking up the name
             return Answer(nothing_sent, raw=f"not sent: no connection ({type(error).__name__})", is_answer=False)
 
         # From here on it may have got there, whatever is seen of it.
@@ -175,7 +175,7 @@ class HttpGateway:
 
         raw = clean(f"HTTP {status}: {answered.decode(errors='replace')}")[:1000]
         answer = _read(status, answered, raw, reference, nothing_sent, clean)
-        # Not after an answer that was not to this request: the next one would not be either.
+        # A connection that has answered another request than this one would answer the next one wrongly, too.
         if reusable and answer is not None:
             _idle.give(pool_key, connection)
         else:

@@ -61,10 +61,10 @@ class Command(BaseCommand):
         is_measured = settings.METRICS_LISTEN and not options["once"]
         answers = threading.Event()
         if shared_directory():
-            answers.set()  # a process beside it does
+            answers.set()  # a process of the server does
         figures = Figures(shared_directory(), answers.is_set) if is_measured else None
         worker = Worker(
-            # The look before what it writes is sent.
+            # The watch first: what it writes is sent by the works after it.
             [
                 DeliveryWork(timedelta(seconds=options["lease"])),
                 WebhookWork(),
@@ -98,8 +98,8 @@ class Command(BaseCommand):
 
 
 def _measure(worker: Worker, figures: Figures, answers: threading.Event) -> None:
-    """Measures this process from now on. Beside a server, that has a process which answers ``/metrics`` for all
-    (``answers`` is set); alone, this one answers, as soon as it can."""
+    """Measures this process from now on. A server has a process of its own that answers ``/metrics`` for all
+    (``answers`` is set then); without a server this one answers, as soon as the address is free."""
     watch_process("worker", worker.load)
     if answers.is_set():
         return

@@ -22,8 +22,8 @@ Then run this again."""
 class Command(BaseCommand):
     help = (
         "Gives the role that web processes and workers sign in as its rights on all schemas: it reads, sells, and can "
-        "neither change tables nor move money but through the functions. Run it as the tables' owner; again is fine. "
-        "(migrate_schemas keeps the rights up to date.)"
+        "neither change tables nor move money but through the functions. Run it as the tables' owner; it may be "
+        "repeated. (migrate_schemas keeps the rights up to date.)"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
