@@ -15,6 +15,7 @@ from psycopg2 import sql
 from credit.models import Seller
 from recharge.delivery.settlement import resolve_recharge, settle_recharge
 from recharge.models import Recharge
+from recharge.pages import reports
 from recharge.pages.charts import bars, columns
 from recharge.reports.sums import Sums, Training, report
 from shared.models import User
@@ -22,7 +23,7 @@ from tests.support.chain import FORGET
 from tests.support.client import Answer
 from tests.support.locks import sell_pending
 from tests.support.queries import queries_of
-from tests.support.visitor import Visitor, shown
+from tests.support.visitor import Visitor, in_process, shown
 from tests.support.world import Organization, give_credit, make_seller
 
 MARKUP = '"><script>alert(1)</script><img src=x>'
@@ -274,6 +275,22 @@ def test_who_loses_by_failures_comes_first_whoever_sold_most(funded: Organizatio
         ("Fourth (changed after the day)", "1", "8000"),
     ]
     assert "Nothing failed on these days." in shown(visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-01"))
+
+
+def test_where_sellers_are_left_out_the_page_says_so(funded: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And has no total of rows that are not there, but that of all where it is called so."""
+    monkeypatch.setattr(reports, "SELLERS_SHOWN", 1)
+    for seller_id in (funded.member.id, funded.neighbour.id):
+        write_recharge(funded, at(2, 8), "succeeded", 5000, seller_id=seller_id)
+        write_recharge(funded, at(2, 9), "failed", 1000, seller_id=seller_id)
+    page = in_process(funded.owner, "/reports?from_day=2026-03-01&to_day=2026-03-03").content.decode()
+    rows = [
+        re.findall(r'<th scope="row"[^>]*><bdi[^>]*>(.*?)</bdi>', table) for table in page.split("<section")[2:]
+    ]  # after the days
+    assert rows == [["TeleKish", "Total"], ["member"], ["member", "Total of all sellers"]]
+    assert "The top 1 by Tomans delivered; the CSV file has all of them." in page
+    assert "The top 1 by Tomans failed; the CSV file has all of them." in page
+    assert page.count("The top ") == 2
 
 
 def charts_of(answer: Answer) -> list[list[tuple[str, float, float]]]:
