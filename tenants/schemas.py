@@ -14,7 +14,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -40,6 +40,9 @@ from tenants.working_role import grant_rights
 
 LOCK_TIMEOUT = "5s"
 """The longest wait for the tables of a schema whose functions are installed; meanwhile its sales wait, too."""
+
+TRIES = 4
+"""To bring one schema up to date while others hold its locks."""
 
 FEW = 50
 """Schemas that are looked at thoroughly without being asked to."""
@@ -226,11 +229,23 @@ def _listed(names: Collection[str]) -> str:
 
 def update_schema(schema: str, *, verbosity: int = 1) -> None:
     """Applies the migrations that are to be applied, and installs the functions. One transaction: all of it happens or
-    nothing does, and whoever sells meanwhile finds the schema as it was or as it is then. May be repeated.
+    nothing does, and whoever sells meanwhile finds the schema as it was or as it is then. May be repeated; this repeats
+    it itself where sales were in the way, which take the same locks in another order, or hold one for too long.
 
     Raises:
         CanNotUpdate: the schema is gone, lacks tables, or something in it is in the way.
     """
+    for others in reversed(range(TRIES)):
+        try:
+            _update_schema(schema, verbosity)
+            return
+        except OperationalError as error:
+            is_busy = sqlstate_of(error) in (errorcodes.DEADLOCK_DETECTED, errorcodes.LOCK_NOT_AVAILABLE)
+            if not (is_busy and others) or connection.in_atomic_block:
+                raise
+
+
+def _update_schema(schema: str, verbosity: int) -> None:
     if not connection.in_atomic_block and any(not atomic for atomic in _pending(schema)):
         _migrate(schema, verbosity)  # such a migration works only outside of a transaction
     try:

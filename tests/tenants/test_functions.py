@@ -4,7 +4,9 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
+import psycopg2
 import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
@@ -20,7 +22,8 @@ from tenants.schemas import CanNotUpdate, Condition, states_of, update_schema
 from tenants.statements import statements_of
 from tests.support import commands
 from tests.support.schemas import provision, run_sql
-from tests.support.world import World, give_credit, make_seller
+from tests.support.waiting import wait_until
+from tests.support.world import World, database_url, give_credit, make_seller
 
 ACME = "org_acme"
 
@@ -307,6 +310,32 @@ def test_sales_go_on_while_functions_are_installed(files: Callable[[Callable[[st
         for thread in sellers:
             thread.join()
     assert set(statuses) == {201}
+
+
+def test_an_update_that_a_sale_has_in_its_way_is_repeated(as_installed: None) -> None:
+    """The sale has a table that the update wants, and then wants what the update has."""
+    run_sql("DROP TRIGGER credit_entry_append_only ON credit_entry", schema=ACME)
+    with closing(psycopg2.connect(database_url())) as sale, sale.cursor() as cursor:
+        cursor.execute("LOCK TABLE org_acme.credit_entry IN ROW EXCLUSIVE MODE")
+
+        def is_wanted() -> bool:
+            return run_sql(
+                "SELECT true FROM pg_locks WHERE NOT granted AND relation = 'org_acme.credit_entry'::regclass"
+            ) == [(True,)]
+
+        def go_on() -> None:
+            wait_until(is_wanted, "the update wants the table")
+            # PostgreSQL ends who began to wait first: the update.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('install functions: org_acme', 0))")
+            sale.commit()
+
+        going_on = threading.Thread(target=go_on)
+        going_on.start()
+        try:
+            update_schema(ACME, verbosity=0)
+        finally:
+            going_on.join()
+    assert condition_of() is Condition.CURRENT
 
 
 # --- What is to be done -----------------------------------------------------------------------------------------------
