@@ -89,4 +89,4 @@ echo "Proving the books …"
 address="postgres://${DRILL_ROLE:-postgres}@/$database?host=$place"
 # What the file says goes before what is set: with its addresses, the books of the installation would be proved instead.
 RECHARGE_ENV_FILE=<(grep -vE '^[[:space:]]*(OWNER_)?DATABASE_URL=' "$file") \
-    DATABASE_URL=$address OWNER_DATABASE_URL=$address "${PYTHON:-.venv/bin/python}" manage.py reconcile --full
+    DATABASE_URL=$address OWNER_DATABASE_URL=$address "${PYTHON:-.venv/bin/python}" manage.py reconcile

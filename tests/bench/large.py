@@ -281,9 +281,9 @@ class Measuring:
         seller = self._organization.seller_ids[0]
         slug = self._organization.slug
         proof = (sys.executable, "manage.py", "reconcile", "--organization", slug)
-        yield "reconcile --full", lambda: self._command(*proof, "--full")
+        yield "reconcile", lambda: self._command(*proof)
         fill(self._organization, PER_DAY, self._ends)
-        yield f"reconcile of a day ({PER_DAY:,})", lambda: self._command(*proof)
+        yield f"reconcile of a day ({PER_DAY:,})", lambda: self._command(*proof, "--incremental")
         for sums in ("", ", from the sums"):
             for days in (1, 10, 31, 92):
                 first = max(today - timedelta(days=days - 1), self._begins.date())

@@ -282,13 +282,13 @@ def test_everything_is_read_again_once_a_week_and_by_new_rules(row: Organization
 def test_the_command_says_since_when_it_has_read(row: Organization, stories: dict[str, str]) -> None:
     with tenant_context(row):
         at = Checkpoint.objects.get().at
-    done = run("reconcile", "--organization", "acme")
+    done = run("reconcile", "--incremental", "--organization", "acme")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0] == f"acme: clean since {at.isoformat(timespec='seconds')}"
-    assert run("reconcile", "--organization", "acme", "--full").stdout.splitlines()[0] == "acme: clean"
+    assert run("reconcile", "--organization", "acme").stdout.splitlines()[0] == "acme: clean"
     with tenant_context(row):
         at = Checkpoint.objects.get().at
-    done = run("reconcile", "--json")
+    done = run("reconcile", "--incremental", "--json")
     assert json.loads(done.stdout)["since"] == {"acme": at.isoformat(), "globex": None}
 
 

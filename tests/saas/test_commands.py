@@ -80,7 +80,7 @@ def test_reconcile_finds_right_books_right(world: World) -> None:
         "globex: clean",
         "2 organizations: the books are right.",
     ]
-    one = run("reconcile", "--organization", "globex", "--json", "--full")
+    one = run("reconcile", "--organization", "globex", "--json")
     assert one.returncode == 0
     assert json.loads(one.stdout) == {"clean": True, "organizations": {"globex": []}, "since": {"globex": None}}
     assert_refused(run("reconcile", "--organization", "nosuch"), "nosuch", status=2)
