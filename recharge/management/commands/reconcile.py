@@ -14,8 +14,8 @@ from tenants.services import record_reconciliation
 
 class Command(BaseCommand):
     help = (
-        "Proves the books of every organization from the tables alone, all of them. Exit status 1, and the rows, if any "
-        "is wrong."
+        "Proves the books of every organization, all of them, from the tables alone. Exit status 1, and the rows, if "
+        "any is wrong."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
