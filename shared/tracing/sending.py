@@ -1,4 +1,4 @@
-"""Sends traces by OTLP over HTTP. The only module that imports OpenTelemetry: it takes a fifth of a second and 15 MiB.
+"""Sends traces by OTLP over HTTP. The only module that imports OpenTelemetry: it takes 0.05 s of CPU and 7 MiB.
 
 Spans go into a queue, which a thread sends off every few seconds. What a collector that is gone, slow or full does not
 take in time is dropped, and nobody waits for it. The environment's ``OTEL_…`` variables are read by the packages.
