@@ -92,7 +92,8 @@ class Search:
     @property
     def number(self) -> PartOfNumber | None:
         part = part_of_number(self.written)
-        return part if part and len(part.digits) >= LEAST else None
+        # +98912 is as much as 0912.
+        return part if part and max(len(part.digits), len(part.beginning) - len("+98") + 1) >= LEAST else None
 
     @property
     def is_beginning(self) -> bool:

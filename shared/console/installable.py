@@ -61,9 +61,12 @@ def manifest(request: HttpRequest) -> HttpResponse:
 
 @page(is_open=True)
 def worker(request: HttpRequest) -> HttpResponse:
-    """The service worker. Another release has other files, so its script differs, and takes the place of this one."""
+    """The service worker. Another release has other files or another offline page, so its script differs, and takes the
+    place of this one."""
     files = [static(name) for name in OF_THE_OFFLINE_PAGE]
-    release = blake2s(" ".join(files).encode(), digest_size=6).hexdigest()
+    without_connection = offline(request)
+    assert isinstance(without_connection, HttpResponse)
+    release = blake2s(" ".join(files).encode() + without_connection.content, digest_size=6).hexdigest()
     context = {"release": release, "files": files}
     return render(request, "shared/worker.js", context, content_type="text/javascript; charset=utf-8")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.http import HttpResponse
 from playwright.sync_api import Browser, expect
 
 from shared.console import installable
@@ -14,8 +15,8 @@ from tenants.models import Domain
 from tests.browser.people import Guest
 from tests.support.client import Client
 from tests.support.server import Server, serving, working_environment
-from tests.support.visitor import Visitor, session_of, text_of
-from tests.support.world import World, give_credit
+from tests.support.visitor import Visitor, in_process, session_of, text_of
+from tests.support.world import Organization, Person, World, give_credit
 
 
 def test_each_host_has_a_manifest_with_icons_that_are_there(world: World) -> None:
@@ -45,6 +46,18 @@ def test_another_release_has_another_worker(world: World) -> None:
         re.fullmatch(r'"/static/.+\.[0-9a-f]{12}\.\w+"', one.replace("\\u002D", "-")) for one in files.split(", ")
     )
     assert release
+
+
+def test_another_page_for_who_is_offline_makes_another_worker_and_another_reader_does_not(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(person: Person) -> bytes:
+        return in_process(person, "/worker.js").content
+
+    before = script(acme.owner)
+    assert script(acme.member) == script(acme.owner) == before
+    monkeypatch.setattr(installable, "offline", lambda request: HttpResponse("another text"))
+    assert script(acme.owner) != before
 
 
 @pytest.fixture
