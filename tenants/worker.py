@@ -103,6 +103,17 @@ class Work(Protocol):
         ...
 
 
+class DoneInClaim:
+    """A base of kinds of work that ``claim`` does whole, each time in a transaction of some hundredths of a second: it
+    gives no tasks, so nothing is left to be carried out or recorded."""
+
+    def carry_out(self, organization: Organization, task: None) -> None:
+        """Is not called."""
+
+    def record(self, organization: Organization, done: Sequence[tuple[None, None]]) -> None:
+        """Is not called."""
+
+
 @runtime_checkable
 class Lanes(Protocol):
     """What a kind of work has besides if its tasks go different ways, of which one may be slow and the others not."""
@@ -180,7 +191,12 @@ class _Kind:
     def __init__(self, work: Work, threads: int) -> None:
         self.work = work
         self._lanes = work if isinstance(work, Lanes) else None
-        self.at_once = max(1, min(threads, self._lanes.most_at_once(threads))) if self._lanes else threads
+        if isinstance(work, DoneInClaim):
+            self.at_once = 0
+        elif self._lanes:
+            self.at_once = max(1, min(threads, self._lanes.most_at_once(threads)))
+        else:
+            self.at_once = threads
         self.held = 0
         self.begun = 0
         """Being carried out."""
@@ -270,7 +286,7 @@ class Worker:
         """What the main thread waits for: a result, an organization that was rung for, that it listens from now on, or
         None: stop."""
         self._pool = ThreadPoolExecutor(
-            sum(kind.at_once for kind in self._kinds.values()), thread_name_prefix="delivery"
+            max(1, sum(kind.at_once for kind in self._kinds.values())), thread_name_prefix="delivery"
         )
         self._organizations: dict[int, Organization] = {}
         self._begin_seconds = 0.0

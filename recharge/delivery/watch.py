@@ -3,11 +3,11 @@ to be told of something (recharge/sql/alerts.sql)."""
 
 import json
 import time
-from collections.abc import Sequence
 
 from recharge.operators import Operator
 from shared.database import call_function
 from tenants.models import Organization
+from tenants.worker import DoneInClaim
 
 LOOK_SECONDS = 60.0
 """Between two looks at an organization. Any number of workers may look: an alert is raised once."""
@@ -15,8 +15,8 @@ LOOK_SECONDS = 60.0
 _NAMES = json.dumps({operator.value: {"en": str(operator.label), "fa": operator.persian} for operator in Operator})
 
 
-class WatchWork:
-    """What concerns an organization's admins. It has nothing to be carried out: all is done with the look."""
+class WatchWork(DoneInClaim):
+    """What concerns an organization's admins."""
 
     def __init__(self) -> None:
         self._look_at: dict[int, float] = {}
@@ -29,12 +29,6 @@ class WatchWork:
         call_function(organization.schema_name, "recharge_alerts_look", "answer", [_NAMES])
         self._look_at[organization.pk] = now + LOOK_SECONDS * 0.9  # a worker looks at it every minute, or just before
         return []
-
-    def carry_out(self, organization: Organization, task: None) -> None:
-        """Does nothing: the look has done it all."""
-
-    def record(self, organization: Organization, done: Sequence[tuple[None, None]]) -> None:
-        """Does nothing, likewise."""
 
     def seconds_until_due(self, organization: Organization) -> float | None:
         return None

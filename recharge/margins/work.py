@@ -1,13 +1,13 @@
 """A kind of work of the worker (tenants/worker.py): every few seconds it posts the margins that are due."""
 
 import time
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from recharge.margins.services import BATCH, post_margins
 from shared.errors import SellerBusy
 from tenants.models import Organization
+from tenants.worker import DoneInClaim
 
 PAUSE_SECONDS = 3.0
 """Between two rounds in one organization: a dealer gets one entry for all that was sold meanwhile, and is not locked
@@ -26,8 +26,8 @@ class _Round:
     """Whether there is, or may be, something due at ``ask_at``."""
 
 
-class MarginWork:
-    """The margins of dealers. It is all done where other works claim: a transaction of some hundredths of a second."""
+class MarginWork(DoneInClaim):
+    """The margins of dealers."""
 
     def __init__(self, *, pause: float = PAUSE_SECONDS, batch: int = BATCH) -> None:
         self._pause, self._batch = pause, batch
@@ -49,21 +49,6 @@ class MarginWork:
         else:
             turn.after, turn.ask_at, turn.asks_again = None, now + self._pause, False
         return []
-
-    def most_at_once(self, threads: int) -> int:
-        return 1
-
-    def lane_of(self, task: None) -> Hashable:
-        return None
-
-    def most_of(self, lane: Hashable, at_once: int) -> int:
-        return 1
-
-    def carry_out(self, organization: Organization, task: None) -> None:
-        """Does nothing: ``claim`` has done it all."""
-
-    def record(self, organization: Organization, done: Sequence[tuple[None, None]]) -> None:
-        """Does nothing, likewise."""
 
     def seconds_until_due(self, organization: Organization) -> float | None:
         turn = self._rounds.get(organization.pk)

@@ -1,13 +1,13 @@
 """A kind of work of the worker (tenants/worker.py): sums up the days that are over, for reports (sql/days.sql)."""
 
 import time
-from collections.abc import Hashable, Sequence
 
 from django.db import connection
 from django_tenants.utils import tenant_context
 
 from shared.horizon import horizon
 from tenants.models import Organization
+from tenants.worker import DoneInClaim
 
 PAUSE_SECONDS = 1.0
 """Between two days of an organization: one of 100,000 recharges takes 0.3 s of the database."""
@@ -16,9 +16,8 @@ REST_SECONDS = 1800.0
 """Between two looks at an organization of which every day is summed up."""
 
 
-class DaySumWork:
-    """It is all done where other works claim, a day at a time. A report does not wait for it: what is not summed up, it
-    sums up itself."""
+class DaySumWork(DoneInClaim):
+    """A day at a time. A report does not wait for it: what is not summed up, it sums up itself."""
 
     def __init__(self, *, pause: float = PAUSE_SECONDS) -> None:
         self._pause = pause
@@ -31,21 +30,6 @@ class DaySumWork:
             has_more = sum_up_days(organization=organization, most=1) == 1
             self._look_at[organization.pk] = now + (self._pause if has_more else REST_SECONDS)
         return []
-
-    def most_at_once(self, threads: int) -> int:
-        return 1
-
-    def lane_of(self, task: None) -> Hashable:
-        return None
-
-    def most_of(self, lane: Hashable, at_once: int) -> int:
-        return 1
-
-    def carry_out(self, organization: Organization, task: None) -> None:
-        """There is nothing left to be done."""
-
-    def record(self, organization: Organization, done: Sequence[tuple[None, None]]) -> None:
-        """The same."""
 
     def seconds_until_due(self, organization: Organization) -> float | None:
         look_at = self._look_at.get(organization.pk)
