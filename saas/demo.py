@@ -32,6 +32,7 @@ from recharge.margins.queries import margins_are_due
 from saas.demo_clients import Api, Job, begin, sell
 from shared.errors import UsernameTaken
 from shared.identity.new_accounts import create_member
+from shared.identity.roles import ADMIN, MEMBER_ROLES, SELLER, works_for_seller
 from shared.processes import without_ctrl_c
 from tenants.models import Organization
 
@@ -71,9 +72,9 @@ def _number_that_ends(ending: str) -> str:
     return random.choice(("0912", "0935", "0921")) + f"{random.randrange(10**5):05}" + ending  # noqa: S311
 
 
-COLLEAGUES = ("accountant", "support", "auditor", "cashier")
-"""Each organization's people besides its admin and its sellers: their usernames, which are their roles. The cashier
-sells for the first seller."""
+COLLEAGUES = tuple(role for role in MEMBER_ROLES if role not in (ADMIN, SELLER))
+"""Each organization's people besides its admin and its sellers: their usernames, which are their roles. Who works for a
+seller works for the first."""
 FOUR_EYES_FROM = 2_000_000
 """Tomans from which on two people approve."""
 
@@ -317,7 +318,7 @@ class Demo:
                     role=role,
                     username=role,
                     password=self.accounts.password_of(f"{slug}/{role}"),
-                    seller_id=first.id if role == "cashier" else None,
+                    seller_id=first.id if works_for_seller(role) else None,
                 )
 
     def _adjust(self, admin: Api, slug: str, seller: Seller) -> None:

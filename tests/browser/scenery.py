@@ -54,7 +54,8 @@ def _slip():
 
 
 def furnish(world):
-    """Some days of business for acme. Gives people by username, and the ids that paths are filled in with."""
+    """Some days of business for acme. Gives people by username and by role, and the ids that paths are filled
+    in with."""
     from django.db import connection
     from django_tenants.utils import tenant_context
 
@@ -397,22 +398,14 @@ def _a_dealers_day(acme, *, dealer: int, child: int, below: int):
 
 
 def _members(world):
-    """Somebody of each role, somebody whose password an admin has set, and an invitation."""
+    """Somebody of each role (by the role), somebody whose password an admin has set, and an invitation."""
     from shared.identity.realm import Realm
     from shared.members.services import add_member, invitation_to
     from shared.models import User
-    from tests.support.world import make_member
+    from tests.support.world import make_member, people_of
 
-    acme, people = world.acme.row, {}
-    for name, role in (
-        ("accountant", "accountant"),
-        ("support", "support"),
-        ("auditor", "auditor"),
-        ("cashier", "cashier"),
-        ("newcomer", "support"),
-    ):
-        seller_id = world.acme.member.id if role == "cashier" else None
-        people[name] = make_member(acme, name, role, world.acme.anyone.address, seller_id=seller_id)
+    acme, people = world.acme.row, people_of(world.acme)
+    people["newcomer"] = make_member(acme, "newcomer", "support", world.acme.anyone.address)
     newcomer = people["newcomer"].user
     newcomer.must_change_password = True
     newcomer.save()

@@ -21,6 +21,7 @@ from credit.slips.pictures import read_picture
 from credit.slips.services import put_slip
 from recharge.selling.queries import balance_of
 from shared.identity.realm import PLATFORM, Realm
+from shared.identity.roles import ADMIN, MEMBER_ROLES, SELLER, works_for_seller
 from shared.identity.tokens import AccessToken, name_realm, password_mark
 from shared.models import Membership, User
 from tenants import models
@@ -181,6 +182,18 @@ def make_member(
     Membership.objects.create(user=user, organization_id=row.pk, username=username, role=role, seller_id=seller_id)
     token = access_token(user, row, role, seller_id)
     return Person(username, user, seller_id, Client(address, f"{row.slug}.recharge.test", token), row)
+
+
+def people_of(organization: Organization) -> dict[str, Person]:
+    """Somebody of each role, by the role: the owner, the member, and for each other role a new member whose username it
+    is. Who works for a seller works for the member's."""
+    people = {ADMIN: organization.owner, SELLER: organization.member}
+    for role in MEMBER_ROLES:
+        if role not in people:
+            seller_id = organization.member.id if works_for_seller(role) else None
+            address = organization.anyone.address
+            people[role] = make_member(organization.row, role, role, address, seller_id=seller_id)
+    return people
 
 
 def make_platform_user(username: str, role: str, address: str = "") -> Person:

@@ -25,7 +25,7 @@ from recharge.margins.services import post_margins
 from recharge.models import GatewaySettings, MarginBatch, OperatorSettings, Recharge
 from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
-from shared.identity.roles import MEMBER_ROLES, PLATFORM_ROLES
+from shared.identity.roles import MEMBER_ROLES, PLATFORM_ROLES, works_for_seller
 from tests.support.dealers import place, set_rate
 from tests.support.visitor import session_of, sign_in_of
 from tests.support.world import (
@@ -36,6 +36,7 @@ from tests.support.world import (
     make_member,
     make_platform_user,
     make_seller,
+    people_of,
     raise_waiting_requests,
 )
 from tests.tenants import endpoints, permissions
@@ -49,18 +50,6 @@ def roles_of(row: str, roles: tuple[str, ...]) -> set[str]:
     found = set(roles) if row in ("anyone", "everybody") else set(row.split())
     assert found <= set(roles), row
     return found
-
-
-def people_of(organization: Organization) -> dict[str, Person]:
-    """Somebody of each role."""
-    people = {"admin": organization.owner, "seller": organization.member}
-    for role in MEMBER_ROLES:
-        if role not in people:
-            seller_id = organization.member.id if role == "cashier" else None
-            people[role] = make_member(
-                organization.row, f"the-{role}", role, organization.anyone.address, seller_id=seller_id
-            )
-    return people
 
 
 def people_of_platform(world: World) -> dict[str, Person]:
@@ -191,7 +180,7 @@ def test_a_page_of_an_organization_is_for_its_roles_alone(acme: Organization, gl
         permissions.PAGES,
         "saas.urls_organization",
         people_of(acme),
-        {role: ids if role in ("seller", "cashier") else ids | of_organization for role in MEMBER_ROLES},
+        {role: ids if works_for_seller(role) else ids | of_organization for role in MEMBER_ROLES},
     )
     stranger = browser_of(globex.owner, acme.host)
     for name, route in pages("saas.urls_organization").items():
