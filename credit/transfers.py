@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import BigIntegerField, Case, F, Q, QuerySet, When
 
 from credit.errors import AlreadyDecided, BalanceLimitExceeded, GiverOwes, InsufficientCredit, OtherSellerInactive
-from credit.models import CreditRequest, Entry, EntryKind, Transfer
+from credit.models import CreditRequest, Entry, Transfer, kinds_of_document
 from credit.queries import filtered
 from credit.services import REQUEST_COLUMNS, REQUEST_FIELDS, Written
 from shared.audit import record
@@ -319,7 +319,7 @@ def transfer_by_id(transfer_id: UUID, *, seller_id: int | None) -> Transfer:
 
 def shown_to(rows: Sequence[Transfer], seller_id: int | None) -> list[Shown]:
     """These transfers as a seller is shown them, with the balance that each left him; None: with the giver's."""
-    both = [EntryKind.TRANSFER_OUT, EntryKind.TRANSFER_IN]
+    both = kinds_of_document("transfer")
     entries = Entry.objects.filter(kind__in=both, reference__in=[row.pk for row in rows])
     posted = entries.values_list("reference", "seller", "balance_after")
     left = {(reference, seller): balance for reference, seller, balance in posted}

@@ -52,6 +52,20 @@ END;
 $$;
 
 
+-- The kinds of entries whose reference is the id of such a document (ENTRY_KINDS in credit/models.py;
+-- tests/credit/test_entry_kinds.py compares). A statement that names the document has its kinds when it is planned, so
+-- `kind = ANY (entry_kinds_of('recharge'))` goes by the index as a list of them would.
+CREATE FUNCTION entry_kinds_of(p_document text) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE p_document
+    WHEN 'credit_request' THEN ARRAY['credit']
+    WHEN 'recharge' THEN ARRAY['recharge', 'refund', 'late_charge', 'reversal']
+    WHEN 'adjustment' THEN ARRAY['adjustment']
+    WHEN 'transfer' THEN ARRAY['transfer_out', 'transfer_in']
+    WHEN 'margin_batch' THEN ARRAY['margin', 'margin_back']
+END;
+
+
 -- The hash of an entry: SHA-256 over a text of the entry and of the hash of the seller's entry before it. So the last hash
 -- of a seller stands for all entries up to it, and none of them can be changed without changing all that follow.
 --

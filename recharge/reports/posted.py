@@ -115,7 +115,7 @@ _CORRECTIONS = """
     SELECT count(*), coalesce(-sum(entry.amount), 0)::bigint
     FROM credit_entry AS entry
     INNER JOIN recharge_recharge AS recharge ON recharge.id = entry.reference
-    WHERE entry.kind IN ('refund', 'late_charge', 'reversal')
+    WHERE entry.kind = ANY (entry_kinds_of('recharge')) AND entry.kind <> 'recharge'
         AND entry.id >= %(first_id)s AND entry.created_at >= %(posted_from)s
         AND (%(posted_until)s IS NULL OR entry.created_at < %(posted_until)s)
         AND recharge.created_at < %(sold_before)s

@@ -25,7 +25,7 @@ from django.db import ProgrammingError, connection
 from django.db.models import Count, Q, Sum
 from psycopg2 import sql
 
-from credit.models import Entry
+from credit.models import Entry, kinds_of_document
 from credit.queries import entries
 from recharge.models import Recharge
 from recharge.selling.queries import recharges
@@ -35,7 +35,7 @@ from tenants.models import Organization
 
 MOST_DAYS = 92
 
-_MARGINS = (Entry.Kind.MARGIN, Entry.Kind.MARGIN_BACK)
+_MARGINS = kinds_of_document("margin_batch")
 
 _REPORT = (Path(__file__).parents[1] / "sql" / "report.sql").read_text()
 

@@ -64,7 +64,7 @@ BEGIN
     UNION ALL
     SELECT '', entry.seller_id, '', '', false, 0::bigint, 0::bigint, 0::bigint, sum(entry.amount)::bigint
     FROM credit_entry AS entry
-    WHERE entry.kind IN ('margin', 'margin_back')
+    WHERE entry.kind = ANY (entry_kinds_of('margin_batch'))
         AND entry.id >= uuid7_floor(p_begins) AND entry.id < uuid7_floor(p_ends + interval '1 millisecond')
         AND entry.created_at >= p_begins AND entry.created_at < p_ends
     GROUP BY entry.seller_id;
@@ -94,7 +94,7 @@ BEGIN
             CASE WHEN recharge.created_at < p_begins THEN recharge.created_at END AS sold_at
         FROM credit_entry AS entry
         LEFT JOIN recharge_recharge AS recharge ON recharge.id = entry.reference
-        WHERE entry.kind IN ('recharge', 'refund', 'late_charge', 'reversal', 'margin', 'margin_back')
+        WHERE entry.kind = ANY (entry_kinds_of('recharge') || entry_kinds_of('margin_batch'))
             AND entry.id >= uuid7_floor(p_begins) AND entry.id < uuid7_floor(p_ends + interval '1 millisecond')
             AND entry.created_at >= p_begins AND entry.created_at < p_ends
     ) AS posted

@@ -157,7 +157,7 @@ SELECT 3, 'recharge_entries_do_not_add_up', recharge.seller_id, recharge.id::tex
         sum(posted.amount), sum(posted.commission))
 FROM checked_recharge AS recharge
 INNER JOIN credit_entry AS posted
-    ON posted.kind IN ('recharge', 'refund', 'late_charge', 'reversal') AND posted.reference = recharge.id
+    ON posted.kind = ANY (entry_kinds_of('recharge')) AND posted.reference = recharge.id
 WHERE recharge.late <> ''
 GROUP BY recharge.id, recharge.seller_id, recharge.status, recharge.late, recharge.amount, recharge.commission
 HAVING (sum(posted.amount), sum(posted.commission)) IS DISTINCT FROM (
@@ -267,7 +267,7 @@ UNION ALL
 SELECT 5, 'entry_without_transfer', entry.seller_id, entry.id::text,
     format('entry %s is a %s of a transfer that is not there', entry.number, entry.kind)
 FROM checked_entry AS entry LEFT JOIN credit_transfer AS transfer ON transfer.id = entry.reference
-WHERE entry.kind IN ('transfer_out', 'transfer_in') AND transfer.id IS NULL
+WHERE entry.kind = ANY (entry_kinds_of('transfer')) AND transfer.id IS NULL
 
 UNION ALL
 -- Margins. What is due (recharge.margin_due) a worker has still to post, or to take back.
@@ -284,7 +284,7 @@ SELECT 5, 'margin_without_batch', entry.seller_id, entry.id::text,
     format('entry %s is a %s of a batch that is not there', entry.number, entry.kind)
 FROM checked_entry AS entry
 LEFT JOIN recharge_marginbatch AS batch ON batch.id = entry.reference AND batch.is_back = (entry.kind = 'margin_back')
-WHERE entry.kind IN ('margin', 'margin_back') AND batch.id IS NULL
+WHERE entry.kind = ANY (entry_kinds_of('margin_batch')) AND batch.id IS NULL
 
 UNION ALL
 SELECT 7, 'batch_does_not_add_up', seller_id, id::text,

@@ -43,7 +43,7 @@ checked_entry AS MATERIALIZED (
 checked_recharge AS MATERIALIZED (
     SELECT recharge.*
     FROM (
-        SELECT reference AS id FROM checked_entry WHERE kind IN ('recharge', 'refund', 'late_charge', 'reversal')
+        SELECT reference AS id FROM checked_entry WHERE kind = ANY (entry_kinds_of('recharge'))
         UNION
         SELECT id FROM recharge_recharge WHERE id >= uuid7_floor((SELECT recent FROM checkpoint))
         UNION
@@ -57,7 +57,7 @@ checked_recharge AS MATERIALIZED (
 checked_transfer AS MATERIALIZED (
     SELECT transfer.*
     FROM (
-        SELECT reference AS id FROM checked_entry WHERE kind IN ('transfer_in', 'transfer_out')
+        SELECT reference AS id FROM checked_entry WHERE kind = ANY (entry_kinds_of('transfer'))
         UNION
         SELECT id FROM credit_transfer WHERE id >= uuid7_floor((SELECT recent FROM checkpoint))
     ) AS concerned
@@ -67,7 +67,7 @@ checked_transfer AS MATERIALIZED (
 checked_request AS MATERIALIZED (
     SELECT request.*
     FROM (
-        SELECT reference AS id FROM checked_entry WHERE kind = 'credit'
+        SELECT reference AS id FROM checked_entry WHERE kind = ANY (entry_kinds_of('credit_request'))
         UNION
         SELECT credit_request_id FROM checked_transfer
         UNION
@@ -79,7 +79,7 @@ checked_request AS MATERIALIZED (
 checked_adjustment AS MATERIALIZED (
     SELECT adjustment.*
     FROM (
-        SELECT reference AS id FROM checked_entry WHERE kind = 'adjustment'
+        SELECT reference AS id FROM checked_entry WHERE kind = ANY (entry_kinds_of('adjustment'))
         UNION
         SELECT id FROM credit_adjustment WHERE decided_at >= (SELECT recent FROM checkpoint)
     ) AS concerned
@@ -89,7 +89,7 @@ checked_adjustment AS MATERIALIZED (
 checked_batch AS MATERIALIZED (
     SELECT batch.*
     FROM (
-        SELECT reference AS id FROM checked_entry WHERE kind IN ('margin', 'margin_back')
+        SELECT reference AS id FROM checked_entry WHERE kind = ANY (entry_kinds_of('margin_batch'))
         UNION
         SELECT id FROM recharge_marginbatch WHERE id >= uuid7_floor((SELECT recent FROM checkpoint))
     ) AS concerned
