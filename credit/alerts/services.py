@@ -1,7 +1,7 @@
 """Alerts: reads, and what people do with them. They run on the organization's schema (``tenant_context``).
 
 Alerts are raised and cleared by the database (sql/alerts.sql): a seller's low balance in the transaction that makes it
-low, all others by a look that a worker takes (recharge/alerts.py). What is sent of them: sending.py.
+low, all others by a look that a worker takes (recharge/delivery/watch.py). What is sent of them: sending.py.
 """
 
 import json

@@ -41,7 +41,7 @@ BEFORE UPDATE OF status ON recharge_recharge
 FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION recharge_refuse_transition();
 
 
--- Whether what a recharge says of its end fits its status. The table's check recharge_state asks: see entry_has_its_sign.
+-- Whether what a recharge says of its end fits its status. The table's check recharge_state asks: see entry_is_sound.
 CREATE FUNCTION recharge_has_its_end(
     p_status text, p_created_at timestamptz, p_completed_at timestamptz, p_failure text, p_late text
 ) RETURNS boolean
