@@ -269,7 +269,7 @@ class OperatorSettings(models.Model):
 
     operator = models.CharField(max_length=20, primary_key=True, db_collation="C")
     name = models.CharField(max_length=50, blank=True, default="")
-    """Of one that the organization has added; the built-in ones have theirs from :class:`recharge.operators.Operator`."""
+    """Of one that the organization has added; built-in ones have theirs from :class:`recharge.operators.Operator`."""
     gateway = models.ForeignKey(GatewaySettings, on_delete=models.PROTECT, null=True)
     """Null: none is chosen."""
     amounts = ArrayField(models.BigIntegerField(), default=list, blank=True)
