@@ -246,8 +246,11 @@ def test_what_changed_before_it_was_locked_stays(messages: Organization) -> None
     """As a message that is resent in that moment: what is at its end is asked once more under the lock."""
     with messages.context, connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY SEQUENCE times_asked")
-        look = "SELECT looked, gone FROM rows_let_go('credit_webhookmessage', 'uuid', 'true', %s, NULL, now(), '', 1, false)"
-        cursor.execute(look, ["nextval('times_asked') = 1"])
+        cursor.execute(
+            "SELECT looked, gone"
+            " FROM rows_let_go('credit_webhookmessage', 'uuid', 'true', %s, NULL, now(), '', 1, false)",
+            ["nextval('times_asked') = 1"],
+        )
         assert cursor.fetchone() == (1, 0)
         cursor.execute("DROP SEQUENCE times_asked")
         assert WebhookMessage.objects.count() == 5

@@ -1,5 +1,6 @@
 """What the code must not say, and what must follow from it."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -83,6 +84,35 @@ def test_every_module_is_in_a_room_that_import_linter_keeps() -> None:
     modules = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in files}
     outside = {module for module in modules if not NO_ROOM.fullmatch(module)}
     assert {module for module in outside if not f"{module}.".startswith(tuple(f"{room}." for room in rooms))} == set()
+
+
+OF_PAGES = {
+    "django.forms": (),
+    "django.shortcuts": (),
+    "django.template": ("shared.members.mail",),
+    "django.utils.translation": ("errors", "shared.acts"),
+}
+"""What cores leave to the pages, and who does not: an error and an act have words of their own, a mail its template."""
+
+
+def test_cores_know_no_forms_no_templates_and_no_gettext() -> None:
+    """import-linter knows Django only as a whole."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (cores,) = (contract["source_modules"] for contract in contracts if contract["name"].startswith("Cores "))
+    found, read = [], 0
+    for path in sources():
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if not f"{module}.".startswith(tuple(f"{core}." for core in cores)):
+            continue
+        read += 1
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            whole = [f"{node.module}.{name}" for name in names] if isinstance(node, ast.ImportFrom) else names
+            for known, but in OF_PAGES.items():
+                if any(f"{name}.".startswith(f"{known}.") for name in whole) and not module.endswith(but):
+                    found.append(f"{module} imports {known}")
+    assert read > 100
+    assert found == []
 
 
 def test_no_template_names_one_of_an_app_above() -> None:

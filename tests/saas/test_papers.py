@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from credit.models import WebhookEndpoint
 from tests.support.server import ROOT
 
+ROOMS = ("saas", "tenants", "shared", "credit", "recharge", "tests", "deploy")
+NOT_OURS = {"MANAGE_X", "UNIQUE", "VIEW_X", "least_per_sale", "no_data_found", "role_dispatcher", "view_x"}
+"""What recipes make up, and what belongs to PostgreSQL."""
+NUMBERS = {8: "eight", 9: "nine", 10: "ten", 11: "eleven", 12: "twelve"}
 PAPERS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "INTEGRATION.md", "CHANGELOG.md", "deploy/README.md"]
 
 RECIPES = [
@@ -61,6 +66,32 @@ def test_the_stops_of_a_sale_are_in_their_files() -> None:
         (name,) = re.findall(r", `(\w+)`", where)
         path = re.findall(r"`([\w/]+\.\w+)`", where)[-1]
         assert re.search(rf"(?:def|FUNCTION) {name}\b", (ROOT / path).read_text()), (path, name)
+
+
+def test_names_in_papers_and_in_comments_of_sql_are_those_of_something() -> None:
+    """Functions, constants, columns, tests: a name that was given up is in no code any more."""
+    code = {Path(paper).stem for paper in PAPERS}
+    said = [
+        name for paper in ("ARCHITECTURE.md", "CONTRIBUTING.md") for name in re.findall(r"`([^`]+)`", text_of(paper))
+    ]
+    for path in (path for room in ROOMS for path in (ROOT / room).rglob("*.*")):
+        code.add(path.stem)
+        if path.suffix in (".py", ".sql", ".html", ".sh", ".js") and not {"migrations", "upgrades"} & {*path.parts}:
+            text = path.read_text() if path != Path(__file__) else ""
+            if path.suffix == ".sql":
+                said += re.findall("--(.*)", text)
+                text = re.sub("--.*", "", text)
+            code |= {*re.findall(r"\w+", text)}
+    named = {*re.findall(r"(?<![\w/-])[A-Za-z]+(?:_[A-Za-z0-9]+)+(?![\w-])|\b[A-Z]{4,}\b", "\n".join(said))}
+    assert len(named) > 100
+    assert named - code == NOT_OURS
+
+
+@pytest.mark.parametrize("event", WebhookEndpoint.Event.values)
+def test_integrators_are_told_of_each_event(event: str) -> None:
+    of_webhooks = text_of("INTEGRATION.md").partition("## Webhooks")[2].partition("\n## ")[0]
+    assert f"`{event}`" in of_webhooks
+    assert f"There are {NUMBERS[len(WebhookEndpoint.Event)]} events" in of_webhooks
 
 
 def test_the_readme_is_short() -> None:
