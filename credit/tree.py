@@ -28,7 +28,8 @@ def place_seller(
     *, organization_id: int, schema_name: str, seller_id: int, parent_id: int | None, is_new: bool = False
 ) -> None:
     """Has a seller sell for ``parent_id`` (None: for nobody), with all who are below him. A part of the caller's
-    transaction, which holds the tree's lock. Of one who ``is_new``, the caller records it.
+    transaction, which holds the tree's lock. It is recorded here, unless the seller
+    ``is_new``: then the caller records it.
 
     Raises:
         NotFound: there is no such seller.

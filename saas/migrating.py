@@ -12,7 +12,7 @@ from django.db import connection
 COMMANDS = ("migrate_schemas", "migrate")
 
 _LOCK = 0x7265636861726765
-"""Of the kind with one number; the sellers' locks have two, and are others."""
+"""The number of an advisory lock. Those of sellers have two numbers, so none of them is this one."""
 
 
 def connect() -> Any:

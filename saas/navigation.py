@@ -39,7 +39,7 @@ class Item:
     permission: Permission
     scope: Scope | None = None
     place: Place | None = None
-    """Of a seller's lines: only for who has such a place in the tree of sellers. None: for everybody."""
+    """A line for sellers may be for those alone who have such a place in the tree of sellers. None: for everybody."""
 
 
 MENU = (
@@ -116,7 +116,7 @@ class Menu:
 
     lines: list[tuple[str, Promise]]
     key: str
-    """By which it is kept, once it is written: of one role not all have the same."""
+    """Under what a menu that was drawn is kept. People of one role may have different ones."""
     here: str
     """The address of the line that the page belongs to."""
 

@@ -111,7 +111,7 @@ class Seats:
         self._taken = {Kind.USUAL: 0, Kind.HEAVY: 0}
         self._taken_of_one: Counter[tuple[str, Kind]] = Counter()
         self._waiting: dict[tuple[str, Kind], deque[_Waiting]] = {}
-        """Whose turn is next is first."""
+        """In each queue, the one whose turn is next is first."""
 
     def take(self, organization: str, kind: Kind) -> Seat | None:
         """None where none came within :data:`TURN_SECONDS`, or too many wait for one."""

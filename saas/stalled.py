@@ -30,7 +30,7 @@ class Stalls:
 
     port: int
     _seen: dict[tuple[int, object], tuple[int, int]] = field(default_factory=dict)
-    """By descriptor and client: the bytes taken, and how many looks ago that was so first."""
+    """By descriptor and client: the bytes taken so far, and how many looks ago they were that many first."""
 
     def look(self) -> int:
         """Disconnects those that have taken nothing for :data:`LOOKS` looks, though there is something for them.

@@ -108,8 +108,8 @@ class PlatformUserAdmin(UserAdmin):
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Of a member all but whether it may sign in: by another name it would be no member any longer, and by another
-        email address its password could be reset."""
+        """Only whether a member may sign in is changed here: by another name it would be no member any longer, and by
+        another email address its password could be reset."""
         readonly = tuple(super().get_readonly_fields(request, obj))
         return (*readonly, "username", "email") if is_member(obj) else readonly
 

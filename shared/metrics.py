@@ -85,7 +85,7 @@ _CPU_SECONDS = Counter("recharge_cpu_seconds", "CPU time.", ("process",), regist
 
 
 def _gauge(name: str, help_: str) -> Gauge:
-    """Of each process that lives (they have a label ``pid``, too), and of none that has ended."""
+    """A gauge with a value for each process that lives (by a label ``pid``), and for none that has ended."""
     return Gauge(name, help_, ("process",), registry=REGISTRY, multiprocess_mode="liveall")
 
 

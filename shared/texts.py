@@ -43,8 +43,8 @@ def latin_digits(text: str) -> str:
 
 def without_invisible(text: str) -> str:
     """The text without the marks that come along when it is copied from a messenger or a web page: direction marks,
-    zero-width spaces, soft hyphens, byte order marks (Unicode's category Cf). For numbers: in them none means anything.
-    """
+    zero-width spaces, soft hyphens, byte order marks (Unicode's category Cf). It is for numbers, in which none of them
+    means anything."""
     if text.isascii():
         return text
     return "".join(character for character in text if unicodedata.category(character) != "Cf")

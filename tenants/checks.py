@@ -13,7 +13,7 @@ from tenants.working_role import GROUP, owns_the_tables
 
 @register("recharge", deploy=True)
 def two_roles(**_: Any) -> list[CheckMessage]:
-    """Whether web processes could change how tables are made. Of a database that does not answer nothing is said."""
+    """Whether web processes could change how tables are made. It says nothing of a database that does not answer."""
     try:
         is_owner = owns_the_tables()
     except (DatabaseError, InterfaceError):
@@ -34,8 +34,8 @@ def two_roles(**_: Any) -> list[CheckMessage]:
 
 @register("recharge", deploy=True)
 def second_factors(**_: Any) -> list[CheckMessage]:
-    """Which of the platform's active users have no second factor, where one is required. Of a database that does not
-    answer nothing is said."""
+    """Which of the platform's active users have no second factor, where one is required. It says nothing of a
+    database that does not answer."""
     if not is_required(PLATFORM):
         return []
     try:

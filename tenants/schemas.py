@@ -267,7 +267,7 @@ def _update_schema(schema: str, verbosity: int) -> None:
 
 
 def _pending(schema: str) -> Iterator[bool]:
-    """Of each migration that is to be applied: whether it may be within a transaction.
+    """For each migration that is to be applied, whether it may be within a transaction.
 
     Raises:
         CanNotUpdate: the schema is gone.

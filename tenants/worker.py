@@ -119,7 +119,7 @@ class Lanes(Protocol):
     """What a kind of work has besides if its tasks go different ways, of which one may be slow and the others not."""
 
     def most_at_once(self, threads: int) -> int:
-        """Of so many threads, those that tasks of this kind may take."""
+        """How many of so many threads tasks of this kind may take."""
         ...
 
     def lane_of(self, task: Any) -> Hashable:
@@ -273,7 +273,7 @@ class _Kind:
 
 
 class _Listens:
-    """From now on, who rings is heard."""
+    """Who wakes the workers is heard from now on."""
 
 
 class Worker:

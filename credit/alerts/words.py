@@ -24,7 +24,7 @@ KINDS: dict[str, Promise] = {
 
 
 TEST = ""
-"""What stands in place of a kind where it is a test, of no alert."""
+"""The kind of a test message, which is of no alert."""
 
 
 def said(kind: str, data: Mapping[str, Any]) -> str:

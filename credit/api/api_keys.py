@@ -209,5 +209,5 @@ class RotateApiKeyView(APIView):
 
 
 def _owner(request: Request) -> dict[str, Any]:
-    """Whose keys somebody may reach: the own; of who sees all sellers, all."""
+    """Whose keys somebody may reach: those of the own seller; who sees all sellers reaches all."""
     return {"organization_id": organization_of(request._request).pk, "seller_id": own_seller_id(request)}

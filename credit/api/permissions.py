@@ -1,5 +1,5 @@
-"""Who may call a view of an organization: of a seller the flag is looked up, since a token outlives a switch-off by
-minutes."""
+"""Who may call a view of an organization. Whether a seller is active is looked up, since a token outlives a switch-off
+by minutes."""
 
 from rest_framework.request import Request
 

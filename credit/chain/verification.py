@@ -14,7 +14,7 @@ VERSION = 1
 
 
 class NotALedger(Exception):
-    """The file is no export of a ledger, or of a later release; the message says which line."""
+    """The file is no export of a ledger, or that of a later release; the message says which line."""
 
 
 @dataclass(slots=True)

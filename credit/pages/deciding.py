@@ -53,7 +53,7 @@ class Deciding:
     """Decides one: takes ``approve`` (bool), ``row_id`` and ``reason`` and what the services take of who decides."""
     table: Callable[[HttpRequest, list[Any]], Table]
     hindrance: Callable[[Any, Account, str], str | Promise | None]
-    """Why this person can't decide a row so, as is known before; None: it seems that they can."""
+    """Why this person can't decide a row so, as far as is known before it is tried; None: nothing is in the way."""
     detail: str
     """The template that shows one row whole: takes ``row`` and ``balance_then``."""
     instead: dict[type[Problem], str | Promise]
@@ -213,5 +213,5 @@ def in_order(rows: Iterable[Any], ids: Sequence[UUID]) -> list[Any]:
 
 
 def decided_already(row: CreditRequest | Adjustment) -> str | Promise | None:
-    """What hinders any decision: there is one."""
+    """Why nobody can decide a row any more: it was decided. None: it waits."""
     return None if row.status == CreditRequest.Status.PENDING else _("It was decided already.")

@@ -7,7 +7,7 @@ from credit.models import CreditRequestSlip
 _ENDINGS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
-"""Of a picture that somebody opens by itself: whatever a browser takes it for, nothing of it runs."""
+"""The policy of a picture that somebody opens by itself: nothing of it runs, whatever a browser takes it for."""
 
 
 def slip_response(slip: CreditRequestSlip) -> HttpResponse:

@@ -44,8 +44,8 @@ MOST_AT_ONCE = 16
 """Messages that one worker sends at once."""
 
 SLOW, QUICK = (2, 4), (4, 16)
-"""Of one endpoint, the messages that are sent at once, and those that a worker has claimed. An endpoint is quick if the
-last message arrived there within a second; one that takes ten keeps only two calls and two that wait."""
+"""How many messages of one endpoint are sent at once, and how many a worker may have claimed. An endpoint is quick if
+the last message arrived there within a second; one that takes ten keeps only two calls and two that wait."""
 
 QUICK_MS = 1000
 
@@ -53,7 +53,7 @@ MOST_HELD = 32
 """Messages of one organization that a worker has claimed and not recorded."""
 
 MOST_HELD_OF_ANY = 24
-"""Of these, the messages of endpoints of which something is claimed already. The rest is for the others, one message
+"""How many of these may be of endpoints of which something is claimed already. The rest is for the others, one message
 each: so many slow endpoints leave room for a quick one."""
 
 CONNECT_SECONDS, READ_SECONDS, CALL_SECONDS = 3.0, 10.0, 15.0

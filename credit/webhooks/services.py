@@ -136,7 +136,7 @@ def _check_events(events: Sequence[str], seller_id: int | None) -> None:
 def _made_before(
     own: QuerySet[WebhookEndpoint], url: str, events: Sequence[str], idempotency_key: str
 ) -> WebhookEndpoint | None:
-    """Of an owner's endpoints, the one that this request has made already."""
+    """The one of an owner's endpoints that this request has made already."""
     if idempotency_key:
         made = own.filter(creation_key=idempotency_key).first()
         if made is not None and (made.url, made.events) != (url, list(events)):

@@ -100,7 +100,7 @@ class BranchView(APIView):
 
     @extend_schema(parameters=[PageQuery], responses=page_serializer(BranchSellerSerializer))
     def get(self, request: Request) -> Response:
-        """All sellers below the caller, however deep, newest first; none for whom nobody sells for."""
+        """All sellers below the caller, however deep, newest first; none where nobody sells for the caller."""
         query = PageQuery.read(request)
         rows = tree.branch_of(_dealer(request))
         return page_of(request, rows, query, BranchSellerSerializer, context=lambda rows: _context(request, rows))
@@ -126,9 +126,9 @@ class BranchSellerView(APIView):
 
     @extend_schema(request=SwitchSerializer, responses=BranchSellerSerializer)
     def patch(self, request: Request, child_id: int) -> Response:
-        """Switch one off who sells for the caller himself (not for one below), or on again.
+        """Switch off a seller who sells for the caller himself (not for one below), or on again.
 
-        Whom the organization has switched off, it alone switches on: 403.
+        A seller whom the organization has switched off is switched on by it alone: 403.
         """
         body = SwitchSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)

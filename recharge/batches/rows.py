@@ -38,7 +38,7 @@ def with_keys(items: Iterable[Item], batch: UUID | str) -> list[Item]:
 
 
 def equals_before(items: Iterable[Item]) -> list[int | None]:
-    """Of each item, the place (from 0) of the first one before it with its number and amount; None where there is none.
+    """For each item the place (from 0) of the first one before it with its number and amount; None where there is none.
     The operator may be another, as for the guard against duplicates: a number has one."""
     first: dict[tuple[str, int], int] = {}
     found = [first.setdefault((item.phone_number, item.amount), place) for place, item in enumerate(items)]

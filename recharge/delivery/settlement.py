@@ -77,7 +77,7 @@ def resolve_recharge(
     ``access`` is of whoever does it.
 
     ``expected`` is the status and what came late as the admin saw them: who agreed to a refund has not agreed to a
-    reversal. To settle it as it is already changes nothing and is let through.
+    reversal. Settling it as it is already changes nothing, and is no error.
 
     Raises:
         TokenInvalid, TokenExpired: the access was ended (see shared/identity/epochs.py); nothing was done.

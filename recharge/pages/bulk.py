@@ -49,7 +49,7 @@ SLICE = 100
 """Rows that are sold in one transaction: others who sell for the same seller wait for no more than that."""
 
 EQUALS_SHOWN = 10
-"""Of how many groups of equal rows all are named above the table; its remarks name the others."""
+"""How many groups of equal rows are named whole above the table; its remarks name the others."""
 
 _ACCEPTED = ".xlsx,.csv,.txt,text/csv,text/plain,application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 

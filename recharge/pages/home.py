@@ -19,7 +19,7 @@ from shared.identity.roles import may
 
 ROWS_SHOWN = 5
 DAYS_OF_LATE = 7
-"""For how long what came late is shown. What is owed is shown until it is paid."""
+"""How many days a late result is shown. What is owed is shown until it is paid."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ _GIVEN_BACK = (
     Figure(_("Refund rate"), "sold_refunded", share_of="sold"),
     Figure(_("Tomans refunded"), "given_back_amount"),
 )
-"""Of sales, of who loses by failures, and both of days that are closed."""
+"""The figures of sales, those of who loses by failures, and both for days that are closed."""
 
 
 @dataclass(frozen=True, slots=True)

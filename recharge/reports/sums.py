@@ -12,8 +12,8 @@ sellers earned by them. ``margins`` are what dealers earned by the sales of thos
 by the day on which it was posted: workers post them in batches. Both together are the organization's cost.
 
 A day's sums in a report are those of its end: no later reversal, refund or late charge changes them. What changed since
-is beside them, so that both together are what is so now. Of a day that is not over they are what is so now, and so the
-same as :func:`totals` and :func:`figures_of` say.
+is beside them: both together are how it is now. The sums of a day that is not over are how it is now, which is what
+:func:`totals` and :func:`figures_of` say.
 """
 
 from collections.abc import Iterable

@@ -45,6 +45,6 @@ def shown_to_dealer(sellers: Sequence[Seller]) -> list[BranchSeller]:
 
 
 def _beginning_of_day() -> datetime:
-    """Of the day that it is where the organization says that its days begin."""
+    """When today began in the organization's time zone."""
     here = timezone.now().astimezone(ZoneInfo(policy().time_zone))
     return datetime.combine(here.date(), time(), here.tzinfo).astimezone(UTC)

@@ -61,7 +61,7 @@ PERMISSIONS: Mapping[Permission, str | Promise] = {
 
 
 def lacks(account: Account, permission: Permission) -> NotFound:
-    """The refusal of a page that this account's role has no permission for. To programs it says nothing of all this."""
+    """The refusal of a page that this account's role has no permission for. Programs are told nothing of a role."""
     refusal = NotFound("There is nothing at this address.")
     refusal.message = _("Your role does not include this page.")
     # On a host there are roles of one kind: the platform's, or an organization's.

@@ -40,11 +40,11 @@ def page(
     """A page for accounts with this permission (None: for every account; ``is_open``: for everybody, signed in or not).
 
     Who is not signed in is led to sign in first and then back here. For somebody without the permission there is
-    nothing at this address. Whose password somebody else has set must change it before anything else: only pages
-    ``with_any_password`` are shown until then. ``proof``: who has signed in longer ago than some minutes is asked for
-    the password or a second factor first. Where a second factor is required, who has none gets to pages that are
-    ``enrolling`` alone. No browser and no proxy keeps the page: the next person at the machine must not leaf back to
-    it.
+    nothing at this address. An account whose password somebody else has set must change it before anything else: only
+    pages ``with_any_password`` are shown until then. ``proof``: an account that signed in longer ago than some minutes
+    is asked for the password or a second factor first. Where a second factor is required, an account without one gets
+    to pages that are ``enrolling`` alone. No browser and no proxy keeps the page: the next person at the machine must
+    not leaf back to it.
     """
 
     def decorate(view: PageView) -> PageView:

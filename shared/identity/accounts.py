@@ -60,7 +60,8 @@ def platform_users() -> QuerySet[User]:
 _SELLER_WHO_IS_OFF = Membership.objects.filter(
     organization_id=OuterRef("organization_id"), seller_id=OuterRef("seller_id"), role=SELLER, is_active=False
 )
-"""Of whoever works for a seller: that seller's own member, which is switched off with the seller."""
+"""The seller's own member, where it is switched off: for a membership that works for the same seller. It is switched
+off with the seller."""
 
 
 def find_user(realm: Realm, username: str) -> tuple[User | None, Membership | None]:

@@ -48,7 +48,7 @@ class Access:
 
 
 OF_COMMAND = Access()
-"""Of somebody at the server's own shell: nobody has to have signed in."""
+"""The access of a command at the server's own shell, where nobody signs in."""
 
 
 def end_access(subject: str, epoch: int) -> None:

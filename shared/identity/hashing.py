@@ -83,7 +83,7 @@ turns = Turns()
 
 
 def leave_seats(seats: int) -> None:
-    """Of a process with so many seats, hashing and waiting leave at least one to everybody else (if there are two)."""
+    """Bounds how many hash and wait for it, so that a seat of the process is left to everybody else (if it has two)."""
     turns.places = max(min(MOST_WAITING, seats - 2), 0)
 
 

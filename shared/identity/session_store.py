@@ -16,7 +16,7 @@ _LOAD = "SELECT session_data FROM django_session WHERE session_key = %s AND expi
 
 
 class SessionStore(db.SessionStore):
-    """Of a key that nobody has, or no longer, the session is empty and gets another key when something is kept."""
+    """The session of a key that nobody has (any more) is empty, and gets another key when something is kept in it."""
 
     def _validate_session_key(self, key: Any) -> bool:
         return isinstance(key, str) and _KEY.fullmatch(key) is not None

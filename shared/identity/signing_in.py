@@ -108,8 +108,8 @@ def sign_in(*, realm: Realm, username: str, password: str, address: str, client:
 
 
 ANSWERED_AGAIN = timedelta(seconds=30)
-"""For how long the answer to a refresh may be had once more: it may have been lost on the way, and of two tabs that
-refresh at once each needs one."""
+"""How long the answer to a refresh may be had once more: it may have been lost on the way, and two tabs that refresh at
+once need one each."""
 
 
 def refresh(*, realm: Realm, raw_token: str, address: str = "", client: str = "") -> TokenPair:

@@ -58,9 +58,9 @@ class Trace:
     above: Place | None
     """The span elsewhere under which all of it stands."""
     id: int | None = None
-    """Of a request it is known at its end."""
+    """A request's is known at its end."""
     is_sampled: bool = False
-    """Of a task; of a request it is decided when its spans are made."""
+    """A task's; a request's is decided when its spans are made."""
     steps: "list[Step]" = field(default_factory=list)
     """Each after the one that it is a part of."""
 

@@ -54,7 +54,7 @@ STAY_BEHIND = {
 """Tables of the public schema that are left alone, and why."""
 
 _OF_THE_SCHEMA = ("django_migrations", TABLE)
-"""Of an organization's schema: how it is made, which is done anew."""
+"""Tables of an organization's schema that say how it is made: an import makes it anew."""
 
 
 @dataclass(frozen=True, slots=True)
