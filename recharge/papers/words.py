@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from credit.pages.words import KINDS
 from recharge.models import Statement
+from recharge.statements.queries import taken_by
 from shared.console.formats import format_day, format_moment, in_digits
 from tenants.models import Organization
 
@@ -69,20 +70,23 @@ def facts_of(statement: Statement, organization: Organization) -> list[tuple[str
     made = format_moment(statement.created_at)[1]
     return [
         (gettext("Organization"), organization.name),
-        (gettext("Seller"), f"{statement.seller_name} ({in_digits(str(statement.seller_id))})"),
         (gettext("Period"), period_of(statement)),
+        (gettext("Seller"), statement.seller_name),
+        # Not beside the name: that may run in the other direction.
+        (gettext("Seller's number"), in_digits(str(statement.seller_id))),
         (gettext("Time zone"), statement.time_zone),
         (gettext("Created"), gettext("%(when)s by %(username)s") % {"when": made, "username": statement.made_by}),
-        (gettext("Entries"), in_digits(str(statement.entries))),
+        (gettext("Number of entries"), in_digits(str(statement.entries))),
     ]
 
 
 def totals_of(statement: Statement) -> list[Total]:
-    """The totals of each kind, and of all."""
+    """The totals of each kind, and of all: what the columns of debits and credits add up to."""
     of_kinds = []
+    taken = taken_by(statement)
     for kind, sums in sorted(statement.totals.items()):
-        # An adjustment may be either; its sum is.
-        debit, credit = max(0, -sums["amount"]), max(0, sums["amount"])
+        debit = taken.get(kind, max(0, -sums["amount"]))
+        credit = sums["amount"] + debit
         of_kinds.append(Total(kind, sums["entries"], debit, credit, sums["commission"]))
     of_all = Total(
         "",

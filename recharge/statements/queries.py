@@ -6,9 +6,10 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 from django_tenants.utils import tenant_context
 
+from credit.models import ENTRY_KINDS, Entry, EntryKind
 from credit.queries import filtered
 from recharge.models import Statement
 from shared.errors import NotFound
@@ -70,6 +71,18 @@ def statement_by_id(statement_id: UUID, *, seller_id: int | None) -> Statement:
     if statement is None:
         raise NotFound("There is no such statement.")
     return statement
+
+
+def taken_by(statement: Statement) -> dict[str, int]:
+    """What a statement's entries of a kind took (Tomans, a positive number), for each kind that may give or take: what
+    such entries add up to does not say it."""
+    either = [kind for kind in statement.totals if kind in ENTRY_KINDS and not ENTRY_KINDS[EntryKind(kind)].sign]
+    if not either:
+        return {}
+    numbers = (statement.first_number, statement.last_number)
+    taking = Entry.objects.filter(seller_id=statement.seller_id, kind__in=either, number__range=numbers, amount__lt=0)
+    taken = dict(taking.values_list("kind").annotate(Sum("amount")))
+    return {kind: -taken.get(kind, 0) for kind in either}
 
 
 def row_pages(organization: Organization, statement: Statement) -> Iterator[list[Row]]:

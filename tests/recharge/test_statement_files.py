@@ -14,6 +14,7 @@ from typing import Any
 import openpyxl
 import pytest
 from django.utils import timezone
+from PIL import ImageFont
 from pypdf import PdfReader
 from reportlab.pdfbase.ttfonts import TTFont
 
@@ -21,6 +22,7 @@ from credit.models import Entry, Seller
 from recharge.models import Statement
 from recharge.papers import pdf, printing
 from recharge.papers.printing import LARGE, print_pdf
+from recharge.papers.words import totals_of
 from recharge.statements.queries import Row, row_pages
 from shared.errors import Unavailable
 from tests.recharge.test_statements import make, today
@@ -144,6 +146,37 @@ def test_figures_of_a_pdf_stand_below_each_other() -> None:
         font = TTFont(name, fonts / f"{name}.ttf")
         for digits in ("0123456789", "۰۱۲۳۴۵۶۷۸۹"):
             assert len({font.stringWidth(digit, 100) for digit in digits}) == 1, (name, digits)
+        # Lining figures, all as high as capitals: old-style ones, of which 0 looks like an o, are for running text.
+        drawn = ImageFont.truetype(fonts / f"{name}.ttf", 1000)
+        tops = {digit: drawn.getbbox(digit, anchor="ls")[1] for digit in "0123456789"}
+        assert all(abs(top - drawn.getbbox("H", anchor="ls")[1]) < 20 for top in tops.values()), (name, tops)
+
+
+def test_totals_are_what_the_columns_add_up_to(acme: Organization) -> None:
+    with acme.context:
+        Seller.objects.filter(pk=acme.member.id).update(name="Kiosk 9")
+    give_credit(acme.row, acme.member.id, CREDIT)
+    for number, amount in enumerate((70_000, -30_000, -1000)):
+        given = {"seller_id": acme.member.id, "amount": amount, "reason": "counted again"}
+        headers = {"Idempotency-Key": f"adjustment-{number}"}
+        assert acme.owner.client.post("/adjustments", given, headers=headers).status == 201
+    made = make(acme.member, today(), today()).json
+    rows = list(csv.DictReader(io.StringIO(file_of(acme, made, "csv").body.decode("utf-8-sig"))))
+    added_up = [sum(int(row[column]) for row in rows) for column in ("debit", "credit")]
+    assert added_up == [31_000, CREDIT + 70_000]
+    with acme.context:
+        of_kinds = {one.kind: (one.entries, one.debit, one.credit) for one in totals_of(Statement.objects.get())}
+    assert of_kinds == {
+        "adjustment": (3, 31_000, 70_000),
+        "credit": (1, 0, CREDIT),
+        "": (4, 31_000, CREDIT + 70_000),
+    }
+    (page,) = texts_of(file_of(acme, made, "pdf", headers={"Accept-Language": "en"}).body)
+    texts = [text.strip() for text in page]
+    assert texts.count("31,000") == 2  # of the adjustments, and of all
+    assert texts.count("1,070,000") == 2  # of all, and a balance
+    # A name stands alone, without what a paragraph of the other direction would tear away from it.
+    assert any(text.strip() == "Kiosk 9" for text in texts_of(file_of(acme, made, "pdf?language=fa").body)[0])
 
 
 def test_pdf_in_english(acme: Organization, made: dict[str, Any]) -> None:
