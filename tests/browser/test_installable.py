@@ -10,13 +10,17 @@ import pytest
 from django.http import HttpResponse
 from playwright.sync_api import Browser, expect
 
+from credit.models import CreditRequest, Transfer
+from credit.slips.services import has_slip
+from recharge.models import Claim
 from shared.console import installable
 from tenants.models import Domain
 from tests.browser.people import Guest
+from tests.credit.test_slips import picture
 from tests.support.client import Client
 from tests.support.server import Server, serving, working_environment
 from tests.support.visitor import Visitor, in_process, session_of, text_of
-from tests.support.world import Organization, Person, World, give_credit
+from tests.support.world import Organization, Person, World, give_credit, place
 
 
 def test_each_host_has_a_manifest_with_icons_that_are_there(world: World) -> None:
@@ -138,22 +142,82 @@ def test_what_was_written_to_be_sold_is_there_again_after_the_connection(world: 
     expect(page.locator("#id_phone_number")).to_have_value("")
 
 
+def test_a_form_that_is_sent_without_a_connection_stays_and_is_sent_once(
+    world: World, trusting: Guest, tmp_path: Path
+) -> None:
+    give_credit(world.acme.row, world.acme.member.id, 100_000)
+    place(world.acme.row, world.acme.neighbour.id, world.acme.member.id)
+    sold = world.acme.member.client.post("/recharges", {"phone_number": "09121234567", "amount": 5000}, key="sold").json
+    page, home = trusting.page, f"http://acme.localhost:{trusting.port}"
+    page.context.add_cookies([{"name": "sessionid", "value": session_of(world.acme.member), "url": home}])
+    page.goto(f"{home}/sell")
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    slip = tmp_path / "slip.png"
+    slip.write_bytes(picture("PNG"))
+
+    def sends(path: str, **written: str) -> None:
+        page.goto(home + path)
+        for field, text in written.items():
+            page.fill(f"#id_{field}", text)
+        if page.locator("input[type=file]").count():
+            page.set_input_files("input[type=file]", slip)
+        address, button = page.url, page.locator("main form[method=post] button.btn-primary").last
+        keys = "[...document.querySelectorAll('main form[method=post] [name=key]')].map((one) => one.value)"
+        key = page.evaluate(keys)
+        page.context.set_offline(True)
+        for _ in range(2):
+            button.click()
+            expect(page.locator("#alerts")).to_contain_text("The connection was lost")
+            expect(button).to_be_enabled()
+            page.evaluate("document.getElementById('alerts').replaceChildren()")
+        assert page.url == address
+        for field, text in written.items():
+            expect(page.locator(f"#id_{field}")).to_have_value(text)
+        page.context.set_offline(False)
+        if written:  # also when somebody reloads the page, who does not know what has arrived
+            page.reload()
+            for field, text in written.items():
+                expect(page.locator(f"#id_{field}")).to_have_value(text)
+            assert page.evaluate(keys) == key
+            if page.locator("input[type=file]").count():
+                page.set_input_files("input[type=file]", slip)
+        button.click()
+        page.wait_for_url(lambda url: url != address)
+        expect(page.locator(".alert-success")).to_be_visible()
+
+    sends("/credit-requests/new", amount="20000", note="by card")
+    sends(f"/transfers/confirm?to={world.acme.neighbour.id}&amount=1000&note=&key=page-of-this-test")
+    sends(f"/recharges/{sold['id']}/not-received", message="Nothing came")
+    with world.acme.context:
+        assert CreditRequest.objects.filter(amount=20_000).count() == Transfer.objects.count() == 1
+        assert Claim.objects.count() == 1
+        assert has_slip(CreditRequest.objects.get(amount=20_000).pk)
+
+
 def test_what_was_typed_is_kept_in_the_tab_until_it_is_sent(
     world: World, server: Server, open_window: Callable[..., Guest]
 ) -> None:
     guest = open_window(server).become(world.acme.member)
     page = guest.page
-    marks = "document.querySelector('main form[method]').dataset.keepsTyped = 'test'"
-    page.add_init_script(f"document.addEventListener('DOMContentLoaded', () => {{ {marks} }})")
     guest.go("acme", "/credit-requests/new")
     page.fill("#id_amount", "50000")
     page.fill("#id_note", "for the weekend")
     page.reload()
     expect(page.locator("#id_amount")).to_have_value("50000")
     expect(page.locator("#id_note")).to_have_value("for the weekend")
-    page.evaluate("document.querySelector('main form[method]').reset()")
-    page.reload()
+    # One that is refused stays as it is, one that is taken is no longer to be written.
+    page.fill("#id_amount", "5.5")
+    page.click("main form button.btn-primary")
+    expect(page.locator("#id_amount")).to_have_attribute("aria-invalid", "true")
+    guest.go("acme", "/credit-requests/new")
+    expect(page.locator("#id_note")).to_have_value("for the weekend")
+    page.fill("#id_amount", "50000")
+    page.click("main form button.btn-primary")
+    page.wait_for_url("**/credit-requests")
+    guest.go("acme", "/credit-requests/new")
     expect(page.locator("#id_note")).to_have_value("")
+    expect(page.locator("#id_amount")).to_have_value("")
     page.fill("#id_note", "not for the next")
     page.get_by_role("button", name="Account").click()
     page.get_by_role("button", name="Sign out").click()

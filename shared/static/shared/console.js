@@ -13,10 +13,20 @@ document.addEventListener("submit", (event) => {
   // After the browser has gathered the form's fields: a button that is off is not sent.
   setTimeout(() => setButtons(form, true), 0);
 });
-// Back from the browser's memory, a form may be sent again.
-window.addEventListener("pageshow", (event) => {
-  if (!event.persisted) return;
+function letSendAgain() {
   document.querySelectorAll("form[data-sent]").forEach((form) => { delete form.dataset.sent; setButtons(form, false); });
+}
+// Back from the browser's memory, a form may be sent again.
+window.addEventListener("pageshow", (event) => { if (event.persisted) letSendAgain(); });
+// So it may when there was no connection: the page stays (worker.js), with what was written into the form, and its key.
+// All of this host's pages are told of it; the one that has sent something says it.
+let isSending = false;
+document.addEventListener("submit", (event) => { if (!event.defaultPrevented) isSending = true; });
+if (navigator.serviceWorker) navigator.serviceWorker.addEventListener("message", (event) => {
+  if (event.data !== "form-is-lost" || !isSending) return;
+  isSending = false;
+  letSendAgain();
+  alertWith(document.body.dataset.connectionLost);
 });
 // The same for a form that htmx sends; and when no answer came, or one that is no new page, it may be sent again.
 document.addEventListener("htmx:beforeRequest", (event) => {
@@ -212,15 +222,20 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (!isPolling({ detail: { elt: event.detail.requestConfig.elt } })) document.getElementById("alerts").replaceChildren();
 });
 
-// What is typed into a form with data-keeps-typed="name" stays in this tab until the form is reset, htmx has sent it with
-// success, or a page or a part of one has data-forgets-typed="name". It outlives a lost connection and a new sign-in, and
-// is for nobody else who signs in.
+// What is typed into a form with data-keeps-typed="name" stays in this tab until the form is reset, or was sent and taken:
+// one that was refused is there again, on the page that answers. It outlives a lost connection and a new sign-in, and is
+// for nobody else who signs in. The form's key stays with it: what was sent and never answered is not done twice.
 function typedKey(name) {
   const account = document.querySelector(".account-name");
   return `typed:${account ? account.textContent : ""}:${name}`;
 }
 function keptFields(form) {
-  return [...form.elements].filter((field) => field.name && field.matches("input:not([type=hidden], [type=password], [type=file]), select, textarea"));
+  return [...form.elements].filter((field) => field.name && field.matches("input:not([type=hidden], [type=password], [type=file]), [name=key], select, textarea"));
+}
+// The server's own word comes first: what it has filled in, or chosen of a list.
+function isForTyped(field) {
+  if (field.matches("[type=radio], [type=checkbox], [name=key]")) return false;
+  return field.matches("select") ? !field.querySelector("option[selected]:not([value=''])") : !field.value;
 }
 document.addEventListener("input", (event) => {
   const form = event.target.form;
@@ -231,21 +246,31 @@ document.addEventListener("input", (event) => {
   } catch { /* where nothing may be stored, or no more, it is not kept */ }
 });
 document.addEventListener("DOMContentLoaded", () => {
-  forgetTyped(document);
-  document.querySelectorAll("form[data-keeps-typed]").forEach((form) => {
-    for (const [name, value] of JSON.parse(sessionStorage.getItem(typedKey(form.dataset.keepsTyped)) || "[]")) {
-      const field = keptFields(form).find((one) => one.name === name);
-      if (!field || field.value || field.matches("[type=radio], [type=checkbox]")) continue; // the server's own word comes first
+  const forms = [...document.querySelectorAll("form[data-keeps-typed]")];
+  // A page that is nobody's (to sign in, without a connection, of what went wrong) answers no form.
+  const sent = sessionStorage.getItem("sent");
+  if (sent && document.querySelector(".account-name")) {
+    if (!forms.some((form) => typedKey(form.dataset.keepsTyped) === sent)) sessionStorage.removeItem(sent);
+    sessionStorage.removeItem("sent");
+  }
+  forms.forEach((form) => {
+    const typed = JSON.parse(sessionStorage.getItem(typedKey(form.dataset.keepsTyped)) || "[]");
+    const again = typed.map(([name, value]) => [keptFields(form).find((one) => one.name === name), value]);
+    const untouched = again.filter(([field, value]) => field && value && isForTyped(field));
+    if (untouched.length === 0) return;
+    for (const [field, value] of again) if (field && field.name === "key") field.value = value;
+    for (const [field, value] of untouched) {
       field.value = value;
       field.dispatchEvent(new Event("input", { bubbles: true }));
       if (field.matches("input[autofocus]")) field.select(); // who writes another begins anew
     }
   });
 });
-function forgetTyped(part) {
-  part.querySelectorAll("[data-forgets-typed]").forEach((one) => sessionStorage.removeItem(typedKey(one.dataset.forgetsTyped)));
-}
-document.addEventListener("htmx:afterSwap", (event) => { forgetTyped(document); });
+document.addEventListener("submit", (event) => {
+  const name = event.target.dataset.keepsTyped;
+  if (!name || event.defaultPrevented) return;
+  try { sessionStorage.setItem("sent", typedKey(name)); } catch { /* then nothing is kept, either */ }
+});
 document.addEventListener("htmx:afterRequest", (event) => {
   const form = event.detail.requestConfig.elt; // the event's own target is another one where the form was replaced
   if (event.detail.successful && form.matches("form[data-keeps-typed]")) sessionStorage.removeItem(typedKey(form.dataset.keepsTyped));
