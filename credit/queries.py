@@ -311,6 +311,15 @@ def policy() -> Policy:
     return Policy.objects.first() or Policy()
 
 
+def dealer_asked_by(seller_id: int) -> Seller | None:
+    """Of whom a seller would ask for credit now, as credit_asked_of (sql/credit_requests.sql) decides when he does;
+    None: the organization."""
+    if not policy().requests_go_to_parent:
+        return None
+    parent = seller_by_id(seller_id).parent
+    return parent if parent and parent.is_active else None
+
+
 def is_time_zone(name: str) -> bool:
     """Whether there is a time zone of this (IANA) name: here, and in the database, which counts days by it."""
     if name not in available_timezones():

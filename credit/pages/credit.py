@@ -183,7 +183,7 @@ class CreditRequestForm(Form):
         label=_("Note"),
         required=False,
         max_length=500,
-        help_text=_("Anything your admin should know: how you paid, for example."),
+        help_text=_("What helps to decide: how you paid, for example."),
     )
     slip = SlipField(required=False)
     key = KeyField()
@@ -215,7 +215,8 @@ def new_credit_request(request: HttpRequest) -> HttpResponse:
             add_problem(form, problem)
         else:
             return done(request, _("Your credit request is sent. The decision shows here."), "credit_requests")
-    return show(request, "credit/new_credit_request.html", {"form": form}, status=status_of_form(form))
+    context = {"form": form, "dealer": queries.dealer_asked_by(own_seller(request))}
+    return show(request, "credit/new_credit_request.html", context, status=status_of_form(form))
 
 
 _SENT_BEFORE = _(

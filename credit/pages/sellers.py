@@ -46,6 +46,7 @@ MOST_BY_USERNAME = 200
 
 class SearchForm(FilterForm):
     search = SearchField(label=_("Name or username"), required=False, max_length=200)
+    dealer = SellerField(label=_("Dealer (name or id)"), required=False)
 
 
 @page(Permission.VIEW_SELLERS)
@@ -53,13 +54,18 @@ def sellers(request: HttpRequest) -> HttpResponse:
     """All sellers with their balances, newest first."""
     organization = organization_of(request)
     form, listing = SearchForm(request.GET), listing_of(request, "sellers", _SORTS)
-    search = form.cleaned_data["search"] if form.is_valid() else ""
+    filters = form.filters()
+    search = filters.get("search", "")
     rows = queries.sellers()
     by_username: list[int] = []
     if search:
         by_username = seller_ids_by_username(organization_id=organization.pk, search=search, limit=MOST_BY_USERNAME)
         rows = queries.sellers_found(search, ids=by_username)
-    shown = listing.page(rows.select_related("account"))
+    if form.errors:
+        rows = rows.none()
+    elif "dealer" in filters:
+        rows = rows.filter(parent=filters["dealer"])
+    shown = listing.page(rows.select_related("account", "parent"))
     usernames = seller_usernames(organization_id=organization.pk, seller_ids=[seller.pk for seller in shown.rows])
     owed = queries.owed_by([seller.pk for seller in shown.rows])
     table = sellers_table(shown.rows, usernames, owed, listing=listing)
@@ -70,7 +76,6 @@ def sellers(request: HttpRequest) -> HttpResponse:
         "table": table.added_up(rows, page=shown),
         "listing": listing,
         "form": form,
-        "search": search,
         "is_cut_off": len(by_username) == MOST_BY_USERNAME,
     }
     return remember(listing, show(request, "credit/sellers.html", context))

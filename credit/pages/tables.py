@@ -15,7 +15,7 @@ from credit.templatetags.credit import request_state
 from credit.transfers import Shown
 from shared.console.links import address_of
 from shared.console.lists import Listing
-from shared.console.tables import AMOUNT, WIDE, Selecting, Table, TableColumn, selecting
+from shared.console.tables import AMOUNT, WIDE, WIDER, Selecting, Table, TableColumn, selecting
 from shared.console.workbooks import Column
 from shared.pagination import value_of
 from shared.templatetags.console import moment, number, pill, signed, tomans
@@ -36,7 +36,7 @@ def entries_table_of_child(entries: Sequence[Entry]) -> Table:
         return format_html("{}{}", kind_name(entry.kind), time)
 
     columns = (*_OF_SELLER[:2], TableColumn(_("Kind"), kind), *_OF_SELLER[3:])
-    return Table(_("Entries"), columns, entries)
+    return Table(_("Entries"), _with_commissions(columns, entries), entries)
 
 
 def _kind(entry: Entry) -> str:
@@ -340,6 +340,11 @@ def transfers_table(rows: Sequence[Shown], *, own: int | None, listing: Listing 
 _ACTIVE, _SWITCHED_OFF = _("Active"), _("Inactive")
 
 
+_DEALER = TableColumn(
+    _("Dealer"), lambda seller: seller_link(seller.parent) if seller.parent else "", WIDER, name="dealer", folds=True
+)
+
+
 def sellers_table(
     sellers: Sequence[Seller], usernames: dict[int, str], owed: dict[int, int], *, listing: Listing | None = None
 ) -> Table:
@@ -362,6 +367,7 @@ def sellers_table(
             TableColumn(_("Name"), name, sort="name"),
             TableColumn(_("Balance"), balance, AMOUNT, adds="account__balance", written=tomans, sort="balance"),
             TableColumn(_("State"), seller_state, WIDE, name="state"),
+            *((_DEALER,) if any(seller.parent_id for seller in sellers) else ()),
             TableColumn(
                 _("Username"),
                 lambda seller: format_html("<bdi>{}</bdi>", usernames.get(seller.pk, "")),

@@ -29,6 +29,7 @@ from shared.console.views import (
 from shared.days import today
 from shared.errors import Problem
 from shared.identity.permissions import Permission
+from shared.identity.roles import may
 from shared.pagination import page_of_rows
 from shared.texts import latin_digits, without_invisible
 from tenants.routing import organization_of
@@ -63,8 +64,9 @@ def commissions(request: HttpRequest) -> HttpResponse:
         rows = queries.rates_in_force(seller_id=seller_id)
     rows = rows.none() if form.errors else rows.select_related("seller")
     shown = page_of_rows(rows, limit=ROWS, cursor=request.GET.get("cursor"))
-    has_ended = filters.get("which") == ALL
-    context = {"form": form, "page": shown, "table": commissions_table(shown.rows, has_ended=has_ended)}
+    may_change = may(signed_in(request), Permission.MANAGE_SETTINGS)
+    table = commissions_table(shown.rows, has_ended=filters.get("which") == ALL, may_change=may_change)
+    context = {"form": form, "page": shown, "table": table}
     return show(request, "recharge/commissions.html", context)
 
 
@@ -142,11 +144,16 @@ def set_commission(request: HttpRequest) -> HttpResponse:
         except Problem as problem:
             add_problem(form, problem, fields={"seller_id": "seller", "basis_points": "percent"})
         else:
-            return done(request, _("Saved. Applies from the next sale."), "commissions")
+            return done(request, _SAVED[given["kind"]], "commissions")
     return show(request, "recharge/set_commission.html", {"form": form}, status=status_of_form(form))
 
 
 _GIVEN = ("seller", "operator")
+_SAVED = {
+    PERCENT: _("Saved. Applies from the next sale."),
+    FIXED: _("Saved. Applies from the next sale."),
+    NONE: _("Saved. From the next sale the more general rate applies."),
+}
 
 
 @page(Permission.VIEW_OWN_EARNINGS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.utils.html import format_html, format_html_join
@@ -117,12 +118,21 @@ def _by_whom(at: datetime | None, by: str) -> SafeString:
 _UNTIL = TableColumn(_("Until"), lambda row: _by_whom(row.valid_until, row.ended_by), WIDE)
 
 
-def commissions_table(rows: Sequence[CommissionRate], *, has_ended: bool) -> Table:
-    """Rates, with who has set them; where some ``has_ended``, with who has ended them."""
+def commissions_table(rows: Sequence[CommissionRate], *, has_ended: bool, may_change: bool) -> Table:
+    """Rates, with who has set them; where some ``has_ended``, with who has ended them. Who ``may_change`` one finds the
+    way to it beside it."""
+
+    def rate(row: CommissionRate) -> SafeString:
+        if not may_change or row.valid_until is not None:
+            return _rate(row)
+        of = urlencode({"seller": row.seller_id or "", "operator": row.operator or ""})
+        link = f"{address_of('set_commission')}?{of}"
+        return format_html('{}<div class="small"><a href="{}">{}</a></div>', _rate(row), link, _("Change or end"))
+
     columns = (
         TableColumn(_("Seller"), _whose),
         TableColumn(_("Operator"), _operator_of, WIDE),
-        TableColumn(_("Commission"), _rate),
+        TableColumn(_("Commission"), rate),
         TableColumn(_("Since"), lambda row: _by_whom(row.valid_from, row.set_by)),
     )
     return Table(_("Commissions"), (*columns, _UNTIL) if has_ended else columns, rows)

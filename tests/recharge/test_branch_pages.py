@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from credit.models import Transfer
 from tests.credit.test_slips import picture, put
 from tests.recharge.test_branch import asks
+from tests.recharge.test_commissions import set_rate
 from tests.support.visitor import Visitor, shown, text_of, value_of
 from tests.support.world import Organization, give_credit, make_person, place
 
@@ -91,6 +92,8 @@ def test_what_a_child_asks_for_is_decided_on_the_dealer_s_pages(acme: Organizati
     owner = Visitor.signed_in(acme.owner)
     assert owner.submit("/settings", {"requests_go_to_parent": "on"}, to="/settings/requests-to-parent").status == 302
     assert "he gives it from his own" in shown(owner.get("/settings"))
+    assert "Your dealer member decides, and gives the credit from his own." in shown(child.get("/credit-requests/new"))
+    assert "An admin of your organization decides." in shown(dealer.get("/credit-requests/new"))
     first, second, third = (asks(acme, acme.neighbour, amount) for amount in (4000, 3000, 20_000))
     assert "member decides, and gives the credit from his own" in shown(child.get(f"/credit-requests/{first}"))
     assert "the credit is the organization's" in shown(owner.get(f"/credit-requests/{first}"))
@@ -115,12 +118,34 @@ def test_what_a_child_asks_for_is_decided_on_the_dealer_s_pages(acme: Organizati
     assert (acme.member.balance(), acme.neighbour.balance()) == (6000, 4000)
 
 
+def test_a_dealer_reads_why_a_balance_below_him_changed_by_another_sum(acme: Organization) -> None:
+    place(acme.row, acme.neighbour.id, acme.member.id)
+    give_credit(acme.row, acme.neighbour.id, 10_000)
+    dealer, path = Visitor.signed_in(acme.member), f"/branch/{acme.neighbour.id}"
+    assert "Commission" not in shown(dealer.get(path))
+    set_rate(acme, basis_points=200)
+    assert (
+        acme.neighbour.client.post("/recharges", {"phone_number": "09121234567", "amount": 5000}, key="k").status == 201
+    )
+    for listed in (path, f"{path}/entries"):
+        assert "\u200e−5,000 \u200e+100 5,100" in shown(dealer.get(listed)), listed
+
+
 def test_an_admin_places_a_seller(acme: Organization) -> None:
     owner = Visitor.signed_in(acme.owner)
     path = f"/sellers/{acme.neighbour.id}/parent"
     assert owner.submit(path, {"parent": "member"}).status == 302
     assert "Dealer member" in shown(owner.get(f"/sellers/{acme.neighbour.id}"))
-    assert "Sub-sellers 1" in shown(owner.get(f"/sellers/{acme.member.id}"))
+    above = owner.get(f"/sellers/{acme.member.id}")
+    assert "Sub-sellers 1" in shown(above)
+    (link,) = re.findall(r'href="(/sellers\?dealer=\d+)"', text_of(above))
+    (table,) = re.findall(r"<tbody>.*?</tbody>", text_of(owner.get(link)), re.DOTALL)
+    assert re.findall(r'href="/sellers/(\d+)"', table) == [
+        str(acme.neighbour.id),
+        str(acme.member.id),
+        str(acme.member.id),
+    ]
+    assert "There is no such seller" in shown(owner.get("/sellers?dealer=nobody"))
     circle = owner.submit(f"/sellers/{acme.member.id}/parent", {"parent": "neighbour"})
     assert (circle.status, "at most 5 levels" in shown(circle)) == (422, True)
     assert owner.submit(path, {"parent": "nobody of this name"}).status == 422

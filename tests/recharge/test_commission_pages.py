@@ -1,6 +1,7 @@
 """Commissions as pages: an admin sets rates and sees their history; sellers see what they earn, before and after."""
 
 import csv
+import html
 import io
 import re
 import uuid
@@ -18,7 +19,7 @@ from shared.console.formats import first_day_of_month
 from tests.recharge.test_commissions import set_rate
 from tests.recharge.test_report_pages import tables_of
 from tests.support.locks import sell_pending
-from tests.support.visitor import Visitor, shown, text_of
+from tests.support.visitor import Visitor, shown, text_of, value_of
 from tests.support.world import Organization, give_credit, make_member, place
 
 
@@ -40,7 +41,14 @@ def test_rates_are_set_changed_and_ended_and_the_history_says_by_whom(acme: Orga
         answer = owner.submit("/commissions/set", given)
         assert (answer.status, answer.headers.get("Location")) == (302, "/commissions"), shown(answer)
     page = owner.get("/commissions")
-    assert "Applies from the next sale" in shown(page)
+    assert "From the next sale the more general rate applies." in shown(page)
+    ways = [html.unescape(way) for way in re.findall(r'href="(/commissions/set\?[^"]*)"', text_of(page))]
+    assert ways[:2] == [
+        f"/commissions/set?seller={acme.member.id}&operator=mci",
+        "/commissions/set?seller=&operator=irancell",
+    ]
+    prepared = owner.get(ways[0])
+    assert (value_of(prepared, "seller"), 'value="mci" selected' in text_of(prepared)) == (str(acme.member.id), True)
     rows = re.findall(r"<tr><td.*?</tr>", text_of(page))
     assert [re.sub(r"<[^>]*>", " ", row).split()[:2] for row in rows] == [
         ["member", "Hamrah-e"],
@@ -49,6 +57,7 @@ def test_rates_are_set_changed_and_ended_and_the_history_says_by_whom(acme: Orga
     ]
     assert [re.findall(r'<bdi class="text-nowrap">(.*?)</bdi>', row)[0] for row in rows] == ["0.05%", "70 Tomans", "3%"]
     ended = text_of(owner.get("/commissions?which=all"))
+    assert ended.count("Change or end") == len(rows)  # what has ended is changed no more
     assert ended.count("Ended") == 2
     assert "2.5%" in ended
     only = shown(owner.get(f"/commissions?which=all&seller={acme.neighbour.id}"))
