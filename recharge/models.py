@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Func, Q
-from django.db.models.functions import Right
+from django.db.models import F, Func, Q, Value
+from django.db.models.functions import Coalesce, Right
 from django.db.models.lookups import GreaterThan
 from django.utils import timezone
 
@@ -389,10 +389,11 @@ class CommissionRate(models.Model):
             models.Index(fields=["seller", "operator", "valid_from"], name="commission_at"),
         ]
         constraints = [
+            # 0: of all sellers. A sale finds the most specific one with one look at this index (commission_rate_of).
             models.UniqueConstraint(
-                fields=["seller", "operator"],
+                Coalesce("seller", Value(0)),
+                "operator",
                 condition=Q(valid_until__isnull=True),
-                nulls_distinct=False,
                 name="commission_once",
             ),
             models.CheckConstraint(

@@ -1,5 +1,6 @@
 """What dealers earn by what is sold below them: posted in batches, each recharge in one of them."""
 
+import re
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -153,14 +154,18 @@ def test_a_margin_has_the_rate_that_was_in_force_at_its_sale(row: Organization, 
     assert margins == [500, 900]
 
 
-def test_the_rate_of_a_moment_is_found_by_an_index(row: Organization) -> None:
+def test_a_rate_is_found_by_an_index(row: Organization) -> None:
     """However many sellers have rates, and however often they changed. The table is filled first, and analysed: of one
     that autovacuum has seen with a few rows, the planner rightly reads all."""
     with tenant_context(row), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_MANY_RATES)
         cursor.execute("EXPLAIN SELECT * FROM commission_rate_at(1, 'mci', now())")
         plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("EXPLAIN (COSTS OFF) SELECT * FROM commission_rate_of(1, 'mci')")
+        of_a_sale = "\n".join(line for (line,) in cursor.fetchall())
         transaction.set_rollback(True)
+    assert "Index Scan Backward using commission_once" in of_a_sale, of_a_sale
+    assert not {"Sort", "Append", "Seq Scan"} & set(re.findall(r"\w+(?: Scan)?", of_a_sale)), of_a_sale
     assert "Index Cond: ((seller_id = " in plan, plan
     assert "Index Cond: ((seller_id IS NULL)" in plan, plan
     assert "commission_at" in plan, plan

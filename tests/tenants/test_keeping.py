@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from recharge.reports.books import prove_books
 from recharge.terms.services import create_gateway
 from shared.models import ApiKey, Membership, Passkey, Totp, User
 from shared.outbound.secrets import decrypt
+from tenants.keeping import sealed
 from tenants.keeping.contents import IN_THE_HEAD, PUBLIC_ROWS, STAY_BEHIND, sequences_in, tables_in
 from tenants.keeping.errors import BooksAreWrong, CanNotExport, CanNotImport, NotAnExport
 from tenants.keeping.export import Exported, export_organization
@@ -373,6 +375,29 @@ def small(tmp_path: Path) -> Path:
     return file
 
 
+_written: list[bytes] = []
+
+
+@pytest.fixture
+def written(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Such a file, which was written once for all tests that spoil one."""
+    if not _written:
+        small: Path = request.getfixturevalue("small")
+        _written.append(small.read_bytes())
+    file = tmp_path / "written.export"
+    file.write_bytes(_written[0])
+    return file
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is made once of a passphrase and a file's salt: it takes a core's 0.4 s, and tests open a file often."""
+    monkeypatch.setattr(sealed, "_cipher_of", _cipher_of)
+
+
+_cipher_of = cache(sealed._cipher_of)
+
+
 def refused(file: Path, slug: str = "new", passphrase: str = PASSPHRASE) -> str:
     """Why a file is refused; nothing of it must be there."""
     with pytest.raises((NotAnExport, CanNotImport, BooksAreWrong)) as caught:
@@ -385,8 +410,8 @@ def test_another_passphrase_opens_nothing(small: Path) -> None:
     assert "passphrase" in refused(small, passphrase="another one of the tests")
 
 
-def test_no_byte_can_be_changed_left_out_or_added(small: Path) -> None:
-    whole = small.read_bytes()
+def test_no_byte_can_be_changed_left_out_or_added(written: Path) -> None:
+    whole = written.read_bytes()
     first_line = whole.index(b"\n") + 1
     frame = first_line + 5 + int.from_bytes(whole[first_line + 1 : first_line + 5], "big")
     next_frame = frame + 5 + int.from_bytes(whole[frame + 1 : frame + 5], "big")
@@ -407,11 +432,11 @@ def test_no_byte_can_be_changed_left_out_or_added(small: Path) -> None:
     }
     for way, content in ways.items():
         assert content != whole or way.startswith("a bit of the first"), way
-        small.write_bytes(content)
+        written.write_bytes(content)
         if content != whole:
-            assert refused(small), way
-    small.write_bytes(whole)
-    assert take_in(small, "new").organization.status == "active"
+            assert refused(written), way
+    written.write_bytes(whole)
+    assert take_in(written, "new").organization.status == "active"
 
 
 def _with_another_bit(content: bytes, place: int) -> bytes:
@@ -426,9 +451,9 @@ def rewrite(file: Path, change: Callable[[dict[str, Any], bytes], tuple[dict[str
         if changed := change(json.loads(head), body):
             frames.append(changed)
     with file.open("wb") as writing:
-        sealed = SealedWriter(writing, PASSPHRASE)
+        writer = SealedWriter(writing, PASSPHRASE)
         for number, (head, body) in enumerate(frames, 1):
-            sealed.write(json.dumps(head).encode() + b"\n" + body, is_last=number == len(frames))
+            writer.write(json.dumps(head).encode() + b"\n" + body, is_last=number == len(frames))
 
 
 def changed(kind: str, of: str | None = None, /, **members: Any) -> Callable[[dict[str, Any], bytes], Any]:
@@ -487,10 +512,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("way", REFUSED)
-def test_what_can_not_be_imported_is_refused_and_leaves_nothing(way: str, small: Path) -> None:
+def test_what_can_not_be_imported_is_refused_and_leaves_nothing(way: str, written: Path) -> None:
     change, reason = REFUSED[way]
-    rewrite(small, change)
-    said = refused(small)
+    rewrite(written, change)
+    said = refused(written)
     assert any(one in said for one in reason.split("|")), said
 
 
