@@ -9,7 +9,8 @@
 # With TEST_DATABASE_URL the tests make their database on that server instead (CONTRIBUTING.md says which roles).
 # The browser tests need Chromium, and a library that Playwright's driver uses. On Debian as root both are installed where
 # they are missing; else this says what to do before any test runs. CHROMIUM may name a Chromium that is somewhere else.
-# The tests of the metrics need Prometheus and its promtool, those of faults nginx, which are installed likewise.
+# The tests of the metrics need Prometheus and its promtool, those of faults nginx, that of the pooler PgBouncer, which are
+# installed likewise. With TEST_POOLER=transaction all tests work through one.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 usage_help "$@"
@@ -88,6 +89,22 @@ install_nginx() {
     # The tests start one of their own; Debian's would run from now on, and listen to everybody.
     if [ -d /run/systemd/system ]; then systemctl --quiet disable --now nginx; fi
 }
+install_pgbouncer() {
+    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
+    echo "Installing what the tests of the pooler need: PgBouncer …"
+    local PATH=$PATH:/usr/sbin:/sbin
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >/dev/null
+    apt-get install -y -qq --no-install-recommends pgbouncer >/dev/null
+    # The tests start one of their own; Debian's would run from now on.
+    if [ -d /run/systemd/system ]; then systemctl --quiet disable --now pgbouncer; fi
+}
+if wants tests/tenants "$@" && ! missing=$(.venv/bin/python -m tests.support.pooler 2>&1); then
+    if ! { install_pgbouncer && missing=$(.venv/bin/python -m tests.support.pooler 2>&1); }; then
+        printf '%s\n' "$missing" >&2
+        exit 1
+    fi
+fi
 if wants tests/faults "$@" && ! missing=$(.venv/bin/python -m tests.support.nginx 2>&1); then
     if ! { install_nginx && missing=$(.venv/bin/python -m tests.support.nginx 2>&1); }; then
         printf '%s\nWithout the tests of faults: deploy/test.sh --ignore tests/faults\n' "$missing" >&2

@@ -76,9 +76,8 @@ def _run(argv: list[str]) -> None:
             _stand_in_for_settings()
         else:
             _start_embedded(has_file)
-    if argv[1:2] and argv[1] in _OWNERS and os.environ.get("OWNER_DATABASE_URL"):
-        os.environ["DATABASE_URL"] = os.environ["OWNER_DATABASE_URL"]
-
+    if argv[1:2] and argv[1] not in _SERVERS:
+        _go_past_the_pooler(is_owner=argv[1] in _OWNERS)
     if argv[1:2] and argv[1] not in _SERVERS:
         _hear_ctrl_c_in_the_database()
     import django
@@ -92,6 +91,16 @@ def _run(argv: list[str]) -> None:
             execute_from_command_line(argv)
     else:
         execute_from_command_line(argv)
+
+
+def _go_past_the_pooler(*, is_owner: bool) -> None:
+    """A command takes long, sets what it needs in its session, and is alone: it takes none from a pool that servers
+    share. One of the owner's signs in as the owner."""
+    addresses = (["OWNER_DATABASE_URL"] if is_owner else []) + ["DIRECT_DATABASE_URL"]
+    address = next((os.environ[name] for name in addresses if os.environ.get(name)), None)
+    if address is not None:
+        os.environ["DATABASE_URL"] = address
+        os.environ.pop("DATABASE_POOLER", None)
 
 
 def _hear_ctrl_c_in_the_database() -> None:

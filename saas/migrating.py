@@ -4,10 +4,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any
 
-import psycopg2
-from django.db import connection
+from tenants import direct
 
 COMMANDS = ("migrate_schemas", "migrate")
 
@@ -15,23 +13,10 @@ _LOCK = 0x7265636861726765
 """The number of an advisory lock. Those of sellers have two numbers, so none of them is this one."""
 
 
-def connect() -> Any:
-    """A connection beside Django's, in autocommit.
-
-    Raises:
-        psycopg2.Error: the database can't be reached.
-    """
-    parameters = connection.get_connection_params()
-    parameters.pop("cursor_factory", None)
-    opened = psycopg2.connect(**parameters)
-    opened.autocommit = True
-    return opened
-
-
 @contextmanager
 def alone() -> Iterator[None]:
     """Held while one migrates. It goes with its connection, so a killed process keeps nobody waiting."""
-    with closing(connect()) as held, held.cursor() as cursor:
+    with closing(direct.connect()) as held, held.cursor() as cursor:
         is_told = False
         while True:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])

@@ -17,6 +17,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 
+from shared.database import set_parameter
 from shared.metrics import Load, count_wait
 
 TURN_SECONDS = 10.0
@@ -67,10 +68,8 @@ def limit_statements() -> None:
 
 
 def _limit_statements(connection: Any, **_: Any) -> None:
-    # By a statement: a pooler may refuse a connection that asks for it at its start.
-    with connection.connection.cursor() as cursor:
-        cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
-        cursor.execute(f"SET idle_in_transaction_session_timeout = '{STATEMENT_SECONDS}s'")
+    for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+        set_parameter(connection, name, f"{STATEMENT_SECONDS}s")
 
 
 @dataclass(slots=True)

@@ -63,10 +63,16 @@ TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 
 DATABASE_URL = env.str("DATABASE_URL", default="")
 OWNER_DATABASE_URL = env.str("OWNER_DATABASE_URL", default="")
+DIRECT_DATABASE_URL = env.str("DIRECT_DATABASE_URL", default="")
+DATABASE_POOLER = env.str("DATABASE_POOLER", default="").lower()
 if not DATABASE_URL:
     raise ImproperlyConfigured(
         "Set DATABASE_URL. (Where it is not set at all, manage.py starts the embedded database.)"
     )
+if DATABASE_POOLER not in ("", "session", "transaction"):
+    raise ImproperlyConfigured(f"DATABASE_POOLER is {DATABASE_POOLER!r}; it must be session, transaction or empty.")
+if DATABASE_POOLER == "transaction" and not DIRECT_DATABASE_URL:
+    raise ImproperlyConfigured("With DATABASE_POOLER=transaction set DIRECT_DATABASE_URL, which leads past the pooler.")
 # How long a connection to a silent database is waited for, and when a peer that has vanished is given up. libpq itself
 # waits for ever, and a quarter of an hour. (These do not notice that a process was stopped while it works for us: its
 # system answers for it.) What DATABASE_URL says of them comes first.
@@ -97,11 +103,22 @@ def _database(name: str, url: str) -> dict[str, Any]:
     }
 
 
+_ENGINE = "django_tenants.postgresql_backend"
+
+
+def _direct_database(name: str, url: str) -> dict[str, Any] | None:
+    """What differs on a connection past the pooler; None: nothing."""
+    return {"ENGINE": _ENGINE, **_database(name, url)} if url else None
+
+
 # Whoever owns the tables, where that is not who works with them: see tenants/working_role.py.
-OWNER_DATABASE = _database("OWNER_DATABASE_URL", OWNER_DATABASE_URL) if OWNER_DATABASE_URL else None
+OWNER_DATABASE = _direct_database("OWNER_DATABASE_URL", OWNER_DATABASE_URL)
+# Past a pooler: see tenants/direct.py.
+DIRECT_DATABASE = _direct_database("DIRECT_DATABASE_URL", DIRECT_DATABASE_URL)
 DATABASES = {
     "default": {
-        "ENGINE": "django_tenants.postgresql_backend",
+        # Behind a pooler of transactions nothing can be set in a session. One of sessions needs no other backend.
+        "ENGINE": "tenants.pooled" if DATABASE_POOLER == "transaction" else _ENGINE,
         **_database("DATABASE_URL", DATABASE_URL),
         # A connection stays for the life of its thread. Django asks it once a request whether it still lives, before
         # the first query; the money functions don't wait for that: they are repeated if they find it dead

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections, transaction
@@ -94,6 +95,22 @@ def _call(statement: str, arguments: Sequence[Any], execute: _Execute) -> list[t
         if sqlstate_of(error) == errorcodes.LOCK_NOT_AVAILABLE:
             raise SellerBusy from None
         raise
+
+
+def set_parameter(current: Any, name: str, value: str) -> None:
+    """Sets a parameter of PostgreSQL (a name and a value of our own source) for all that this connection of Django's
+    does, once it is open: in its session, or, where a pooler gives it many, in each of its transactions."""
+    if _keeps_its_session(current):
+        # By a statement: a pooler of sessions may refuse a connection that asks for it at its start.
+        with current.connection.cursor() as cursor:
+            cursor.execute(f"SET {name} = '{value}'")
+    else:
+        current.transaction_parameters[name] = value
+
+
+def _keeps_its_session(current: Any) -> bool:
+    """False behind a pooler of transactions (tenants/pooled/base.py)."""
+    return not hasattr(current, "transaction_parameters")
 
 
 class TookTooLong(Exception):
@@ -189,7 +206,7 @@ def _execute(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 def _execute_prepared(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
     current = _usable_connection()
-    if not current.in_atomic_block and (prepared := _prepared(current, statement)):
+    if not current.in_atomic_block and _keeps_its_session(current) and (prepared := _prepared(current, statement)):
         try:
             return _fetch(current, prepared, arguments)
         except DatabaseError as error:
@@ -230,16 +247,19 @@ def _prepared(current: Any, statement: str) -> str | None:
     prepared = getattr(current, "prepared", None)
     if prepared is None or prepared[0] is not current.connection:
         prepared = current.prepared = (current.connection, {})
-    calls: dict[str, str | int] = prepared[1]
+    calls: dict[str, str | None] = prepared[1]
     call = calls.get(statement)
-    if isinstance(call, str):
+    if call is not None:
         return call
-    if call is None:
+    if statement not in calls:
         if len(calls) < MOST_PREPARED:
-            calls[statement] = len(calls)
+            calls[statement] = None  # it was used once
         return None
     arguments = statement.count("%s")
-    name, numbers = f"call_{call}", iter(range(1, arguments + 1))
+    # By its text: whoever else may get this session (behind a pooler that nobody has told us of) has another
+    # organization's statements, and must never find them under the name of his own.
+    name = f"call_{sha256(statement.encode()).hexdigest()[:40]}"
+    numbers = iter(range(1, arguments + 1))
     numbered = re.sub("%s", lambda _: f"${next(numbers)}", statement)
     with current.wrap_database_errors, current.connection.cursor() as cursor:
         cursor.execute(f"PREPARE {name} AS {numbered}")

@@ -30,11 +30,11 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django_tenants.utils import tenant_context
-from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from shared.errors import Problem
 from shared.metrics import Load
 from shared.sick import needs_new_connection
+from tenants import direct
 from tenants.heartbeats import BEAT_SECONDS, Heartbeat
 from tenants.leases import Leases
 from tenants.models import Organization
@@ -567,12 +567,9 @@ class Worker:
 
     def _listen(self) -> None:
         """In a thread of its own: passes on who is rung for. Without it everything is still found, later."""
-        parameters = connection.get_connection_params()
-        parameters.pop("cursor_factory", None)
         while not self._stopping.is_set():
             try:
-                listening = psycopg2.connect(**parameters)
-                listening.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+                listening = direct.connect()
                 with listening.cursor() as cursor:
                     cursor.execute(f"LISTEN {CHANNEL}")
                 self._events.put(_Listens())

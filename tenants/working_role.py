@@ -7,19 +7,18 @@ The rights belong to a group, :data:`GROUP`; the roles that processes sign in as
 group, one role does everything, as it may.
 
 Web processes and workers connect by ``DATABASE_URL``; what must own the tables by ``OWNER_DATABASE_URL``, where that is
-set (see saas/command_line.py for commands, :func:`as_owner` for provisioning).
+set (see saas/command_line.py for commands, :func:`as_owner` for provisioning). It leads past a pooler.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.utils import load_backend
 from psycopg2 import sql
 
+from tenants.direct import connection_to
 from tenants.functions import PUBLIC, TABLE
 
 GROUP = "recharge_working"
@@ -79,18 +78,18 @@ def owns_the_tables() -> bool:
 
 @contextmanager
 def as_owner() -> Iterator[None]:
-    """In this block the thread's connection is one of the owner's, if ``OWNER_DATABASE_URL`` says who that is.
+    """In this block the thread's connection is one of the owner's, if ``OWNER_DATABASE_URL`` says who that is, and goes
+    past the pooler, if there is one.
 
     Within a transaction it stays the one that it is: the owner's already, or one that is not to write at all (of a page
     that is shown again in another language).
     """
-    if settings.OWNER_DATABASE is None or connection.in_atomic_block:
+    database = settings.OWNER_DATABASE or settings.DIRECT_DATABASE
+    if database is None or connection.in_atomic_block:
         yield
         return
     working = connections[DEFAULT_DB_ALIAS]
-    same_database = working.settings_dict["NAME"]  # the tests' is another than the settings'
-    parameters = {**working.settings_dict, **settings.OWNER_DATABASE, "NAME": same_database}
-    owner: Any = load_backend(parameters["ENGINE"]).DatabaseWrapper(parameters, DEFAULT_DB_ALIAS)
+    owner = connection_to(database)
     connections[DEFAULT_DB_ALIAS] = owner
     try:
         yield

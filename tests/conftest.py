@@ -17,6 +17,7 @@ from psycopg2 import sql
 from psycopg2.errors import InvalidCatalogName
 
 from tenants.routing import forget_routes
+from tenants.working_role import as_owner
 from tests.support.cleaning import assert_books_are_right, is_as_it_was, make_way, wipe, world_of
 from tests.support.client import requests_out_of_the_ordinary
 from tests.support.database import TEMPLATE, alone
@@ -27,13 +28,23 @@ from tests.support.world import Organization, World, database_url
 def _make_database() -> None:
     from tenants.services import provision_organization
 
-    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    with as_owner():  # past a pooler
+        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+        name = connection.settings_dict["NAME"]
+        for slug in ("acme", "globex"):
+            provision_organization(
+                slug=slug, name=slug.title(), admin_username="admin", admin_password="correct horse battery"
+            )
+    _enter(name)
+    _run_elsewhere("CREATE DATABASE {} TEMPLATE {}", TEMPLATE, name)
+
+
+def _enter(name: str) -> None:
+    """This database is that of the tests from now on, and of the processes that they start."""
+    connection.settings_dict["NAME"] = name
     os.environ["DATABASE_URL"] = database_url()
-    for slug in ("acme", "globex"):
-        provision_organization(
-            slug=slug, name=slug.title(), admin_username="admin", admin_password="correct horse battery"
-        )
-    _run_elsewhere("CREATE DATABASE {} TEMPLATE {}", TEMPLATE, connection.settings_dict["NAME"])
+    if direct := os.environ.get("DIRECT_DATABASE_URL"):
+        os.environ["DIRECT_DATABASE_URL"] = f"{direct.rpartition('/')[0]}/{name}"
 
 
 def _copy_template() -> bool:
@@ -46,15 +57,14 @@ def _copy_template() -> bool:
         if not isinstance(error.__cause__, InvalidCatalogName):
             raise
         return False
-    connection.settings_dict["NAME"] = name
-    os.environ["DATABASE_URL"] = database_url()
+    _enter(name)
     return True
 
 
 def _run_elsewhere(statement: str, *names: str) -> None:
     """With no connection to the tests' database."""
     connection.close()
-    with connection.creation._nodb_cursor() as cursor:
+    with as_owner(), connection.creation._nodb_cursor() as cursor:
         cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
@@ -136,10 +146,10 @@ def empty_database(django_db_setup: None) -> Iterator[str]:
     """The address of a database with nothing in it."""
     address = f"{database_url()}_empty"
     name = sql.Identifier(address.rpartition("/")[2])
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         cursor.execute(sql.SQL("CREATE DATABASE {}").format(name))
     yield address
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         try:
             cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
         except ProgrammingError:

@@ -58,7 +58,7 @@ def make_root(*, organization: Organization) -> Root | None:
 
 def roots_of(organization: Organization) -> Iterator[Root]:
     """All roots of the current organization, the oldest first."""
-    for row in ChainRoot.objects.order_by("day").defer("sellers", "numbers").iterator():
+    for row in ChainRoot.objects.order_by("day").defer("sellers", "numbers"):  # one a day
         yield Root(organization.slug, row.day, bytes(row.root).hex(), row.accounts, row.entries)
 
 

@@ -7,6 +7,9 @@ pytest-xdist share the server: the first of them makes a database, and the other
 Tests are the owner's of the tables. The servers that they start work by a role of its own, as an installation's do
 (tests/support/server.py), ``TEST_WORKING_ROLE``. With one role for both, tests of what the database refuses would not
 be refused, and take the tables apart.
+
+With ``TEST_POOLER=transaction`` tests and servers work through PgBouncer in that mode. Only what goes
+past a pooler in an installation goes past it here.
 """
 
 import atexit
@@ -15,15 +18,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import psycopg2
 import pytest
 from psycopg2 import sql
+from psycopg2.extensions import parse_dsn
 
 from saas import embedded
 from tests.support.environment import SETTINGS
+from tests.support.pooler import behind, pooling
+from tests.support.server import free_port
 
 CONNECTIONS = 500
 """Several processes of tests, each with servers of its own."""
@@ -73,6 +79,19 @@ else:
         with superuser.cursor() as cursor:  # tests end the connections of servers
             cursor.execute(f"GRANT {embedded.WORKING_ROLE} TO {embedded.ROLE}")
 os.environ["BASE_DOMAIN"] = "recharge.test"
+
+if os.environ.get("TEST_POOLER") == "transaction":
+    port, direct = free_port(), os.environ["DATABASE_URL"]
+    role = str(parse_dsn(direct)["user"])
+    pooler = ExitStack()
+    atexit.register(pooler.close)
+    # A test may hold as many transactions open at once as it has threads.
+    pooler.enter_context(pooling(direct, port=port, roles=(role, os.environ["TEST_WORKING_ROLE"]), size=40))
+    os.environ |= {
+        "DATABASE_URL": behind(direct, port),
+        "DIRECT_DATABASE_URL": direct,
+        "DATABASE_POOLER": "transaction",
+    }
 
 IS_OF_SEVERAL = "PYTEST_XDIST_WORKER" in os.environ
 """Whether other processes run tests beside this one."""

@@ -4,6 +4,8 @@ tests.support.database starts a PostgreSQL)."""
 SETTINGS = (
     "DATABASE_URL",
     "OWNER_DATABASE_URL",
+    "DIRECT_DATABASE_URL",
+    "DATABASE_POOLER",
     "SECRET_KEY",
     "SECRET_KEY_FALLBACKS",
     "BASE_DOMAIN",

@@ -80,9 +80,17 @@ def working_environment() -> dict[str, str]:
     """The environment of a process that works on the tests' database as an installation's processes do: by a role that
     does not own the tables."""
     owner = os.environ["DATABASE_URL"]
-    working = re.sub("(?<=//)[^:@]+", os.environ["TEST_WORKING_ROLE"], owner, count=1)
-    assert working != owner
-    return dict(os.environ) | {"DATABASE_URL": working, "OWNER_DATABASE_URL": owner}
+    working = _by_working_role(owner)
+    environment = dict(os.environ) | {"DATABASE_URL": working, "OWNER_DATABASE_URL": owner}
+    if direct := os.environ.get("DIRECT_DATABASE_URL"):
+        environment |= {"OWNER_DATABASE_URL": direct, "DIRECT_DATABASE_URL": _by_working_role(direct)}
+    return environment
+
+
+def _by_working_role(address: str) -> str:
+    working = re.sub("(?<=//)[^:@]+", os.environ["TEST_WORKING_ROLE"], address, count=1)
+    assert working != address
+    return working
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from saas import embedded, gate, migrating, readiness, seats, stalled
+from saas import embedded, gate, readiness, seats, stalled
 from saas.companions import Companion
 from saas.draining import DRAIN_SECONDS, drain_at
 from saas.metrics_process import metrics_beside
@@ -37,6 +37,7 @@ from shared import tracing
 from shared.identity.hashing import leave_seats
 from shared.metrics import share_in, watch_process
 from shared.processes import end_with
+from tenants import direct
 from tenants.collation import changed_collation
 from tenants.functions import PUBLIC
 from tenants.queries import working_organizations
@@ -154,7 +155,7 @@ class Command(BaseCommand):
             self.stderr.write(f"The database does not answer as it should: {str(error).strip()}")
 
     def _is_migrated(self) -> bool:
-        with closing(migrating.connect()) as opened, opened.cursor() as cursor:
+        with closing(direct.connect()) as opened, opened.cursor() as cursor:
             return is_migrated(cursor)
 
     def _warn(self) -> None:

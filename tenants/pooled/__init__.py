@@ -1,0 +1,1 @@
+"""Django's backend for a connection behind a pooler of transactions: see base.py."""
