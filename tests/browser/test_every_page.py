@@ -1,5 +1,5 @@
 """Every page there is, in both languages, on a desk, a tablet and a phone, light and dark: accessible, no wider than
-the screen, and with every figure whole."""
+the screen, with every figure whole, and small at a first visit."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,6 +18,7 @@ from tests.browser.fitting import misfits
 from tests.browser.people import Guest
 from tests.browser.pictures import PICTURES, ROOT, Picture
 from tests.browser.scenery import furnish
+from tests.browser.traffic import MOST_BYTES, Traffic
 from tests.support.server import Server
 from tests.support.world import World
 
@@ -37,12 +38,8 @@ class Look:
     misfits: dict[int, list[str]]
     """By the width of the window."""
     faults: list[object]
-
-
-@pytest.fixture(scope="module")
-def looks() -> dict[str, list[Look]]:
-    """By language. A page is loaded once for all that is asked of it."""
-    return {}
+    size: int
+    """Bytes, of a visit with an empty cache."""
 
 
 def look_at_every_page(world: World, open_window: Callable[..., Guest]) -> Iterator[Look]:
@@ -53,9 +50,11 @@ def look_at_every_page(world: World, open_window: Callable[..., Guest]) -> Itera
         page = guest.page
         if who:
             guest.become(people[who])
+        traffic = Traffic(page)
         for picture in PICTURES:
             if picture.who != who:
                 continue
+            traffic.begin_anew()
             page.set_viewport_size({"width": AUDITED[guest.language], "height": 900})
             guest.go(None if who == "root" else "acme", picture.path.format(**ids))
             headings, faults = page.locator("h1").count(), grave_faults(page)
@@ -64,27 +63,23 @@ def look_at_every_page(world: World, open_window: Callable[..., Guest]) -> Itera
                 page.set_viewport_size({"width": width, "height": 900})
                 found[width] = misfits(page)
             assert guest.complaints == [], picture
-            yield Look(picture, headings, found, faults)
+            yield Look(picture, headings, found, faults, traffic.size)
 
 
-@pytest.mark.parametrize(("width", "language"), [(width, language) for language in AUDITED for width in WIDTHS])
-def test_it_is_accessible_and_fits(
-    world: World,
-    server: Server,
-    open_window: Callable[..., Guest],
-    looks: dict[str, list[Look]],
-    width: int,
-    language: str,
+@pytest.mark.parametrize("language", AUDITED)
+def test_it_is_accessible_and_fits_and_is_small(
+    world: World, server: Server, open_window: Callable[..., Guest], language: str
 ) -> None:
-    if language not in looks:
-        looks[language] = list(
-            look_at_every_page(world, partial(open_window, server, language=language, scheme=SCHEMES[language]))
-        )
-    for look in looks[language]:
-        assert look.headings == 1, look
-        assert look.misfits[width] == [], look
-        if width == AUDITED[language]:
-            assert look.faults == [], look
+    """A page is loaded once for all that is asked of it."""
+    open_one = partial(open_window, server, language=language, scheme=SCHEMES[language])
+    looks = {look.picture.name: look for look in look_at_every_page(world, open_one)}
+    assert len(looks) == len(PICTURES)
+    assert {name: look.headings for name, look in looks.items() if look.headings != 1} == {}
+    assert {name: look.misfits for name, look in looks.items() if any(look.misfits.values())} == {}
+    assert {name: look.faults for name, look in looks.items() if look.faults} == {}
+    largest = sorted(looks.values(), key=lambda look: -look.size)[:8]
+    print(language, *(f"{look.picture.name} {look.size / 1024:.1f} KB" for look in largest), sep="; ")
+    assert {name: look.size for name, look in looks.items() if look.size > MOST_BYTES} == {}
 
 
 # What no picture can show: parts of pages, what only does something, files, and addresses that only lead on.

@@ -1,37 +1,16 @@
-"""What a first visit takes: few bytes of every page, few requests, and menus that need no script."""
+"""What a first visit takes, few bytes and requests (of every page: test_every_page.py); and menus that need no script."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.browser.people import Guest
-from tests.browser.pictures import PICTURES
-from tests.browser.scenery import furnish
+from tests.browser.traffic import MOST_BYTES, Traffic
 from tests.support.server import Server
 from tests.support.world import World, give_credit
 
-MOST_BYTES = 120 * 1024
 MOST_REQUESTS = 12
-
-SLOW = {"offline": False, "latency": 400, "downloadThroughput": 400_000 / 8, "uploadThroughput": 400_000 / 8}
-"""400 kbit/s and 400 ms, which browsers call slow 3G."""
-
-
-def first_load(page: Page, url: str, *, slow: bool = False) -> tuple[int, int, float]:
-    """Bytes and requests of a visit with an empty cache, and the seconds to the first contentful paint."""
-    devtools = page.context.new_cdp_session(page)
-    devtools.send("Network.enable")
-    devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
-    if slow:
-        devtools.send("Network.emulateNetworkConditions", SLOW)
-    received: list[Any] = []
-    devtools.on("Network.loadingFinished", lambda event: received.append(event))
-    page.goto(url, wait_until="networkidle")
-    painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1")
-    devtools.detach()
-    return sum(one["encodedDataLength"] for one in received), len(received), painted / 1000
 
 
 @pytest.mark.parametrize("language", ["en", "fa"])
@@ -41,31 +20,14 @@ def test_a_first_visit_is_small(world: World, server: Server, open_window: Calla
         guest = open_window(server, language=language, width=360)
         if person:
             guest.become(person)
-        size, requests, painted = first_load(guest.page, guest.url("acme", path), slow=True)
-        print(f"{path} {language}: {size / 1024:.1f} KB, {requests} requests, first paint after {painted:.2f} s")
+        traffic = Traffic(guest.page, slow=True)
+        guest.page.goto(guest.url("acme", path), wait_until="networkidle")
+        painted = guest.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1")
+        size, requests = traffic.size, traffic.requests
+        print(f"{path} {language}: {size / 1024:.1f} KB, {requests} requests, first paint after {painted / 1000:.2f} s")
         assert size <= MOST_BYTES, path
         assert requests <= MOST_REQUESTS, path
         assert guest.complaints == []
-
-
-@pytest.mark.parametrize("language", ["en", "fa"])
-def test_a_first_visit_of_any_page_is_small(
-    world: World, server: Server, open_window: Callable[..., Guest], language: str
-) -> None:
-    people, ids = furnish(world)
-    sizes = {}
-    for who in {picture.who for picture in PICTURES}:
-        guest = open_window(server, language=language, width=360)
-        if who:
-            guest.become(people[who])
-        for picture in PICTURES:
-            if picture.who == who:
-                url = guest.url(None if who == "root" else "acme", picture.path.format(**ids))
-                sizes[picture.name], _requests, _painted = first_load(guest.page, url)
-    largest = sorted(sizes, key=lambda name: -sizes[name])
-    print(language, *(f"{name} {sizes[name] / 1024:.1f} KB" for name in largest[:8]), sep="; ")
-    assert len(sizes) == len(PICTURES)
-    assert {name: size for name, size in sizes.items() if size > MOST_BYTES} == {}
 
 
 @pytest.mark.parametrize("script", [True, False])
