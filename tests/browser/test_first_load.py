@@ -1,4 +1,4 @@
-"""What a first visit takes, few bytes and requests (of every page: test_every_page.py); and menus that need no script."""
+"""A first visit takes few bytes and requests (of every page: test_every_page.py), and menus need no script."""
 
 from collections.abc import Callable
 
