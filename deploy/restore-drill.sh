@@ -4,7 +4,7 @@
 #
 #   deploy/restore-drill.sh BASE WAL [TIME]
 #
-# BASE    the directory of a pg_basebackup (--format=plain)
+# BASE    the directory of a pg_basebackup (--format=plain), or one of several, of which the last by its name is taken
 # WAL     the directory that pg_receivewal or archive_command writes
 # TIME    where to stop, as PostgreSQL reads it ('2026-11-27 10:15:00+03:30'); without it, at the end of WAL
 #
@@ -24,9 +24,11 @@ fail() { printf '%s\n' "$*" >&2; exit 2; }
 file=${RECHARGE_ENV_FILE:-/dev/null}
 [ -r "$file" ] || fail "There is no file $file that may be read."
 DATABASE_URL=${DATABASE_URL:-$(sed -n 's/^DATABASE_URL=//p' "$file")}
-[ -f "$1/PG_VERSION" ] || fail "$1 is no base backup in plain format: it has no PG_VERSION."
+given=$1
+[ -f "$given/PG_VERSION" ] || for one in "$1"/*/PG_VERSION; do given=${one%/PG_VERSION}; done
+[ -f "$given/PG_VERSION" ] || fail "$1 is no base backup in plain format: it has no PG_VERSION."
 [ -d "$2" ] || fail "There is no directory $2."
-base=$(realpath "$1") wal=$(realpath "$2") until=${3:-}
+base=$(realpath "$given") wal=$(realpath "$2") until=${3:-}
 bin=${PG_BIN:-/usr/lib/postgresql/$(cat "$base/PG_VERSION")/bin}
 [ -x "$bin/postgres" ] || fail "PostgreSQL $(cat "$base/PG_VERSION") is not in $bin; PG_BIN names its programs' directory."
 # PostgreSQL does not run as root: then whoever owns the backup runs it.

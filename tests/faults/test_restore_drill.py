@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,8 @@ class Primary:
         self.environment.write_text(
             f"SECRET_KEY={'x' * 60}\nBASE_DOMAIN=localhost\nDATABASE_URL={self.url_of(embedded.DATABASE)}\n"
         )
-        self.base, self.wal = self._backups / "base", self._backups / "wal"
-        for path in (self._backups, self.wal):
+        self.base, self.wal, self.bases = (self._backups / name for name in ("base", "wal", "bases"))
+        for path in (self._backups, self.wal, self.bases):
             self._cluster._make_private(path)
         self._connection = psycopg2.connect(self.url_of(embedded.DATABASE))
         self._connection.autocommit = True
@@ -61,6 +63,22 @@ class Primary:
     def back_up(self) -> None:
         self._cluster._run("pg_basebackup", "-d", self.url, "-D", str(self.base), "--checkpoint=fast")
 
+    def back_up_at_night(self, source: str | None = None) -> subprocess.CompletedProcess[str]:
+        """By the script, as the user that keeps the backups."""
+        return subprocess.run(
+            [str(ROOT / "deploy" / "base-backup.sh"), str(self.bases), str(self.wal)],
+            env={"PATH": os.environ["PATH"], "PG_BIN": str(self._cluster.binaries), "SOURCE": source or self.url},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+            **self._keeper(),
+        )
+
+    def _keeper(self) -> dict[str, Any]:
+        user, group = self._cluster._owner()
+        return {"user": user, "group": group, "extra_groups": []} if os.geteuid() == 0 else {}
+
     def url_of(self, database: str) -> str:
         return self._cluster.url("postgres", database)
 
@@ -75,9 +93,7 @@ class Primary:
             "--synchronous",
         ]  # fmt: skip
         subprocess.run([*receive[:5], "--slot", SLOT, "--create-slot"], check=True, cwd="/")
-        entry = self._cluster._owner()
-        user = {"user": entry[0], "group": entry[1], "extra_groups": []} if os.geteuid() == 0 else {}
-        return subprocess.Popen(receive, cwd="/", **user)
+        return subprocess.Popen(receive, cwd="/", **self._keeper())
 
     def wait_until_archived(self) -> None:
         here = self.ask("SELECT pg_current_wal_flush_lsn()")
@@ -86,7 +102,7 @@ class Primary:
             "all that is committed is archived",
         )
 
-    def drill(self, *until: str) -> subprocess.CompletedProcess[str]:
+    def drill(self, *until: str, base: Path | None = None) -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": os.environ["PATH"],
             "PG_BIN": str(self._cluster.binaries),
@@ -95,12 +111,16 @@ class Primary:
         if self.environment.exists():
             environment["RECHARGE_ENV_FILE"] = str(self.environment)
         return subprocess.run(
-            [str(ROOT / "deploy" / "restore-drill.sh"), str(self.base), str(self.wal), *until],
+            [str(ROOT / "deploy" / "restore-drill.sh"), str(base or self.base), str(self.wal), *until],
             env=environment,
             capture_output=True,
             text=True,
             check=False,
         )
+
+    def days(self) -> list[str]:
+        """The base backups that are kept."""
+        return sorted(path.name for path in self.bases.iterdir())
 
     def left(self) -> set[str]:
         return {path.name for path in self._backups.iterdir()}
@@ -133,10 +153,59 @@ def test_a_backup_comes_to_the_books_of_a_moment_and_to_the_last_sale(primary: P
         assert earlier.returncode == 0, earlier.stdout + earlier.stderr
         assert re.search(r"org_acme: 2 entries are not in it, the last one of \d{4}-", earlier.stdout)
         assert "Not in it, and in the database now: 2 entries." in earlier.stdout
-        assert primary.left() == {"base", "wal"}
+        assert primary.left() == {"base", "bases", "wal"}
     finally:
         receiving.terminate()
         receiving.wait()
+
+
+def test_each_night_a_base_backup_is_made_and_a_week_of_them_kept_with_their_wal(primary: Primary) -> None:
+    today = f"{datetime.now().astimezone():%F}"  # as `date` says
+    receiving = primary.receive()
+    try:
+        made = primary.back_up_at_night()
+        assert (made.returncode, made.stdout) == (0, f"{primary.bases / today} is there.\n"), made.stderr
+        for day in range(1, 8):
+            subprocess.run(["cp", "-a", primary.bases / today, primary.bases / f"2026-01-0{day}"], check=True)
+        primary.sell("in another file of WAL")
+        primary.ask("SELECT pg_switch_wal()::text")
+        primary.sell("before the next night")
+        primary.wait_until_archived()
+        before = {path.name for path in primary.wal.iterdir()}
+
+        # All but the last are as old as the first one now: the WAL that they need stays.
+        again = primary.back_up_at_night()
+        assert (again.returncode, again.stdout.endswith("/2026-01-01 goes.\n")) == (0, True), again.stderr
+        assert primary.days() == [*(f"2026-01-0{day}" for day in range(2, 8)), today]
+        assert before <= {path.name for path in primary.wal.iterdir()}
+        for day in primary.days()[:-1]:
+            shutil.rmtree(primary.bases / day)
+        assert primary.back_up_at_night().returncode == 0
+        first = min(before)
+        assert first not in {path.name for path in primary.wal.iterdir()}
+
+        # What is under way has no date, and the last one of several is what is tried.
+        (primary.bases / ".new").mkdir()
+        (primary.bases / ".new" / "PG_VERSION").touch()
+        primary.sell("after the last night")
+        primary.wait_until_archived()
+        whole = primary.drill(base=primary.bases)
+        assert whole.returncode == 0, whole.stdout + whole.stderr
+        assert f"Copying {primary.bases / today} …" in whole.stdout
+        assert "Not in it, and in the database now: 0 entries." in whole.stdout
+    finally:
+        receiving.terminate()
+        receiving.wait()
+
+
+def test_a_night_without_a_database_leaves_the_backups_that_there_are(primary: Primary) -> None:
+    assert primary.back_up_at_night().returncode == 0
+    (label,) = primary.bases.glob("*/backup_label")
+    before = label.read_text()
+    failed = primary.back_up_at_night("host=/nowhere user=backup")
+    assert failed.returncode != 0
+    assert "/nowhere" in failed.stderr
+    assert label.read_text() == before
 
 
 def test_without_the_environment_nothing_is_said_of_the_books(primary: Primary) -> None:
@@ -156,4 +225,4 @@ def test_what_is_no_backup_is_said_to_be_none(primary: Primary) -> None:
     broken = primary.drill()
     assert broken.returncode == 2
     assert "could not be restored" in broken.stderr
-    assert primary.left() == {"base", "wal"}
+    assert primary.left() == {"base", "bases", "wal"}

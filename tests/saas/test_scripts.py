@@ -58,6 +58,10 @@ def test_a_script_asked_for_help_gives_it_and_installs_nothing(bare: Path, name:
         ("check.sh", ["--fix"]),
         ("messages.sh", ["fa"]),
         ("initdb.sh", ["--drop"]),
+        ("nightly.sh", ["now"]),
+        ("nightly.sh", ["25:00"]),
+        ("nightly.sh", ["03:30", "04:30"]),
+        ("base-backup.sh", ["/backup/base"]),
     ],
 )
 def test_what_a_script_does_not_take_is_said_before_anything_is_installed(
