@@ -74,7 +74,8 @@ until ask 'SELECT pg_is_in_recovery()' 2>/dev/null | grep -qx f; do
     as_owner "$bin/pg_ctl" -D "$data" status >/dev/null || { tail -20 "$place/log" >&2; fail "It ended while it replayed."; }
     sleep 1
 done
-echo "Restored up to the transaction of $(ask 'SELECT pg_last_xact_replay_timestamp()')."
+last=$(ask 'SELECT pg_last_xact_replay_timestamp()')
+echo "Restored up to ${last:+the transaction of }${last:-the end of the base backup, after which there is none}."
 
 count() { printf "SELECT '%s', count(*), max(created_at) FROM %s.credit_entry;\n" "$1" "$1"; }
 statements=$(ask 'SELECT schema_name FROM public.tenants_organization ORDER BY 1' | while read -r schema; do count "$schema"; done)

@@ -35,6 +35,10 @@ FINISH_SECONDS = 5.0
 LONGEST_TRACEPARENT = 128
 """Characters. It has 55; those of a later version may have more."""
 
+FORCED_A_SECOND, FORCED_AT_ONCE = 5.0, 20
+"""Requests of which a process sends the trace since a ``traceparent`` has it so, where only a share is sampled: what
+the collector gets is not for clients to say."""
+
 QUIET_SECONDS = 60.0
 """How often the log says the same of a collector that takes nothing."""
 
@@ -67,20 +71,31 @@ class Sender:
         )
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("recharge", version)
+        # A ratio goes by the lower half of the id: what takes the highest takes all.
+        self._forced = None if self.is_sampled(2**64 - 1) else _Allowance(FORCED_A_SECOND, FORCED_AT_ONCE)
 
     def place_in(self, traceparent: str) -> Place | None:
-        """What a header names; None where that is nothing. The header ``tracestate`` is not passed on: it may say
-        anything."""
+        """What a header names; None where that is nothing, or would have more sent than clients may say: then the
+        request begins a trace of its own, as W3C Trace Context has it for whom one does not trust. The header
+        ``tracestate`` is not passed on: it may say anything."""
         if not traceparent or len(traceparent) > LONGEST_TRACEPARENT:
             return None
         context = TraceContextTextMapPropagator().extract({"traceparent": traceparent})
         named = get_current_span(context).get_span_context()
-        return Place(named.trace_id, named.span_id, named.trace_flags.sampled) if named.is_valid else None
+        if not named.is_valid:
+            return None
+        # Asked in any case: a client can also choose an id that is a ratio's.
+        if self._forced and self._samples(context, named.trace_id) and not self._forced.take():
+            return None
+        return Place(named.trace_id, named.span_id, named.trace_flags.sampled)
 
     def is_sampled(self, trace_id: int) -> bool:
         """Whether a trace of this id that begins here is sent: the same in every process, so that a worker sends what
         belongs to a sale that was sent."""
-        return self._provider.sampler.should_sample(Context(), trace_id, "").decision is Decision.RECORD_AND_SAMPLE
+        return self._samples(Context(), trace_id)
+
+    def _samples(self, above: Context, trace_id: int) -> bool:
+        return self._provider.sampler.should_sample(above, trace_id, "").decision is Decision.RECORD_AND_SAMPLE
 
     def send(self, trace: Trace) -> None:
         """Makes spans of a trace's steps, which have ended."""
@@ -141,6 +156,26 @@ class _Ids(RandomIdGenerator, threading.local):
 
     def generate_span_id(self) -> int:
         return self.planned[1]
+
+
+class _Allowance:
+    """So many at once, and so many a second in the long run."""
+
+    def __init__(self, a_second: float, at_once: int) -> None:
+        self._a_second, self._at_once = a_second, at_once
+        self._left, self._counted = float(at_once), time.monotonic()
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Takes one, if one is left."""
+        with self._lock:
+            now = time.monotonic()
+            self._left = min(self._at_once, self._left + (now - self._counted) * self._a_second)
+            self._counted = now
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
 
 
 class _NowAndThen(logging.Filter):

@@ -16,13 +16,12 @@ from credit.models import WebhookAttempt, WebhookMessage
 from credit.webhooks.sending import WebhookWork
 from credit.webhooks.services import create_webhook
 from recharge.delivery.work import LEASE, DeliveryWork
-from recharge.models import Attempt, GatewaySettings, OperatorSettings, Recharge
-from shared.outbound.secrets import encrypt
+from recharge.models import Attempt, Recharge
 from tenants.models import Organization
 from tests.recharge.test_worker import working
 from tests.support import forking
-from tests.support.locks import sell_pending
-from tests.support.mobile_operator import KEY_ID, SECRET, MisbehavingOperator, operating
+from tests.support.locks import sell_pending, sell_through_operator
+from tests.support.mobile_operator import MisbehavingOperator, operating
 from tests.support.receiver import receiving
 from tests.support.waiting import wait_until
 from tests.support.world import World, give_credit
@@ -125,12 +124,7 @@ def test_what_a_killed_worker_had_claimed_is_delivered_within_its_lease(
 ) -> None:
     """With the lease that a worker has in production. The operator has the recharge, and does not answer the first."""
     row = world.acme.row
-    with tenant_context(row):
-        gateway = GatewaySettings.objects.create(
-            name="operator", kind="http", url=operator.url, key_id=KEY_ID, secret=encrypt(SECRET),
-            connect_timeout_ms=1000, read_timeout_ms=15_000,
-        )  # fmt: skip
-        OperatorSettings.objects.create(operator="mci", gateway=gateway)
+    sell_through_operator(row, operator.url)
     give_credit(row, world.acme.member.id, 100_000)
     with delivering() as first:
         assert world.acme.member.sell().status == 201

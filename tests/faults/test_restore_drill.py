@@ -118,6 +118,10 @@ class Primary:
             check=False,
         )
 
+    def archived(self) -> set[str]:
+        """The files of WAL that are whole."""
+        return {path.name for path in self.wal.iterdir() if not path.suffix}
+
     def days(self) -> list[str]:
         """The base backups that are kept."""
         return sorted(path.name for path in self.bases.iterdir())
@@ -171,18 +175,17 @@ def test_each_night_a_base_backup_is_made_and_a_week_of_them_kept_with_their_wal
         primary.ask("SELECT pg_switch_wal()::text")
         primary.sell("before the next night")
         primary.wait_until_archived()
-        before = {path.name for path in primary.wal.iterdir()}
+        before = primary.archived()
 
         # All but the last are as old as the first one now: the WAL that they need stays.
         again = primary.back_up_at_night()
         assert (again.returncode, again.stdout.endswith("/2026-01-01 goes.\n")) == (0, True), again.stderr
         assert primary.days() == [*(f"2026-01-0{day}" for day in range(2, 8)), today]
-        assert before <= {path.name for path in primary.wal.iterdir()}
+        assert before <= primary.archived()
         for day in primary.days()[:-1]:
             shutil.rmtree(primary.bases / day)
         assert primary.back_up_at_night().returncode == 0
-        first = min(before)
-        assert first not in {path.name for path in primary.wal.iterdir()}
+        assert min(before) not in primary.archived()
 
         # What is under way has no date, and the last one of several is what is tried.
         (primary.bases / ".new").mkdir()

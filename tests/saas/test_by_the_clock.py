@@ -1,4 +1,4 @@
-"""What runs by the clock: systemd's timers, the crontab lines of deploy/README.md and the script of containers say the same,
+"""What runs by the clock: systemd's timers, the crontab lines of deploy/README.md and what containers run say the same,
 and it is what there is."""
 
 import os

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from recharge.models import Recharge
+from shared.tracing.sending import FORCED_A_SECOND, FORCED_AT_ONCE
 from tests.support import waiting
 from tests.support.collector import Collector, collecting
 from tests.support.commands import run
+from tests.support.logs import ServerLog
 from tests.support.server import ROOT, free_port
 from tests.support.traced import SALE, prepare, trace_of, traced, world_at
 from tests.support.world import World
@@ -74,6 +77,44 @@ def test_a_sampled_share_is_whole_traces(tmp_path: Path, django_db_setup: None) 
         for trace in traces:
             is_sampled = int(trace[16:], 16) < 2**63
             assert collector.of(trace).keys() - {"pg_notify"} == (names if is_sampled else set()), trace
+
+
+@pytest.mark.parametrize(("sampler", "half"), [("parentbased_traceidratio", "f" * 16), ("traceidratio", "0" * 16)])
+def test_a_client_has_no_more_sampled_than_it_may(
+    sampler: str, half: str, tmp_path: Path, django_db_setup: None
+) -> None:
+    """By the flag, or by an id that is in any share."""
+    few = {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": "0.001"}
+    given = [uuid.uuid4().hex[:16] + half for _ in range(6 * FORCED_AT_ONCE)]
+    with collecting() as collector:
+        with traced(tmp_path / "log", collector, delivery=False, **few) as one:
+            there = world_at(one.server)
+            log, client, began = ServerLog(one.server.log), there.acme.member.client, time.monotonic()
+            ids = []
+            for one_given in given:
+                answer = client.get("/balance", headers={"traceparent": f"00-{one_given}-00f067aa0ba902b7-01"})
+                ids.append(answer.headers["X-Request-ID"])
+            took = time.monotonic() - began
+            shown = [log.wait_for("request", one_id)["trace_id"] for one_id in ids]
+        sent = [one_given for one_given in given if collector.of(one_given)]
+    assert sent[:FORCED_AT_ONCE] == given[:FORCED_AT_ONCE]
+    assert len(sent) <= FORCED_AT_ONCE + FORCED_A_SECOND * took + 1 < len(given)
+    # The others have traces of their own.
+    assert [one_given for one_given, trace_id in zip(given, shown, strict=True) if one_given == trace_id] == sent
+
+
+def test_a_client_that_wants_no_trace_has_none_and_the_recharge_has_its_own(
+    tmp_path: Path, django_db_setup: None
+) -> None:
+    given = uuid.uuid4().hex
+    with collecting() as collector:
+        with traced(tmp_path / "log", collector, delivery=False) as one:
+            client, key = world_at(one.server).acme.member.client, uuid.uuid4().hex
+            headers = {"traceparent": f"00-{given}-00f067aa0ba902b7-00"}
+            sold = client.post("/recharges", {"phone_number": "09121234567", "amount": 5000}, key=key, headers=headers)
+            assert sold.status == 201
+        assert collector.of(given) == {}
+        assert collector.of(trace_of(sold.json["id"])).keys() == {"sell_recharge"}
 
 
 # --- Off --------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ from django_tenants.utils import tenant_context
 from psycopg2 import sql
 
 from recharge.models import GatewaySettings, OperatorSettings
+from shared.outbound.secrets import encrypt
 from tenants.models import Organization
+from tests.support.mobile_operator import KEY_ID, SECRET
 from tests.support.world import database_url
 
 
@@ -61,3 +63,15 @@ def sell_pending(
         )
         recharge_id: uuid.UUID = cursor.fetchone()[0]
         return recharge_id
+
+
+def sell_through_operator(
+    organization: Organization, url: str, *, operator: str = "mci", read_timeout_ms: int = 15_000
+) -> None:
+    """Has this operator's recharges delivered by HTTP (tests/support/mobile_operator.py)."""
+    with tenant_context(organization):
+        gateway = GatewaySettings.objects.create(
+            name="operator", kind="http", url=url, key_id=KEY_ID, secret=encrypt(SECRET), connect_timeout_ms=1000,
+            read_timeout_ms=read_timeout_ms,
+        )  # fmt: skip
+        OperatorSettings.objects.create(operator=operator, gateway=gateway)

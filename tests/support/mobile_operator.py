@@ -73,6 +73,8 @@ class Record:
     """How often the number was topped up because of it."""
     submits: int = 0
     inquiries: int = 0
+    traceparents: list[str] = field(default_factory=list)
+    """What came with each request of either kind."""
 
 
 @dataclass
@@ -192,6 +194,8 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 does, seen = self.state.behaviour(kind, said["phone_number"])
                 status = (self.state.submit if kind == "recharges" else self.state.inquire)(said, does)
+                if known := self.state.records.get(said["reference"]):
+                    known.traceparents += self.headers.get_all("traceparent", [])
         answer = {
             "reference": said["reference"],
             "status": status,
