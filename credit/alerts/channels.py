@@ -16,10 +16,10 @@ from shared.mails import send_letter
 from shared.outbound.addresses import AddressNotPublic
 from shared.phones import national
 
-SENT, RETRY, FAILED = "sent", "retry", "failed"
+SENT, RETRY, DOUBTFUL, FAILED = "sent", "retry", "doubtful", "failed"
 
-_LATER = frozenset({408, 425, 429, 503})
-"""Answers of a gateway that has taken nothing, and may do so later."""
+_LATER = frozenset({401, 403, 408, 425, 429, 503})
+"""Answers of a gateway that has taken nothing, and may do so later: once it is asked with the right secret, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``SENT``; ``RETRY``: it has certainly not arrived; ``FAILED``: it never will, or may have arrived, which nobody
-    can tell: it is not sent again. ``error`` says why."""
+    """``SENT``; ``RETRY``: it has certainly not arrived; ``DOUBTFUL``: it most likely has not, and is tried a few times
+    more; ``FAILED``: it never will, or has most likely arrived: it is not sent again. ``error`` says why."""
 
     what: str
     error: str = ""
@@ -98,14 +98,17 @@ class Sms:
         except ssl.SSLCertVerificationError as error:
             return Outcome(RETRY, f"The gateway's certificate is not good: {error.verify_message}.", answered=False)
         except (OSError, http.client.HTTPException) as error:
-            # It was sent, and may have been taken.
+            # It was sent, and a slow gateway has taken it by now.
             return Outcome(FAILED, f"No answer: it may have arrived ({type(error).__name__}).", answered=False)
         except Exception as error:  # noqa: BLE001 - one message must not end the worker
             return Outcome(FAILED, f"Something went wrong on our side ({type(error).__name__}).")
         if answer.status_code is not None and 200 <= answer.status_code < 300:
             return Outcome(SENT)
-        # A gateway that failed inside (500, 502, 504) may have passed it on before.
-        what = RETRY if answer.status_code in _LATER else FAILED
+        what = FAILED
+        if answer.status_code in _LATER:
+            what = RETRY
+        elif answer.status_code is not None and answer.status_code >= 500:
+            what = DOUBTFUL  # it failed inside, and may have passed it on before
         return Outcome(what, f"The gateway answered {answer.status_code}: {self._without_secret(answer.body)}"[:300])
 
     def _secret_header(self) -> Mapping[str, str]:

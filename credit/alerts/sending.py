@@ -2,13 +2,13 @@
 claimed and recorded, and how, is in sql/alerts.sql.)
 
 A message is sent once, as far as a channel can tell. What has certainly not arrived is tried again for six hours; what
-may have arrived is not. A worker that dies between sending and recording leaves one that another sends again, under the
-same id.
+most likely has not, twice; what may well have arrived is not. A worker that dies between sending and recording leaves
+one that another sends again, under the same id.
 """
 
 import json
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import uniform
 from uuid import UUID
@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from credit.alerts.channels import FAILED, SENT, Channel, Letter, Mail, Outcome, Sms
+from credit.alerts.channels import DOUBTFUL, FAILED, RETRY, SENT, Channel, Letter, Mail, Outcome, Sms
 from credit.alerts.services import alert_settings
 from credit.alerts.words import letter_text
 from credit.models import AlertMessage, AlertSettings
@@ -39,6 +39,9 @@ MOST_OF_CHANNEL = 3
 
 PAUSES = (10, 60, 300, 900, 1800, 3600)
 """Seconds before the second attempt, the third, and so on; the last one again and again, until it is given up."""
+
+MOST_IN_DOUBT = 3
+"""Attempts of a message of which a gateway says that it failed inside. More might be more messages of the same text."""
 
 _COLUMNS = "id, seller_id, channel, recipient, attempts, give_up_at, claimed_until, kind, subject, data, text"
 
@@ -101,6 +104,8 @@ class AlertWork:
         else:
             outcome = task.channel.send(task.letter)
             breaker.note(answered=outcome.answered)
+        if outcome.what == DOUBTFUL:
+            outcome = replace(outcome, what=RETRY if task.attempts + 1 < MOST_IN_DOUBT else FAILED)
         if outcome.what in (SENT, FAILED):
             return Result(outcome.what, None, outcome.error)
         left = (task.give_up_at - timezone.now()).total_seconds()

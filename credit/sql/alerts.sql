@@ -212,9 +212,9 @@ $$;
 
 -- Records what came of messages that were claimed.
 --   sent       it has arrived, as far as its channel can tell
---   retry      it has certainly not; to be tried again after p_due_in
+--   retry      it has not, certainly or most likely; to be tried again after p_due_in
 --   postponed  nothing was tried; to be tried after p_due_in
---   failed     it is given up, or nobody can tell whether it arrived
+--   failed     it is given up, or may well have arrived
 -- Of what was not sent, one whose due_at is no longer what its claim made it has been claimed since, and is left as it is.
 CREATE FUNCTION alert_record(
     p_ids uuid[],

@@ -152,6 +152,77 @@ END;
 $$;
 
 
+-- Which sums of a day are not those of its recharges and entries, and how (what); none: all of them are.
+CREATE FUNCTION day_differences(p_begins timestamptz, p_ends timestamptz)
+RETURNS TABLE (is_of_sales boolean, seller_id bigint, what text)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT
+        found.is_of_sales, found.seller_id,
+        format(
+            'of seller %s and operator %s, %s: %s of %s Tomans, commission %s, margins %s, for %s of %s, %s, %s',
+            found.seller_id, coalesce(nullif(found.operator, ''), 'none'), found.of,
+            coalesce(sum(found.number) FILTER (WHERE found.is_kept), 0),
+            coalesce(sum(found.amount) FILTER (WHERE found.is_kept), 0),
+            coalesce(sum(found.commission) FILTER (WHERE found.is_kept), 0),
+            coalesce(sum(found.margin) FILTER (WHERE found.is_kept), 0),
+            coalesce(sum(found.number) FILTER (WHERE NOT found.is_kept), 0),
+            coalesce(sum(found.amount) FILTER (WHERE NOT found.is_kept), 0),
+            coalesce(sum(found.commission) FILTER (WHERE NOT found.is_kept), 0),
+            coalesce(sum(found.margin) FILTER (WHERE NOT found.is_kept), 0)
+        )
+    FROM (
+        SELECT
+            true AS is_of_sales, kept.operator::text, kept.seller_id,
+            concat_ws(' ', kept.was, kept.is_now, CASE WHEN kept.training THEN 'in training' END) AS of,
+            kept.recharges AS number, kept.amount, kept.commission, kept.margin, true AS is_kept
+        FROM recharge_daysum AS kept WHERE kept.begins = p_begins
+        UNION ALL
+        SELECT
+            true, now.operator, now.seller_id,
+            concat_ws(' ', now.was, now.is_now, CASE WHEN now.training THEN 'in training' END),
+            now.recharges, now.amount, now.commission, now.margin, false
+        FROM day_sales(p_begins, p_ends) AS now
+        UNION ALL
+        SELECT
+            false, kept.operator::text, kept.seller_id, concat_ws(' of ', kept.kind, kept.sold_at), kept.entries, kept.amount,
+            kept.commission, 0, true
+        FROM recharge_dayposting AS kept WHERE kept.begins = p_begins
+        UNION ALL
+        SELECT
+            false, now.operator, now.seller_id, concat_ws(' of ', now.kind, now.sold_at), now.entries, now.amount,
+            now.commission, 0, false
+        FROM day_postings(p_begins, p_ends) AS now
+    ) AS found
+    GROUP BY found.is_of_sales, found.operator, found.seller_id, found.of
+    -- A sum that is kept twice counts twice in reports, too.
+    HAVING (
+        sum(CASE WHEN found.is_kept THEN found.number ELSE -found.number END),
+        sum(CASE WHEN found.is_kept THEN found.amount ELSE -found.amount END),
+        sum(CASE WHEN found.is_kept THEN found.commission ELSE -found.commission END),
+        sum(CASE WHEN found.is_kept THEN found.margin ELSE -found.margin END)
+    ) <> (0, 0, 0, 0);
+END;
+$$;
+
+
+-- Forgets the sums of a day: reports sum it up themselves, until a worker has summed it up anew.
+CREATE FUNCTION days_forget(p_begins timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    DELETE FROM recharge_daysum WHERE begins = p_begins;
+    DELETE FROM recharge_dayposting WHERE begins = p_begins;
+    DELETE FROM recharge_summedday WHERE begins = p_begins;
+END;
+$$;
+
+
 -- Sums up days that lack it or have changed since, up to p_most of them, the last ones first. p_horizon: nothing is written
 -- any more that began before it (shared/horizon.py). Gives how many they were; fewer than p_most: all are summed up, or
 -- somebody else is about it.
@@ -174,9 +245,7 @@ BEGIN
     END IF;
     -- Days of another zone are no days any more.
     IF EXISTS (SELECT FROM recharge_summedday WHERE zone <> v_zone) THEN
-        DELETE FROM recharge_daysum;
-        DELETE FROM recharge_dayposting;
-        DELETE FROM recharge_summedday;
+        PERFORM days_forget(known.begins) FROM recharge_summedday AS known;
     END IF;
 
     v_changed := ARRAY(SELECT changed.at FROM days_changed() AS changed (at) ORDER BY 1 DESC);
@@ -210,6 +279,7 @@ BEGIN
         ORDER BY back
         LIMIT p_most - v_done
     LOOP
+        PERFORM days_forget(v_day.begins);  -- what somebody left of it who removed its row alone
         INSERT INTO recharge_daysum (
             begins, operator, seller_id, was, is_now, training, recharges, amount, commission, margin
         )

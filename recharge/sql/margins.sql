@@ -8,6 +8,26 @@
 -- (recharge.margin_due), and workers post them in batches, of each dealer one entry. A batch is a document: it names its
 -- recharges (recharge_margin), and each recharge is in one batch of a dealer at most, and taken back by one at most.
 
+-- What each dealer of a recharge earns by it; also less than nothing.
+CREATE FUNCTION margins_of(p_recharge recharge_recharge) RETURNS TABLE (dealer_id bigint, amount bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT
+        rated.dealer_id,
+        rated.commission - greatest(
+            p_recharge.commission,
+            max(rated.commission) OVER (ORDER BY rated.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+        )
+    FROM (
+        SELECT
+            dealer.id AS dealer_id, dealer.place,
+            coalesce(commission_of(p_recharge.amount, rate.basis_points, rate.fixed), 0) AS commission
+        FROM unnest(p_recharge.dealers) WITH ORDINALITY AS dealer (id, place)
+        LEFT JOIN LATERAL commission_rate_at(dealer.id, p_recharge.operator, p_recharge.created_at) AS rate ON true
+    ) AS rated;
+END;
+
+
 -- Posts the margins of up to p_limit recharges (of those that are due, the oldest after p_after), and takes back those of
 -- recharges that were taken back themselves, as far as a dealer's balance bears them, oldest first; the rest stays due.
 -- Any number may do so at once: who comes second finds nothing left of what the first has done.
@@ -73,22 +93,10 @@ BEGIN
             margin.dealer_id, sum(margin.amount)::bigint AS amount, array_agg(margin.recharge_id) AS recharges,
             array_agg(margin.amount) AS amounts
         FROM (
-            SELECT
-                rated.recharge_id, rated.dealer_id,
-                rated.commission - greatest(rated.of_seller, max(rated.commission) OVER below) AS amount
-            FROM (
-                SELECT
-                    recharge.id AS recharge_id, dealer.id AS dealer_id, dealer.place, recharge.commission AS of_seller,
-                    coalesce(commission_of(recharge.amount, rate.basis_points, rate.fixed), 0) AS commission
-                FROM recharge_recharge AS recharge
-                CROSS JOIN unnest(recharge.dealers) WITH ORDINALITY AS dealer (id, place)
-                LEFT JOIN LATERAL commission_rate_at(dealer.id, recharge.operator, recharge.created_at) AS rate ON true
-                WHERE recharge.id = ANY (v_due) AND recharge.status = 'succeeded'
-            ) AS rated
-            WINDOW below AS (
-                PARTITION BY rated.recharge_id ORDER BY rated.place
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-            )
+            SELECT recharge.id AS recharge_id, earned.dealer_id, earned.amount
+            FROM recharge_recharge AS recharge
+            CROSS JOIN LATERAL margins_of(recharge) AS earned
+            WHERE recharge.id = ANY (v_due) AND recharge.status = 'succeeded'
         ) AS margin
         WHERE margin.amount > 0 AND NOT EXISTS (
             SELECT FROM recharge_margin AS posted

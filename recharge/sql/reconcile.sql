@@ -314,6 +314,32 @@ SELECT 7, 'margin_due_without_dealers', seller_id, id::text, 'margins are due, a
 FROM recharge_recharge WHERE margin_due AND dealers IS NULL
 
 UNION ALL
+-- Workers post them within seconds. By the last entry, and not by the clock: no worker comes to an organization that is
+-- suspended, nor came to one that was just restored. (A dealer may be unable for long to give back what is to be taken back.)
+SELECT 7, 'margin_overdue', recharge.seller_id, recharge.id::text,
+    'margins of its dealers have been due for more than a day, and no worker has posted them'
+FROM recharge_recharge AS recharge
+CROSS JOIN (SELECT created_at - interval '1 day' AS moment FROM credit_entry ORDER BY id DESC LIMIT 1) AS a_day_before
+WHERE recharge.margin_due AND recharge.dealers IS NOT NULL AND recharge.status = 'succeeded' AND recharge.late <> 'owed'
+    AND recharge.completed_at < a_day_before.moment
+    AND NOT EXISTS (  -- what was owed is due since it was charged
+        SELECT FROM credit_entry AS charge
+        WHERE charge.kind = 'late_charge' AND charge.reference = recharge.id
+            AND charge.created_at >= a_day_before.moment
+    )
+
+UNION ALL
+SELECT 7, 'margin_missing', earned.dealer_id, recharge.id::text,
+    format('this dealer earns %s Tomans by it, which are neither due nor in a batch', earned.amount)
+FROM checked_recharge
+INNER JOIN recharge_recharge AS recharge ON recharge.id = checked_recharge.id
+CROSS JOIN LATERAL margins_of(recharge) AS earned
+LEFT JOIN recharge_margin AS posted ON posted.recharge_id = recharge.id AND posted.seller_id = earned.dealer_id
+WHERE checked_recharge.dealers IS NOT NULL AND checked_recharge.status = 'succeeded'
+    AND checked_recharge.late <> 'owed' AND NOT checked_recharge.margin_due
+    AND earned.amount > 0 AND posted.id IS NULL
+
+UNION ALL
 SELECT 7, 'margin_twice', seller_id, recharge_id::text, format('%s margins of one dealer', count(*))
 FROM checked_margin GROUP BY recharge_id, seller_id HAVING count(*) > 1
 
@@ -355,6 +381,18 @@ WHERE (day.sales, day.amount) IS DISTINCT FROM (sold.sales, sold.amount)
     AND day.version = (
         SELECT max(known.id) FROM recharge_limit AS known WHERE known.seller_id = day.seller_id OR known.seller_id IS NULL
     )
+
+UNION ALL
+-- What reports read of days that are over.
+SELECT 10, 'day_sums_differ', min(differing.seller_id), rfc3339(day.begins),
+    format(
+        '%s of the sums that reports of this day read differ from its recharges and entries (the first: %s); SELECT'
+        ' %I.days_forget(%L) has reports read these, and a worker sum them up anew',
+        count(*), min(differing.what), current_schema(), rfc3339(day.begins)
+    )
+FROM checked_day AS day CROSS JOIN LATERAL day_differences(day.begins, day.ends) AS differing
+WHERE NOT (differing.is_of_sales AND day.begins IN (SELECT days_changed()))  -- reports don't read these
+GROUP BY day.begins
 
 UNION ALL
 SELECT 3, 'posted_twice', NULL, reference::text, format('%s entries of kind %s have this reference', entries, kind)

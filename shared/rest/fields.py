@@ -14,6 +14,7 @@ from shared.phones import InvalidPhoneNumber, normalize_phone_number
 from shared.strict_json import MOST_UNKNOWN_FIELDS
 from shared.texts import unfit_character
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 
 
@@ -153,7 +154,8 @@ class DayField(serializers.Field[date, Any, str, Any]):
     default_error_messages = {"invalid": "This must be a day: YYYY-MM-DD."}
 
     def to_internal_value(self, data: Any) -> date:
-        if not isinstance(data, str) or len(data) != 10 or not data.isascii():
+        # fromisoformat() reads days of a week (2026-W48-5), too.
+        if not isinstance(data, str) or not _DAY.fullmatch(data):
             self.fail("invalid")
         try:
             return date.fromisoformat(data)

@@ -366,12 +366,12 @@ def test_who_has_no_address_and_who_wants_no_mail(acme: Organization) -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "attempts"),
     [
-        *((answer, "pending", 1) for answer in (408, 425, 429, 503)),
-        *((answer, "failed", 1) for answer in (500, 502, 504, 401, 302, CUT)),
+        *((answer, "pending", 1) for answer in (401, 403, 408, 425, 429, 503, 500, 502, 504)),
+        *((answer, "failed", 1) for answer in (400, 302, CUT)),
         (200, "sent", 1),
     ],
 )
-def test_what_has_certainly_not_arrived_is_tried_again_and_nothing_else(
+def test_what_has_most_likely_not_arrived_is_tried_again_and_nothing_else(
     row: Row, gateway: Gateway, answer: int | str, status: str, attempts: int
 ) -> None:
     set_up(row, gateway, sms_to=[NUMBER])
@@ -387,6 +387,22 @@ def test_what_has_certainly_not_arrived_is_tried_again_and_nothing_else(
     assert [one.status for one in messages(row)] == ["failed" if status == "failed" else "sent"]
     assert len({one.headers["idempotency-key"] for one in gateway.asked}) == 1
     assert len(gateway.asked) == (2 if status == "pending" else 1)
+
+
+@pytest.mark.parametrize(("answer", "attempts"), [(500, 3), (502, 3), (504, 3), (401, 5), (503, 5)])
+def test_what_may_have_arrived_after_all_is_tried_three_times(
+    row: Row, gateway: Gateway, answer: int, attempts: int
+) -> None:
+    """What has certainly not arrived is tried on and on."""
+    set_up(row, gateway, sms_to=[NUMBER])
+    with tenant_context(row):
+        send_test(organization=row)
+    gateway.answer = answer
+    for _ in range(5):
+        work()
+        all_due(row)
+    assert state(row) == [("sms", "failed" if attempts == 3 else "pending", attempts)]
+    assert len(gateway.asked) == attempts
 
 
 def test_it_is_given_up_in_time(row: Row, gateway: Gateway) -> None:

@@ -1,8 +1,9 @@
 """Days that are over are summed up once for reports, which say the same with these sums as without them."""
 
 import random
+import re
 from contextlib import closing
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from credit.models import Entry, Policy
 from recharge.delivery.settlement import settle_recharge
 from recharge.margins.services import post_margins
 from recharge.models import DayPosting, DaySum, Recharge, SummedDay
+from recharge.reports.books import find_faults
 from recharge.reports.posted import PostedReport, posted_report
 from recharge.reports.sums import Report, report
 from recharge.reports.work import DaySumWork, sum_up_days
@@ -212,6 +214,69 @@ def test_a_report_reads_the_sums(row: Organization) -> None:
     summed_up = len([sums for sums in sold.days.values() if sums.accepted]) - summed(row, 8)[-2:].count(False) + 1
     assert read[0].total.delivered_amount - sold.total.delivered_amount == summed_up
     assert read[1].total.sold_amount - posted.total.sold_amount == summed_up
+
+
+_SUM = "operator, seller_id, was, is_now, training, recharges, amount, commission, margin"
+TAMPERINGS = {
+    "sales of more": "UPDATE recharge_daysum SET amount = amount + 1 WHERE begins = %s",
+    "sales that were otherwise": "UPDATE recharge_daysum SET was = 'failed' WHERE begins = %s",
+    "no sales": "DELETE FROM recharge_daysum WHERE begins = %s",
+    "sales counted twice": (
+        f"INSERT INTO recharge_daysum (begins, {_SUM}) SELECT begins, {_SUM} FROM recharge_daysum WHERE begins = %s"
+    ),
+    "margins of nothing": (
+        f"INSERT INTO recharge_daysum (begins, {_SUM}) VALUES (%s, '', 1, '', '', false, 0, 0, 0, 5)"
+    ),
+    "postings of less": "UPDATE recharge_dayposting SET amount = amount - 1 WHERE begins = %s",
+    "postings with a commission": "UPDATE recharge_dayposting SET commission = 7 WHERE begins = %s",
+    "postings of another kind": "UPDATE recharge_dayposting SET kind = 'refund' WHERE begins = %s",
+    "no postings": "DELETE FROM recharge_dayposting WHERE begins = %s",
+}
+
+
+def test_reconcile_finds_sums_that_are_not_those_of_the_day(row: Organization) -> None:
+    """And what it says mends them."""
+    a_week(row)
+    sum_up_all(row)
+    right = reports(row, 8)
+    with tenant_context(row), connection.cursor() as cursor:
+        assert find_faults() == []
+        day = SummedDay.objects.order_by("-begins")[2]
+        for name, statement in TAMPERINGS.items():
+            cursor.execute(statement, [day.begins])
+            assert reports(row, 8) != right, name
+            (fault,) = find_faults()
+            assert (fault.invariant, fault.fault, fault.row) == (
+                10, "day_sums_differ", day.begins.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            ), name  # fmt: skip
+            (call,) = re.findall(r"SELECT org_acme\.days_forget\('[^']+'\)", fault.detail)
+            cursor.execute(call)
+            assert reports(row, 8) == right, name
+            assert sum_up_all(row) == 1
+            assert find_faults() == []
+            assert reports(row, 8) == right, name
+
+
+def test_sums_that_reports_do_not_read_are_no_fault(row: Organization) -> None:
+    """A result has come since, and nobody has summed up anew yet."""
+    a_week(row)
+    sum_up_all(row)
+    with tenant_context(row):
+        (waiting,) = Recharge.objects.filter(status="pending").values_list("pk", flat=True)
+        settle(row, waiting, "succeeded")
+        assert find_faults() == []
+        sum_up_all(row)
+        assert find_faults() == []
+
+
+def test_a_day_whose_sums_were_left_behind_is_not_counted_twice(row: Organization) -> None:
+    a_week(row)
+    days = sum_up_all(row)
+    right = reports(row, 8)
+    with tenant_context(row):
+        SummedDay.objects.all().delete()
+    assert sum_up_all(row) == days
+    assert reports(row, 8) == right
 
 
 def test_a_day_with_a_late_result_is_summed_up_again(row: Organization) -> None:

@@ -288,6 +288,7 @@ REFUSED = table(
     ("no such day", {"from": "2026-02-30", "to": "2026-03-01"}, ("from", "invalid")),
     ("Persian digits", {"from": "۲۰۲۶-۰۱-۰۱", "to": "2026-01-02"}, ("from", "invalid")),
     ("a moment", {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02"}, ("from", "invalid")),
+    ("a day of a week", {"from": "2026-W01-1", "to": "2026-01-02"}, ("from", "invalid")),
     ("a number", {"from": 20260101, "to": "2026-01-02"}, ("from", "invalid")),
     ("NUL", {"from": "2026-01-01\0", "to": "2026-01-02"}, ("body", "not_readable")),
     ("nothing", {"from": None, "to": "2026-01-02"}, ("from", "null")),
