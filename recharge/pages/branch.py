@@ -104,9 +104,11 @@ def branch(request: HttpRequest) -> HttpResponse:
     own = own_seller(request)
     shown = page_of_rows(tree.children_of(own), limit=ROWS_ON_A_PAGE, cursor=request.GET.get("cursor"))
     waiting = transfers.requests_to(own, status=CreditRequest.Status.PENDING).select_related("seller")
+    rows = shown_to_dealer(shown.rows)
     context = {
         "page": shown,
-        "table": branch_table(shown_to_dealer(shown.rows), is_whole=not (shown.newer or shown.older)),
+        "table": branch_table(rows, is_whole=not (shown.newer or shown.older)),
+        "has_below": any(row.children for row in rows),
         "requests": _requests_table(list(waiting.order_by("pk")[:ROWS_ON_A_PAGE])),
     }
     return show(request, "recharge/branch.html", context)

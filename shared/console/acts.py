@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.translation import get_language_bidi, gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -42,6 +43,7 @@ FIELDS: dict[str, Promise] = {
     "delete_after": _("Can be deleted from"),
     "delivery": _("Delivery"),
     "digest": _("Digest"),
+    "direction": _("Type of adjustment"),
     "duplicate_window": _("Duplicate-sale warning (seconds)"),
     "email": _("Email address"),
     "end_old": _("The old secret was revoked"),
@@ -93,6 +95,7 @@ FIELDS: dict[str, Promise] = {
     "sales_per_day": _("Sales per day"),
     "scopes": _("Scopes"),
     "secret": _("Secret"),
+    "seller": _("Seller"),
     "seller_id": _("Seller's number"),
     "send_within": _("Send within (seconds)"),
     "settlement": _("Recorded as"),
@@ -118,9 +121,11 @@ FIELDS: dict[str, Promise] = {
     "url": _("Address"),
     "username": _("Username"),
 }
-"""The fields that acts are recorded with, as far as they have a name for people; others keep the API's."""
+"""The fields that acts are recorded with, and those of forms, as far as they have a name for people; others keep the
+API's."""
 
 _VALUES: dict[str, dict[str, Promise]] = {
+    "direction": {"more": _("Add to the balance"), "less": _("Take from the balance")},
     "status": {
         "pending": _("Waiting"),
         "approved": _("Approved"),
@@ -206,6 +211,13 @@ def changes(act: Act) -> SafeString:
     own = _FIELDS_OF.get(act.action, {})
     lines = [(own.get(name) or _label(name), _change(name, before, after)) for name in {**before, **after}]
     return format_html_join("", '<div class="small text-break"><span class="text-secondary">{}:</span> {}</div>', lines)
+
+
+def field_words(name: str, value: str) -> SafeString:
+    """What was chosen or written in a field of a form, after what the field is called, if it has a name for people."""
+    label = FIELDS.get(name)
+    said = format_html('<span class="text-secondary">{}:</span> ', label) if label else ""
+    return format_html("{}{}", said, _value(name, Truncator(value).chars(200)))
 
 
 def _fields(written: Any) -> Mapping[str, Any]:

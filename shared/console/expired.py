@@ -47,9 +47,9 @@ class HeldForm:
     """Names of those that must be chosen again."""
 
     @property
-    def typed(self) -> list[str]:
-        """What people recognize it by."""
-        return [value for name, value in self.fields if value.strip() and name not in _UNSEEN]
+    def typed(self) -> list[tuple[str, str]]:
+        """What people recognize it by: names of fields, and what stands in them."""
+        return [(name, value) for name, value in self.fields if value.strip() and name not in _UNSEEN]
 
 
 def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:

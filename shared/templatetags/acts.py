@@ -2,8 +2,9 @@
 
 from django import template
 
-from shared.console.acts import act_name, changes
+from shared.console.acts import act_name, changes, field_words
 
 register = template.Library()
 register.filter(act_name)
 register.filter(changes)
+register.simple_tag(field_words)

@@ -92,6 +92,23 @@ def test_another_sites_form_at_sign_in_is_refused(acme: Organization) -> None:
         assert "data-once" not in text_of(answer)
 
 
+def test_a_form_from_before_says_what_its_figures_are(acme: Organization) -> None:
+    admin = Visitor.signed_in(acme.owner)
+    spoiled = {"csrfmiddlewaretoken": "x" * 64}
+    adjustment = {"seller": str(acme.member.id), "direction": "less", "amount": "77", "reason": "counted", "key": "k"}
+    page = shown(admin.post("/adjustments/new", adjustment | spoiled))
+    for said in (
+        f"Seller: {acme.member.id}",
+        "Type of adjustment: Take from the balance",
+        "Amount: 77",
+        "Reason: counted",
+    ):
+        assert said in page, said
+    member = shown(admin.post("/members/new", {"role": "of nobody", "name": "A", "unheard": "<b>of</b>"} | spoiled))
+    assert "Role: of nobody" in member
+    assert "&lt;b&gt;of" in text_of(admin.post("/members/new", {"unheard": "<b>of</b>"} | spoiled))
+
+
 # --- A form from before -----------------------------------------------------------------------------------------------
 
 
@@ -108,6 +125,7 @@ def test_a_sale_from_before_a_new_session_is_shown_again_and_sold_once_it_is_sen
     assert recharges(acme) == 0
     assert "no-store" in page.headers["Cache-Control"]
     assert {"09121234567", "5000"} <= set(shown(page).split())
+    assert "Phone number: 09121234567" in shown(page)  # said what each is: nobody sends a sum on that he can't read
     assert "You are signed in as member." in shown(page)
     assert fields.items() <= fields_of(page).items()
     assert action_of(page) == "/sell/confirm"
