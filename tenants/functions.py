@@ -36,7 +36,7 @@ BATCH = 200
 """Schemas that one statement looks at: each takes some locks, of which PostgreSQL has room for some thousands."""
 
 FORMER = "_former"
-"""What the name of a function ends with that another one has taken the place of."""
+"""The end of the name of a function whose place another one has taken."""
 
 BATCH_WITHOUT_BODIES = 2000
 """The same where nothing is locked: each such statement reads all of the catalogue."""
@@ -307,7 +307,7 @@ def _has_triggers(cursor: Any, release: Release, before: Catalogue) -> bool:
 def _create_function(cursor: Any, schema: str, name: str, statement: str) -> None:
     statement = statement.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
     before = _functions_named(cursor, schema, name)
-    if len(before) > 1:  # one of them is nobody's; which, the name does not say
+    if len(before) > 1:  # one is a stranger, and the name does not say which
         _drop_each(cursor, before)
         before = set()
     # Not Django's savepoint: after a rollback django-tenants would set the search path anew.

@@ -65,9 +65,9 @@ class Heartbeat:
             )
 
     def leads(self) -> bool:
-        """Whether, of the workers that are alive and tell figures, this one has run longest: it alone reads them. For a
+        """Whether this worker has run longest of those that are alive and tell figures: it alone reads them. For a
         moment two may find that they do, or none. Where none is alive, it is the one that was heard of last: while
-        commits wait for a standby that is gone, no heartbeat is, and that is to be told."""
+        commits wait for a standby that is gone, no heartbeat is written, and that is to be told."""
         with connection.cursor() as cursor:
             cursor.execute(
                 """

@@ -69,7 +69,7 @@ THREADS = 64
 """Calls of one kind at once, unless the kind allows fewer: half of them for an organization that is alone."""
 
 MOST_HELD = 256
-"""Tasks of one kind that a worker has claimed and not recorded."""
+"""The most tasks of one kind that a worker has claimed and not recorded."""
 
 BATCH = 64
 """Tasks of one kind and organization that are claimed and not recorded. Four rounds of calls that all run into the
@@ -108,15 +108,15 @@ class DoneInClaim:
     gives no tasks, so nothing is left to be carried out or recorded."""
 
     def carry_out(self, organization: Organization, task: None) -> None:
-        """Is not called."""
+        """Never called: there are no tasks."""
 
     def record(self, organization: Organization, done: Sequence[tuple[None, None]]) -> None:
-        """Is not called."""
+        """Never called: there are no tasks."""
 
 
 @runtime_checkable
 class Lanes(Protocol):
-    """What a kind of work has besides if its tasks go different ways, of which one may be slow and the others not."""
+    """What a kind of work has besides where its tasks go different ways: one may be slow, and the others not."""
 
     def most_at_once(self, threads: int) -> int:
         """How many of so many threads tasks of this kind may take."""
@@ -216,7 +216,7 @@ class _Kind:
         return organization.pk in self._shares
 
     def take(self, organization: Organization, tasks: Sequence[Any]) -> None:
-        """They are claimed."""
+        """Takes in tasks that are claimed now."""
         if not tasks:
             return
         share = self._shares.setdefault(organization.pk, _Share(organization))

@@ -181,7 +181,7 @@ def outcomes_of(batch: BulkBatch) -> list[Outcome]:
 
 
 def counts_of(found: Sequence[BulkBatch]) -> dict[UUID, Counts]:
-    """Of batches of one seller, how many of their rows were delivered, failed, wait, and were not sold; by key."""
+    """How many rows of each of these batches of one seller were delivered, failed, wait, and were not sold; by key."""
     if not found:
         return {}
     bounds = [_bounds(batch) for batch in found]

@@ -25,8 +25,9 @@ def keys_of(batch: UUID | str) -> str:
 
 
 def with_keys(items: Iterable[Item], batch: UUID | str) -> list[Item]:
-    """The items with their idempotency keys: of the batch, what is sold, and how many of the same came before it. Not
-    of the line: rows may be put in before others when the text is corrected, and what was sold stays sold."""
+    """The items with their idempotency keys. A key is made of the batch, of what is sold, and of how many of the same
+    came before it. The line is no part of it: rows may be put in before others when the text is corrected, and what was
+    sold stays sold."""
     seen: Counter[tuple[str, int, str]] = Counter()
     keyed = []
     for item in items:

@@ -47,7 +47,7 @@ def kind_name(kind: str) -> str:
 
 
 def title_of(statement: Statement) -> str:
-    """The heading: of which days the statement is, and whose.
+    """The heading: whose statement it is, and of which days.
 
     The name comes last: it may run in the other direction, and would take days along that follow it.
     """

@@ -21,6 +21,17 @@ posted AS (
     WHERE NOT day.postings_are_summed
 ),
 
+-- What an entry is to the report: one of these for each kind that is posted for recharges.
+told AS (
+    SELECT
+        *,
+        kind = 'recharge' AS sells,
+        kind IN ('refund', 'reversal') AS gives_back,
+        kind = 'late_charge' AS charges_late,
+        kind IN ('margin', 'margin_back') AS is_margin
+    FROM posted
+),
+
 sums AS (
     SELECT
         grouping(day) = 0 AS by_day,
@@ -29,21 +40,21 @@ sums AS (
         day,
         operator,
         seller_id,
-        coalesce(sum(entries) FILTER (WHERE kind = 'recharge'), 0)::bigint AS sold,
-        coalesce(-sum(amount) FILTER (WHERE kind = 'recharge'), 0)::bigint AS sold_amount,
-        coalesce(sum(entries) FILTER (WHERE kind IN ('refund', 'reversal')), 0)::bigint AS given_back,
-        coalesce(sum(amount) FILTER (WHERE kind IN ('refund', 'reversal')), 0)::bigint AS given_back_amount,
-        coalesce(sum(entries) FILTER (WHERE kind = 'late_charge'), 0)::bigint AS charged_late,
-        coalesce(-sum(amount) FILTER (WHERE kind = 'late_charge'), 0)::bigint AS charged_late_amount,
+        coalesce(sum(entries) FILTER (WHERE sells), 0)::bigint AS sold,
+        coalesce(-sum(amount) FILTER (WHERE sells), 0)::bigint AS sold_amount,
+        coalesce(sum(entries) FILTER (WHERE gives_back), 0)::bigint AS given_back,
+        coalesce(sum(amount) FILTER (WHERE gives_back), 0)::bigint AS given_back_amount,
+        coalesce(sum(entries) FILTER (WHERE charges_late), 0)::bigint AS charged_late,
+        coalesce(-sum(amount) FILTER (WHERE charges_late), 0)::bigint AS charged_late_amount,
         -- Each recharge that was sold on these days, and stands refunded at their end.
         coalesce(sum(
-            CASE WHEN kind IN ('refund', 'reversal') THEN entries WHEN kind = 'late_charge' THEN -entries END
+            CASE WHEN gives_back THEN entries WHEN charges_late THEN -entries END
         ) FILTER (WHERE is_earlier IS NOT TRUE), 0)::bigint AS sold_refunded,
         coalesce(sum(commission), 0)::bigint AS commission,
         coalesce(sum(entries) FILTER (WHERE is_earlier), 0)::bigint AS earlier,
         coalesce(-sum(amount) FILTER (WHERE is_earlier), 0)::bigint AS earlier_amount,
-        coalesce(sum(amount) FILTER (WHERE kind IN ('margin', 'margin_back')), 0)::bigint AS margins
-    FROM posted
+        coalesce(sum(amount) FILTER (WHERE is_margin), 0)::bigint AS margins
+    FROM told
     GROUP BY GROUPING SETS ((), (day), (operator), (seller_id))
 ),
 

@@ -347,8 +347,8 @@ def _terms_told_of(row: OperatorSettings) -> dict[str, Any]:
 
 
 def _names_of_others(operator: str) -> set[str]:
-    """The names and codes of all operators but this one, folded. Until this transaction ends, no other writes any:
-    sellers name operators in the rows they sell, and a name that two have would sell what nobody meant."""
+    """The names and codes of all operators but this one, folded. Until this transaction ends, no other
+    writes any: sellers name operators in the rows that they sell, and one name of two would sell what nobody meant."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_advisory_xact_lock(0, ('recharge_operatorsettings'::regclass::oid::bigint & 2147483647)::int)"

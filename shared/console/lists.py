@@ -27,7 +27,7 @@ M = TypeVar("M", bound=Model)
 SIZES = (25, 50, 100, 200)
 """Rows to a page."""
 MOST_CHOSEN = SIZES[-1]
-"""Rows that something is done with at once."""
+"""The most rows that something is done with at once."""
 MOST_MILLISECONDS = 700
 """What adding up or sorting may take; a filter that finds one row in a million makes it long."""
 

@@ -8,7 +8,7 @@ from shared.models import User
 
 
 def set_language(*, user: User, language: str) -> None:
-    """In which language an account's pages are shown."""
+    """Sets the language in which an account's pages are shown."""
     user.language = language
     user.save(update_fields=["language"])
 

@@ -24,7 +24,7 @@ class MemberState:
     """The sign-in that the token came from stands: it was not revoked."""
     role: str
     epoch: int
-    """Below which access tokens are over; 0 on the platform, where the role and the sign-in are all there is."""
+    """Access tokens of a lower epoch are over. 0 on the platform, where the role and the sign-in are all there is."""
 
 
 # One look-up each, as before there was a sign-in to look at.
