@@ -557,7 +557,7 @@ class Alert(models.Model):
         UNKNOWN_OUTCOMES = "unknown_outcomes"
         """Nobody knows yet what became of recharges that were sold long ago."""
         OPERATOR_FAILING = "operator_failing"
-        """Of an operator's recharges, many fail."""
+        """Many of an operator's recharges fail."""
         REQUESTS_WAITING = "requests_waiting"
         """Credit requests have waited long for a decision."""
         CLAIMS_OVERDUE = "claims_overdue"

@@ -56,8 +56,8 @@ ADJUSTMENT_COLUMNS = (
 )
 """What is shown of an adjustment."""
 
-# What the entries of recharges moved, without their commissions: the running balance has those in it, and does not say
-# it. One statement, and so one snapshot; it reads the seller's entries of the time by their numbers.
+# What the entries of recharges moved, without their commissions, which the running balance has in it. One statement,
+# and so one snapshot; it reads the seller's entries of the time by their numbers.
 _NET_SINCE = """
     SELECT
         coalesce(
@@ -173,8 +173,8 @@ def members_without_seller(organization: Organization) -> list[tuple[int, str]]:
 
 
 def owed_by(seller_ids: Sequence[int]) -> dict[int, int]:
-    """What these sellers owe, in Tomans, by id; who owes nothing is not in it. What it is for are recharges
-    (recharge_owed_by in recharge/sql/owed.sql), which the schema knows and this app does not."""
+    """What these sellers owe, in Tomans, by id; who owes nothing is not in it. They owe it for recharges, which
+    the schema knows (recharge_owed_by in recharge/sql/owed.sql) and this app does not."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, recharge_owed_by(id) FROM unnest(%s::bigint[]) AS id", [list(seller_ids)])
         return {seller_id: owed for seller_id, owed in cursor.fetchall() if owed}

@@ -152,7 +152,7 @@ class Watcher(Protocol):
     def look(self, heartbeat: Heartbeat, organizations: Collection[Organization]) -> None:
         """Called every :data:`WATCH_SECONDS` with the active organizations, on the public schema, in a thread and on a
         connection of its own: the main thread stands still where a COMMIT waits for a standby that is gone, and just
-        that is to be told. It decides itself whether it is time. What the database refuses it keeps nothing from being
+        that is to be told. It decides itself whether it is time. An error of the database here keeps nothing from being
         delivered."""
         ...
 
@@ -248,7 +248,7 @@ class _Kind:
         return share.organization, lane.waiting.popleft()
 
     def end(self, organization: Organization, task: Any) -> None:
-        """It is carried out."""
+        """Notes that a task was carried out."""
         share, key = self._shares[organization.pk], self._lane_of(task)
         lane = share.lanes[key]
         self.begun -= 1
@@ -258,7 +258,7 @@ class _Kind:
             del share.lanes[key]
 
     def give_back(self, organization: Organization, count: int) -> None:
-        """So many are recorded."""
+        """Notes that so many tasks were recorded."""
         share = self._shares[organization.pk]
         share.held -= count
         self.held -= count
@@ -390,7 +390,7 @@ class Worker:
         return max(0.0, min(pause, self._seconds_until_renewal()))
 
     def _renew(self) -> None:
-        """Extends the claims on what it holds. That it can't keeps nothing from being recorded."""
+        """Extends the claims on what it holds. Where it can't, all is recorded all the same."""
         for kind in self._kinds.values():
             if not isinstance(kind.work, Leased):
                 continue
@@ -415,7 +415,7 @@ class Worker:
         )
 
     def _beat(self) -> None:
-        """Says that it runs, now and then. That it can't say so keeps nothing from being delivered."""
+        """Says now and then that it runs. Where it can't, all is delivered all the same."""
         now = time.monotonic()
         if now < self._beat_at + BEAT_SECONDS:
             return
@@ -476,7 +476,7 @@ class Worker:
                 work = kind.work
                 room = kind.room(organization)
                 if room <= 0:
-                    # What it holds has it looked at again when recorded; else the others have all that there is.
+                    # It has its share, and recording that brings the next look; or the others have all that there is.
                     again = again if kind.holds(organization) else min(again, RETRY_SECONDS)
                     continue
                 tasks = work.claim(organization, room)

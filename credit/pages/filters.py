@@ -53,7 +53,7 @@ class SellerFilters(FilterForm):
 
     @property
     def cache_key(self) -> str:
-        """So a subclass may have only such fields and choices as are the same for every organization."""
+        """By the class: so its fields and choices must be the same for every organization."""
         kind = type(self)
         return "" if self.query or self.errors else f"{kind.__module__}.{kind.__name__} {' '.join(self.fields)}"
 
@@ -68,7 +68,7 @@ T = TypeVar("T", bound=SellerFilters)
 
 
 def read_filters(request: HttpRequest, form_class: type[T]) -> tuple[T, dict[str, Any]]:
-    """The form, and what a query takes: of a seller the own rows only, whatever the address says."""
+    """The form, and what a query takes. A seller gets the own rows alone, whatever the address says."""
     own = seller_in_view(signed_in(request))
     form = form_class(request.GET, sees_all=own is None)
     filters = form.filters()

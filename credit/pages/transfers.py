@@ -45,7 +45,7 @@ class TransferFilters(SellerFilters, DaysForm):
 
 @page(Permission.VIEW_TRANSFERS)
 def transfer_list(request: HttpRequest) -> HttpResponse:
-    """What a seller has given and received; of who sees all, everybody's."""
+    """What a seller has given and received; who sees all sellers sees everybody's."""
     form, filters = read_filters(request, TransferFilters)
     own = seller_in_view(signed_in(request))
     # One's own are shown, and so sorted, with the sign of what they did to the balance.

@@ -247,7 +247,7 @@ class WebhookWork:
 
 
 def send(task: Task) -> Answer:
-    """Hands one message over, once. Whatever goes wrong is an answer."""
+    """Hands one message over, once. Never raises: whatever goes wrong is an answer."""
     try:
         url, body = parse_url(task.url), body_of(task)
         return _call(url, body, headers_of(task, body))
