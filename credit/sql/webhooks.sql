@@ -305,7 +305,7 @@ RETURN jsonb_build_object(
     'reason', p_request.reason,
     'created_at', rfc3339(p_request.created_at),
     'decided_at', rfc3339(p_request.decided_at),
-    'decided_by', p_request.decided_by,
+    'decided_by', nullif(p_request.decided_by, ''),
     'bank_reference', nullif(p_request.bank_reference, ''),
     'approvals', (p_request.first_approved_at IS NOT NULL)::integer + (p_request.status = 'approved')::integer,
     'parent_id', p_request.parent_id
