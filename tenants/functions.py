@@ -80,6 +80,12 @@ _DEPENDENT = """
     LIMIT 1
 """
 
+# What a schema has, by what depends on it: for that there is an index; for the schema of a table or a function is none.
+_OBJECTS = """
+    SELECT classid, objid FROM pg_depend
+    WHERE refclassid = 'pg_namespace'::regclass AND refobjid = %s::regnamespace AND deptype = 'n'
+"""
+
 _ATTRIBUTES = """
     SELECT pg_type.oid, array_agg(attname || ' ' || format_type(atttypid, atttypmod) ORDER BY attnum)
     FROM pg_type
@@ -238,7 +244,11 @@ def install_functions(schema: str) -> None:
             match = _CREATE.match(statement)
             kind = match["kind"] if match else ""
             if kind == "FUNCTION":
-                _create_function(cursor, schema, match["name"], statement)  # type: ignore[index]
+                name = match["name"]  # type: ignore[index]
+                if name in before.functions:
+                    _replace_function(cursor, schema, name, statement)
+                else:
+                    cursor.execute(statement)
             elif kind == "TYPE":
                 _create_type(cursor, schema, match["name"], statement)  # type: ignore[index]
             elif kind == "TRIGGER":
@@ -272,14 +282,14 @@ def forget_what_names_columns(schema: str) -> None:
     with connection.cursor() as cursor:
         _drop_triggers(cursor, schema, release.triggers)
         cursor.execute(
-            """
+            f"""
             SELECT format(
                 'CREATE OR REPLACE FUNCTION %%s(%%s) RETURNS %%s LANGUAGE plpgsql AS $$BEGIN RAISE ''empty''; END$$',
                 oid::regproc, pg_get_function_arguments(oid), pg_get_function_result(oid)
             )
-            FROM pg_proc
-            WHERE pronamespace = %s::regnamespace AND prosqlbody IS NOT NULL AND (%s OR proname::text = ANY (%s))
-            """,
+            FROM ({_OBJECTS}) AS object INNER JOIN pg_proc ON classid = 'pg_proc'::regclass AND oid = objid
+            WHERE prosqlbody IS NOT NULL AND (%s OR proname::text = ANY (%s))
+            """,  # noqa: S608 - a constant
             [_quoted(schema), schema != PUBLIC, sorted(release.functions)],
         )
         for (statement,) in cursor.fetchall():
@@ -289,9 +299,9 @@ def forget_what_names_columns(schema: str) -> None:
 def _drop_triggers(cursor: Any, schema: str, names: Collection[str], *, but_these: bool = False) -> None:
     """Drops the triggers of these names, or all but these."""
     cursor.execute(
-        "SELECT format('DROP TRIGGER %%I ON %%s', tgname, tgrelid::regclass) FROM pg_trigger"
-        " INNER JOIN pg_class ON pg_class.oid = tgrelid"
-        " WHERE relnamespace = %s::regnamespace AND NOT tgisinternal AND (tgname::text = ANY (%s)) <> %s",
+        f"SELECT format('DROP TRIGGER %%I ON %%s', tgname, tgrelid::regclass) FROM ({_OBJECTS}) AS object"  # noqa: S608 - a constant
+        " INNER JOIN pg_trigger ON classid = 'pg_class'::regclass AND tgrelid = objid"
+        " WHERE NOT tgisinternal AND (tgname::text = ANY (%s)) <> %s",
         [_quoted(schema), sorted(names), but_these],
     )
     for (statement,) in cursor.fetchall():
@@ -304,7 +314,7 @@ def _has_triggers(cursor: Any, release: Release, before: Catalogue) -> bool:
     return found == (release.trigger_hash, server_version(), before.triggers)
 
 
-def _create_function(cursor: Any, schema: str, name: str, statement: str) -> None:
+def _replace_function(cursor: Any, schema: str, name: str, statement: str) -> None:
     statement = statement.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
     before = _functions_named(cursor, schema, name)
     if len(before) > 1:  # one is a stranger, and the name does not say which
@@ -358,13 +368,15 @@ def _create_type(cursor: Any, schema: str, name: str, statement: str) -> None:
 def _drop_what_is_gone(cursor: Any, schema: str, release: Release) -> None:
     _drop_triggers(cursor, schema, release.triggers, but_these=True)
     cursor.execute(
-        "SELECT oid FROM pg_proc WHERE pronamespace = %s::regnamespace AND proname::text <> ALL (%s)",
+        f"SELECT oid FROM ({_OBJECTS}) AS object"  # noqa: S608 - a constant
+        " INNER JOIN pg_proc ON classid = 'pg_proc'::regclass AND oid = objid WHERE proname::text <> ALL (%s)",
         [_quoted(schema), sorted(release.functions)],
     )
     _drop_each(cursor, {oid for (oid,) in cursor.fetchall()})
     cursor.execute(
-        "SELECT reltype FROM pg_class WHERE relkind = 'c' AND relnamespace = %s::regnamespace"
-        " AND relname::text <> ALL (%s)",
+        f"SELECT oid FROM ({_OBJECTS}) AS object"  # noqa: S608 - a constant
+        " INNER JOIN pg_type ON classid = 'pg_type'::regclass AND oid = objid"
+        " WHERE typtype = 'c' AND typname::text <> ALL (%s)",
         [_quoted(schema), sorted(release.types)],
     )
     for (oid,) in cursor.fetchall():

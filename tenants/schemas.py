@@ -5,10 +5,8 @@ A broken schema is named, and stops nothing of the others.
 """
 
 import enum
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -18,7 +16,6 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
-from django.utils import timezone
 from django_tenants.migration_executors.base import run_migrations
 from django_tenants.utils import schema_context
 from psycopg2 import errorcodes, sql
@@ -36,6 +33,7 @@ from tenants.functions import (
     release_of,
     server_version,
 )
+from tenants.tables import MIGRATIONS, all_migrations, are_written, is_empty, make_tables_of_files
 from tenants.working_role import grant_rights
 
 LOCK_TIMEOUT = "5s"
@@ -46,8 +44,6 @@ TRIES = 4
 
 FEW = 50
 """Schemas that are looked at thoroughly without being asked to."""
-
-_MIGRATIONS = "django_migrations"
 
 
 class Condition(enum.Enum):
@@ -118,7 +114,7 @@ def _tables(is_public: bool) -> frozenset[str]:
     labels = set(settings.SHARED_APPS if is_public else settings.TENANT_APPS)
     models = [model for config in apps.get_app_configs() for model in config.get_models(include_auto_created=True)]
     return frozenset(model._meta.db_table for model in models if model._meta.managed and _app_of(model) in labels) | {
-        _MIGRATIONS
+        MIGRATIONS
     }
 
 
@@ -143,7 +139,7 @@ def states_of(schemas: Sequence[str], *, thorough: bool | None = None) -> dict[s
 
 
 def _rows_of(schemas: Sequence[str], catalogues: dict[str, Catalogue]) -> Iterator[tuple[str, _Rows]]:
-    readable = [name for name in schemas if _MIGRATIONS in catalogues[name].tables]
+    readable = [name for name in schemas if MIGRATIONS in catalogues[name].tables]
     for first in range(0, len(readable), BATCH):
         yield from _rows_of_batch(readable[first : first + BATCH], catalogues)
 
@@ -184,7 +180,7 @@ def _part(schema: str, catalogue: Catalogue) -> sql.Composed:
     return sql.SQL(
         " SELECT {}, (SELECT coalesce(array_agg(app || '.' || name), '{{}}') FROM {}), release, server, catalogue"
         " FROM (SELECT) AS always LEFT JOIN {} AS installed ON true "
-    ).format(sql.Literal(schema), sql.Identifier(schema, _MIGRATIONS), installed)
+    ).format(sql.Literal(schema), sql.Identifier(schema, MIGRATIONS), installed)
 
 
 def _state(schema: str, catalogue: Catalogue | None, rows: _Rows | None, server: int) -> State:
@@ -193,7 +189,7 @@ def _state(schema: str, catalogue: Catalogue | None, rows: _Rows | None, server:
     if rows is None:
         # Of the public schema it means that nothing was migrated yet.
         return State(
-            Condition.BEHIND if schema == PUBLIC else Condition.BROKEN, f"the table {_MIGRATIONS} can't be read"
+            Condition.BEHIND if schema == PUBLIC else Condition.BROKEN, f"the table {MIGRATIONS} can't be read"
         )
     if catalogue.elsewhere:
         return State(Condition.DIFFERENT, f"this works on another schema: {_listed(catalogue.elsewhere)}")
@@ -246,24 +242,32 @@ def update_schema(schema: str, *, verbosity: int = 1) -> None:
 
 
 def _update_schema(schema: str, verbosity: int) -> None:
-    if not connection.in_atomic_block and any(not atomic for atomic in _pending(schema)):
+    if not (connection.in_atomic_block or _is_made_of_files(schema)) and any(not atomic for atomic in _pending(schema)):
         _migrate(schema, verbosity)  # such a migration works only outside of a transaction
     try:
         with schema_context(schema), transaction.atomic():
             _take_turn(schema)
-            if any(True for _ in _pending(schema)):
-                if schema != PUBLIC and not catalogue_of([schema])[schema].tables:
-                    _fill(schema, verbosity)
-                else:
-                    if _MIGRATIONS in catalogue_of([schema])[schema].tables:
+            if _is_made_of_files(schema):
+                make_tables_of_files(schema)
+                # Half of the CPU that PostgreSQL took. It reads them when they are called, and has read the same where
+                # they were installed in a schema that had some.
+                with connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL check_function_bodies = off")
+            else:
+                if any(True for _ in _pending(schema)):
+                    if MIGRATIONS in catalogue_of([schema])[schema].tables:
                         forget_what_names_columns(schema)
                     _migrate(schema, verbosity)
-                connection.set_schema(schema)  # type: ignore[attr-defined]
-            _check_tables(schema)
+                    connection.set_schema(schema)  # type: ignore[attr-defined]
+                _check_tables(schema, catalogue_of([schema])[schema])
             install_functions(schema)
             grant_rights(schema)
     except FunctionsInUse as error:
         raise CanNotUpdate(str(error)) from error
+
+
+def _is_made_of_files(schema: str) -> bool:
+    return schema != PUBLIC and are_written() and is_empty(schema)
 
 
 def _pending(schema: str) -> Iterator[bool]:
@@ -300,6 +304,18 @@ def make_tables(schema: str, migrations: Collection[str]) -> None:
     Raises:
         UnknownMigrations: this code does not have all of them.
     """
+    if are_written() and {f"{app}.{name}" for app, name in all_migrations()} == set(migrations):
+        make_tables_of_files(schema)
+    else:
+        make_tables_by_migrations(schema, migrations)
+
+
+def make_tables_by_migrations(schema: str, migrations: Collection[str]) -> None:
+    """The same, whatever the files have.
+
+    Raises:
+        UnknownMigrations: this code does not have all of them.
+    """
     assert connection.in_atomic_block
     if unknown := set(migrations) - _known_migrations():
         raise UnknownMigrations(_listed(unknown))
@@ -320,39 +336,6 @@ def make_tables(schema: str, migrations: Collection[str]) -> None:
         connection.set_schema_to_public()  # type: ignore[attr-defined]
 
 
-_recorded: list[tuple[str, Any]] | None = None
-"""What the migrations say to the database in an organization's empty schema, once one was filled in this process."""
-
-_ASKS_OR_GOES_WITH_THE_SESSION = re.compile(r"\s*(SELECT|SHOW|SAVEPOINT|RELEASE|SET search_path)\b", re.IGNORECASE)
-
-
-def _fill(schema: str, verbosity: int) -> None:
-    """Makes the tables of an empty schema: by the migrations, or by what they have said of the schema before, which is
-    the same in each. To find out what to say takes Django 1.6 s of CPU, to say it 0.1 s."""
-    global _recorded
-    if _recorded is None:
-        said: list[tuple[str, Any]] = []
-
-        def record(execute: Any, statement: Any, parameters: Any, many: bool, context: Any) -> Any:
-            text = statement if isinstance(statement, str) else statement.as_string(connection.connection)
-            if not _ASKS_OR_GOES_WITH_THE_SESSION.match(text):
-                assert not many
-                said.append((text, parameters))
-            return execute(statement, parameters, many, context)
-
-        with connection.execute_wrapper(record):
-            _migrate(schema, verbosity)
-        if not any(schema in text for text, _ in said):  # else it is of this schema alone
-            _recorded = said
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('search_path', quote_ident(%s) || ', public', true)", [schema])
-        for text, parameters in _recorded:
-            if text.startswith('INSERT INTO "django_migrations"'):
-                parameters = [timezone.now() if isinstance(one, datetime) else one for one in parameters]
-            cursor.execute(text, parameters)
-
-
 def _take_turn(schema: str) -> None:
     """Of two that install in one schema the second waits, and finds what the first did."""
     with connection.cursor() as cursor:
@@ -360,7 +343,7 @@ def _take_turn(schema: str) -> None:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
 
 
-def _check_tables(schema: str) -> None:
-    missing = tables_of(schema) - catalogue_of([schema])[schema].tables
+def _check_tables(schema: str, catalogue: Catalogue) -> None:
+    missing = tables_of(schema) - catalogue.tables
     if missing:
         raise CanNotUpdate(f"Tables are missing: {_listed(missing)}.")

@@ -6,7 +6,6 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.management import call_command
 from django.db import ProgrammingError, connection, transaction
 from django.utils import timezone
 from psycopg2 import errorcodes, sql
@@ -23,6 +22,7 @@ from tenants.errors import OrganizationExists, ProvisionedOnServer, SlugRefused
 from tenants.models import AuditRecord, Domain, Organization
 from tenants.queries import is_former_slug
 from tenants.routing import forget_routes
+from tenants.schemas import update_schema
 from tenants.slugs import InvalidSlug, check_slug, schema_name_of
 from tenants.working_role import as_owner
 
@@ -121,12 +121,7 @@ def reserve_organization(*, slug: str, name: str) -> None:
 
 def _build_schema(organization: Organization) -> None:
     try:
-        call_command(
-            "migrate_schemas",
-            schema_name=organization.schema_name,
-            interactive=False,
-            verbosity=0,
-        )
+        update_schema(organization.schema_name, verbosity=0)
     finally:
         connection.set_schema_to_public()  # type: ignore[attr-defined]
 

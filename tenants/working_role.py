@@ -26,6 +26,17 @@ GROUP = "recharge_working"
 
 _ALWAYS_GUARDED = ("django_migrations", TABLE)
 
+# ALL TABLES IN SCHEMA would go five times through the tables of all schemas.
+_RELATIONS = """
+    SELECT
+        coalesce(array_agg(relname::text) FILTER (WHERE relkind <> 'S'), '{}'),
+        coalesce(array_agg(relname::text) FILTER (WHERE relkind = 'S'), '{}')
+    FROM pg_depend
+    INNER JOIN pg_class ON pg_class.oid = objid
+    WHERE refclassid = 'pg_namespace'::regclass AND refobjid = quote_ident(%s)::regnamespace
+        AND classid = 'pg_class'::regclass AND deptype = 'n' AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+"""
+
 
 def tables_named(schema: str, attribute: str) -> list[str]:
     """The tables of a schema that the AppConfigs name in ``guarded_tables`` or ``append_only_tables``."""
@@ -40,29 +51,23 @@ def grant_rights(schema: str) -> bool:
         cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [GROUP])
         if cursor.fetchone() is None:
             return False
-        names = {
-            "schema": sql.Identifier(schema),
-            "group": sql.Identifier(GROUP),
-            "database": sql.Identifier(connection.settings_dict["NAME"]),
-        }
-        for statement in (
-            "GRANT CONNECT ON DATABASE {database} TO {group}",
-            "GRANT USAGE ON SCHEMA {schema} TO {group}",
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {group}",
-            "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA {schema} TO {group}",
-        ):
-            cursor.execute(sql.SQL(statement).format(**names))
+        group, here = sql.Identifier(GROUP), sql.Identifier(schema)
+        if schema == PUBLIC:  # once: of two transactions that grant something on one database, the second fails
+            database = sql.Identifier(connection.settings_dict["NAME"])
+            cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, group))
+        cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(here, group))
+        cursor.execute(_RELATIONS, [schema])
+        tables, sequences = cursor.fetchone()
         guarded = [*_ALWAYS_GUARDED, *tables_named(schema, "guarded_tables")]
-        for rights, tables in (
-            ("INSERT, UPDATE, DELETE", guarded),
-            ("UPDATE, DELETE", tables_named(schema, "append_only_tables")),
+        for what, rights, names in (
+            ("GRANT {} ON {} TO {}", "SELECT, INSERT, UPDATE, DELETE", tables),
+            ("GRANT {} ON SEQUENCE {} TO {}", "USAGE, SELECT, UPDATE", sequences),
+            ("REVOKE {} ON {} FROM {}", "INSERT, UPDATE, DELETE", guarded),
+            ("REVOKE {} ON {} FROM {}", "UPDATE, DELETE", tables_named(schema, "append_only_tables")),
         ):
-            for table in tables:
-                cursor.execute(
-                    sql.SQL("REVOKE {} ON {} FROM {}").format(
-                        sql.SQL(rights), sql.Identifier(schema, table), names["group"]
-                    )
-                )
+            if names:
+                listed = sql.SQL(", ").join(sql.Identifier(schema, name) for name in names)
+                cursor.execute(sql.SQL(what).format(sql.SQL(rights), listed, group))
     return True
 
 

@@ -11,11 +11,27 @@ WITH schema AS (
     FROM pg_namespace WHERE nspname = ANY (%(schemas)s)
 ),
 
-function AS (
-    SELECT schema.oid AS schema_id, schema.name AS schema_name, schema.quoted, pg_proc.*
+-- By what depends on them, for which there is an index. There is none for the schema of a function or a table: to look at
+-- one schema among a thousand, all that the thousand have would be read.
+object AS MATERIALIZED (
+    SELECT schema.oid AS schema_id, schema.name AS schema_name, schema.quoted, classid, objid
     FROM schema
-    INNER JOIN pg_proc ON pg_proc.pronamespace = schema.oid
-    WHERE (schema.name <> 'public' OR pg_proc.proname::text = ANY (%(public_functions)s))
+    INNER JOIN pg_depend ON refclassid = 'pg_namespace'::regclass AND refobjid = schema.oid AND deptype = 'n'
+),
+
+relation AS MATERIALIZED (
+    SELECT object.schema_id, object.schema_name, object.quoted, pg_class.oid, relname, relkind, reloptions
+    FROM object
+    INNER JOIN pg_class ON pg_class.oid = object.objid
+    WHERE object.classid = 'pg_class'::regclass
+),
+
+function AS (
+    SELECT object.schema_id, object.schema_name, object.quoted, pg_proc.*
+    FROM object
+    INNER JOIN pg_proc ON pg_proc.oid = object.objid
+    WHERE object.classid = 'pg_proc'::regclass
+        AND (object.schema_name <> 'public' OR pg_proc.proname::text = ANY (%(public_functions)s))
         AND NOT EXISTS (
             SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = pg_proc.oid AND deptype = 'e'
         )
@@ -23,13 +39,12 @@ function AS (
 
 trigger AS (
     SELECT
-        schema.oid AS schema_id, schema.name AS schema_name, schema.quoted, pg_class.relname, pg_trigger.*,
+        relation.schema_id, relation.schema_name, relation.quoted, relation.relname, pg_trigger.*,
         pg_proc.proname, pg_proc.pronamespace
-    FROM schema
-    INNER JOIN pg_class ON pg_class.relnamespace = schema.oid
-    INNER JOIN pg_trigger ON pg_trigger.tgrelid = pg_class.oid AND NOT pg_trigger.tgisinternal
+    FROM relation
+    INNER JOIN pg_trigger ON pg_trigger.tgrelid = relation.oid AND NOT pg_trigger.tgisinternal
     INNER JOIN pg_proc ON pg_proc.oid = pg_trigger.tgfoid
-    WHERE schema.name <> 'public' OR pg_proc.proname::text = ANY (%(public_functions)s)
+    WHERE relation.schema_name <> 'public' OR pg_proc.proname::text = ANY (%(public_functions)s)
 ),
 
 line AS (
@@ -79,22 +94,22 @@ line AS (
 
     UNION ALL
     SELECT
-        schema.name,
+        object.schema_name,
         'type',
-        pg_class.relname || '|' || (
+        pg_type.typname || '|' || (
             SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
-            FROM pg_attribute WHERE attrelid = pg_class.oid AND NOT attisdropped
+            FROM pg_attribute WHERE attrelid = pg_type.typrelid AND NOT attisdropped
         ),
         NULL
-    FROM schema
-    INNER JOIN pg_class ON pg_class.relnamespace = schema.oid AND pg_class.relkind = 'c'
-    WHERE schema.name <> 'public'
+    FROM object
+    INNER JOIN pg_type ON pg_type.oid = object.objid AND pg_type.typtype = 'c'
+    WHERE object.classid = 'pg_type'::regclass AND object.schema_name <> 'public'
 
     UNION ALL
-    SELECT schema.name, 'deferrable', pg_constraint.conname, NULL
-    FROM schema
-    INNER JOIN pg_constraint ON pg_constraint.connamespace = schema.oid
-    WHERE schema.name <> 'public' AND pg_constraint.contype = 'f' AND pg_constraint.condeferrable
+    SELECT relation.schema_name, 'deferrable', pg_constraint.conname, NULL
+    FROM relation
+    INNER JOIN pg_constraint ON pg_constraint.conrelid = relation.oid
+    WHERE relation.schema_name <> 'public' AND pg_constraint.contype = 'f' AND pg_constraint.condeferrable
 ),
 
 fingerprint AS (
@@ -110,13 +125,11 @@ fingerprint AS (
 -- The storage settings of an organization's tables. Those of the public schema are the database administrator's.
 storage AS (
     SELECT
-        schema.name AS schema_name,
-        md5(string_agg(pg_class.relname || '|' || setting, E'\n' ORDER BY pg_class.relname, setting COLLATE "C")) AS settings
-    FROM schema
-    INNER JOIN pg_class ON pg_class.relnamespace = schema.oid AND pg_class.relkind = 'r'
-    CROSS JOIN LATERAL unnest(pg_class.reloptions) AS setting
-    WHERE schema.name <> 'public'
-    GROUP BY schema.name
+        schema_name,
+        md5(string_agg(relname || '|' || setting, E'\n' ORDER BY relname, setting COLLATE "C")) AS settings
+    FROM relation CROSS JOIN LATERAL unnest(reloptions) AS setting
+    WHERE relkind = 'r' AND schema_name <> 'public'
+    GROUP BY schema_name
 ),
 
 -- What in a schema works on another one.
@@ -144,28 +157,24 @@ elsewhere AS (
     WHERE pronamespace NOT IN (schema_id, 'pg_catalog'::regnamespace)
 
     UNION
-    SELECT schema.name, own.relname || ': ' || pg_describe_object('pg_class'::regclass, other.oid, 0)
-    FROM schema
-    INNER JOIN pg_class AS own ON own.relnamespace = schema.oid
+    SELECT own.schema_name, own.relname || ': ' || pg_describe_object('pg_class'::regclass, other.oid, 0)
+    FROM relation AS own
     INNER JOIN pg_constraint ON pg_constraint.conrelid = own.oid AND pg_constraint.contype = 'f'
     INNER JOIN pg_class AS other ON other.oid = pg_constraint.confrelid
-    WHERE other.relnamespace <> own.relnamespace
+    WHERE other.relnamespace <> own.schema_id
 
     UNION
-    SELECT schema.name, own.relname || ': ' || pg_describe_object('pg_class'::regclass, other.oid, 0)
-    FROM schema
-    INNER JOIN pg_class AS own ON own.relnamespace = schema.oid
+    SELECT own.schema_name, own.relname || ': ' || pg_describe_object('pg_class'::regclass, other.oid, 0)
+    FROM relation AS own
     INNER JOIN pg_attrdef ON pg_attrdef.adrelid = own.oid
     INNER JOIN pg_depend ON pg_depend.classid = 'pg_attrdef'::regclass AND pg_depend.objid = pg_attrdef.oid
     INNER JOIN pg_class AS other ON refclassid = 'pg_class'::regclass AND other.oid = refobjid
-    WHERE other.relnamespace <> own.relnamespace
+    WHERE other.relnamespace <> own.schema_id
 ),
 
 -- Each grouped by itself: looked up schema by schema, a thousand of them took a thousand times as long as one.
 own_tables AS (
-    SELECT relnamespace, array_agg(relname::text) AS names
-    FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace IN (SELECT oid FROM schema)
-    GROUP BY relnamespace
+    SELECT schema_id, array_agg(relname::text) AS names FROM relation WHERE relkind IN ('r', 'p') GROUP BY schema_id
 ),
 
 own_functions AS (
@@ -186,7 +195,7 @@ SELECT
     coalesce(storage.settings, ''),
     coalesce(strays.names, '{}')
 FROM schema
-LEFT JOIN own_tables ON own_tables.relnamespace = schema.oid
+LEFT JOIN own_tables ON own_tables.schema_id = schema.oid
 LEFT JOIN own_functions ON own_functions.schema_id = schema.oid
 LEFT JOIN fingerprint ON fingerprint.schema_name = schema.name
 LEFT JOIN storage ON storage.schema_name = schema.name

@@ -16,12 +16,13 @@ from django.utils import timezone
 from django_tenants.utils import schema_context
 
 from shared.models import Membership, User
-from tenants import schemas as filling
 from tenants.errors import OrganizationExists
 from tenants.models import Domain
 from tenants.models import Organization as OrganizationRow
+from tenants.schemas import states_of
 from tenants.services import activate_organization, provision_organization, suspend_organization
 from tenants.slugs import LONGEST, RESERVED, InvalidSlug, check_slug, schema_name_of
+from tenants.tables import all_migrations
 from tests.support import commands
 from tests.support.client import Answer, Client
 from tests.support.tables import contents
@@ -197,7 +198,12 @@ POINTS = {
     "before anything is written": ("public", "INSERT", "public.tenants_organization", ""),
     "while the slug is reserved": ("public", "INSERT", "public.tenants_domain", ""),
     "before the schema": ("public", "UPDATE", "public.tenants_organization", "WHEN (NEW.status = 'provisioning')"),
-    "between two apps' tables": ("{schema}", "INSERT", "{schema}.django_migrations", "WHEN (NEW.app = 'recharge')"),
+    "between the tables and the functions": (
+        "public",
+        "INSERT",
+        "{schema}.django_migrations",
+        "WHEN (NEW.app = 'recharge')",
+    ),
     "before the admin": ("public", "INSERT", "public.shared_user", ""),
     "before the admin's membership": ("public", "INSERT", "public.shared_membership", ""),
     "before it is active": ("public", "UPDATE", "public.tenants_organization", "WHEN (NEW.status = 'active')"),
@@ -214,7 +220,7 @@ def gate(point: str, schema: str) -> Iterator[None]:
     holder = psycopg2.connect(database_url())
     holder.autocommit = True
     with holder.cursor() as cursor:
-        if where == schema:  # as if made by an earlier attempt: the schema is there, with its table of migrations
+        if schema in table:  # as if made by an earlier attempt: the schema is there, with its table of migrations
             cursor.execute(f"CREATE SCHEMA {schema}")
             with schema_context(schema):
                 MigrationRecorder(connection).ensure_schema()
@@ -447,21 +453,24 @@ def test_two_schemas_are_alike() -> None:
     assert_alike("org_acme", "org_globex")
 
 
-def test_one_that_is_filled_as_another_was_is_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first in a process is made by the migrations, the next by what they said of it."""
-    monkeypatch.setattr(filling, "_recorded", None)
+def test_two_that_are_provisioned_at_once_are_alike(platform: Client) -> None:
+    barrier = Barrier(2)
+
+    def one(slug: str) -> Answer:
+        barrier.wait(20)
+        return provision(platform, slug)
+
     before = timezone.now()
-    for slug in ("made-first", "made-second"):
-        provision_organization(slug=slug, name="x", admin_username="boss", admin_password="an unusual password")
-    assert filling._recorded
-    assert_alike("org_made_first", "org_made_second")
-    rows = [
-        query(f"SELECT app, name FROM {schema}.django_migrations WHERE applied > '{before.isoformat()}' ORDER BY id")
-        for schema in ("org_made_first", "org_made_second")
-    ]
-    assert rows[0] == rows[1]
-    assert len(rows[0]) > 10
-    assert filling.states_of(["org_made_second"], thorough=True)["org_made_second"].is_current
+    with ThreadPoolExecutor(2) as pool:
+        assert [answer.status for answer in pool.map(one, ("left", "right"))] == [201, 201]
+    assert_alike("org_left", "org_right")
+    assert_alike("org_left", "org_acme")
+    applied = "SELECT count(*), min(applied) > %s, max(applied) < now() FROM org_left.django_migrations"
+    with connection.cursor() as cursor:
+        cursor.execute(applied, [before])
+        assert cursor.fetchone() == (len(all_migrations()), True, True)
+    states = states_of(["org_left", "org_right"], thorough=True)
+    assert all(state.is_current for state in states.values())
 
 
 def assert_alike(*pair: str) -> None:
