@@ -3,12 +3,14 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F, Q, QuerySet
+from psycopg2 import errorcodes
 
 from shared.errors import NotFound
 from shared.identity.roles import ADMIN
 from shared.models import Membership
+from shared.sick import sqlstate_of
 from shared.texts import contains
 from tenants.models import AuditRecord, FormerSlug, Organization
 
@@ -59,6 +61,21 @@ def being_provisioned(slugs: Collection[str]) -> set[str]:
         there = set(unfinished.values_list("slug", flat=True))
         free = set(unfinished.select_for_update(skip_locked=True, no_key=True).values_list("slug", flat=True))
     return there - free
+
+
+def wait_for_provisioning(*, seconds: int) -> bool:
+    """Waits for those who provision or import an organization at this moment. False: somebody was not done by then."""
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds}s"])
+            unfinished = Organization.objects.filter(status=Organization.Status.PROVISIONING)
+            list(unfinished.select_for_update(no_key=True).values_list("pk"))
+    except OperationalError as error:
+        if sqlstate_of(error) != errorcodes.LOCK_NOT_AVAILABLE:
+            raise
+        return False
+    return True
 
 
 def admins_of(organization: Organization) -> list[str]:

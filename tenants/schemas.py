@@ -5,11 +5,14 @@ A broken schema is named, and stops nothing of the others.
 """
 
 import enum
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import psycopg2
 from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
@@ -41,6 +44,9 @@ LOCK_TIMEOUT = "5s"
 
 TRIES = 4
 """To bring one schema up to date while others hold its locks."""
+
+AT_ONCE = 4
+"""Schemas that are brought up to date at the same time: most of the time each waits for the database or its disk."""
 
 FEW = 50
 """Schemas that are looked at thoroughly without being asked to."""
@@ -241,6 +247,37 @@ def update_schema(schema: str, *, verbosity: int = 1) -> None:
                 raise
 
 
+def update_schemas(
+    schemas: Sequence[str], *, at_once: int = AT_ONCE, verbosity: int = 1
+) -> Generator[tuple[str, BaseException | None], None, None]:
+    """Brings these up to date, ``at_once`` at the same time, each in a transaction and over a connection of its own.
+    Gives each of them when it is done, with why it could not be: whatever a migration finds in one schema, the others
+    follow. To close it rolls back what is under way.
+    """
+    at_work: set[Any] = set()
+
+    def update(schema: str) -> None:
+        try:
+            connection.ensure_connection()
+            at_work.add(connection.connection)
+            update_schema(schema, verbosity=verbosity)
+        finally:
+            at_work.discard(connection.connection)
+            connection.close()  # it keeps the catalogue of a schema that it never sees again
+
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="migrating")
+    try:
+        running = {pool.submit(update, schema): schema for schema in schemas}
+        for done in as_completed(running):
+            yield running[done], done.exception()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for one in list(at_work):
+            with suppress(psycopg2.Error):
+                one.cancel()
+        pool.shutdown()
+
+
 def _update_schema(schema: str, verbosity: int) -> None:
     if not (connection.in_atomic_block or _is_made_of_files(schema)) and any(not atomic for atomic in _pending(schema)):
         _migrate(schema, verbosity)  # such a migration works only outside of a transaction
@@ -249,10 +286,6 @@ def _update_schema(schema: str, verbosity: int) -> None:
             _take_turn(schema)
             if _is_made_of_files(schema):
                 make_tables_of_files(schema)
-                # Half of the CPU that PostgreSQL took. It reads them when they are called, and has read the same where
-                # they were installed in a schema that had some.
-                with connection.cursor() as cursor:
-                    cursor.execute("SET LOCAL check_function_bodies = off")
             else:
                 if any(True for _ in _pending(schema)):
                     if MIGRATIONS in catalogue_of([schema])[schema].tables:

@@ -1,9 +1,9 @@
 """Makes the tables of an organization's empty schema from files, of which each has what an app's migrations make.
 
 To find out what to say from the migrations takes Django 1.6 s of CPU: it goes through all states that the tables ever
-had. A tenant app has such a file in ``sql/tables.sql``, which tests/support/table_files.py writes. It names the migration
-up to which it goes. While that is not the app's last one (it was not written again yet), schemas are made by the
-migrations, which is the same.
+had. Each tenant app has such a file, ``sql/tables.sql``, which tests/support/write_tables.py writes. It names the
+migration up to which it goes. While that is not the app's last one (it was not written again yet), schemas are made by
+the migrations, which is the same.
 """
 
 import re

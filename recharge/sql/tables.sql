@@ -1,5 +1,5 @@
--- The tables of this app as its migrations up to 0018_day_sums make them. A new organization's schema is made of them.
--- Written by `python -m tests.support.table_files`; a change begins with a migration.
+-- The tables of this app as its migrations up to 0019_commission_index make them. A new organization's schema is made of them.
+-- Written by `python -m tests.support.write_tables`; a change begins with a migration.
 
 CREATE OR REPLACE FUNCTION recharge_has_its_end(p_status text, p_created_at timestamp with time zone, p_completed_at timestamp with time zone, p_failure text, p_late text)
  RETURNS boolean
@@ -139,7 +139,7 @@ CREATE TABLE recharge_commissionrate (
 );
 
 CREATE INDEX commission_at ON recharge_commissionrate USING btree (seller_id, operator, valid_from);
-CREATE UNIQUE INDEX commission_once ON recharge_commissionrate USING btree (seller_id, operator) NULLS NOT DISTINCT WHERE (valid_until IS NULL);
+CREATE UNIQUE INDEX commission_once ON recharge_commissionrate USING btree (COALESCE(seller_id, (0)::bigint), operator) WHERE (valid_until IS NULL);
 CREATE INDEX commission_since ON recharge_commissionrate USING btree (valid_from, id);
 
 CREATE TABLE recharge_dayposting (

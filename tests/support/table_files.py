@@ -1,11 +1,7 @@
-"""The files ``sql/tables.sql`` of the tenant apps: each has what the app's migrations make of an empty schema, of which
-a new organization's schema is made (tenants/tables.py).
+"""What the files ``sql/tables.sql`` of the tenant apps are to say: what the app's migrations make of an empty schema. A
+new organization's schema is made of them (tenants/tables.py).
 
-Run after a migration was added, by hand:
-
-    .venv/bin/python -m tests.support.table_files
-
-A test compares a schema that is made of the files with one that was migrated.
+tests/support/write_tables.py writes them; a test compares a schema that is made of them with one that was migrated.
 """
 
 from pathlib import Path
@@ -24,7 +20,7 @@ _AGAIN = "made_of_files"
 
 _HEAD = """\
 -- The tables of this app as its migrations up to {last} make them. A new organization's schema is made of them.
--- Written by `python -m tests.support.table_files`; a change begins with a migration.
+-- Written by `python -m tests.support.write_tables`; a change begins with a migration.
 """
 
 _FUNCTIONS = """
@@ -138,17 +134,3 @@ def _texts_in(schema: str) -> dict[Path, str]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('search_path', %s, true)", [schema])
     return {path_of_tables(app): text_of(app) for app in map(apps.get_app_config, settings.TENANT_APPS)}
-
-
-def main() -> None:
-    for path, text in texts().items():
-        path.write_text(text)
-        print(path)
-
-
-if __name__ == "__main__":
-    import tests.support.database  # noqa: F401, I001 - starts the PostgreSQL that the settings ask for
-    import django
-
-    django.setup()
-    main()

@@ -94,8 +94,9 @@ def schemas(django_db_setup: None) -> Iterator[None]:
 
 
 def test_the_files_are_written() -> None:
-    """If not: .venv/bin/python -m tests.support.table_files"""
-    assert {path: path.read_text() for path in texts()} == texts()
+    """If not: .venv/bin/python -m tests.support.write_tables"""
+    written = texts()
+    assert {path: path.read_text() for path in written} == written
     assert tables.are_written()
 
 
