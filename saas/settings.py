@@ -130,9 +130,9 @@ DATABASES = {
 DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 
 # How many organizations' catalogues and plans a connection may gather before it is closed: see tenants/routing.py.
-if not re.fullmatch(r"[1-9][0-9]{0,5}", env.str("ORGANIZATIONS_PER_CONNECTION", default="512")):
+if not re.fullmatch(r"[1-9][0-9]{0,5}", env.str("ORGANIZATIONS_PER_CONNECTION", default="256")):
     raise ImproperlyConfigured("ORGANIZATIONS_PER_CONNECTION must be a number from 1 on.")
-ORGANIZATIONS_PER_CONNECTION = env.int("ORGANIZATIONS_PER_CONNECTION", default=512)
+ORGANIZATIONS_PER_CONNECTION = env.int("ORGANIZATIONS_PER_CONNECTION", default=256)
 if not re.fullmatch(r"[1-9][0-9]{0,3}", env.str("DELETION_GRACE_DAYS", default="30")):
     raise ImproperlyConfigured("DELETION_GRACE_DAYS must be a number of days, from 1.")
 DELETION_GRACE_DAYS = env.int("DELETION_GRACE_DAYS", default=30)

@@ -200,8 +200,7 @@ def bound_memory(organization: Organization) -> None:
     """Closes the connection if it has seen too many organizations, this one among them; the next request opens another.
 
     PostgreSQL keeps what it has read of a schema, its catalogue and the plans of its functions, for as long as a
-    connection lives: 0.75 MiB an organization (379 MiB with 501; tests/bench, table "width"). An organization's first
-    sale on a new connection costs 3 ms of the database instead of 0.7.
+    connection lives. What that takes is in deploy/README.md, "Processes, threads, connections".
     """
     current: Any = connections[DEFAULT_DB_ALIAS]
     if current.in_atomic_block:
