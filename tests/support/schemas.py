@@ -11,7 +11,6 @@ from django_tenants.utils import schema_context
 from saas.embedded import _Cluster
 from tenants.models import Organization
 from tenants.services import provision_organization
-from tests.support.world import database_url
 
 PASSWORD = "correct horse battery"
 
