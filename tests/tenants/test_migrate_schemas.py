@@ -3,7 +3,7 @@
 import io
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg2
 import pytest
@@ -81,7 +81,7 @@ def test_one_that_is_provisioned_meanwhile_is_brought_up_to_date_too() -> None:
     make_older(ACME)
     with held(ACME):
         process = commands.start("migrate_schemas")
-        wait_until(lambda: run_sql("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") != [])
+        wait_until(lambda: run_sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") != [])
         provision("late")
         make_older("org_late")
     output, _ = process.communicate(timeout=60)
@@ -94,15 +94,14 @@ def test_it_waits_for_one_that_is_being_provisioned() -> None:
     row = provision("late")
     make_older(ACME, "org_late")
     run_sql(f"UPDATE tenants_organization SET status = 'provisioning' WHERE id = {row.pk}")
-    provisioning = psycopg2.connect(database_url())
-    with provisioning.cursor() as cursor:
-        cursor.execute("UPDATE public.tenants_organization SET status = 'active' WHERE id = %s", [row.pk])
+    with closing(psycopg2.connect(database_url())) as provisioning:
+        with provisioning.cursor() as cursor:
+            cursor.execute("UPDATE public.tenants_organization SET status = 'active' WHERE id = %s", [row.pk])
         process = commands.start("migrate_schemas")
         wait_until(lambda: is_current(ACME))
-        wait_until(lambda: run_sql("SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted") != [])
+        wait_until(lambda: run_sql("SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted") != [])
         assert not is_current("org_late")
         provisioning.commit()
-    provisioning.close()
     output, _ = process.communicate(timeout=60)
     assert process.wait() == 0
     assert is_current("org_late")
