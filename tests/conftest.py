@@ -72,8 +72,8 @@ def _run_elsewhere(statement: str, *names: str) -> None:
 def django_db_setup(django_db_blocker: Any, django_db_modify_db_settings: None) -> Iterator[None]:
     """Django's test database, with two organizations in it. Child processes find it in ``DATABASE_URL``.
 
-    Each process of a run has one of its own. The first makes it, and leaves a copy to the others: provisioning takes
-    four seconds of CPU.
+    Each process of a run has one of its own. The first makes it, and leaves a copy to the others: it takes three
+    seconds of CPU.
     """
     with django_db_blocker.unblock():
         name = connection.settings_dict["NAME"]
