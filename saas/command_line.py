@@ -200,6 +200,7 @@ def _explain_of_django(error: Exception) -> str | None:
     import psycopg2
     from django.core.exceptions import ImproperlyConfigured
     from django.db import Error, InterfaceError, OperationalError
+    from django.db.migrations.exceptions import MigrationSchemaMissing
     from psycopg2 import errorcodes
 
     from shared.errors import Problem
@@ -210,7 +211,8 @@ def _explain_of_django(error: Exception) -> str | None:
     if not isinstance(error, Error | psycopg2.Error):
         return None
     text = str(error).strip()
-    code = sqlstate_of(error)
+    # Django says by this one that a first table can't be made; why, the database has said before.
+    code = sqlstate_of((isinstance(error, MigrationSchemaMissing) and error.__context__) or error)
     match code:
         case None if isinstance(error, OperationalError | psycopg2.OperationalError):
             return f"The database can't be reached: {text}"

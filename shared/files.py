@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,11 @@ def written_whole(file: Path) -> Iterator[BinaryIO]:
     """
     if file.exists() and not file.is_file():
         raise OSError(errno.EINVAL, "It is no regular file", str(file))
-    unfinished = file.with_name(f"{file.name}.unfinished")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    # A name that nobody else has: two that write the same file at once would write into each other's.
+    descriptor, name = tempfile.mkstemp(prefix=f"{file.name}.", suffix=".unfinished", dir=file.parent)
+    unfinished = Path(name)
     try:
         with open(descriptor, "wb") as writing:
-            os.fchmod(descriptor, 0o600)  # one that was left by a call that was cut off may have had other rights
             yield writing
             writing.flush()
             os.fsync(descriptor)

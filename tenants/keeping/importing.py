@@ -2,8 +2,10 @@
 with ids, functions and secrets of this installation. It answers nobody before its books are proved."""
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -112,19 +115,21 @@ def _read_head(frames: Iterator[Frame]) -> _Head:
         raise NotAnExport("What stands in it is no export of an organization.")
     if _take(head, "version", int) != VERSION:
         raise NotAnExport(f"Release {head.get('release')} wrote it in another form. Import it with that release.")
-    created_at = parse_datetime(_take(head, "created_at", str))
-    if created_at is None:
+    with _values_of_the_file():
+        created_at = parse_datetime(_text(head, "created_at"))
+    status = _text(head, "status")
+    if created_at is None or created_at.tzinfo is None or status not in Organization.Status:
         raise NotAnExport("Its first frame is damaged.")
     return _Head(
-        slug=_take(head, "slug", str),
-        name=_take(head, "name", str),
-        status=_take(head, "status", str),
+        slug=_text(head, "slug"),
+        name=_text(head, "name", Organization._meta.get_field("name").max_length),
+        status=status,
         created_at=created_at,
         requires_second_factor=_take(head, "requires_second_factor", bool),
-        at=_take(head, "at", str),
-        base_domain=_take(head, "base_domain", str),
-        domains=_take(head, "domains", list),
-        migrations=_take(head, "migrations", list),
+        at=_text(head, "at"),
+        base_domain=_text(head, "base_domain"),
+        domains=_texts(head, "domains"),
+        migrations=_texts(head, "migrations"),
     )
 
 
@@ -152,6 +157,34 @@ def _take(frame: dict[str, Any], name: str, kind: type[_T]) -> _T:
     return found
 
 
+def _text(frame: dict[str, Any], name: str, longest: int | None = None) -> str:
+    """A text that the database can take."""
+    (text,) = _texts({name: [_take(frame, name, str)]}, name)
+    if longest is not None and len(text) > longest:
+        raise NotAnExport(f"A frame's {name!r} is too long.")
+    return text
+
+
+def _texts(frame: dict[str, Any], name: str) -> list[str]:
+    """The same, many."""
+    texts = _take(frame, name, list)
+    if not all(isinstance(text, str) and not _NO_TEXT.search(text) for text in texts):
+        raise NotAnExport(f"A frame's {name!r} is not what it should be.")
+    return texts
+
+
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+@contextmanager
+def _values_of_the_file() -> Iterator[None]:
+    """Numbers, moments, identifiers and secrets of the file are read in this block; one may be none."""
+    try:
+        yield
+    except (ValueError, ValidationError) as error:
+        raise NotAnExport(f"A value in it is not what it should be: {error}") from error
+
+
 class _Import:
     """Of one file, in one transaction."""
 
@@ -174,7 +207,8 @@ class _Import:
             raise NotAnExport(f"A newer release wrote it: {error} is not known here. Upgrade first.") from None
         with connection.cursor() as cursor:
             try:
-                self._read(cursor)
+                with _values_of_the_file():
+                    self._read(cursor)
             except DatabaseError as error:
                 if (sqlstate_of(error) or "")[:2] not in _OF_THE_ROWS:
                     raise
@@ -227,11 +261,7 @@ class _Import:
                 self._add_public_rows(cursor, _take(head, "table", str), _take(head, "rows", list))
             elif kind == "table":
                 table = tables.get(_take(head, "table", str))
-                if (
-                    table is None
-                    or table.name in given
-                    or sorted(_take(head, "columns", list)) != sorted(table.columns)
-                ):
+                if table is None or table.name in given or sorted(_texts(head, "columns")) != sorted(table.columns):
                     raise NotAnExport(f"Its table {head['table']!r} is another one than its migrations make.")
                 self._add_rows(cursor, _as_given(table, head["columns"]))
                 given.add(table.name)
@@ -245,6 +275,8 @@ class _Import:
     def _add_public_rows(self, cursor: Any, table: str, rows: list[dict[str, Any]]) -> None:
         if table not in PUBLIC_ROWS:
             raise NotAnExport(f"Rows of {table!r} are no organization's.")
+        if not all(isinstance(row, dict) for row in rows):
+            raise NotAnExport(f"A row of {table} is none.")
         known = columns_of(cursor, table)
         if table == "shared_user":
             self._refuse_taken_names([self._username_of(row) for row in rows])
@@ -253,7 +285,7 @@ class _Import:
         elif table == "shared_passkey":
             _replace_taken_credentials(rows)
         for row in rows:
-            was = row.get("id")
+            was = _take(row, "id", int) if table == "shared_user" else 0
             self._make_ours(table, row)
             if unknown := row.keys() - known:
                 raise NotAnExport(f"A newer release wrote it: {table} has no {', '.join(sorted(unknown))} here.")
@@ -267,7 +299,7 @@ class _Import:
             )
             (became,) = cursor.fetchone()
             if table == "shared_user":
-                self._users[int(was)] = became  # type: ignore[arg-type]
+                self._users[was] = became
             self._imported.members += table == "shared_membership"
 
     def _make_ours(self, table: str, row: dict[str, Any]) -> None:
@@ -280,13 +312,13 @@ class _Import:
         else:
             row.pop("id", None)
         if "user_id" in row:
-            if row["user_id"] not in self._users:
+            if _take(row, "user_id", int) not in self._users:
                 raise NotAnExport(f"A row of {table} is of a user who is not in it.")
             row["user_id"] = self._users[row["user_id"]]
         if "organization_id" in row:
             row["organization_id"] = self._organization.pk
         for column in PUBLIC_SECRETS.get(table, ()):
-            row[column] = encrypted_again(row[column])
+            row[column] = encrypted_again(_take(row, column, str))
 
     def _username_of(self, row: dict[str, Any]) -> str:
         """As create_member names a user: the slug and the member's name, which has no stroke."""
@@ -321,6 +353,8 @@ class _Import:
         self._imported.rows += cursor.rowcount
 
     def _set_sequences(self, cursor: Any, sequences: list[tuple[str, str, int, bool]]) -> None:
+        if not all(isinstance(one, list) and list(map(type, one)) == [str, str, int, bool] for one in sequences):
+            raise NotAnExport("It does not say where each sequence stood.")
         given = {(table, column): (value, is_called) for table, column, value, is_called in sequences}
         there = sequences_in(cursor, self._schema)
         if given.keys() != set(there):
@@ -338,11 +372,20 @@ class _Import:
         for host in self._head.domains:
             if host == own:
                 continue
-            is_here = host.endswith(f".{settings.BASE_DOMAIN}")
-            if not is_here or Domain.objects.filter(domain=host).exists():
+            if not _may_lead_here(host) or Domain.objects.filter(domain=host).exists():
                 self._imported.left_out.append(host)
             else:
                 Domain.objects.bulk_create([Domain(tenant=self._organization, domain=host, is_primary=False)])
+
+
+def _may_lead_here(host: str) -> bool:
+    """Whether the host is one that an organization can have below this installation's domain."""
+    name, _, domain = host.partition(".")
+    try:
+        check_slug(name)
+    except InvalidSlug:
+        return False
+    return bool(domain == settings.BASE_DOMAIN)
 
 
 def _replace_taken_credentials(rows: list[dict[str, Any]]) -> None:

@@ -110,7 +110,10 @@ class SealedReader:
                     else "The passphrase is not the one that it was written with, or the file is damaged."
                 ) from None
             unpacked = zlib.decompressobj()
-            content = unpacked.decompress(opened, LONGEST_FRAME)
+            try:
+                content = unpacked.decompress(opened, LONGEST_FRAME)
+            except zlib.error:
+                raise NotAnExport("It has a frame that can't be unpacked.") from None
             if unpacked.unconsumed_tail:
                 raise NotAnExport("It has a frame that is too long.")
             yield content

@@ -9,6 +9,9 @@ long to set up.
 Everything shares the machine's cores: only ratios mean anything, and only within one run. "web ms" and "db ms" are CPU
 time of the server's and of the database's processes a request; they swing less.
 
+The table "fairness", when named, is what each of eight attacks of one organization does to another one, and says what
+is wanted. It is for a machine that does nothing else: --seconds 10 --rounds 5, half an hour.
+
 The table "large", when named, is of organizations that have sold so many millions (--millions): sizes, and what pages
 and commands take there. 10 million are 20 GB of disk and an hour.
 
@@ -355,8 +358,9 @@ class Bench:
         prove_the_books()
 
     def fairness(self) -> None:
-        """What one organization's heavy work does to another's sales."""
+        """What one organization's heavy work does to another's sales, their delivery and its webhook."""
         busy, quiet = provision("busy", 10), provision("quiet", 10)
+        deliver_through_simulator(busy)
         console.print("  filling in 1 million entries …")
         fill_history(busy, 10**6)
         console.print(measure(self.here, busy, quiet, self.seconds, self.rounds))

@@ -411,11 +411,11 @@ def post_all_margins(organization: Organization) -> tuple[int, float]:
 
 
 @contextmanager
-def worker() -> Iterator[None]:
+def worker(**environment: str) -> Iterator[None]:
     """A delivery worker as a process, from when it is ready until the block ends."""
     from django.db import connection
 
-    process = subprocess.Popen([sys.executable, "manage.py", "deliver"], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "manage.py", "deliver"], cwd=ROOT, env=os.environ | environment)
     try:
         with connection.cursor() as cursor:
             ready = False

@@ -17,12 +17,14 @@ from credit.webhooks.sending import WebhookWork
 from credit.webhooks.services import create_webhook
 from recharge.delivery.work import LEASE, DeliveryWork
 from recharge.models import Attempt, Recharge
+from tenants.heartbeats import beating_workers
 from tenants.models import Organization
 from tests.recharge.test_worker import working
 from tests.support import forking
 from tests.support.locks import sell_pending, sell_through_operator
 from tests.support.mobile_operator import MisbehavingOperator, operating
 from tests.support.receiver import receiving
+from tests.support.schemas import run_sql
 from tests.support.waiting import wait_until
 from tests.support.world import World, give_credit
 
@@ -95,6 +97,25 @@ def status_of(world: World) -> str:
     with tenant_context(world.acme.row):
         status: str = Recharge.objects.get().status
         return status
+
+
+def test_the_database_ends_what_a_worker_leaves_open() -> None:
+    """A worker whose machine is gone in the middle of a transaction holds sellers' locks no longer than that."""
+    shows = """
+        CREATE FUNCTION public.shows_its_patience() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            NEW.host := current_setting('idle_in_transaction_session_timeout');
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER shows_its_patience BEFORE INSERT ON public.tenants_workerheartbeat
+            FOR EACH ROW EXECUTE FUNCTION public.shows_its_patience();
+    """
+    run_sql(shows)
+    try:
+        with delivering():
+            wait_until(lambda: [worker.host for worker in beating_workers()] == ["1min"], "it says so")
+    finally:
+        run_sql("DROP FUNCTION public.shows_its_patience CASCADE")
 
 
 # --- One that dies ----------------------------------------------------------------------------------------------------

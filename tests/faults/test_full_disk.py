@@ -2,11 +2,13 @@
 there, and when there is room they go on by themselves."""
 
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 
 from saas import embedded
+from tests.support import forking
 from tests.support.disks import fill, small_disk
 from tests.support.installations import directory, environment_of, manage, start, superuser_of
 from tests.support.pair import run_sql
@@ -74,3 +76,40 @@ def is_up(data: Path) -> bool:
     except embedded.EmbeddedDatabaseError:
         return False
     return True
+
+
+def test_no_room_for_an_organizations_file_or_for_what_is_in_it(tmp_path: Path) -> None:
+    """It says so, and leaves nothing; with room, the same command works."""
+    with small_disk(megabytes=16) as disk, small_disk(megabytes=2) as shelf, directory(installed=True) as data:
+        cluster = embedded._Cluster(data)
+        cluster._make_private(disk)
+        file = shelf / "acme.export"
+
+        def ask(statement: str) -> list[tuple[Any, ...]]:
+            start(data)  # it ends with each command
+            return run_sql(cluster, statement)
+
+        def organization(*arguments: str) -> tuple[int, str]:
+            environment = environment_of(data) | {"RECHARGE_EXPORT_PASSPHRASE": "a passphrase of the tests"}
+            process = forking.start(["organization", *arguments], environment=environment)
+            _, said = process.communicate(timeout=90)
+            return process.wait(), said
+
+        filler = fill(shelf)
+        status, said = organization("export", "acme", str(file))
+        assert (status, "No space left on device" in said) == (2, True), said
+        assert list(shelf.iterdir()) == [filler]
+        filler.unlink()
+        assert organization("export", "acme", str(file))[0] == 0
+
+        ask(f"CREATE TABLESPACE small LOCATION '{disk}'")
+        ask("GRANT CREATE ON TABLESPACE small TO PUBLIC")
+        ask(f"ALTER ROLE {embedded.ROLE} SET default_tablespace = small")
+        filler = fill(disk)
+        status, said = organization("import", str(file), "--slug", "copy")
+        assert (status, "No space left on device" in said, "Traceback" in said) == (1, True, False), said
+        filler.unlink()
+        schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'org_copy'"
+        assert ask(schemas) == [(0,)]
+        assert organization("import", str(file), "--slug", "copy")[0] == 0
+        manage(data, "reconcile")

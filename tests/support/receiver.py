@@ -3,6 +3,7 @@
 import json
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ class Received:
     body: bytes
     json: Any
     verified_by: list[str]
+    at: float = field(default_factory=time.time)
+    """Unix time."""
 
     @property
     def message_id(self) -> str:

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django_tenants.utils import tenant_context
 
 from credit.models import AuditRecord as OwnRecord
-from credit.models import WebhookEndpoint
+from credit.models import Seller, WebhookEndpoint
 from credit.services import create_api_key
 from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings, Recharge
@@ -503,7 +503,25 @@ REFUSED = {
     "no sequences": (changed("end", sequences=[]), "where each sequence stood"),
     "something unknown": (changed("end", type="later"), "unknown kind"),
     "no slug": (changed("organization", slug=5), "lacks 'slug'"),
+    "a name that is too long": (changed("organization", name="x" * 201), "too long"),
+    "a name that is no text": (changed("organization", name="a\0b"), "'name' is not what it should be"),
+    "a name of half a character": (changed("organization", name="\ud800"), "'name' is not what it should be"),
+    "a status that there is not": (changed("organization", status="closed"), "damaged"),
     "a moment that is none": (changed("organization", created_at="yesterday"), "damaged"),
+    "a moment that never was": (changed("organization", created_at="2026-13-01T00:00:00Z"), "not what it should be"),
+    "a moment of no zone": (changed("organization", created_at="2026-01-01T00:00:00"), "damaged"),
+    "hosts that are none": (changed("organization", domains=[5]), "'domains' is not what it should be"),
+    "migrations that are none": (changed("organization", migrations=[{}]), "'migrations' is not what it should be"),
+    "a frame that is no object": (lambda head, body: ([head], body), "lacks 'type'"),
+    "a user who is no object": (changed("rows", "shared_user", rows=[5]), "A row of shared_user is none"),
+    "a user without an id": (changed("rows", "shared_user", rows=each(id=None)), "lacks 'id'"),
+    "a member of a list of users": (changed("rows", "shared_membership", rows=each(user_id=[1])), "lacks 'user_id'"),
+    "columns that are none": (changed("table", "credit_account", columns=lambda names: [*names[1:], {}]), "'columns'"),
+    "sequences that are none": (changed("end", sequences=[5]), "where each sequence stood"),
+    "a sequence below its rows": (
+        changed("end", sequences=lambda all: [[table, column, -5, called] for table, column, _, called in all]),
+        "refuses",
+    ),
     "a balance that is another one": (
         lambda head, body: (head, body.replace(b"\t5000\t", b"\t6000\t")),
         "The books in the file are wrong",
@@ -586,18 +604,20 @@ def test_what_was_suspended_comes_suspended(small: Path) -> None:
 
 
 def test_further_hosts_come_where_they_can(small: Path) -> None:
+    # Somebody's, the platform's, somebody's below it, none at all.
+    not_here = ["acme.recharge.test", "api.recharge.test", "x.acme.recharge.test", "Two Words.recharge.test"]
     rewrite(
         small,
         changed(
             "organization",
-            domains=["small.recharge.test", "shop.recharge.test", "shop.elsewhere.example", "acme.recharge.test"],
+            domains=["small.recharge.test", "kiosk.recharge.test", "kiosk.elsewhere.example", *not_here],
         ),
     )
     made = take_in(small, "new")
-    assert made.left_out == ["shop.elsewhere.example", "acme.recharge.test"]
+    assert made.left_out == ["kiosk.elsewhere.example", *not_here]
     assert set(made.organization.domains.values_list("domain", "is_primary")) == {
         ("new.recharge.test", True),
-        ("shop.recharge.test", False),
+        ("kiosk.recharge.test", False),
     }
 
 
@@ -631,6 +651,31 @@ def test_who_is_killed_while_it_imports_leaves_a_reservation_that_the_next_one_t
     assert query("SELECT count(*) FROM pg_class WHERE relnamespace = 'org_new'::regnamespace") == [(0,)]
     assert not User.objects.filter(username__startswith="new/").exists()
     assert take_in(small, "new").organization.status == "active"
+
+
+@pytest.mark.slow
+def test_of_two_imports_at_once_one_makes_it_and_the_other_says_so(small: Path) -> None:
+    with closing(psycopg2.connect(database_url())) as holder, holder.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('install functions: org_new', 0))")
+        both = [
+            commands.start("organization", "import", str(small), "--slug", "new", environment=VARIABLE)
+            for _ in range(2)
+        ]
+        wait_until(_somebody_waits_for_a_lock, "one waits to install functions")
+        wait_until(_somebody_waits_for_a_row, "the other waits for it")
+    ended = {process.wait(60): process.communicate() for process in both}
+    assert ended.keys() == {0, 1}, ended
+    assert "new is active" in ended[0][0]
+    assert "Somebody has provisioned 'new' meanwhile." in ended[1][1]
+    assert OrganizationRow.objects.get(slug="new").status == "active"
+    assert User.objects.filter(username="new/kiosk").count() == 1
+    assert commands.run("reconcile").returncode == 0
+
+
+def _somebody_waits_for_a_row() -> bool:
+    return bool(
+        query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'")
+    )
 
 
 def _somebody_waits_for_a_lock() -> bool:
@@ -669,6 +714,24 @@ def test_a_file_is_of_one_moment_while_sales_go_on(world: World, tmp_path: Path)
         last = query("SELECT min(balance), max(last_number) FROM credit_account")[0]
     assert 0 < last[1] - 1 <= len(sold)
     assert last[0] <= 100_000_000 - 1000
+
+
+def test_names_with_odd_letters_are_as_they_were(tmp_path: Path) -> None:
+    """COPY and JSON write these in ways of their own."""
+    odd = "\t\\N \\. \n\r\x0b\x85\u2028 \u202e'\"\\\\$$ {}%s کیوسک‌ها 🛒"
+    row = provision("odd")
+    kiosk = make_person(row, "kiosk", is_seller=True)
+    give_credit(row, kiosk.id, 5000)
+    OrganizationRow.objects.filter(pk=row.pk).update(name=odd)
+    with tenant_context(row):
+        Seller.objects.update(name=odd)
+    file = tmp_path / f"{odd[5:].replace('/', '')}.export"
+    done = commands.run("organization", "export", "odd", str(file), environment=VARIABLE)
+    assert done.returncode == 0, done.stderr
+    done = commands.run("organization", "import", str(file), "--slug", "new", environment=VARIABLE)
+    assert done.returncode == 0, done.stderr
+    assert OrganizationRow.objects.get(slug="new").name == odd
+    assert query("SELECT name FROM org_new.credit_seller") == [(odd,)]
 
 
 def test_a_short_passphrase_writes_nothing(tmp_path: Path) -> None:
