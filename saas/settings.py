@@ -115,6 +115,11 @@ def _direct_database(name: str, url: str) -> dict[str, Any] | None:
 OWNER_DATABASE = _direct_database("OWNER_DATABASE_URL", OWNER_DATABASE_URL)
 # Past a pooler: see tenants/direct.py.
 DIRECT_DATABASE = _direct_database("DIRECT_DATABASE_URL", DIRECT_DATABASE_URL)
+# For what may be seconds old: see tenants/standby.py.
+REPLICA_DATABASE = _direct_database("REPLICA_DATABASE_URL", env.str("REPLICA_DATABASE_URL", default=""))
+if not re.fullmatch(r"[1-9][0-9]{0,4}", env.str("REPLICA_MAX_AGE", default="30")):
+    raise ImproperlyConfigured("REPLICA_MAX_AGE must be a number of seconds, from 1.")
+REPLICA_MAX_AGE = env.int("REPLICA_MAX_AGE", default=30)
 DATABASES = {
     "default": {
         # Behind a pooler of transactions nothing can be set in a session. One of sessions needs no other backend.

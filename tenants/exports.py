@@ -22,6 +22,7 @@ from shared.audit import record_export
 from shared.identity.realm import realm_of
 from shared.pagination import MOST_SORTED, newest
 from shared.requests import request_id_of
+from tenants.standby import read_from_standby
 
 ROWS_AT_A_TIME = 2000
 
@@ -46,6 +47,14 @@ def neutralize_formula(value: Any) -> Any:
     return value
 
 
+class Page(list[dict[str, Any]]):
+    """Rows that were read together; ``as_of`` when, where they come from a standby (tenants/standby.py)."""
+
+    def __init__(self, rows: Iterable[dict[str, Any]], as_of: datetime | None = None) -> None:
+        super().__init__(rows)
+        self.as_of = as_of
+
+
 def pages_of(
     organization: Any, rows: Callable[..., QuerySet[Any]], by: str = "pk", *, descending: bool = True
 ) -> Iterator[list[dict[str, Any]]]:
@@ -60,8 +69,8 @@ def pages_of(
     """
     after: dict[str, Any] = {}
     while True:
-        with _schema_of(organization):
-            page = list(rows(**after).order_by(f"-{by}" if descending else by).values()[:ROWS_AT_A_TIME])
+        wanted = rows(**after).order_by(f"-{by}" if descending else by).values()[:ROWS_AT_A_TIME]
+        page = _read(organization, wanted)
         yield page
         if len(page) < ROWS_AT_A_TIME:
             return
@@ -75,9 +84,14 @@ def sorted_pages_of(
     one page, and one query; ``by`` is what they are ordered by in time."""
     with _schema_of(organization):
         kept, _is_cut = newest(rows(), MOST_SORTED, by=by)
-        sign = "-" if descending else ""
-        page = list(kept.order_by(f"{sign}{field}", f"{sign}pk").values())
-    yield page
+    sign = "-" if descending else ""
+    yield _read(organization, kept.order_by(f"{sign}{field}", f"{sign}pk").values())
+
+
+def _read(organization: Any, rows: QuerySet[Any]) -> Page:
+    with _schema_of(organization):
+        read = read_from_standby(lambda: list(rows.all()))
+    return Page(read.value, read.as_of)
 
 
 def _schema_of(organization: Any) -> AbstractContextManager[Any]:
@@ -171,8 +185,14 @@ def streamed(
     return StreamingHttpResponse(
         _Admitted(parts(), partial(_streams.leave, *admitted)),
         content_type=content_type,
-        headers={"Content-Disposition": f'attachment; filename="{filename}"'},
+        headers={"Content-Disposition": f'attachment; filename="{filename}"'} | _age_of(first),
     )
+
+
+def _age_of(first: Iterable[Any]) -> dict[str, str]:
+    """Whoever compares a download with what was sold a moment ago must know that it is older."""
+    as_of = first.as_of if isinstance(first, Page) else None
+    return {} if as_of is None else {"X-Data-As-Of": _cell(as_of)}
 
 
 class _Admitted:

@@ -42,9 +42,11 @@ def _make_database() -> None:
 def _enter(name: str) -> None:
     """This database is that of the tests from now on, and of the processes that they start."""
     connection.settings_dict["NAME"] = name
-    os.environ["DATABASE_URL"] = database_url()
-    if direct := os.environ.get("DIRECT_DATABASE_URL"):
-        os.environ["DIRECT_DATABASE_URL"] = f"{direct.rpartition('/')[0]}/{name}"
+    if "DIRECT_DATABASE_URL" not in os.environ:
+        os.environ["DATABASE_URL"] = database_url()
+        return
+    for variable in ("DATABASE_URL", "DIRECT_DATABASE_URL"):  # through the tests' pooler, and past it
+        os.environ[variable] = f"{os.environ[variable].rpartition('/')[0]}/{name}"
 
 
 def _copy_template() -> bool:

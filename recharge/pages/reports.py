@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from recharge.pages import charts, words
 from recharge.periods.queries import closed_until
-from recharge.reports.posted import PostedReport, PostedSums, corrections_of_closed, posted_report
+from recharge.reports.posted import Corrections, PostedReport, PostedSums, corrections_of_closed, posted_report
 from recharge.reports.sums import MOST_DAYS, Changes, Report, Sums, report
 from shared.console.formats import format_day
 from shared.console.forms import DaysForm
@@ -22,7 +22,8 @@ from shared.days import days_before, today
 from shared.errors import InvalidRequest
 from shared.identity.permissions import Permission
 from shared.templatetags.console import number, percent, signed
-from tenants.exports import csv_response
+from tenants.exports import Page, csv_response
+from tenants.standby import read_from_standby
 
 USUAL_DAYS = 7
 SELLERS_SHOWN, MOST_BARS = 100, 10
@@ -200,7 +201,8 @@ TABLES = {
 def reports(request: HttpRequest) -> HttpResponse:
     """The tables, and the charts beside them."""
     form, first, last = _days(request)
-    found = _report(first, last, SELLERS_SHOWN)
+    read = read_from_standby(lambda: _report_and_late(first, last))
+    found, late = read.value
     is_closed = isinstance(found, PostedReport)
     has_commissions = isinstance(found, Report) and _has_commissions(found)
     has_margins = any(sums.margins for sums in found.days.values())
@@ -219,7 +221,8 @@ def reports(request: HttpRequest) -> HttpResponse:
         "is_closed": is_closed,
         "has_commissions": has_commissions,
         "has_margins": has_margins,
-        "late": None if isinstance(found, PostedReport) else corrections_of_closed(first=first, last=last),
+        "late": late,
+        "as_of": read.as_of,
         "tables": tables,
         "sellers_shown": SELLERS_SHOWN,
         "cut": [
@@ -245,7 +248,8 @@ def reports_csv(request: HttpRequest) -> HttpResponseBase:
     its own below; what it adds to each sum makes of it what is so now. Of closed days: the sums of their entries."""
     by = _by(request)
     first, last = _valid_days(request)
-    found = _report(first, last, EVERY_SELLER)
+    read = read_from_standby(lambda: _report(first, last, EVERY_SELLER))
+    found = read.value
     table = TABLES[by]
     lines: list[dict[str, Any]] = []
     for _label, values, sums in table.rows(found):
@@ -267,7 +271,7 @@ def reports_csv(request: HttpRequest) -> HttpResponseBase:
     return csv_response(
         filename=f"report-by-{by}.csv",
         columns=[*table.key, *columns],
-        pages=iter([lines]),
+        pages=iter([Page(lines, read.as_of)]),
         request=request,
         person=signed_in(request).user.pk,
         filters={"from_day": first, "to_day": last},
@@ -299,6 +303,12 @@ def _report(first: date, last: date, most_sellers: int) -> Report | PostedReport
     if closed is not None and first <= closed:
         return posted_report(first=first, last=last, most_sellers=most_sellers)
     return report(first=first, last=last, most_sellers=most_sellers)
+
+
+def _report_and_late(first: date, last: date) -> tuple[Report | PostedReport, Corrections | None]:
+    """What is shown; of days that are not closed also what came for closed ones."""
+    found = _report(first, last, SELLERS_SHOWN)
+    return found, None if isinstance(found, PostedReport) else corrections_of_closed(first=first, last=last)
 
 
 def _has_commissions(found: Report) -> bool:

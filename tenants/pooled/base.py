@@ -12,6 +12,7 @@ That is all that is different from the backend of django-tenants. It is chosen b
 session of its own goes past the pooler (tenants/direct.py).
 """
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -26,6 +27,14 @@ _ISOLATION = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;"
 """Whatever the database's default is, as in saas/settings.py. A transaction may still ask for another one first."""
 
 
+_OF_SESSION = re.compile(
+    r"\s*(?:SET\s+(?!LOCAL\b|TRANSACTION\b|CONSTRAINTS\b)|RESET\b|(?:UN)?LISTEN\b|PREPARE\b|DEALLOCATE\b|DISCARD\b"
+    r"|CREATE\s+(?:LOCAL\s+)?TEMP)",
+    re.IGNORECASE,
+)
+"""What would stay in the session. (Django-tenants' introspection is such: migrations go past the pooler.)"""
+
+
 class TransactionCursor(cursor):  # type: ignore[misc]  # psycopg2 has no types
     """One whose statements say on which schemas they are."""
 
@@ -37,8 +46,15 @@ class TransactionCursor(cursor):  # type: ignore[misc]  # psycopg2 has no types
         """Runs a statement behind what its transaction still lacks.
 
         Raises:
-            psycopg2.NotSupportedError: a cursor of the server outside of a transaction.
+            psycopg2.NotSupportedError: a cursor of the server outside of a transaction; or what it would do stays in
+                the session.
         """
+        if isinstance(query, Composable):
+            query = query.as_string(self.connection)
+        elif isinstance(query, bytes):
+            query = query.decode()
+        if _OF_SESSION.match(query):
+            raise psycopg2.NotSupportedError(f"Behind a pooler nothing is left in a session: {query[:60]}")
         if self.name is not None:
             self._begin()
             super().execute(query, vars)
@@ -47,10 +63,6 @@ class TransactionCursor(cursor):  # type: ignore[misc]  # psycopg2 has no types
         if not head:
             super().execute(query, vars)
             return
-        if isinstance(query, Composable):
-            query = query.as_string(self.connection)
-        elif isinstance(query, bytes):
-            query = query.decode()
         super().execute(head + query, vars)
         self._wrapper.head_was_sent()
 

@@ -268,13 +268,9 @@ def test_a_sale_inside_a_transaction_is_that_transactions_alone(acme: Organizati
 def test_the_books_show_no_trace_of_meeting(acme: Organization) -> None:
     give_credit(acme.row, acme.member.id, 10_000)
     _together(acme, [{"amount": 1000}] * 5)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET search_path = {acme.row.schema_name}")
-    try:
+    with acme.context:
         entries = list(Entry.objects.order_by("number"))
         recharges = {recharge.id: recharge for recharge in Recharge.objects.all()}
-    finally:
-        connection.set_schema_to_public()
     assert [entry.number for entry in entries] == [1, 2, 3, 4, 5, 6, 7]
     assert [entry.id for entry in entries] == sorted(entry.id for entry in entries)
     for entry in entries[1:]:

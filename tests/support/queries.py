@@ -49,7 +49,11 @@ def captured_queries() -> Iterator[CaptureQueriesContext]:
 
 def counted(captured: CaptureQueriesContext) -> list[str]:
     """The queries that a page's cost is counted in."""
-    return [one["sql"] for one in captured if not _PASSED_OVER.match(one["sql"])]
+    statements = (_HEAD.sub("", one["sql"]) for one in captured)
+    return [statement for statement in statements if not _PASSED_OVER.match(statement)]
 
+
+_HEAD = re.compile(r"(?:SET (?:TRANSACTION|LOCAL) [^;]*;)+")
+"""What a statement behind a pooler brings with it."""
 
 _PASSED_OVER = re.compile(r'SET search_path|SELECT "tenants_domain".* INNER JOIN "tenants_organization" ', re.I | re.S)

@@ -2,6 +2,7 @@
 (another seller). The other organization's people, with the very same ids, are the strangers. Above them all a platform
 admin."""
 
+import os
 import uuid
 from dataclasses import dataclass
 from functools import cache
@@ -36,7 +37,9 @@ def _password_hash() -> str:
 
 
 def database_url() -> str:
-    """The address of the database that Django is connected to."""
+    """The address of the database that Django is connected to, past a pooler: tests hold sessions of their own."""
+    if direct := os.environ.get("DIRECT_DATABASE_URL"):
+        return direct
     settings = connection.settings_dict
     host = quote(str(settings["HOST"]), safe="")
     password = f":{quote(settings['PASSWORD'], safe='')}" if settings["PASSWORD"] else ""

@@ -181,6 +181,21 @@ def test_what_can_not_bring_its_schema_raises_outside_of_a_transaction(world: Wo
                     call()
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["SET search_path = org_acme", " set statement_timeout = 0", "RESET ALL", "LISTEN work", "PREPARE one AS SELECT 1",
+     "CREATE TEMP TABLE one ()", "DISCARD ALL"],
+)  # fmt: skip
+def test_what_would_stay_in_the_session_raises_in_a_transaction_too(pooled: Any, statement: str) -> None:
+    with connection.cursor() as cursor:
+        with pytest.raises(NotSupportedError):
+            cursor.execute(statement)
+        with transaction.atomic():
+            with pytest.raises(NotSupportedError):
+                cursor.execute(statement)
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+
+
 def test_within_one_it_reads_the_right_rows(world: World, pooled: Any, tmp_path: Path) -> None:
     _rename(world)
     for one in (world.acme, world.globex):

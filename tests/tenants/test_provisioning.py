@@ -23,6 +23,7 @@ from tenants.schemas import states_of
 from tenants.services import activate_organization, provision_organization, suspend_organization
 from tenants.slugs import LONGEST, RESERVED, InvalidSlug, check_slug, schema_name_of
 from tenants.tables import all_migrations
+from tenants.working_role import as_owner
 from tests.support import commands
 from tests.support.client import Answer, Client
 from tests.support.tables import contents
@@ -222,7 +223,7 @@ def gate(point: str, schema: str) -> Iterator[None]:
     with holder.cursor() as cursor:
         if schema in table:  # as if made by an earlier attempt: the schema is there, with its table of migrations
             cursor.execute(f"CREATE SCHEMA {schema}")
-            with schema_context(schema):
+            with as_owner(), schema_context(schema):
                 MigrationRecorder(connection).ensure_schema()
         cursor.execute(_TRIGGER.format(gate=GATE, where=where, event=event, table=table, condition=condition))
         cursor.execute("SELECT pg_advisory_lock(%s)", [GATE])
