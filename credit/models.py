@@ -435,6 +435,8 @@ class WebhookEndpoint(models.Model):
         RECHARGE_SUCCEEDED = "recharge.succeeded"
         RECHARGE_FAILED = "recharge.failed"
         RECHARGE_REVERSED = "recharge.reversed"
+        RECHARGE_CHARGED = "recharge.charged"
+        """What its seller owed for it was collected."""
         CREDIT_REQUEST_APPROVED = "credit_request.approved"
         CREDIT_REQUEST_REJECTED = "credit_request.rejected"
         TRANSFER_RECEIVED = "transfer.received"

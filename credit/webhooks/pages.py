@@ -32,6 +32,7 @@ EVENTS: dict[str, str | Promise] = {
     WebhookEndpoint.Event.RECHARGE_SUCCEEDED: _("A recharge succeeded"),
     WebhookEndpoint.Event.RECHARGE_FAILED: _("A recharge failed and was refunded"),
     WebhookEndpoint.Event.RECHARGE_REVERSED: _("The operator reversed a recharge"),
+    WebhookEndpoint.Event.RECHARGE_CHARGED: _("What was owed for a recharge was collected"),
     WebhookEndpoint.Event.CREDIT_REQUEST_APPROVED: _("A credit request was approved"),
     WebhookEndpoint.Event.CREDIT_REQUEST_REJECTED: _("A credit request was rejected"),
     WebhookEndpoint.Event.TRANSFER_RECEIVED: _("Credit received from the dealer or a sub-seller"),

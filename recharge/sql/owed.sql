@@ -23,7 +23,11 @@ BEGIN
         v_balance := v_posting.balance;
         UPDATE recharge_recharge
         SET late = 'charged', due_at = NULL, margin_due = dealers IS NOT NULL
-        WHERE id = v_recharge.id;
+        WHERE id = v_recharge.id
+        RETURNING * INTO v_recharge;
+        IF EXISTS (SELECT FROM webhook_listeners(p_seller_id)) THEN
+            PERFORM webhook_emit('recharge.charged', p_seller_id, recharge_data(v_recharge));
+        END IF;
     END LOOP;
     RETURN v_balance;
 END;

@@ -6,7 +6,8 @@ from functools import partial
 import pytest
 from django.db import connection
 
-from credit.models import Entry
+from credit.models import Entry, WebhookMessage
+from credit.webhooks.services import create_webhook
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from recharge.selling.queries import balance_of
@@ -68,6 +69,28 @@ def test_it_is_collected_from_credit_the_oldest_first_and_whole(acme: Organizati
     assert member.balance() == 0
     settle(acme, second, FAILED)
     assert (late(acme, second), member.balance()) == (["reversed"], 5000)
+
+
+def test_a_webhook_is_told_of_what_was_collected(acme: Organization) -> None:
+    with acme.context:
+        for seller_id in (acme.member.id, acme.neighbour.id):
+            create_webhook(
+                organization=acme.row,
+                seller_id=seller_id,
+                url="https://hooks.example.com/x",
+                events=["recharge.charged"],
+            )
+    first, second = owe(acme, acme.member, 3000, 5000)
+    with acme.context:
+        assert not WebhookMessage.objects.exists()
+    assert acme.owner.client.post(f"/credit-requests/{ask(acme.member, 4000)}/approve").status == 200
+    assert late(acme, first, second) == ["charged", "owed"]
+    with acme.context:
+        (message,) = WebhookMessage.objects.all()
+        assert (message.endpoint.seller_id, message.event) == (acme.member.id, "recharge.charged")
+    shown = acme.member.client.get(f"/recharges/{first}").json
+    assert shown["late"] == "charged"
+    assert message.data == shown
 
 
 def test_it_is_collected_from_a_refund_and_from_a_reversal(acme: Organization) -> None:
