@@ -78,13 +78,16 @@ class Asking:
     def _ask_again_and_again(self, line: str, answers: Answers, over: threading.Event) -> None:
         connection = http.client.HTTPConnection(self.address, timeout=120)
         while not over.is_set():
-            status = self._ask(connection, line, over)
+            status = self._ask(connection, line)
             answers[str(status)] += 1
             if status == 503:
                 over.wait(1)  # as Retry-After says
+            elif not self.reads:
+                over.wait(STALLED_SECONDS)
+                connection.close()
         connection.close()
 
-    def _ask(self, connection: http.client.HTTPConnection, line: str, over: threading.Event) -> int:
+    def _ask(self, connection: http.client.HTTPConnection, line: str) -> int:
         host, credentials = line.split(" ", 1)
         headers = {"Host": host, "Accept": "text/html" if credentials.startswith("cookie:") else "*/*"}
         if credentials.startswith("cookie:"):
@@ -100,9 +103,6 @@ class Asking:
         answer = connection.getresponse()
         if self.reads or answer.status != 200:
             answer.read()
-        else:
-            over.wait(STALLED_SECONDS)
-            connection.close()
         return answer.status
 
 
