@@ -291,13 +291,17 @@ def forget_what_names_columns(schema: str) -> None:
     release = release_of(schema)
     with connection.cursor() as cursor:
         _drop_triggers(cursor, schema, release.triggers)
+        # To write a name as regproc does, PostgreSQL reads the functions of that name in all schemas.
         cursor.execute(
             f"""
             SELECT format(
                 'CREATE OR REPLACE FUNCTION %%s(%%s) RETURNS %%s LANGUAGE plpgsql AS $$BEGIN RAISE ''empty''; END$$',
-                oid::regproc, pg_get_function_arguments(oid), pg_get_function_result(oid)
+                quote_ident(nspname) || '.' || quote_ident(proname), pg_get_function_arguments(pg_proc.oid),
+                pg_get_function_result(pg_proc.oid)
             )
-            FROM ({_OBJECTS}) AS object INNER JOIN pg_proc ON classid = 'pg_proc'::regclass AND oid = objid
+            FROM ({_OBJECTS}) AS object
+            INNER JOIN pg_proc ON classid = 'pg_proc'::regclass AND pg_proc.oid = objid
+            INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace
             WHERE prosqlbody IS NOT NULL AND (%s OR proname::text = ANY (%s))
             """,  # noqa: S608 - a constant
             [_quoted(schema), schema != PUBLIC, sorted(release.functions)],
