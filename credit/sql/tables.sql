@@ -1,4 +1,4 @@
--- The tables of this app as its migrations up to 0013_refunded_twice make them. A new organization's schema is made of them.
+-- The tables of this app as its migrations up to 0014_owed_collected_event make them. A new organization's schema is made of them.
 -- Written by `python -m tests.support.write_tables`; a change begins with a migration.
 
 CREATE OR REPLACE FUNCTION entry_is_sound(p_kind text, p_amount bigint, p_commission bigint)
