@@ -302,7 +302,7 @@ class PayloadTooLarge(Problem):
     """413: the body has more bytes than this path takes."""
 
     status, code, title = 413, "payload_too_large", "Payload too large"
-    message = _("Too large to be sent at once. Send it in parts.")
+    message = _("Too large to be sent at once. Go back, and send a smaller file or fewer rows.")
 
 
 class UnsupportedMediaType(Problem):

@@ -22,11 +22,12 @@ from credit.pages.exports import Exports
 from credit.pages.filters import CreditRequestFilters, EntryFilters, read_filters
 from credit.pages.tables import ENTRIES_SHEET, credit_requests_table, entries_table, last_entries_table
 from credit.slips.answers import slip_response
+from credit.slips.errors import SlipTooLarge
 from credit.slips.pictures import CONTENT_TYPES, LARGEST_SLIP, Picture, read_picture
 from credit.slips.services import has_slip, put_slip, slip_in_view
 from shared.console.danger import Danger, ask
 from shared.console.formats import format_number
-from shared.console.forms import AS_WRITTEN, Form, TextField, TextInput, TomansFormField
+from shared.console.forms import AS_WRITTEN, FileInput, Form, TextField, TextInput, TomansFormField
 from shared.console.lists import chosen_columns, listing_of, remember
 from shared.console.messages import message_for
 from shared.console.views import (
@@ -152,7 +153,7 @@ class SlipField(forms.FileField):
             label=_("Picture of the slip"),
             required=required,
             help_text=_("A bank or terminal slip, as JPEG, PNG or WebP of up to 5 MB."),
-            widget=forms.FileInput(attrs={"accept": ",".join(CONTENT_TYPES)}),
+            widget=FileInput(accept=",".join(CONTENT_TYPES), most=LARGEST_SLIP, too_large=SlipTooLarge.message),
             error_messages={"required": _("Choose a picture.")},
         )
 

@@ -22,7 +22,7 @@ from recharge.batches.queries import batch_by_key, find_batch, outcomes_of, sold
 from recharge.batches.rows import BatchRow, digest_of, from_stored, keys_of
 from recharge.batches.services import begin_batch, note_refusals
 from recharge.models import BulkBatch
-from recharge.pages.bulk_files import LARGEST_FILE, Unreadable, Written, text_of
+from recharge.pages.bulk_files import LARGEST_FILE, TOO_LARGE, Unreadable, Written, text_of
 from recharge.pages.bulk_rows import (
     NOT_COMPLETE,
     Reading,
@@ -37,7 +37,7 @@ from recharge.pages.sell import TO_ITS_SELLER, SeeOther, is_key, new_key
 from recharge.selling import queries
 from recharge.selling.services import refusal_of, sell_recharges
 from recharge.terms.queries import added_operators
-from shared.console.forms import Form
+from shared.console.forms import FileInput, Form
 from shared.console.languages import is_shown_again
 from shared.console.messages import message_for
 from shared.console.views import FORM, is_fragment, own_seller, page, show, signed_in, status_of_form
@@ -78,7 +78,7 @@ class RowsForm(Form):
         label=_("Or an Excel or CSV file"),
         required=False,
         allow_empty_file=True,
-        widget=forms.FileInput(attrs={"accept": _ACCEPTED}),
+        widget=FileInput(accept=_ACCEPTED, most=LARGEST_FILE, too_large=TOO_LARGE),
         help_text=_(
             "Name the columns in the first line, in any order: number, amount, operator, reference. At most 1 MiB."
         ),

@@ -19,6 +19,7 @@ from shared.admission import Admission
 
 LARGEST_FILE = 1024 * 1024
 """Bytes of a file, or of what was pasted."""
+TOO_LARGE = _("Larger than 1 MiB. Send it in parts.")
 
 _LARGEST_UNPACKED = 16 * 1024 * 1024
 """Bytes of a workbook's parts together. A sheet of a thousand rows has less than a million; an archive made to fill the
@@ -62,7 +63,7 @@ def text_of(file: bytes, *, organization: str = "", person: int | None = None) -
         Unavailable: a workbook of this person, or two of the organization, are being read.
     """
     if len(file) > LARGEST_FILE:
-        raise Unreadable(_("Larger than 1 MiB. Send it in parts."))
+        raise Unreadable(TOO_LARGE)
     if file.startswith(_ZIP):
         _readers.enter(organization, person)
         try:

@@ -13,7 +13,7 @@ from recharge.batches.rows import BatchRow, equals_before, with_keys
 from recharge.operators import BUILT_IN_NAMES, Operator, folded_name
 from recharge.pages.bulk_cells import read_amount, read_number
 from recharge.pages.bulk_columns import PLACES, Lines, has_no_mark, lines_of
-from recharge.pages.bulk_files import LARGEST_FILE, Unreadable, line_of
+from recharge.pages.bulk_files import LARGEST_FILE, TOO_LARGE, Unreadable, line_of
 from recharge.pages.sell import USUAL_AMOUNTS
 from recharge.selling.sale import Item, read_item
 from shared.console.forms import TomansFormField
@@ -79,7 +79,7 @@ def read_rows(text: str, batch: str, added: Mapping[str, str] | None = None) -> 
         Unreadable: there are none, or too many, or their columns are named so that one is missing.
     """
     if len(text.encode(errors="replace")) > LARGEST_FILE:
-        raise Unreadable(_("Larger than 1 MiB. Send it in parts."))
+        raise Unreadable(TOO_LARGE)
     added = added or {}
     # A code comes before a name, and what is built in before what was added.
     operators = (

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.forms.utils import flatatt
 from django.http import QueryDict
-from django.utils.functional import cached_property
+from django.utils.functional import Promise, cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -182,6 +182,14 @@ class TextField(forms.CharField):
         if "\x00" not in text and unfit_character(text):  # NUL: Django's own words
             raise forms.ValidationError(str(FIELD_MESSAGES["unfit_character"]), code="unfit_character")
         return text
+
+
+class FileInput(forms.FileInput):
+    """Where a file is chosen. One of more than ``most`` bytes is refused as soon as it is chosen (console.js), and not
+    after it was sent, by a page that knows nothing of the form."""
+
+    def __init__(self, *, accept: str, most: int, too_large: str | Promise) -> None:
+        super().__init__(attrs={"accept": accept, "data-most-bytes": most, "data-too-large": too_large})
 
 
 class SearchField(TextField):

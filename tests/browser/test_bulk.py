@@ -8,7 +8,10 @@ import openpyxl
 import pytest
 from playwright.sync_api import expect
 
+from credit.slips.errors import SlipTooLarge
+from credit.slips.pictures import LARGEST_SLIP
 from recharge.models import BulkBatch, GatewaySettings, OperatorSettings
+from recharge.pages.bulk_files import LARGEST_FILE, TOO_LARGE
 from tests.browser.people import Guest
 from tests.support.server import Server
 from tests.support.world import Organization, World, give_credit
@@ -92,4 +95,36 @@ def test_a_workbook_is_sold_and_what_failed_is_tried_again(
     assert page.evaluate("document.querySelector('#id_sold_before').matches(':invalid')")
     with acme.context:
         assert BulkBatch.objects.count() == 2
+    assert window.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("path", "largest", "said"),
+    [
+        ("/bulk", LARGEST_FILE, TOO_LARGE),
+        ("/credit-requests/new", LARGEST_SLIP, SlipTooLarge.message),
+    ],
+)
+def test_a_file_that_is_too_large_is_refused_where_it_is_chosen(
+    window: Guest, tmp_path: Path, path: str, largest: int, said: str
+) -> None:
+    page = window.go("acme", path).page
+    file = page.locator("main input[type=file]")
+    text = page.locator("#id_text, #id_amount")
+    text.fill("5000")
+    large = tmp_path / "photo.jpeg"
+    large.write_bytes(b"0" * (largest + 1))
+    address = page.url
+    file.set_input_files(large)
+    assert file.evaluate("(field) => field.validationMessage") == window.t(str(said))
+    page.click("main form[method=post] button.btn-primary")  # the browser says it, and sends nothing
+    expect(file).to_be_focused()
+    assert page.url == address
+    expect(text).to_have_value("5000")
+    smaller = tmp_path / "smaller.jpeg"
+    smaller.write_bytes(b"0" * largest)
+    file.set_input_files(smaller)
+    assert file.evaluate("(field) => field.checkValidity()")
+    with page.expect_navigation():
+        page.click("main form[method=post] button.btn-primary")
     assert window.complaints == []

@@ -222,6 +222,15 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (!isPolling({ detail: { elt: event.detail.requestConfig.elt } })) document.getElementById("alerts").replaceChildren();
 });
 
+// A file that is too large is refused where it is chosen: sent, it would be read by nobody, and the form be gone.
+document.addEventListener("change", (event) => {
+  const field = event.target;
+  if (!field.matches("input[type=file][data-most-bytes]")) return;
+  const isTooLarge = [...field.files].some((file) => file.size > Number(field.dataset.mostBytes));
+  field.setCustomValidity(isTooLarge ? field.dataset.tooLarge : "");
+  field.reportValidity();
+});
+
 // What is typed into a form with data-keeps-typed="name" stays in this tab until the form is reset, or was sent and taken:
 // one that was refused is there again, on the page that answers. It outlives a lost connection and a new sign-in, and is
 // for nobody else who signs in. The form's key stays with it: what was sent and never answered is not done twice.
