@@ -36,6 +36,7 @@ from tenants.routing import forget_routes
 from tenants.schemas import UnknownMigrations, make_tables, update_schema
 from tenants.services import domain_of, record_reconciliation, reserve_organization
 from tenants.slugs import InvalidSlug, check_slug, schema_name_of
+from tenants.working_role import as_owner
 
 Prove = Callable[[Organization], Sequence[Any]]
 """What is wrong with an organization's books."""
@@ -88,7 +89,7 @@ def import_organization(*, file: Path, passphrase: str, prove: Prove, slug: str 
         tenants.errors.OrganizationExists: the slug is taken, or was another organization's.
         OSError: the file can't be read.
     """
-    with open(file, "rb") as reading, schema_context(PUBLIC), copying():
+    with open(file, "rb") as reading, as_owner(), schema_context(PUBLIC), copying():
         sealed = SealedReader(reading, passphrase)
         frames = read_frames(sealed)
         head = _read_head(frames)

@@ -149,8 +149,11 @@ def _forker(environment: Mapping[str, str]) -> socket.socket:
     if is_working := environment.get("OWNER_DATABASE_URL") == owner:
         ours = {"DATABASE_URL": environment["DATABASE_URL"], "OWNER_DATABASE_URL": owner}
     names = {*SETTINGS, "RECHARGE_EMBEDDED", "DJANGO_SETTINGS_MODULE"} - ours.keys()
-    has_our_settings = all(environment.get(name) == os.environ.get(name) for name in names) and all(
-        environment.get(name) == value for name, value in ours.items()
+    # Behind a pooler a command decides before it reads its settings which way it goes.
+    has_our_settings = (
+        not environment.get("DATABASE_POOLER")
+        and all(environment.get(name) == os.environ.get(name) for name in names)
+        and all(environment.get(name) == value for name, value in ours.items())
     )
     if not has_our_settings:
         return _start_forker(is_for_tests=False)
