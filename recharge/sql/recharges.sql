@@ -594,9 +594,13 @@ BEGIN
         END IF;
         PERFORM claim_refunded_twice(settled);
     END IF;
-    IF p_status NOT IN ('unknown', v_was) AND EXISTS (SELECT FROM webhook_listeners(v_seller_id)) THEN
+    -- What had succeeded, and was charged only now, was owed.
+    IF (p_status NOT IN ('unknown', v_was) OR outcome = 'charged_late')
+        AND EXISTS (SELECT FROM webhook_listeners(v_seller_id))
+    THEN
         PERFORM webhook_emit(
             CASE
+                WHEN p_status = v_was THEN 'recharge.charged'
                 WHEN outcome = 'reversed' THEN 'recharge.reversed'
                 WHEN p_status = 'failed' THEN 'recharge.failed'
                 WHEN p_status = 'succeeded' THEN 'recharge.succeeded'

@@ -93,6 +93,22 @@ def test_a_webhook_is_told_of_what_was_collected(acme: Organization) -> None:
     assert message.data == shown
 
 
+def test_a_webhook_is_told_of_what_an_operator_had_charged(acme: Organization) -> None:
+    """The oldest, which the balance does not bear, keeps what comes from paying the others; who is told again does not."""
+    with acme.context:
+        create_webhook(
+            organization=acme.row, seller_id=None, url="https://hooks.example.com/x", events=["recharge.charged"]
+        )
+    first, second = owe(acme, acme.member, 5000, 3000)
+    assert acme.owner.client.post(f"/credit-requests/{ask(acme.member, 4000)}/approve").status == 200
+    assert late(acme, first, second) == ["owed", "owed"]
+    settle(acme, second, SUCCEEDED)
+    assert (late(acme, first, second), acme.member.balance()) == (["owed", "charged"], 1000)
+    with acme.context:
+        (message,) = WebhookMessage.objects.all()
+    assert (message.event, message.data["id"]) == ("recharge.charged", str(second))
+
+
 def test_it_is_collected_from_a_refund_and_from_a_reversal(acme: Organization) -> None:
     member = acme.member
     give_credit(acme.row, member.id, 9000)
