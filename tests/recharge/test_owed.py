@@ -94,7 +94,7 @@ def test_a_webhook_is_told_of_what_was_collected(acme: Organization) -> None:
 
 
 def test_a_webhook_is_told_of_what_an_operator_had_charged(acme: Organization) -> None:
-    """The oldest, which the balance does not bear, keeps what comes from paying the others; who is told again does not."""
+    """What comes goes to the oldest first, and waits for it; a success that is told again charges its own recharge."""
     with acme.context:
         create_webhook(
             organization=acme.row, seller_id=None, url="https://hooks.example.com/x", events=["recharge.charged"]
