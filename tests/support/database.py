@@ -80,11 +80,10 @@ else:
             cursor.execute(f"GRANT {embedded.WORKING_ROLE} TO {embedded.ROLE}")
 os.environ["BASE_DOMAIN"] = "recharge.test"
 
+pooler = ExitStack()
 if os.environ.get("TEST_POOLER") == "transaction":
     port, direct = free_port(), os.environ["DATABASE_URL"]
     role = str(parse_dsn(direct)["user"])
-    pooler = ExitStack()
-    atexit.register(pooler.close)
     # A test may hold as many transactions open at once as it has threads.
     pooler.enter_context(pooling(direct, port=port, roles=(role, os.environ["TEST_WORKING_ROLE"]), size=40))
     os.environ |= {
@@ -118,7 +117,9 @@ def alone() -> Iterator[None]:
 
 
 def pytest_unconfigure() -> None:
-    """Leaves nothing on a server that is somebody's own, and no files."""
+    """Leaves nothing on a server that is somebody's own, no files, and no pooler (a process of several runs no exit
+    hook)."""
+    pooler.close()
     if not IS_OF_SEVERAL:
         shutil.rmtree(INSTALLATION, ignore_errors=True)
         with closing(psycopg2.connect(os.environ["TEST_DATABASE_URL"])) as connection:
