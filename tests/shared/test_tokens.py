@@ -135,6 +135,6 @@ def test_what_is_remembered_of_tokens_is_bounded(token: str, monkeypatch: pytest
         assert authenticate("Bearer" + " " * blanks + token)
     assert len(tokens._remembered) == 2  # and not what is mostly blanks
     monkeypatch.setattr(tokens, "MOST_REMEMBERED", 3)
-    for user in range(10):
+    for user in range(1, 11):
         assert authenticate(f"Bearer {access_token(User(pk=user), ACME_ROW, 'seller', 3)}")
         assert len(tokens._remembered) <= 3
