@@ -231,6 +231,8 @@ def _take(found: Mapping[str, Any], name: str, type: type[Value], line: int) -> 
     value = found.get(name)
     if value.__class__ is not type:  # not isinstance: true is no number
         raise NotALedger(f"line {line}: {name} is not {'an integer' if type is int else 'a string'}")
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise NotALedger(f"line {line}: {name} has half a surrogate pair in it")  # JSON may, UTF-8 and so hashes can't
     return value
 
 

@@ -394,6 +394,16 @@ NO_LEDGERS = (
     ("a short hash", lambda lines: [*lines[:3], lines[3].replace('"hash":"', '"hash":"00')], "line 4: hash"),
     ("no hash", lambda lines: [*lines[:3], lines[3].replace('"hash"', '"hush"')], "line 4: hash"),
     (
+        "half a surrogate pair",
+        lambda lines: [*lines[:3], lines[3].replace('"kind":"', '"kind":"\\ud800')],
+        "line 4: kind",
+    ),
+    (
+        "half a surrogate pair in the name",
+        lambda lines: [lines[0].replace('"organization":"', '"organization":"\\udfff')],
+        "line 1: organization",
+    ),
+    (
         "a reference",
         lambda lines: [*lines[:3], lines[3].replace('"reference":"', '"reference":"x')],
         "line 4: reference",
