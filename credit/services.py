@@ -34,7 +34,7 @@ from shared.identity.sellers_members import (
     set_membership_active,
 )
 from shared.models import ApiKey
-from shared.texts import latin_digits
+from shared.texts import latin_digits, without_invisible
 from tenants.errors import OrganizationSuspended
 from tenants.models import Organization
 from tenants.wakeups import wake_workers
@@ -350,8 +350,9 @@ def create_credit_request(
 
 def normalized_bank_reference(written: str) -> str:
     """A bank reference as it is kept and compared: digits of any kind as ASCII's, no blank between two digits and one
-    between words. So what is copied from a bank's message with its digits in groups is the same reference."""
-    return _BETWEEN_DIGITS.sub("", " ".join(latin_digits(written).split()))
+    between words, nothing invisible. So what is copied from a bank's message with its digits in groups is the same
+    reference, and one that looks the same is no other."""
+    return _BETWEEN_DIGITS.sub("", " ".join(latin_digits(without_invisible(written)).split()))
 
 
 _BETWEEN_DIGITS = re.compile(r"(?<=[0-9]) (?=[0-9])")

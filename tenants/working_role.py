@@ -37,6 +37,16 @@ _RELATIONS = """
         AND classid = 'pg_class'::regclass AND deptype = 'n' AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
 """
 
+_NUMBERING = """
+    SELECT coalesce(array_agg(sequence.relname::text), '{}')
+    FROM pg_class AS numbered
+    INNER JOIN pg_depend AS owned ON owned.refclassid = 'pg_class'::regclass AND owned.refobjid = numbered.oid
+    INNER JOIN pg_class AS sequence ON sequence.oid = owned.objid AND sequence.relkind = 'S'
+    WHERE owned.classid = 'pg_class'::regclass AND numbered.relnamespace = quote_ident(%s)::regnamespace
+        AND numbered.relname = ANY (%s)
+"""
+"""The sequences that number the rows of some tables."""
+
 
 def tables_named(schema: str, attribute: str) -> list[str]:
     """The tables of a schema that the AppConfigs name in ``guarded_tables`` or ``append_only_tables``."""
@@ -59,11 +69,16 @@ def grant_rights(schema: str) -> bool:
         cursor.execute(_RELATIONS, [schema])
         tables, sequences = cursor.fetchone()
         guarded = [*_ALWAYS_GUARDED, *tables_named(schema, "guarded_tables")]
+        append_only = tables_named(schema, "append_only_tables")
+        cursor.execute(_NUMBERING, [schema, guarded + append_only])
+        (numbering,) = cursor.fetchone()
         for what, rights, names in (
             ("GRANT {} ON {} TO {}", "SELECT, INSERT, UPDATE, DELETE", tables),
             ("GRANT {} ON SEQUENCE {} TO {}", "USAGE, SELECT, UPDATE", sequences),
             ("REVOKE {} ON {} FROM {}", "INSERT, UPDATE, DELETE", guarded),
-            ("REVOKE {} ON {} FROM {}", "UPDATE, DELETE", tables_named(schema, "append_only_tables")),
+            ("REVOKE {} ON {} FROM {}", "UPDATE, DELETE", append_only),
+            # Set back, or to its end, it would refuse every row that comes.
+            ("REVOKE {} ON SEQUENCE {} FROM {}", "UPDATE", numbering),
         ):
             if names:
                 listed = sql.SQL(", ").join(sql.Identifier(schema, name) for name in names)

@@ -67,6 +67,9 @@ def test_it_can_neither_forge_an_approval_nor_rewrite_what_was_decided(
         "VALUES (now(), 'owner', '', 'forged', '', '')",
         "DELETE FROM public.tenants_auditrecord",
         "UPDATE credit_accessepoch SET epoch = 0",
+        "SELECT setval('credit_auditrecord_id_seq', 1)",
+        "SELECT setval('public.tenants_auditrecord_id_seq', 9223372036854775807)",
+        "SELECT setval('recharge_attempt_id_seq', 1)",
     ):
         assert refused(working, statement), statement
 
@@ -160,6 +163,23 @@ def test_every_table_is_guarded_or_written_on_purpose() -> None:
         "django_migrations",
         "installed_functions",
     }
+
+
+def test_what_numbers_the_rows_of_a_table_is_guarded_as_the_table_is() -> None:
+    """Who sets it back leaves an organization in which nothing can be recorded, and so nothing done."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sequence.relname::text, has_sequence_privilege(%s, sequence.oid, 'UPDATE'),"
+            " has_table_privilege(%s, owned.refobjid, 'UPDATE')"
+            " FROM pg_class AS sequence INNER JOIN pg_depend AS owned ON owned.objid = sequence.oid"
+            " AND owned.classid = 'pg_class'::regclass AND owned.refclassid = 'pg_class'::regclass"
+            " WHERE sequence.relnamespace IN ('org_acme'::regnamespace, 'public'::regnamespace)"
+            " AND sequence.relkind = 'S'",
+            [GROUP, GROUP],
+        )
+        sequences = {name: (may_set, may_write) for name, may_set, may_write in cursor.fetchall()}
+    assert {"credit_auditrecord_id_seq", "tenants_auditrecord_id_seq", "credit_seller_id_seq"} <= sequences.keys()
+    assert {name for name, (may_set, may_write) in sequences.items() if may_set != may_write} == set()
 
 
 def test_a_worker_of_this_role_delivers_and_refunds(acme: Organization) -> None:
