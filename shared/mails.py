@@ -50,13 +50,22 @@ def send_letter(subject: str, text: str, to: str, *, message_id: UUID) -> None:
     EmailMessage(subject, text, None, [to], headers=headers).send()
 
 
-def tell_of_new_key(request: HttpRequest, key: ApiKey, *, user_id: int) -> None:
-    """A mail to whoever has made an API key (``user_id``), and to the owner of the seller's account that it is for."""
+def tell_of_new_key(request: HttpRequest, key: ApiKey, *, user_id: int, is_rotated: bool = False) -> None:
+    """A mail to whoever has made an API key, or (``is_rotated``) a new secret of one (``user_id``), and to the owner of
+    the seller's account that it is for."""
     theirs = Membership.objects.filter(organization_id=key.organization_id, seller_id=key.seller_id, role=SELLER)
     to = Q(pk=user_id) if key.seller_id is None else Q(pk=user_id) | Q(pk__in=theirs.values("user_id"))
-    context = {"key": key, "scopes": ", ".join(key.scopes), "address": client_address(request)}
-    for user in User.objects.filter(to):
-        mail_owner(request, user, subject=_("New API key"), template="shared/new_api_key_mail.txt", context=context)
+    users = list(User.objects.filter(to))
+    context = {
+        "key": key,
+        "is_rotated": is_rotated,
+        "scopes": ", ".join(key.scopes),
+        "by": next(user.username.rpartition("/")[2] for user in users if user.pk == user_id),
+        "address": client_address(request),
+    }
+    subject = _("New secret of an API key") if is_rotated else _("New API key")
+    for user in users:
+        mail_owner(request, user, subject=subject, template="shared/new_api_key_mail.txt", context=context)
 
 
 def tell_of_second_factor(request: HttpRequest, user: User, *, is_added: bool) -> None:

@@ -205,6 +205,9 @@ class RotateApiKeyView(APIView):
         body = RotationSerializer(data=body_of(request))
         body.is_valid(raise_exception=True)
         key, secret = keys.rotate_key(key_id=key_id, **_owner(request), **body.validated_data)
+        user_id = require_principal(request).user_id
+        assert user_id is not None  # no key has the permission
+        tell_of_new_key(request._request, key, user_id=user_id, is_rotated=True)
         return Response(ApiKeyWithSecretSerializer(key, context={"secret": secret}).data)
 
 

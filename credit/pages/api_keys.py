@@ -167,6 +167,7 @@ def rotate_api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
     key, secret = keys.rotate_key(
         organization_id=organization_of(request).pk, key_id=key_id, seller_id=_owner(request), end_old=end_old
     )
+    tell_of_new_key(request, key, user_id=signed_in(request).user.pk, is_rotated=True)
     show_once(request, _SECRET, str(key.pk), secret)
     told = (
         _("A new secret was created. The old one is no longer valid.")

@@ -138,3 +138,26 @@ def test_who_makes_a_key_and_whose_it_is_get_a_mail_without_the_secret(acme: Org
     wait_until(lambda: receivers() == ["member", "member", "owner", "owner"], "one more, to the admin alone")
     assert "A new API key was made at acme.recharge.test" in server_log.text()
     assert made.json["secret"] not in server_log.text()
+
+
+def test_who_rotates_a_key_and_whose_it_is_get_a_mail_too(acme: Organization, log: Path) -> None:
+    """Another who has the new secret sells, while the old one goes on and nobody notices."""
+    for person in (acme.owner, acme.member, acme.neighbour):
+        User.objects.filter(pk=person.user.pk).update(email=f"{person.username}@example.com")
+    key = acme.member.client.post("/api-keys", {"name": "Till", "scopes": ["sell"]}).json["id"]
+    server_log = ServerLog(log)
+
+    def told() -> list[tuple[str, str]]:
+        """To whom, and who has made the secret, of each mail that is there whole."""
+        letter = (
+            r"^To: (\S+)@example\.com(?:(?!^To: ).)*?A new secret of an API key was made at acme\.recharge\.test"
+            r"(?:(?!^To: ).)*?^Created by: (\S+)$"
+        )
+        return sorted(re.findall(letter, server_log.text().replace("\r", ""), re.MULTILINE | re.DOTALL))
+
+    secret = acme.owner.client.post(f"/api-keys/{key}/rotate").json["secret"]
+    both = [("member", "owner"), ("owner", "owner")]
+    wait_until(lambda: told() == both, "both mails")
+    Visitor.signed_in(acme.member).submit(f"/api-keys/{key}/rotate", {})
+    wait_until(lambda: told() == [("member", "member"), *both], "one more, to the seller alone")
+    assert secret not in server_log.text()
