@@ -292,7 +292,11 @@ def measure(here: Stage, busy: Organization, quiet: Organization, seconds: float
                 answers.update(said)
             said_all = ", ".join(f"{count} x {status}" for status, count in sorted(answers.items()))
             longest = [f"{value:,.0f}" for value in watch.longest.values()]
-            table.add_row(name, *_row(beside, f"{statistics.median(ratios):.1f}"), *longest, said_all)
+            cells = [*_row(beside, f"{statistics.median(ratios):.1f}"), *longest, said_all]
+            table.add_row(name, *cells)
+            # At once, too: all of it takes long, and who ends it keeps what was measured.
+            told = ", ".join(f"{column} {cell}" for column, cell in zip((*columns, "answers"), cells, strict=True))
+            print(f"  beside {name}: {told}", flush=True)
         table.add_row("nothing", *_row(alone, ""))
     return table
 
