@@ -63,54 +63,36 @@ if wants tests/browser "$@" && ! missing=$(.venv/bin/python -m tests.browser.chr
         exit 1
     fi
 fi
-install_prometheus() {
+install_server() {
+    local package=$1 service=$2 directory=$3
     command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
-    echo "Installing what the tests of the metrics need: Prometheus …"
+    echo "Installing what tests in $directory need: $package …"
     local PATH=$PATH:/usr/sbin:/sbin
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq >/dev/null
-    apt-get install -y -qq --no-install-recommends prometheus >/dev/null
+    apt-get install -y -qq --no-install-recommends "$package" >/dev/null
     # The tests start one of their own; Debian's would run from now on, and listen to everybody.
-    if [ -d /run/systemd/system ]; then systemctl --quiet disable --now prometheus; fi
+    if [ -d /run/systemd/system ]; then systemctl --quiet disable --now "$service"; fi
 }
-if wants tests/saas "$@" && ! missing=$(.venv/bin/python -m tests.support.prometheus 2>&1); then
-    if ! { install_prometheus && missing=$(.venv/bin/python -m tests.support.prometheus 2>&1); }; then
-        printf '%s\n' "$missing" >&2
+# A server that the tests of a directory need; tests/support/MODULE.py looks for it:
+# needs DIRECTORY MODULE SERVICE PACKAGE ARGUMENTS …
+needs() {
+    local directory=$1 module=$2 service=$3 package=$4 missing
+    shift 4
+    if ! wants "$directory" "$@" || missing=$(.venv/bin/python -m "tests.support.$module" 2>&1); then
+        return 0
+    fi
+    if ! {
+        install_server "$package" "$service" "$directory" &&
+            missing=$(.venv/bin/python -m "tests.support.$module" 2>&1)
+    }; then
+        printf '%s\nWithout these tests: deploy/test.sh --ignore %s\n' "$missing" "$directory" >&2
         exit 1
     fi
-fi
-install_nginx() {
-    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
-    echo "Installing what the tests of faults need: nginx …"
-    local PATH=$PATH:/usr/sbin:/sbin
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq >/dev/null
-    apt-get install -y -qq --no-install-recommends nginx-light >/dev/null
-    # The tests start one of their own; Debian's would run from now on, and listen to everybody.
-    if [ -d /run/systemd/system ]; then systemctl --quiet disable --now nginx; fi
 }
-install_pgbouncer() {
-    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
-    echo "Installing what the tests of the pooler need: PgBouncer …"
-    local PATH=$PATH:/usr/sbin:/sbin
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq >/dev/null
-    apt-get install -y -qq --no-install-recommends pgbouncer >/dev/null
-    # The tests start one of their own; Debian's would run from now on.
-    if [ -d /run/systemd/system ]; then systemctl --quiet disable --now pgbouncer; fi
-}
-if wants tests/tenants "$@" && ! missing=$(.venv/bin/python -m tests.support.pooler 2>&1); then
-    if ! { install_pgbouncer && missing=$(.venv/bin/python -m tests.support.pooler 2>&1); }; then
-        printf '%s\n' "$missing" >&2
-        exit 1
-    fi
-fi
-if wants tests/faults "$@" && ! missing=$(.venv/bin/python -m tests.support.nginx 2>&1); then
-    if ! { install_nginx && missing=$(.venv/bin/python -m tests.support.nginx 2>&1); }; then
-        printf '%s\nWithout the tests of faults: deploy/test.sh --ignore tests/faults\n' "$missing" >&2
-        exit 1
-    fi
-fi
+needs tests/saas prometheus prometheus prometheus "$@"
+needs tests/tenants pooler pgbouncer pgbouncer "$@"
+needs tests/faults nginx nginx nginx-light "$@"
 # Every process of the tests compiles the whole product where Python may not keep what it has compiled.
 unset PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX=$PWD/.pytest_cache/bytecode
