@@ -65,6 +65,7 @@ DATABASE_URL = env.str("DATABASE_URL", default="")
 OWNER_DATABASE_URL = env.str("OWNER_DATABASE_URL", default="")
 DIRECT_DATABASE_URL = env.str("DIRECT_DATABASE_URL", default="")
 DATABASE_POOLER = env.str("DATABASE_POOLER", default="").lower()
+DATABASE_CLUSTER = env.str("DATABASE_CLUSTER", default="").lower()
 if not DATABASE_URL:
     raise ImproperlyConfigured(
         "Set DATABASE_URL. (Where it is not set at all, manage.py starts the embedded database.)"
@@ -73,6 +74,10 @@ if DATABASE_POOLER not in ("", "session", "transaction"):
     raise ImproperlyConfigured(f"DATABASE_POOLER is {DATABASE_POOLER!r}; it must be session, transaction or empty.")
 if DATABASE_POOLER == "transaction" and not DIRECT_DATABASE_URL:
     raise ImproperlyConfigured("With DATABASE_POOLER=transaction set DIRECT_DATABASE_URL, which leads past the pooler.")
+if DATABASE_CLUSTER not in ("", "citus"):
+    raise ImproperlyConfigured(f"DATABASE_CLUSTER is {DATABASE_CLUSTER!r}; it must be citus or empty.")
+if DATABASE_CLUSTER and DATABASE_POOLER == "transaction":
+    raise ImproperlyConfigured("With DATABASE_CLUSTER no pooler of transactions: nodes are entered past one anyway.")
 # How long a connection to a silent database is waited for, and when a peer that has vanished is given up. libpq itself
 # waits for ever, and a quarter of an hour. (These do not notice that a process was stopped while it works for us: its
 # system answers for it.) What DATABASE_URL says of them comes first.
@@ -103,7 +108,8 @@ def _database(name: str, url: str) -> dict[str, Any]:
     }
 
 
-_ENGINE = "django_tenants.postgresql_backend"
+# On a cluster an organization is entered where it lives: see tenants/placed/base.py.
+_ENGINE = "tenants.placed" if DATABASE_CLUSTER else "django_tenants.postgresql_backend"
 
 
 def _direct_database(name: str, url: str) -> dict[str, Any] | None:

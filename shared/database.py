@@ -36,9 +36,12 @@ def call_set_function(schema: str, function: str, columns: str, arguments: Seque
     The name is schema-qualified and the function pins its own search path, so this goes to the driver's cursor beside
     django-tenants, which would spend a second round trip on ``SET search_path``.
 
+    On a cluster (tenants/placed/base.py) it is made at the node that holds the schema, unless it is part of a
+    transaction, which may touch the platform's tables, too.
+
     If the connection turns out to be dead, the call is repeated once on a new one: every money function either is
     idempotent by its key or decides something once, so that a repetition of what had in fact been done finds it done.
-    Inside a transaction nothing is repeated.
+    So it is if the database ended it in favour of others. Inside a transaction nothing is repeated.
 
     Raises:
         SellerBusy: the lock was not granted within the function's ``lock_timeout``.
@@ -59,8 +62,8 @@ def call_for_each(
     statement = _statement(schema, function, columns, len(arguments[0]), calls, last_types)
     with tracing.call(function, calls):
         if calls == 1:
-            return _call(statement, arguments[0], _execute_prepared)
-        return _call(statement, [argument for call in arguments for argument in call], _execute)
+            return _call(schema, statement, arguments[0], _execute_prepared)
+        return _call(schema, statement, [argument for call in arguments for argument in call], _execute)
 
 
 def array_literal(elements: Sequence[str]) -> str:
@@ -74,28 +77,52 @@ def array_literal(elements: Sequence[str]) -> str:
     return '{"' + '","'.join(elements) + '"}' if elements else "{}"
 
 
-_Execute = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+_Execute = Callable[[Any, str, Sequence[Any]], list[tuple[Any, ...]]]
+
+_BEGIN_ANEW = {errorcodes.SERIALIZATION_FAILURE, errorcodes.DEADLOCK_DETECTED}
+"""Nothing was done, and the database asks to begin anew: see recharge_settle for the first."""
 
 
-def _call(statement: str, arguments: Sequence[Any], execute: _Execute) -> list[tuple[Any, ...]]:
+def _call(schema: str, statement: str, arguments: Sequence[Any], execute: _Execute) -> list[tuple[Any, ...]]:
+    current = entered(schema)
     try:
-        return execute(statement, arguments)
-    except (OperationalError, InterfaceError) as error:
+        return execute(current, statement, arguments)
+    except (DatabaseError, InterfaceError) as error:
         code = sqlstate_of(error)
         if code == errorcodes.LOCK_NOT_AVAILABLE:
             raise SellerBusy from None
-        if connection.in_atomic_block:
+        if current.in_atomic_block or not (code in _BEGIN_ANEW or _needs_another(current, error)):
             raise
-        if code != errorcodes.SERIALIZATION_FAILURE:  # which asks to begin anew: see recharge_settle
-            if connection.is_usable():
-                raise
-            connection.close()
     try:
-        return execute(statement, arguments)
+        return execute(entered(schema), statement, arguments)
     except OperationalError as error:
         if sqlstate_of(error) == errorcodes.LOCK_NOT_AVAILABLE:
             raise SellerBusy from None
         raise
+
+
+def entered(schema: str) -> Any:
+    """Django's connection for a statement in autocommit that names this organization's schema: on a cluster it is one
+    to the node that holds it, else, or inside of a transaction, this thread's own.
+
+    Raises:
+        django.db.OperationalError: the node did not answer a moment ago.
+    """
+    current: Any = connections[DEFAULT_DB_ALIAS]  # looked up once: each look takes 1 µs
+    enter = getattr(current, "at_node_of", None)
+    return current if enter is None or current.in_atomic_block else enter(schema)
+
+
+def _needs_another(current: Any, error: Exception) -> bool:
+    """Whether the call is to be repeated on a new connection, for this one is dead, or leads to where the schema is no
+    longer. It is closed then."""
+    has_left: Callable[[Exception], bool] | None = getattr(current, "has_left", None)
+    if has_left is not None:
+        return has_left(error)
+    if not isinstance(error, OperationalError | InterfaceError) or current.is_usable():
+        return False
+    current.close()
+    return True
 
 
 def set_parameter(current: Any, name: str, value: str) -> None:
@@ -162,7 +189,7 @@ def in_transaction(work: Callable[[], T]) -> T:
             used = connection.connection
             return work()
     except (OperationalError, InterfaceError) as error:
-        if sqlstate_of(error) != errorcodes.SERIALIZATION_FAILURE:
+        if sqlstate_of(error) not in _BEGIN_ANEW:
             # Leaving the block has opened a new connection in place of one that died, which is usable.
             if used in (None, connection.connection) and connection.is_usable():
                 raise
@@ -210,17 +237,19 @@ def _statement(
         composed = sql.SQL("SELECT {} FROM (VALUES {}) AS given ({}), LATERAL {}({}) AS answer").format(
             selected, rows, names, called, passed
         )
-    connection.ensure_connection()  # it knows how names are quoted
-    statement: str = composed.as_string(connection.connection)
+    current = entered(schema)
+    current.ensure_connection()  # it knows how names are quoted
+    statement: str = composed.as_string(current.connection)
     return statement
 
 
-def _execute(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
-    return _fetch(_usable_connection(), statement, arguments)
+def _execute(current: Any, statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
+    _make_usable(current)
+    return _fetch(current, statement, arguments)
 
 
-def _execute_prepared(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
-    current = _usable_connection()
+def _execute_prepared(current: Any, statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
+    _make_usable(current)
     if not current.in_atomic_block and _keeps_its_session(current) and (prepared := _prepared(current, statement)):
         try:
             return _fetch(current, prepared, arguments)
@@ -233,11 +262,9 @@ def _execute_prepared(statement: str, arguments: Sequence[Any]) -> list[tuple[An
     return _fetch(current, statement, arguments)
 
 
-def _usable_connection() -> Any:
-    current: Any = connections[DEFAULT_DB_ALIAS]  # looked up once: each look takes 1 µs
+def _make_usable(current: Any) -> None:
     current.ensure_connection()
     current.validate_no_broken_transaction()
-    return current
 
 
 def _fetch(current: Any, statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:

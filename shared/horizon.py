@@ -18,13 +18,17 @@ from uuid import UUID
 from django.db import connection
 from psycopg2 import sql
 
+from shared.database import entered
 from shared.uuid7 import least_id
 
 # A transaction of another role does not show since when it runs, unless ours may read all statistics
 # (pg_read_all_stats): it is taken for one of a minute. One that has ended since its lock was seen shows none either
 # (or that of the next one), and needs none.
+#
+# On a cluster (tenants/placed/base.py) it is asked where the rows are, of the relation that is written there, and
+# clocks may differ.
 _HORIZON = """
-    SELECT least(
+    SELECT -make_interval(secs => %(clocks_apart)s) + least(
         statement_timestamp(),
         min(
             CASE
@@ -39,7 +43,7 @@ _HORIZON = """
         AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND (
             held.locktype = 'advisory' AND held.objsubid = 2 AND held.classid = (%(organization_id)s & 2147483647)::oid
-            OR held.locktype = 'relation' AND held.mode = 'RowExclusiveLock' AND held.relation = to_regclass(%(table)s)
+            OR held.locktype = 'relation' AND held.mode = 'RowExclusiveLock' AND held.relation = {relation}
         )
 """
 
@@ -47,8 +51,16 @@ _HORIZON = """
 def horizon(*, organization_id: int, table: str | None) -> datetime:
     """The moment that whatever is still being written to ``table``, or under a lock of the organization's sellers, has
     its own moments after: what is earlier is committed. Not in a transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute(_HORIZON, {"organization_id": organization_id, "table": table})
+    current = entered(connection.schema_name)  # type: ignore[attr-defined]
+    statement = _HORIZON.format(relation=getattr(current, "relation_written", "to_regclass(%(table)s)"))
+    parameters = {
+        "organization_id": organization_id,
+        "schema": connection.schema_name,  # type: ignore[attr-defined]
+        "table": table,
+        "clocks_apart": getattr(current, "clocks_apart", 0),
+    }
+    with current.cursor() as cursor:
+        cursor.execute(statement, parameters)
         moment: datetime = cursor.fetchone()[0]
         return moment
 

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections
 from django.db import connection as django_connection
 from django.http import HttpRequest, HttpResponseBase
 from django.http.request import split_domain_port
@@ -28,6 +28,10 @@ from tenants.models import Domain, Organization
 CACHE_SECONDS = 2.0
 """How long a process may go on with what it knows of an organization; so a suspension holds everywhere after this."""
 
+OUTAGE_SECONDS = 120.0
+"""How much longer on a cluster whose coordinator does not answer: the nodes go on selling. A suspension is a row at the
+coordinator, so nobody can suspend then; one of the last moment holds when the coordinator is back, or after this."""
+
 CACHED_HOSTS = 10_000
 """Hosts that a process remembers at most."""
 
@@ -40,14 +44,16 @@ connection: Any = django_connection  # django-tenants' own, with set_tenant and 
 
 @dataclass
 class _Look:
-    """What was found at one moment (of the monotonic clock), and the hosts that were asked for since."""
+    """What was found at one moment (of the monotonic clock), and the hosts that were asked for since. It is as the
+    database said at ``confirmed``, which is earlier in an outage."""
 
     moment: float
+    confirmed: float
     found: dict[str, Organization]
     asked: set[str]
 
 
-_look = _Look(float("-inf"), {}, set())
+_look = _Look(float("-inf"), float("-inf"), {}, set())
 _looking = threading.Lock()
 
 
@@ -177,7 +183,13 @@ def known_organization(host: str) -> Organization | None:
 def _look_again(before: _Look) -> _Look:
     global _look
     moment = time.monotonic()
-    look = _Look(moment, _look_up(set(before.asked)) if before.asked else {}, set())
+    try:
+        look = _Look(moment, moment, _look_up(set(before.asked)) if before.asked else {}, set())
+    except (OperationalError, InterfaceError) as error:
+        if not settings.DATABASE_CLUSTER or moment >= before.confirmed + OUTAGE_SECONDS:
+            raise
+        _log.warning("routes_not_looked_up", exc_info=error)
+        look = _Look(moment, before.confirmed, before.found, before.asked)
     if _look is before:  # and nobody has called forget_routes meanwhile
         _look = look
     return look
@@ -193,7 +205,7 @@ def _look_up(hosts: Iterable[str]) -> dict[str, Organization]:
 def forget_routes() -> None:
     """Makes this process look every host up again; others do within ``CACHE_SECONDS``."""
     global _look
-    _look = _Look(float("-inf"), {}, set())
+    _look = _Look(float("-inf"), float("-inf"), {}, set())
 
 
 def bound_memory(organization: Organization) -> None:

@@ -18,17 +18,24 @@ CHANNEL = "recharge_work"
 QUIET_SECONDS = 0.1
 """How long after a hint a process gives no other for the same organization."""
 
+REST_SECONDS = 5.0
+"""For how long no hint is given after one that failed: a sale at a node needn't wait for a coordinator that is away."""
+
 _given: dict[int, float] = {}
+_rests_until = float("-inf")
 
 
 def wake_workers(organization_id: int) -> None:
     """Lets waiting workers know of work in this organization. Never fails."""
+    global _rests_until
     now = time.monotonic()
-    if _given.get(organization_id, float("-inf")) > now - QUIET_SECONDS or connection.in_atomic_block:
+    is_quiet = _given.get(organization_id, float("-inf")) > now - QUIET_SECONDS or now < _rests_until
+    if is_quiet or connection.in_atomic_block:
         return
     try:
         # On Django's own connection: this thread's may not be open, or have died, when another thread sold for it.
         call_function("pg_catalog", "pg_notify", "true", [CHANNEL, str(organization_id)])
     except (DatabaseError, InterfaceError, SellerBusy):
+        _rests_until = now + REST_SECONDS
         return  # what was sold is sold, whatever becomes of the hint
     _given[organization_id] = now

@@ -9,7 +9,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from recharge.reports.books import Fault, prove_books
-from shared.errors import Problem
+from shared.errors import NotFound, Problem
 from shared.identity.passwords import read_password
 from tenants.keeping.deletion import (
     delete_organization,
@@ -21,6 +21,7 @@ from tenants.keeping.errors import BooksAreWrong, CanNotDelete, CanNotExport, Ca
 from tenants.keeping.export import export_organization
 from tenants.keeping.importing import import_organization
 from tenants.models import Organization
+from tenants.placing import CanNotPlace, NoSuchNode, place_of, place_organization
 from tenants.queries import working_organizations
 from tenants.services import domain_of
 
@@ -32,11 +33,12 @@ _SHOWN_FAULTS = 20
 class Command(BaseCommand):
     help = (
         "Writes an organization whole to one encrypted file, makes one of such a file, here or on another "
-        "installation, or deletes one. See 'Moving and deleting organizations' in deploy/README.md."
+        "installation, deletes one, or says or changes at which node of a cluster it lives. See 'Moving and deleting "
+        "organizations' and 'Many databases' in deploy/README.md."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        acts = parser.add_subparsers(dest="act", required=True, metavar="export|import|delete")
+        acts = parser.add_subparsers(dest="act", required=True, metavar="export|import|delete|place")
 
         export = acts.add_parser("export", help="to a file, of one moment; it goes on selling")
         export.add_argument("slug", metavar="SLUG")
@@ -52,6 +54,12 @@ class Command(BaseCommand):
         which.add_argument("--due", action="store_true", help="all whose time is over; for a timer")
         delete.add_argument("--yes", action="store_true", help="it is meant")
 
+        place = acts.add_parser("place", help="moves it to a node of the cluster; it goes on selling")
+        place.add_argument("slug", metavar="SLUG")
+        place.add_argument(
+            "node", metavar="NODE", nargs="?", help="its host or host:port; without it: says where it is"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             match options["act"]:
@@ -59,9 +67,13 @@ class Command(BaseCommand):
                     self._export(options["slug"], Path(options["file"]))
                 case "import":
                     self._import(Path(options["file"]), options["slug"])
+                case "place":
+                    self._place(options["slug"], options["node"])
                 case _:
                     self._delete(options["slug"], is_meant=options["yes"])
-        except (CanNotExport, CanNotImport, CanNotDelete, Problem) as error:
+        except NoSuchNode as error:
+            raise CommandError(str(error), returncode=2) from None
+        except (CanNotExport, CanNotImport, CanNotDelete, CanNotPlace, Problem) as error:
             raise CommandError(str(error)) from None
         except NotAnExport as error:
             raise CommandError(f"{options['file']} can't be imported: {error}", returncode=2) from None
@@ -101,6 +113,19 @@ class Command(BaseCommand):
                 f"{done.passkeys} passkeys are of another host, where they stay: who has no other factor uses a "
                 "recovery code, or has it reset (reset_second_factor)."
             )
+
+    def _place(self, slug: str, node: str | None) -> None:
+        try:
+            if node is None:
+                self.stdout.write(f"{slug} is at {place_of(slug=slug)}.")
+                return
+            placed = place_organization(slug=slug, node=node)
+        except NotFound as error:
+            raise CommandError(str(error), returncode=2) from None
+        if placed.node == placed.before:
+            self.stdout.write(f"{slug} is at {placed.node} already.")
+        else:
+            self.stdout.write(f"{slug} is at {placed.node} now; it was at {placed.before}.")
 
     def _delete(self, slug: str | None, *, is_meant: bool) -> None:
         if not is_meant:

@@ -1,0 +1,1 @@
+"""Django's backend for a cluster of databases: see base.py."""

@@ -1,0 +1,320 @@
+"""On a cluster an organization is entered at the node that holds it; wherever that is by now, and whoever is away.
+
+Here the nodes are sockets that all lead to the tests' database, and tables of the test's own say what is where. On a
+real cluster: tests/faults/test_cluster.py.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections, transaction
+
+from recharge.selling.queries import own_balance
+from recharge.selling.sale import Item
+from recharge.selling.services import sell_recharge
+from shared.database import call_function, entered
+from tenants import nodes, routing, wakeups
+from tenants.direct import connection_to
+from tenants.routing import organization_at
+from tests.support import commands
+from tests.support.cutting import Cutter, cutting
+from tests.support.schemas import changed, run_sql
+from tests.support.waiting import wait_until
+from tests.support.world import Organization, World, database_url, give_credit
+
+COORDINATOR, FIRST, SECOND = 0, 1, 2
+
+
+class Cluster:
+    """Three ways to the database. ``connection`` is this thread's, to the coordinator."""
+
+    def __init__(self, directory: Path) -> None:
+        before: Any = connections[DEFAULT_DB_ALIAS]
+        self._address = database_url()
+        self._host, self._port = before.settings_dict["HOST"], int(before.settings_dict["PORT"] or 5432)
+        self._ways: dict[int, ExitStack] = {}
+        self.cutters: dict[int, Cutter] = {}
+        self.directories = {number: directory / str(number) for number in (COORDINATOR, FIRST, SECOND)}
+        for number, way in self.directories.items():
+            way.mkdir()
+            self.start(number)
+        self.connection = connection_to(
+            {"ENGINE": "tenants.placed", "HOST": str(self.directories[COORDINATOR]), "PORT": "5432"}
+        )
+
+    def start(self, number: int) -> None:
+        self._ways[number] = ExitStack()
+        way = cutting(self.directories[number], self._host, self._port)
+        self.cutters[number] = self._ways[number].enter_context(way)
+
+    def stop(self, number: int) -> None:
+        """Nobody gets in there any more, and who was in is out."""
+        self._ways.pop(number).close()
+        host = str(self.directories[number])
+        for one in (self.connection, *self.connection._nodes.values()):
+            if one.connection is not None and one.settings_dict["HOST"] == host:
+                with closing(psycopg2.connect(self._address)) as other, other.cursor() as cursor:
+                    cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [one.connection.info.backend_pid])
+
+    def stop_all(self) -> None:
+        for way in self._ways.values():
+            way.close()
+
+    def place(self, organization: Organization, number: int) -> None:
+        """From now on it lives there."""
+        with closing(psycopg2.connect(self._address)) as other, other, other.cursor() as cursor:
+            cursor.execute("DELETE FROM pg_dist_placement WHERE shardid = %s", [organization.row.pk])
+            cursor.execute("INSERT INTO pg_dist_placement VALUES (%s, %s)", [organization.row.pk, number])
+
+    def where(self, organization: Organization) -> int:
+        """Where a call for this organization goes in."""
+        host = entered(organization.row.schema_name).settings_dict["HOST"]
+        return next(number for number, way in self.directories.items() if str(way) == host)
+
+
+@pytest.fixture
+def cluster(world: World, tmp_path: Path, settings: Any) -> Iterator[Cluster]:
+    """acme lives at the first node, globex at the second."""
+    for organization in (world.acme, world.globex):
+        give_credit(organization.row, organization.member.id, 1_000_000)
+    made = Cluster(tmp_path)
+    run_sql("CREATE TABLE pg_dist_shard (logicalrelid regclass, shardid bigint)")
+    run_sql("CREATE TABLE pg_dist_placement (shardid bigint, groupid integer)")
+    run_sql(
+        "CREATE TABLE pg_dist_node (groupid integer, nodename text, nodeport integer, noderole text, isactive boolean,"
+        " shouldhaveshards boolean)"
+    )
+    for number, way in made.directories.items():
+        run_sql(f"INSERT INTO pg_dist_node VALUES ({number}, '{way}', 5432, 'primary', true, {number > 0})")
+    for organization in (world.acme, world.globex):
+        table = f"'{organization.row.schema_name}.{nodes.TABLE}'::regclass"
+        run_sql(f"INSERT INTO pg_dist_shard VALUES ({table}, {organization.row.pk})")
+    made.place(world.acme, FIRST)
+    made.place(world.globex, SECOND)
+    settings.DATABASE_CLUSTER = "citus"
+    nodes.forget_places()
+    before, connections[DEFAULT_DB_ALIAS] = connections[DEFAULT_DB_ALIAS], made.connection
+    try:
+        yield made
+    finally:
+        connections[DEFAULT_DB_ALIAS] = before
+        made.connection.close()
+        made.stop_all()
+        nodes.forget_places()
+        for table in ("shard", "placement", "node"):
+            run_sql(f"DROP TABLE pg_dist_{table}")
+
+
+def sell(organization: Organization, key: str = "") -> bool:
+    """Sells one recharge. False: that key had sold it before."""
+    item = Item("+989121234567", "mci", 1_000, key or uuid4().hex)
+    return not sell_recharge(organization=organization.row, seller_id=organization.member.id, item=item).is_replay
+
+
+def balance(organization: Organization) -> Any:
+    found = own_balance(organization.row.schema_name, organization.member.id)
+    assert found is not None
+    return found.balance
+
+
+def test_a_sale_meets_its_organizations_node_and_nobody_else(world: World, cluster: Cluster) -> None:
+    assert (cluster.where(world.acme), cluster.where(world.globex)) == (FIRST, SECOND)
+    cluster.connection.close_own()
+    assert sell(world.acme)
+    assert balance(world.acme) == 999_000
+    wakeups._given.clear()
+    assert cluster.connection.connection is None, "a sale has asked the coordinator"
+
+
+def test_within_a_transaction_everything_goes_in_at_the_coordinator(world: World, cluster: Cluster) -> None:
+    with transaction.atomic():
+        assert cluster.where(world.acme) == COORDINATOR
+        assert sell(world.acme)
+        transaction.set_rollback(True)
+    assert cluster.where(world.acme) == FIRST
+    assert balance(world.acme) == 1_000_000
+
+
+def test_what_is_no_organizations_goes_in_at_the_coordinator(cluster: Cluster) -> None:
+    assert entered("public") is cluster.connection
+    assert entered("pg_catalog") is cluster.connection
+
+
+def test_an_organization_that_has_moved_is_entered_where_it_is_within_seconds(
+    world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cluster.where(world.acme) == FIRST
+    cluster.place(world.acme, SECOND)
+    assert cluster.where(world.acme) == FIRST, "it was looked up for each call"
+    monkeypatch.setattr(nodes, "PLACE_SECONDS", 0.0)
+    assert cluster.where(world.acme) == SECOND
+
+
+def test_where_the_node_has_gone_a_sale_finds_the_one_that_has_it_now(world: World, cluster: Cluster) -> None:
+    assert sell(world.acme)
+    cluster.place(world.acme, SECOND)
+    cluster.stop(FIRST)
+    assert sell(world.acme)
+    assert cluster.where(world.acme) == SECOND
+    assert balance(world.acme) == 998_000
+
+
+def test_a_server_that_does_not_have_it_is_not_asked_again(world: World, cluster: Cluster) -> None:
+    assert sell(world.acme)
+    cluster.place(world.acme, SECOND)
+    with pytest.raises(DatabaseError, match="nothing_like_it"):
+        call_function(world.acme.row.schema_name, "nothing_like_it", "1", [])
+    assert cluster.where(world.acme) == SECOND
+
+
+def test_a_sale_whose_answer_a_node_could_not_give_is_made_once(world: World, cluster: Cluster) -> None:
+    cluster.cutters[FIRST].left = 1
+    assert not sell(world.acme), "it was sold, found so, and the same recharge was answered"
+    assert cluster.cutters[FIRST].cuts == 1
+    assert balance(world.acme) == 999_000
+
+
+def test_a_node_that_is_away_keeps_its_organizations_from_selling_and_no_others(
+    world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "REST_SECONDS", 3600.0)
+    assert sell(world.acme, "before")
+    cluster.stop(FIRST)
+    with pytest.raises(OperationalError):
+        sell(world.acme, "during")
+    with pytest.raises(OperationalError, match="a moment ago"):  # nobody waits for it a second time
+        sell(world.acme, "during")
+    assert sell(world.globex)
+    cluster.start(FIRST)
+    nodes.forget_places()  # its rest is over
+    assert not sell(world.acme, "before")
+    assert sell(world.acme, "during")
+    assert balance(world.acme) == 998_000
+
+
+def test_while_the_coordinator_is_away_who_is_known_sells(
+    world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routing.forget_routes()
+    assert organization_at(world.acme.host) is not None
+    assert sell(world.acme)
+    monkeypatch.setattr(nodes, "PLACE_SECONDS", 0.0)
+    monkeypatch.setattr(routing, "CACHE_SECONDS", 0.0)
+    cluster.stop(COORDINATOR)
+    found = organization_at(world.acme.host)
+    assert found is not None
+    assert found.pk == world.acme.row.pk
+    wakeups._given.clear()
+    assert sell(world.acme)
+    assert balance(world.acme) == 998_000
+    # Who was suspended since has sold long enough.
+    monkeypatch.setattr(routing, "OUTAGE_SECONDS", 0.0)
+    with pytest.raises(OperationalError):
+        organization_at(world.acme.host)
+    cluster.start(COORDINATOR)
+    assert organization_at(world.acme.host) is not None
+    wakeups._rests_until = float("-inf")
+
+
+def test_a_database_that_is_away_is_no_reason_to_go_by_what_was_where_there_is_no_cluster(
+    world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.DATABASE_CLUSTER = ""
+    routing.forget_routes()
+    assert organization_at(world.acme.host) is not None
+    monkeypatch.setattr(routing, "CACHE_SECONDS", 0.0)
+    cluster.stop(COORDINATOR)
+    with pytest.raises(OperationalError):
+        organization_at(world.acme.host)
+
+
+def test_a_call_that_the_database_ends_in_favour_of_others_is_repeated(acme: Organization) -> None:
+    schema = acme.row.schema_name
+    function = (
+        "CREATE FUNCTION locks_both() RETURNS integer LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_advisory_xact_lock(2); PERFORM pg_advisory_xact_lock(1); RETURN 7; END $$"
+    )
+    answers: list[int] = []
+
+    def call() -> None:
+        try:
+            answers.extend(call_function(schema, "locks_both", "answer", []))
+        finally:
+            connections[DEFAULT_DB_ALIAS].close()
+
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND NOT granted"
+    with (
+        changed(schema, function, "DROP FUNCTION locks_both()"),
+        closing(psycopg2.connect(database_url())) as other,
+        other.cursor() as cursor,
+    ):
+        cursor.execute("SELECT pg_advisory_xact_lock(1)")
+        calling = threading.Thread(target=call)
+        calling.start()
+        wait_until(lambda: bool(run_sql(waiting)), "it waits for the first lock")
+        cursor.execute("SELECT pg_advisory_xact_lock(2)")  # granted when the call, which has waited longer, was ended
+        other.commit()
+        calling.join(20)
+    assert answers == [7]
+
+
+def test_it_says_where_an_organization_lives(world: World, cluster: Cluster) -> None:
+    told = commands.run("organization", "place", "acme", environment={"DATABASE_CLUSTER": "citus"})
+    assert (told.stdout.strip(), told.returncode) == (f"acme is at {cluster.directories[FIRST]}:5432.", 0)
+    node = str(cluster.directories[FIRST])
+    told = commands.run("organization", "place", "acme", node, environment={"DATABASE_CLUSTER": "citus"})
+    assert (told.stdout.strip(), told.returncode) == (f"acme is at {node}:5432 already.", 0)
+
+
+@pytest.mark.parametrize("node", ["nowhere", "127.0.0.1:99999999", "", "[::1", "\u0661:5432"])
+def test_to_a_node_that_there_is_not_nothing_is_moved(node: str, world: World, cluster: Cluster) -> None:
+    told = commands.run("organization", "place", "acme", node, environment={"DATABASE_CLUSTER": "citus"})
+    assert told.returncode == 2
+    assert f"The nodes are: {cluster.directories[FIRST]}:5432, {cluster.directories[SECOND]}:5432." in told.stderr
+
+
+def test_what_the_cluster_can_not_do_is_told(world: World, cluster: Cluster) -> None:
+    """Here, since this is none: nothing can be moved."""
+    node = str(cluster.directories[SECOND])
+    told = commands.run("organization", "place", "acme", node, environment={"DATABASE_CLUSTER": "citus"})
+    assert told.returncode == 1
+    assert told.stderr.startswith(f"CommandError: acme is at {cluster.directories[FIRST]}:5432, as before: ")
+    assert "citus_schema_move" in told.stderr
+
+
+def test_an_organization_that_there_is_not_is_nowhere(world: World, cluster: Cluster) -> None:
+    told = commands.run("organization", "place", "nobody", environment={"DATABASE_CLUSTER": "citus"})
+    assert told.returncode == 2
+    assert "There is no organization 'nobody'." in told.stderr
+
+
+def test_where_there_is_one_database_there_are_no_nodes(world: World) -> None:
+    told = commands.run("organization", "place", "acme", "127.0.0.1", environment={"DATABASE_CLUSTER": ""})
+    assert told.returncode == 1
+    assert "DATABASE_CLUSTER is not set" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"DATABASE_CLUSTER": "galera"}, "it must be citus or empty"),
+        (
+            {
+                "DATABASE_CLUSTER": "citus",
+                "DATABASE_POOLER": "transaction",
+                "DIRECT_DATABASE_URL": "postgres://nobody@localhost:1/nothing",
+            },
+            "With DATABASE_CLUSTER no pooler of transactions",
+        ),
+    ],
+)
+def test_what_can_not_be_is_refused_at_the_start(environment: dict[str, str], said: str) -> None:
+    told = commands.run("serve", environment=environment)
+    assert told.returncode == 1
+    assert said in told.stderr
