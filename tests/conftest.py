@@ -24,6 +24,9 @@ from tests.support.database import TEMPLATE, alone
 from tests.support.server import Server, serving
 from tests.support.world import Organization, World, database_url
 
+FUNDS = 1_000_000
+"""What a seller has who can pay for what a test sells, in Tomans."""
+
 
 def _make_database() -> None:
     from tenants.services import provision_organization
@@ -89,11 +92,17 @@ def django_db_setup(django_db_blocker: Any, django_db_modify_db_settings: None) 
         _run_elsewhere("DROP DATABASE IF EXISTS {} WITH (FORCE)", test_name)
 
 
+def _kind_of_world(request: pytest.FixtureRequest) -> str | None:
+    return next((kind for kind in ("funded", "world") if kind in request.fixturenames), None)
+
+
 @pytest.fixture(autouse=True)
 def books(request: pytest.FixtureRequest, django_db_setup: None) -> Iterator[None]:
     """After every test: the books are right (unless it says that it broke them), and nothing is left for the next, or
     only a world in which nothing was written."""
-    make_way(for_world="world" in request.fixturenames)
+    make_way(_kind_of_world(request))
+    if "world" in request.fixturenames:
+        request.getfixturevalue("world")  # first of all, so that what is kept of it is nothing but it
     yield
     is_clean = False
     try:
@@ -121,9 +130,10 @@ def way(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-def world(server: Server) -> World:
+def world(request: pytest.FixtureRequest, server: Server) -> World:
     """Both organizations over HTTP, each with its people; see tests/support/world.py."""
-    return world_of(partial(World.build, server.address))
+    kind = _kind_of_world(request)
+    return world_of(kind or "world", partial(World.build, server.address, member_has=FUNDS if kind == "funded" else 0))
 
 
 @pytest.fixture
@@ -136,6 +146,12 @@ def acme(world: World) -> Organization:
 def globex(world: World) -> Organization:
     """The other one, whose people are strangers to the first."""
     return world.globex
+
+
+@pytest.fixture
+def funded(acme: Organization) -> Organization:
+    """acme, whose member has 1,000,000 Tomans."""
+    return acme
 
 
 @pytest.fixture

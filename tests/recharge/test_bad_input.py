@@ -29,18 +29,11 @@ from tests.support.bad_input import (
 from tests.support.client import Client
 from tests.support.raw import send_as
 from tests.support.tables import nothing_written
-from tests.support.world import Organization, give_credit
+from tests.support.world import Organization
 
 pytestmark = pytest.mark.usefixtures("way")
 
 GOOD = b'{"phone_number": "09121234567", "amount": 5000}'
-
-
-@pytest.fixture
-def funded(acme: Organization) -> Organization:
-    """acme, whose member has 1,000,000 Tomans."""
-    give_credit(acme.row, acme.member.id, 1_000_000)
-    return acme
 
 
 @pytest.fixture

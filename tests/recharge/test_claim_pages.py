@@ -19,15 +19,9 @@ from tests.recharge.test_claims import REFUNDED, adjustment, closed, opened
 from tests.support.locks import sell_pending
 from tests.support.tables import nothing_written
 from tests.support.visitor import MARKUP, Visitor, shown, text_of
-from tests.support.world import Organization, Person, give_credit, make_member
+from tests.support.world import Organization, Person, make_member
 
 P, S, F, U = Recharge.Status
-
-
-@pytest.fixture
-def funded(acme: Organization) -> Organization:
-    give_credit(acme.row, acme.member.id, 1_000_000)
-    return acme
 
 
 @pytest.fixture

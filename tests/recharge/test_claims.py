@@ -45,10 +45,9 @@ BY = {"by": "support", "access": OF_COMMAND}
 
 
 @pytest.fixture
-def funded(acme: Organization) -> Organization:
-    give_credit(acme.row, acme.member.id, 1_000_000)
-    give_credit(acme.row, acme.neighbour.id, 100_000)
-    return acme
+def funded(funded: Organization) -> Organization:
+    give_credit(funded.row, funded.neighbour.id, 100_000)
+    return funded
 
 
 def recharge(acme: Organization, *settlements: Recharge.Status, days: int = 0) -> uuid.UUID:

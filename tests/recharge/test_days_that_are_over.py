@@ -27,7 +27,7 @@ AMOUNT = 5000
 
 
 @pytest.fixture
-def funded(acme: Organization) -> Organization:
+def earning(acme: Organization) -> Organization:
     """acme, whose member has credit for one recharge, and earns two percent by it."""
     give_credit(acme.row, acme.member.id, AMOUNT)
     set_rate(acme, operator="telekish", basis_points=200)
@@ -125,18 +125,18 @@ STORIES = table(
 
 @pytest.mark.parametrize(("on_the_day", "ended", "afterwards", "added"), STORIES)
 def test_what_becomes_of_a_sale_after_its_day_leaves_the_days_figures_alone(
-    funded: Organization,
+    earning: Organization,
     on_the_day: tuple[str, ...],
     ended: tuple[str, ...],
     afterwards: tuple[str, ...],
     added: tuple[str, ...] | None,
 ) -> None:
-    sold = sell_pending(funded.row, funded.member.id, AMOUNT)
-    tell(funded, sold, *on_the_day)
-    shift(funded, midnight() - timedelta(seconds=2 * 60))
-    with funded.context:
+    sold = sell_pending(earning.row, earning.member.id, AMOUNT)
+    tell(earning, sold, *on_the_day)
+    shift(earning, midnight() - timedelta(seconds=2 * 60))
+    with earning.context:
         sold = Recharge.objects.get(operator="telekish").pk
-    visitor = Visitor.signed_in(funded.owner)
+    visitor = Visitor.signed_in(earning.owner)
     day = yesterday()
     query = f"from_day={day}&to_day={day}"
 
@@ -158,24 +158,24 @@ def test_what_becomes_of_a_sale_after_its_day_leaves_the_days_figures_alone(
     *before, nothing = seen()
     assert before[0] == ["telekish", *with_commission(ended)]
     assert nothing == []
-    tell(funded, sold, *afterwards)
+    tell(earning, sold, *afterwards)
     *after, changed = seen()
     assert after == before
     assert changed == ([["telekish (changed after the day)", *with_commission(added)]] if added else [])
-    with funded.context:
+    with earning.context:
         now = Recharge.objects.get(pk=sold).status
     so_now = DELIVERED if now == "succeeded" else FAILED if now == "failed" else OPEN
     assert [int(one) + int(more) for one, more in zip(ended, added or "0000", strict=True)] == [int(n) for n in so_now]
 
 
-def test_what_changed_is_a_line_of_its_own_below_each_row_and_the_total(funded: Organization) -> None:
-    sold = sell_pending(funded.row, funded.member.id, AMOUNT)
-    tell(funded, sold, "succeeded")
-    shift(funded, midnight() - timedelta(minutes=2))
-    with funded.context:
-        tell(funded, Recharge.objects.get().pk, "failed")
+def test_what_changed_is_a_line_of_its_own_below_each_row_and_the_total(earning: Organization) -> None:
+    sold = sell_pending(earning.row, earning.member.id, AMOUNT)
+    tell(earning, sold, "succeeded")
+    shift(earning, midnight() - timedelta(minutes=2))
+    with earning.context:
+        tell(earning, Recharge.objects.get().pk, "failed")
     day = yesterday()
-    for shown in tables_of(Visitor.signed_in(funded.owner).get(f"/reports?from_day={day}&to_day={day}")):
+    for shown in tables_of(Visitor.signed_in(earning.owner).get(f"/reports?from_day={day}&to_day={day}")):
         heads = [row[0] for row in shown]
         assert len(heads) == 5
         for place in (2, 4):
@@ -188,13 +188,13 @@ def test_what_changed_is_a_line_of_its_own_below_each_row_and_the_total(funded: 
                 assert cells == ["−1", "−5,000", "−100", "+1", "", "0"]
 
 
-def test_a_day_that_is_not_over_shows_what_is_so_now(funded: Organization) -> None:
-    sold = sell_pending(funded.row, funded.member.id, AMOUNT)
+def test_a_day_that_is_not_over_shows_what_is_so_now(earning: Organization) -> None:
+    sold = sell_pending(earning.row, earning.member.id, AMOUNT)
     with timezone.override("UTC"):
         day = timezone.localdate()
         tomorrow = day + timedelta(days=1)
-    visitor = Visitor.signed_in(funded.owner)
+    visitor = Visitor.signed_in(earning.owner)
     for told, figures in (("", OPEN), ("succeeded", DELIVERED), ("failed", FAILED)):
-        tell(funded, sold, *filter(None, [told]))
+        tell(earning, sold, *filter(None, [told]))
         written = visitor.get(f"/reports.csv?by=operator&from_day={day - timedelta(days=1)}&to_day={tomorrow}").body
         assert written.decode().splitlines()[1:] == [",".join(("telekish", *with_commission(figures)))]

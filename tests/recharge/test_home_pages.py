@@ -21,10 +21,9 @@ from tests.support.world import Organization, ask, give_credit
 
 
 @pytest.fixture
-def funded(acme: Organization) -> Organization:
-    give_credit(acme.row, acme.member.id, 1_000_000)
-    give_credit(acme.row, acme.neighbour.id, 1_000_000)
-    return acme
+def funded(funded: Organization) -> Organization:
+    give_credit(funded.row, funded.neighbour.id, 1_000_000)
+    return funded
 
 
 def home(organization: Organization):

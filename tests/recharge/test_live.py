@@ -15,13 +15,7 @@ from tests.recharge.test_claims import S, opened, recharge, say
 from tests.support.locks import sell_pending
 from tests.support.queries import queries_of
 from tests.support.visitor import Visitor, text_of
-from tests.support.world import Organization, ask, give_credit, make_member, raise_waiting_requests
-
-
-@pytest.fixture
-def funded(acme: Organization) -> Organization:
-    give_credit(acme.row, acme.member.id, 1_000_000)
-    return acme
+from tests.support.world import Organization, ask, make_member, raise_waiting_requests
 
 
 def live(visitor: Visitor, seen: str = "") -> Any:

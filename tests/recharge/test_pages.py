@@ -30,7 +30,7 @@ MARKUP = '"><script>alert(1)</script><img src=x>'
 
 
 @pytest.fixture
-def funded(acme: Organization) -> Organization:
+def supplied(acme: Organization) -> Organization:
     """acme, whose two sellers have 100,000 Tomans each."""
     give_credit(acme.row, acme.member.id, 100_000)
     give_credit(acme.row, acme.neighbour.id, 100_000)
@@ -68,22 +68,22 @@ def tell(organization: Organization, recharge_id: object, status: Recharge.Statu
 # --- The list ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_seller_sees_the_own_history_and_an_admin_all(funded: Organization) -> None:
-    own, other = sold(funded.member), sold(funded.neighbour)
-    assert ids_on(Visitor.signed_in(funded.member).get("/recharges")) == [own]
-    assert ids_on(Visitor.signed_in(funded.member).get(f"/recharges?seller={funded.neighbour.id}")) == [own]
-    assert ids_on(Visitor.signed_in(funded.owner).get("/recharges")) == [other, own]
+def test_a_seller_sees_the_own_history_and_an_admin_all(supplied: Organization) -> None:
+    own, other = sold(supplied.member), sold(supplied.neighbour)
+    assert ids_on(Visitor.signed_in(supplied.member).get("/recharges")) == [own]
+    assert ids_on(Visitor.signed_in(supplied.member).get(f"/recharges?seller={supplied.neighbour.id}")) == [own]
+    assert ids_on(Visitor.signed_in(supplied.owner).get("/recharges")) == [other, own]
 
 
-def test_each_filter_narrows(funded: Organization) -> None:
-    plain = sold(funded.member, 1000, key="a key of it")
-    other = sold(funded.neighbour, 2000, "09351234567")
-    failed = str(sell_pending(funded.row, funded.member.id, 3000))
-    tell(funded, failed, F)
-    late = str(sell_pending(funded.row, funded.member.id, 4000))
-    tell(funded, late, F)
-    tell(funded, late, S)
-    visitor = Visitor.signed_in(funded.owner)
+def test_each_filter_narrows(supplied: Organization) -> None:
+    plain = sold(supplied.member, 1000, key="a key of it")
+    other = sold(supplied.neighbour, 2000, "09351234567")
+    failed = str(sell_pending(supplied.row, supplied.member.id, 3000))
+    tell(supplied, failed, F)
+    late = str(sell_pending(supplied.row, supplied.member.id, 4000))
+    tell(supplied, late, F)
+    tell(supplied, late, S)
+    visitor = Visitor.signed_in(supplied.owner)
     for query, expected in (
         ("", [late, failed, other, plain]),
         ("status=failed", [failed]),
@@ -93,7 +93,7 @@ def test_each_filter_narrows(funded: Organization) -> None:
         ("late=any", [late]),
         ("late=charged", [late]),
         ("late=owed", []),
-        (f"seller={funded.neighbour.id}", [other]),
+        (f"seller={supplied.neighbour.id}", [other]),
         ("seller=neighbour", [other]),
         ("seller=NEIGH", [other]),
         ("idempotency_key=a key of it", [plain]),
@@ -107,25 +107,25 @@ def test_each_filter_narrows(funded: Organization) -> None:
         assert ids_on(visitor.get("/recharges?" + quote(query, safe="=&"))) == expected, query
 
 
-def test_a_day_is_a_day_of_the_readers_zone(funded: Organization) -> None:
-    recharge_id = sold(funded.member)
-    with funded.context:
+def test_a_day_is_a_day_of_the_readers_zone(supplied: Organization) -> None:
+    recharge_id = sold(supplied.member)
+    with supplied.context:
         moment = Recharge.objects.get(pk=recharge_id).created_at
-    visitor = Visitor.signed_in(funded.member)
+    visitor = Visitor.signed_in(supplied.member)
     # Two zones that are never on the same day.
     for name in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
-        User.objects.filter(pk=funded.member.user.pk).update(time_zone=name)
+        User.objects.filter(pk=supplied.member.user.pk).update(time_zone=name)
         day = moment.astimezone(ZoneInfo(name)).date()
         for first, last, expected in ((0, 0, [recharge_id]), (1, 1, []), (-1, -1, []), (-1, 1, [recharge_id])):
             query = f"from_day={day + timedelta(days=first)}&to_day={day + timedelta(days=last)}"
             assert ids_on(visitor.get(f"/recharges?{query}")) == expected, (name, first, last)
 
 
-def test_a_wrong_filter_is_said_beside_its_field_and_nothing_is_shown(funded: Organization) -> None:
-    sold(funded.member)
-    make_seller(funded.row, "Ann 1")
-    make_seller(funded.row, "Ann 2")
-    visitor = Visitor.signed_in(funded.owner)
+def test_a_wrong_filter_is_said_beside_its_field_and_nothing_is_shown(supplied: Organization) -> None:
+    sold(supplied.member)
+    make_seller(supplied.row, "Ann 1")
+    make_seller(supplied.row, "Ann 2")
+    visitor = Visitor.signed_in(supplied.owner)
     for query, said in (
         ("status=nonsense", "Select a valid choice"),
         ("operator=%00", "Select a valid choice"),
@@ -153,16 +153,16 @@ def test_a_wrong_filter_is_said_beside_its_field_and_nothing_is_shown(funded: Or
         assert "recharges.csv" not in answer.body.decode()
 
 
-def test_a_seller_cannot_filter_by_what_is_an_admins(funded: Organization) -> None:
-    page = Visitor.signed_in(funded.member).get("/recharges").body.decode()
+def test_a_seller_cannot_filter_by_what_is_an_admins(supplied: Organization) -> None:
+    page = Visitor.signed_in(supplied.member).get("/recharges").body.decode()
     assert 'name="phone_number"' in page
     assert 'name="seller"' not in page
     assert 'name="idempotency_key"' not in page
 
 
-def test_the_list_is_paged_with_its_filters(funded: Organization) -> None:
-    made = [sold(funded.member, 1000 + number) for number in range(ROWS + 2)][::-1]
-    visitor = Visitor.signed_in(funded.member)
+def test_the_list_is_paged_with_its_filters(supplied: Organization) -> None:
+    made = [sold(supplied.member, 1000 + number) for number in range(ROWS + 2)][::-1]
+    visitor = Visitor.signed_in(supplied.member)
     first = visitor.get("/recharges?status=succeeded&operator=mci")
     assert ids_on(first) == made[:ROWS]
     (older,) = re.findall(r'rel="next" href="([^"]*)"', first.body.decode())
@@ -175,8 +175,8 @@ def test_the_list_is_paged_with_its_filters(funded: Organization) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "%00", "é", "A" * 5000, "cmVjaGFyZ2U8MQ"])
-def test_a_made_up_cursor_is_a_bad_request(funded: Organization, cursor: str) -> None:
-    assert Visitor.signed_in(funded.owner).get(f"/recharges?cursor={quote(cursor, safe='%')}").status == 400
+def test_a_made_up_cursor_is_a_bad_request(supplied: Organization, cursor: str) -> None:
+    assert Visitor.signed_in(supplied.owner).get(f"/recharges?cursor={quote(cursor, safe='%')}").status == 400
 
 
 def test_an_empty_list_says_what_to_do_next(acme: Organization) -> None:
@@ -186,24 +186,24 @@ def test_an_empty_list_says_what_to_do_next(acme: Organization) -> None:
     assert "Nothing matches" in text_of(admin.get("/recharges?status=failed"))
 
 
-def test_a_list_costs_few_queries_however_many_rows(funded: Organization) -> None:
+def test_a_list_costs_few_queries_however_many_rows(supplied: Organization) -> None:
     for _ in range(3):
-        sold(funded.member)
-        sold(funded.neighbour)
+        sold(supplied.member)
+        sold(supplied.neighbour)
     # The session, the account, (the balance of a seller,) the rows with their sellers, the added operators; of an
     # admin also whether the organization trains.
-    assert len(queries_of(funded.member, "/recharges")) == 5
-    assert len(queries_of(funded.owner, "/recharges")) == 5
-    assert len(queries_of(funded.owner, "/recharges?seller=member&status=failed")) == 6
+    assert len(queries_of(supplied.member, "/recharges")) == 5
+    assert len(queries_of(supplied.owner, "/recharges")) == 5
+    assert len(queries_of(supplied.owner, "/recharges?seller=member&status=failed")) == 6
 
 
 # --- Exports ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_export_has_all_rows_of_the_filters(funded: Organization) -> None:
-    own = [sold(funded.member, 1000) for _ in range(ROWS + 1)]
-    other = sold(funded.neighbour, 2000, "09351234567")
-    seller, admin = Visitor.signed_in(funded.member), Visitor.signed_in(funded.owner)
+def test_the_export_has_all_rows_of_the_filters(supplied: Organization) -> None:
+    own = [sold(supplied.member, 1000) for _ in range(ROWS + 1)]
+    other = sold(supplied.neighbour, 2000, "09351234567")
+    seller, admin = Visitor.signed_in(supplied.member), Visitor.signed_in(supplied.owner)
 
     def exported(visitor: Visitor, query: str = "") -> list[str]:
         answer = visitor.get(f"/recharges.csv{query}")
@@ -212,7 +212,7 @@ def test_the_export_has_all_rows_of_the_filters(funded: Organization) -> None:
         return [row["id"] for row in csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig")))]
 
     assert exported(seller) == own[::-1]
-    assert exported(seller, f"?seller={funded.neighbour.id}") == own[::-1]
+    assert exported(seller, f"?seller={supplied.neighbour.id}") == own[::-1]
     assert exported(admin) == [other, *own[::-1]]
     assert exported(admin, "?operator=irancell") == [other]
     page = admin.get("/recharges?operator=irancell").body.decode()
@@ -222,10 +222,10 @@ def test_the_export_has_all_rows_of_the_filters(funded: Organization) -> None:
         assert (back.status, back.headers["Location"]) == (302, f"/recharges?{query}")
 
 
-def test_a_workbook_says_it_in_words(funded: Organization) -> None:
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
-    settle_recharge(organization=funded.row, recharge_id=recharge_id, status=F, failure="=1+1")
-    other = sold(funded.neighbour, 2000, "09351234567")
+def test_a_workbook_says_it_in_words(supplied: Organization) -> None:
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
+    settle_recharge(organization=supplied.row, recharge_id=recharge_id, status=F, failure="=1+1")
+    other = sold(supplied.neighbour, 2000, "09351234567")
 
     def sheet(person: Person, query: str = "") -> list[tuple]:
         answer = Visitor.signed_in(person).get(f"/recharges.xlsx{query}")
@@ -233,7 +233,7 @@ def test_a_workbook_says_it_in_words(funded: Organization) -> None:
         assert "recharges.xlsx" in answer.headers["Content-Disposition"]
         return list(openpyxl.load_workbook(io.BytesIO(answer.body)).active.iter_rows(values_only=True))
 
-    titles, first, second = sheet(funded.owner)
+    titles, first, second = sheet(supplied.owner)
     assert titles[:2] == ("Seller's number", "Seller")
     first, second = dict(zip(titles, first, strict=True)), dict(zip(titles, second, strict=True))
     assert (first["Id"], first["Seller"], first["Operator"], first["State"]) == (
@@ -247,11 +247,11 @@ def test_a_workbook_says_it_in_words(funded: Organization) -> None:
         "Failed, refunded",
         "=1+1",
     )
-    titles, *rows = sheet(funded.member)
+    titles, *rows = sheet(supplied.member)
     assert "Seller" not in titles
     assert [row[-1] for row in rows] == [str(recharge_id)]
-    assert len(sheet(funded.owner, "?operator=irancell")) == 2
-    assert Visitor.signed_in(funded.owner).get("/recharges.xlsx?operator=nonsense").status == 302
+    assert len(sheet(supplied.owner, "?operator=irancell")) == 2
+    assert Visitor.signed_in(supplied.owner).get("/recharges.xlsx?operator=nonsense").status == 302
 
 
 def test_an_export_needs_somebody_signed_in_here(world: World) -> None:
@@ -267,14 +267,14 @@ def test_an_export_needs_somebody_signed_in_here(world: World) -> None:
 # --- One recharge -----------------------------------------------------------------------------------------------------
 
 
-def test_a_seller_sees_the_own_recharge_and_no_others(funded: Organization, globex: Organization) -> None:
-    recharge_id = sold(funded.member, key="my own key")
-    read = text_of(Visitor.signed_in(funded.member).get(f"/recharges/{recharge_id}"))
+def test_a_seller_sees_the_own_recharge_and_no_others(supplied: Organization, globex: Organization) -> None:
+    recharge_id = sold(supplied.member, key="my own key")
+    read = text_of(Visitor.signed_in(supplied.member).get(f"/recharges/{recharge_id}"))
     for shown in ("Delivered", "5,000 Tomans", "0912 123 4567", "95,000 Tomans", recharge_id, "my own key"):
         assert shown in read
     assert "Attempts" not in read
     assert "Resolve" not in read
-    for person in (funded.neighbour, globex.owner, globex.member):
+    for person in (supplied.neighbour, globex.owner, globex.member):
         assert Visitor.signed_in(person).get(f"/recharges/{recharge_id}").status == 404
 
 
@@ -285,9 +285,9 @@ def test_a_made_up_recharge_is_not_there(acme: Organization, made_up: str) -> No
         assert Visitor.signed_in(person).get(f"/recharges/{quote(made_up, safe='%')}/resolve").status == 404
 
 
-def test_an_admin_sees_the_attempts_and_what_came_late(funded: Organization) -> None:
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
-    with funded.context:
+def test_an_admin_sees_the_attempts_and_what_came_late(supplied: Organization) -> None:
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
+    with supplied.context:
         Attempt.objects.create(
             recharge_id=recharge_id,
             number=1,
@@ -300,9 +300,9 @@ def test_an_admin_sees_the_attempts_and_what_came_late(funded: Organization) -> 
             operator_reference="their-77",
             answer="they said no",
         )
-    tell(funded, recharge_id, F)
-    tell(funded, recharge_id, S)
-    read = text_of(Visitor.signed_in(funded.owner).get(f"/recharges/{recharge_id}"))
+    tell(supplied, recharge_id, F)
+    tell(supplied, recharge_id, S)
+    read = text_of(Visitor.signed_in(supplied.owner).get(f"/recharges/{recharge_id}"))
     for shown in (
         "Charged again",
         "charged again",
@@ -319,17 +319,17 @@ def test_an_admin_sees_the_attempts_and_what_came_late(funded: Organization) -> 
     ):
         assert shown in read, shown
     # To its seller, how it was delivered is not shown; that it was charged late is.
-    read = text_of(Visitor.signed_in(funded.member).get(f"/recharges/{recharge_id}"))
+    read = text_of(Visitor.signed_in(supplied.member).get(f"/recharges/{recharge_id}"))
     assert "charged again" in read
     for hidden in ("their-77", "they said no", "sandbox", "1,234"):
         assert hidden not in read
 
 
-def test_stored_markup_is_text(funded: Organization) -> None:
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
-    settle_recharge(organization=funded.row, recharge_id=recharge_id, status=F, failure=MARKUP)
-    with funded.context:
-        Seller.objects.filter(pk=funded.member.id).update(name=MARKUP)
+def test_stored_markup_is_text(supplied: Organization) -> None:
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
+    settle_recharge(organization=supplied.row, recharge_id=recharge_id, status=F, failure=MARKUP)
+    with supplied.context:
+        Seller.objects.filter(pk=supplied.member.id).update(name=MARKUP)
         texts = dict.fromkeys(("gateway", "reason", "operator_reference", "answer", "by"), MARKUP)
         Attempt.objects.create(
             recharge_id=recharge_id,
@@ -343,32 +343,32 @@ def test_stored_markup_is_text(funded: Organization) -> None:
             cursor.execute("ALTER TABLE recharge_recharge DISABLE TRIGGER USER")
             Recharge.objects.filter(pk=recharge_id).update(idempotency_key=MARKUP, gateway=MARKUP)
             cursor.execute("ALTER TABLE recharge_recharge ENABLE TRIGGER USER")
-    for person in (funded.owner, funded.member):
+    for person in (supplied.owner, supplied.member):
         visitor = Visitor.signed_in(person)
         for path in ("/recharges", f"/recharges/{recharge_id}", f"/recharges?seller={quote(MARKUP)}"):
             page = visitor.get(path).body.decode()
             assert "<script>alert" not in page
             assert "<img src=x" not in page
-    page = Visitor.signed_in(funded.owner).get(f"/recharges/{recharge_id}").body.decode()
+    page = Visitor.signed_in(supplied.owner).get(f"/recharges/{recharge_id}").body.decode()
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 7
 
 
-def test_it_follows_a_recharge_until_its_end(funded: Organization) -> None:
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
-    for person in (funded.member, funded.owner):
+def test_it_follows_a_recharge_until_its_end(supplied: Organization) -> None:
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
+    for person in (supplied.member, supplied.owner):
         page = Visitor.signed_in(person).get(f"/recharges/{recharge_id}").body.decode()
         assert 'hx-trigger="every 2s"' in page
-    visitor = Visitor.signed_in(funded.member)
+    visitor = Visitor.signed_in(supplied.member)
     (address,) = re.findall(r'hx-get="(/recharges/[^"]*)"', page)
     seen = visitor.get(f"/recharges/{recharge_id}?seen=pending.", HX_Request="true")
     assert (seen.status, seen.body) == (204, b"")
-    assert Visitor.signed_in(funded.owner).get(address, HX_Request="true").status == 204
-    tell(funded, recharge_id, U)
+    assert Visitor.signed_in(supplied.owner).get(address, HX_Request="true").status == 204
+    tell(supplied, recharge_id, U)
     part = visitor.get(f"/recharges/{recharge_id}?seen=pending.", HX_Request="true").body.decode()
     assert 'hx-trigger="every 2s"' in part
     assert 'data-announce="Not known yet"' in part
     assert "<html" not in part
-    tell(funded, recharge_id, F)
+    tell(supplied, recharge_id, F)
     part = visitor.get(f"/recharges/{recharge_id}?seen=unknown.", HX_Request="true").body.decode()
     assert "hx-trigger" not in part
     assert 'data-announce="Failed, refunded"' in part
@@ -376,19 +376,19 @@ def test_it_follows_a_recharge_until_its_end(funded: Organization) -> None:
     assert 'hx-get="/recharges/' not in visitor.get(f"/recharges/{recharge_id}").body.decode()
 
 
-def test_what_stays_open_for_long_is_asked_about_less(funded: Organization) -> None:
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
-    with funded.context:
+def test_what_stays_open_for_long_is_asked_about_less(supplied: Organization) -> None:
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
+    with supplied.context:
         Recharge.objects.filter(pk=recharge_id).update(created_at="2026-01-01T00:00:00Z")
-    assert 'hx-trigger="every 15s"' in Visitor.signed_in(funded.member).get(f"/recharges/{recharge_id}").body.decode()
+    assert 'hx-trigger="every 15s"' in Visitor.signed_in(supplied.member).get(f"/recharges/{recharge_id}").body.decode()
 
 
-def test_a_recharge_costs_few_queries(funded: Organization) -> None:
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
+def test_a_recharge_costs_few_queries(supplied: Organization) -> None:
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
     # The session, the account, (the balance,) the recharge, its entries, what was asked about it; of an admin also its
     # attempts, its seller and whether the organization trains (which a seller's balance says).
-    assert len(queries_of(funded.member, f"/recharges/{recharge_id}")) == 6
-    assert len(queries_of(funded.owner, f"/recharges/{recharge_id}")) == 8
+    assert len(queries_of(supplied.member, f"/recharges/{recharge_id}")) == 6
+    assert len(queries_of(supplied.owner, f"/recharges/{recharge_id}")) == 8
 
 
 # --- Settling one by hand ---------------------------------------------------------------------------------------------
@@ -427,7 +427,7 @@ def resolve(visitor: Visitor, recharge_id: object, status: str, **fields: str) -
     ),
 )
 def test_it_is_settled_by_hand(
-    funded: Organization,
+    supplied: Organization,
     before: list,
     spends: bool,
     offered: list[str],
@@ -436,22 +436,22 @@ def test_it_is_settled_by_hand(
     balance: int,
     kinds: list[str],
 ) -> None:
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
     for event in before:
         if event == "spend":
-            sold(funded.member, funded.member.balance())
+            sold(supplied.member, supplied.member.balance())
         else:
-            tell(funded, recharge_id, event)
+            tell(supplied, recharge_id, event)
     if spends:
-        sold(funded.member, funded.member.balance())
-    visitor = Visitor.signed_in(funded.owner)
+        sold(supplied.member, supplied.member.balance())
+    visitor = Visitor.signed_in(supplied.owner)
     page = visitor.get(f"/recharges/{recharge_id}").body.decode()
     assert re.findall(r'/resolve\?status=(\w+)" data-asks', page) == offered
     answer = resolve(visitor, recharge_id, status)
     assert (answer.status, answer.headers["Location"]) == (302, f"/recharges/{recharge_id}")
     assert said in text_of(visitor.get(f"/recharges/{recharge_id}"))
-    assert funded.member.balance() == balance
-    with funded.context:
+    assert supplied.member.balance() == balance
+    with supplied.context:
         assert (
             list(Entry.objects.filter(reference=recharge_id).order_by("number").values_list("kind", flat=True)) == kinds
         )
@@ -459,11 +459,11 @@ def test_it_is_settled_by_hand(
         assert (attempt.reason, attempt.by) == ("asked them", "owner")
 
 
-def test_what_was_taken_back_can_not_be_resolved(funded: Organization) -> None:
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
-    tell(funded, recharge_id, S)
-    tell(funded, recharge_id, F)
-    visitor = Visitor.signed_in(funded.owner)
+def test_what_was_taken_back_can_not_be_resolved(supplied: Organization) -> None:
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
+    tell(supplied, recharge_id, S)
+    tell(supplied, recharge_id, F)
+    visitor = Visitor.signed_in(supplied.owner)
     assert "Record final outcome" not in text_of(visitor.get(f"/recharges/{recharge_id}"))
     with nothing_written():
         answer = resolve(visitor, recharge_id, "succeeded", seen="failed.reversed")
@@ -472,31 +472,31 @@ def test_what_was_taken_back_can_not_be_resolved(funded: Organization) -> None:
         assert visitor.get(f"/recharges/{recharge_id}/resolve?status={status}").status == 404
 
 
-def test_sent_twice_it_is_done_once(funded: Organization) -> None:
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
+def test_sent_twice_it_is_done_once(supplied: Organization) -> None:
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
     path = f"/recharges/{recharge_id}"
-    visitor = Visitor.signed_in(funded.owner)
+    visitor = Visitor.signed_in(supplied.owner)
     for said in ("is recorded", "Already done"):
         visitor.submit(path, {"status": "failed", "reason": "no", "seen": "pending."}, f"{path}/resolve")
         assert said in text_of(visitor.get(path))
-    assert funded.member.balance() == 100_000
+    assert supplied.member.balance() == 100_000
 
 
-def test_who_agreed_to_something_else_is_asked_anew(funded: Organization) -> None:
+def test_who_agreed_to_something_else_is_asked_anew(supplied: Organization) -> None:
     """The admin was told that no money moves; meanwhile it failed, and now it would be charged again."""
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
-    tell(funded, recharge_id, F)
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
+    tell(supplied, recharge_id, F)
     path = f"/recharges/{recharge_id}"
-    visitor = Visitor.signed_in(funded.owner)
+    visitor = Visitor.signed_in(supplied.owner)
     with nothing_written():
         visitor.submit(path, {"status": "succeeded", "reason": "yes", "seen": "pending."}, f"{path}/resolve")
     assert "has changed in the meantime" in text_of(visitor.get(path))
-    assert funded.member.balance() == 100_000
+    assert supplied.member.balance() == 100_000
 
 
-def test_a_form_that_is_wrong_comes_back_with_what_it_means(funded: Organization) -> None:
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
-    visitor = Visitor.signed_in(funded.owner)
+def test_a_form_that_is_wrong_comes_back_with_what_it_means(supplied: Organization) -> None:
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
+    visitor = Visitor.signed_in(supplied.owner)
     with nothing_written():
         for reason, said in (
             ("", "Fill this in"),
@@ -511,30 +511,30 @@ def test_a_form_that_is_wrong_comes_back_with_what_it_means(funded: Organization
             assert "refunded at once" in page
         for status in ("", "pending", "unknown", "\0"):
             assert resolve(visitor, recharge_id, status).status == 302
-        with holding_lock(funded.row, funded.member.id):
+        with holding_lock(supplied.row, supplied.member.id):
             answer = resolve(visitor, recharge_id, "failed")
     assert answer.status == 422
     assert "Too many actions of this seller" in answer.body.decode()
 
 
-def test_the_question_can_be_asked_without_script(funded: Organization) -> None:
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
+def test_the_question_can_be_asked_without_script(supplied: Organization) -> None:
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
     path = f"/recharges/{recharge_id}/resolve"
-    visitor = Visitor.signed_in(funded.owner)
+    visitor = Visitor.signed_in(supplied.owner)
     assert "no money moves" in text_of(visitor.get(f"{path}?status=succeeded"))
     fields = {"status": "failed", "reason": "no", "seen": "pending."}
     assert visitor.submit(f"{path}?status=failed", fields, path).status == 302
-    assert funded.member.balance() == 100_000
+    assert supplied.member.balance() == 100_000
 
 
-def test_only_an_admin_of_the_organization_resolves(funded: Organization, globex: Organization) -> None:
-    recharge_id = sell_pending(funded.row, funded.member.id, 4000)
+def test_only_an_admin_of_the_organization_resolves(supplied: Organization, globex: Organization) -> None:
+    recharge_id = sell_pending(supplied.row, supplied.member.id, 4000)
     path = f"/recharges/{recharge_id}/resolve"
     fields = {"status": "failed", "reason": "no", "seen": "pending."}
     with nothing_written():
-        for person in (funded.member, funded.neighbour, globex.owner):
+        for person in (supplied.member, supplied.neighbour, globex.owner):
             visitor = Visitor.signed_in(person)
             assert visitor.get(f"{path}?status=failed").status == 404
             assert visitor.submit("/account/preferences", fields, path).status == 404
-        assert Visitor(funded.anyone).get(path).status == 302
-        assert Visitor.signed_in(funded.owner).post(path, fields).status == 403
+        assert Visitor(supplied.anyone).get(path).status == 302
+        assert Visitor.signed_in(supplied.owner).post(path, fields).status == 403

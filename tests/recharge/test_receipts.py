@@ -28,7 +28,7 @@ from tests.support.crowd import together
 from tests.support.locks import sell_pending
 from tests.support.sms_gateway import Gateway, sms_gateway
 from tests.support.visitor import MARKUP, Visitor, shown, text_of
-from tests.support.world import Organization, give_credit, make_member
+from tests.support.world import Organization, make_member
 
 S, F = Recharge.Status.SUCCEEDED, Recharge.Status.FAILED
 
@@ -37,12 +37,6 @@ S, F = Recharge.Status.SUCCEEDED, Recharge.Status.FAILED
 def gateway() -> Iterator[Gateway]:
     with sms_gateway() as running:
         yield running
-
-
-@pytest.fixture
-def funded(acme: Organization) -> Organization:
-    give_credit(acme.row, acme.member.id, 1_000_000)
-    return acme
 
 
 def delivered(acme: Organization, status: Recharge.Status | None = S) -> uuid.UUID:

@@ -30,7 +30,7 @@ MARKUP = '"><script>alert(1)</script><img src=x>'
 
 
 @pytest.fixture
-def funded(acme: Organization) -> Organization:
+def supplied(acme: Organization) -> Organization:
     """acme, whose two sellers have 100,000 Tomans each."""
     give_credit(acme.row, acme.member.id, 100_000)
     give_credit(acme.row, acme.neighbour.id, 100_000)
@@ -96,13 +96,13 @@ def at(day: int, hour: int, minute: int = 0) -> datetime:
     return datetime(2026, 3, day, hour, minute, tzinfo=UTC)
 
 
-def test_it_sums_up_by_day_by_operator_and_by_seller(funded: Organization) -> None:
-    assert funded.neighbour.sell(7000, phone_number="09351234567").status == 201
-    write_recharge(funded, timezone.now() - timedelta(seconds=1), "succeeded", 1000)
-    write_recharge(funded, timezone.now() - timedelta(seconds=1), "failed", 2000)
-    write_recharge(funded, timezone.now() - timedelta(seconds=1), "unknown", 3000)
-    write_recharge(funded, timezone.now() - timedelta(seconds=1), "pending", 4000)
-    days, operators, sellers, failures = tables_of(Visitor.signed_in(funded.owner).get("/reports"))
+def test_it_sums_up_by_day_by_operator_and_by_seller(supplied: Organization) -> None:
+    assert supplied.neighbour.sell(7000, phone_number="09351234567").status == 201
+    write_recharge(supplied, timezone.now() - timedelta(seconds=1), "succeeded", 1000)
+    write_recharge(supplied, timezone.now() - timedelta(seconds=1), "failed", 2000)
+    write_recharge(supplied, timezone.now() - timedelta(seconds=1), "unknown", 3000)
+    write_recharge(supplied, timezone.now() - timedelta(seconds=1), "pending", 4000)
+    days, operators, sellers, failures = tables_of(Visitor.signed_in(supplied.owner).get("/reports"))
     # Today's and yesterday's may be one row or two around midnight; the total is sure.
     assert days[-1] == ["Total", "2", "8,000", "1", "33.3\u00a0%", "2"]
     assert len(days) == 1 + 7 + 1
@@ -130,16 +130,16 @@ def test_it_sums_up_by_day_by_operator_and_by_seller(funded: Organization) -> No
         ("America/Los_Angeles", {1: 2, 2: 2}),  # -08:00
     ],
 )
-def test_days_are_days_of_the_readers_zone(funded: Organization, zone: str, expected: dict[int, int]) -> None:
+def test_days_are_days_of_the_readers_zone(supplied: Organization, zone: str, expected: dict[int, int]) -> None:
     for moment in (at(1, 12), at(2, 7, 59), at(2, 20, 30), at(3, 7, 59)):
-        write_recharge(funded, moment)
-    User.objects.filter(pk=funded.owner.user.pk).update(time_zone=zone)
-    days, *_ = tables_of(Visitor.signed_in(funded.owner).get("/reports?from_day=2026-03-01&to_day=2026-03-04"))
+        write_recharge(supplied, moment)
+    User.objects.filter(pk=supplied.owner.user.pk).update(time_zone=zone)
+    days, *_ = tables_of(Visitor.signed_in(supplied.owner).get("/reports?from_day=2026-03-01&to_day=2026-03-04"))
     sold = {int(row[0][-2:]): int(row[1]) for row in days[1:-1]}
     assert sold == {day: expected.get(day, 0) for day in (1, 2, 3, 4)}
 
 
-def test_the_edges_of_the_range_are_sharp(funded: Organization) -> None:
+def test_the_edges_of_the_range_are_sharp(supplied: Organization) -> None:
     first, last = at(2, 0), at(4, 0)
     for moment in (
         first - timedelta(microseconds=1),
@@ -147,8 +147,8 @@ def test_the_edges_of_the_range_are_sharp(funded: Organization) -> None:
         last - timedelta(microseconds=1),
         last,
     ):
-        write_recharge(funded, moment)
-    with funded.context, timezone.override("UTC"):
+        write_recharge(supplied, moment)
+    with supplied.context, timezone.override("UTC"):
         found = report(first=date(2026, 3, 2), last=date(2026, 3, 3), most_sellers=10)
     assert found.total == Sums(delivered=2, delivered_amount=2000, net_amount=2000)
     assert found.days == dict.fromkeys(
@@ -156,13 +156,13 @@ def test_the_edges_of_the_range_are_sharp(funded: Organization) -> None:
     )
 
 
-def test_a_day_of_23_hours_is_one_day(funded: Organization) -> None:
+def test_a_day_of_23_hours_is_one_day(supplied: Organization) -> None:
     """In Berlin the clocks went forward on 29 March 2026, at 01:00 UTC."""
-    write_recharge(funded, at(28, 22, 59))
-    write_recharge(funded, at(28, 23))
-    write_recharge(funded, at(29, 21, 59))
-    write_recharge(funded, at(29, 22))
-    with funded.context, timezone.override("Europe/Berlin"):
+    write_recharge(supplied, at(28, 22, 59))
+    write_recharge(supplied, at(28, 23))
+    write_recharge(supplied, at(29, 21, 59))
+    write_recharge(supplied, at(29, 22))
+    with supplied.context, timezone.override("Europe/Berlin"):
         found = report(first=date(2026, 3, 28), last=date(2026, 3, 30), most_sellers=10)
     assert [sums.delivered for sums in found.days.values()] == [1, 2, 1]
 
@@ -196,17 +196,17 @@ def test_wrong_days_are_said_beside_their_field(acme: Organization) -> None:
     assert len(tables_of(visitor.get("/reports?from_day=1404/12/10&to_day=۱۴۰۴/۱۲/۱۱"))[0]) == 1 + 2 + 1
 
 
-def test_of_many_sellers_those_that_sold_most(funded: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
-    third = make_seller(funded.row, "Third", 10_000)
-    sell_pending(funded.row, third.pk, 9000)
-    funded.member.sell(1000)
-    funded.neighbour.sell(2000)
+def test_of_many_sellers_those_that_sold_most(supplied: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    third = make_seller(supplied.row, "Third", 10_000)
+    sell_pending(supplied.row, third.pk, 9000)
+    supplied.member.sell(1000)
+    supplied.neighbour.sell(2000)
     today = timezone.localdate()
-    with funded.context:
+    with supplied.context:
         found = report(first=today - timedelta(days=1), last=today + timedelta(days=1), most_sellers=2)
     assert [name for _, name, _ in found.sellers] == ["neighbour", "member"]
     assert found.total == Sums(delivered=2, delivered_amount=3000, open=1, net_amount=12_000)
-    rows = csv.DictReader(io.StringIO(Visitor.signed_in(funded.owner).get("/reports.csv?by=seller").body.decode()))
+    rows = csv.DictReader(io.StringIO(Visitor.signed_in(supplied.owner).get("/reports.csv?by=seller").body.decode()))
     assert [(row["seller"], row["succeeded"], row["amount"], row["open"]) for row in rows] == [
         ("neighbour", "1", "2000", "0"),
         ("member", "1", "1000", "0"),
@@ -214,9 +214,9 @@ def test_of_many_sellers_those_that_sold_most(funded: Organization, monkeypatch:
     ]
 
 
-def test_each_table_can_be_exported(funded: Organization) -> None:
-    write_recharge(funded, at(2, 8))
-    visitor = Visitor.signed_in(funded.owner)
+def test_each_table_can_be_exported(supplied: Organization) -> None:
+    write_recharge(supplied, at(2, 8))
+    visitor = Visitor.signed_in(supplied.owner)
     query = "from_day=2026-03-01&to_day=2026-03-02"
     assert visitor.get(f"/reports.csv?by=day&{query}").body.decode().splitlines() == [
         "\ufeffday,succeeded,amount,failed,open,commission,margins",
@@ -229,27 +229,27 @@ def test_each_table_can_be_exported(funded: Organization) -> None:
     ]
     assert visitor.get(f"/reports.csv?by=seller&{query}").body.decode().splitlines() == [
         "\ufeffseller_id,seller,succeeded,amount,failed,open,commission,margins",
-        f"{funded.member.id},member,1,1000,0,0,0,0",
+        f"{supplied.member.id},member,1,1000,0,0,0,0",
     ]
     page = visitor.get(f"/reports?{query}").body.decode()
     assert f'href="/reports.csv?by=seller&amp;{query.replace("&", "&amp;")}"' in page
 
 
-def test_who_loses_by_failures_comes_first_whoever_sold_most(funded: Organization) -> None:
+def test_who_loses_by_failures_comes_first_whoever_sold_most(supplied: Organization) -> None:
     """Ordered by Tomans, not by how many; the page shows the first, the file all. What fails after its day is a line of
     its own, and who has nothing else is there by that."""
-    give_credit(funded.row, funded.member.id, 900_000)
-    third, fourth = (make_seller(funded.row, name, 100_000) for name in ("Third", "Fourth"))
-    write_recharge(funded, at(2, 8), "succeeded", 500_000)
+    give_credit(supplied.row, supplied.member.id, 900_000)
+    third, fourth = (make_seller(supplied.row, name, 100_000) for name in ("Third", "Fourth"))
+    write_recharge(supplied, at(2, 8), "succeeded", 500_000)
     for _ in range(3):
-        write_recharge(funded, at(2, 9), "failed", 1000)
-    write_recharge(funded, at(2, 9), "failed", 9000, seller_id=third.pk)
-    write_recharge(funded, at(3, 9), "failed", 4000, seller_id=third.pk)
-    write_recharge(funded, at(3, 9), "succeeded", 13_000, seller_id=third.pk)
-    open_at_night = write_recharge(funded, at(3, 9), "unknown", 8000, seller_id=fourth.pk)
-    write_recharge(funded, at(3, 9), "succeeded", 2000, seller_id=funded.neighbour.id)
-    settle_recharge(organization=funded.row, recharge_id=open_at_night, status=Recharge.Status.FAILED, failure="no")
-    visitor, query = Visitor.signed_in(funded.owner), "from_day=2026-03-01&to_day=2026-03-05"
+        write_recharge(supplied, at(2, 9), "failed", 1000)
+    write_recharge(supplied, at(2, 9), "failed", 9000, seller_id=third.pk)
+    write_recharge(supplied, at(3, 9), "failed", 4000, seller_id=third.pk)
+    write_recharge(supplied, at(3, 9), "succeeded", 13_000, seller_id=third.pk)
+    open_at_night = write_recharge(supplied, at(3, 9), "unknown", 8000, seller_id=fourth.pk)
+    write_recharge(supplied, at(3, 9), "succeeded", 2000, seller_id=supplied.neighbour.id)
+    settle_recharge(organization=supplied.row, recharge_id=open_at_night, status=Recharge.Status.FAILED, failure="no")
+    visitor, query = Visitor.signed_in(supplied.owner), "from_day=2026-03-01&to_day=2026-03-05"
     total = ["Total of all sellers", "5", "62.5\u00a0%", "16,000"]
     changed = ["Changed after the dayFailed, refunded: 1, 8,000 Tomans", "\u200e+1", "", "\u200e+8,000"]
 
@@ -263,7 +263,7 @@ def test_who_loses_by_failures_comes_first_whoever_sold_most(funded: Organizatio
         total,
         changed,
     ]
-    with funded.context, timezone.override("UTC"):
+    with supplied.context, timezone.override("UTC"):
         found = report(first=date(2026, 3, 1), last=date(2026, 3, 5), most_sellers=1)
     assert [name for _, name, _ in found.sellers] == ["member"]
     assert [(name, sums.failed, sums.failed_amount) for _, name, sums in found.losses] == [("Third", 2, 13_000)]
@@ -277,13 +277,13 @@ def test_who_loses_by_failures_comes_first_whoever_sold_most(funded: Organizatio
     assert "Nothing failed on these days." in shown(visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-01"))
 
 
-def test_where_sellers_are_left_out_the_page_says_so(funded: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_sellers_are_left_out_the_page_says_so(supplied: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
     """And has no total of rows that are not there, but that of all where it is called so."""
     monkeypatch.setattr(reports, "SELLERS_SHOWN", 1)
-    for seller_id in (funded.member.id, funded.neighbour.id):
-        write_recharge(funded, at(2, 8), "succeeded", 5000, seller_id=seller_id)
-        write_recharge(funded, at(2, 9), "failed", 1000, seller_id=seller_id)
-    page = in_process(funded.owner, "/reports?from_day=2026-03-01&to_day=2026-03-03").content.decode()
+    for seller_id in (supplied.member.id, supplied.neighbour.id):
+        write_recharge(supplied, at(2, 8), "succeeded", 5000, seller_id=seller_id)
+        write_recharge(supplied, at(2, 9), "failed", 1000, seller_id=seller_id)
+    page = in_process(supplied.owner, "/reports?from_day=2026-03-01&to_day=2026-03-03").content.decode()
     rows = [
         re.findall(r'<th scope="row"[^>]*><bdi[^>]*>(.*?)</bdi>', table) for table in page.split("<section")[2:]
     ]  # after the days
@@ -308,10 +308,10 @@ def charts_of(answer: Answer) -> list[list[tuple[str, float, float]]]:
     return found
 
 
-def test_what_is_drawn_are_the_tables_own_tomans(funded: Organization) -> None:
+def test_what_is_drawn_are_the_tables_own_tomans(supplied: Organization) -> None:
     for day, amount in ((2, 12_000), (3, 3_000)):
-        write_recharge(funded, at(day, 8), amount=amount)
-    visitor = Visitor.signed_in(funded.owner)
+        write_recharge(supplied, at(day, 8), amount=amount)
+    visitor = Visitor.signed_in(supplied.owner)
     page = visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-03")
     days, operators, sellers = charts_of(page)
     # The axis goes to 15,000.
@@ -324,7 +324,7 @@ def test_what_is_drawn_are_the_tables_own_tomans(funded: Organization) -> None:
     assert sellers == [("member15,000 Tomans", 0, 100)]
     assert re.findall(r"<span>([\d,]+)</span>", page.body.decode()) == ["15,000", "10,000", "5,000", "0"]
     assert " style=" not in page.body.decode()
-    User.objects.filter(pk=funded.owner.user.pk).update(language="fa")
+    User.objects.filter(pk=supplied.owner.user.pk).update(language="fa")
     days, *_ = charts_of(visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-03"))
     assert days[1] == ("۱۴۰۴/۱۲/۱۱: ۱۲٬۰۰۰ تومان", 20, 80)
 
@@ -378,44 +378,44 @@ def test_there_are_no_other_ways_to_sum_up(acme: Organization, by: str) -> None:
     assert visitor.get(f"/reports.csv?by={by}").status == 400
 
 
-def test_stored_markup_is_text(funded: Organization) -> None:
-    with funded.context:
-        Seller.objects.filter(pk=funded.member.id).update(name=MARKUP)
-    funded.member.sell(1000)
-    page = Visitor.signed_in(funded.owner).get("/reports").body.decode()
+def test_stored_markup_is_text(supplied: Organization) -> None:
+    with supplied.context:
+        Seller.objects.filter(pk=supplied.member.id).update(name=MARKUP)
+    supplied.member.sell(1000)
+    page = Visitor.signed_in(supplied.owner).get("/reports").body.decode()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    page = Visitor.signed_in(funded.owner).get(f"/reports?from_day={quote(MARKUP)}").body.decode()
+    page = Visitor.signed_in(supplied.owner).get(f"/reports?from_day={quote(MARKUP)}").body.decode()
     assert "<script>alert" not in page
 
 
-def test_reports_are_for_the_organizations_admins(funded: Organization, globex: Organization) -> None:
-    funded.member.sell(1000)
+def test_reports_are_for_the_organizations_admins(supplied: Organization, globex: Organization) -> None:
+    supplied.member.sell(1000)
     for path in ("/reports", "/reports.csv"):
-        assert Visitor.signed_in(funded.member).get(path).status == 404
-        assert Visitor(funded.anyone).get(path).status == 302
+        assert Visitor.signed_in(supplied.member).get(path).status == 404
+        assert Visitor(supplied.anyone).get(path).status == 302
     assert "member" not in Visitor.signed_in(globex.owner).get("/reports.csv?by=seller").body.decode()
 
 
-def test_a_report_costs_one_query(funded: Organization) -> None:
+def test_a_report_costs_one_query(supplied: Organization) -> None:
     for _ in range(3):
-        funded.member.sell(1000)
-        funded.neighbour.sell(1000, phone_number="09351234567")
+        supplied.member.sell(1000)
+        supplied.neighbour.sell(1000, phone_number="09351234567")
     # The session, the account, until when days are closed, the sums of all three tables; on a page, whether something
     # came late to what was sold on closed days, and whether the organization trains.
     for path in ("/reports", "/reports?from_day=2026-10-01&to_day=2026-11-30"):
-        assert len(queries_of(funded.owner, path)) == 6, path
+        assert len(queries_of(supplied.owner, path)) == 6, path
     # And that it was taken: begun, written, committed.
-    assert len(queries_of(funded.owner, "/reports.csv")) == 7
+    assert len(queries_of(supplied.owner, "/reports.csv")) == 7
 
 
-def test_a_report_reads_the_rows_of_its_days_alone(funded: Organization) -> None:
+def test_a_report_reads_the_rows_of_its_days_alone(supplied: Organization) -> None:
     for day in range(1, 5):
         for _ in range(25):
-            write_recharge(funded, at(day, 8), amount=10)
-    with funded.context, connection.cursor() as cursor:
+            write_recharge(supplied, at(day, 8), amount=10)
+    with supplied.context, connection.cursor() as cursor:
         cursor.execute("ANALYZE recharge_recharge")
-    with funded.context, transaction.atomic(), connection.cursor() as cursor, timezone.override("UTC"):
+    with supplied.context, transaction.atomic(), connection.cursor() as cursor, timezone.override("UTC"):
         cursor.execute("SET LOCAL enable_seqscan = off")
 
         def read() -> tuple[int, int]:
@@ -430,29 +430,29 @@ def test_a_report_reads_the_rows_of_its_days_alone(funded: Organization) -> None
         assert read() == (by_scan, by_index + 25)
 
 
-def test_it_says_how_much_of_it_was_training(funded: Organization) -> None:
+def test_it_says_how_much_of_it_was_training(supplied: Organization) -> None:
     """Of what is counted as sold: not what failed by the end of its day, nor what a gateway delivered."""
     of_these = "Of these, training sales (not delivered)"
-    write_recharge(funded, at(2, 8), amount=1000)
-    visitor = Visitor.signed_in(funded.owner)
+    write_recharge(supplied, at(2, 8), amount=1000)
+    visitor = Visitor.signed_in(supplied.owner)
     assert of_these not in shown(visitor.get("/reports?from_day=2026-03-01&to_day=2026-03-02"))
-    assert funded.member.sell(2000).status == 201
-    assert funded.neighbour.sell(5000).status == 201
-    failed = funded.neighbour.sell(7000).json["id"]
+    assert supplied.member.sell(2000).status == 201
+    assert supplied.neighbour.sell(5000).status == 201
+    failed = supplied.neighbour.sell(7000).json["id"]
     resolve_recharge(
-        organization=funded.row,
+        organization=supplied.row,
         recharge_id=uuid.UUID(failed),
         status=Recharge.Status.FAILED,
         reason="no",
         by="owner",
     )
-    write_recharge(funded, timezone.now() - timedelta(seconds=1), amount=4000)
-    with funded.context:
+    write_recharge(supplied, timezone.now() - timedelta(seconds=1), amount=4000)
+    with supplied.context:
         days = {"first": timezone.localdate() - timedelta(days=1), "last": timezone.localdate()}
         found = report(**days, most_sellers=10)
     assert found.training == Training(delivered=2, delivered_amount=7000)
     assert (found.total.delivered, found.total.delivered_amount) == (3, 11_000)
     page = shown(visitor.get("/reports"))
     assert f"Delivered 3 {of_these}: 2, 7,000 Tomans" in page
-    User.objects.filter(pk=funded.owner.user.pk).update(language="fa")
+    User.objects.filter(pk=supplied.owner.user.pk).update(language="fa")
     assert "از این میان آموزشی و بدون تحویل: ۲ شارژ، ۷٬۰۰۰ تومان" in shown(visitor.get("/reports"))

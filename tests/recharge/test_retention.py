@@ -38,12 +38,6 @@ OLD = timedelta(days=500)
 
 
 @pytest.fixture
-def funded(acme: Organization) -> Organization:
-    give_credit(acme.row, acme.member.id, 1_000_000)
-    return acme
-
-
-@pytest.fixture
 def long_ago(acme: Organization) -> Iterator[None]:
     """The database's clock is five hundred days back: what is sold is as old."""
     with clock_of(acme, (*OF_MONEY, "webhook_emit", "recharge_settle")) as clock:

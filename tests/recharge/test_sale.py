@@ -13,13 +13,6 @@ from tests.support.world import Organization, Person, give_credit
 pytestmark = pytest.mark.usefixtures("way")
 
 
-@pytest.fixture
-def funded(acme: Organization) -> Organization:
-    """acme, whose member has 1,000,000 Tomans."""
-    give_credit(acme.row, acme.member.id, 1_000_000)
-    return acme
-
-
 def test_it_debits_exactly_the_amount(funded: Organization) -> None:
     answer = funded.member.sell(5000)
     assert answer.status == 201

@@ -28,11 +28,10 @@ ENTRIES_HEADER = "seller_id,number,kind,amount,balance_after,reference,created_a
 
 
 @pytest.fixture
-def funded(acme: Organization) -> Organization:
+def funded(funded: Organization) -> Organization:
     """acme, whose two sellers have 1,000,000 Tomans each."""
-    give_credit(acme.row, acme.member.id, 1_000_000)
-    give_credit(acme.row, acme.neighbour.id, 1_000_000)
-    return acme
+    give_credit(funded.row, funded.neighbour.id, 1_000_000)
+    return funded
 
 
 def rows_of(answer: Answer) -> list[dict[str, str]]:

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
-from django.db import ProgrammingError, connection
+from django.db import connection
 from django_tenants.utils import tenant_context
-from psycopg2 import errors, sql
+from psycopg2 import OperationalError, sql
 
 from recharge.reports.books import find_faults
 from tenants import direct, models
@@ -112,15 +111,10 @@ def _deletes(schema: str, tables: tuple[str, ...]) -> str:
 
 
 def _deletes_of_append_only(schema: str, table: str, trigger: str) -> str:
-    """The tables' owner can; a superuser can without changing the catalogue, after which plans would be made anew."""
     return f"""
-        IF NOT EXISTS (SELECT FROM {schema}.{table}) THEN
-            NULL;
-        ELSIF current_setting('is_superuser') = 'on' THEN
-            PERFORM set_config('session_replication_role', 'replica', true);
+        IF current_setting('session_replication_role') = 'replica' THEN
             DELETE FROM {schema}.{table};
-            PERFORM set_config('session_replication_role', 'origin', true);
-        ELSE
+        ELSIF EXISTS (SELECT FROM {schema}.{table}) THEN
             ALTER TABLE {schema}.{table} DISABLE TRIGGER {trigger};
             DELETE FROM {schema}.{table};
             SET CONSTRAINTS ALL IMMEDIATE;
@@ -206,30 +200,35 @@ class _Left:
     """What is known to be in the database, and the world that is, if one is."""
 
     state = ""
+    kind: str | None = None
     world: World | None = None
     made_at = 0.0
     session: Any = None
 
 
-def _cursor_of_session() -> Any:
-    """On Django's own connection; or, where that is behind a pooler, on one that stays the same."""
-    if settings.DIRECT_DATABASE is None:
-        return connection.cursor()
-    if _Left.session is None or _Left.session.closed:
-        _Left.session = direct.connect()
-    return _Left.session.cursor()
+def session() -> Any:
+    """A connection of the tests' own, past any pooler. For it triggers are off, if that is allowed: switched off in the
+    catalogue, every session would plan all its statements anew, and switched off for a while this one would."""
+    try:
+        if _Left.session is not None:
+            with _Left.session.cursor() as cursor:
+                cursor.execute("SELECT")
+            return _Left.session
+    except OperationalError:  # a test has ended it
+        pass
+    _Left.session = direct.connect()
+    with _Left.session.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '60s'")  # to a transaction that a test has left open
+        cursor.execute("SELECT has_parameter_privilege('session_replication_role', 'SET')")
+        if cursor.fetchone()[0]:
+            cursor.execute("SET session_replication_role = replica")
+        cursor.execute(_FUNCTIONS)
+    return _Left.session
 
 
 def _call(function: str) -> str:
-    connection.set_schema_to_public()
-    with _cursor_of_session() as cursor:
-        try:
-            cursor.execute(f"SELECT pg_temp.{function}()")
-        except (ProgrammingError, errors.ProgrammingError) as error:
-            if not isinstance(error.__cause__ or error, errors.UndefinedFunction | errors.InvalidSchemaName):
-                raise
-            cursor.execute(_FUNCTIONS)
-            cursor.execute(f"SELECT pg_temp.{function}()")
+    with session().cursor() as cursor:
+        cursor.execute(f"SELECT pg_temp.{function}()")
         answer: str = cursor.fetchone()[0]
         return answer
 
@@ -239,20 +238,17 @@ def is_as_it_was() -> bool:
     return bool(_Left.state) and _call("state") == _Left.state
 
 
-def make_way(*, for_world: bool) -> None:
-    """Before a test: the world that is left goes, unless the test wants one and this is young enough."""
-    if _Left.world and not (for_world and time.monotonic() < _Left.made_at + WORLD_SECONDS):
+def make_way(kind: str | None) -> None:
+    """Before a test: the world that is left goes, unless the test wants one of this kind and it is young enough."""
+    if _Left.world and not (kind == _Left.kind and time.monotonic() < _Left.made_at + WORLD_SECONDS):
         wipe()
 
 
-def world_of(build: Callable[[], World]) -> World:
-    """A world: the one that is left, or a new one."""
+def world_of(kind: str, build: Callable[[], World]) -> World:
+    """A world: the one that is left, or a new one. Nothing else of the test's is there yet."""
     if _Left.world is None:
-        is_empty = is_as_it_was()
-        world = build()
-        if not is_empty:
-            return world  # something of the test's own is there already
-        _Left.world, _Left.made_at, _Left.state = world, time.monotonic(), _call("state")
+        _Left.world = build()
+        _Left.kind, _Left.made_at, _Left.state = kind, time.monotonic(), _call("state")
     return copy.deepcopy(_Left.world)  # its objects are the test's to change
 
 

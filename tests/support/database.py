@@ -78,6 +78,8 @@ else:
         superuser.autocommit = True
         with superuser.cursor() as cursor:  # tests end the connections of servers
             cursor.execute(f"GRANT {embedded.WORKING_ROLE} TO {embedded.ROLE}")
+            # They delete what no trigger would let them; see tests/support/cleaning.py.
+            cursor.execute(f"GRANT SET ON PARAMETER session_replication_role TO {embedded.ROLE}")
 os.environ["BASE_DOMAIN"] = "recharge.test"
 
 pooler = ExitStack()

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+from contextlib import suppress
 from io import BytesIO
 
 import urllib3
@@ -23,7 +24,8 @@ def send(address: str, *lines: str | bytes, body: bytes = b"") -> Answer:
     host, _, port = address.partition(":")
     encoded = [line.encode() if isinstance(line, str) else line for line in (*lines, "Connection: close")]
     with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(b"\r\n".join(encoded) + b"\r\n\r\n" + body)
+        with suppress(BrokenPipeError):  # the server has answered before it had all of a body that is too large
+            connection.sendall(b"\r\n".join(encoded) + b"\r\n\r\n" + body)
         data = b""
         while chunk := connection.recv(65536):
             data += chunk

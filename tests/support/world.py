@@ -103,7 +103,8 @@ class World:
 
     @classmethod
     @transaction.atomic  # one commit instead of ten
-    def build(cls, address: str) -> "World":
+    def build(cls, address: str, member_has: int = 0) -> "World":
+        """``member_has``: the credit of acme's member, in Tomans."""
         host = "recharge.test"
         root = User(
             username="root", password=_password_hash(), is_staff=True, is_superuser=True, platform_role="platform_admin"
@@ -113,6 +114,8 @@ class World:
             "root", root, None, Client(address, host, access_token(root, None, "platform_admin", None)), None
         )
         acme, globex = _make_organizations(["acme", "globex"], address)
+        if member_has:
+            give_credit(acme.row, acme.member.id, member_has)
         return cls(acme, globex, Client(address, host), admin)
 
 
