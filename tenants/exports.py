@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -30,6 +30,13 @@ BYTE_ORDER_MARK = "\ufeff"
 
 _streams = Admission(of_group=32, of_one=16)
 """Downloads that a process has under way: slow readers hold theirs, and nobody else's."""
+
+_turn = threading.Lock()
+"""Held while a page is read and written as text. All threads share one interpreter: a sale would wait for it once for
+each download that is at work."""
+
+TURN_SECONDS = 1.0
+"""How long a download waits for its turn: a page whose query has to wait itself holds up nobody for longer."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?[0-9]+")
@@ -166,7 +173,8 @@ def streamed(
     admitted = realm_of(request).slug, str(person)
     _streams.enter(*admitted)
     try:
-        first = next(pages)
+        with _in_turn():
+            first = next(pages)
         record_export(filename, filters)
     except BaseException:
         _streams.leave(*admitted)
@@ -175,8 +183,7 @@ def streamed(
     def parts() -> Iterator[str]:
         yield head
         try:
-            for page in chain([first], pages):
-                yield "".join(map(written, page))
+            yield from texts_of(chain([first], pages), written)
         except Exception:  # noqa: BLE001 - whatever it is, the file must not look complete
             # The request's log line has been written, and what bound its id to the log is gone.
             _log.exception("export_broken_off", request_id=request_id, filename=filename)
@@ -189,10 +196,33 @@ def streamed(
     )
 
 
+def texts_of(
+    pages: Iterator[Iterable[Mapping[str, Any]]], written: Callable[[Mapping[str, Any]], str]
+) -> Iterator[str]:
+    """Each page as text. Of a process' downloads one is at work at a time, while nobody waits for its reader."""
+    while True:
+        with _in_turn():
+            page = next(pages, None)
+            if page is None:
+                return
+            text = "".join(map(written, page))
+        yield text
+
+
 def _age_of(first: Iterable[Any]) -> dict[str, str]:
     """Whoever compares a download with what was sold a moment ago must know that it is older."""
     as_of = first.as_of if isinstance(first, Page) else None
     return {} if as_of is None else {"X-Data-As-Of": _cell(as_of)}
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    has_turn = _turn.acquire(timeout=TURN_SECONDS)
+    try:
+        yield
+    finally:
+        if has_turn:
+            _turn.release()
 
 
 class _Admitted:

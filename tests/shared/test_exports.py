@@ -2,11 +2,13 @@
 
 import csv
 import io
+import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 import urllib3
@@ -15,10 +17,12 @@ from django.db import connection
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from shared.database import call_function
+from tenants import exports
 from tenants.exports import neutralize_formula
 from tenants.working_role import GROUP
 from tests.support.client import Answer
 from tests.support.logs import ServerLog
+from tests.support.waiting import wait_until
 from tests.support.world import Organization, Person, give_credit
 
 RECHARGES_HEADER = (
@@ -241,3 +245,49 @@ def test_one_that_fails_at_once_is_a_problem_document(funded: Organization) -> N
     with unreadable_sale(funded, "only"):
         answer = funded.member.client.get("/recharges.csv")
     assert (answer.status, answer.code) == (500, "internal_error")
+
+
+class Download:
+    """One of two pages on a thread of its own, which comes to a stop in its first page until ``may_go_on``."""
+
+    def __init__(self) -> None:
+        self.is_at_work, self.may_go_on = Event(), Event()
+        self.texts: list[str] = []
+        self.thread = Thread(target=lambda: self.texts.extend(exports.texts_of(self.pages(), str)))
+        self.thread.start()
+
+    def pages(self) -> Iterator[list[dict[str, str]]]:
+        self.is_at_work.set()
+        assert self.may_go_on.wait(60)
+        yield [{"row": "first"}]
+        yield [{"row": "second"}]
+
+    def waits_for_its_turn(self) -> bool:
+        frame = sys._current_frames()[self.thread.ident or 0]
+        return "_in_turn" in (frame.f_code.co_name, frame.f_back and frame.f_back.f_code.co_name)
+
+    def finish(self) -> None:
+        self.may_go_on.set()
+        self.thread.join(60)
+        assert self.texts == ["{'row': 'first'}", "{'row': 'second'}"]
+
+
+def test_one_download_of_a_process_is_at_work_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "TURN_SECONDS", 60.0)
+    first = Download()
+    assert first.is_at_work.wait(60)
+    second = Download()
+    wait_until(second.waits_for_its_turn)
+    assert not second.is_at_work.is_set()
+    first.finish()
+    assert second.is_at_work.wait(60)
+    second.finish()
+
+
+def test_a_download_that_is_stuck_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "TURN_SECONDS", 0.01)
+    first = Download()
+    assert first.is_at_work.wait(60)
+    second = Download()
+    second.finish()
+    first.finish()

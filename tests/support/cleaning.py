@@ -219,6 +219,7 @@ def session() -> Any:
     _Left.session = direct.connect()
     with _Left.session.cursor() as cursor:
         cursor.execute("SET lock_timeout = '60s'")  # to a transaction that a test has left open
+        cursor.execute("SET max_parallel_workers_per_gather = 0")  # to start one takes longer than all there is to read
         cursor.execute("SELECT has_parameter_privilege('session_replication_role', 'SET')")
         if cursor.fetchone()[0]:
             cursor.execute("SET session_replication_role = replica")

@@ -61,6 +61,10 @@ ORPHAN_SECONDS = 10.0
 """What a web process has to finish its requests when the server was killed: nobody else would end it, and it holds the
 port."""
 
+SWITCH_SECONDS = 0.001
+"""How long a thread keeps the interpreter that another one waits for (Python's default is 0.005). A sale lets go of it
+some ten times, to talk to the database, and each time waits as long for a download that writes its lines."""
+
 
 class Command(BaseCommand):
     help = (
@@ -267,6 +271,7 @@ class _Loader:
         end_with(self.server, seconds=ORPHAN_SECONDS)
         from saas.wsgi import application, at_once
 
+        sys.setswitchinterval(SWITCH_SECONDS)
         Finalize(None, tracing.finish, exitpriority=0)  # such a process knows nothing of atexit
         stalled.end_stalled(port)
         leave_seats(self.threads)
