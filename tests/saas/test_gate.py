@@ -20,7 +20,7 @@ from django.db import connection
 
 from saas import gate
 from shared.identity import hashing
-from tests.support.client import Client
+from tests.support.client import Client, keep_no_connections
 from tests.support.history import sell_many
 from tests.support.installations import directory, environment_of
 from tests.support.server import Server, serving
@@ -34,10 +34,24 @@ ROWS = 40_000
 """Of a CSV file that no buffer between the two holds."""
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Server]:
+@contextmanager
+def serving_with_two_threads(log: Path) -> Iterator[Server]:
     """A server of one process with two threads: what holds a thread is felt at once."""
-    with serving(tmp_path / "log", workers=1, threads=2, environment=os.environ | {"TRUSTED_PROXIES": "1"}) as server:
+    with serving(log, workers=1, threads=2, environment=os.environ | {"TRUSTED_PROXIES": "1"}) as server:
+        yield server
+        keep_no_connections()
+
+
+@pytest.fixture(scope="module")
+def small(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving_with_two_threads(tmp_path_factory.mktemp("small") / "log") as server:
+        yield server
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Server]:
+    """One that nobody has asked for anything yet."""
+    with serving_with_two_threads(tmp_path / "log") as server:
         yield server
 
 
@@ -108,8 +122,8 @@ def test_a_stranger_who_sends_nothing_on_many_connections_holds_up_nobody_else(s
         assert world.acme.owner.client.get("/settings").status == 200
 
 
-def test_who_works_shares_few_connections_to_the_database(small: Server) -> None:
-    world = World.build(small.address)
+def test_who_works_shares_few_connections_to_the_database(fresh: Server) -> None:
+    world = World.build(fresh.address)
     give_credit(world.acme.row, world.acme.member.id, 200 * 10)
     before = connections_open()
     with ThreadPoolExecutor(20) as threads:

@@ -1,4 +1,5 @@
-"""The reverse proxy of an installation: nginx itself, with deploy/nginx.conf but for the addresses and the paths."""
+"""The reverse proxy of an installation: nginx itself, with deploy/nginx.conf but for the addresses and the paths, and
+for how long it keeps connections that it does not use."""
 
 import os
 import shutil
@@ -57,6 +58,7 @@ def proxying(directory: Path, servers: Sequence[str]) -> Iterator[Proxy]:
         "listen 443 ssl default_server;": f"listen {address} ssl default_server;",
         "tls/fullchain.pem;": f"{certificate};",
         "tls/privkey.pem;": f"{certificate};",
+        "keepalive_timeout 10s;": "keepalive_timeout 1s;",  # servers wait for that when they stop
     }.items():
         assert text.count(shipped) == 1, shipped
         text = text.replace(shipped, ours)

@@ -42,7 +42,7 @@ class Server:
 
     def readiness(self) -> tuple[int, str | None]:
         """What ``/readyz`` says: the status, and why it is not 200."""
-        answer = urllib3.request("GET", f"http://{self.address}/readyz", retries=False, timeout=10)
+        answer = self._ask_whether_ready()
         return answer.status, answer.json().get("detail")
 
     def wait_until_ready(self) -> None:
@@ -52,12 +52,18 @@ class Server:
             if self.process.poll() is not None:
                 raise AssertionError(f"it ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
             try:
-                if urllib3.request("GET", f"http://{self.address}/readyz", retries=False, timeout=5).status == 200:
+                if self._ask_whether_ready().status == 200:
                     return
             except urllib3.exceptions.HTTPError:
                 pass
             time.sleep(0.05)  # between two looks at a process that is starting
         raise AssertionError(f"it did not get ready:\n{self.log.read_text()[-3000:]}")
+
+    def _ask_whether_ready(self) -> urllib3.BaseHTTPResponse:
+        """Keeps no connection: a server behind a proxy waits for those when it stops (saas/draining.py)."""
+        return urllib3.request(
+            "GET", f"http://{self.address}/readyz", headers={"Connection": "close"}, retries=False, timeout=10
+        )
 
 
 def children_of(pid: int) -> list[tuple[int, bytes]]:
