@@ -47,17 +47,23 @@ def read_number(written: str) -> Cell:
 
 
 def _of_digits(digits: str, text: str, remark: str = "") -> Cell:
-    if re.fullmatch("9[0-9]{9}", digits):
-        text = digits = f"0{digits}"
-        remark = remark or str(_("The zero that a spreadsheet took away was put back."))
-    elif re.fullmatch("980?9[0-9]{9}", digits):
-        text = digits = f"0{digits[-10:]}"
-        remark = remark or str(_("The country code was recognized."))
-    elif 6 < len(digits) < 11 and digits.startswith(("09", "9")):
+    ends_in_zeros = re.fullmatch("9[0-9]{3}0{6}", digits[-10:]) is not None
+    if re.fullmatch("(?:980?)?9[0-9]{9}", digits):
+        # It was kept as a number somewhere. One that was 9.12E+09 there, or in a file in between, has these zeros, and
+        # is somebody else's number.
+        if ends_in_zeros:
+            return Cell(text, problem=str(_ROUNDED))
+        said = (
+            _("The zero that a spreadsheet took away was put back.")
+            if len(digits) == 10
+            else _("The country code was recognized.")
+        )
+        return Cell(f"0{digits[-10:]}", remark or str(said))
+    if 6 < len(digits) < 11 and digits.startswith(("09", "9")):
         count = in_digits(str(len(digits)))
         problem = _("This has %(count)s digits; a mobile number has 11 (0912…). Write it whole.") % {"count": count}
         return Cell(text, remark, str(problem))
-    if re.fullmatch("0?9[0-9]{3}0{6}", digits):
+    if ends_in_zeros:
         remark = str(_("It ends in six zeros. Check that no spreadsheet has cut its digits."))
     return Cell(text, remark)
 
@@ -96,6 +102,10 @@ def _bare(written: str) -> tuple[str, str]:
 _NUMBER_LOST = _(
     "A spreadsheet has shortened this number to %(written)s: %(lost)s of its %(all)s digits are lost, and can't be "
     "known. Format the column as text there, and enter the numbers again."
+)
+_ROUNDED = _(
+    "It ends in six zeros: a spreadsheet has probably rounded it, and its real digits can't be known. Write the number "
+    "whole, with its first zero (0912…)."
 )
 _AMOUNT_LOST = _(
     "A spreadsheet has shortened this amount to %(written)s, so it can't be known for certain. Format the column as a "

@@ -39,12 +39,19 @@ NUMBER = "0912 345 6789"
         ("09123456789\t 50000 Tomans ", (NUMBER, "50,000"), ""),
         # Only a remark.
         ("09120000000\t50000", ("0912 000 0000", "50,000"), "Check that no spreadsheet has cut its digits."),
+        ("+98 912 000 0000\t50000", ("0912 000 0000", "50,000"), "Check that no spreadsheet has cut its digits."),
+        ("9120000001\t50000", ("0912 000 0001", "50,000"), "The zero that a spreadsheet took away was put back."),
         ("09123456789\t500000", (NUMBER, "500,000"), "Amounts are in Tomans, not rials."),
         # Not to be known: what to do.
         ("9.12E+09\t50000", None, "7 of its 10 digits are lost, and can't be known. Format the column as text"),
         ("9.12345E+09\t50000", None, "4 of its 10 digits are lost"),
         ("9,12E+09\t50000", None, "7 of its 10 digits are lost"),
         ("9.89123E+11\t50000", None, "6 of its 12 digits are lost"),
+        ("9120000000\t50000", None, "It ends in six zeros: a spreadsheet has probably rounded it"),
+        ("9120000000.0\t50000", None, "It ends in six zeros: a spreadsheet has probably rounded it"),
+        ("9.120000000E+09\t50000", None, "It ends in six zeros: a spreadsheet has probably rounded it"),
+        ("989123000000\t50000", None, "It ends in six zeros: a spreadsheet has probably rounded it"),
+        ("9809123000000\t50000", None, "It ends in six zeros: a spreadsheet has probably rounded it"),
         ("912345678\t50000", None, "This has 9 digits; a mobile number has 11"),
         ("0912345678\t50000", None, "This has 10 digits; a mobile number has 11"),
         ("09123456789\t5E+04", None, "A spreadsheet has shortened this amount to"),
@@ -171,14 +178,21 @@ def test_a_workbook_is_read_with_its_numbers_as_they_are_kept(seller: Visitor) -
         (9.123456782e9, date(2026, 11, 26), None),
         (True, None, "x"),
         ("09123456783", "=1000*5", None),
+        (9120000000, 50000, None),
+        (9.89123e11, 50000, None),
+        (9123456789.5, 50000, None),
+        ("9.12E+09", 50000, None),
     )
     answer = upload(seller, file, "فروش.xlsx")
     assert answer.status == 200
     assert figures(answer)["Rows to sell"] == "3"
     assert figures(answer)["Total"] == "80,000 Tomans"
+    assert figures(answer)["Rows with errors"] == "7"
     assert "took this for a date" in shown(answer)
+    assert shown(answer).count("It ends in six zeros: a spreadsheet has probably rounded it") == 2
+    assert "7 of its 10 digits are lost" in shown(answer)
     lines = [int(line) for line in re.findall(r'<th scope="row"[^>]*>(\d+)</th>', answer.body.decode())]
-    assert sorted(lines) == [2, 4, 5, 6, 7, 8]  # the rows' numbers in the sheet
+    assert sorted(lines) == [2, 4, 5, 6, 7, 8, 9, 10, 11, 12]  # the rows' numbers in the sheet
     assert "9123456789\t50000\tایرانسل" in answer.body.decode()  # to be corrected as text
 
 
