@@ -149,7 +149,6 @@ def _show_claim(request: HttpRequest, account: Account, row: Claim, form: Answer
     context = {
         "claim": row,
         "recharge": row.recharge,
-        "is_overdue": queries.is_overdue(row),
         "number": short_number(row.recharge_id, seller_id=row.seller_id),
         "said": queries.messages_of(row),
         "attempts": attempts_of(row.recharge_id) if may(account, Permission.VIEW_DELIVERY) else [],

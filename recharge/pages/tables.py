@@ -25,7 +25,7 @@ from shared.console.links import address_of
 from shared.console.lists import Listing
 from shared.console.tables import AMOUNT, WIDE, WIDER, Table, TableColumn, selecting
 from shared.console.workbooks import Column
-from shared.templatetags.console import moment, number, phone, pill, signed, tomans
+from shared.templatetags.console import moment, number, phone, pill, signed, tomans, whole_days
 
 
 def _time(recharge: Recharge) -> SafeString:
@@ -243,7 +243,7 @@ def margins_table(margins: Sequence[Margin], *, is_linked: bool, is_whole: bool)
 
 
 def _statement_link(row: Statement) -> SafeString:
-    return format_html('<a href="{}">{}</a>', address_of("statement", row.pk), period_of(row))
+    return format_html('<a href="{}">{}</a>', address_of("statement", row.pk), whole_days(period_of(row)))
 
 
 def _statement_of(row: Statement) -> SafeString:

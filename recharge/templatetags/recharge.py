@@ -60,4 +60,10 @@ def outcome_state(outcome: str) -> SafeString:
 def claim_state(claim: Claim) -> SafeString:
     """What has become of a question about a recharge, as a coloured word; overdue, a second one."""
     shown = pill(words.CLAIM_LOOKS[claim.state], words.claim_words(claim.state))
-    return format_html("{} {}", shown, pill("bad", gettext("Overdue"))) if is_overdue(claim) else shown
+    return format_html("{} {}", shown, overdue_state(claim)) if is_overdue(claim) else shown
+
+
+@register.filter
+def overdue_state(claim: Claim) -> SafeString | str:
+    """That a question was not answered by its deadline, as a coloured word; nothing, if that is not so."""
+    return pill("bad", gettext("Overdue")) if is_overdue(claim) else ""

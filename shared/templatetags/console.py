@@ -1,6 +1,7 @@
 """Template filters write amounts, numbers and moments for the reader: see shared/console/formats.py."""
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from django.conf import settings
 from django.forms import BoundField
 from django.urls import reverse
 from django.utils.functional import Promise
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
@@ -21,6 +22,9 @@ from shared.console.views import is_fragment
 from shared.days import today
 
 register = template.Library()
+
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_WHOLE_DAY = r'<span class="text-nowrap">\g<0></span>'
 
 
 @register.filter
@@ -65,8 +69,15 @@ def moment(value: datetime | None) -> str | SafeString:
     if value is None:
         return ""
     exact, short = formats.format_moment(value)
+    whole = _DAY.sub(_WHOLE_DAY, short)
     # By format_html it took 15 µs, which is much where a page has fifty; and nobody writes anything into a moment.
-    return mark_safe(f'<time datetime="{value.isoformat()}" title="{exact}" dir="ltr">{short}</time>')  # noqa: S308
+    return mark_safe(f'<time datetime="{value.isoformat()}" title="{exact}" dir="ltr">{whole}</time>')  # noqa: S308
+
+
+@register.filter
+def whole_days(text: str) -> SafeString:
+    """A text with days in it, of which none is broken at its hyphens where a line ends. (Slashes break no figures.)"""
+    return mark_safe(_DAY.sub(_WHOLE_DAY, escape(text)))  # noqa: S308
 
 
 @register.filter

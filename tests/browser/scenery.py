@@ -189,6 +189,7 @@ def furnish(world):
             cursor.execute("SELECT alert_balance_low(%s, 9250000, 10000000)", [sellers[0]])
             cursor.execute("SELECT alert_keep('requests_waiting', 3, 120), alert_keep('unknown_outcomes', 1, 60)")
             cursor.execute("SELECT alert_clear('requests_waiting', '')")
+            cursor.execute("SELECT alert_keep('claims_overdue', 1, 90)")
         rejected = create_credit_request(
             organization=acme, seller_id=sellers[0], idempotency_key=uuid.uuid4().hex, amount=9_000_000, note="loan"
         ).row
@@ -217,6 +218,7 @@ def furnish(world):
                 reference="letter 1405/112",
                 **by,
             ).row
+        month = _begin_last_month(sellers[2])  # before a statement: it unmakes the chain
         days = {"first_day": days_before(today(), 29), "last_day": today()}  # UTC's: never in the future
         statement = make_statement(
             organization=acme, seller_id=sellers[0], made_by="owner", made_by_id=by["asked_by_id"], **days
@@ -232,7 +234,6 @@ def furnish(world):
         ):
             settle_recharge(organization=acme, recharge_id=recharge.pk, status=status, failure="taken back")
         update_seller(organization=acme, seller_id=sellers[-1], is_active=False)
-        month = _begin_last_month(sellers[2])
         margin_batch = _earn_margins(acme, dealer=sellers[1], child=sellers[3])
         of_dealer = _a_dealers_day(acme, dealer=sellers[1], child=sellers[3], below=sellers[4])
         ids = (
@@ -261,7 +262,7 @@ def furnish(world):
         )
     people, of_members = _members(world)
     _platform_history(world.platform_admin.user.pk)
-    _second_factors(world)
+    _second_factors(world, people["support"].user)
     people |= {
         "owner": world.acme.owner,
         "member": world.acme.member,
@@ -272,11 +273,12 @@ def furnish(world):
 
 
 def _not_received(acme, seller_id: int, *, people: tuple[str, str]):
-    """A seller has asked about three of his recharges: one question waits, one has an answer, one is closed. Their ids,
-    and that of a recharge that nobody has asked about."""
+    """A seller has asked about three of his recharges: one question waits and is overdue, one has an answer, one is
+    closed. Their ids, and that of a recharge that nobody has asked about."""
     from recharge.claims.services import answer_claim, close_claim, open_claim
     from recharge.models import Claim, Recharge
     from shared.identity.epochs import OF_COMMAND
+    from tests.support.claims import make_older
 
     seller, desk = ({"by": name, "access": OF_COMMAND} for name in people)
     delivered = Recharge.objects.filter(seller_id=seller_id, status="succeeded", late="").order_by("pk")
@@ -296,7 +298,8 @@ def _not_received(acme, seller_id: int, *, people: tuple[str, str]):
         reference="MCI-99817263",
         **desk,
     )
-    return {"claim": claims[1], "closed_claim": claims[2], "unclaimed": sold[3]}
+    make_older(claims[0], hours=26)
+    return {"overdue_claim": claims[0], "claim": claims[1], "closed_claim": claims[2], "unclaimed": sold[3]}
 
 
 def _begin_last_month(seller_id: int):
@@ -420,8 +423,8 @@ def _members(world):
     return people, of_members
 
 
-def _second_factors(world):
-    """The neighbour has an app and passkeys; the member has begun to set up an app."""
+def _second_factors(world, of_desk):
+    """Somebody at the desk has an app and passkeys; the member has begun to set up an app."""
     from django.utils import timezone
 
     from shared.models import Passkey, RecoveryCode, Totp
@@ -429,18 +432,17 @@ def _second_factors(world):
 
     key = encrypt("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
     Totp.objects.create(user=world.acme.member.user, secret=key)
-    neighbour, host = world.acme.neighbour.user, "acme.recharge.test"
-    Totp.objects.create(user=neighbour, secret=key, confirmed_at=timezone.now())
+    Totp.objects.create(user=of_desk, secret=key, confirmed_at=timezone.now())
     for number, name in enumerate(("Work laptop", "A security key with a rather long name in the safe")):
         Passkey.objects.create(
-            user=neighbour,
+            user=of_desk,
             credential_id=bytes([number] * 32),
             public_key=b"",
-            host=host,
+            host="acme.recharge.test",
             name=name,
             last_used_at=None if number else timezone.now(),
         )
-    RecoveryCode.objects.bulk_create(RecoveryCode(user=neighbour, code_hash=f"{number:064}") for number in range(8))
+    RecoveryCode.objects.bulk_create(RecoveryCode(user=of_desk, code_hash=f"{number:064}") for number in range(8))
 
 
 def _platform_history(admin_id: int) -> None:

@@ -118,7 +118,7 @@ def _names(urlconf: str) -> set[str]:
 
 def test_every_page_has_its_picture() -> None:
     requests = ("request", "rejected", "first_approved", "adjustment", "margin_batch", "asked", "transfer")
-    claims = ("claim", "closed_claim", "unclaimed")
+    claims = ("claim", "overdue_claim", "closed_claim", "unclaimed")
     rows = (
         "batch",
         "statement",

@@ -12,10 +12,12 @@ from django.db import connection
 from credit.models import Alert
 from recharge.claims.queries import claims_of
 from recharge.delivery.settlement import settle_recharge
+from recharge.delivery.watch import WatchWork
 from recharge.models import Claim, ClaimMessage, Recharge
 from recharge.pages.claims import ROWS
 from recharge.terms.services import change_settings
 from tests.recharge.test_claims import REFUNDED, adjustment, closed, opened
+from tests.support.claims import make_older
 from tests.support.locks import sell_pending
 from tests.support.tables import nothing_written
 from tests.support.visitor import MARKUP, Visitor, shown, text_of
@@ -248,6 +250,33 @@ def test_of_two_answers_that_close_it_the_second_is_not_said_to_be_sent(funded: 
         assert said in shown(visitor.get(address)), text
     with funded.context:
         assert [one.text for one in ClaimMessage.objects.all()] == ["It is there."]
+
+
+def test_what_is_past_its_deadline_is_said_wherever_it_stands_and_comes_first(
+    funded: Organization, support: Person
+) -> None:
+    seller, desk = Visitor.signed_in(funded.member), Visitor.signed_in(support)
+    late, later, in_time = (ask(seller, sold(funded, S)) for _ in range(3))
+    addresses = [in_time, late, later]
+    for address, hours in ((late, 25), (later, 30)):
+        with funded.context:
+            make_older(uuid.UUID(address.rpartition("/")[2]), hours=hours)
+    WatchWork().claim(funded.row, 10)
+    queue = text_of(desk.get("/claims"))
+    assert sorted(addresses, key=queue.index) == [later, late, in_time]
+    assert shown(desk.get("/claims")).count("Overdue") == 2
+    today = desk.get("/today")
+    assert sorted(addresses, key=text_of(today).index) == [later, late, in_time]
+    assert shown(today).count("Overdue") == 2
+    told = "2 questions about recharges that were not received are past their deadline."
+    assert told in shown(today)
+    assert told in shown(desk.get("/alerts"))
+    # And to who has asked.
+    assert shown(seller.get("/claims")).count("Overdue") == 2
+    assert "Overdue" in shown(seller.get(late))
+    assert "Overdue" not in shown(seller.get(in_time))
+    assert desk.submit(late, {"text": "It is there.", "key": "k", "close": "yes"}, to=f"{late}/answer").status == 302
+    assert "Overdue" not in shown(seller.get(late))
 
 
 def test_the_queue_has_pages_the_oldest_deadline_first(funded: Organization, support: Person) -> None:

@@ -34,6 +34,7 @@ from shared.errors import NotAuthenticated, NotFound
 from shared.identity.epochs import OF_COMMAND, Access
 from tenants.errors import OrganizationSuspended
 from tenants.worker import Worker
+from tests.support.claims import make_older
 from tests.support.crowd import together
 from tests.support.locks import sell_pending
 from tests.support.rewriting import rewriting_recharges
@@ -380,9 +381,9 @@ def test_what_is_overdue_is_an_alert_and_what_has_failed_closes_itself(funded: O
     with funded.context:
         assert not Alert.objects.filter(kind="claims_overdue").exists()
         assert not queries.is_overdue(claim)
-        _age(claim, hours=25)
+        make_older(claim.pk, hours=25)
         other = opened(funded, recharge(funded, S))
-        _age(other, hours=30)
+        make_older(other.pk, hours=30)
         assert [one.pk for one in queries.queue(limit=10).rows] == [other.pk, claim.pk]
         assert queries.is_overdue(queries.claim_by_id(claim.pk, seller_id=None))
     WatchWork().claim(funded.row, 10)
@@ -396,18 +397,6 @@ def test_what_is_overdue_is_an_alert_and_what_has_failed_closes_itself(funded: O
         assert (claim.state, claim.closed_by) == ("refunded", "")
         assert not Alert.objects.filter(kind="claims_overdue", cleared_at=None).exists()
     assert told(funded) == [("refunded", "", False)]
-
-
-def _age(claim: Claim, *, hours: int) -> None:
-    """As if it had been made that much earlier."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE recharge_claim DISABLE TRIGGER recharge_claim_kept")
-        earlier = timedelta(hours=hours)
-        Claim.objects.filter(pk=claim.pk).update(
-            created_at=claim.created_at - earlier, deadline=claim.deadline - earlier
-        )
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("ALTER TABLE recharge_claim ENABLE TRIGGER recharge_claim_kept")
 
 
 def test_whose_access_was_ended_does_nothing_and_nobody_of_a_suspended_organization(funded: Organization) -> None:
