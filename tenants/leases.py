@@ -28,7 +28,7 @@ class _Lease:
 
 class Leases:
     """What one kind of work has claimed and not recorded. A claim has a *mark*, by which the database knows that it is
-    still this worker's. Only :meth:`is_good` is for other threads than the main one."""
+    still this worker's. Of one organization only :meth:`is_good` is for several threads at once."""
 
     def __init__(self, length: timedelta) -> None:
         self.length = length
@@ -79,9 +79,9 @@ class Leases:
         for row in self.to_be_renewed(organization_id):
             self._held[organization_id][row].renew_at = time.monotonic() + self._pause
 
-    def seconds_until_renewal(self) -> float:
+    def seconds_until_renewal(self, organization_id: int) -> float:
         """How long nothing is to be renewed; infinite where nothing is held."""
-        moments = (lease.renew_at for held in self._held.values() for lease in held.values())
+        moments = (lease.renew_at for lease in self._held.get(organization_id, {}).values())
         return max(0.0, min(moments, default=float("inf")) - time.monotonic())
 
     @property

@@ -5,6 +5,11 @@ that hold no lock and no connection, and recorded in batches. The table is the q
 is only what it has claimed, each for a limited time, so any number of workers may run and any may be killed at any
 moment.
 
+The main thread gives turns, and never waits for the database. An organization's turn is taken at one of a few *desks*,
+threads with a connection each: what is done is recorded, and a batch of what is due is claimed. Who has waited longest
+comes first, and nobody has two desks. So an organization with a long queue gives its desk away after each batch, and
+one whose turn takes long, since it waits for a seller's lock or sums up a day, leaves the other desks to the others.
+
 A slow one keeps no other waiting. An organization may have another call under way, or claim more, only while more is
 left for the others than it has: alone it gets half, a second one half of the rest, and so on, and nobody ever the last.
 The same rule holds within an organization for its gateways and endpoints (``Lanes``).
@@ -19,9 +24,9 @@ import select
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,7 +36,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django_tenants.utils import tenant_context
 
-from shared.errors import Problem
+from shared.errors import Problem, SellerBusy
 from shared.metrics import Load
 from shared.sick import needs_new_connection
 from tenants import direct
@@ -65,6 +70,13 @@ WATCH_END_SECONDS = 5.0
 LISTEN_SECONDS = 1.0
 """How long a worker that begins waits until it listens; then it begins without."""
 
+DESKS = 3
+"""Turns that are taken at once, of as many organizations: two that wait for a lock leave a third its place. The first
+free desk takes a turn, so the others are needed, and have a connection, only where several organizations have work."""
+
+DESK_IDLE_SECONDS = 60.0
+"""After which a desk that had no turn closes its connection."""
+
 THREADS = 64
 """Calls of one kind at once, unless the kind allows fewer: half of them for an organization that is alone."""
 
@@ -84,7 +96,8 @@ _log = structlog.get_logger("recharge.worker")
 
 
 class Work(Protocol):
-    """One kind of work. All but ``carry_out`` run in the worker's main thread, on the organization's schema."""
+    """One kind of work. All but ``carry_out`` run at a desk, on the organization's schema: for one organization one
+    after the other, for several at once in several threads."""
 
     def claim(self, organization: Organization, limit: int) -> Sequence[Any]:
         """Takes up to so many due tasks, each for a limited time; committed when it returns."""
@@ -138,7 +151,16 @@ class Leased(Protocol):
     leases: Leases
 
     def renew(self, organization: Organization) -> None:
-        """Extends the claims on what it holds of an organization. In the main thread, on the organization's schema."""
+        """Extends the claims on what it holds of an organization. At a desk, on the organization's schema."""
+        ...
+
+
+@runtime_checkable
+class Locking(Protocol):
+    """What a kind of work has besides if what is recorded waits for locks, which somebody may hold for long."""
+
+    def lock_of(self, task: Any) -> Hashable:
+        """Whose lock it is that may have to be waited for; the tasks of others are recorded without them then."""
         ...
 
 
@@ -151,8 +173,8 @@ class Watcher(Protocol):
 
     def look(self, heartbeat: Heartbeat, organizations: Collection[Organization]) -> None:
         """Called every :data:`WATCH_SECONDS` with the active organizations, on the public schema, in a thread and on a
-        connection of its own: the main thread stands still where a COMMIT waits for a standby that is gone, and just
-        that is to be told. It decides itself whether it is time. An error of the database here keeps nothing from being
+        connection of its own: the desks stand still where a COMMIT waits for a standby that is gone, and just that
+        is to be told. It decides itself whether it is time. An error of the database here keeps nothing from being
         delivered."""
         ...
 
@@ -186,7 +208,7 @@ class _Share:
 
 
 class _Kind:
-    """One kind of work, and who has how much of it."""
+    """One kind of work, and who has how much of it. For any thread."""
 
     def __init__(self, work: Work, threads: int) -> None:
         self.work = work
@@ -201,33 +223,39 @@ class _Kind:
         self.begun = 0
         """Being carried out."""
         self._shares: dict[int, _Share] = {}
+        self._lock = threading.Lock()
 
     def room(self, organization: Organization) -> int:
         """How many tasks may be claimed for it now."""
-        share = self._shares.get(organization.pk)
-        held = share.held if share else 0
-        return max(0, min(BATCH - held, MOST_HELD - self.held - held))
+        with self._lock:
+            share = self._shares.get(organization.pk)
+            held = share.held if share else 0
+            return max(0, min(BATCH - held, (MOST_HELD - self.held - held) // 2))
 
-    def organizations(self) -> list[Organization]:
-        """Those of which something is claimed and not recorded."""
-        return [share.organization for share in self._shares.values()]
-
-    def holds(self, organization: Organization) -> bool:
-        return organization.pk in self._shares
+    def holds(self, organization_id: int) -> Organization | None:
+        """The organization, if something of it is claimed and not recorded."""
+        with self._lock:
+            share = self._shares.get(organization_id)
+            return share.organization if share else None
 
     def take(self, organization: Organization, tasks: Sequence[Any]) -> None:
         """Takes in tasks that are claimed now."""
         if not tasks:
             return
-        share = self._shares.setdefault(organization.pk, _Share(organization))
-        share.organization = organization
-        share.held += len(tasks)
-        self.held += len(tasks)
-        for task in tasks:
-            share.lanes.setdefault(self._lane_of(task), _Lane()).waiting.append(task)
+        with self._lock:
+            share = self._shares.setdefault(organization.pk, _Share(organization))
+            share.organization = organization
+            share.held += len(tasks)
+            self.held += len(tasks)
+            for task in tasks:
+                share.lanes.setdefault(self._lane_of(task), _Lane()).waiting.append(task)
 
     def begin(self) -> tuple[Organization, Any] | None:
         """The next to be carried out; None: none may be now. Whoever has the fewest under way comes first."""
+        with self._lock:
+            return self._begin()
+
+    def _begin(self) -> tuple[Organization, Any] | None:
         left = self.at_once - self.begun
         best: tuple[int, int] | None = None
         chosen: tuple[_Share, _Lane] | None = None
@@ -249,21 +277,23 @@ class _Kind:
 
     def end(self, organization: Organization, task: Any) -> None:
         """Notes that a task was carried out."""
-        share, key = self._shares[organization.pk], self._lane_of(task)
-        lane = share.lanes[key]
-        self.begun -= 1
-        share.begun -= 1
-        lane.begun -= 1
-        if not lane.begun and not lane.waiting:
-            del share.lanes[key]
+        with self._lock:
+            share, key = self._shares[organization.pk], self._lane_of(task)
+            lane = share.lanes[key]
+            self.begun -= 1
+            share.begun -= 1
+            lane.begun -= 1
+            if not lane.begun and not lane.waiting:
+                del share.lanes[key]
 
     def give_back(self, organization: Organization, count: int) -> None:
         """Notes that so many tasks were recorded."""
-        share = self._shares[organization.pk]
-        share.held -= count
-        self.held -= count
-        if not share.held:
-            del self._shares[organization.pk]
+        with self._lock:
+            share = self._shares[organization.pk]
+            share.held -= count
+            self.held -= count
+            if not share.held:
+                del self._shares[organization.pk]
 
     def _lane_of(self, task: Any) -> Hashable:
         return self._lanes.lane_of(task) if self._lanes else None
@@ -276,31 +306,75 @@ class _Listens:
     """Who wakes the workers is heard from now on."""
 
 
+@dataclass(slots=True)
+class _Failed:
+    """What a desk met that nobody has thought of: it ends the worker."""
+
+    error: BaseException
+
+
+_PLATFORM = 0
+"""In the place of an organization's id: the turn in which the organizations are listed and a heartbeat is given."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one desk does for an organization, or for the platform; and what came of it, when it is over."""
+
+    desk: int
+    organization: Organization | None
+    done: list[_Done]
+    """To be recorded; when it is over, what could not be."""
+    looks: bool
+    """Whether to claim what is due; else claims are only extended, and what is done recorded."""
+    began_at: float = 0.0
+    """The moment, of the monotonic clock."""
+    listed: list[Organization] | None = None
+    recorded: int = 0
+    look_in: float = float("inf")
+    """Seconds until the next look, if it was looked at."""
+    renew_in: float = float("inf")
+    cut_off: Exception | None = None
+    """Why nothing can be done on this connection, or with this database."""
+
+    @property
+    def key(self) -> int:
+        return self.organization.pk if self.organization else _PLATFORM
+
+
 class Worker:
     """Runs until it is stopped, or (:meth:`run_once`) until nothing is due."""
 
     def __init__(self, works: Sequence[Work], *, threads: int = THREADS, watcher: Watcher | None = None) -> None:
         self._watcher = watcher
         self._kinds = {id(work): _Kind(work, threads) for work in works}
-        self._events: queue.SimpleQueue[_Done | _Listens | int | None] = queue.SimpleQueue()
-        """What the main thread waits for: a result, an organization that was rung for, that it listens from now on, or
-        None: stop."""
+        self._events: queue.SimpleQueue[_Done | _Turn | _Failed | _Listens | int | None] = queue.SimpleQueue()
+        """What the main thread waits for: a result, a turn that is over, an organization that was rung for, that it
+        listens from now on, or None: stop."""
         self._pool = ThreadPoolExecutor(
             max(1, sum(kind.at_once for kind in self._kinds.values())), thread_name_prefix="delivery"
         )
+        self._desks: list[queue.SimpleQueue[_Turn | None]] = []
+        self._turns: dict[int, _Turn] = {}
+        """Those that are being taken, by organization."""
         self._organizations: dict[int, Organization] = {}
         self._begin_seconds = 0.0
         """Before the first look at an organization."""
         self._listed_at = float("-inf")
+        self._platform_at = float("-inf")
+        """The moments by organization below, and this of the platform's next turn, are those of the monotonic clock."""
         self._look_at: dict[int, float] = {}
-        """By organization: the moment (of the monotonic clock) of the next look."""
+        """The next look."""
         self._look_twice: dict[int, float] = {}
-        """By organization that was rung for: the moment of a second look."""
-        self._done: list[_Done] = []
+        """A second look at one that was rung for."""
+        self._record_at: dict[int, float] = {}
+        """When what is done is to be recorded."""
+        self._renew_at: dict[int, float] = {}
+        """When claims are to be extended."""
+        self._done: dict[int, list[_Done]] = {}
         """Carried out, and not recorded."""
-        self._record_at = 0.0
-        self._seen: set[int] = set()
-        """The organizations that this connection to the database has seen."""
+        self._resume_at = float("-inf")
+        """Before which no turn is given, since the database does not answer as it should."""
         self._stopping = threading.Event()
         self._heartbeat = Heartbeat()
         self._beat_at = float("-inf")
@@ -308,8 +382,9 @@ class Worker:
         """By event of the log and organization: what was said last, and when (of the monotonic clock)."""
 
     @property
-    def _held(self) -> int:
-        return sum(kind.held for kind in self._kinds.values())
+    def _is_busy(self) -> bool:
+        """Whether anything is claimed and not recorded, or a turn is being taken."""
+        return bool(self._turns) or any(kind.held for kind in self._kinds.values())
 
     def load(self) -> Load:
         """How many of its threads carry something out, and what is claimed and waits for one. From any thread."""
@@ -329,90 +404,290 @@ class Worker:
         listener.start()
         watching = threading.Thread(target=self._watch, daemon=True)
         watching.start()
-        while not self._stopping.is_set():
-            self._wait(self._work())
-        self._finish()
+        with self._open_desks():
+            while not self._stopping.is_set():
+                self._wait(self._give_turns())
+            self._finish()
         watching.join(WATCH_END_SECONDS)
 
     def run_once(self) -> None:
         """Does what is due now, and what falls due while it does, and returns."""
-        while not self._stopping.is_set():
-            pause = self._work()
-            if not self._held and min(self._look_at.values(), default=float("inf")) > time.monotonic() + LINGER_SECONDS:
-                break
-            self._wait(min(pause, 0.05))
-        self._finish()
+        with self._open_desks():
+            while not self._stopping.is_set():
+                pause = self._give_turns()
+                soonest = min(self._look_at.values(), default=float("inf"))
+                if not self._is_busy and soonest > time.monotonic() + LINGER_SECONDS:
+                    break
+                self._wait(min(pause, 0.05))
+            self._finish()
+
+    @contextmanager
+    def _open_desks(self) -> Iterator[None]:
+        for place in range(DESKS):
+            desk: queue.SimpleQueue[_Turn | None] = queue.SimpleQueue()
+            threading.Thread(target=self._sit, args=(desk,), name=f"desk-{place}", daemon=True).start()
+            self._desks.append(desk)
+        try:
+            yield
+        finally:
+            for desk in self._desks:
+                desk.put(None)
 
     def _finish(self) -> None:
-        while self._held:
-            self._wait(min(RETRY_SECONDS, self._seconds_until_renewal()))
-            self._beat()
-            self._renew()
-            self._record()
+        while self._is_busy:
+            self._wait(self._give_turns())
         self._pool.shutdown()
         if self._beat_at > float("-inf"):
             with suppress(DatabaseError, InterfaceError):  # it is then seen to be silent
                 self._heartbeat.end()
 
-    def _work(self) -> float:
-        """Records what is done, claims what is due, and gives how long nothing more is to be done, in seconds."""
-        self._record()
-        now = time.monotonic()
-        try:
-            self._list_organizations(now)
-            self._beat()
-            self._renew()
-            # Those that have waited longest first; and each at most one batch, so that none keeps the others waiting.
-            for organization_id in sorted(self._look_at, key=self._look_at.__getitem__):
-                if self._look_at[organization_id] > now:
-                    break
-                organization = self._organizations[organization_id]
-                try:
-                    self._look(organization)
-                except (DatabaseError, InterfaceError, Problem) as error:
-                    # One whose schema is not as it should be (it may be migrating) does not keep the others waiting.
-                    self._look_at[organization_id] = now + BROKEN_SECONDS
-                    self._say_once("worker_can_not_look", error, organization.slug)
-                    if needs_new_connection(error):
-                        raise
-                else:
-                    self._say_that_it_is_over("worker_can_not_look", organization.slug)
-        except (DatabaseError, InterfaceError, Problem) as error:
-            self._say_once("worker_can_not_work", error)
-            self._look_at = dict.fromkeys(self._look_at, now)
-            connection.close()
-            return RETRY_SECONDS
-        self._say_that_it_is_over("worker_can_not_work")
-        soonest = min(self._look_at.values(), default=float("inf"))
-        if self._done:
-            soonest = min(soonest, self._record_at)
-        pause = min(soonest, self._listed_at + ORGANIZATIONS_SECONDS) - time.monotonic()
-        return max(0.0, min(pause, self._seconds_until_renewal()))
+    # --- Who has the next turn: in the main thread --------------------------------------------------------------------
 
-    def _renew(self) -> None:
+    def _give_turns(self) -> float:
+        """Gives the free desks to those who have waited longest, and says for how many seconds there is nothing more
+        to give."""
+        now = time.monotonic()
+        if now < self._resume_at:
+            return self._resume_at - now
+        reasons = [{_PLATFORM: self._platform_at}, self._record_at, self._renew_at]
+        if not self._stopping.is_set():  # who ends claims nothing more
+            reasons.append(self._look_at)
+        due, soonest = [], now + ORGANIZATIONS_SECONDS
+        for moments in reasons:
+            for key, moment in moments.items():
+                if moment <= now:
+                    due.append((moment, key))
+                else:
+                    soonest = min(soonest, moment)
+        for _, key in sorted(due):
+            desk = self._free_desk()
+            if desk is None:
+                break
+            if key not in self._turns:
+                self._turns[key] = self._turn(key, desk, now)
+                self._desks[desk].put(self._turns[key])
+        return soonest - now  # unless something happens before, as the end of a turn
+
+    def _free_desk(self) -> int | None:
+        """The first one."""
+        taken = {turn.desk for turn in self._turns.values()}
+        return next((place for place in range(DESKS) if place not in taken), None)
+
+    def _turn(self, key: int, desk: int, now: float) -> _Turn:
+        if key == _PLATFORM:
+            return _Turn(desk, None, [], looks=False, began_at=now)
+        # One that is suspended is not among them, and what is done for it is recorded all the same.
+        held = filter(None, (kind.holds(key) for kind in self._kinds.values()))
+        organization = self._organizations.get(key) or next(held)
+        done: list[_Done] = []
+        if self._record_at.get(key, float("inf")) <= now:
+            done = self._done.pop(key)
+            del self._record_at[key]
+        looks = not self._stopping.is_set() and self._look_at.get(key, float("inf")) <= now
+        if looks:
+            self._look_at[key] = float("inf")  # unless somebody rings meanwhile
+        self._renew_at.pop(key, None)
+        return _Turn(desk, organization, done, looks, began_at=now)
+
+    def _wait(self, seconds: float) -> None:
+        """Takes in what has happened, after waiting at most so long for something to."""
+        try:
+            event = self._events.get(timeout=seconds) if seconds > 0 else self._events.get_nowait()
+            while True:
+                self._take_in(event)
+                event = self._events.get_nowait()
+        except queue.Empty:
+            pass
+
+    def _take_in(self, event: _Done | _Turn | _Failed | _Listens | int | None) -> None:
+        now = time.monotonic()
+        if isinstance(event, _Done):
+            key = event.organization.pk
+            self._done.setdefault(key, []).append(event)
+            self._record_at.setdefault(key, now)
+            kind = self._kinds[id(event.work)]
+            kind.end(event.organization, event.task)
+            self._begin(kind)
+        elif isinstance(event, _Turn):
+            self._end_turn(event, now)
+        elif isinstance(event, _Failed):
+            raise event.error
+        elif isinstance(event, _Listens):
+            # What was rung for before was not heard, and who rang then is quiet for a moment.
+            self._begin_seconds = 2 * QUIET_SECONDS
+            self._look_at = dict.fromkeys(self._look_at, now + self._begin_seconds)
+        elif event is not None and event in self._look_at:
+            # And once more when the process that rang may ring again: what it sold meanwhile it did not ring for.
+            self._look_at[event] = now
+            self._look_twice[event] = now + 2 * QUIET_SECONDS
+
+    def _end_turn(self, turn: _Turn, now: float) -> None:
+        key = turn.key
+        del self._turns[key]
+        if turn.cut_off:
+            self._say_once("worker_can_not_work", turn.cut_off)
+            self._resume_at = now + RETRY_SECONDS
+        if turn.organization is None:
+            self._end_turn_of_platform(turn, now)
+            return
+        if turn.done:
+            self._done[key] = turn.done + self._done.get(key, [])
+            self._record_at[key] = now + RETRY_SECONDS
+        if turn.renew_in < float("inf"):
+            self._renew_at[key] = now + turn.renew_in
+        if key not in self._look_at:
+            return
+        if turn.looks:
+            if turn.began_at >= self._look_twice.get(key, float("inf")):
+                del self._look_twice[key]
+            next_look = min(now + turn.look_in, self._look_twice.get(key, float("inf")))
+            self._look_at[key] = min(self._look_at[key], next_look)
+        if turn.recorded:
+            # What was claimed is not due before its lease is over, as far as the last look knows; and there may be room
+            # again, and messages for webhooks.
+            self._look_at[key] = min(self._look_at[key], now + LINGER_SECONDS)
+
+    def _end_turn_of_platform(self, turn: _Turn, now: float) -> None:
+        if turn.cut_off:
+            self._look_at = dict.fromkeys(self._look_at, now)
+            return
+        self._platform_at = turn.began_at + min(ORGANIZATIONS_SECONDS, BEAT_SECONDS)
+        if turn.listed is not None:
+            self._organizations = {organization.pk: organization for organization in turn.listed}
+            first = now + self._begin_seconds
+            self._look_at = {pk: self._look_at.get(pk, first) for pk in self._organizations}
+        if not self._look_at:  # else it is over when one could be looked at
+            self._say_that_it_is_over("worker_can_not_work")
+
+    # --- A turn: at a desk --------------------------------------------------------------------------------------------
+
+    def _sit(self, desk: "queue.SimpleQueue[_Turn | None]") -> None:
+        """In a thread of its own: takes the turns that are given to a desk."""
+        seen: set[int] = set()
+        try:
+            while True:
+                try:
+                    turn = desk.get(timeout=DESK_IDLE_SECONDS)
+                except queue.Empty:
+                    connection.close()
+                    seen.clear()
+                    continue
+                if turn is None:
+                    return
+                self._take_turn(turn)
+                seen.add(turn.key)
+                if turn.cut_off or len(seen) > settings.ORGANIZATIONS_PER_CONNECTION:  # see tenants/routing.py
+                    connection.close()
+                    seen.clear()
+                self._events.put(turn)
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it
+            self._events.put(_Failed(error))
+        finally:
+            connection.close()
+
+    def _take_turn(self, turn: _Turn) -> None:
+        if turn.organization is None:
+            self._see_to_the_platform(turn)
+            return
+        organization = turn.organization
+        try:
+            with tenant_context(organization):
+                self._renew(organization)
+                self._record(turn)
+                if turn.looks:
+                    self._look(turn, organization)
+        except (DatabaseError, InterfaceError, Problem) as error:
+            # One whose schema is not as it should be (it may be migrating) does not keep the others waiting.
+            turn.look_in = BROKEN_SECONDS
+            self._say_once("worker_can_not_look", error, organization.slug)
+            if needs_new_connection(error):
+                turn.cut_off, turn.look_in = error, 0.0  # as soon as turns are given again
+        else:
+            if turn.looks:
+                self._say_that_it_is_over("worker_can_not_look", organization.slug)
+                self._say_that_it_is_over("worker_can_not_work")
+        works = (kind.work for kind in self._kinds.values())
+        turn.renew_in = min(
+            (work.leases.seconds_until_renewal(organization.pk) for work in works if isinstance(work, Leased)),
+            default=float("inf"),
+        )
+
+    def _see_to_the_platform(self, turn: _Turn) -> None:
+        try:
+            if turn.began_at >= self._listed_at + ORGANIZATIONS_SECONDS:
+                turn.listed = list(active_organizations())
+                self._listed_at = turn.began_at
+            self._beat()
+        except (DatabaseError, InterfaceError, Problem) as error:
+            turn.cut_off = error
+
+    def _look(self, turn: _Turn, organization: Organization) -> None:
+        """Claims a batch of each kind of work, and decides when to look again."""
+        turn.look_in = SWEEP_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 - so that not all are looked at at once
+        for kind in self._kinds.values():
+            work = kind.work
+            room = kind.room(organization)
+            if room <= 0:
+                # It has its share, and recording that brings the next look; or the others have all that there is.
+                if not kind.holds(organization.pk):
+                    turn.look_in = min(turn.look_in, RETRY_SECONDS)
+                continue
+            tasks = work.claim(organization, room)
+            kind.take(organization, tasks)
+            self._begin(kind)
+            if len(tasks) == room:
+                turn.look_in = 0.0
+                continue
+            until = work.seconds_until_due(organization)
+            if until is not None:
+                turn.look_in = min(turn.look_in, max(LINGER_SECONDS, until))
+
+    def _begin(self, kind: _Kind) -> None:
+        while begun := kind.begin():
+            self._pool.submit(self._carry_out, kind.work, *begun)
+
+    def _carry_out(self, work: Work, organization: Organization, task: Any) -> None:
+        self._events.put(_Done(work, organization, task, work.carry_out(organization, task)))
+
+    def _record(self, turn: _Turn) -> None:
+        """Records what is done; what can't be recorded now stays in the turn."""
+        groups: dict[int, list[_Done]] = defaultdict(list)
+        for done in turn.done:
+            groups[id(done.work)].append(done)
+        for group in groups.values():
+            self._record_group(turn, group)
+
+    def _record_group(self, turn: _Turn, group: list[_Done]) -> None:
+        work, organization = group[0].work, group[0].organization
+        try:
+            work.record(organization, [(done.task, done.result) for done in group])
+        except (DatabaseError, InterfaceError, Problem) as error:
+            self._say_once("worker_could_not_record", error, organization.slug)
+            if needs_new_connection(error):
+                raise
+            for part in _parts(group, error):
+                self._record_group(turn, part)
+        else:
+            self._say_that_it_is_over("worker_could_not_record", organization.slug)
+            self._kinds[id(work)].give_back(organization, len(group))
+            turn.recorded += len(group)
+            recorded = set(map(id, group))
+            turn.done = [done for done in turn.done if id(done) not in recorded]
+
+    def _renew(self, organization: Organization) -> None:
         """Extends the claims on what it holds. Where it can't, all is recorded all the same."""
         for kind in self._kinds.values():
-            if not isinstance(kind.work, Leased):
+            if not isinstance(kind.work, Leased) or not kind.work.leases.to_be_renewed(organization.pk):
                 continue
-            for organization in kind.organizations():
-                if not kind.work.leases.to_be_renewed(organization.pk):
-                    continue
-                try:
-                    with tenant_context(organization):
-                        kind.work.renew(organization)
-                except (DatabaseError, InterfaceError, Problem) as error:
-                    self._say_once("worker_could_not_renew", error, organization.slug)
-                    kind.work.leases.put_off(organization.pk)
-                    if needs_new_connection(error):
-                        connection.close()
-                else:
-                    self._say_that_it_is_over("worker_could_not_renew", organization.slug)
-
-    def _seconds_until_renewal(self) -> float:
-        works = (kind.work for kind in self._kinds.values())
-        return min(
-            (work.leases.seconds_until_renewal() for work in works if isinstance(work, Leased)), default=float("inf")
-        )
+            try:
+                kind.work.renew(organization)
+            except (DatabaseError, InterfaceError, Problem) as error:
+                self._say_once("worker_could_not_renew", error, organization.slug)
+                kind.work.leases.put_off(organization.pk)
+                if needs_new_connection(error):
+                    raise
+            else:
+                self._say_that_it_is_over("worker_could_not_renew", organization.slug)
 
     def _beat(self) -> None:
         """Says now and then that it runs. Where it can't, all is delivered all the same."""
@@ -430,6 +705,8 @@ class Worker:
             if needs_new_connection(error):
                 connection.close()
         self._beat_at = now
+
+    # --- Beside all that ----------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         """In a thread of its own: has the watcher look, from the first heartbeat on."""
@@ -461,110 +738,6 @@ class Worker:
         if self._trouble.pop((event, organization), None):
             _log.info(f"{event}_is_over", organization=organization)
 
-    def _list_organizations(self, now: float) -> None:
-        if now < self._listed_at + ORGANIZATIONS_SECONDS:
-            return
-        self._organizations = {organization.pk: organization for organization in active_organizations()}
-        self._listed_at = now
-        self._look_at = {pk: self._look_at.get(pk, now + self._begin_seconds) for pk in self._organizations}
-
-    def _look(self, organization: Organization) -> None:
-        """Claims a batch of each kind of work, and decides when to look again."""
-        again = SWEEP_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 - so that not all are looked at at once
-        with tenant_context(organization):
-            for kind in self._kinds.values():
-                work = kind.work
-                room = kind.room(organization)
-                if room <= 0:
-                    # It has its share, and recording that brings the next look; or the others have all that there is.
-                    again = again if kind.holds(organization) else min(again, RETRY_SECONDS)
-                    continue
-                tasks = work.claim(organization, room)
-                kind.take(organization, tasks)
-                self._begin(kind)
-                if len(tasks) == room:
-                    again = 0.0
-                    continue
-                until = work.seconds_until_due(organization)
-                if until is not None:
-                    again = min(again, max(LINGER_SECONDS, until))
-        self._seen.add(organization.pk)
-        if len(self._seen) > settings.ORGANIZATIONS_PER_CONNECTION:  # see tenants/routing.py
-            connection.close()
-            self._seen.clear()
-        twice = self._look_twice.get(organization.pk)
-        if twice is not None and time.monotonic() >= twice:
-            del self._look_twice[organization.pk]
-            twice = None
-        self._look_at[organization.pk] = min(time.monotonic() + again, twice or float("inf"))
-
-    def _begin(self, kind: _Kind) -> None:
-        while begun := kind.begin():
-            self._pool.submit(self._carry_out, kind.work, *begun)
-
-    def _carry_out(self, work: Work, organization: Organization, task: Any) -> None:
-        self._events.put(_Done(work, organization, task, work.carry_out(organization, task)))
-
-    def _wait(self, seconds: float) -> None:
-        """Takes in what has happened, after waiting at most so long for something to."""
-        try:
-            event = self._events.get(timeout=seconds) if seconds > 0 else self._events.get_nowait()
-            while True:
-                self._take_in(event)
-                event = self._events.get_nowait()
-        except queue.Empty:
-            pass
-
-    def _take_in(self, event: _Done | _Listens | int | None) -> None:
-        if isinstance(event, _Done):
-            self._done.append(event)
-            kind = self._kinds[id(event.work)]
-            kind.end(event.organization, event.task)
-            self._begin(kind)
-        elif isinstance(event, _Listens):
-            # What was rung for before was not heard, and who rang then is quiet for a moment.
-            self._begin_seconds = 2 * QUIET_SECONDS
-            self._look_at = dict.fromkeys(self._look_at, time.monotonic() + self._begin_seconds)
-        elif event is not None and event in self._look_at:
-            # And once more when the process that rang may ring again: what it sold meanwhile it did not ring for.
-            self._look_at[event] = time.monotonic()
-            self._look_twice[event] = time.monotonic() + 2 * QUIET_SECONDS
-
-    def _record(self) -> None:
-        """Records all that is done; what can't be recorded now stays."""
-        if time.monotonic() < self._record_at or not self._done:
-            return
-        groups: dict[tuple[int, int], list[_Done]] = defaultdict(list)
-        for done in self._done:
-            groups[id(done.work), done.organization.pk].append(done)
-        self._done = []
-        for group in groups.values():
-            self._record_group(group)
-
-    def _record_group(self, group: list[_Done]) -> None:
-        work, organization = group[0].work, group[0].organization
-        try:
-            with tenant_context(organization):
-                work.record(organization, [(done.task, done.result) for done in group])
-            self._say_that_it_is_over("worker_could_not_record", organization.slug)
-            self._kinds[id(work)].give_back(organization, len(group))
-            # What was claimed is not due before its lease is over, as far as the last look knows; and there may be room
-            # again, and messages for webhooks.
-            if organization.pk in self._look_at:
-                soon = time.monotonic() + LINGER_SECONDS
-                self._look_at[organization.pk] = min(self._look_at[organization.pk], soon)
-        except (DatabaseError, InterfaceError, Problem) as error:
-            self._say_once("worker_could_not_record", error, organization.slug)
-            of_no_use = needs_new_connection(error)
-            if len(group) > 1 and not of_no_use:  # a busy seller keeps the others of the batch from being recorded
-                for done in group:
-                    self._record_group([done])
-            else:
-                self._done += group
-                self._record_at = time.monotonic() + RETRY_SECONDS
-                if of_no_use:
-                    connection.close()
-
     def _listen(self) -> None:
         """In a thread of its own: passes on who is rung for. Without it everything is still found, later."""
         while not self._stopping.is_set():
@@ -585,3 +758,17 @@ class Worker:
             except psycopg2.Error as error:
                 self._say_once("worker_can_not_listen", error)
                 self._stopping.wait(RETRY_SECONDS)
+
+
+def _parts(group: list[_Done], error: Exception) -> list[list[_Done]]:
+    """What could not be recorded together, to be recorded in parts: by whose lock each waits for, and what waits for
+    the same one each for itself, unless it is the lock that was not granted. Empty: there are no parts."""
+    work = group[0].work
+    by_lock: dict[Hashable, list[_Done]] = defaultdict(list)
+    for done in group:
+        by_lock[work.lock_of(done.task) if isinstance(work, Locking) else id(done)].append(done)
+    if len(by_lock) > 1:
+        return list(by_lock.values())
+    if isinstance(error, SellerBusy) or len(group) == 1:
+        return []
+    return [[done] for done in group]

@@ -134,6 +134,9 @@ class WebhookWork:
             self.leases.begin(organization.pk, task.id, task.claimed_until)
         return tasks
 
+    def lock_of(self, task: Task) -> UUID:
+        return task.endpoint_id
+
     def most_at_once(self, threads: int) -> int:
         return min(threads, MOST_AT_ONCE)
 
@@ -146,7 +149,8 @@ class WebhookWork:
     def _rooms(self, organization: Organization) -> dict[UUID, int]:
         """How many more messages may be claimed for the endpoints of which something is known."""
         held = self._held[organization.pk]
-        quick = {id_ for id_, owner in self._quick.items() if owner == organization.pk}
+        # A copy: meanwhile those of other organizations come and go.
+        quick = {id_ for id_, owner in list(self._quick.items()) if owner == organization.pk}
         if held.total() >= MOST_HELD_OF_ANY:
             return {id_: 0 if held[id_] else 1 for id_ in held.keys() | quick}
         return {id_: (QUICK if id_ in quick else SLOW)[1] - held[id_] for id_ in held.keys() | quick}

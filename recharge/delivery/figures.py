@@ -56,8 +56,8 @@ class Seen(NamedTuple):
 
 
 class Figures(Collector):
-    """The figures, as a kind of work and a watcher of the worker, and as a collector of metrics: called in the worker's
-    main thread, in its watcher's, and in that which answers ``/metrics``."""
+    """The figures, as a kind of work and a watcher of the worker, and as a collector of metrics: called at the worker's
+    desks, in its watcher's thread, and in that which answers ``/metrics``."""
 
     def __init__(self, directory: Path | None, is_told: Callable[[], bool] = lambda: True) -> None:
         """With a ``directory``, they are written there for the process that answers ``/metrics`` (FIGURES)."""

@@ -99,14 +99,17 @@ class DeliveryWork:
         arguments = [limit, self.leases.length, array_literal(self._full(organization))]
         rows = call_set_function(organization.schema_name, "recharge_claim", columns, arguments)
         tasks = [Task(*row) for row in rows]
-        self._held[organization.pk].update(task.gateway for task in tasks)
-        for task in tasks:
-            self.leases.begin(organization.pk, task.id, task.number)
         known_at, known = self._gateways.get(organization.pk, (float("-inf"), {}))
         is_new = any(task.route is not None and task.route not in known for task in tasks)
         if tasks and (is_new or time.monotonic() > known_at + SETTINGS_SECONDS):
             self._gateways[organization.pk] = (time.monotonic(), gateways_of(organization))
+        self._held[organization.pk].update(task.gateway for task in tasks)
+        for task in tasks:
+            self.leases.begin(organization.pk, task.id, task.number)
         return tasks
+
+    def lock_of(self, task: Task) -> int:
+        return task.seller_id
 
     def most_at_once(self, threads: int) -> int:
         return threads

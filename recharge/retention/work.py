@@ -33,7 +33,9 @@ class RetentionWork(DoneInClaim):
     def claim(self, organization: Organization, limit: int) -> list[None]:
         now = time.monotonic()
         if now >= self._sessions_at:
-            self._sessions_at = now + (self._pause if let_go_of_ended(limit=self._batch) else REST_SECONDS)
+            self._sessions_at = now + REST_SECONDS  # so that the next organization's turn does not begin with it, too
+            if let_go_of_ended(limit=self._batch):
+                self._sessions_at = now + self._pause
         if now < self._look_at.get(organization.pk, now):
             return []
         place = self._kind.get(organization.pk, 0)

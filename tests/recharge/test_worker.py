@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 from django_tenants.utils import tenant_context
@@ -25,11 +26,13 @@ from django_tenants.utils import tenant_context
 from recharge.delivery.gateways import Answer, Delivery
 from recharge.delivery.work import LEASE, DeliveryWork, Result, Task, _due_in
 from recharge.models import Attempt, Recharge
+from shared.errors import SellerBusy
 from tenants import wakeups
+from tenants import worker as worker_module
 from tenants.models import Organization as Row
 from tenants.services import suspend_organization
 from tenants.wakeups import CHANNEL, wake_workers
-from tenants.worker import Worker, _Kind
+from tenants.worker import MOST_HELD, Worker, _Done, _Kind, _parts
 from tests.support.locks import advisory_locks, holding_lock, sell_pending
 from tests.support.rewriting import rewriting_recharges
 from tests.support.server import ROOT, serving
@@ -446,6 +449,103 @@ def test_a_slow_gateway_of_one_organization_does_not_keep_the_others_waiting(wor
         wait_until(lambda: statuses(acme.row) == ["succeeded"] * 100, "acme's too")
 
 
+class Standing(DeliveryWork):
+    """A turn of acme's stands still at its claim, or at its record, until it may go on."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self.at = at
+        self.stands, self.may_go_on = threading.Event(), threading.Event()
+        self.claims: list[str] = []
+
+    def claim(self, organization: Row, limit: int) -> Any:
+        self.stand("claim", organization)
+        self.claims.append(organization.slug)
+        return super().claim(organization, limit)
+
+    def record(self, organization: Row, done: Sequence[tuple[Any, Any]]) -> None:
+        self.stand("record", organization)
+        super().record(organization, done)
+
+    def stand(self, at: str, organization: Row) -> None:
+        if at == self.at and organization.slug == "acme":
+            self.stands.set()
+            assert self.may_go_on.wait(60)
+
+
+@pytest.mark.parametrize("at", ["claim", "record"])
+def test_a_turn_that_takes_long_does_not_keep_another_organization_waiting(world: World, at: str) -> None:
+    """It waits for a seller's lock, say, or sums up a day."""
+    acme, globex = world.acme, world.globex
+    for organization in (acme, globex):
+        give_credit(organization.row, organization.member.id, 100_000)
+    sell_pending(acme.row, acme.member.id)
+    work = Standing(at)
+    with working(work):
+        assert work.stands.wait(60)
+        wait_until(is_heard, "it listens")
+        for count in (1, 2):
+            sell_pending(globex.row, globex.member.id)
+            wake_workers(globex.row.pk)
+            wait_until(lambda count=count: statuses(globex.row) == ["succeeded"] * count, "globex' is delivered")
+        assert statuses(acme.row) == ["pending"]
+        work.may_go_on.set()
+        wait_until(lambda: statuses(acme.row) == ["succeeded"], "acme's too, when it can")
+
+
+def test_an_organization_with_a_long_queue_gives_its_desk_away_after_each_batch(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "DESKS", 1)
+    acme, globex = world.acme, world.globex
+    for organization in (acme, globex):
+        give_credit(organization.row, organization.member.id, 1_000_000)
+    for _ in range(100):
+        sell_pending(acme.row, acme.member.id)
+    work = Standing("record")
+    with working(work) as worker:
+        assert work.stands.wait(60)  # with one batch of four, and the desk
+        sell_pending(globex.row, globex.member.id)
+        worker._events.put(globex.row.pk)  # as if somebody had rung
+        wait_until(lambda: worker._look_at[globex.row.pk] <= time.monotonic(), "it waits for its turn")
+        before = len(work.claims)
+        work.may_go_on.set()
+        wait_until(lambda: statuses(globex.row) == ["succeeded"], "globex' is delivered")
+        # The batch that was to be recorded may have been followed by a claim, in the same turn.
+        assert "globex" in work.claims[before : before + 2]
+        wait_until(lambda: statuses(acme.row) == ["succeeded"] * 100, "acme's too")
+
+
+def test_what_nobody_has_thought_of_ends_the_worker(pending: World) -> None:
+    class Broken(DeliveryWork):
+        def claim(self, organization: Row, limit: int) -> Any:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Worker([Broken()]).run_once()
+
+
+def test_what_waits_for_another_lock_is_recorded_apart(acme: Organization) -> None:
+    def done(seller_id: int) -> _Done:
+        return _Done(work, acme.row, replace(_task(), seller_id=seller_id), None)
+
+    work = DeliveryWork()
+    one, other, third = done(1), done(2), done(1)
+    for error in (SellerBusy(), DatabaseError()):
+        assert _parts([one, other, third], error) == [[one, third], [other]]
+    assert _parts([one, third], SellerBusy()) == []  # one of them would wait as long as both
+    assert _parts([one, third], DatabaseError()) == [[one], [third]]
+    assert _parts([one], DatabaseError()) == []
+
+
+def test_many_organizations_whose_calls_hang_leave_others_room(acme: Organization) -> None:
+    kind = _Kind(ByWay(), 64)
+    for number in range(1, 50):
+        hanging = Row(pk=number)
+        kind.take(hanging, ["way"] * kind.room(hanging))
+        assert kind.held < MOST_HELD
+
+
 def outcomes(row: Row) -> set[str]:
     with tenant_context(row):
         return set(Attempt.objects.values_list("outcome", flat=True))
@@ -543,15 +643,19 @@ def test_of_equal_ways_each_has_its_turn(acme: Organization) -> None:
 # --- How often it asks ------------------------------------------------------------------------------------------------
 
 
+def _task() -> Task:
+    return Task(
+        id=uuid.uuid4(), seller_id=1, phone_number="+989121234567", operator="mci", amount=5000, status="unknown",
+        gateway="operator", action="inquire", number=1, created_at=timezone.now(), route=1,
+    )  # fmt: skip
+
+
 def questions(answer: Answer, days: float) -> list[float]:
     """The moments, in seconds after its sale, at which a recharge is asked about whose gateway always answers this."""
     now, age, moments = timezone.now(), 0.0, []
     while age < days * 24 * 60 * 60:
         moments.append(age)
-        task = Task(
-            id=uuid.uuid4(), seller_id=1, phone_number="+989121234567", operator="mci", amount=5000, status="unknown",
-            gateway="operator", action="inquire", number=len(moments), created_at=now - timedelta(seconds=age), route=1,
-        )  # fmt: skip
+        task = replace(_task(), number=len(moments), created_at=now - timedelta(seconds=age))
         pause = _due_in(task, answer)
         assert pause is not None
         age += pause

@@ -18,7 +18,7 @@ def test_a_row_that_was_claimed_again_is_held_until_both_claims_are_recorded() -
     assert leases.is_good(1, row)
     leases.end(1, row)
     assert not leases.is_good(1, row)
-    assert leases.seconds_until_renewal() == float("inf")
+    assert leases.seconds_until_renewal(1) == float("inf")
 
 
 def test_what_was_renewed_keeps_its_claims_and_has_the_new_mark() -> None:
