@@ -4,16 +4,18 @@
 
 It starts a PostgreSQL and a server of its own, warms up, lets the contenders of each table take turns round after
 round, prints the median of each with its ratio to the first, and proves the books after each table. Tables: sale,
-shapes, connections, bulk, delivery; and, when named, history, pages, width, earning, fairness and large, which take
-long to set up.
+shapes, connections, bulk, delivery; and, when named, history, pages, width, earning, watched, retention, fairness and
+large, which take long, or long to set up.
 Everything shares the machine's cores: only ratios mean anything, and only within one run. "web ms" and "db ms" are CPU
 time of the server's and of the database's processes a request; they swing less.
 
 The table "fairness", when named, is what each of eight attacks of one organization does to another one, and says what
-is wanted. It is for a machine that does nothing else: --seconds 10 --rounds 5, half an hour.
+is wanted. It is for a machine that does nothing else: --seconds 10 --rounds 5, half an hour. --beside "bulk calls" has
+only those of the attacks that are called so.
 
 The table "large", when named, is of organizations that have sold so many millions (--millions): sizes, and what pages
-and commands take there. 10 million are 20 GB of disk and an hour.
+and commands take there. 10 million are 20 GB of disk and an hour; what is named first is there until the end. TMPDIR
+says where the database is made.
 
     .venv/bin/python -m tests.bench --against DIR [--seconds S] [--rounds N]
 
@@ -26,7 +28,9 @@ import atexit
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +51,7 @@ from tests.bench.stage import (
     adjust_everybody,
     admin_line_for,
     admin_session_line_for,
+    another_server,
     any_recharge,
     ask_for_credit,
     checkpoint,
@@ -56,6 +61,7 @@ from tests.bench.stage import (
     leave_to_the_textbook,
     lines_for,
     memory_of_connections,
+    numbers_masked,
     post_all_margins,
     prove_the_books,
     provision,
@@ -65,8 +71,11 @@ from tests.bench.stage import (
     session_lines_for,
     set_rates,
     stage,
+    want_numbers_masked,
     worker,
 )
+from tests.support.collector import collecting
+from tests.support.server import free_port
 
 Contender = Callable[[float], Burst]
 """Runs for so many seconds."""
@@ -75,12 +84,20 @@ console = Console(width=132)
 
 
 def take_turns(
-    here: Stage, title: str, contenders: dict[str, Contender], seconds: float, rounds: int, warm_up: float = 1
+    here: Stage,
+    title: str,
+    contenders: dict[str, Contender],
+    seconds: float,
+    rounds: int,
+    warm_up: float = 1,
+    servers: Mapping[str, Stage] | None = None,
 ) -> None:
     """Measures the contenders one after the other, round after round; prints medians and their ratio to the first.
 
-    All in seconds: how long each is measured in a round, and how long it runs before anything is measured.
+    All in seconds: how long each is measured in a round, and how long it runs before anything is measured. ``servers``
+    has those of contenders that ask another server than this one.
     """
+    server_of = {name: (servers or {}).get(name, here) for name in contenders}
     # Before the warming up: the first change of a page after a checkpoint writes the whole page to the WAL.
     checkpoint(here)
     for contender in contenders.values():
@@ -90,9 +107,9 @@ def take_turns(
     costs: dict[str, list[Cpu]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
-            cpu = here.cpu()
+            cpu = server_of[name].cpu()
             found = contender(seconds)
-            costs[name].append(here.cpu().since(cpu, found.ok + found.refused))
+            costs[name].append(server_of[name].cpu().since(cpu, found.ok + found.refused))
             before, posted = posted, sales_posted()
             # Twice: what an earlier burst never heard of may be written only now.
             if not 0 <= posted - before - found.sold <= 2 * found.unheard:
@@ -129,8 +146,9 @@ def take_turns(
 class Bench:
     """The organizations and sellers, and the tables."""
 
-    def __init__(self, here: Stage, seconds: float, rounds: int, millions: list[int]) -> None:
-        self.here, self.seconds, self.rounds, self.millions = here, seconds, rounds, millions
+    def __init__(self, here: Stage, seconds: float, rounds: int, millions: list[int], beside: str) -> None:
+        self.here, self.seconds, self.rounds = here, seconds, rounds
+        self.millions, self.beside = millions, beside
 
     # Made when the first table asks for them.
 
@@ -158,9 +176,9 @@ class Bench:
     def one(self) -> Path:
         return self.here.sellers_file("one", lines_for(self.hot))
 
-    def http(self, sellers: Path, connections: int = 16, **options: object) -> Contender:
+    def http(self, sellers: Path, connections: int = 16, server: Stage | None = None, **options: object) -> Contender:
         return lambda seconds: burst(
-            self.here.address,
+            (server or self.here).address,
             sellers,
             connections=connections,
             seconds=seconds,
@@ -175,8 +193,14 @@ class Bench:
 
         return run
 
-    def take_turns(self, title: str, contenders: dict[str, Contender], warm_up: float = 1) -> None:
-        take_turns(self.here, title, contenders, self.seconds, self.rounds, warm_up)
+    def take_turns(
+        self,
+        title: str,
+        contenders: dict[str, Contender],
+        warm_up: float = 1,
+        servers: Mapping[str, Stage] | None = None,
+    ) -> None:
+        take_turns(self.here, title, contenders, self.seconds, self.rounds, warm_up, servers)
 
     def sale(self) -> None:
         textbook = [provision("text", 10), provision("book", 10)]
@@ -357,13 +381,53 @@ class Bench:
         console.print(f"  the margins of {recharges:,} recharges are posted in {seconds:.1f} s, 1,000 at once")
         prove_the_books()
 
+    def watched(self) -> None:
+        """What a sale costs a server that counts it for ``/metrics``, and one that tells a collector of each."""
+        with ExitStack() as stack:
+            collector = stack.enter_context(collecting())
+            told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.environment["OTEL_EXPORTER_OTLP_ENDPOINT"]}
+            sampled = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
+            ways: dict[str, dict[str, str]] = {
+                "a sale, counted for /metrics": {"METRICS_LISTEN": f"127.0.0.1:{free_port()}"},
+                "a sale, one in a hundred traced": told | sampled,
+                "a sale, each traced": told,
+            }
+            servers = {
+                name: stack.enter_context(another_server(self.here, f"server-{place}", **environment))
+                for place, (name, environment) in enumerate(ways.items())
+            }
+            contenders = {"a sale, neither counted nor traced": self.http(self.twenty)}
+            contenders |= {name: self.http(self.twenty, server=server) for name, server in servers.items()}
+            self.take_turns("Watched, 20 sellers, 16 connections", contenders, servers=servers)
+
+    def retention(self) -> None:
+        """What it does to the sales of an organization that a worker lets go of its old rows beside them: of phone
+        numbers, which costs most, since each row is written anew with its indexes."""
+        old = provision("old", 10)
+        console.print("  filling in 200,000 recharges of years ago …")
+        fill_history(old, 200_000)
+        want_numbers_masked(old)
+        alone = self.http(self.here.sellers_file("old", lines_for(old)))
+
+        def beside(seconds: float) -> Burst:
+            before, deadline = numbers_masked(old), time.monotonic() + 60
+            with worker(LOG_LEVEL="WARNING"):
+                while numbers_masked(old) == before:
+                    if time.monotonic() > deadline:
+                        raise SystemExit("nothing is let go of")
+                    time.sleep(0.1)
+                return alone(seconds)
+
+        self.take_turns("Retention, 10 sellers, 16 connections", {"a sale": alone, "beside letting go": beside})
+        console.print(f"  {numbers_masked(old):,} numbers were masked meanwhile")
+
     def fairness(self) -> None:
         """What one organization's heavy work does to another's sales, their delivery and its webhook."""
         busy, quiet = provision("busy", 10), provision("quiet", 10)
         deliver_through_simulator(busy)
         console.print("  filling in 1 million entries …")
         fill_history(busy, 10**6)
-        console.print(measure(self.here, busy, quiet, self.seconds, self.rounds))
+        console.print(measure(self.here, busy, quiet, self.seconds, self.rounds, self.beside))
         prove_the_books()
 
     def large(self) -> None:
@@ -431,6 +495,8 @@ TABLES = (
     "pages",
     "width",
     "earning",
+    "watched",
+    "retention",
     "fairness",
     "large",
 )
@@ -445,6 +511,9 @@ def main() -> None:
     parser.add_argument(
         "--millions", type=int, nargs="+", default=[1, 3], metavar="M", help="of the table large; default 1 3"
     )
+    parser.add_argument(
+        "--beside", default="", metavar="TEXT", help="of the table fairness: only attacks that have this in their name"
+    )
     parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout")
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"default: {' '.join(TABLES[:5])}")
     options = parser.parse_args()
@@ -457,8 +526,10 @@ def main() -> None:
     if options.against:
         compare(ROOT, options.against.resolve(), directory, options.seconds, options.rounds)
         return
+    if "large" in options.tables:
+        large.refuse_without_room(directory, options.millions)
     with stage(directory) as here:
-        bench = Bench(here, options.seconds, options.rounds, options.millions)
+        bench = Bench(here, options.seconds, options.rounds, options.millions, options.beside)
         for name in options.tables or TABLES[:5]:
             getattr(bench, name)()
 

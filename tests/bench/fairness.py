@@ -145,11 +145,11 @@ class SlowReceivers:
                         delete_webhook(webhook_id=webhook_id, seller_id=owner)
 
 
-def attacks(here: Stage, busy: Organization) -> dict[str, Attack]:
-    """Those of an organization with a long history, by its admin and by its sellers."""
+def attacks(here: Stage, busy: Organization, named: str) -> dict[str, Attack]:
+    """Those of an organization with a long history, by its admin and by its sellers, that have this in their name."""
     admin, sellers, at = [admin_session_line_for(busy)], lines_for(busy), here.address
     bulk = ("POST", "/api/v1/recharges/bulk")
-    return {
+    every: dict[str, Attack] = {
         "10 report pages of one admin": Asking(at, 10, "GET", f"/reports?{DAYS}", admin),
         "10 lists by an admin": Asking(at, 10, "GET", "/recharges?size=100", admin),
         "10 bulk calls of ten sellers": Asking(at, 10, *bulk, sellers, items=1000),
@@ -159,6 +159,7 @@ def attacks(here: Stage, busy: Organization) -> dict[str, Attack]:
         "14 CSV files that nobody reads": Asking(at, 14, "GET", f"/recharges.csv?{DAYS}", admin, reads=False),
         "16 slow webhook receivers": SlowReceivers(at, busy),
     }
+    return {name: attack for name, attack in every.items() if named in name}
 
 
 @dataclass(frozen=True)
@@ -262,8 +263,10 @@ class Watch:
             thread.join()
 
 
-def measure(here: Stage, busy: Organization, quiet: Organization, seconds: float, rounds: int) -> Table:
-    """The victim's sales alone and under each attack, in turns, round after round."""
+def measure(
+    here: Stage, busy: Organization, quiet: Organization, seconds: float, rounds: int, named: str = ""
+) -> Table:
+    """The victim's sales alone and under each attack that has this in its name, in turns, round after round."""
     table = Table(
         title=f"Another organization's sales ({rounds} rounds of {seconds:g} s)",
         caption="Wanted: p99 ÷ quiet up to 3, delivered within 1 s, told within 2 s, /livez and /readyz up to 1,000 ms",
@@ -277,7 +280,7 @@ def measure(here: Stage, busy: Organization, quiet: Organization, seconds: float
         victim = Victim(here.address, quiet, receiver)
         victim.sell(2)
         alone: list[Sold] = []
-        for name, attack in attacks(here, busy).items():
+        for name, attack in attacks(here, busy, named).items():
             beside: list[Sold] = []
             ratios: list[float] = []
             answers: Answers = Counter()

@@ -3,6 +3,7 @@ left it, and then each page and command that its size could slow is asked for.""
 
 import http.client
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -38,6 +39,10 @@ MESSAGE_DAYS = 90
 
 _CHUNK = 500_000
 """Recharges that are filled in by one transaction."""
+
+_BYTES_OF_MILLION, _BYTES_BESIDE = 2 * 10**9, 15 * 10**9
+"""What the disk needs for each million recharges, with the exported ledger and a proof's temporary files; and for the
+WAL."""
 
 TABLES = (
     "recharge_recharge",
@@ -190,6 +195,21 @@ _DOCUMENTS = """
 
 
 APART = timedelta(days=1) / PER_DAY
+
+
+def refuse_without_room(directory: Path, millions: list[int]) -> None:
+    """Before hours are spent on it.
+
+    Raises:
+        SystemExit: so many do not fit on this disk.
+    """
+    needed = sum(millions) * _BYTES_OF_MILLION + _BYTES_BESIDE
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise SystemExit(
+            f"{sum(millions)} million recharges take {needed / 1e9:.0f} GB in {directory.parent}, and"
+            f" {free / 1e9:.0f} GB are free: name fewer (--millions), or another place (TMPDIR)."
+        )
 
 
 def open_books(organization: Organization, at: datetime) -> None:

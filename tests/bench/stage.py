@@ -5,13 +5,12 @@ import logging
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,6 +19,7 @@ import psycopg2
 
 from tests.bench.cpu import Cpu, cpu_of, wait_until_ready
 from tests.support.chain import FORGET
+from tests.support.server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = {
@@ -47,6 +47,8 @@ class Stage:
     directory: Path
     server: int
     """The id of its process."""
+    environment: dict[str, str]
+    """The server's."""
 
     def cpu(self) -> Cpu:
         return cpu_of(self.server, self.directory)
@@ -59,7 +61,7 @@ class Stage:
 
 @contextmanager
 def stage(directory: Path) -> Iterator[Stage]:
-    """Starts the embedded database (in this process) and Django on it; the server comes with :func:`serving`."""
+    """Starts the embedded database (in this process) and Django on it, and a server."""
     from saas import embedded
 
     for name in ("DATABASE_URL", "SECRET_KEY", "BASE_DOMAIN", "LOG_LEVEL"):
@@ -76,21 +78,34 @@ def stage(directory: Path) -> Iterator[Stage]:
     from django.core.management import call_command
 
     call_command("migrate_schemas", interactive=False, verbosity=0)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (directory / "server.log").open("wb") as log:
+    environment = os.environ | {name: working[name] for name in ("DATABASE_URL", "OWNER_DATABASE_URL")}
+    with _serving(directory / "server.log", environment) as (address, server):
+        yield Stage(address, os.environ["DATABASE_URL"], directory, server, environment)
+
+
+@contextmanager
+def another_server(here: Stage, name: str, **environment: str) -> Iterator[Stage]:
+    """One more server on the same database, whose environment has this besides."""
+    whole = here.environment | environment
+    with _serving(here.directory / f"{name}.log", whole) as (address, server):
+        yield replace(here, address=address, server=server, environment=whole)
+
+
+@contextmanager
+def _serving(log: Path, environment: dict[str, str]) -> Iterator[tuple[str, int]]:
+    """A server without a worker, until the block ends: its address, and the id of its process."""
+    port = free_port()
+    with log.open("wb") as written:
         server = subprocess.Popen(
             [sys.executable, "manage.py", "serve", "--port", str(port), "--no-delivery"],
             cwd=ROOT,
-            env=os.environ | {name: working[name] for name in ("DATABASE_URL", "OWNER_DATABASE_URL")},
-            stdout=log,
-            stderr=log,
+            env=environment,
+            stdout=written,
+            stderr=written,
         )
     try:
-        address = f"127.0.0.1:{port}"
-        wait_until_ready(server, address)
-        yield Stage(address, os.environ["DATABASE_URL"], directory, server.pid)
+        wait_until_ready(server, f"127.0.0.1:{port}")
+        yield f"127.0.0.1:{port}", server.pid
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait()
@@ -293,6 +308,28 @@ def fill_history(organization: Organization, entries: int) -> None:
             cursor.execute(_HISTORY, {"each": min(entries, 10**6) // sellers, "sellers": sellers})
         cursor.execute(FORGET)
         cursor.execute("VACUUM (ANALYZE) credit_entry, recharge_recharge, credit_account")
+
+
+def want_numbers_masked(organization: Organization) -> None:
+    """From now on it wants no phone numbers that are a year old."""
+    from django_tenants.utils import schema_context
+
+    from recharge.terms.services import change_settings
+    from tenants.models import Organization as Row
+
+    with schema_context(f"org_{organization.slug}"):
+        row = Row.objects.get(pk=organization.id)
+        change_settings(organization=row, by="bench", numbers_kept_months=12)
+
+
+def numbers_masked(organization: Organization) -> int:
+    from django.db.models import Sum
+    from django_tenants.utils import schema_context
+
+    from recharge.models import LettingGo
+
+    with schema_context(f"org_{organization.slug}"):
+        return LettingGo.objects.filter(kind="phone_numbers").aggregate(Sum("gone"))["gone__sum"] or 0
 
 
 def checkpoint(stage: Stage) -> None:

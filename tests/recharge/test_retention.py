@@ -68,6 +68,13 @@ def id_of(moment: datetime) -> uuid.UUID:
         return made
 
 
+def make_batch(organization: Organization, days: int) -> None:
+    BulkBatch.objects.create(
+        seller_id=organization.member.id, key=uuid.uuid4(), digest=b"", rows=[], count=1, amount=1, made_by="member",
+        created_at=timezone.now() - timedelta(days=days),
+    )  # fmt: skip
+
+
 def aged(organization: Organization, statement: str) -> None:
     with organization.context, connection.cursor() as cursor:
         cursor.execute(statement)
@@ -174,10 +181,7 @@ def test_alerts_that_are_over_go_after_their_messages(acme: Organization) -> Non
 def test_files_of_bulk_sales_go_and_what_was_sold_stays(acme: Organization) -> None:
     with acme.context:
         for days in (500, 1):
-            BulkBatch.objects.create(
-                seller_id=acme.member.id, key=uuid.uuid4(), digest=b"", rows=[], count=1, amount=1, made_by="member",
-                created_at=timezone.now() - timedelta(days=days),
-            )  # fmt: skip
+            make_batch(acme, days)
     assert (would_go(acme, "bulk_sales"), gone(acme, "bulk_sales")) == (1, 1)
     with acme.context:
         assert BulkBatch.objects.count() == 1
@@ -248,6 +252,29 @@ def test_what_changed_before_it_was_locked_stays(messages: Organization) -> None
         assert cursor.fetchone() == (1, 0)
         cursor.execute("DROP SEQUENCE times_asked")
         assert WebhookMessage.objects.count() == 5
+
+
+def test_nobody_who_sells_waits_for_it(messages: Organization) -> None:
+    """With a batch of each kind let go of and not committed, for as long as it likes: with it, and not by it, a sale
+    would be at its end."""
+    keep_numbers(messages, 12)
+    key = uuid.uuid4().hex
+    before = messages.member.sell(key=key)
+    with messages.context:
+        Attempt.objects.create(
+            recharge_id=before.json["id"], number=1, action="submit", gateway="sandbox", outcome="succeeded",
+            started_at=timezone.now() - OLD,
+        )  # fmt: skip
+        make_batch(messages, 500)
+    with messages.context, transaction.atomic():
+        went = {kind.name for kind in KINDS if let_go(organization=messages.row, kind=kind).gone}
+        assert went >= {"webhook_messages", "attempts", "bulk_sales", "phone_numbers"}
+        assert messages.member.sell().status == 201
+        assert messages.member.sell(key=key).json == before.json  # sold again under a key that is being masked
+        sale = {"phone_number": "09121234567", "amount": 5000, "allow_duplicate": True}
+        items = [{**sale, "idempotency_key": uuid.uuid4().hex} for _ in range(3)]
+        assert messages.member.client.post("/recharges/bulk", {"items": items}).json["created"] == 3
+    assert set(numbers(messages)) == {NUMBER, MASKED}
 
 
 def test_the_worker_takes_one_kind_after_the_other(messages: Organization) -> None:
