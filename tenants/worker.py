@@ -537,7 +537,7 @@ class Worker:
             self._renew_at[key] = now + turn.renew_in
         if key not in self._look_at:
             return
-        if turn.looks:
+        if turn.looks or turn.cut_off:
             if turn.began_at >= self._look_twice.get(key, float("inf")):
                 del self._look_twice[key]
             next_look = min(now + turn.look_in, self._look_twice.get(key, float("inf")))
@@ -617,8 +617,9 @@ class Worker:
             if turn.began_at >= self._listed_at + ORGANIZATIONS_SECONDS:
                 turn.listed = list(active_organizations())
                 self._listed_at = turn.began_at
-            self._beat()
-        except (DatabaseError, InterfaceError, Problem) as error:
+            if turn.began_at >= self._beat_at + BEAT_SECONDS:
+                self._beat(turn.began_at)
+        except (DatabaseError, InterfaceError) as error:
             turn.cut_off = error
 
     def _look(self, turn: _Turn, organization: Organization) -> None:
@@ -689,11 +690,8 @@ class Worker:
             else:
                 self._say_that_it_is_over("worker_could_not_renew", organization.slug)
 
-    def _beat(self) -> None:
-        """Says now and then that it runs. Where it can't, all is delivered all the same."""
-        now = time.monotonic()
-        if now < self._beat_at + BEAT_SECONDS:
-            return
+    def _beat(self, now: float) -> None:
+        """Says that it runs. Where it can't, all is delivered all the same."""
         self._heartbeat.tells_figures = self._watcher is not None and self._watcher.is_told()
         try:
             if self._beat_at > float("-inf"):
