@@ -4,8 +4,8 @@ that is cut reads as another: 3,862,200 without what is at its left is 862,200."
 from playwright.sync_api import Page
 
 # Looked at are the texts of cells, and figures wherever they stand: grouped numbers, and all numbers of an amount.
-# Neither may pass the edge of its cell, nor lie where nobody can bring it into sight. A figure stands on one line and
-# within whatever holds it, and is seen before anybody has scrolled. A table that is wider than its card scrolls in it:
+# Neither may pass the edge of its cell, nor lie where nobody can bring it into sight. A day stands on one line. So does
+# a figure, and within whatever holds it, and is seen before anybody has scrolled. A table that is wider than its card scrolls in it:
 # the card has a name, the keyboard gets there, and a shadow at its edge says that it goes on. What only screen readers
 # are to have is cut on purpose, and code is scrolled.
 _MISFITS = r"""
@@ -61,6 +61,12 @@ _MISFITS = r"""
             range.setStart(text, match.index);
             range.setEnd(text, match.index + match[0].length);
             look(holder, range, true);
+        }
+        for (const match of text.data.matchAll(/\b[0-9۰-۹]{4}[-/][0-9۰-۹]{2}[-/][0-9۰-۹]{2}\b/g)) {
+            range.setStart(text, match.index);
+            range.setEnd(text, match.index + match[0].length);
+            const lines = new Set([...range.getClientRects()].map(({ bottom }) => Math.round(bottom)));
+            if (lines.size > 1) found.add(`a day on two lines: ${range} in ${holder.outerHTML.slice(0, 100)}`);
         }
     }
 
