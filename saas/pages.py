@@ -402,7 +402,7 @@ def _times_at_rest(request: HttpRequest) -> int:
 
 class AuditForm(DaysForm):
     organization = SearchField(
-        label=_("Organization: the first part of its address"),
+        label=_("Organization (address)"),
         max_length=LONGEST,
         required=False,
         widget=TextInput(attrs=AS_WRITTEN),

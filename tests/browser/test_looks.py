@@ -98,6 +98,22 @@ def test_figures_stand_below_each_other(
         assert all(len(column) == 1 for column in edges), (path, edges)
 
 
+@pytest.mark.parametrize("language", ["en", "fa"])
+def test_names_beside_bars_begin_at_one_edge_in_both_directions(
+    traded: Organization, open_window: Window, server: Server, language: str
+) -> None:
+    page = open_window(server, language=language).become(traded.owner).go("acme", "/reports").page
+    starts = page.evaluate(
+        """() => [...document.querySelectorAll(".chart-bars li > bdi")].flatMap((name) => ["Bahar", "بهار"].map((text) => {
+            name.textContent = text;
+            const {left, right} = name.getBoundingClientRect(), line = name.parentElement.getBoundingClientRect();
+            return Math.round(document.dir === "rtl" ? line.right - right : left - line.left);
+        }))"""
+    )
+    assert len(starts) >= 4
+    assert set(starts) == {0}
+
+
 def _value_told(page: Page) -> str:
     """What a chart of columns says above itself."""
     return page.locator(".chart-told").filter(visible=True).inner_text()
