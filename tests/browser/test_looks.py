@@ -49,6 +49,15 @@ _EDGES = """
 })
 """
 
+# How far from its line's beginning each name beside a bar begins, written in either direction.
+_STARTS = """
+() => [...document.querySelectorAll(".chart-bars li > bdi")].flatMap((name) => ["Bahar", "بهار"].map((text) => {
+    name.textContent = text;
+    const {left, right} = name.getBoundingClientRect(), line = name.parentElement.getBoundingClientRect();
+    return Math.round(document.dir === "rtl" ? line.right - right : left - line.left);
+}))
+"""
+
 # Whether each sign is left of its number.
 _SIGNS = """
 () => {
@@ -103,13 +112,7 @@ def test_names_beside_bars_begin_at_one_edge_in_both_directions(
     traded: Organization, open_window: Window, server: Server, language: str
 ) -> None:
     page = open_window(server, language=language).become(traded.owner).go("acme", "/reports").page
-    starts = page.evaluate(
-        """() => [...document.querySelectorAll(".chart-bars li > bdi")].flatMap((name) => ["Bahar", "بهار"].map((text) => {
-            name.textContent = text;
-            const {left, right} = name.getBoundingClientRect(), line = name.parentElement.getBoundingClientRect();
-            return Math.round(document.dir === "rtl" ? line.right - right : left - line.left);
-        }))"""
-    )
+    starts = page.evaluate(_STARTS)
     assert len(starts) >= 4
     assert set(starts) == {0}
 
