@@ -5,9 +5,9 @@ from playwright.sync_api import Page
 
 # Looked at are the texts of cells, and figures wherever they stand: grouped numbers, and all numbers of an amount.
 # Neither may pass the edge of its cell, nor lie where nobody can bring it into sight. A day stands on one line. So does
-# a figure, and within whatever holds it, and is seen before anybody has scrolled. A table that is wider than its card scrolls in it:
-# the card has a name, the keyboard gets there, and a shadow at its edge says that it goes on. What only screen readers
-# are to have is cut on purpose, and code is scrolled.
+# a figure, and within whatever holds it, and is seen before anybody has scrolled. A table that is wider than its card
+# scrolls in it: the card has a name, the keyboard gets there, and a shadow at its edge says that it goes on. What only
+# screen readers are to have is cut on purpose, and code is scrolled.
 _MISFITS = r"""
 () => {
     const found = new Set(), root = document.scrollingElement;
