@@ -45,9 +45,9 @@ def _slip():
 
     from credit.slips.pictures import read_picture
 
-    image, written = Image.new("RGB", (600, 900), "white"), BytesIO()
+    image, written = Image.new("RGB", (480, 640), "white"), BytesIO()
     draw = ImageDraw.Draw(image)
-    for line in range(8):
+    for line in range(6):
         draw.text((40, 60 + 90 * line), f"RECEIPT 1405/09/0{line + 1}  2,000,000", fill="black")
     image.save(written, "PNG")
     return read_picture(written.getvalue())

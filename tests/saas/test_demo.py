@@ -43,6 +43,12 @@ def is_selling(_demo: int, data: Path) -> bool:
     return log.exists() and '"/api/v1/recharges"' in log.read_text()
 
 
+def wait_for(moment: Callable[[int, Path], bool], demo: forking.Process, data: Path) -> None:
+    """Fails at once if the demo ends before."""
+    wait_until(lambda: demo.poll() is not None or moment(demo.pid, data), "the moment has come", seconds=120)
+    assert demo.returncode is None, demo.communicate()
+
+
 MOMENTS = [is_starting_the_database, is_starting_the_server, is_starting_the_clients, is_selling]
 
 
@@ -54,7 +60,7 @@ def test_ctrl_c_stops_all_of_it_and_says_what_to_do(moment: Callable[[int, Path]
             passwords = dict.fromkeys(("acme/admin", "globex/admin"), PASSWORD)
             (data / "demo-accounts.json").write_text(json.dumps(passwords))
         demo = start(data)
-        wait_until(lambda: moment(demo.pid, data), "the moment has come", seconds=120)
+        wait_for(moment, demo, data)
         children = psutil.Process(demo.pid).children(recursive=True)
         os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
         try:
@@ -73,7 +79,7 @@ def test_a_killed_demo_leaves_no_server_and_no_client_behind() -> None:
     """The first run of one, from nothing."""
     with directory() as data:
         demo = start(data)
-        wait_until(lambda: is_selling(demo.pid, data), "it sells", seconds=120)
+        wait_for(is_selling, demo, data)
         children = psutil.Process(demo.pid).children(recursive=True)
         assert len(children) > 5  # clients, a server, its web processes and its worker
         demo.kill()

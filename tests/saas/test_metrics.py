@@ -450,17 +450,16 @@ def test_a_worker_that_nobody_asks_leaves_the_figures_to_another(world: World, t
 
 
 @pytest.mark.slow
-def test_beside_a_server_another_worker_with_its_settings_takes_no_figures(world: World, tmp_path: Path) -> None:
-    with measured(tmp_path / "log", workers=1) as one:
-        worker = start("deliver", environment={"METRICS_LISTEN": one.address})
-        try:
-            wait_until(lambda: WorkerHeartbeat.objects.exists(), "it works")
-            assert not WorkerHeartbeat.objects.filter(tells_figures=True).exists()
-        finally:
-            worker.terminate()
-            _, said = worker.communicate()
-        assert worker.wait() == 0
-        assert "metrics_address_in_use" in said
+def test_beside_a_server_another_worker_with_its_settings_takes_no_figures(running: Measured) -> None:
+    worker = start("deliver", environment={"METRICS_LISTEN": running.address})
+    try:
+        wait_until(lambda: WorkerHeartbeat.objects.exists(), "it works")
+        assert not WorkerHeartbeat.objects.filter(tells_figures=True).exists()
+    finally:
+        worker.terminate()
+        _, said = worker.communicate()
+    assert worker.wait() == 0
+    assert "metrics_address_in_use" in said
 
 
 def test_figures_that_can_not_be_read_keep_nothing_from_being_delivered(world: World, told: Told) -> None:

@@ -58,10 +58,11 @@ def can_scrape(address: str) -> bool:
 
 @contextmanager
 def prometheus(directory: Path, target: str) -> Iterator[str]:
-    """Debian's Prometheus, which reads ``target`` every second and knows our alerts; gives its address."""
+    """Debian's Prometheus, which reads ``target`` and looks at our alerts every second; gives its address."""
     address = f"127.0.0.1:{free_port()}"
     settings = (ROOT / "deploy" / "prometheus.yml").read_text()
-    settings = settings.replace("127.0.0.1:9464", target).replace("scrape_interval: 15s", "scrape_interval: 1s")
+    settings = settings.replace("127.0.0.1:9464", target)
+    settings = settings.replace("scrape_interval: 15s", "scrape_interval: 1s\n  evaluation_interval: 1s")
     settings = settings.replace("/etc/prometheus/recharge-alerts.yaml", str(ROOT / "deploy" / "alerts.yaml"))
     (directory / "prometheus.yml").write_text(settings)
     command = ["prometheus", f"--config.file={directory}/prometheus.yml", f"--web.listen-address={address}"]
