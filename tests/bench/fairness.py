@@ -146,7 +146,11 @@ class SlowReceivers:
 
 
 def attacks(here: Stage, busy: Organization, named: str) -> dict[str, Attack]:
-    """Those of an organization with a long history, by its admin and by its sellers, that have this in their name."""
+    """Those of an organization with a long history, by its admin and by its sellers, that have this in their name.
+
+    Raises:
+        SystemExit: none has.
+    """
     admin, sellers, at = [admin_session_line_for(busy)], lines_for(busy), here.address
     bulk = ("POST", "/api/v1/recharges/bulk")
     every: dict[str, Attack] = {
@@ -159,7 +163,10 @@ def attacks(here: Stage, busy: Organization, named: str) -> dict[str, Attack]:
         "14 CSV files that nobody reads": Asking(at, 14, "GET", f"/recharges.csv?{DAYS}", admin, reads=False),
         "16 slow webhook receivers": SlowReceivers(at, busy),
     }
-    return {name: attack for name, attack in every.items() if named in name}
+    chosen = {name: attack for name, attack in every.items() if named in name}
+    if not chosen:
+        raise SystemExit(f"No attack is called so; there are: {', '.join(every)}.")
+    return chosen
 
 
 @dataclass(frozen=True)
