@@ -145,11 +145,11 @@ def _free_seller_id(organization: Organization) -> int:
             "SELECT pg_advisory_xact_lock(0, ('credit_seller'::regclass::oid::bigint & 2147483647)::integer)"
         )
         newest = newest_seller_id(organization_id=organization.pk)
-        cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence('credit_seller', 'id')), (SELECT max(id) FROM credit_seller)"
-        )
-        seller_id, newest_here = cursor.fetchone()
-        newest = max(newest, newest_here or 0)
+        # Alone: beside a table a cluster would ask its node for the number, where there is no such sequence.
+        cursor.execute("SELECT nextval(pg_get_serial_sequence('credit_seller', 'id'))")
+        (seller_id,) = cursor.fetchone()
+        cursor.execute("SELECT coalesce(max(id), 0) FROM credit_seller")
+        newest = max(newest, cursor.fetchone()[0])
         if seller_id <= newest:
             seller_id = newest + 1
             cursor.execute("SELECT setval(pg_get_serial_sequence('credit_seller', 'id'), %s)", [seller_id])

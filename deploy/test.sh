@@ -17,7 +17,7 @@ usage_help "$@"
 cd "$(dirname "$0")/.."
 if [ "${1:-}" = fast ]; then
     shift
-    set -- --ignore tests/browser --ignore tests/faults --ignore tests/upgrades -m 'not slow and not long' "$@"
+    set -- --ignore tests/browser --ignore tests/faults --ignore tests/upgrades -m 'not slow and not long and not cluster' "$@"
 fi
 deploy/setup.sh --dev
 

@@ -108,8 +108,7 @@ def _database(name: str, url: str) -> dict[str, Any]:
     }
 
 
-# On a cluster an organization is entered where it lives: see tenants/placed/base.py.
-_ENGINE = "tenants.placed" if DATABASE_CLUSTER else "django_tenants.postgresql_backend"
+_ENGINE = "django_tenants.postgresql_backend"
 
 
 def _direct_database(name: str, url: str) -> dict[str, Any] | None:
@@ -126,10 +125,15 @@ REPLICA_DATABASE = _direct_database("REPLICA_DATABASE_URL", env.str("REPLICA_DAT
 if not re.fullmatch(r"[1-9][0-9]{0,4}", env.str("REPLICA_MAX_AGE", default="30")):
     raise ImproperlyConfigured("REPLICA_MAX_AGE must be a number of seconds, from 1.")
 REPLICA_MAX_AGE = env.int("REPLICA_MAX_AGE", default=30)
+_ENGINES = {
+    # On a cluster an organization is entered where it lives: see tenants/placed/base.py.
+    "citus": "tenants.placed",
+    # Behind a pooler of transactions nothing can be set in a session. One of sessions needs no other backend.
+    "transaction": "tenants.pooled",
+}
 DATABASES = {
     "default": {
-        # Behind a pooler of transactions nothing can be set in a session. One of sessions needs no other backend.
-        "ENGINE": "tenants.pooled" if DATABASE_POOLER == "transaction" else _ENGINE,
+        "ENGINE": _ENGINES.get(DATABASE_CLUSTER or DATABASE_POOLER, _ENGINE),
         **_database("DATABASE_URL", DATABASE_URL),
         # A connection stays for the life of its thread. Django asks it once a request whether it still lives, before
         # the first query; the money functions don't wait for that: they are repeated if they find it dead
@@ -138,6 +142,9 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
     }
 }
+if DATABASE_CLUSTER and OWNER_DATABASE is not None and OWNER_DATABASE["USER"] != DATABASES["default"]["USER"]:
+    # Citus lets no transaction write an organization's rows as two roles, as one does that calls SECURITY DEFINER.
+    raise ImproperlyConfigured("With DATABASE_CLUSTER one role does everything: leave OWNER_DATABASE_URL empty.")
 DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 
 # How many organizations' catalogues and plans a connection may gather before it is closed: see tenants/routing.py.

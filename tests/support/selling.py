@@ -34,22 +34,25 @@ PATIENCE = 120
 
 @dataclass
 class Selling:
-    """What sellers of acme sell at once with each other, at an installation of the test's own (see
+    """What sellers of one organization sell at once with each other, at an installation of the test's own (see
     tests/support/installations.py)."""
 
     sellers: list[Api]
+    slug: str = "acme"
     acknowledged: dict[str, str] = field(default_factory=dict)
     """By key the id of the recharge: what was answered with success."""
     tries: Counter[str] = field(default_factory=Counter)
     """By status, or by what went wrong."""
+    seconds: list[float] = field(default_factory=list)
+    """How long the tries took that were answered with success."""
     _moments: list[float] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _is_over: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def at(cls, server: Server, *, sellers: int = 4) -> "Selling":
+    def at(cls, server: Server, *, sellers: int = 4, slug: str = "acme") -> "Selling":
         """New sellers, with their credit; made over HTTP."""
-        return cls(sign_up_sellers(server, sellers, credit=CREDIT))
+        return cls(sign_up_sellers(server, sellers, credit=CREDIT, host=f"{slug}.localhost"), slug)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -82,7 +85,7 @@ class Selling:
         more or less. ``database``: its address, as one who may read everything."""
         self._moments.sort()
         gap = max((after - before for before, after in pairwise(self._moments)), default=0.0)
-        there, debits = _sales(database)
+        there, debits = _sales(database, f"org_{self.slug}")
         sold = Counter(key for key, _ in there)
         lost = [key for key, id_ in self.acknowledged.items() if (key, id_) not in there]
         doubled = [key for key, times in sold.items() if times > 1] + [
@@ -98,12 +101,16 @@ class Selling:
         assert sold.keys() == self.acknowledged.keys()
         assert debits.keys() == set(self.acknowledged.values())
         for number in range(len(self.sellers)):
-            seller = self.sellers[number] = sign_in(self.sellers[number].address, _name(number))
+            seller = self.sellers[number] = self._sign_in_again(number)
             keys = [key for key in self.acknowledged if key.startswith(f"{number}-")]
             assert seller.call("GET", "/balance")[1]["balance"] == CREDIT - AMOUNT * len(keys)
             for key in keys[-10:]:  # who asks again is told what was sold
                 status, answer = seller.call("POST", "/recharges", _sale(key), key=key)
                 assert (status, answer["id"]) == (200, self.acknowledged[key])
+
+    def _sign_in_again(self, number: int) -> Api:
+        seller = self.sellers[number]
+        return sign_in(seller.address, _name(number), host=seller.host)
 
     def _sell_on(self, number: int) -> None:
         sales = 0
@@ -121,6 +128,7 @@ class Selling:
                 "Idempotency-Key": key,
                 "Content-Type": "application/json",
             }
+            began = time.monotonic()
             try:
                 url = f"http://{seller.address}/api/v1/recharges"
                 answer = _pool.request("POST", url, headers=headers, body=body)
@@ -133,10 +141,11 @@ class Selling:
                 if came in ("200", "201"):
                     self.acknowledged[key] = json.loads(answer.data)["id"]
                     self._moments.append(time.monotonic())
+                    self.seconds.append(time.monotonic() - began)
                     return
             if came == "401":  # access lasts five minutes
                 with suppress(urllib3.exceptions.HTTPError):
-                    self.sellers[number] = sign_in(seller.address, _name(number))
+                    self.sellers[number] = self._sign_in_again(number)
             elif came.isdigit():
                 assert came == "503", answer.data
                 assert answer.headers["Retry-After"]
@@ -152,12 +161,12 @@ def _sale(key: str) -> dict[str, object]:
     return {"phone_number": f"0912{int(seller):02}{int(number):05}", "amount": AMOUNT}
 
 
-def _sales(database: str) -> tuple[list[tuple[str, str]], Counter[str]]:
+def _sales(database: str, schema: str) -> tuple[list[tuple[str, str]], Counter[str]]:
     """Each recharge's key and id, and how often each was paid for."""
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT idempotency_key, id::text FROM org_acme.recharge_recharge")
+        cursor.execute(f"SELECT idempotency_key, id::text FROM {schema}.recharge_recharge")
         recharges = cursor.fetchall()
-        cursor.execute("SELECT reference::text FROM org_acme.credit_entry WHERE kind = 'recharge'")
+        cursor.execute(f"SELECT reference::text FROM {schema}.credit_entry WHERE kind = 'recharge'")
         return recharges, Counter(reference for (reference,) in cursor.fetchall())
 
 
@@ -165,21 +174,21 @@ def _name(number: int) -> str:
     return f"seller{number}"
 
 
-def sign_in(address: str, username: str) -> Api:
-    """Somebody of acme, at an installation of a test's own."""
-    status, pair = Api(address, HOST).call("POST", "/auth/token", {"username": username, "password": PASSWORD})
+def sign_in(address: str, username: str, *, host: str = HOST) -> Api:
+    """Somebody of an organization, at an installation of a test's own."""
+    status, pair = Api(address, host).call("POST", "/auth/token", {"username": username, "password": PASSWORD})
     assert status == 200, pair
-    return Api(address, HOST, pair["access"])
+    return Api(address, host, pair["access"])
 
 
-def sign_up_sellers(server: Server, count: int, *, credit: int) -> list[Api]:
-    """New sellers of acme with credit, at an installation of a test's own; made over HTTP."""
-    owner = sign_in(server.address, "admin")
+def sign_up_sellers(server: Server, count: int, *, credit: int, host: str = HOST) -> list[Api]:
+    """New sellers of an organization with credit, at an installation of a test's own; made over HTTP."""
+    owner = sign_in(server.address, "admin", host=host)
     sellers = []
     for number in range(count):
         name = _name(number)
         owner.call("POST", "/sellers", {"name": name, "username": name, "password": PASSWORD})
-        seller = sign_in(server.address, name)
+        seller = sign_in(server.address, name, host=host)
         _, request = seller.call("POST", "/credit-requests", {"amount": credit}, key="k")
         owner.call("POST", f"/credit-requests/{request['id']}/approve")
         sellers.append(seller)

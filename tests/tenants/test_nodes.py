@@ -312,6 +312,10 @@ def test_where_there_is_one_database_there_are_no_nodes(world: World) -> None:
             },
             "With DATABASE_CLUSTER no pooler of transactions",
         ),
+        (
+            {"DATABASE_CLUSTER": "citus", "OWNER_DATABASE_URL": "postgres://other@localhost:1/nothing"},
+            "one role does everything",
+        ),
     ],
 )
 def test_what_can_not_be_is_refused_at_the_start(environment: dict[str, str], said: str) -> None:

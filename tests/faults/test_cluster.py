@@ -1,0 +1,110 @@
+"""On a cluster of databases: an organization moves while it sells, a node is killed, the coordinator is away.
+
+Neither CI nor ``deploy/test.sh`` runs these: they need a PostgreSQL with Citus (see tests/support/cluster.py).
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from saas import embedded
+from saas.demo_clients import Api
+from tests.support.cluster import Cluster, clustered
+from tests.support.selling import HOST, Selling
+from tests.support.server import Server, serving
+from tests.support.waiting import wait_until
+from tests.support.world import PASSWORD
+
+pytestmark = pytest.mark.cluster
+
+AWAY_SECONDS = 60.0
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with clustered() as made:
+        yield made
+
+
+@pytest.fixture
+def server(cluster: Cluster, tmp_path: Path) -> Iterator[Server]:
+    with serving(tmp_path / "log", environment=cluster.environment, threads=8, delivery=True) as server:
+        yield server
+
+
+def books_are_right(cluster: Cluster, name: str, *sellings: Selling) -> None:
+    """Nothing that was answered is lost, nothing is doubled, and all books are proved."""
+    for selling in sellings:
+        selling.check(f"{name} ({selling.slug})", cluster.coordinator.url("postgres", embedded.DATABASE))
+    cluster.manage("reconcile")
+
+
+def slowest(seconds: list[float]) -> float:
+    """The 99th percentile."""
+    return sorted(seconds)[len(seconds) * 99 // 100]
+
+
+def test_an_organization_moves_ten_times_while_it_sells(cluster: Cluster, server: Server) -> None:
+    selling = Selling.at(server, sellers=16)
+    with selling.running():
+        for _, node in zip(range(10), cycle((1, 0)), strict=False):
+            selling.wait_for_more(50)
+            began = time.monotonic()
+            cluster.place("acme", node)
+            print(f"moved in {time.monotonic() - began:.1f} s, {len(selling.acknowledged)} sold so far")
+        selling.wait_for_more(50)
+    books_are_right(cluster, "ten moves", selling)
+
+
+def test_a_node_that_is_killed_keeps_its_organizations_from_selling_and_no_others(
+    cluster: Cluster, server: Server
+) -> None:
+    stays, goes = Selling.at(server, sellers=8, slug="globex"), Selling.at(server, sellers=8, slug="acme")
+    with ExitStack() as running:
+        running.enter_context(stays.running())
+        running.enter_context(goes.running())
+        goes.wait_for_more(200)
+        stays.wait_for_more(400)
+        before = len(stays.seconds)
+        cluster.nodes[0].kill()
+        goes.wait_for_refusals(20)
+        stays.wait_for_more(400)
+        during = len(stays.seconds)
+        cluster.nodes[0].ensure_running()
+        goes.wait_for_more(100)
+    print(
+        f"\n99 % of globex's sales took less than {slowest(stays.seconds[:before]) * 1000:.0f} ms, "
+        f"{slowest(stays.seconds[before:during]) * 1000:.0f} ms while acme's node was away"
+    )
+    assert stays.in_vain() == 0, stays.tries
+    books_are_right(cluster, "a node that was killed", stays, goes)
+
+
+def test_while_the_coordinator_is_away_the_nodes_go_on_selling(cluster: Cluster, server: Server) -> None:
+    sellings = [Selling.at(server, sellers=4, slug=slug) for slug in ("acme", "globex")]
+    with ExitStack() as running:
+        for selling in sellings:
+            running.enter_context(selling.running())
+            selling.wait_for_more(50)
+        cluster.coordinator.kill()
+        before = [(len(selling.acknowledged), selling.in_vain()) for selling in sellings]
+        until = time.monotonic() + AWAY_SECONDS
+        while time.monotonic() < until:
+            for selling in sellings:
+                selling.wait_for_more(20)
+        for selling, (sold, in_vain) in zip(sellings, before, strict=True):
+            sold, in_vain = len(selling.acknowledged) - sold, selling.in_vain() - in_vain
+            print(f"\n{selling.slug}: {sold} sold without the coordinator, {in_vain} tries in vain")
+        assert (
+            Api(server.address, HOST).call("POST", "/auth/token", {"username": "admin", "password": PASSWORD})[0] == 503
+        )
+        assert server.readiness()[0] == 503
+        cluster.coordinator.ensure_running()
+        for selling in sellings:
+            selling.wait_for_more(50)
+    wait_until(lambda: server.readiness() == (200, None), "it is ready again", seconds=60)
+    books_are_right(cluster, "a coordinator that was away", *sellings)
