@@ -18,6 +18,7 @@ from psycopg2.errors import InvalidCatalogName
 
 from tenants.routing import forget_routes
 from tenants.working_role import as_owner
+from tests.support import citus
 from tests.support.cleaning import assert_books_are_right, is_as_it_was, make_way, wipe, world_of
 from tests.support.client import requests_out_of_the_ordinary
 from tests.support.database import TEMPLATE, alone
@@ -32,14 +33,17 @@ def _make_database() -> None:
     from tenants.services import provision_organization
 
     with as_owner():  # past a pooler
-        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+        if citus.nodes():
+            citus.make_database(connection.creation._get_test_db_name())
+        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False, keepdb=bool(citus.nodes()))
         name = connection.settings_dict["NAME"]
         for slug in ("acme", "globex"):
             provision_organization(
                 slug=slug, name=slug.title(), admin_username="admin", admin_password="correct horse battery"
             )
     _enter(name)
-    _run_elsewhere("CREATE DATABASE {} TEMPLATE {}", TEMPLATE, name)
+    if not citus.nodes():
+        _run_elsewhere("CREATE DATABASE {} TEMPLATE {}", TEMPLATE, name)
 
 
 def _enter(name: str) -> None:
@@ -53,7 +57,9 @@ def _enter(name: str) -> None:
 
 
 def _copy_template() -> bool:
-    """Whether there is one yet."""
+    """Whether there is one yet. (On Citus there is none: nothing copies a database that is spread over nodes.)"""
+    if citus.nodes():
+        return False
     name = connection.creation._get_test_db_name()
     _run_elsewhere("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)  # of a run that was killed
     try:
@@ -89,7 +95,11 @@ def django_db_setup(django_db_blocker: Any, django_db_modify_db_settings: None) 
         yield
         test_name, connection.settings_dict["NAME"] = connection.settings_dict["NAME"], name
         # A server that a test has stopped may not have left it yet.
-        _run_elsewhere("DROP DATABASE IF EXISTS {} WITH (FORCE)", test_name)
+        if citus.nodes():
+            connection.close()
+            citus.drop_database(test_name)
+        else:
+            _run_elsewhere("DROP DATABASE IF EXISTS {} WITH (FORCE)", test_name)
 
 
 def _kind_of_world(request: pytest.FixtureRequest) -> str | None:

@@ -2,13 +2,17 @@
 
 -- A row if the access of p_subject that is of p_epoch is over: a person's or a program's, or that of a person's sign-in,
 -- whose number stands after a stroke ('7/123'). Who has neither (a command, a process of the release
--- before) is not asked. It is a set, as webhook_listeners is: so it becomes a part of the statement that asks.
+-- before) is not asked.
 CREATE FUNCTION access_over(p_subject text, p_epoch bigint) RETURNS SETOF credit_accessepoch
-LANGUAGE sql STABLE
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
     SELECT known.* FROM credit_accessepoch AS known
     WHERE known.subject IN (p_subject, split_part(p_subject, '/', 1)) AND known.epoch > p_epoch;
 END;
+$$;
 
 
 -- Access tokens of p_subject with an epoch below p_epoch are over from now on.

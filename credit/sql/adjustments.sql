@@ -133,6 +133,7 @@ AS $$
 DECLARE
     v_seller_id bigint;
     v_posting ledger_posting;
+    v_now timestamptz;
 BEGIN
     -- Whose lock to take: as in credit_request_decide, an adjustment never changes its seller.
     SELECT seller_id INTO v_seller_id FROM credit_adjustment WHERE id = p_adjustment_id;
@@ -166,10 +167,11 @@ BEGIN
             RETURN;
         END IF;
     END IF;
+    v_now := clock_timestamp();
     UPDATE credit_adjustment
     SET status = p_status,
         decision_reason = p_reason,
-        decided_at = greatest(clock_timestamp(), created_at),  -- a clock may be set back
+        decided_at = greatest(v_now, created_at),  -- a clock may be set back
         decided_by = p_decided_by,
         decided_by_id = p_decided_by_id
     WHERE id = p_adjustment_id
@@ -204,5 +206,9 @@ BEFORE UPDATE ON credit_adjustment
 FOR EACH ROW EXECUTE FUNCTION credit_adjustment_keep();
 
 CREATE TRIGGER credit_adjustment_stays
-BEFORE DELETE OR TRUNCATE ON credit_adjustment
+BEFORE DELETE ON credit_adjustment
+FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_removal();
+
+CREATE TRIGGER credit_adjustment_not_emptied
+BEFORE TRUNCATE ON credit_adjustment
 FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_removal();

@@ -13,9 +13,9 @@ DECLARE
     v_id uuid;
 BEGIN
     -- The moment is taken with the table held for writing: see webhook_emit.
-    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
     INSERT INTO credit_alert (id, kind, subject, seller_id, data, raised_at, read_by)
-    SELECT uuid7_at(clock.now), p_kind, p_subject, p_seller_id, p_data, clock.now, '' FROM clock
+    SELECT uuid7_at(clock.now), p_kind, p_subject, p_seller_id, p_data, clock.now, ''
+    FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock
     ON CONFLICT (kind, subject) WHERE cleared_at IS NULL DO NOTHING
     RETURNING id, raised_at INTO v_id, v_now;
     IF NOT FOUND THEN
@@ -65,8 +65,10 @@ CREATE FUNCTION alert_clear(p_kind text, p_subject text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
+DECLARE
+    v_now constant timestamptz := clock_timestamp();
 BEGIN
-    UPDATE credit_alert SET cleared_at = clock_timestamp()
+    UPDATE credit_alert SET cleared_at = v_now
     WHERE kind = p_kind AND subject = p_subject AND cleared_at IS NULL;
 END;
 $$;
@@ -148,14 +150,23 @@ END;
 $$;
 
 
--- Whether a worker of the release before would send something else than this message says: it knows neither texts nor the
--- newer kinds of alerts, and takes both for tests.
+-- The kinds of alerts that a worker of the release before does not know. It would send something else than a message of
+-- them says, or than one with a text: it takes both for tests.
+CREATE FUNCTION alert_kinds_new() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY['claims_overdue', 'claim_answered', 'refunded_twice'];
+
+
+-- Code of the release before calls this: a call that began before an upgrade may end after it. The next release drops it.
 CREATE FUNCTION alert_is_new(p_alert_id uuid, p_text text) RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
-RETURN p_text <> '' OR EXISTS (
-    SELECT FROM credit_alert WHERE id = p_alert_id AND kind IN ('claims_overdue', 'claim_answered', 'refunded_twice')
-);
+AS $$
+BEGIN
+    RETURN p_text <> ''
+        OR EXISTS (SELECT FROM credit_alert WHERE id = p_alert_id AND kind = ANY (alert_kinds_new()));
+END;
+$$;
 
 
 -- When the next message is due; NULL: none is waiting. p_knows_all: see alert_claim.
@@ -166,16 +177,18 @@ SET enable_seqscan = off -- see recharge/sql/delivery.sql
 AS $$
 BEGIN
     RETURN (
-        SELECT due_at FROM credit_alertmessage
-        WHERE due_at IS NOT NULL AND (p_knows_all OR NOT alert_is_new(alert_id, text))
-        ORDER BY due_at LIMIT 1
+        SELECT message.due_at FROM credit_alertmessage AS message
+        WHERE message.due_at IS NOT NULL AND (p_knows_all OR message.text = '' AND NOT EXISTS (
+            SELECT FROM credit_alert AS alert WHERE alert.id = message.alert_id AND alert.kind = ANY (alert_kinds_new())
+        ))
+        ORDER BY message.due_at LIMIT 1
     );
 END;
 $$;
 
 
 -- Takes up to p_limit due messages, each until p_lease has passed; whoever is given one sends it. p_knows_all: whether it is
--- a worker of this release, which has words for all of them (alert_is_new).
+-- a worker of this release, which has words for all of them (alert_kinds_new).
 CREATE FUNCTION alert_claim(p_limit integer, p_lease interval, p_knows_all boolean DEFAULT false) RETURNS TABLE (
     id uuid, seller_id bigint, channel text, recipient text, attempts integer, give_up_at timestamptz,
     claimed_until timestamptz, kind text, subject text, data text, text text
@@ -185,18 +198,23 @@ SET search_path FROM CURRENT
 SET enable_seqscan = off -- see recharge/sql/delivery.sql
 AS $$
 #variable_conflict use_column
+DECLARE
+    v_now constant timestamptz := clock_timestamp();
+    v_until constant timestamptz := v_now + p_lease;
 BEGIN
     RETURN QUERY
     WITH due AS MATERIALIZED (
         SELECT message.id FROM credit_alertmessage AS message
-        WHERE message.due_at <= statement_timestamp() AND (p_knows_all OR NOT alert_is_new(message.alert_id, message.text))
+        WHERE message.due_at <= v_now AND (p_knows_all OR message.text = '' AND NOT EXISTS (
+            SELECT FROM credit_alert AS alert WHERE alert.id = message.alert_id AND alert.kind = ANY (alert_kinds_new())
+        ))
         ORDER BY message.due_at
         LIMIT p_limit
         FOR UPDATE SKIP LOCKED
     ),
 
     claimed AS (
-        UPDATE credit_alertmessage AS message SET due_at = clock_timestamp() + p_lease
+        UPDATE credit_alertmessage AS message SET due_at = v_until
         FROM due WHERE message.id = due.id
         RETURNING message.*
     )
@@ -228,16 +246,18 @@ SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
 DECLARE
+    v_now constant timestamptz := clock_timestamp();
+    v_due_at constant timestamptz[] := ARRAY(SELECT v_now + due_in FROM unnest(p_due_in) AS due_in);
     v_count integer;
 BEGIN
     UPDATE credit_alertmessage AS message
     SET status = CASE done.outcome WHEN 'sent' THEN 'sent' WHEN 'failed' THEN 'failed' ELSE 'pending' END,
         attempts = message.attempts + CASE WHEN done.outcome = 'postponed' THEN 0 ELSE 1 END,
-        due_at = CASE WHEN done.outcome IN ('retry', 'postponed') THEN clock_timestamp() + done.due_in END,
-        sent_at = CASE WHEN done.outcome = 'sent' THEN clock_timestamp() ELSE message.sent_at END,
+        due_at = CASE WHEN done.outcome IN ('retry', 'postponed') THEN done.due_at END,
+        sent_at = CASE WHEN done.outcome = 'sent' THEN v_now ELSE message.sent_at END,
         error = done.error
-    FROM unnest(p_ids, p_claimed_until, p_outcomes, p_due_in, p_errors)
-        AS done (id, claimed_until, outcome, due_in, error)
+    FROM unnest(p_ids, p_claimed_until, p_outcomes, v_due_at, p_errors)
+        AS done (id, claimed_until, outcome, due_at, error)
     WHERE message.id = done.id AND (done.outcome = 'sent' OR message.due_at = done.claimed_until);
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;

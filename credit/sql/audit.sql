@@ -33,9 +33,17 @@ END;
 $$;
 
 CREATE TRIGGER credit_audit_append_only
-BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_auditrecord
+BEFORE UPDATE OR DELETE ON credit_auditrecord
+FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_change();
+
+CREATE TRIGGER credit_auditrecord_not_emptied
+BEFORE TRUNCATE ON credit_auditrecord
 FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_change();
 
 CREATE TRIGGER credit_root_append_only
-BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_chainroot
+BEFORE UPDATE OR DELETE ON credit_chainroot
+FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_change();
+
+CREATE TRIGGER credit_chainroot_not_emptied
+BEFORE TRUNCATE ON credit_chainroot
 FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_change();

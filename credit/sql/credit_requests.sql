@@ -46,6 +46,7 @@ SET lock_timeout = '3s'
 AS $$
 DECLARE
     v_now timestamptz;
+    v_asked_of bigint;
 BEGIN
     -- Two requests with one key at once: the second waits here, and then finds the first.
     PERFORM seller_lock(p_organization_id, p_seller_id);
@@ -73,13 +74,14 @@ BEGIN
         RETURN;
     END IF;
 
+    v_asked_of := credit_asked_of(p_seller_id);
     v_now := clock_timestamp();
     INSERT INTO credit_creditrequest (
         id, seller_id, idempotency_key, amount, note, status, reason, created_at, decided_by, bank_reference, parent_id
     )
     VALUES (
         uuid7_at(v_now), p_seller_id, p_idempotency_key, p_amount, p_note, 'pending', '', v_now, '', p_bank_reference,
-        credit_asked_of(p_seller_id)
+        v_asked_of
     )
     -- Of two at once with one bank reference the second waits for the first to end, whoever's they are. (The other unique
     -- columns are the key's, which was looked up under the lock.)
@@ -99,12 +101,13 @@ LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 DECLARE
+    v_now constant timestamptz := clock_timestamp();
     v_request credit_creditrequest;
 BEGIN
     UPDATE credit_creditrequest
     SET status = p_status,
         reason = p_reason,
-        decided_at = greatest(clock_timestamp(), created_at),  -- a clock may be set back
+        decided_at = greatest(v_now, created_at),  -- a clock may be set back
         decided_by = p_decided_by,
         decided_by_id = p_decided_by_id
     WHERE id = p_request_id
@@ -149,6 +152,7 @@ SET lock_timeout = '3s'
 AS $$
 DECLARE
     v_seller_id bigint;
+    v_now timestamptz;
 BEGIN
     -- Whose lock to take. The one thing that is read before the lock: a request never changes its seller.
     SELECT seller_id INTO v_seller_id FROM credit_creditrequest WHERE id = p_request_id;
@@ -172,8 +176,9 @@ BEGIN
 
     IF p_status = 'approved' THEN
         IF request.first_approved_at IS NULL AND needs_two_people(request.amount) THEN
+            v_now := clock_timestamp();
             UPDATE credit_creditrequest
-            SET first_approved_at = greatest(clock_timestamp(), created_at),
+            SET first_approved_at = greatest(v_now, created_at),
                 first_approved_by = p_decided_by,
                 first_approved_by_id = p_decided_by_id
             WHERE id = p_request_id
@@ -225,5 +230,9 @@ BEFORE UPDATE ON credit_creditrequest
 FOR EACH ROW EXECUTE FUNCTION credit_request_keep();
 
 CREATE TRIGGER credit_request_stays
-BEFORE DELETE OR TRUNCATE ON credit_creditrequest
+BEFORE DELETE ON credit_creditrequest
+FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_removal();
+
+CREATE TRIGGER credit_creditrequest_not_emptied
+BEFORE TRUNCATE ON credit_creditrequest
 FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_removal();

@@ -75,11 +75,13 @@ $$;
 -- What waits for a dealer who is switched off is the organization's to decide from then on. Whoever calls holds the dealer's
 -- lock and that of his row, and so nothing more is asked of him (credit_asked_of) and nothing is decided by him meanwhile.
 CREATE FUNCTION credit_requests_leave(p_dealer_id bigint) RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
+BEGIN
     UPDATE credit_creditrequest SET parent_id = NULL WHERE parent_id = p_dealer_id AND status = 'pending';
+END;
 $$;
 
 

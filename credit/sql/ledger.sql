@@ -58,11 +58,15 @@ END;
 -- seller's lists show runs forward. But a clock that had been far ahead does not keep a seller in the future: what is set
 -- back by more than a minute is taken as it is.
 CREATE FUNCTION seller_moment(p_now timestamptz, p_last timestamptz) RETURNS timestamptz
-LANGUAGE sql STABLE
-RETURN CASE
-    WHEN p_last >= p_now AND p_last < p_now + interval '1 minute' THEN p_last + interval '1 microsecond'
-    ELSE p_now
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE  -- intervals without days or months are the same in every time zone
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN p_last >= p_now AND p_last < p_now + interval '1 minute' THEN p_last + interval '1 microsecond'
+        ELSE p_now
+    END;
 END;
+$$;
 
 
 -- Whether an amount has the sign of its kind (ENTRY_KINDS in credit/models.py; tests/credit/test_entry_kinds.py compares),
@@ -124,21 +128,25 @@ CREATE FUNCTION entry_chain_hash(
     p_microseconds bigint,  -- see microseconds_of
     p_hash_before bytea
 ) RETURNS bytea
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN sha256(convert_to(
-    concat_ws(
-        '|', CASE WHEN p_commission = 0 THEN 'v1' ELSE 'v2' END, p_seller_id, p_number, p_kind, p_amount,
-        nullif(p_commission, 0), p_balance_after, p_reference, p_microseconds,
-        coalesce(encode(p_hash_before, 'hex'), '')
-    ),
-    'UTF8'
-));
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    RETURN sha256(convert_to(
+        concat_ws(
+            '|', CASE WHEN p_commission = 0 THEN 'v1' ELSE 'v2' END, p_seller_id, p_number, p_kind, p_amount,
+            nullif(p_commission, 0), p_balance_after, p_reference, p_microseconds,
+            coalesce(encode(p_hash_before, 'hex'), '')
+        ),
+        'UTF8'
+    ));
+END;
+$$;
 
 
 -- A moment, in microseconds since 1970.
 CREATE FUNCTION microseconds_of(p_moment timestamptz) RETURNS bigint
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN (extract(epoch FROM p_moment) * 1000000)::bigint;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (extract(epoch FROM p_moment AT TIME ZONE 'UTC') * 1000000)::bigint;
 
 
 -- Code of the release before calls this: a posting that began before an upgrade may end after it. The next release drops it.
@@ -152,7 +160,7 @@ CREATE FUNCTION entry_hash(
     p_created_at timestamptz,
     p_hash_before bytea
 ) RETURNS bytea
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN entry_chain_hash(
     p_seller_id, p_number, p_kind, p_amount, 0, p_balance_after, p_reference, microseconds_of(p_created_at),
     p_hash_before
@@ -251,9 +259,9 @@ $$;
 
 
 -- The same for several amounts of one kind that takes, in their order, and their commissions: all are posted, or (the
--- balance does not bear them) an error is raised; whoever calls this has looked at the balance under the seller's lock. The
--- sum is taken from the balance at once, which is right because none of them adds to it: if the last balance is not
--- negative, none was. Hashes are made one after the other, in a loop that touches no table.
+-- balance does not bear them) an error is raised; whoever calls this has looked at the balance under the seller's lock. Only
+-- the last balance is compared, which is right because none of them adds to it: if that is not negative, none was. Balances
+-- and hashes are made one after the other, in a loop that touches no table.
 CREATE FUNCTION ledger_post_many(
     p_organization_id bigint,
     p_seller_id bigint,
@@ -277,27 +285,17 @@ DECLARE
     v_balances bigint[];
     v_left bigint;
     v_alert_below bigint;
-    v_many constant interval := cardinality(p_amounts) * interval '1 microsecond';
+    v_last timestamptz;
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
 
-    v_now := clock_timestamp();
-    UPDATE credit_account AS account
-    SET balance = account.balance + total.moved,
-        last_number = account.last_number + cardinality(p_amounts),
-        last_moment = seller_moment(v_now, account.last_moment) + v_many,
-        ran_back = account.ran_back OR coalesce(account.last_moment > seller_moment(v_now, account.last_moment), false)
-    FROM (
-        SELECT sum(given.amount + given.commission)::bigint AS moved
-        FROM unnest(p_amounts, v_commissions) AS given (amount, commission)
-    ) AS total
-    WHERE account.seller_id = p_seller_id
-        AND account.balance + total.moved BETWEEN 0 AND 9007199254740991
-    RETURNING
-        account.balance - total.moved, account.last_number - cardinality(p_amounts), account.last_moment - v_many,
-        account.last_hash, account.alert_below
-    INTO STRICT v_balance, v_number, v_now, v_hash, v_alert_below;
+    -- Held until the end: right without the seller's lock, too.
+    SELECT account.balance, account.last_number, account.last_moment, account.last_hash, account.alert_below
+    INTO STRICT v_balance, v_number, v_last, v_hash, v_alert_below
+    FROM credit_account AS account WHERE account.seller_id = p_seller_id
+    FOR NO KEY UPDATE;
 
+    v_now := seller_moment(clock_timestamp(), v_last);
     v_left := v_balance;
     v_microseconds := microseconds_of(v_now);
     FOR i IN 1..cardinality(p_amounts) LOOP
@@ -309,7 +307,16 @@ BEGIN
         v_balances[i] := v_left;
         v_hashes[i] := v_hash;
     END LOOP;
-    UPDATE credit_account SET last_hash = v_hash WHERE seller_id = p_seller_id;
+    IF v_left NOT BETWEEN 0 AND 9007199254740991 THEN
+        RAISE no_data_found USING MESSAGE = 'the balance does not bear what is to be posted';
+    END IF;
+    UPDATE credit_account
+    SET balance = v_left,
+        last_number = v_number + cardinality(p_amounts),
+        last_moment = v_now + cardinality(p_amounts) * interval '1 microsecond',
+        ran_back = ran_back OR coalesce(v_last > v_now, false),
+        last_hash = v_hash
+    WHERE seller_id = p_seller_id;
 
     INSERT INTO credit_entry (
         id, seller_id, number, kind, amount, commission, balance_after, reference, created_at, hash
@@ -340,7 +347,11 @@ END;
 $$;
 
 CREATE TRIGGER credit_entry_append_only
-BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_entry
+BEFORE UPDATE OR DELETE ON credit_entry
+FOR EACH STATEMENT EXECUTE FUNCTION credit_entry_refuse_change();
+
+CREATE TRIGGER credit_entry_not_emptied
+BEFORE TRUNCATE ON credit_entry
 FOR EACH STATEMENT EXECUTE FUNCTION credit_entry_refuse_change();
 
 

@@ -84,5 +84,9 @@ BEFORE INSERT OR UPDATE ON credit_creditrequestslip
 FOR EACH ROW EXECUTE FUNCTION credit_slip_keep();
 
 CREATE TRIGGER credit_slip_stays
-BEFORE DELETE OR TRUNCATE ON credit_creditrequestslip
+BEFORE DELETE ON credit_creditrequestslip
+FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_removal();
+
+CREATE TRIGGER credit_creditrequestslip_not_emptied
+BEFORE TRUNCATE ON credit_creditrequestslip
 FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_removal();

@@ -289,5 +289,9 @@ BEFORE UPDATE ON credit_transfer
 FOR EACH ROW EXECUTE FUNCTION credit_transfer_keep();
 
 CREATE TRIGGER credit_transfer_stays
-BEFORE DELETE OR TRUNCATE ON credit_transfer
+BEFORE DELETE ON credit_transfer
+FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_removal();
+
+CREATE TRIGGER credit_transfer_not_emptied
+BEFORE TRUNCATE ON credit_transfer
 FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_removal();

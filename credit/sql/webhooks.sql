@@ -6,16 +6,20 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN to_char(p_moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
 
--- The endpoints that want to know what happens to a seller. Most sales find that there are none, and write nothing; as a
--- set, this becomes a part of the statement that asks, whose plan is kept (a scalar function's is made at each call).
+-- The endpoints that want to know what happens to a seller. Most sales find that there are none (recharge_sell asks it in a
+-- statement of its own), and write nothing.
 CREATE FUNCTION webhook_listeners(p_seller_id bigint) RETURNS SETOF credit_webhookendpoint
-LANGUAGE sql STABLE
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
     -- Each half by the index, also for a planner that has not seen the table with rows in it.
+    RETURN QUERY
     SELECT * FROM credit_webhookendpoint WHERE seller_id = p_seller_id AND disabled = ''
     UNION ALL
     SELECT * FROM credit_webhookendpoint WHERE seller_id IS NULL AND disabled = '';
 END;
+$$;
 
 
 -- Writes one message for each endpoint that wants this event of this seller. p_data is what the API would show of it.
@@ -27,29 +31,34 @@ CREATE FUNCTION webhook_emit(p_event text, p_seller_id bigint, p_data jsonb) RET
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
+DECLARE
+    v_endpoints uuid[] := ARRAY(SELECT listener.id FROM webhook_listeners(p_seller_id) AS listener);
 BEGIN
-    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+    v_endpoints := ARRAY(
+        SELECT endpoint.id FROM credit_webhookendpoint AS endpoint
+        WHERE endpoint.id = ANY (v_endpoints) AND p_event = ANY (endpoint.events)
+        FOR KEY SHARE SKIP LOCKED
+    );
     INSERT INTO credit_webhookmessage (
         id, endpoint_id, event, data, status, attempts, due_at, give_up_at, created_at
     )
     SELECT
         uuid7_at(clock.now), endpoint.id, p_event, p_data, 'pending', 0, clock.now, clock.now + interval '1 day',
         clock.now
-    FROM clock CROSS JOIN credit_webhookendpoint AS endpoint
-    WHERE endpoint.id IN (SELECT listener.id FROM webhook_listeners(p_seller_id) AS listener)
-        AND p_event = ANY (endpoint.events)
-    FOR KEY SHARE OF endpoint SKIP LOCKED;
+    FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock CROSS JOIN unnest(v_endpoints) AS endpoint (id);
 END;
 $$;
 
 
 -- The endpoints that something waits for: one step in the index for each, however many messages wait.
 CREATE FUNCTION webhook_waiting() RETURNS SETOF uuid
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 SET enable_seqscan = off -- see recharge/sql/delivery.sql
 SET enable_bitmapscan = off
-BEGIN ATOMIC
+AS $$
+BEGIN
+    RETURN QUERY
     WITH RECURSIVE endpoint AS (
         (
             SELECT message.endpoint_id FROM credit_webhookmessage AS message
@@ -69,25 +78,32 @@ BEGIN ATOMIC
 
     SELECT endpoint.endpoint_id FROM endpoint WHERE endpoint.endpoint_id IS NOT NULL;
 END;
+$$;
 
 
 -- When the next message is due, but for the endpoints that are passed over; NULL: none is waiting.
 CREATE FUNCTION webhook_next_due(p_passed_over uuid[] DEFAULT '{}') RETURNS timestamptz
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-BEGIN ATOMIC
-    SELECT min(next.due_at)
-    FROM webhook_waiting() AS waiting (id)
-    CROSS JOIN LATERAL (
-        SELECT message.due_at FROM credit_webhookmessage AS message
-        WHERE message.endpoint_id = waiting.id AND message.due_at IS NOT NULL
-        ORDER BY message.due_at
-        LIMIT 1
-    ) AS next
-    WHERE waiting.id <> ALL (p_passed_over);
+AS $$
+DECLARE
+    v_waiting constant uuid[] := ARRAY(SELECT webhook_waiting());
+BEGIN
+    RETURN (
+        SELECT min(next.due_at)
+        FROM unnest(v_waiting) AS waiting (id)
+        CROSS JOIN LATERAL (
+            SELECT message.due_at FROM credit_webhookmessage AS message
+            WHERE message.endpoint_id = waiting.id AND message.due_at IS NOT NULL
+            ORDER BY message.due_at
+            LIMIT 1
+        ) AS next
+        WHERE waiting.id <> ALL (p_passed_over)
+    );
 END;
+$$;
 
 
 -- Takes up to p_limit due messages, for an endpoint no more than its part of p_rooms (the one at its place in
@@ -105,23 +121,30 @@ RETURNS TABLE (
     id uuid, endpoint_id uuid, url text, secret text, previous_secret text, event text, data text, attempts integer,
     created_at timestamptz, give_up_at timestamptz, claimed_until timestamptz
 )
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 SET enable_seqscan = off -- see recharge/sql/delivery.sql
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_bitmapscan = off
-BEGIN ATOMIC
-    WITH due AS (
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_waiting constant uuid[] := ARRAY(SELECT webhook_waiting());
+    v_now constant timestamptz := clock_timestamp();
+    v_until constant timestamptz := v_now + p_lease;
+BEGIN
+    RETURN QUERY
+    WITH due AS MATERIALIZED (
         SELECT message.id
-        FROM webhook_waiting() AS waiting (id)
+        FROM unnest(v_waiting) AS waiting (id)
         CROSS JOIN LATERAL (
             SELECT coalesce(p_rooms[array_position(p_endpoints, waiting.id)], p_room, p_limit) AS messages
         ) AS room
         CROSS JOIN LATERAL (
             SELECT next.id, next.due_at
             FROM credit_webhookmessage AS next
-            WHERE next.endpoint_id = waiting.id AND next.due_at <= statement_timestamp()
+            WHERE next.endpoint_id = waiting.id AND next.due_at <= v_now
             ORDER BY next.due_at
             LIMIT least(room.messages, p_limit)
             FOR UPDATE SKIP LOCKED
@@ -134,12 +157,12 @@ BEGIN ATOMIC
     claimed AS (
         UPDATE credit_webhookmessage AS message
         SET status = CASE WHEN endpoint.disabled = '' THEN 'pending' ELSE 'failed' END,
-            due_at = CASE WHEN endpoint.disabled = '' THEN clock_timestamp() + p_lease END
+            due_at = CASE WHEN endpoint.disabled = '' THEN v_until END
         FROM due, credit_webhookendpoint AS endpoint
         WHERE message.id = due.id AND endpoint.id = message.endpoint_id
         RETURNING
             message.*, endpoint.url, endpoint.secret,
-            CASE WHEN endpoint.previous_secret_until > clock_timestamp() THEN endpoint.previous_secret ELSE '' END
+            CASE WHEN endpoint.previous_secret_until > v_now THEN endpoint.previous_secret ELSE '' END
                 AS previous_secret
     )
 
@@ -150,19 +173,25 @@ BEGIN ATOMIC
     FROM claimed
     WHERE claimed.due_at IS NOT NULL;
 END;
+$$;
 
 
 -- Extends the claims of messages by p_lease from now on, each known by until when it was claimed, and gives until when those
 -- that still were this worker's are now. One that somebody holds is left for the next time.
 CREATE FUNCTION webhook_renew(p_message_ids uuid[], p_claimed_until timestamptz[], p_lease interval)
 RETURNS TABLE (message_id uuid, claimed_until timestamptz)
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 SET enable_seqscan = off -- see recharge/sql/delivery.sql
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-BEGIN ATOMIC
-    WITH held AS (
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_until constant timestamptz := clock_timestamp() + p_lease;
+BEGIN
+    RETURN QUERY
+    WITH held AS MATERIALIZED (
         SELECT message.id
         FROM unnest(p_message_ids, p_claimed_until) AS claimed (id, until)
         INNER JOIN credit_webhookmessage AS message ON message.id = claimed.id
@@ -170,10 +199,11 @@ BEGIN ATOMIC
         FOR UPDATE OF message SKIP LOCKED
     )
 
-    UPDATE credit_webhookmessage AS message SET due_at = clock_timestamp() + p_lease
+    UPDATE credit_webhookmessage AS message SET due_at = v_until
     FROM held WHERE message.id = held.id
     RETURNING message.id, message.due_at;
 END;
+$$;
 
 
 -- Records what came of messages that were claimed, and gives the endpoints that this disabled.
@@ -203,6 +233,10 @@ SET enable_mergejoin = off
 SET lock_timeout = '3s'
 AS $$
 #variable_conflict use_column
+DECLARE
+    v_now constant timestamptz := clock_timestamp();
+    v_five_days_ago constant timestamptz := v_now - interval '5 days';
+    v_due_at constant timestamptz[] := ARRAY(SELECT v_now + due_in FROM unnest(p_due_in) AS due_in);
 BEGIN
     -- First the endpoints, in their order, and then their messages: everything that changes both keeps to this. With
     -- its endpoint held, a message can't be deleted; one that was deleted before is passed over.
@@ -233,14 +267,14 @@ BEGIN
     UPDATE credit_webhookmessage AS message
     SET status = CASE
             WHEN done.outcome = 'delivered' THEN 'delivered'
-            WHEN done.due_in IS NULL THEN 'failed'
+            WHEN done.due_at IS NULL THEN 'failed'
             ELSE 'pending'
         END,
         attempts = message.attempts + CASE WHEN done.outcome = 'postponed' THEN 0 ELSE 1 END,
-        due_at = clock_timestamp() + done.due_in,
+        due_at = done.due_at,
         delivered_at = CASE WHEN done.outcome = 'delivered' THEN done.attempted_at ELSE message.delivered_at END
-    FROM unnest(p_message_ids, p_claimed_until, p_outcomes, p_due_in, p_attempted_at)
-        AS done (id, claimed_until, outcome, due_in, attempted_at)
+    FROM unnest(p_message_ids, p_claimed_until, p_outcomes, v_due_at, p_attempted_at)
+        AS done (id, claimed_until, outcome, due_at, attempted_at)
     WHERE message.id = done.id AND (done.outcome = 'delivered' OR message.due_at = done.claimed_until);
 
     -- An endpoint is failing when for five days nothing has arrived, and then a message has had its whole day in vain.
@@ -260,12 +294,12 @@ BEGIN
     next AS (
         SELECT
             endpoint.id,
-            CASE WHEN NOT seen.is_reached THEN coalesce(endpoint.failing_since, clock_timestamp()) END AS failing_since,
+            CASE WHEN NOT seen.is_reached THEN coalesce(endpoint.failing_since, v_now) END AS failing_since,
             CASE
                 WHEN endpoint.disabled <> '' THEN endpoint.disabled
                 WHEN seen.is_gone THEN 'gone'
                 WHEN seen.has_given_up AND NOT seen.is_reached
-                    AND endpoint.failing_since < clock_timestamp() - interval '5 days' THEN 'failing'
+                    AND endpoint.failing_since < v_five_days_ago THEN 'failing'
                 ELSE ''
             END AS disabled
         FROM credit_webhookendpoint AS endpoint JOIN seen ON endpoint.id = seen.id

@@ -61,6 +61,13 @@ DECLARE
     v_sales integer;                  -- of the day, before each
     v_sold bigint;                    -- Tomans of the day
     v_same_number integer[];          -- by item: the first item of the call with its number
+    v_operators text[] := '{}';       -- each of the call's once, with its terms and its rate
+    v_terms recharge_terms[] := '{}';
+    v_basis_points integer[] := '{}';
+    v_fixed bigint[] := '{}';
+    v_operator text;
+    v_one recharge_terms;
+    v_rate recharge_commissionrate;
     v_to_numbers bigint[];            -- by that item: Tomans to that number on the day
 BEGIN
     outcomes := array_fill(NULL::text, ARRAY[v_items]);
@@ -75,13 +82,14 @@ BEGIN
     WHERE seller.id = p_seller_id;
     v_balance := balance;
 
-    WITH terms AS MATERIALIZED (  -- once an operator, not once an item
-        SELECT
-            named.operator,
-            (SELECT it FROM recharge_terms_of(named.operator) AS it) AS known,
-            (SELECT it FROM commission_rate_of(p_seller_id, named.operator) AS it) AS rate
-        FROM (SELECT DISTINCT operator FROM unnest(p_operators) AS operator) AS named
-    )
+    FOR v_operator IN SELECT DISTINCT operator FROM unnest(p_operators) AS operator LOOP
+        SELECT * INTO v_one FROM recharge_terms_of(v_operator);
+        SELECT * INTO v_rate FROM commission_rate_of(p_seller_id, v_operator);
+        v_operators := array_append(v_operators, v_operator);
+        v_terms := array_append(v_terms, v_one);
+        v_basis_points := array_append(v_basis_points, v_rate.basis_points);
+        v_fixed := array_append(v_fixed, v_rate.fixed);
+    END LOOP;
 
     SELECT
         array_agg(existing.id ORDER BY asked.item),
@@ -89,7 +97,26 @@ BEGIN
             existing.phone_number IN (asked.phone_number, phone_masked(asked.phone_number))
             AND (existing.operator, existing.amount) = (asked.operator, asked.amount)
             ORDER BY asked.item
-        ),
+        )
+    INTO known, v_same
+    FROM unnest(p_idempotency_keys, p_phone_numbers, p_operators, p_amounts)
+        WITH ORDINALITY AS asked (idempotency_key, phone_number, operator, amount, item)
+    -- One look-up an item, by the key's index ("+ 0": see recharge_sell). LIMIT keeps the planner from reading the whole
+    -- table into a hash instead, as it would when it plans this while the table is empty.
+    LEFT JOIN LATERAL (
+        SELECT * FROM recharge_recharge AS recharge
+        WHERE recharge.idempotency_key = asked.idempotency_key AND recharge.seller_id + 0 = p_seller_id
+        LIMIT 1
+    ) AS existing ON true;
+
+    WITH terms AS MATERIALIZED (  -- once an operator, not once an item
+        SELECT
+            named.operator, v_terms[named.place] AS known, v_basis_points[named.place] AS basis_points,
+            v_fixed[named.place] AS fixed
+        FROM unnest(v_operators) WITH ORDINALITY AS named (operator, place)
+    )
+
+    SELECT
         array_agg(asked.first_item ORDER BY asked.item),
         array_agg(
             (terms.known).refusal IS NULL AND recharge_is_amount_sold(terms.known, asked.amount) ORDER BY asked.item
@@ -113,14 +140,14 @@ BEGIN
         ),
         array_agg(asked.alike ORDER BY asked.item),
         array_agg(
-            commission_of(asked.amount, (terms.rate).basis_points, (terms.rate).fixed) ORDER BY asked.item
+            commission_of(asked.amount, terms.basis_points, terms.fixed) ORDER BY asked.item
         ),
-        array_agg((terms.rate).basis_points ORDER BY asked.item),
+        array_agg(terms.basis_points ORDER BY asked.item),
         bool_or((terms.known).refuses_owing),
         bool_or((terms.known).has_commissions),
         bool_or((terms.known).has_limits)
     INTO
-        known, v_same, v_first, amounts_sold, v_refusals, training, gateways, delivered, v_guarded, repeated, v_alike,
+        v_first, amounts_sold, v_refusals, training, gateways, delivered, v_guarded, repeated, v_alike,
         commissions, basis_points, v_refuses_owing, has_commissions, v_has_limits
     FROM (
         SELECT
@@ -130,14 +157,7 @@ BEGIN
         FROM unnest(p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, p_allow_duplicates)
             WITH ORDINALITY AS given (idempotency_key, phone_number, operator, amount, allow_duplicate, item)
     ) AS asked
-    INNER JOIN terms USING (operator)
-    -- One look-up an item, by the key's index ("+ 0": see recharge_sell). LIMIT keeps the planner from reading the whole
-    -- table into a hash instead, as it would when it plans this while the table is empty.
-    LEFT JOIN LATERAL (
-        SELECT * FROM recharge_recharge AS recharge
-        WHERE recharge.idempotency_key = asked.idempotency_key AND recharge.seller_id + 0 = p_seller_id
-        LIMIT 1
-    ) AS existing ON true;
+    INNER JOIN terms USING (operator);
 
     v_is_owing := v_refuses_owing AND recharge_owed_by(p_seller_id) > 0;
     IF v_has_limits THEN
@@ -249,6 +269,7 @@ DECLARE
     v_new_ids uuid[];
     v_ids uuid[];       -- by item: the recharge that it is
     v_listened boolean;
+    v_sold recharge_recharge;
     v_is_low boolean;   -- from this call on, which has raised an alert
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
@@ -259,7 +280,7 @@ BEGIN
         RETURN;
     END IF;
 
-    LOCK TABLE recharge_commissionrate IN ROW SHARE MODE;  -- see recharge_sell
+    PERFORM FROM recharge_commissionrate WHERE false FOR KEY SHARE;  -- see recharge_sell
     SELECT * INTO v_seen FROM recharge_prospects(
         p_seller_id, p_idempotency_keys, p_phone_numbers, p_operators, p_amounts, p_allow_duplicates, p_guard,
         p_own_keys, p_is_suspended, false
@@ -348,11 +369,15 @@ BEGIN
 
     v_listened := EXISTS (SELECT FROM webhook_listeners(p_seller_id));
     IF v_listened THEN
-        PERFORM webhook_emit('recharge.succeeded', p_seller_id, recharge_data(recharge))
-        FROM unnest(v_ids, v_seen.outcomes, v_seen.delivered) WITH ORDINALITY AS given (id, outcome, delivered, i)
-        CROSS JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.id LIMIT 1) AS recharge
-        WHERE given.outcome = 'created' AND given.delivered
-        ORDER BY given.i;
+        FOR v_sold IN
+            SELECT recharge.*
+            FROM unnest(v_ids, v_seen.outcomes, v_seen.delivered) WITH ORDINALITY AS given (id, outcome, delivered, i)
+            CROSS JOIN LATERAL (SELECT * FROM recharge_recharge WHERE id = given.id LIMIT 1) AS recharge
+            WHERE given.outcome = 'created' AND given.delivered
+            ORDER BY given.i
+        LOOP
+            PERFORM webhook_emit('recharge.succeeded', p_seller_id, recharge_data(v_sold));
+        END LOOP;
     END IF;
 
     SELECT coalesce(v_seen.balance >= account.alert_below AND account.balance < account.alert_below, false) INTO v_is_low

@@ -105,10 +105,13 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
+DECLARE
+    v_is_over boolean;
 BEGIN
     claim := claim_hold(p_organization_id, p_claim_id, p_seller_id);
+    v_is_over := EXISTS (SELECT FROM access_over(p_subject, p_epoch));
     outcome := CASE
-        WHEN EXISTS (SELECT FROM access_over(p_subject, p_epoch)) THEN 'access_over'
+        WHEN v_is_over THEN 'access_over'
         WHEN claim.id IS NULL THEN 'not_found'
         WHEN EXISTS (
             SELECT FROM recharge_claimmessage WHERE claim_id = p_claim_id AND idempotency_key = p_key
@@ -162,11 +165,15 @@ SET lock_timeout = '3s'
 AS $$
 DECLARE
     v_recharge recharge_recharge;
+    v_is_over boolean;
+    v_may_name boolean;
 BEGIN
     claim := claim_hold(p_organization_id, p_claim_id, p_seller_id);
     SELECT * INTO v_recharge FROM recharge_recharge WHERE id = claim.recharge_id;
+    v_is_over := EXISTS (SELECT FROM access_over(p_subject, p_epoch));
+    v_may_name := claim_may_name(v_recharge, p_adjustment_id);
     outcome := CASE
-        WHEN EXISTS (SELECT FROM access_over(p_subject, p_epoch)) THEN 'access_over'
+        WHEN v_is_over THEN 'access_over'
         WHEN claim.id IS NULL THEN 'not_found'
         WHEN claim.state <> 'open' THEN CASE
             WHEN (claim.state, claim.reference) = (p_state, p_reference)
@@ -182,7 +189,7 @@ BEGIN
             WHEN v_recharge.status = 'failed' OR EXISTS (
                 SELECT FROM recharge_claim WHERE recharge_id = claim.recharge_id AND adjustment_id IS NOT NULL
             ) THEN 'refunded_twice'
-            WHEN v_recharge.status <> 'succeeded' OR NOT claim_may_name(v_recharge, p_adjustment_id) THEN 'not_refunded'
+            WHEN v_recharge.status <> 'succeeded' OR NOT v_may_name THEN 'not_refunded'
         END
     END;
     IF outcome IS NOT NULL THEN
@@ -224,9 +231,12 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
+DECLARE
+    v_now timestamptz;
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);
-    UPDATE recharge_claim SET seen_at = clock_timestamp()
+    v_now := clock_timestamp();
+    UPDATE recharge_claim SET seen_at = v_now
     WHERE id = p_claim_id AND seller_id = p_seller_id AND answered_at IS NOT NULL AND seen_at IS NULL;
     IF FOUND THEN
         PERFORM alert_clear('claim_answered', p_claim_id::text);
@@ -390,13 +400,15 @@ CREATE FUNCTION claim_tell(p_claim recharge_claim, p_text text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
+DECLARE
+    v_phone_number constant text := (SELECT phone_number FROM recharge_recharge WHERE id = p_claim.recharge_id);
 BEGIN
     PERFORM alert_clear('claim_answered', p_claim.id::text);
     PERFORM alert_raise(
         'claim_answered', p_claim.id::text, p_claim.seller_id,
         jsonb_build_object(
             'claim_id', p_claim.id, 'recharge_id', p_claim.recharge_id, 'state', p_claim.state, 'text', p_text,
-            'phone_number', (SELECT phone_number FROM recharge_recharge WHERE id = p_claim.recharge_id)
+            'phone_number', v_phone_number
         )
     );
 END;
@@ -430,9 +442,17 @@ BEFORE UPDATE ON recharge_claim
 FOR EACH ROW EXECUTE FUNCTION claim_keep();
 
 CREATE TRIGGER recharge_claim_stays
-BEFORE DELETE OR TRUNCATE ON recharge_claim
+BEFORE DELETE ON recharge_claim
+FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_removal();
+
+CREATE TRIGGER recharge_claim_not_emptied
+BEFORE TRUNCATE ON recharge_claim
 FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_removal();
 
 CREATE TRIGGER recharge_claimmessage_append_only
-BEFORE UPDATE OR DELETE OR TRUNCATE ON recharge_claimmessage
+BEFORE UPDATE OR DELETE ON recharge_claimmessage
+FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_change();
+
+CREATE TRIGGER recharge_claimmessage_not_emptied
+BEFORE TRUNCATE ON recharge_claimmessage
 FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_change();

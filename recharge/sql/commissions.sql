@@ -3,21 +3,28 @@
 -- The rate that is in force for a seller and an operator: the most specific one. No row: there is none.
 -- One look at the index commission_once, also for a planner that has not seen the table with rows in it: a sale asks.
 CREATE FUNCTION commission_rate_of(p_seller_id bigint, p_operator text) RETURNS SETOF recharge_commissionrate
-LANGUAGE sql STABLE ROWS 1
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE ROWS 1
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
     SELECT * FROM recharge_commissionrate
     WHERE coalesce(seller_id, 0) IN (p_seller_id, 0) AND operator IN (p_operator, '') AND valid_until IS NULL
     ORDER BY coalesce(seller_id, 0) DESC, operator DESC
     LIMIT 1;
 END;
+$$;
 
 
 -- The same as it was at a moment: what was sold then is not touched by what is settled later.
 CREATE FUNCTION commission_rate_at(
     p_seller_id bigint, p_operator text, p_moment timestamptz
 ) RETURNS SETOF recharge_commissionrate
-LANGUAGE sql STABLE ROWS 1
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE ROWS 1
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
     (
         SELECT * FROM recharge_commissionrate
         WHERE seller_id = p_seller_id AND operator IN (p_operator, '')
@@ -35,6 +42,7 @@ BEGIN ATOMIC
     )
     LIMIT 1;
 END;
+$$;
 
 
 -- The commission of an amount at a rate, in Tomans: rounded down, and never more than the amount; 0 where there is no rate.
@@ -66,6 +74,7 @@ SET lock_timeout = '3s'
 AS $$
 DECLARE
     v_now timestamptz;
+    v_has_commissions boolean;
 BEGIN
     -- Two who settle at once: the second sees what the first has settled. And no sale under way (recharge_sell, with ROW
     -- SHARE) has read the rate that ends, or takes its moment from before this one's: a margin asks by moments.
@@ -92,9 +101,8 @@ BEGIN
         VALUES (p_seller_id, p_operator, p_basis_points, p_fixed, v_now, p_set_by)
         RETURNING * INTO rate;
     END IF;
-    PERFORM recharge_note(
-        p_has_commissions => EXISTS (SELECT FROM recharge_commissionrate WHERE valid_until IS NULL)
-    );
+    v_has_commissions := EXISTS (SELECT FROM recharge_commissionrate WHERE valid_until IS NULL);
+    PERFORM recharge_note(p_has_commissions => v_has_commissions);
 END;
 $$;
 

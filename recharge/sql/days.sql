@@ -115,15 +115,96 @@ LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 SET enable_seqscan = off -- see delivery.sql
 AS $$
+DECLARE
+    v_changed constant timestamptz[] := ARRAY(SELECT days_changed());
 BEGIN
     RETURN QUERY
     SELECT
         given.day, p_bounds[given.day], p_bounds[given.day + 1],
-        summed.begins IS NOT NULL AND NOT EXISTS (SELECT FROM days_changed() AS changed (at) WHERE changed.at = summed.begins),
+        summed.begins IS NOT NULL AND summed.begins <> ALL (v_changed),
         summed.begins IS NOT NULL
     FROM generate_series(1, cardinality(p_bounds) - 1) AS given (day)
     LEFT JOIN recharge_summedday AS summed
         ON summed.begins = p_bounds[given.day] AND summed.ends = p_bounds[given.day + 1];
+END;
+$$;
+
+
+-- What report.sql sums up: the sums of the days between these moments, of a day that is summed up and has not changed since
+-- as they are kept. operator is NULL for margins. A statement of its own, as report_postings and seller_name are: Citus carries
+-- out none that has both a table and a function that reads one.
+CREATE FUNCTION report_sales(p_bounds timestamptz[])
+RETURNS TABLE (
+    day integer, operator text, seller_id bigint, was text, is_now text, training boolean, recharges bigint,
+    amount bigint, commission bigint, margin bigint
+)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_days integer[];
+    v_begins timestamptz[];
+    v_day record;
+BEGIN
+    SELECT array_agg(given.day), array_agg(given.begins) INTO v_days, v_begins
+    FROM report_days(p_bounds) AS given WHERE given.sales_are_summed;
+    RETURN QUERY
+    SELECT
+        given.day, nullif(sums.operator, '')::text, sums.seller_id, sums.was::text, sums.is_now::text, sums.training,
+        sums.recharges::bigint, sums.amount, sums.commission, sums.margin
+    FROM unnest(v_days, v_begins) AS given (day, begins) INNER JOIN recharge_daysum AS sums ON sums.begins = given.begins;
+    FOR v_day IN SELECT * FROM report_days(p_bounds) AS given WHERE NOT given.sales_are_summed LOOP
+        RETURN QUERY
+        SELECT
+            v_day.day, nullif(sums.operator, ''), sums.seller_id, sums.was, sums.is_now, sums.training, sums.recharges,
+            sums.amount, sums.commission, sums.margin
+        FROM day_sales(v_day.begins, v_day.ends) AS sums;
+    END LOOP;
+END;
+$$;
+
+
+-- The same for report_of_entries.sql, of what was posted. is_earlier: for a recharge that was sold before the first of these
+-- days.
+CREATE FUNCTION report_postings(p_bounds timestamptz[])
+RETURNS TABLE (
+    day integer, operator text, seller_id bigint, kind text, is_earlier boolean, entries bigint, amount bigint,
+    commission bigint
+)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_days integer[];
+    v_begins timestamptz[];
+    v_day record;
+BEGIN
+    SELECT array_agg(given.day), array_agg(given.begins) INTO v_days, v_begins
+    FROM report_days(p_bounds) AS given WHERE given.postings_are_summed;
+    RETURN QUERY
+    SELECT
+        given.day, nullif(sums.operator, '')::text, sums.seller_id, sums.kind::text, sums.sold_at < p_bounds[1],
+        sums.entries::bigint, sums.amount, sums.commission
+    FROM unnest(v_days, v_begins) AS given (day, begins)
+    INNER JOIN recharge_dayposting AS sums ON sums.begins = given.begins;
+    FOR v_day IN SELECT * FROM report_days(p_bounds) AS given WHERE NOT given.postings_are_summed LOOP
+        RETURN QUERY
+        SELECT
+            v_day.day, nullif(sums.operator, ''), sums.seller_id, sums.kind, sums.sold_at < p_bounds[1], sums.entries,
+            sums.amount, sums.commission
+        FROM day_postings(v_day.begins, v_day.ends) AS sums;
+    END LOOP;
+END;
+$$;
+
+
+-- NULL: there is no such seller.
+CREATE FUNCTION seller_name(p_seller_id bigint) RETURNS text
+LANGUAGE plpgsql STABLE STRICT
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN (SELECT name FROM credit_seller WHERE id = p_seller_id);
 END;
 $$;
 
@@ -148,6 +229,27 @@ BEGIN
     WHERE late.completed_at >= (SELECT min(horizon) FROM recharge_summedday)
         AND late.completed_at - late.created_at > interval '1 hour'
         AND late.created_at < summed.ends AND late.completed_at >= summed.horizon;
+END;
+$$;
+
+
+-- The sums of a day that are kept, of its recharges and of what was posted.
+CREATE FUNCTION day_sales_kept(p_begins timestamptz) RETURNS SETOF recharge_daysum
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM recharge_daysum WHERE begins = p_begins;
+END;
+$$;
+
+
+CREATE FUNCTION day_postings_kept(p_begins timestamptz) RETURNS SETOF recharge_dayposting
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM recharge_dayposting WHERE begins = p_begins;
 END;
 $$;
 
@@ -180,7 +282,7 @@ BEGIN
             true AS is_of_sales, kept.operator::text, kept.seller_id,
             concat_ws(' ', kept.was, kept.is_now, CASE WHEN kept.training THEN 'in training' END) AS of,
             kept.recharges AS number, kept.amount, kept.commission, kept.margin, true AS is_kept
-        FROM recharge_daysum AS kept WHERE kept.begins = p_begins
+        FROM day_sales_kept(p_begins) AS kept
         UNION ALL
         SELECT
             true, now.operator, now.seller_id,
@@ -191,7 +293,7 @@ BEGIN
         SELECT
             false, kept.operator::text, kept.seller_id, concat_ws(' of ', kept.kind, kept.sold_at), kept.entries, kept.amount,
             kept.commission, 0, true
-        FROM recharge_dayposting AS kept WHERE kept.begins = p_begins
+        FROM day_postings_kept(p_begins) AS kept
         UNION ALL
         SELECT
             false, now.operator, now.seller_id, concat_ws(' of ', now.kind, now.sold_at), now.entries, now.amount,
@@ -206,6 +308,34 @@ BEGIN
         sum(CASE WHEN found.is_kept THEN found.commission ELSE -found.commission END),
         sum(CASE WHEN found.is_kept THEN found.margin ELSE -found.margin END)
     ) <> (0, 0, 0, 0);
+END;
+$$;
+
+
+-- What reports read of days that are over, and is not so: each such day with how many of its sums differ, and how the first
+-- does. Of all days; or of those that were over since the checkpoint (checkpoint.sql), or hours before: a day is summed up when
+-- it has been over for some hours.
+CREATE FUNCTION days_differ(p_is_since boolean)
+RETURNS TABLE (begins timestamptz, seller_id bigint, differing bigint, what text)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_since constant timestamptz := CASE
+        WHEN p_is_since THEN (SELECT at - interval '1 hour' - interval '1 day' FROM recharge_checkpoint)
+        ELSE '-infinity'
+    END;
+    v_changed constant timestamptz[] := ARRAY(SELECT days_changed());  -- reports don't read these
+    v_day record;
+BEGIN
+    FOR v_day IN SELECT known.begins, known.ends FROM recharge_summedday AS known WHERE known.ends >= v_since LOOP
+        RETURN QUERY
+        SELECT v_day.begins, min(found.seller_id), count(*), min(found.what)
+        FROM day_differences(v_day.begins, v_day.ends) AS found
+        WHERE NOT (found.is_of_sales AND v_day.begins = ANY (v_changed))
+        HAVING count(*) > 0;
+    END LOOP;
 END;
 $$;
 
@@ -245,7 +375,9 @@ BEGIN
     END IF;
     -- Days of another zone are no days any more.
     IF EXISTS (SELECT FROM recharge_summedday WHERE zone <> v_zone) THEN
-        PERFORM days_forget(known.begins) FROM recharge_summedday AS known;
+        FOR v_day IN SELECT begins FROM recharge_summedday LOOP
+            PERFORM days_forget(v_day.begins);
+        END LOOP;
     END IF;
 
     v_changed := ARRAY(SELECT changed.at FROM days_changed() AS changed (at) ORDER BY 1 DESC);

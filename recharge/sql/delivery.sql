@@ -22,75 +22,87 @@ RETURNS TABLE (
     id uuid, seller_id bigint, phone_number text, operator text, amount bigint, status text, gateway text, action text,
     number integer, created_at timestamptz, route bigint
 )
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SECURITY DEFINER
 SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-BEGIN ATOMIC
-    WITH due AS (
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_now constant timestamptz := clock_timestamp();
+    v_until constant timestamptz := v_now + p_lease;
+    v_sent_since constant timestamptz := v_now - interval '1 second'
+        * coalesce((SELECT settings.send_within FROM recharge_settings AS settings), 900);
+    v_ids uuid[];
+    v_actions text[];
+BEGIN
+    SELECT array_agg(due.id), array_agg(due.action) INTO v_ids, v_actions
+    FROM (
         SELECT
             recharge.id,
             CASE
                 WHEN recharge.submitted_at IS NOT NULL OR recharge.status IN ('succeeded', 'failed') THEN 'inquire'
-                WHEN recharge.created_at < clock_timestamp() - interval '1 second'
-                    * coalesce((SELECT settings.send_within FROM recharge_settings AS settings), 900) THEN 'expire'
+                WHEN recharge.created_at < v_sent_since THEN 'expire'
                 ELSE 'submit'
             END AS action
         FROM recharge_recharge AS recharge
-        WHERE recharge.due_at <= statement_timestamp()  -- stable, and so a bound of the index
-            AND recharge.gateway::text <> ALL (p_passed_over)
+        WHERE recharge.due_at <= v_now AND recharge.gateway::text <> ALL (p_passed_over)
         ORDER BY recharge.due_at
         LIMIT p_limit
         FOR UPDATE SKIP LOCKED
-    ),
+    ) AS due;
+    IF v_ids IS NULL THEN
+        RETURN;
+    END IF;
 
-    claimed AS (
-        UPDATE recharge_recharge AS recharge
-        SET due_at = clock_timestamp() + p_lease,
-            submitted_at = CASE WHEN due.action = 'submit' THEN clock_timestamp() ELSE recharge.submitted_at END,
-            submitted_through = CASE
-                WHEN due.action = 'expire' THEN recharge.submitted_through
-                ELSE coalesce(recharge.submitted_through, (
-                    SELECT gateway.id FROM recharge_gatewaysettings AS gateway
-                    WHERE gateway.name = recharge.gateway AND gateway.retired_at IS NULL
-                ))
-            END,
-            attempts = recharge.attempts + CASE WHEN due.action = 'expire' THEN 0 ELSE 1 END
-        FROM due WHERE recharge.id = due.id
-        RETURNING recharge.*, due.action
-    ),
+    RETURN QUERY
+    UPDATE recharge_recharge AS recharge
+    SET due_at = v_until,
+        submitted_at = CASE WHEN due.action = 'submit' THEN v_now ELSE recharge.submitted_at END,
+        submitted_through = CASE
+            WHEN due.action = 'expire' THEN recharge.submitted_through
+            ELSE coalesce(recharge.submitted_through, (
+                SELECT gateway.id FROM recharge_gatewaysettings AS gateway
+                WHERE gateway.name = recharge.gateway AND gateway.retired_at IS NULL
+            ))
+        END,
+        attempts = recharge.attempts + CASE WHEN due.action = 'expire' THEN 0 ELSE 1 END
+    FROM unnest(v_ids, v_actions) AS due (id, action) WHERE recharge.id = due.id
+    RETURNING
+        recharge.id, recharge.seller_id, recharge.phone_number::text, recharge.operator::text, recharge.amount,
+        recharge.status::text, recharge.gateway::text, due.action, recharge.attempts, recharge.created_at,
+        recharge.submitted_through;
 
-    written AS (
-        INSERT INTO recharge_attempt (
-            recharge_id, number, action, gateway, started_at, outcome, reason, operator_reference, answer, by
-        )
-        SELECT claimed.id, claimed.attempts, claimed.action, claimed.gateway, clock_timestamp(), 'open', '', '', '', ''
-        FROM claimed
-        WHERE claimed.action <> 'expire'
+    INSERT INTO recharge_attempt (
+        recharge_id, number, action, gateway, started_at, outcome, reason, operator_reference, answer, by
     )
-
-    SELECT
-        claimed.id, claimed.seller_id, claimed.phone_number::text, claimed.operator::text, claimed.amount,
-        claimed.status::text, claimed.gateway::text, claimed.action, claimed.attempts, claimed.created_at,
-        claimed.submitted_through
-    FROM claimed;
+    SELECT recharge.id, recharge.attempts, due.action, recharge.gateway, v_now, 'open', '', '', '', ''
+    FROM unnest(v_ids, v_actions) AS due (id, action)
+    INNER JOIN recharge_recharge AS recharge ON recharge.id = due.id
+    WHERE due.action <> 'expire';
 END;
+$$;
 
 
 -- Extends the claims of recharges, each with the number of the attempt that it was claimed for, by p_lease from now on, and
 -- gives those that still were this worker's. One that somebody holds is left for the next time.
 CREATE FUNCTION recharge_renew(p_recharge_ids uuid[], p_numbers integer[], p_lease interval)
 RETURNS TABLE (recharge_id uuid, number integer)
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SECURITY DEFINER
 SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-BEGIN ATOMIC
-    WITH held AS (
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_until constant timestamptz := clock_timestamp() + p_lease;
+BEGIN
+    RETURN QUERY
+    WITH held AS MATERIALIZED (
         SELECT recharge.id
         FROM unnest(p_recharge_ids, p_numbers) AS claimed (id, number)
         INNER JOIN recharge_recharge AS recharge ON recharge.id = claimed.id
@@ -98,10 +110,11 @@ BEGIN ATOMIC
         FOR UPDATE OF recharge SKIP LOCKED
     )
 
-    UPDATE recharge_recharge AS recharge SET due_at = clock_timestamp() + p_lease
+    UPDATE recharge_recharge AS recharge SET due_at = v_until
     FROM held WHERE recharge.id = held.id
     RETURNING recharge.id, recharge.attempts;
 END;
+$$;
 
 
 -- Records what a gateway answered to an attempt. p_due_in: when to ask again; NULL: never.
@@ -136,6 +149,8 @@ DECLARE
     v_attempts integer;
     v_submitted_at timestamptz;
     v_locked boolean;
+    v_now timestamptz;
+    v_due_at timestamptz;
 BEGIN
     -- Whether the seller's money may move; if so, first the lock (recharge_settle does likewise).
     SELECT seller_id, status INTO v_seller_id, v_status FROM recharge_recharge WHERE id = p_recharge_id;
@@ -150,6 +165,7 @@ BEGIN
         RAISE serialization_failure USING MESSAGE = 'the recharge was settled at the same time';
     END IF;
 
+    v_now := clock_timestamp();
     IF p_outcome = 'expired' THEN
         IF v_attempts = p_number AND v_submitted_at IS NULL AND v_status IN ('pending', 'unknown') THEN
             v_outcome := (recharge_settle(p_organization_id, p_recharge_id, 'failed', p_reason)).outcome;
@@ -158,7 +174,7 @@ BEGIN
         AND v_status IN ('succeeded', 'failed') AND v_status <> p_outcome
     THEN
         v_outcome := 'doubted';
-        UPDATE recharge_recharge SET due_at = clock_timestamp() WHERE id = p_recharge_id AND due_at IS NULL;
+        UPDATE recharge_recharge SET due_at = v_now WHERE id = p_recharge_id AND due_at IS NULL;
     ELSIF p_outcome IN ('succeeded', 'failed', 'unknown') THEN
         v_outcome := (recharge_settle(p_organization_id, p_recharge_id, p_outcome, p_reason)).outcome;
     END IF;
@@ -171,11 +187,9 @@ BEGIN
             AND outcome = 'open';  -- who was told already keeps to that: see evidence.sql
     END IF;
 
+    v_due_at := v_now + CASE WHEN v_outcome = 'over_limit' THEN coalesce(p_due_in, interval '1 hour') ELSE p_due_in END;
     UPDATE recharge_recharge
-    SET due_at = CASE
-            WHEN v_outcome = 'over_limit' THEN clock_timestamp() + coalesce(p_due_in, interval '1 hour')
-            WHEN p_due_in IS NOT NULL THEN clock_timestamp() + p_due_in
-        END,
+    SET due_at = v_due_at,
         submitted_at = CASE
             WHEN p_outcome IN ('unsent', 'missing') AND status IN ('pending', 'unknown') THEN NULL
             ELSE submitted_at
@@ -217,16 +231,18 @@ SET lock_timeout = '3s'
 AS $$
 DECLARE
     v_given record;
+    v_seller_id bigint;
 BEGIN
     -- The locks of all sellers whose money may move, before any row is touched: a seller's lock comes before the rows.
-    PERFORM seller_lock(p_organization_id, moving.seller_id)
-    FROM (
+    FOR v_seller_id IN
         SELECT DISTINCT recharge.seller_id
         FROM unnest(p_recharge_ids, p_outcomes) AS given (id, outcome)
         INNER JOIN recharge_recharge AS recharge ON recharge.id = given.id
         WHERE given.outcome IN ('failed', 'expired') OR recharge.status IN ('succeeded', 'failed')
         ORDER BY recharge.seller_id
-    ) AS moving;
+    LOOP
+        PERFORM seller_lock(p_organization_id, v_seller_id);
+    END LOOP;
 
     FOR v_given IN
         SELECT given.*
@@ -287,12 +303,16 @@ $$;
 
 -- When the next recharge is due, but for those of the gateways that are passed over; NULL: none is waiting.
 CREATE FUNCTION recharge_next_due(p_passed_over text[] DEFAULT '{}') RETURNS timestamptz
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 SET enable_seqscan = off
-BEGIN ATOMIC
-    SELECT recharge.due_at FROM recharge_recharge AS recharge
-    WHERE recharge.due_at IS NOT NULL AND recharge.gateway::text <> ALL (p_passed_over)
-    ORDER BY recharge.due_at
-    LIMIT 1;
+AS $$
+BEGIN
+    RETURN (
+        SELECT recharge.due_at FROM recharge_recharge AS recharge
+        WHERE recharge.due_at IS NOT NULL AND recharge.gateway::text <> ALL (p_passed_over)
+        ORDER BY recharge.due_at
+        LIMIT 1
+    );
 END;
+$$;

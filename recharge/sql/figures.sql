@@ -11,11 +11,12 @@ CREATE FUNCTION queue_figures(
     OUT webhooks bigint,
     OUT webhooks_seconds double precision
 )
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 SET enable_seqscan = off -- see delivery.sql
 SET enable_bitmapscan = off
-BEGIN ATOMIC
+AS $$
+BEGIN
     SELECT
         (SELECT count(*) FROM (
             SELECT FROM recharge_recharge WHERE status = 'pending' LIMIT 10000
@@ -37,5 +38,7 @@ BEGIN ATOMIC
         coalesce((
             SELECT greatest(0, extract(epoch FROM clock_timestamp() - due_at)) FROM credit_webhookmessage
             WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1
-        ), 0);
+        ), 0)
+    INTO pending, pending_seconds, unknown, unknown_seconds, webhooks, webhooks_seconds;
 END;
+$$;

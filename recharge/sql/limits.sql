@@ -17,17 +17,17 @@ DECLARE
     v_limits recharge_limits;
     v_here timestamp;
 BEGIN
+    v_limits.time_zone := organization_time_zone();
     SELECT
         coalesce(own.per_sale, everybody.per_sale), coalesce(own.per_day, everybody.per_day),
         coalesce(own.sales_per_day, everybody.sales_per_day),
         coalesce(own.per_number_per_day, everybody.per_number_per_day),
         CASE WHEN coalesce(own.from_hour, own.to_hour) IS NULL THEN everybody.from_hour ELSE own.from_hour END,
         CASE WHEN coalesce(own.from_hour, own.to_hour) IS NULL THEN everybody.to_hour ELSE own.to_hour END,
-        coalesce(greatest(own.id, everybody.id), 0),
-        organization_time_zone()
+        coalesce(greatest(own.id, everybody.id), 0)
     INTO
         v_limits.per_sale, v_limits.per_day, v_limits.sales_per_day, v_limits.per_number_per_day, v_limits.from_hour,
-        v_limits.to_hour, v_limits.version, v_limits.time_zone
+        v_limits.to_hour, v_limits.version
     FROM (SELECT) AS always
     LEFT JOIN recharge_limit AS own ON own.seller_id = p_seller_id
     LEFT JOIN recharge_limit AS everybody ON everybody.seller_id IS NULL;
@@ -68,12 +68,17 @@ $$;
 CREATE FUNCTION recharge_sold_to(
     p_seller_id bigint, p_phone_number text, p_day_begins timestamptz, p_day_ends timestamptz
 ) RETURNS bigint
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT coalesce(sum(amount), 0)::bigint FROM recharge_recharge
-    WHERE phone_number = p_phone_number AND seller_id + 0 = p_seller_id AND status <> 'failed'
-        AND id >= uuid7_floor(p_day_begins) AND created_at >= p_day_begins AND created_at < p_day_ends;
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(sum(amount), 0)::bigint FROM recharge_recharge
+        WHERE phone_number = p_phone_number AND seller_id + 0 = p_seller_id AND status <> 'failed'
+            AND id >= uuid7_floor(p_day_begins) AND created_at >= p_day_begins AND created_at < p_day_ends
+    );
 END;
+$$;
 
 
 -- The first limit that a sale would pass, as a client is told of it; NULL: none. p_sales, p_sold and p_to_number are what
@@ -158,6 +163,9 @@ CREATE FUNCTION recharge_keep_count(p_limits recharge_limits, p_seller_id bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
+DECLARE
+    v_sales integer;
+    v_sold bigint;
 BEGIN
     IF p_limits.per_day IS NULL AND p_limits.sales_per_day IS NULL OR EXISTS (
         SELECT FROM recharge_sellerday AS known
@@ -166,9 +174,9 @@ BEGIN
     ) THEN
         RETURN;
     END IF;
+    SELECT sold.sales, sold.amount INTO v_sales, v_sold FROM recharge_sold_on(p_seller_id, p_limits) AS sold;
     INSERT INTO recharge_sellerday (seller_id, begins_at, ends_at, version, sales, amount)
-    SELECT p_seller_id, p_limits.day_begins, p_limits.day_ends, p_limits.version, sold.sales, sold.amount
-    FROM recharge_sold_on(p_seller_id, p_limits) AS sold
+    VALUES (p_seller_id, p_limits.day_begins, p_limits.day_ends, p_limits.version, v_sales, v_sold)
     ON CONFLICT (seller_id) DO UPDATE SET
         begins_at = excluded.begins_at, ends_at = excluded.ends_at, version = excluded.version,
         sales = excluded.sales, amount = excluded.amount;
@@ -249,6 +257,8 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
 AS $$
+DECLARE
+    v_has_limits boolean;
 BEGIN
     -- Two who settle at once: one after the other. Sales only read, and don't wait.
     LOCK TABLE recharge_limit IN SHARE ROW EXCLUSIVE MODE;
@@ -261,10 +271,11 @@ BEGIN
     )
     VALUES (p_seller_id, p_per_sale, p_per_day, p_sales_per_day, p_per_number_per_day, p_from_hour, p_to_hour)
     RETURNING * INTO settled;
-    PERFORM recharge_note(p_has_limits => EXISTS (
+    v_has_limits := EXISTS (
         SELECT FROM recharge_limit
         WHERE coalesce(per_sale, per_day, sales_per_day, per_number_per_day, from_hour, to_hour) IS NOT NULL
-    ));
+    );
+    PERFORM recharge_note(p_has_limits => v_has_limits);
 END;
 $$;
 

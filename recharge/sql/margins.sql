@@ -10,8 +10,12 @@
 
 -- What each dealer of a recharge earns by it; also less than nothing.
 CREATE FUNCTION margins_of(p_recharge recharge_recharge) RETURNS TABLE (dealer_id bigint, amount bigint)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT
         rated.dealer_id,
         rated.commission - greatest(
@@ -26,6 +30,7 @@ BEGIN ATOMIC
         LEFT JOIN LATERAL commission_rate_at(dealer.id, p_recharge.operator, p_recharge.created_at) AS rate ON true
     ) AS rated;
 END;
+$$;
 
 
 -- Posts the margins of up to p_limit recharges (of those that are due, the oldest after p_after), and takes back those of
@@ -53,6 +58,10 @@ DECLARE
     v_dealers bigint[];
     v_dealer_id bigint;
     v_undone uuid[] := '{}';
+    v_recharge recharge_recharge;
+    v_recharges uuid[];  -- with the next two: what each dealer earns by each
+    v_earners bigint[];
+    v_amounts bigint[];
     v_batch record;
     v_batch_id uuid;
     v_now timestamptz;
@@ -88,17 +97,22 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     );
 
+    FOR v_recharge IN
+        SELECT * FROM recharge_recharge WHERE id = ANY (v_due) AND status = 'succeeded' ORDER BY id
+    LOOP
+        SELECT
+            v_recharges || array_agg(v_recharge.id), v_earners || array_agg(earned.dealer_id),
+            v_amounts || array_agg(earned.amount)
+        INTO v_recharges, v_earners, v_amounts
+        FROM margins_of(v_recharge) AS earned
+        WHERE earned.amount > 0;
+    END LOOP;
     FOR v_batch IN
         SELECT
             margin.dealer_id, sum(margin.amount)::bigint AS amount, array_agg(margin.recharge_id) AS recharges,
             array_agg(margin.amount) AS amounts
-        FROM (
-            SELECT recharge.id AS recharge_id, earned.dealer_id, earned.amount
-            FROM recharge_recharge AS recharge
-            CROSS JOIN LATERAL margins_of(recharge) AS earned
-            WHERE recharge.id = ANY (v_due) AND recharge.status = 'succeeded'
-        ) AS margin
-        WHERE margin.amount > 0 AND NOT EXISTS (
+        FROM unnest(v_recharges, v_earners, v_amounts) AS margin (recharge_id, dealer_id, amount)
+        WHERE NOT EXISTS (
             SELECT FROM recharge_margin AS posted
             WHERE posted.recharge_id = margin.recharge_id AND posted.seller_id = margin.dealer_id
         )
@@ -185,9 +199,17 @@ FOR EACH ROW WHEN (
 EXECUTE FUNCTION recharge_margin_keep();
 
 CREATE TRIGGER recharge_margin_stays
-BEFORE DELETE OR TRUNCATE ON recharge_margin
+BEFORE DELETE ON recharge_margin
+FOR EACH STATEMENT EXECUTE FUNCTION recharge_margin_keep();
+
+CREATE TRIGGER recharge_margin_not_emptied
+BEFORE TRUNCATE ON recharge_margin
 FOR EACH STATEMENT EXECUTE FUNCTION recharge_margin_keep();
 
 CREATE TRIGGER recharge_margin_batch_kept
-BEFORE UPDATE OR DELETE OR TRUNCATE ON recharge_marginbatch
+BEFORE UPDATE OR DELETE ON recharge_marginbatch
+FOR EACH STATEMENT EXECUTE FUNCTION recharge_margin_keep();
+
+CREATE TRIGGER recharge_marginbatch_not_emptied
+BEFORE TRUNCATE ON recharge_marginbatch
 FOR EACH STATEMENT EXECUTE FUNCTION recharge_margin_keep();

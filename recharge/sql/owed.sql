@@ -36,11 +36,16 @@ $$;
 
 -- Tomans that a seller owes.
 CREATE FUNCTION recharge_owed_by(p_seller_id bigint) RETURNS bigint
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT coalesce(sum(amount - commission), 0)::bigint FROM recharge_recharge
-    WHERE seller_id = p_seller_id AND late = 'owed';
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(sum(amount - commission), 0)::bigint FROM recharge_recharge
+        WHERE seller_id = p_seller_id AND late = 'owed'
+    );
 END;
+$$;
 
 
 -- Whether a seller owes, and the organization lets nobody who does spend: transfer_post (credit/sql/transfers.sql) asks it,
@@ -49,7 +54,9 @@ CREATE FUNCTION recharge_debt_forbids(p_seller_id bigint) RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
+DECLARE
+    v_refuses constant boolean := EXISTS (SELECT FROM recharge_settings WHERE refuses_owing);
 BEGIN
-    RETURN EXISTS (SELECT FROM recharge_settings WHERE refuses_owing) AND recharge_owed_by(p_seller_id) > 0;
+    RETURN v_refuses AND recharge_owed_by(p_seller_id) > 0;
 END;
 $$;

@@ -17,24 +17,29 @@ $$;
 -- What was posted from one moment (NULL: the beginning) until another, by kind: how many entries, their Tomans, and the
 -- commissions'. An entry's id begins with its time.
 CREATE FUNCTION period_totals(p_begins timestamptz, p_ends timestamptz) RETURNS jsonb
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT coalesce(
-        jsonb_object_agg(
-            posted.kind,
-            jsonb_build_object('entries', posted.entries, 'amount', posted.amount, 'commission', posted.commission)
-        ),
-        '{}'
-    )
-    FROM (
-        SELECT kind, count(*) AS entries, sum(amount) AS amount, sum(commission) AS commission
-        FROM credit_entry
-        WHERE id >= coalesce(uuid7_floor(p_begins), '00000000-0000-0000-0000-000000000000')
-            AND (p_begins IS NULL OR created_at >= p_begins)
-            AND id < uuid7_floor(p_ends + interval '1 millisecond') AND created_at < p_ends
-        GROUP BY kind
-    ) AS posted;
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(
+            jsonb_object_agg(
+                posted.kind,
+                jsonb_build_object('entries', posted.entries, 'amount', posted.amount, 'commission', posted.commission)
+            ),
+            '{}'
+        )
+        FROM (
+            SELECT kind, count(*) AS entries, sum(amount) AS amount, sum(commission) AS commission
+            FROM credit_entry
+            WHERE id >= coalesce(uuid7_floor(p_begins), '00000000-0000-0000-0000-000000000000')
+                AND (p_begins IS NULL OR created_at >= p_begins)
+                AND id < uuid7_floor(p_ends + interval '1 millisecond') AND created_at < p_ends
+            GROUP BY kind
+        ) AS posted
+    );
 END;
+$$;
 
 
 -- Closes what is open until the end of p_last_day, a day of the organization's time zone.
@@ -54,6 +59,7 @@ AS $$
 DECLARE
     v_before recharge_closedperiod;
     v_ends timestamptz;
+    v_totals jsonb;
 BEGIN
     -- Of two who close at once, the second sees what the first has closed. Whoever reads does not wait.
     LOCK TABLE recharge_closedperiod IN SHARE ROW EXCLUSIVE MODE;
@@ -69,11 +75,9 @@ BEGIN
         period := NULL;
         RETURN;
     END IF;
+    v_totals := period_totals(v_before.ends, v_ends);
     INSERT INTO recharge_closedperiod (last_day, first_day, begins, ends, totals, closed_at, closed_by)
-    VALUES (
-        p_last_day, v_before.last_day + 1, v_before.ends, v_ends, period_totals(v_before.ends, v_ends), clock_timestamp(),
-        p_closed_by
-    )
+    VALUES (p_last_day, v_before.last_day + 1, v_before.ends, v_ends, v_totals, clock_timestamp(), p_closed_by)
     RETURNING * INTO period;
     outcome := 'closed';
 END;
@@ -89,5 +93,9 @@ END;
 $$;
 
 CREATE TRIGGER recharge_closedperiod_stays
-BEFORE UPDATE OR DELETE OR TRUNCATE ON recharge_closedperiod
+BEFORE UPDATE OR DELETE ON recharge_closedperiod
+FOR EACH STATEMENT EXECUTE FUNCTION recharge_closedperiod_refuse_change();
+
+CREATE TRIGGER recharge_closedperiod_not_emptied
+BEFORE TRUNCATE ON recharge_closedperiod
 FOR EACH STATEMENT EXECUTE FUNCTION recharge_closedperiod_refuse_change();

@@ -28,6 +28,7 @@ SET lock_timeout = '3s'
 AS $$
 DECLARE
     v_recharge recharge_recharge;
+    v_message_id uuid;
 BEGIN
     PERFORM seller_lock(p_organization_id, p_seller_id);  -- of two clicks, the second finds what the first has sent
 
@@ -52,11 +53,9 @@ BEGIN
         RETURN;
     END IF;
 
+    v_message_id := alert_send_text(p_seller_id, v_recharge.phone_number, p_text);
     INSERT INTO recharge_sentreceipt (recharge_id, message_id, sent_by, sent_by_id, created_at)
-    VALUES (
-        p_recharge_id, alert_send_text(p_seller_id, v_recharge.phone_number, p_text), p_sent_by, p_sent_by_id,
-        clock_timestamp()
-    )
+    VALUES (p_recharge_id, v_message_id, p_sent_by, p_sent_by_id, clock_timestamp())
     RETURNING * INTO receipt;
     outcome := 'sent';
 END;
@@ -64,5 +63,9 @@ $$;
 
 
 CREATE TRIGGER recharge_sentreceipt_append_only
-BEFORE UPDATE OR DELETE OR TRUNCATE ON recharge_sentreceipt
+BEFORE UPDATE OR DELETE ON recharge_sentreceipt
+FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_change();
+
+CREATE TRIGGER recharge_sentreceipt_not_emptied
+BEFORE TRUNCATE ON recharge_sentreceipt
 FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_change();

@@ -115,6 +115,7 @@ LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
+    as_of := statement_timestamp();
     SELECT
         account.balance,
         account.last_number,
@@ -122,14 +123,13 @@ BEGIN
             SELECT coalesce(sum(recharge.amount), 0)::bigint FROM recharge_recharge AS recharge
             WHERE recharge.seller_id = account.seller_id AND recharge.status IN ('pending', 'unknown')
         ),
-        statement_timestamp(),
         coalesce((SELECT settings.training FROM recharge_settings AS settings), true),
         seller.is_active,
         owing.amount,
         owing.since,
         seller.parent_id IS NOT NULL,
         EXISTS (SELECT FROM credit_seller AS child WHERE child.parent_id = seller.id)
-    INTO balance, last_entry, in_flight, as_of, training, is_active, owed, owed_since, has_parent, has_children
+    INTO balance, last_entry, in_flight, training, is_active, owed, owed_since, has_parent, has_children
     FROM credit_account AS account
     INNER JOIN credit_seller AS seller ON seller.id = account.seller_id
     CROSS JOIN LATERAL (
@@ -164,12 +164,15 @@ CREATE TYPE recharge_terms AS (
     refusal text, training boolean, refuses_owing boolean, has_commissions boolean, has_limits boolean
 );
 
--- One row. A set, since so it becomes a part of the statement that asks (see webhook_listeners).
+-- One row.
 CREATE FUNCTION recharge_terms_of(p_operator text) RETURNS SETOF recharge_terms
-LANGUAGE sql STABLE
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE ROWS 1
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
     SELECT
-        coalesce(gateway.name, 'instant'),
+        coalesce(gateway.name, 'instant')::text,
         coalesce(gateway.kind, 'instant') = 'instant',
         coalesce(operator.amounts, '{}'),
         coalesce(operator.least_amount, 1),
@@ -191,6 +194,7 @@ BEGIN ATOMIC
     LEFT JOIN recharge_operatorsettings AS operator ON operator.operator = p_operator
     LEFT JOIN recharge_gatewaysettings AS gateway ON gateway.id = operator.gateway_id;
 END;
+$$;
 
 CREATE FUNCTION recharge_is_amount_sold(p_terms recharge_terms, p_amount bigint) RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -205,18 +209,22 @@ END;
 CREATE FUNCTION recharge_is_repeated(
     p_seconds integer, p_seller_id bigint, p_phone_number text, p_amount bigint, p_but_keys text DEFAULT NULL
 ) RETURNS boolean
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT p_seconds > 0 AND EXISTS (
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_since constant timestamptz := clock_timestamp() - p_seconds * interval '1 second';
+BEGIN
+    RETURN p_seconds > 0 AND EXISTS (
         SELECT FROM recharge_recharge
         WHERE phone_number = p_phone_number AND seller_id + 0 = p_seller_id AND amount = p_amount
             AND status <> 'failed'
             AND (p_but_keys IS NULL OR NOT starts_with(idempotency_key, p_but_keys))
-            AND created_at > clock_timestamp() - p_seconds * interval '1 second'
-            -- The same by the index: a number may have a long history.
-            AND id >= uuid7_floor(clock_timestamp() - p_seconds * interval '1 second')
+            AND created_at > v_since
+            AND id >= uuid7_floor(v_since)  -- the same by the index: a number may have a long history
     );
 END;
+$$;
 
 
 -- Code of the release before calls this: a sale that began before an upgrade may end after it. The next release drops it.
@@ -224,9 +232,8 @@ CREATE FUNCTION recharge_is_duplicate(
     p_terms recharge_terms, p_seller_id bigint, p_phone_number text, p_amount bigint
 ) RETURNS boolean
 LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT recharge_is_repeated((p_terms).duplicate_window, p_seller_id, p_phone_number, p_amount);
-END;
+SET search_path FROM CURRENT
+RETURN recharge_is_repeated((p_terms).duplicate_window, p_seller_id, p_phone_number, p_amount);
 
 
 -- Decides what becomes of a sale, from what is true of it. It is decided here alone: recharge_sell and recharge_prospects
@@ -352,24 +359,24 @@ BEGIN
     END IF;
 
     -- Until the end no rate is settled, and those that are known were settled before this sale's moment: see commission_set.
-    LOCK TABLE recharge_commissionrate IN ROW SHARE MODE;
+    -- It is LOCK TABLE … IN ROW SHARE MODE, which Citus would carry out on each of its nodes.
+    PERFORM FROM recharge_commissionrate WHERE false FOR KEY SHARE;
 
-    -- One statement for all that the decision and the end of it ask: each costs a sale 2 %.
+    -- One statement for what the decision and the end of it ask: each costs a sale 2 %. So the two last say again what
+    -- webhook_listeners and access_over do.
     SELECT
         seller.is_active, seller.ancestors, account.balance, account.last_moment, account.alert_below,
-        terms.gateway, terms.delivered, terms.amounts, terms.least_amount, terms.most_amount, terms.duplicate_window,
-        terms.refusal, terms.training, terms.refuses_owing, terms.has_commissions, terms.has_limits,
-        EXISTS (SELECT FROM webhook_listeners(p_seller_id)), EXISTS (SELECT FROM access_over(p_subject, p_epoch))
-    INTO
-        v_is_active, v_dealers, balance, v_last, v_alert_below,
-        v_terms.gateway, v_terms.delivered, v_terms.amounts, v_terms.least_amount, v_terms.most_amount,
-        v_terms.duplicate_window, v_terms.refusal, v_terms.training, v_terms.refuses_owing, v_terms.has_commissions,
-        v_terms.has_limits,
-        v_is_listened_to, v_is_over
+        EXISTS (SELECT FROM credit_webhookendpoint WHERE seller_id = p_seller_id AND disabled = '')
+            OR EXISTS (SELECT FROM credit_webhookendpoint WHERE seller_id IS NULL AND disabled = ''),
+        EXISTS (
+            SELECT FROM credit_accessepoch AS known
+            WHERE known.subject IN (p_subject, split_part(p_subject, '/', 1)) AND known.epoch > p_epoch
+        )
+    INTO v_is_active, v_dealers, balance, v_last, v_alert_below, v_is_listened_to, v_is_over
     FROM credit_seller AS seller
     INNER JOIN credit_account AS account ON account.seller_id = seller.id
-    CROSS JOIN recharge_terms_of(p_operator) AS terms
     WHERE seller.id = p_seller_id;
+    SELECT * INTO v_terms FROM recharge_terms_of(p_operator);
     v_window := greatest(v_terms.duplicate_window, p_guard);
     v_is_duplicate := v_window > 0 AND NOT p_allow_duplicate
         AND recharge_is_repeated(v_window, p_seller_id, p_phone_number, p_amount);
@@ -497,6 +504,7 @@ DECLARE
     v_locked boolean;
     v_was text;
     v_late text := '';
+    v_now timestamptz;
 BEGIN
     -- Whose lock to take, and whether. A recharge never changes its seller.
     SELECT seller_id, status INTO v_seller_id, v_status FROM recharge_recharge WHERE id = p_recharge_id;
@@ -571,6 +579,7 @@ BEGIN
         PERFORM recharge_count_settled(settled, -1);
     END IF;
 
+    v_now := clock_timestamp();
     UPDATE recharge_recharge
     SET status = p_status,
         failure = CASE WHEN p_status = 'failed' THEN p_failure ELSE '' END,
@@ -578,7 +587,7 @@ BEGIN
         due_at = CASE WHEN p_status = 'unknown' THEN due_at END,
         -- A clock may be set back.
         completed_at = CASE
-            WHEN p_status IN ('succeeded', 'failed') THEN greatest(clock_timestamp(), created_at)
+            WHEN p_status IN ('succeeded', 'failed') THEN greatest(v_now, created_at)
         END,
         -- What a day's report said must be known afterwards, too: see report.sql.
         delivered_at = CASE WHEN v_was = 'succeeded' THEN coalesce(delivered_at, completed_at) END,

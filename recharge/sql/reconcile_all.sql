@@ -18,8 +18,6 @@ checked_margin AS NOT MATERIALIZED (SELECT * FROM recharge_margin),
 
 checked_period AS NOT MATERIALIZED (SELECT * FROM recharge_closedperiod),
 
-checked_day AS NOT MATERIALIZED (SELECT * FROM recharge_summedday),
-
 running_entry AS (
     SELECT
         seller_id,

@@ -117,11 +117,6 @@ checked_period AS MATERIALIZED (
     WHERE closed_at >= (SELECT recent FROM checkpoint) OR ends > (SELECT min(created_at) FROM checked_entry)
 ),
 
--- Those that were over since, or hours before: a day is summed up when it has been over for some hours.
-checked_day AS MATERIALIZED (
-    SELECT * FROM recharge_summedday WHERE ends >= (SELECT recent FROM checkpoint) - interval '1 day'
-),
-
 running_entry AS MATERIALIZED (
     SELECT
         seller_id,

@@ -10,21 +10,7 @@
 --
 -- delivered and net are as recharge/reports/sums.py has them.
 
-WITH day AS MATERIALIZED (SELECT * FROM report_days(%(bounds)s::timestamptz[])),
-
-counted AS (
-    SELECT
-        day.day, nullif(sums.operator, '') AS operator, sums.seller_id, sums.was, sums.is_now, sums.training,
-        sums.recharges, sums.amount, sums.commission, sums.margin
-    FROM day INNER JOIN recharge_daysum AS sums ON sums.begins = day.begins
-    WHERE day.sales_are_summed
-    UNION ALL
-    SELECT
-        day.day, nullif(sums.operator, ''), sums.seller_id, sums.was, sums.is_now, sums.training,
-        sums.recharges, sums.amount, sums.commission, sums.margin
-    FROM day CROSS JOIN LATERAL day_sales(day.begins, day.ends) AS sums
-    WHERE NOT day.sales_are_summed
-),
+WITH counted AS (SELECT * FROM report_sales(%(bounds)s::timestamptz[])),
 
 sums AS (
     SELECT
@@ -76,7 +62,8 @@ ranked AS (
     FROM sums
 )
 
-SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.operator, ranked.seller_id, seller.name,
+SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.operator, ranked.seller_id,
+    seller_name(ranked.seller_id),
     ranked.place, ranked.place_of_losses,
     ranked.delivered, ranked.delivered_amount, ranked.failed, ranked.failed_amount, ranked.open, ranked.net_amount,
     ranked.taken_back, ranked.taken_back_amount, ranked.delivered_after_all, ranked.delivered_after_all_amount,
@@ -84,7 +71,6 @@ SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.o
     ranked.taken_back_commission, ranked.delivered_after_all_commission, ranked.delivered_later_commission,
     ranked.delivered_commission, ranked.training_delivered, ranked.training_delivered_amount, ranked.margins
 FROM ranked
-LEFT JOIN credit_seller AS seller ON seller.id = ranked.seller_id
 WHERE (NOT ranked.by_seller OR least(ranked.place, ranked.place_of_losses) <= %(most_sellers)s)
     AND NOT (ranked.by_operator AND ranked.operator IS NULL)  -- margins
 ORDER BY ranked.by_seller, ranked.place

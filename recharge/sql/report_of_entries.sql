@@ -5,21 +5,7 @@
 -- %(bounds)s and the two places of sellers are as report.sql has them: those with most Tomans sold, and those with most given
 -- back.
 
-WITH day AS MATERIALIZED (SELECT * FROM report_days(%(bounds)s::timestamptz[])),
-
-posted AS (
-    SELECT
-        day.day, nullif(sums.operator, '') AS operator, sums.seller_id, sums.kind,
-        sums.sold_at < (%(bounds)s::timestamptz[])[1] AS is_earlier, sums.entries, sums.amount, sums.commission
-    FROM day INNER JOIN recharge_dayposting AS sums ON sums.begins = day.begins
-    WHERE day.postings_are_summed
-    UNION ALL
-    SELECT
-        day.day, nullif(sums.operator, ''), sums.seller_id, sums.kind,
-        sums.sold_at < (%(bounds)s::timestamptz[])[1], sums.entries, sums.amount, sums.commission
-    FROM day CROSS JOIN LATERAL day_postings(day.begins, day.ends) AS sums
-    WHERE NOT day.postings_are_summed
-),
+WITH posted AS (SELECT * FROM report_postings(%(bounds)s::timestamptz[])),
 
 -- What an entry is to the report: one of these for each kind that is posted for recharges.
 told AS (
@@ -68,13 +54,13 @@ ranked AS (
     FROM sums
 )
 
-SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.operator, ranked.seller_id, seller.name,
+SELECT ranked.by_day, ranked.by_operator, ranked.by_seller, ranked.day, ranked.operator, ranked.seller_id,
+    seller_name(ranked.seller_id),
     ranked.place, ranked.place_of_losses,
     ranked.sold, ranked.sold_amount, ranked.given_back, ranked.given_back_amount, ranked.charged_late,
     ranked.charged_late_amount, ranked.sold_refunded, ranked.commission, ranked.earlier, ranked.earlier_amount,
     ranked.margins
 FROM ranked
-LEFT JOIN credit_seller AS seller ON seller.id = ranked.seller_id
 WHERE (NOT ranked.by_seller OR least(ranked.place, ranked.place_of_losses) <= %(most_sellers)s)
     AND NOT (ranked.by_operator AND ranked.operator IS NULL)  -- margins
 ORDER BY ranked.by_seller, ranked.place

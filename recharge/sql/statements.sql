@@ -182,5 +182,9 @@ $$;
 
 
 CREATE TRIGGER recharge_statement_append_only
-BEFORE UPDATE OR DELETE OR TRUNCATE ON recharge_statement
+BEFORE UPDATE OR DELETE ON recharge_statement
+FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_change();
+
+CREATE TRIGGER recharge_statement_not_emptied
+BEFORE TRUNCATE ON recharge_statement
 FOR EACH STATEMENT EXECUTE FUNCTION credit_refuse_change();

@@ -481,6 +481,15 @@ EARNING = {
             ("recharge_statement", "recharge_statement_append_only"),
             ("recharge_settings", "recharge_settings_noted"),
             ("recharge_settings", "recharge_settings_stay"),
+            ("credit_creditrequest", "credit_creditrequest_not_emptied"),
+            ("recharge_statement", "recharge_statement_not_emptied"),
+        )
+    },
+    **{
+        f"{trigger} gone": (f"DROP TRIGGER {trigger} ON {table}", {"append_only_not_enforced"})
+        for table, trigger in (
+            ("credit_entry", "credit_entry_not_emptied"),
+            ("recharge_closedperiod", "recharge_closedperiod_not_emptied"),
         )
     },
 }

@@ -60,8 +60,10 @@ _COLUMNS = """
     ORDER BY attnum
 """
 
+# Foreign keys as credit/sql/foreign_keys.sql makes them of Django's, so that there is nothing left for it to do.
 _CONSTRAINTS = """
-    SELECT 'CONSTRAINT ' || quote_ident(conname) || ' ' || pg_get_constraintdef(oid)
+    SELECT 'CONSTRAINT ' || quote_ident(conname) || ' '
+        || replace(pg_get_constraintdef(oid), ' DEFERRABLE INITIALLY DEFERRED', '')
     FROM pg_constraint
     WHERE conrelid = %(table)s AND strpos(%(kinds)s, contype::text) > 0
     ORDER BY strpos(%(kinds)s, contype::text), conname COLLATE "C"

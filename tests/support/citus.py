@@ -1,0 +1,57 @@
+"""Databases on a server that says it is Citus: the coordinator of a cluster, whose nodes all have one of each name.
+
+CI runs without one. ``TEST_DATABASE_URL`` names a database with the extension, and the nodes added to it, in which the
+owner is a superuser (nobody else may create the extension)::
+
+    TEST_DATABASE_URL=postgres://recharge@127.0.0.1:5432/recharge
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import cache
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+
+
+@cache
+def nodes() -> Sequence[tuple[str, int]]:
+    """The hosts and ports of the cluster's nodes, the coordinator first; none: the server is plain PostgreSQL."""
+    with _cursor() as cursor:
+        cursor.execute("SELECT to_regclass('pg_catalog.pg_dist_node') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return ()
+        cursor.execute("SELECT nodename, nodeport FROM pg_dist_node WHERE isactive ORDER BY groupid")
+        return tuple(cursor.fetchall())
+
+
+def make_database(name: str) -> None:
+    """Makes it on all nodes, in place of what a run that was killed left, with the extension and its nodes."""
+    drop_database(name)
+    for host, port in nodes():
+        with _cursor(host=host, port=port) as cursor:
+            cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        with _cursor(host=host, port=port, dbname=name) as cursor:
+            cursor.execute("CREATE EXTENSION citus")
+    coordinator, *workers = nodes()
+    with _cursor(dbname=name) as cursor:
+        cursor.execute("SELECT citus_set_coordinator_host(%s, %s)", coordinator)
+        for node in workers:
+            cursor.execute("SELECT citus_add_node(%s, %s)", node)
+
+
+def drop_database(name: str) -> None:
+    """Drops it on all nodes, whoever is in it."""
+    for host, port in nodes():
+        with _cursor(host=host, port=port) as cursor:
+            cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def _cursor(**address: Any) -> Iterator[Any]:
+    with closing(psycopg2.connect(os.environ["TEST_DATABASE_URL"], **address)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
