@@ -164,37 +164,68 @@ CREATE TYPE recharge_terms AS (
     refusal text, training boolean, refuses_owing boolean, has_commissions boolean, has_limits boolean
 );
 
--- One row.
+-- They, of what is settled; NULL: nothing is. One expression and no SET, as recharge_decide.
+CREATE FUNCTION recharge_terms_made(
+    p_operator text,
+    p_is_settled boolean,
+    p_amounts bigint[],
+    p_least_amount bigint,
+    p_most_amount bigint,
+    p_gateway text,
+    p_kind text,
+    p_duplicate_window integer,
+    p_training boolean,
+    p_refuses_owing boolean,
+    p_has_commissions boolean,
+    p_has_limits boolean
+) RETURNS recharge_terms
+LANGUAGE sql IMMUTABLE
+RETURN ROW(
+    coalesce(p_gateway, 'instant'),
+    coalesce(p_kind, 'instant') = 'instant',
+    coalesce(p_amounts, '{}'),
+    coalesce(p_least_amount, 1),
+    coalesce(p_most_amount, 9223372036854775807),
+    coalesce(p_duplicate_window, 0),
+    CASE
+        -- A row of settings is what makes one that the organization has added; the others: recharge/operators.py.
+        WHEN p_is_settled IS NOT TRUE
+            AND p_operator NOT IN ('mci', 'irancell', 'rightel', 'aptel', 'espadan', 'telekish')
+            THEN 'unknown_operator'
+        WHEN p_gateway IS NULL AND NOT coalesce(p_training, true) THEN 'operator_not_sold'
+    END,
+    p_gateway IS NULL AND coalesce(p_training, true),
+    coalesce(p_refuses_owing, false),
+    coalesce(p_has_commissions, false),
+    coalesce(p_has_limits, false)
+)::recharge_terms;
+
+
+-- One row. (A sale reads them with what else it asks.)
 CREATE FUNCTION recharge_terms_of(p_operator text) RETURNS SETOF recharge_terms
 LANGUAGE plpgsql STABLE ROWS 1
 SET search_path FROM CURRENT
 AS $$
+DECLARE
+    v_known record;
 BEGIN
-    RETURN QUERY
     SELECT
-        coalesce(gateway.name, 'instant')::text,
-        coalesce(gateway.kind, 'instant') = 'instant',
-        coalesce(operator.amounts, '{}'),
-        coalesce(operator.least_amount, 1),
-        coalesce(operator.most_amount, 9223372036854775807),
-        coalesce(settings.duplicate_window, 0),
-        CASE
-            -- A row of settings is what makes one that the organization has added; the others: recharge/operators.py.
-            WHEN operator.operator IS NULL
-                AND p_operator NOT IN ('mci', 'irancell', 'rightel', 'aptel', 'espadan', 'telekish')
-                THEN 'unknown_operator'
-            WHEN gateway.id IS NULL AND NOT coalesce(settings.training, true) THEN 'operator_not_sold'
-        END,
-        gateway.id IS NULL AND coalesce(settings.training, true),
-        coalesce(settings.refuses_owing, false),
-        coalesce(settings.has_commissions, false),
-        coalesce(settings.has_limits, false)
+        operator.operator IS NOT NULL AS is_settled, operator.amounts, operator.least_amount, operator.most_amount,
+        gateway.name, gateway.kind, settings.duplicate_window, settings.training, settings.refuses_owing,
+        settings.has_commissions, settings.has_limits
+    INTO v_known
     FROM (SELECT) AS always
     LEFT JOIN recharge_settings AS settings ON true
     LEFT JOIN recharge_operatorsettings AS operator ON operator.operator = p_operator
     LEFT JOIN recharge_gatewaysettings AS gateway ON gateway.id = operator.gateway_id;
+    RETURN NEXT recharge_terms_made(
+        p_operator, v_known.is_settled, v_known.amounts, v_known.least_amount, v_known.most_amount, v_known.name,
+        v_known.kind, v_known.duplicate_window, v_known.training, v_known.refuses_owing, v_known.has_commissions,
+        v_known.has_limits
+    );
 END;
 $$;
+
 
 CREATE FUNCTION recharge_is_amount_sold(p_terms recharge_terms, p_amount bigint) RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -318,6 +349,17 @@ SET lock_timeout = '3s'
 AS $$
 DECLARE
     v_is_active boolean;
+    v_is_settled boolean;
+    v_amounts bigint[];
+    v_least_amount bigint;
+    v_most_amount bigint;
+    v_gateway text;
+    v_kind text;
+    v_duplicate_window integer;
+    v_training boolean;
+    v_refuses_owing boolean;
+    v_has_commissions boolean;
+    v_has_limits boolean;
     v_terms recharge_terms;
     v_is_listened_to boolean;
     v_is_over boolean;
@@ -362,21 +404,34 @@ BEGIN
     -- It is LOCK TABLE … IN ROW SHARE MODE, which Citus would carry out on each of its nodes.
     PERFORM FROM recharge_commissionrate WHERE false FOR KEY SHARE;
 
-    -- One statement for what the decision and the end of it ask: each costs a sale 2 %. So the two last say again what
-    -- webhook_listeners and access_over do.
+    -- One statement for all that the decision and the end of it ask: each costs a sale 2 %. So the last ones say again what
+    -- webhook_listeners and access_over do, and its joins what recharge_terms_of does.
     SELECT
         seller.is_active, seller.ancestors, account.balance, account.last_moment, account.alert_below,
+        operator.operator IS NOT NULL, operator.amounts, operator.least_amount, operator.most_amount, gateway.name,
+        gateway.kind, settings.duplicate_window, settings.training, settings.refuses_owing, settings.has_commissions,
+        settings.has_limits,
         EXISTS (SELECT FROM credit_webhookendpoint WHERE seller_id = p_seller_id AND disabled = '')
             OR EXISTS (SELECT FROM credit_webhookendpoint WHERE seller_id IS NULL AND disabled = ''),
         EXISTS (
             SELECT FROM credit_accessepoch AS known
             WHERE known.subject IN (p_subject, split_part(p_subject, '/', 1)) AND known.epoch > p_epoch
         )
-    INTO v_is_active, v_dealers, balance, v_last, v_alert_below, v_is_listened_to, v_is_over
+    INTO
+        v_is_active, v_dealers, balance, v_last, v_alert_below,
+        v_is_settled, v_amounts, v_least_amount, v_most_amount, v_gateway, v_kind, v_duplicate_window, v_training,
+        v_refuses_owing, v_has_commissions, v_has_limits,
+        v_is_listened_to, v_is_over
     FROM credit_seller AS seller
     INNER JOIN credit_account AS account ON account.seller_id = seller.id
+    LEFT JOIN recharge_settings AS settings ON true
+    LEFT JOIN recharge_operatorsettings AS operator ON operator.operator = p_operator
+    LEFT JOIN recharge_gatewaysettings AS gateway ON gateway.id = operator.gateway_id
     WHERE seller.id = p_seller_id;
-    SELECT * INTO v_terms FROM recharge_terms_of(p_operator);
+    v_terms := recharge_terms_made(
+        p_operator, v_is_settled, v_amounts, v_least_amount, v_most_amount, v_gateway, v_kind, v_duplicate_window,
+        v_training, v_refuses_owing, v_has_commissions, v_has_limits
+    );
     v_window := greatest(v_terms.duplicate_window, p_guard);
     v_is_duplicate := v_window > 0 AND NOT p_allow_duplicate
         AND recharge_is_repeated(v_window, p_seller_id, p_phone_number, p_amount);
