@@ -27,6 +27,7 @@ from psycopg2 import sql
 from psycopg2.extensions import parse_dsn
 
 from saas import embedded
+from tests.support import citus
 from tests.support.environment import SETTINGS
 from tests.support.pooler import behind, pooling
 from tests.support.server import free_port
@@ -63,7 +64,12 @@ if url := os.environ.get("TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = url
     os.environ["RECHARGE_EMBEDDED"] = "1"  # the tests speak plain HTTP
     os.environ["SECRET_KEY"] = "only-for-tests-" * 5
-    check_roles(url, os.environ.setdefault("TEST_WORKING_ROLE", embedded.WORKING_ROLE))
+    if citus.nodes():
+        # Citus lets no two roles write to one organization in one transaction.
+        os.environ["DATABASE_CLUSTER"] = "citus"
+        os.environ["TEST_WORKING_ROLE"] = str(parse_dsn(url)["user"])
+    else:
+        check_roles(url, os.environ.setdefault("TEST_WORKING_ROLE", embedded.WORKING_ROLE))
 else:
     directory = Path(tempfile.mkdtemp(prefix="recharge-tests-"))
     # Exit hooks run last in, first out: the directory goes after the server on it has stopped.
