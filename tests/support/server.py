@@ -14,7 +14,7 @@ from pathlib import Path
 
 import urllib3
 
-from tests.support import forking
+from tests.support import citus, forking
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,7 +95,7 @@ def working_environment() -> dict[str, str]:
 
 def _by_working_role(address: str) -> str:
     working = re.sub("(?<=//)[^:@]+", os.environ["TEST_WORKING_ROLE"], address, count=1)
-    assert working != address
+    assert working != address or citus.nodes()  # there one role does everything
     return working
 
 
