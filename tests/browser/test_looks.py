@@ -49,13 +49,19 @@ _EDGES = """
 })
 """
 
-# How far from its line's beginning each name beside a bar begins, written in either direction.
+# How far from its line's beginning each name beside a bar begins, written in either direction below a longer one.
 _STARTS = """
-() => [...document.querySelectorAll(".chart-bars li > bdi")].flatMap((name) => ["Bahar", "بهار"].map((text) => {
-    name.textContent = text;
-    const {left, right} = name.getBoundingClientRect(), line = name.parentElement.getBoundingClientRect();
-    return Math.round(document.dir === "rtl" ? line.right - right : left - line.left);
-}))
+() => [...document.querySelectorAll(".chart-bars li > bdi")].flatMap((name) => {
+    const line = name.parentElement, longer = line.cloneNode(true), written = document.createRange();
+    longer.querySelector("bdi").textContent = "The longest name of all";
+    line.before(longer);
+    return ["Bahar", "بهار"].map((text) => {
+        name.textContent = text;
+        written.selectNodeContents(name);
+        const {left, right} = written.getBoundingClientRect(), whole = line.getBoundingClientRect();
+        return Math.round(document.dir === "rtl" ? whole.right - right : left - whole.left);
+    });
+})
 """
 
 # Whether each sign is left of its number.
