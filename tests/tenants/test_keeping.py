@@ -215,7 +215,7 @@ def what_changes(table: Any) -> set[str]:
 
 @pytest.mark.slow
 def test_all_of_it_is_there_again_under_another_slug_beside_the_first(world: World, tmp_path: Path) -> None:
-    _, ids = furnish(world)
+    people, ids = furnish(world)
     acme = world.acme.row
     with tenant_context(acme):
         # A secret that has others before it.
@@ -259,10 +259,10 @@ def test_all_of_it_is_there_again_under_another_slug_beside_the_first(world: Wor
     assert made.keys[key.pk] != key.pk
     assert ApiKey.objects.get(pk=made.keys[key.pk]).secret_hash == key.secret_hash
     assert made.passkeys == 2
-    neighbour = User.objects.get(username="moved/neighbour")
-    assert decrypt(neighbour.totp.secret) == decrypt(Totp.objects.get(user=world.acme.neighbour.user).secret)
-    assert Passkey.objects.filter(user=neighbour).count() == 2
-    assert neighbour.recovery_codes.count() == 8
+    support = User.objects.get(username="moved/support")
+    assert decrypt(support.totp.secret) == decrypt(Totp.objects.get(user=people["support"].user).secret)
+    assert Passkey.objects.filter(user=support).count() == 2
+    assert support.recovery_codes.count() == 8
 
     # And it works: the same password, an own ledger, and no token of the first is good.
     host = Client(world.platform.address, "moved.recharge.test")
