@@ -141,6 +141,15 @@ def test_within_a_transaction_everything_goes_in_at_the_coordinator(world: World
     assert balance(world.acme) == 1_000_000
 
 
+def test_who_closes_the_connection_closes_those_to_the_nodes(world: World, cluster: Cluster) -> None:
+    """They have gathered catalogues and plans, too: see bound_memory."""
+    assert sell(world.acme)
+    at_node = entered(world.acme.row.schema_name)
+    assert at_node.connection is not None
+    cluster.connection.close()
+    assert at_node.connection is None
+
+
 def test_what_is_no_organizations_goes_in_at_the_coordinator(cluster: Cluster) -> None:
     assert entered("public") is cluster.connection
     assert entered("pg_catalog") is cluster.connection
