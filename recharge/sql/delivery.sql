@@ -14,7 +14,9 @@
 -- would read all of the table later on, until its statistics are made.
 
 -- Takes up to p_limit due recharges, but for those of the gateways that are passed over since they have all that they may
--- have; each until p_lease has passed, and writes the attempt that is about to be made.
+-- have; each until p_lease has passed, and writes the attempt that is about to be made. Where more wait than are taken, half
+-- of them are those that have waited longest, and half the newest: what a seller has just sold does not wait behind a
+-- thousand rows of another one's bulk sale.
 -- action: submit, inquire, or expire, which is no attempt: no gateway has it, and it is too old to be sent. Settling that is
 -- left to recharge_record_many, which takes the sellers' locks before it takes rows.
 CREATE FUNCTION recharge_claim(p_limit integer, p_lease interval, p_passed_over text[] DEFAULT '{}')
@@ -35,27 +37,47 @@ DECLARE
     v_until constant timestamptz := v_now + p_lease;
     v_sent_since constant timestamptz := v_now - interval '1 second'
         * coalesce((SELECT settings.send_within FROM recharge_settings AS settings), 900);
+    v_most_old constant integer := (p_limit + 1) / 2;
+    v_most_new constant integer := p_limit / 2;
     v_ids uuid[];
+    v_newest uuid[];
     v_actions text[];
 BEGIN
-    SELECT array_agg(due.id), array_agg(due.action) INTO v_ids, v_actions
+    SELECT array_agg(oldest.id) INTO v_ids
     FROM (
-        SELECT
-            recharge.id,
-            CASE
-                WHEN recharge.submitted_at IS NOT NULL OR recharge.status IN ('succeeded', 'failed') THEN 'inquire'
-                WHEN recharge.created_at < v_sent_since THEN 'expire'
-                ELSE 'submit'
-            END AS action
-        FROM recharge_recharge AS recharge
+        SELECT recharge.id FROM recharge_recharge AS recharge
         WHERE recharge.due_at <= v_now AND recharge.gateway::text <> ALL (p_passed_over)
         ORDER BY recharge.due_at
-        LIMIT p_limit
+        LIMIT v_most_old
         FOR UPDATE SKIP LOCKED
-    ) AS due;
+    ) AS oldest;
     IF v_ids IS NULL THEN
         RETURN;
     END IF;
+    IF cardinality(v_ids) = v_most_old THEN  -- else there are no more
+        SELECT array_agg(newest.id) INTO v_newest
+        FROM (
+            SELECT recharge.id FROM recharge_recharge AS recharge
+            WHERE recharge.due_at <= v_now AND recharge.gateway::text <> ALL (p_passed_over)
+                AND recharge.id <> ALL (v_ids)
+            ORDER BY recharge.due_at DESC
+            LIMIT v_most_new
+            FOR UPDATE SKIP LOCKED
+        ) AS newest;
+        v_ids := v_ids || v_newest;
+    END IF;
+
+    -- In a statement of its own: it sees the rows as they are now that nobody else can change them.
+    SELECT
+        array_agg(recharge.id),
+        array_agg(CASE
+            WHEN recharge.submitted_at IS NOT NULL OR recharge.status IN ('succeeded', 'failed') THEN 'inquire'
+            WHEN recharge.created_at < v_sent_since THEN 'expire'
+            ELSE 'submit'
+        END)
+    INTO v_ids, v_actions
+    FROM recharge_recharge AS recharge
+    WHERE recharge.id = ANY (v_ids);
 
     RETURN QUERY
     UPDATE recharge_recharge AS recharge

@@ -516,6 +516,26 @@ def test_an_organization_with_a_long_queue_gives_its_desk_away_after_each_batch(
         wait_until(lambda: statuses(acme.row) == ["succeeded"] * 100, "acme's too")
 
 
+def test_what_is_sold_now_does_not_wait_behind_another_sellers_long_queue(world: World) -> None:
+    acme = world.acme
+    for seller_id in (acme.member.id, acme.neighbour.id):
+        give_credit(acme.row, seller_id, 1_000_000)
+    queued = [sell_pending(acme.row, acme.member.id) for _ in range(40)]
+    fresh = sell_pending(acme.row, acme.neighbour.id)
+    with tenant_context(acme.row):
+        taken = {task.id for task in DeliveryWork().claim(acme.row, 9)}
+        assert taken == {*queued[:5], *queued[-3:], fresh}  # and the oldest, so that nobody waits for ever
+        assert {task.id for task in DeliveryWork().claim(acme.row, 1)} == {queued[5]}
+
+
+@pytest.mark.parametrize("limit", [6, 7, 10, 14])
+def test_a_short_queue_is_taken_once_and_whole(pending: World, limit: int) -> None:
+    with tenant_context(pending.acme.row):
+        tasks = DeliveryWork().claim(pending.acme.row, limit)
+        assert len(tasks) == len({task.id for task in tasks}) == 5
+        assert Attempt.objects.count() == 5
+
+
 def test_what_nobody_has_thought_of_ends_the_worker(pending: World) -> None:
     class Broken(DeliveryWork):
         def claim(self, organization: Row, limit: int) -> Any:
