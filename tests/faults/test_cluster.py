@@ -5,15 +5,19 @@ Neither CI nor ``deploy/test.sh`` runs these: they need a PostgreSQL with Citus 
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
+import psycopg2
 import pytest
+from psycopg2.errors import QueryCanceled
 
 from saas import embedded
 from saas.demo_clients import Api
 from tests.support.cluster import Cluster, clustered
+from tests.support.cluster import Server as PostgreSQL
 from tests.support.selling import HOST, Selling
 from tests.support.server import Server, serving
 from tests.support.waiting import wait_until
@@ -46,6 +50,28 @@ def books_are_right(cluster: Cluster, name: str, *sellings: Selling) -> None:
 def slowest(seconds: list[float]) -> float:
     """The 99th percentile."""
     return sorted(seconds)[len(seconds) * 99 // 100]
+
+
+@contextmanager
+def session(server: PostgreSQL, *, patience: str = "0") -> Iterator[Any]:
+    """A cursor of the application's role, in a transaction; no statement takes longer than ``patience``."""
+    with closing(psycopg2.connect(server.url(embedded.ROLE, embedded.DATABASE))) as one, one.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [patience])
+        yield cursor
+
+
+def test_a_sellers_lock_is_one_wherever_it_is_taken(cluster: Cluster) -> None:
+    """And who has it keeps the organization where it is."""
+    servers = [cluster.coordinator, *cluster.nodes]
+    lock, move = "SELECT org_acme.seller_lock(1, 1)", "SELECT citus_schema_move('org_acme', %s, 5432, 'block_writes')"
+    for first in servers:
+        with session(first) as holding:
+            holding.execute(lock)
+            for other in servers:
+                with session(other, patience="1s") as waiting, pytest.raises(QueryCanceled):
+                    waiting.execute(lock)
+            with session(cluster.coordinator, patience="5s") as moving, pytest.raises(QueryCanceled):
+                moving.execute(move, [str(cluster.nodes[1].socket)])
 
 
 def test_an_organization_moves_ten_times_while_it_sells(cluster: Cluster, server: Server) -> None:

@@ -107,6 +107,7 @@ def cluster(world: World, tmp_path: Path, settings: Any) -> Iterator[Cluster]:
         made.connection.close()
         made.stop_all()
         nodes.forget_places()
+        wakeups._rests_until = float("-inf")
         for table in ("shard", "placement", "node"):
             run_sql(f"DROP TABLE pg_dist_{table}")
 
@@ -128,7 +129,6 @@ def test_a_sale_meets_its_organizations_node_and_nobody_else(world: World, clust
     cluster.connection.close_own()
     assert sell(world.acme)
     assert balance(world.acme) == 999_000
-    wakeups._given.clear()
     assert cluster.connection.connection is None, "a sale has asked the coordinator"
 
 
@@ -219,7 +219,6 @@ def test_while_the_coordinator_is_away_who_is_known_sells(
     found = organization_at(world.acme.host)
     assert found is not None
     assert found.pk == world.acme.row.pk
-    wakeups._given.clear()
     assert sell(world.acme)
     assert balance(world.acme) == 998_000
     # Who was suspended since has sold long enough.
@@ -228,7 +227,20 @@ def test_while_the_coordinator_is_away_who_is_known_sells(
         organization_at(world.acme.host)
     cluster.start(COORDINATOR)
     assert organization_at(world.acme.host) is not None
+
+
+def test_who_could_not_ring_for_the_workers_does_not_wait_to_try_again_for_the_next_sale(
+    world: World, cluster: Cluster
+) -> None:
+    cluster.stop(COORDINATOR)
+    wakeups._given.clear()
+    wakeups.wake_workers(world.acme.row.pk)
+    cluster.start(COORDINATOR)
+    wakeups.wake_workers(world.acme.row.pk)
+    assert cluster.connection.connection is None, "it was tried again at once"
     wakeups._rests_until = float("-inf")
+    wakeups.wake_workers(world.acme.row.pk)
+    assert cluster.connection.connection is not None
 
 
 def test_a_database_that_is_away_is_no_reason_to_go_by_what_was_where_there_is_no_cluster(
