@@ -42,10 +42,22 @@ def desk(delivering: Server, acme: Organization, open_window: Callable) -> Guest
     return open_window(delivering).become(acme.member)
 
 
+KEEP_WHAT_IS_SAID = """
+    () => {
+        window.said = [];
+        new MutationObserver((changes) => {
+            for (const change of changes) for (const line of change.addedNodes) window.said.push(line.textContent);
+        }).observe(document.getElementById("announcer"), {childList: true});
+    }
+"""
+"""The page itself takes it away after some seconds."""
+
+
 def open_sell(window: Guest) -> Page:
     """The page to sell, and the cursor is where it is needed (which a browser sees to when it paints)."""
     page = window.go("acme", "/sell").page
     expect(page.locator("#id_phone_number")).to_be_focused()
+    page.evaluate(KEEP_WHAT_IS_SAID)
     return page
 
 
@@ -59,8 +71,8 @@ def look(window: Guest, number: str) -> Page:
 
 
 def said(page: Page) -> list[str]:
-    """What the page has told to who does not see it, during the last seconds."""
-    texts: list[str] = page.evaluate("[...document.querySelectorAll('#announcer div')].map((line) => line.textContent)")
+    """What the page has told to who does not see it."""
+    texts: list[str] = page.evaluate("window.said")
     return texts
 
 
