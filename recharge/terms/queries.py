@@ -15,7 +15,15 @@ from shared.errors import NotFound
 
 # Each operator there is, with its name (of an added one), and why nothing of it is sold.
 _OPERATORS_ON_OFFER = """
-    SELECT listed.operator, listed.name, (recharge_terms_of(listed.operator)).refusal
+    SELECT
+        listed.operator, listed.name,
+        (
+            recharge_terms_made(
+                listed.operator, operator.operator IS NOT NULL, operator.amounts, operator.least_amount,
+                operator.most_amount, gateway.name, gateway.kind, settings.duplicate_window, settings.training,
+                settings.refuses_owing, settings.has_commissions, settings.has_limits
+            )
+        ).refusal
     FROM (
         SELECT built_in.operator, '' AS name, built_in.place
         FROM unnest(%(built_in)s) WITH ORDINALITY AS built_in (operator, place)
@@ -24,6 +32,9 @@ _OPERATORS_ON_OFFER = """
         FROM recharge_operatorsettings AS added
         WHERE added.operator <> ALL (%(built_in)s)
     ) AS listed
+    LEFT JOIN recharge_settings AS settings ON true
+    LEFT JOIN recharge_operatorsettings AS operator ON operator.operator = listed.operator
+    LEFT JOIN recharge_gatewaysettings AS gateway ON gateway.id = operator.gateway_id
     ORDER BY listed.place, listed.name, listed.operator
 """
 
