@@ -24,41 +24,12 @@ from recharge.reports.sums import Report, report
 from recharge.reports.work import DaySumWork, sum_up_days
 from tenants.models import Organization
 from tenants.worker import Worker
-from tests.support.chain import FORGET
 from tests.support.dealers import make_path, set_rate
+from tests.support.earlier import move_back, move_entries_back
 from tests.support.locks import sell_through_sandbox
 from tests.support.world import database_url, make_seller
 
 TEHRAN = "Asia/Tehran"
-
-# All that has been sold and posted was a day earlier.
-_A_DAY_LATER = """
-    ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only;
-    ALTER TABLE recharge_recharge DISABLE TRIGGER recharge_content;
-    CREATE TEMPORARY TABLE moved ON COMMIT DROP AS SELECT
-        id AS was,
-        (substring(uuid7_floor(created_at - interval '1 day')::text FOR 13) || substring(id::text FROM 14))::uuid AS id
-    FROM recharge_recharge;
-    UPDATE credit_entry SET
-        id = (substring(uuid7_floor(created_at - interval '1 day')::text FOR 13) || substring(id::text FROM 14))::uuid,
-        reference = coalesce((SELECT moved.id FROM moved WHERE moved.was = reference), reference),
-        created_at = created_at - interval '1 day';
-    UPDATE recharge_recharge SET
-        id = (SELECT moved.id FROM moved WHERE moved.was = recharge_recharge.id),
-        created_at = created_at - interval '1 day',
-        completed_at = completed_at - interval '1 day',
-        delivered_at = delivered_at - interval '1 day';
-    ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;
-    ALTER TABLE recharge_recharge ENABLE TRIGGER recharge_content;
-"""
-_MARGINS_EARLIER = """
-    ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only;
-    UPDATE credit_entry SET
-        id = (substring(uuid7_floor(created_at - interval '3 days')::text FOR 13) || substring(id::text FROM 14))::uuid,
-        created_at = created_at - interval '3 days'
-    WHERE kind IN ('margin', 'margin_back');
-    ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;
-"""
 
 
 @pytest.fixture
@@ -111,8 +82,8 @@ def days_go_by(row: Organization, dice: random.Random, days: int) -> int:
             sell(row, sellers[0], dice.choice(("mci", "telekish", "telekish")), dice.choice((1_000, 2_000, 5_000)))
         sell(row, sellers[1], "telekish", 2_000)
         something_comes(row, dice, 8)
-        with tenant_context(row), connection.cursor() as cursor:
-            cursor.execute(_A_DAY_LATER + FORGET)
+        with tenant_context(row):
+            move_back(timedelta(days=1))
     return sellers[0]
 
 
@@ -166,8 +137,8 @@ def test_reports_say_the_same_with_sums_and_without(row: Organization, seed: int
         set_rate(row, dealer_id, basis_points)
     settle(row, sell(row, kiosk, "telekish", 10_000), "succeeded")
     post_margins(organization=row)
-    with tenant_context(row), connection.cursor() as cursor:
-        cursor.execute(_MARGINS_EARLIER + FORGET)
+    with tenant_context(row):
+        move_entries_back(timedelta(days=3), which="entry.kind IN ('margin', 'margin_back')")
         assert {entry.kind for entry in Entry.objects.all()} >= {"margin", "refund", "reversal", "late_charge"}
 
     for turn in range(4):
@@ -197,8 +168,8 @@ def a_week(row: Organization) -> int:
         settle(row, sell(row, seller, "telekish", 1_000), "succeeded")
         if day == 3:
             sell(row, seller, "telekish", 5_000)
-        with tenant_context(row), connection.cursor() as cursor:
-            cursor.execute(_A_DAY_LATER + FORGET)
+        with tenant_context(row):
+            move_back(timedelta(days=1))
     return seller
 
 

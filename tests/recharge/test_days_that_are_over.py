@@ -8,7 +8,6 @@ import uuid
 from datetime import date, datetime, timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from recharge.delivery.settlement import settle_recharge
@@ -17,8 +16,8 @@ from shared.days import start_of_day
 from tests.recharge.test_commissions import set_rate
 from tests.recharge.test_report_pages import tables_of
 from tests.support.bad_input import table
-from tests.support.chain import FORGET
 from tests.support.client import Answer
+from tests.support.earlier import move_back
 from tests.support.locks import sell_pending
 from tests.support.visitor import Visitor
 from tests.support.world import Organization, give_credit
@@ -62,33 +61,10 @@ def tell(organization: Organization, recharge_id: uuid.UUID, *story: str) -> Non
             )
 
 
-_SHIFT = """
-    ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only;
-    ALTER TABLE recharge_recharge DISABLE TRIGGER recharge_content;
-    UPDATE credit_entry SET created_at = created_at - %(by)s;
-    UPDATE credit_entry AS entry
-    SET reference = moved.id
-    FROM (
-        SELECT
-            id AS was,
-            (substring(uuid7_floor(created_at - %(by)s)::text FOR 13) || substring(id::text FROM 14))::uuid AS id
-        FROM recharge_recharge
-    ) AS moved
-    WHERE entry.reference = moved.was;
-    UPDATE recharge_recharge
-    SET id = (substring(uuid7_floor(created_at - %(by)s)::text FOR 13) || substring(id::text FROM 14))::uuid,
-        created_at = created_at - %(by)s,
-        completed_at = completed_at - %(by)s,
-        delivered_at = delivered_at - %(by)s;
-    ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;
-    ALTER TABLE recharge_recharge ENABLE TRIGGER recharge_content;
-"""
-
-
 def shift(organization: Organization, moment: datetime) -> None:
     """Moves all that was sold, and what became of it: the first sale to this moment, the rest with it."""
-    with organization.context, connection.cursor() as cursor:
-        cursor.execute(_SHIFT + FORGET, {"by": Recharge.objects.earliest("created_at").created_at - moment})
+    with organization.context:
+        move_back(Recharge.objects.earliest("created_at").created_at - moment)
 
 
 def charts_of(answer: Answer) -> list[str]:

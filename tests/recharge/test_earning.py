@@ -79,13 +79,12 @@ class Business(RuleBasedStateMachine):
         self.row = self.world.acme.row
         with tenant_context(self.row), connection.cursor() as cursor:
             # What an earlier story has left: its rates, its limits, and what is still due in it.
-            cursor.execute(
-                "SELECT commission_set(seller_id, operator, NULL, NULL, '') FROM recharge_commissionrate"
-                " WHERE valid_until IS NULL"
-            )
-            cursor.execute(
-                "SELECT recharge_limits_set(seller_id, NULL, NULL, NULL, NULL, NULL, NULL) FROM recharge_limit"
-            )
+            cursor.execute("SELECT seller_id, operator FROM recharge_commissionrate WHERE valid_until IS NULL")
+            for rate in cursor.fetchall():
+                cursor.execute("SELECT commission_set(%s, %s, NULL, NULL, '')", rate)
+            cursor.execute("SELECT seller_id FROM recharge_limit")
+            for limit in cursor.fetchall():
+                cursor.execute("SELECT recharge_limits_set(%s, NULL, NULL, NULL, NULL, NULL, NULL)", limit)
             cursor.execute("SELECT uuid7_at(clock_timestamp())")
             (self.since,) = cursor.fetchone()
             # A zone in which it is about noon: no story is told across midnight.

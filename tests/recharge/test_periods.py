@@ -15,8 +15,8 @@ from recharge.reports.books import find_faults
 from shared.console.months import Month, month_of
 from tests.recharge.test_report_pages import tables_of
 from tests.support.bad_input import table
-from tests.support.chain import FORGET
 from tests.support.client import Answer
+from tests.support.earlier import move_back, move_entries_back
 from tests.support.locks import sell_pending
 from tests.support.visitor import Visitor, shown
 from tests.support.world import Organization, give_credit
@@ -34,24 +34,6 @@ def last_month() -> Month:
     return month_of(month_of(today()).first_day - timedelta(days=1))
 
 
-_MOVE = """
-    ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only;
-    ALTER TABLE recharge_recharge DISABLE TRIGGER recharge_content;
-    CREATE TEMPORARY TABLE moved ON COMMIT DROP AS SELECT
-        id AS was, (substring(uuid7_floor(created_at - %(by)s)::text FOR 13) || substring(id::text FROM 14))::uuid AS id
-    FROM recharge_recharge;
-    UPDATE credit_entry SET
-        id = (substring(uuid7_floor(created_at - %(by)s)::text FOR 13) || substring(id::text FROM 14))::uuid,
-        reference = coalesce((SELECT moved.id FROM moved WHERE moved.was = reference), reference),
-        created_at = created_at - %(by)s;
-    UPDATE recharge_recharge SET
-        id = (SELECT moved.id FROM moved WHERE moved.was = recharge_recharge.id),
-        created_at = created_at - %(by)s, completed_at = completed_at - %(by)s, delivered_at = delivered_at - %(by)s;
-    ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;
-    ALTER TABLE recharge_recharge ENABLE TRIGGER recharge_content;
-"""
-
-
 @pytest.fixture
 def month_ago(acme: Organization) -> Organization:
     """acme, which sold two recharges on the last day of last month: one is delivered, of the other (4,000 Tomans)
@@ -60,9 +42,8 @@ def month_ago(acme: Organization) -> Organization:
     assert acme.member.sell(5000).status == 201
     sell_pending(acme.row, acme.member.id, 4000)
     then = datetime.combine(last_month().last_day, time(12), TEHRAN)
-    with acme.context, connection.cursor() as cursor:
-        by = Recharge.objects.latest("created_at").created_at - then
-        cursor.execute("BEGIN;" + _MOVE + FORGET + "COMMIT", {"by": by})
+    with acme.context:
+        move_back(Recharge.objects.latest("created_at").created_at - then)
     return acme
 
 
@@ -137,9 +118,9 @@ def test_reports_of_a_closed_month_stay_and_what_comes_late_falls_into_the_open_
 
 def test_the_refund_rate_is_of_what_was_sold_on_these_days(month_ago: Organization) -> None:
     """What is given back may be more than what is sold; of what was sold, no more than all stands refunded."""
-    with month_ago.context, connection.cursor() as cursor:
+    with month_ago.context:
         sold_earlier = Recharge.objects.get(status=Recharge.Status.SUCCEEDED)
-        cursor.execute("BEGIN;" + _MOVE + FORGET + "COMMIT", {"by": timedelta(days=10)})
+        move_back(timedelta(days=10))
     assert close(month_ago).status == 201
     visitor = Visitor.signed_in(month_ago.owner)
     query = f"from_day={last_month().last_day}&to_day={today()}"
@@ -238,15 +219,8 @@ def test_a_closed_period_stays(month_ago: Organization, statement: str) -> None:
 def test_the_proof_of_the_books_finds_an_entry_that_came_into_a_closed_period(month_ago: Organization) -> None:
     assert close(month_ago).status == 201
     give_credit(month_ago.row, month_ago.neighbour.id, 7000)
-    with month_ago.context, connection.cursor() as cursor:
-        cursor.execute(
-            "ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only;"
-            "UPDATE credit_entry SET created_at = created_at - %(by)s,"
-            " id = (substring(uuid7_floor(created_at - %(by)s)::text FOR 13) || substring(id::text FROM 14))::uuid"
-            " WHERE seller_id = %(seller)s;"
-            "ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;" + FORGET,
-            {"by": timedelta(days=35), "seller": month_ago.neighbour.id},
-        )
+    with month_ago.context:
+        move_entries_back(timedelta(days=35), which=f"entry.seller_id = {month_ago.neighbour.id}")
         faults = find_faults()
     assert [fault.fault for fault in faults] == ["closed_period_differs"], faults
 

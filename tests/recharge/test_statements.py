@@ -12,13 +12,14 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from credit.models import Entry, Policy
+from credit.models import Account, Entry, Policy
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge, Statement
 from recharge.statements.digests import prove
 from tests.support.bad_input import table
 from tests.support.chain import FORGET
 from tests.support.client import Answer
+from tests.support.earlier import move_entries_back
 from tests.support.locks import sell_pending
 from tests.support.tables import nothing_written
 from tests.support.world import Organization, Person, give_credit, make_member
@@ -41,20 +42,13 @@ def make(person: Person, first: date | str, last: date | str, **more: Any) -> An
     return answer
 
 
-_TO_YESTERDAY = """
-    ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only;
-    UPDATE credit_entry
-    SET created_at = created_at - interval '1 day',
-        id = (substring(uuid7_floor(created_at - interval '1 day')::text FOR 13) || substring(id::text FROM 14))::uuid;
-    UPDATE credit_account SET last_moment = last_moment - interval '1 day';
-    ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;
-"""
-
-
 def move_to_yesterday(organization: Organization) -> None:
     """All that has been posted until now."""
-    with organization.context, connection.cursor() as cursor:
-        cursor.execute(_TO_YESTERDAY + FORGET)
+    a_day = timedelta(days=1)
+    with organization.context:
+        move_entries_back(a_day)
+        for account in Account.objects.filter(last_moment__isnull=False):
+            Account.objects.filter(pk=account.pk).update(last_moment=account.last_moment - a_day)
 
 
 def tamper(organization: Organization, statement: str) -> None:

@@ -19,7 +19,6 @@ from typing import Any
 import psycopg2
 import pytest
 from django.db import DatabaseError, connection, transaction
-from django.db.models import F
 from django.utils import timezone
 from django_tenants.utils import tenant_context
 
@@ -324,7 +323,8 @@ def due(row: Row) -> None:
 def old(row: Row, by: timedelta = timedelta(minutes=15)) -> None:
     """The same; and all recharges were sold by so much earlier."""
     with tenant_context(row), rewriting_recharges():
-        Recharge.objects.update(created_at=F("created_at") - by)
+        for recharge in Recharge.objects.all():
+            Recharge.objects.filter(pk=recharge.pk).update(created_at=recharge.created_at - by)
     due(row)
 
 

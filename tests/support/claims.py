@@ -4,7 +4,6 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F
 
 from recharge.models import Claim
 
@@ -14,6 +13,9 @@ def make_older(claim_id: UUID, *, hours: int) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE recharge_claim DISABLE TRIGGER recharge_claim_kept")
         earlier = timedelta(hours=hours)
-        Claim.objects.filter(pk=claim_id).update(created_at=F("created_at") - earlier, deadline=F("deadline") - earlier)
+        claim = Claim.objects.get(pk=claim_id)
+        Claim.objects.filter(pk=claim_id).update(
+            created_at=claim.created_at - earlier, deadline=claim.deadline - earlier
+        )
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE recharge_claim ENABLE TRIGGER recharge_claim_kept")

@@ -24,7 +24,10 @@ class SetClock:
 
     def run_from(self, moment: datetime) -> None:
         """It is this moment, and the clock goes on from there."""
-        self._set("at = NULL, ahead = %s - clock_timestamp()", moment)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT %s - clock_timestamp()", [moment])
+            (ahead,) = cursor.fetchone()
+        self._set("at = NULL, ahead = %s", ahead)
 
     def stop_at(self, moment: datetime) -> None:
         """It is this moment, and stays so."""

@@ -4,6 +4,7 @@ new organization's schema is made of them (tenants/tables.py).
 tests/support/write_tables.py writes them; a test compares a schema that is made of them with one that was migrated.
 """
 
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,16 @@ _FUNCTIONS = """
     ORDER BY pg_proc.oid
 """
 
+# With those that each refers to, but itself.
 _TABLES = """
-    SELECT oid, quote_ident(relname) FROM pg_class
+    SELECT
+        oid, quote_ident(relname),
+        ARRAY(
+            SELECT confrelid FROM pg_constraint
+            WHERE conrelid = pg_class.oid AND contype = 'f' AND confrelid <> conrelid
+            ORDER BY confrelid::regclass::text COLLATE "C"
+        )
+    FROM pg_class
     WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace AND relname LIKE %(tables)s
     ORDER BY relname COLLATE "C"
 """
@@ -84,20 +93,18 @@ def text_of(app: AppConfig) -> str:
     ((_, last),) = MigrationLoader(None).graph.leaf_nodes(app.label)
     parts = [_HEAD.format(last=last)]
     parts += [f"{definition.strip()};\n" for _, definition in _rows(_FUNCTIONS, tables=f"{app.label}\\_%")]
-    tables = _rows(_TABLES, tables=f"{app.label}\\_%")
-    for oid, name in tables:
+    found = {oid: (name, needs) for oid, name, needs in _rows(_TABLES, tables=f"{app.label}\\_%")}
+    # A statement fewer for each foreign key, so each table comes after those that it refers to.
+    needed = {oid: [one for one in needs if one in found] for oid, (_, needs) in found.items()}
+    for oid in TopologicalSorter(needed).static_order():
+        name, _ = found[oid]
         lines = [line for (line,) in _rows(_COLUMNS, table=oid)]
-        lines += [line for (line,) in _rows(_CONSTRAINTS, table=oid, kinds="puxc")]
+        lines += [line for (line,) in _rows(_CONSTRAINTS, table=oid, kinds="puxcf")]
         body = ",\n    ".join(lines)
         parts.append(f"CREATE TABLE {name} (\n    {body}\n);\n")
         if indexes := _rows(_INDEXES, table=oid):
             parts.append("".join(f"{index};\n" for (index,) in indexes))
-    keys = [
-        f"ALTER TABLE {name} ADD {key};\n"
-        for oid, name in tables
-        for (key,) in _rows(_CONSTRAINTS, table=oid, kinds="f")
-    ]
-    return "\n".join([*parts, "".join(keys)]).replace(f"{_schema()}.", "")
+    return "\n".join(parts).replace(f"{_schema()}.", "")
 
 
 def _schema() -> str:
