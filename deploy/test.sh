@@ -3,7 +3,7 @@
 #
 #   deploy/test.sh [pytest arguments]
 #   deploy/test.sh fast [pytest arguments]      no browser, faults or upgrades, and no test marked slow
-#   deploy/test.sh tests/faults -m long -s      fifty kill -9, ten fail-overs and restarts, full disks: minutes; prints totals
+#   deploy/test.sh tests/faults -m long -s      fifty kill -9, ten fail-overs, full disks: takes minutes; prints totals
 #   deploy/test.sh --ignore tests/browser       without the browser tests, and without a browser
 #
 # With TEST_DATABASE_URL the tests make their database on that server instead (CONTRIBUTING.md says which roles).
