@@ -98,8 +98,8 @@ class Folded(Func):
 
 def contains(column: str, search: str) -> Any:
     """A condition of a query: the column has this in it, whatever the case, the digits, the letters' form and the
-    blanks."""
-    return IContains(Folded(column), folded(search))
+    blanks. (Copied out of a PDF, letters come as they are drawn: NFKC makes letters of them.)"""
+    return IContains(Folded(column), folded(unicodedata.normalize("NFKC", search)))
 
 
 # --- Amounts ----------------------------------------------------------------------------------------------------------

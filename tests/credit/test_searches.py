@@ -26,7 +26,7 @@ def test_a_seller_is_found_however_the_name_is_typed(admin: Visitor, path: str, 
         assert "۸" not in page
 
 
-@pytest.mark.parametrize("written", ["کیوسکهای", "كيوسك\u200cهاي 8", "mina8", "MINA٨"])
+@pytest.mark.parametrize("written", ["کیوسکهای", "كيوسك\u200cهاي 8", "mina8", "MINA٨", "ﮐﯿﻮﺳﮏ"])
 def test_joiners_and_letters_do_not_matter_and_usernames_are_found_so_too(admin: Visitor, written: str) -> None:
     assert "۸" in shown(admin.get("/sellers?search=" + written.replace(" ", "+")))
 
