@@ -40,7 +40,8 @@ class Server(embedded._Cluster):
     """One of the three."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(directory, PARAMETERS)
+        super().__init__(directory)
+        self.parameters |= PARAMETERS | {"citus.local_hostname": str(self.socket)}
         self.binaries = Path(os.environ["CITUS_BINARIES"])
 
     def kill(self) -> None:
