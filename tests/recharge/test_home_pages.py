@@ -147,7 +147,7 @@ def test_today_is_what_the_tables_say(funded: Organization) -> None:
     assert totals.pending == sum(row.status == "pending" for row in rows)
     assert totals.credited_amount == 2_000_000
     assert (totals.training_net, totals.training_net_amount) == (1, 5000)
-    assert "Of these, training sales (not delivered): 1, 5,000 Tomans" in shown(home(funded))
+    assert "Of these, training sales (not delivered): 1 · 5,000 Tomans" in shown(home(funded))
     assert nothing == sums.Totals(
         net=0, net_amount=0, delivered=0, delivered_amount=0, failed=0, unknown=0, pending=0, credited_amount=0
     )

@@ -453,6 +453,6 @@ def test_it_says_how_much_of_it_was_training(supplied: Organization) -> None:
     assert found.training == Training(delivered=2, delivered_amount=7000)
     assert (found.total.delivered, found.total.delivered_amount) == (3, 11_000)
     page = shown(visitor.get("/reports"))
-    assert f"Delivered 3 {of_these}: 2, 7,000 Tomans" in page
+    assert f"Delivered 3 {of_these}: 2 · 7,000 Tomans" in page
     User.objects.filter(pk=supplied.owner.user.pk).update(language="fa")
     assert "از این میان آموزشی و بدون تحویل: ۲ شارژ، ۷٬۰۰۰ تومان" in shown(visitor.get("/reports"))
