@@ -58,6 +58,12 @@ def signed(value: int) -> str:
 
 
 @register.filter
+def signed_tomans(value: int) -> str:
+    """An amount with its sign and its unit."""
+    return _("%(amount)s Tomans") % {"amount": signed(value)}
+
+
+@register.filter
 def digits(value: Any) -> str:
     """Text with the reader's digits."""
     return formats.in_digits(str(value))
@@ -95,11 +101,11 @@ def phone(value: str) -> SafeString:
 
 @register.filter
 def percent(part: int, whole: int) -> str:
-    """A share: 12.5 %; a dash where there is no whole."""
+    """A share: 12.5%; a dash where there is no whole."""
     if not whole:
         return "–"
     share = f"{100 * part / whole:.1f}"
-    return formats.in_digits(share.replace(".", "٫")) + "٪" if formats.is_persian() else f"{share}\u00a0%"
+    return formats.in_digits(share.replace(".", "٫")) + "٪" if formats.is_persian() else f"{share}%"
 
 
 @register.simple_tag

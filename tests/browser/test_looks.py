@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from credit.webhooks.services import create_webhook
+from tests.browser.fitting import misfits
 from tests.browser.people import Guest
 from tests.support.server import Server
 from tests.support.world import Organization, World, give_credit
@@ -121,6 +123,22 @@ def test_names_beside_bars_begin_at_one_edge_in_both_directions(
     starts = page.evaluate(_STARTS)
     assert len(starts) >= 4
     assert set(starts) == {0}
+
+
+@pytest.mark.parametrize("language", ["en", "fa"])
+def test_an_address_is_broken_only_where_its_table_has_no_room(
+    acme: Organization, open_window: Window, server: Server, language: str
+) -> None:
+    url = "https://hooks.example.com/a/long/path/to/where/each/recharge/is/told"
+    with acme.context:
+        create_webhook(organization=acme.row, seller_id=None, url=url, events=["recharge.succeeded"])
+    page = open_window(server, language=language, width=1440).become(acme.owner).go("acme", "/webhooks").page
+    address = page.get_by_text(url)
+    lines = "(it) => it.getClientRects().length"
+    assert address.evaluate(lines) == 1
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert address.evaluate(lines) > 1
+    assert misfits(page) == []
 
 
 def _value_told(page: Page) -> str:

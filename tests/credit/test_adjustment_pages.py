@@ -33,7 +33,7 @@ def test_it_is_asked_for_once_and_done_at_once(acme: Organization) -> None:
     assert (value_of(again, "amount"), value_of(again, "reason")) == ("6000", "Paid twice.")
     assert value_of(again, "key") not in ("", key)
     seen = shown(owner.get(answer.headers["Location"]))
-    assert "+5,000 State Approved Seller member Reason Paid twice." in seen
+    assert "+5,000 Tomans State Approved Seller member Reason Paid twice." in seen
     less = owner.submit("/adjustments/new", form(direction="less", amount="5001"))
     assert "The balance is 5,000 Tomans: 5,001 can't be taken from it." in shown(less)
     assert owner.submit("/adjustments/new", form(direction="less")).status == 302

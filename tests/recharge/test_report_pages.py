@@ -104,21 +104,21 @@ def test_it_sums_up_by_day_by_operator_and_by_seller(supplied: Organization) -> 
     write_recharge(supplied, timezone.now() - timedelta(seconds=1), "pending", 4000)
     days, operators, sellers, failures = tables_of(Visitor.signed_in(supplied.owner).get("/reports"))
     # Today's and yesterday's may be one row or two around midnight; the total is sure.
-    assert days[-1] == ["Total", "2", "8,000", "1", "33.3\u00a0%", "2"]
+    assert days[-1] == ["Total", "2", "8,000", "1", "33.3%", "2"]
     assert len(days) == 1 + 7 + 1
     assert operators[1:] == [
-        ["Irancell (MTN)", "1", "7,000", "0", "0.0\u00a0%", "0"],
-        ["TeleKish", "1", "1,000", "1", "50.0\u00a0%", "2"],
+        ["Irancell (MTN)", "1", "7,000", "0", "0.0%", "0"],
+        ["TeleKish", "1", "1,000", "1", "50.0%", "2"],
         days[-1],
     ]
     assert sellers[1:] == [
-        ["neighbour", "1", "7,000", "0", "0.0\u00a0%", "0"],
-        ["member", "1", "1,000", "1", "50.0\u00a0%", "2"],
+        ["neighbour", "1", "7,000", "0", "0.0%", "0"],
+        ["member", "1", "1,000", "1", "50.0%", "2"],
         days[-1],
     ]
     assert failures[1:] == [
-        ["member", "1", "50.0\u00a0%", "2,000"],
-        ["Total of all sellers", "1", "33.3\u00a0%", "2,000"],
+        ["member", "1", "50.0%", "2,000"],
+        ["Total of all sellers", "1", "33.3%", "2,000"],
     ]
 
 
@@ -250,14 +250,14 @@ def test_who_loses_by_failures_comes_first_whoever_sold_most(supplied: Organizat
     write_recharge(supplied, at(3, 9), "succeeded", 2000, seller_id=supplied.neighbour.id)
     settle_recharge(organization=supplied.row, recharge_id=open_at_night, status=Recharge.Status.FAILED, failure="no")
     visitor, query = Visitor.signed_in(supplied.owner), "from_day=2026-03-01&to_day=2026-03-05"
-    total = ["Total of all sellers", "5", "62.5\u00a0%", "16,000"]
+    total = ["Total of all sellers", "5", "62.5%", "16,000"]
     changed = ["Changed after the dayFailed, refunded: 1, 8,000 Tomans", "\u200e+1", "", "\u200e+8,000"]
 
     *_others, failures = tables_of(visitor.get(f"/reports?{query}"))
     assert failures == [
         ["Seller", "Failed", "Failure rate", "Tomans failed"],
-        ["Third", "2", "66.7\u00a0%", "13,000"],
-        ["member", "3", "75.0\u00a0%", "3,000"],
+        ["Third", "2", "66.7%", "13,000"],
+        ["member", "3", "75.0%", "3,000"],
         ["Fourth", "0", "–", "0"],
         changed,
         total,
@@ -455,4 +455,4 @@ def test_it_says_how_much_of_it_was_training(supplied: Organization) -> None:
     page = shown(visitor.get("/reports"))
     assert f"Delivered 3 {of_these}: 2 · 7,000 Tomans" in page
     User.objects.filter(pk=supplied.owner.user.pk).update(language="fa")
-    assert "از این میان آموزشی و بدون تحویل: ۲ شارژ، ۷٬۰۰۰ تومان" in shown(visitor.get("/reports"))
+    assert "از این میان آموزشی و بدون تحویل: ۲ شارژ · ۷٬۰۰۰ تومان" in shown(visitor.get("/reports"))

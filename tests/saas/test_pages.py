@@ -106,12 +106,12 @@ def test_the_list_shows_todays_figures_of_each(root: Visitor, world: World) -> N
     _sell(world.globex, 20_000)
     page = root.get("/organizations")
     assert line_of(page, "acme") == (
-        "Acme acme Tomans: 21,000 Sellers: 2 Failed: 25.0 % Unknown: 25.0 % Not reconciled yet "  # on a phone
-        "Active 2 3 21,000 25.0 % 25.0 % Not reconciled yet"
+        "Acme acme Tomans: 21,000 Sellers: 2 Failed: 25.0% Unknown: 25.0% Not reconciled yet "  # on a phone
+        "Active 2 3 21,000 25.0% 25.0% Not reconciled yet"
     )
     assert line_of(page, "globex") == (
-        "Globex globex Tomans: 20,000 Sellers: 2 Failed: 0.0 % Unknown: 0.0 % Not reconciled yet "
-        "Active 2 1 20,000 0.0 % 0.0 % Not reconciled yet"
+        "Globex globex Tomans: 20,000 Sellers: 2 Failed: 0.0% Unknown: 0.0% Not reconciled yet "
+        "Active 2 1 20,000 0.0% 0.0% Not reconciled yet"
     )
 
 
