@@ -12,12 +12,13 @@ DECLARE
     v_now timestamptz;
     v_id uuid;
 BEGIN
-    -- The moment is taken with the table held for writing: see webhook_emit.
+    -- So that the moment is taken with the table held for writing: see webhook_emit.
+    DELETE FROM credit_alert WHERE false;
+    v_now := clock_timestamp();
     INSERT INTO credit_alert (id, kind, subject, seller_id, data, raised_at, read_by)
-    SELECT uuid7_at(clock.now), p_kind, p_subject, p_seller_id, p_data, clock.now, ''
-    FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock
+    VALUES (uuid7_at(v_now), p_kind, p_subject, p_seller_id, p_data, v_now, '')
     ON CONFLICT (kind, subject) WHERE cleared_at IS NULL DO NOTHING
-    RETURNING id, raised_at INTO v_id, v_now;
+    RETURNING id INTO v_id;
     IF NOT FOUND THEN
         RETURN false;
     END IF;

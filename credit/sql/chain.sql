@@ -50,6 +50,7 @@ DECLARE
     v_sellers bigint[];
     v_numbers bigint[];
     v_hashes bytea[];
+    v_entries bigint;
     v_written credit_chainroot;
 BEGIN
     -- Workers who come at once write one root: the second waits, and then sees it. (0: see order.sql.)
@@ -76,11 +77,12 @@ BEGIN
     END IF;
 
     SELECT root INTO v_before FROM credit_chainroot ORDER BY day DESC LIMIT 1;
+    v_entries := (SELECT sum(number) FROM unnest(v_numbers) AS number);
     INSERT INTO credit_chainroot (day, root, accounts, entries, sellers, numbers, created_at)
-    SELECT
-        p_day, chain_root_hash(p_day, v_before, v_sellers, v_numbers, v_hashes), cardinality(v_sellers), sum(number),
+    VALUES (
+        p_day, chain_root_hash(p_day, v_before, v_sellers, v_numbers, v_hashes), cardinality(v_sellers), v_entries,
         v_sellers, v_numbers, clock_timestamp()
-    FROM unnest(v_numbers) AS number
+    )
     RETURNING * INTO v_written;
 
     PERFORM webhook_emit(

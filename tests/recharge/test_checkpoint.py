@@ -10,7 +10,6 @@ from datetime import timedelta
 import psycopg2
 import pytest
 from django.db import connection, transaction
-from django.db.models import F
 from django_tenants.utils import tenant_context
 
 from credit.models import Account, Entry
@@ -22,6 +21,7 @@ from tenants.models import Organization
 from tests.credit.test_chain import REWRITE, ROOTS_TOO
 from tests.support.commands import run
 from tests.support.dealers import make_path, set_rate
+from tests.support.earlier import earlier
 from tests.support.locks import sell_pending
 from tests.support.waiting import wait_until
 from tests.support.world import database_url, make_seller
@@ -67,7 +67,7 @@ def stories(row: Organization) -> dict[str, str]:
     assert proof.since is None
     with tenant_context(row):
         # What was proved is older now than what is read beside what is new.
-        Checkpoint.objects.update(at=F("at") + timedelta(hours=1))
+        Checkpoint.objects.update(at=earlier("at", timedelta(hours=-1)))
 
     for name, status in (
         ("succeeded", "succeeded"),

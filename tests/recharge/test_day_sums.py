@@ -25,7 +25,7 @@ from recharge.reports.work import DaySumWork, sum_up_days
 from tenants.models import Organization
 from tenants.worker import Worker
 from tests.support.dealers import make_path, set_rate
-from tests.support.earlier import move_back, move_entries_back
+from tests.support.earlier import earlier, move_back, move_entries_back
 from tests.support.locks import sell_through_sandbox
 from tests.support.world import database_url, make_seller
 
@@ -289,7 +289,7 @@ def test_the_sums_are_kept_as_days_are_looked_through(row: Organization) -> None
     a_week(row)
     sum_up_all(row)
     with tenant_context(row):
-        SummedDay.objects.update(horizon=F("horizon") - timedelta(days=2))
+        SummedDay.objects.update(horizon=earlier("horizon", timedelta(days=2)))
         assert sum_up_all(row) == 0
         assert SummedDay.objects.filter(horizon__lt=timezone.now() - timedelta(hours=1)).count() == 0
     assert reports(row, 8) == without_sums(row, 8)

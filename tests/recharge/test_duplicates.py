@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db.models import F
 
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from tests.support.bad_input import table
 from tests.support.client import Answer
 from tests.support.crowd import together
+from tests.support.earlier import earlier
 from tests.support.locks import sell_pending
 from tests.support.rewriting import rewriting_recharges
 from tests.support.tables import nothing_written
@@ -62,7 +62,7 @@ def outcomes(answer: Answer) -> list[str]:
 def age(organization: Organization, seconds: float) -> None:
     """Moves all recharges so many seconds into the past."""
     with organization.context, rewriting_recharges():
-        Recharge.objects.update(created_at=F("created_at") - timedelta(seconds=seconds))
+        Recharge.objects.update(created_at=earlier("created_at", timedelta(seconds=seconds)))
 
 
 def test_without_a_window_anything_is_sold_twice(acme: Organization) -> None:

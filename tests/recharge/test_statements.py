@@ -19,7 +19,7 @@ from recharge.statements.digests import prove
 from tests.support.bad_input import table
 from tests.support.chain import FORGET
 from tests.support.client import Answer
-from tests.support.earlier import move_entries_back
+from tests.support.earlier import earlier, move_entries_back
 from tests.support.locks import sell_pending
 from tests.support.tables import nothing_written
 from tests.support.world import Organization, Person, give_credit, make_member
@@ -47,8 +47,7 @@ def move_to_yesterday(organization: Organization) -> None:
     a_day = timedelta(days=1)
     with organization.context:
         move_entries_back(a_day)
-        for account in Account.objects.filter(last_moment__isnull=False):
-            Account.objects.filter(pk=account.pk).update(last_moment=account.last_moment - a_day)
+        Account.objects.update(last_moment=earlier("last_moment", a_day))
 
 
 def tamper(organization: Organization, statement: str) -> None:

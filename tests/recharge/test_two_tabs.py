@@ -14,12 +14,12 @@ from html import unescape
 from urllib.parse import urlencode
 
 import pytest
-from django.db.models import F
 
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge, Settings
 from tests.support.client import Answer
 from tests.support.crowd import together
+from tests.support.earlier import earlier
 from tests.support.locks import advisory_locks, holding_lock
 from tests.support.rewriting import rewriting_recharges
 from tests.support.visitor import Visitor
@@ -136,7 +136,7 @@ def test_what_is_no_repetition_is_sold_from_both_tabs(seller: Visitor, acme: Org
             settle_recharge(organization=acme.row, recharge_id=recharge, status=Recharge.Status.FAILED, failure="x")
         if change == "ten minutes later":
             with rewriting_recharges():
-                Recharge.objects.update(created_at=F("created_at") - timedelta(minutes=11))
+                Recharge.objects.update(created_at=earlier("created_at", timedelta(minutes=11)))
     assert second().status == 303
 
 
@@ -208,7 +208,7 @@ def test_the_longer_of_both_windows_holds(seller: Visitor, acme: Organization) -
     with acme.context:
         Settings.objects.create(pk=1, duplicate_window=3600)
         with rewriting_recharges():
-            Recharge.objects.update(created_at=F("created_at") - timedelta(minutes=11))
+            Recharge.objects.update(created_at=earlier("created_at", timedelta(minutes=11)))
     assert single().status == 422
     assert outcome(rows_sold(seller, rows)) == (0, 1)
     assert sold(acme) == {NUMBER: 1}

@@ -32,6 +32,7 @@ from tenants.models import Organization as Row
 from tenants.services import suspend_organization
 from tenants.wakeups import CHANNEL, wake_workers
 from tenants.worker import MOST_HELD, Worker, _Done, _Kind, _parts
+from tests.support.earlier import earlier
 from tests.support.locks import advisory_locks, holding_lock, sell_pending
 from tests.support.rewriting import rewriting_recharges
 from tests.support.server import ROOT, serving
@@ -323,8 +324,7 @@ def due(row: Row) -> None:
 def old(row: Row, by: timedelta = timedelta(minutes=15)) -> None:
     """The same; and all recharges were sold by so much earlier."""
     with tenant_context(row), rewriting_recharges():
-        for recharge in Recharge.objects.all():
-            Recharge.objects.filter(pk=recharge.pk).update(created_at=recharge.created_at - by)
+        Recharge.objects.update(created_at=earlier("created_at", by))
     due(row)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from credit.models import WebhookMessage
@@ -30,6 +30,7 @@ from tenants.models import Organization, WorkerHeartbeat
 from tenants.worker import Worker
 from tests.support import waiting
 from tests.support.commands import run, start
+from tests.support.earlier import earlier
 from tests.support.forking import Process
 from tests.support.locks import sell_pending
 from tests.support.prometheus import Scraped, ask, can_scrape, prometheus
@@ -360,12 +361,10 @@ def told() -> Iterator[Told]:
 def aged(world: World, status: str, *, seconds: int) -> None:
     """A recharge of acme that has waited for so long."""
     sold = sell_pending(world.acme.row, world.acme.member.id)
-    with world.acme.context, connection.cursor() as cursor:
+    with world.acme.context, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE recharge_recharge DISABLE TRIGGER USER")
-        cursor.execute(
-            "UPDATE recharge_recharge SET status = %s, created_at = created_at - %s WHERE id = %s",
-            [status, timedelta(seconds=seconds), sold],
-        )
+        changed = {"status": status, "created_at": earlier("created_at", timedelta(seconds=seconds))}
+        Recharge.objects.filter(pk=sold).update(**changed)
         cursor.execute("ALTER TABLE recharge_recharge ENABLE TRIGGER USER")
 
 

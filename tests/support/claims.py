@@ -6,16 +6,14 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from recharge.models import Claim
+from tests.support.earlier import earlier
 
 
 def make_older(claim_id: UUID, *, hours: int) -> None:
     """As if it had been made that much earlier. It runs on the organization's schema."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE recharge_claim DISABLE TRIGGER recharge_claim_kept")
-        earlier = timedelta(hours=hours)
-        claim = Claim.objects.get(pk=claim_id)
-        Claim.objects.filter(pk=claim_id).update(
-            created_at=claim.created_at - earlier, deadline=claim.deadline - earlier
-        )
+        by = timedelta(hours=hours)
+        Claim.objects.filter(pk=claim_id).update(created_at=earlier("created_at", by), deadline=earlier("deadline", by))
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE recharge_claim ENABLE TRIGGER recharge_claim_kept")

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from django.db import connection, transaction
+from django.db.models.expressions import RawSQL
 
 from tenants.statements import statements_of
 from tests.support.chain import FORGET
@@ -25,6 +26,11 @@ _RECHARGES = f"""
         id = {_EARLIER_ID.format(_EARLIER.format("created_at"), "")},
         {", ".join(f"{one} = {_EARLIER.format(one)}" for one in ("created_at", "completed_at", "delivered_at"))}
 """
+
+
+def earlier(column: str, by: timedelta) -> RawSQL:
+    """The moment in a column, so much earlier, for an ``update()``."""
+    return RawSQL(_EARLIER.format(column).replace("%(by)s", "%s"), [by])
 
 
 def move_entries_back(by: timedelta, *, which: str = "true") -> None:

@@ -115,6 +115,13 @@ def test_no_update_asks_the_clock() -> None:
     assert [(name, part) for name, part in updates if volatile.search(part) and "ON CONFLICT" not in part] == []
 
 
+def test_rows_that_a_query_gives_are_not_asked_for_when_they_are_written() -> None:
+    """Of INSERT … SELECT … RETURNING Citus tells PL/pgSQL another number of rows than it gives, which is refused."""
+    inserts = [(name, part) for name, part in _statements_on_tables() if re.search(r"\bINSERT INTO\b", part)]
+    assert len(inserts) > 20
+    assert [(name, part) for name, part in inserts if re.search(r"\)\s+SELECT\b.*\bRETURNING\b", part, re.DOTALL)] == []
+
+
 def test_a_trigger_against_emptying_a_table_is_one_by_itself() -> None:
     """Citus keeps one for TRUNCATE beside the table alone, and not where its rows are: for UPDATE and DELETE it would
     be gone."""
