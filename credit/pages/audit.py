@@ -95,6 +95,7 @@ def _who(row: AuditRecord) -> SafeString:
     else:
         who = format_html("{}", gettext("Nobody signed in") if row.address else gettext("A command"))
     by_key = row.key_id and format_html('<div class="small">{}</div>', gettext("API key"))
-    return format_html(
-        '{}{}<div class="small text-secondary text-break"><bdi dir="ltr">{}</bdi></div>', who, by_key or "", row.address
+    from_where = row.address and format_html(
+        '<div class="small text-secondary text-break"><bdi dir="ltr">{}</bdi></div>', row.address
     )
+    return format_html("{}{}{}", who, by_key or "", from_where)
