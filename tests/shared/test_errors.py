@@ -11,6 +11,7 @@ from django.db import connection
 from psycopg2 import sql
 
 from tests.support.bad_input import table
+from tests.support.cleaning import session
 from tests.support.client import Client
 from tests.support.logs import ServerLog
 from tests.support.tables import nothing_written
@@ -178,7 +179,8 @@ def test_an_organization_that_cannot_be_looked_up_is_503(world: World, acme: Org
 def refusing_database() -> Iterator[None]:
     """While this lasts, the database of the running server takes no connection, and those it had are gone."""
     settings = connection.settings_dict
-    name, own = sql.Identifier(settings["NAME"]), connection.connection.info.backend_pid
+    name = sql.Identifier(settings["NAME"])
+    own = [ours.info.backend_pid for ours in (connection.connection, session())]
     # A database can't be closed from within; every PostgreSQL has this other one.
     outside = psycopg2.connect(database_url().rpartition("/")[0] + "/postgres")
     outside.autocommit = True
@@ -186,7 +188,7 @@ def refusing_database() -> Iterator[None]:
         with outside.cursor() as cursor:
             cursor.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
             # (Autovacuum's processes are a superuser's, and end by themselves.)
-            others = "FROM pg_stat_activity WHERE datname = %s AND pid <> %s AND backend_type = 'client backend'"
+            others = "FROM pg_stat_activity WHERE datname = %s AND pid <> ALL (%s) AND backend_type = 'client backend'"
             arguments = [settings["NAME"], own]
 
             def gone() -> bool:

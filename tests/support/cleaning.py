@@ -7,6 +7,7 @@ it was; a world in which nothing was written is left for the next test that want
 import copy
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.db import connection
@@ -215,14 +216,11 @@ class _Left:
 def session() -> Any:
     """A connection of the tests' own, past any pooler. For it triggers are off, if that is allowed: switched off in the
     catalogue, every session would plan all its statements anew, and switched off for a while this one would."""
-    try:
-        if _Left.session is not None:
-            with _Left.session.cursor() as cursor:
-                cursor.execute("SELECT")
+    if _Left.session is not None and not _Left.session.closed:
+        with suppress(OperationalError), _Left.session.cursor() as cursor:
+            cursor.execute("SELECT")
             return _Left.session
-    except OperationalError:  # a test has ended it
-        pass
-    _Left.session = direct.connect()
+    _Left.session = direct.connect()  # the first one, or a test has ended it
     with _Left.session.cursor() as cursor:
         cursor.execute("SET lock_timeout = '60s'")  # to a transaction that a test has left open
         cursor.execute("SET max_parallel_workers_per_gather = 0")  # to start one takes longer than all there is to read
