@@ -157,7 +157,7 @@ def test_an_admin_places_a_seller(acme: Organization) -> None:
     acme.owner.client.patch(f"/sellers/{off.id}", {"is_active": False})
     assert owner.submit(path, {"parent": str(off.id)}).status == 422
     assert owner.submit(path, {"parent": ""}).status == 302
-    assert "Dealer Nobody" in shown(owner.get(f"/sellers/{acme.neighbour.id}"))
+    assert "Dealer None" in shown(owner.get(f"/sellers/{acme.neighbour.id}"))
 
 
 def _token(page: object) -> dict[str, str]:
