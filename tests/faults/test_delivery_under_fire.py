@@ -13,6 +13,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
+from django.db.models import Model
 from django.utils import timezone
 from django_tenants.utils import tenant_context
 
@@ -144,17 +146,23 @@ SOON = timedelta(seconds=4)
 def in_flight(organization: Organization) -> int:
     """How many have not ended; and time flies for those that wait long."""
     with tenant_context(organization.row):
-        now = timezone.now()
-        Recharge.objects.filter(due_at__gt=now + SOON).update(due_at=now)
+        _make_due(Recharge)
         return Recharge.objects.filter(status__in=["pending", "unknown"]).count()
 
 
 def untold(organization: Organization) -> int:
     """Likewise, of messages; those that a killed worker held, too."""
     with tenant_context(organization.row):
-        now = timezone.now()
-        WebhookMessage.objects.filter(due_at__gt=now + SOON).update(due_at=now)
+        _make_due(WebhookMessage)
         return WebhookMessage.objects.exclude(status="delivered").count()
+
+
+@transaction.atomic
+def _make_due(rows: type[Model]) -> None:
+    """What a worker is recording right now is left alone: it locks several in an order of its own."""
+    now = timezone.now()
+    waiting = rows._default_manager.filter(due_at__gt=now + SOON).select_for_update(skip_locked=True)
+    rows._default_manager.filter(pk__in=list(waiting.values_list("pk", flat=True))).update(due_at=now)
 
 
 def check(
