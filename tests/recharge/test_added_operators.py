@@ -186,10 +186,11 @@ def in_own_connection(function: Callable[..., None], *arguments: Any) -> None:
 
 
 def is_waited_for() -> bool:
+    # (Of pg_stat_activity a transaction sees all along what it saw first.)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            " AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database()))"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
         )
         found: bool = cursor.fetchone()[0]
         return found

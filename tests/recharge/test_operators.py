@@ -192,10 +192,11 @@ def test_of_changes_at_once_each_is_made(acme: Organization) -> None:
 
 
 def somebody_waits_for_a_row() -> bool:
+    """Whether somebody waits for the transaction of this connection."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
-            " AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database()))"
+            " AND transactionid = pg_current_xact_id_if_assigned()::xid)"
         )
         waits: bool = cursor.fetchone()[0]
         return waits
