@@ -2,7 +2,9 @@
 
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 
 import psycopg2
@@ -176,10 +178,8 @@ def test_the_lock_is_the_sellers_own(world: World, same_organization: bool) -> N
         assert sale.result(10).status == 201
 
 
-def test_balances_are_right_without_the_lock_too(world: World) -> None:
-    """The lock gives order and speed. What keeps the money right is the row, its CHECK and the unique constraints."""
-    row, member = world.acme.row, world.acme.member
-    give_credit(row, member.id, 50)
+@contextmanager
+def _without_the_lock() -> Iterator[None]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_get_functiondef('org_acme.seller_lock'::regproc)")
         (definition,) = cursor.fetchone()
@@ -188,11 +188,39 @@ def test_balances_are_right_without_the_lock_too(world: World) -> None:
             "RETURNS void LANGUAGE sql BEGIN ATOMIC SELECT NULL; END"
         )
         try:
-            results = in_threads([lambda: _sell(row, member.id, 1)] * 200, 16)
+            yield
         finally:
             cursor.execute(definition)
+
+
+def test_balances_are_right_without_the_lock_too(world: World) -> None:
+    """The lock gives order and speed. What keeps the money right is the row, its CHECK and the unique constraints."""
+    row, member = world.acme.row, world.acme.member
+    give_credit(row, member.id, 50)
+    with _without_the_lock():
+        results = in_threads([lambda: _sell(row, member.id, 1)] * 200, 16)
     assert Counter(type(result) for result in results) == {InsufficientCredit: 150, _Sold: 50}
     assert member.balance() == 0
+
+
+@pytest.mark.breaks_the_books
+def test_balances_of_bulk_calls_are_right_without_the_lock_too(world: World) -> None:
+    """Balances and entries. (The balance that each recharge names was read before: that alone is the lock's.)"""
+    row, member = world.acme.row, world.acme.member
+    give_credit(row, member.id, 1000)
+
+    def sell_two() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT FROM org_acme.recharge_sell_bulk("
+                "%s, %s, ARRAY[gen_random_uuid()::text, gen_random_uuid()::text],"
+                " '{+989121234567,+989121234568}', '{mci,mci}', '{1,1}', '{true,true}', true, false)",
+                [row.pk, member.id],
+            )
+
+    with _without_the_lock():
+        in_threads([sell_two] * 200, 16)
+    assert member.balance() == 600
 
 
 def test_switching_a_seller_off_waits_for_the_sale_that_found_the_seller_active(world: World) -> None:
