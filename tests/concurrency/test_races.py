@@ -22,6 +22,7 @@ from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from tests.support.crowd import in_threads, together
 from tests.support.locks import advisory_locks, holding_lock, sell_pending
+from tests.support.sessions import end_sessions
 from tests.support.waiting import wait_until
 from tests.support.world import World, database_url, give_credit, make_person
 
@@ -280,12 +281,7 @@ def test_a_database_with_another_isolation_level_by_default_changes_nothing(worl
             setting = sql.SQL("ALTER DATABASE {} SET default_transaction_isolation TO 'serializable'").format(database)
             cursor.execute(setting)
             try:
-                cursor.execute(
-                    "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
-                    "WHERE backend_type = 'client backend' "
-                    "AND datname = current_database() AND pid NOT IN (pg_backend_pid(), %s)",
-                    [connection.connection.info.backend_pid],
-                )
+                end_sessions(other)
                 answers = together([partial(member.sell, 100, key=f"k{number % 8}") for number in range(32)])
             finally:
                 cursor.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_isolation").format(database))
@@ -299,15 +295,9 @@ def test_a_seller_who_stays_locked_is_503_and_nothing_was_done(world: World, con
     """Also where the call had to be repeated, on a new connection."""
     member = world.acme.member
     give_credit(world.acme.row, member.id, 5000)
-    with holding_lock(world.acme.row, member.id):
+    with holding_lock(world.acme.row, member.id) as holder:
         if connections == "dead":
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
-                    "WHERE backend_type = 'client backend' "
-                    "AND datname = current_database() AND pid <> pg_backend_pid() "
-                    "AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
-                )
+            end_sessions(holder)
         answer = member.sell(5000, key="k")
     assert (answer.status, answer.code) == (503, "seller_busy")
     assert int(answer.headers["Retry-After"]) >= 1

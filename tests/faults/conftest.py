@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.read_only import end_sessions, set_read_only
+from tests.support.read_only import set_read_only
+from tests.support.sessions import end_sessions
 
 
 @pytest.fixture

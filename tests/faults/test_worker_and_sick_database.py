@@ -16,7 +16,8 @@ from shared.sick import sqlstate_of
 from tenants.models import Organization
 from tests.recharge.test_worker import working
 from tests.support.locks import sell_pending
-from tests.support.read_only import end_sessions, set_read_only
+from tests.support.read_only import set_read_only
+from tests.support.sessions import end_sessions
 from tests.support.waiting import wait_until
 from tests.support.world import World, give_credit
 

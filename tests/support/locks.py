@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg2
 from django.db import connection
@@ -13,33 +14,34 @@ from recharge.models import GatewaySettings, OperatorSettings
 from shared.outbound.secrets import encrypt
 from tenants.models import Organization
 from tests.support.mobile_operator import KEY_ID, SECRET
+from tests.support.sessions import everywhere
 from tests.support.world import database_url
 
 
 @contextmanager
-def holding_lock(organization: Organization, seller_id: int) -> Iterator[None]:
-    """Holds the seller's lock, on a connection of its own, as a transaction that takes long would."""
+def holding_lock(organization: Organization, seller_id: int) -> Iterator[Any]:
+    """Holds the seller's lock, on a connection of its own (which it gives), as a transaction that takes long would."""
     holder = psycopg2.connect(database_url())
     try:
         with holder.cursor() as cursor:
             lock = sql.SQL("SELECT {}.seller_lock(%s, %s)").format(sql.Identifier(organization.schema_name))
             cursor.execute(lock, [organization.pk, seller_id])
-        yield
+        yield holder
     finally:
         holder.close()
 
 
 def advisory_locks() -> set[tuple[int, int, bool]]:
     """All advisory locks of two keys, held or waited for: (organization, seller, granted)."""
-    with connection.cursor() as cursor:
-        cursor.execute(
+    return set(
+        everywhere(
             """
             SELECT classid::bigint, objid::bigint, granted FROM pg_locks
             WHERE locktype = 'advisory' AND objsubid = 2
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
             """
         )
-        return set(cursor.fetchall())
+    )
 
 
 def sell_through_sandbox(organization: Organization, operator: str = "telekish") -> None:

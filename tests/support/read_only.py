@@ -3,10 +3,12 @@
 from django.db import connection
 from psycopg2 import sql
 
+from tests.support.sessions import end_sessions
+
 
 def set_read_only(on: bool) -> None:
     """From the next connection on, but for the tests' own. ``on`` ends those of others; off does not: who has connected
-    while it was read only finds it so until the connection ends (:func:`end_sessions`)."""
+    while it was read only finds it so until the connection ends (tests/support/sessions.py)."""
     name = sql.Identifier(connection.settings_dict["NAME"])
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = off")
@@ -14,12 +16,3 @@ def set_read_only(on: bool) -> None:
         cursor.execute(sql.SQL("ALTER DATABASE {} " + change).format(name))
     if on:
         end_sessions()
-
-
-def end_sessions() -> None:
-    """Ends the connections of all others, and waits until they are gone."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND usename LIKE 'recharge%' AND pid <> pg_backend_pid()"
-        )

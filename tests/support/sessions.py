@@ -1,0 +1,50 @@
+"""What goes on in the tests' database at every server that has it: the one, or all nodes of a cluster. An organization's
+locks are at the node that holds it, and its sales may have come in there or at the coordinator."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+from django.db import connection
+
+from tests.support import citus
+from tests.support.world import database_url
+
+
+def everywhere(statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """What each of the servers answers, in sessions of their own: so a transaction that a test is in stays as it is, and
+    sees what goes on now."""
+    rows: list[tuple[Any, ...]] = []
+    for host, port in citus.nodes() or [(None, None)]:
+        with closing(psycopg2.connect(database_url(), host=host, port=port)) as session, session.cursor() as cursor:
+            cursor.execute(statement, arguments)
+            rows += cursor.fetchall()
+    return rows
+
+
+def is_waited_for(table: str) -> bool:
+    """Whether somebody waits for a lock of this table, of whichever schema. (A cluster's shards have a number behind
+    the name.)"""
+    return any(
+        everywhere(
+            "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+            " AND relation IN (SELECT oid FROM pg_class WHERE relname ~ %s)",
+            [rf"^{table}(_\d+)?$"],
+        )
+    )
+
+
+def end_sessions(*kept: Any) -> None:
+    """Ends the sessions of all others, and waits until they are gone: all but those of Django's connection and the
+    driver's that are given."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        pids = [cursor.fetchone()[0], *(one.info.backend_pid for one in kept)]
+    # A session that a cluster's node keeps to another one ends with the session that it is for.
+    everywhere(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename LIKE 'recharge%%' AND backend_type = 'client backend'"
+        " AND application_name NOT LIKE 'citus_internal%%' AND pid <> pg_backend_pid() AND pid <> ALL (%s)",
+        [pids],
+    )
