@@ -1,5 +1,5 @@
-"""What goes on in the tests' database at every server that has it: the one, or all nodes of a cluster. An organization's
-locks are at the node that holds it, and its sales may have come in there or at the coordinator."""
+"""What goes on in the tests' database at every server that has it: the one, or all nodes of a cluster. There an
+organization's locks are at the node that holds it, and its sales may have come in there or at the coordinator."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -13,8 +13,7 @@ from tests.support.world import database_url
 
 
 def everywhere(statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """What each of the servers answers, in sessions of their own: so a transaction that a test is in stays as it is, and
-    sees what goes on now."""
+    """What each of the servers answers, in sessions of their own. So who is in a transaction sees what goes on now."""
     rows: list[tuple[Any, ...]] = []
     for host, port in citus.nodes() or [(None, None)]:
         with closing(psycopg2.connect(database_url(), host=host, port=port)) as session, session.cursor() as cursor:
