@@ -26,6 +26,7 @@ from tests.support.client import Answer
 from tests.support.crowd import in_processes, in_threads, together
 from tests.support.locks import sell_pending
 from tests.support.raw import send_as
+from tests.support.sessions import deadlocks
 from tests.support.tables import nothing_written
 from tests.support.visitor import Visitor, shown, text_of, words_of
 from tests.support.world import Organization, Person, give_credit, make_person, make_seller, place
@@ -302,13 +303,6 @@ def test_one_key_from_many_threads_is_one_transfer(acme: Organization, child: Pe
     answers = together([partial(give, acme.member, child.id, 1000, key="k")] * 16)
     assert Counter(answer.status for answer in answers) == {201: 1, 200: 15}
     assert (acme.member.balance(), child.balance()) == (99_000, 1000)
-
-
-def deadlocks() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_force_next_flush(), pg_stat_clear_snapshot()")
-        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-        return int(cursor.fetchone()[0])
 
 
 THREADS, EACH = 8, 12

@@ -29,6 +29,7 @@ from tests.support import commands
 from tests.support.bad_input import table
 from tests.support.locks import sell_pending
 from tests.support.receiver import CUT, DRIP, ENDLESS, GARBAGE, HANG, Receiver, receiving
+from tests.support.sessions import somebody_waits
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, database_url, give_credit, make_seller
 
@@ -651,22 +652,10 @@ def test_a_deletion_waits_for_the_sale_that_has_just_written_a_message(
     with tenant_context(row), transaction.atomic():
         sell(row, seller_id)
         thread.start()
-        wait_until(lambda: is_waited_for("webhook_purge"), "the deletion waits")
+        wait_until(lambda: somebody_waits("transactionid"), "the deletion waits")
     thread.join()
     with tenant_context(row):
         assert WebhookMessage.objects.count() == WebhookEndpoint.objects.count() == 0
-
-
-def is_waited_for(query: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction sees the same all the time
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity"
-            " WHERE wait_event_type = 'Lock' AND query LIKE %s AND datname = current_database())",
-            [f"%{query}%"],
-        )
-        found: bool = cursor.fetchone()[0]
-        return found
 
 
 def test_a_deletion_that_was_cut_off_is_finished_by_the_next(row: Row, receiver: Receiver, seller_id: int) -> None:

@@ -13,6 +13,7 @@ from recharge.terms.services import add_operator
 from shared.errors import InvalidRequest
 from shared.phones import normalize_phone_number
 from tests.support.client import Answer
+from tests.support.sessions import somebody_waits
 from tests.support.tables import nothing_written
 from tests.support.visitor import Visitor
 from tests.support.waiting import wait_until
@@ -171,7 +172,7 @@ def test_of_two_admins_who_give_one_name_at_once_the_second_is_refused(acme: Org
             add_operator(organization=acme.row, by="owner", operator="first", name="شاتل")
             add_operator(organization=acme.row, by="owner", operator="other", name="Shatel mobile")
             second = threads.submit(in_own_connection, add, "second")
-            wait_until(lambda: second.done() or is_waited_for(), "the second has asked for its turn")
+            wait_until(lambda: second.done() or somebody_waits("advisory"), "the second has asked for its turn")
             assert not second.done()
         with pytest.raises(InvalidRequest):
             second.result(30)
@@ -183,14 +184,3 @@ def in_own_connection(function: Callable[..., None], *arguments: Any) -> None:
         function(*arguments)
     finally:
         connection.close()
-
-
-def is_waited_for() -> bool:
-    # (Of pg_stat_activity a transaction sees all along what it saw first.)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
-        )
-        found: bool = cursor.fetchone()[0]
-        return found

@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from credit.models import AuditRecord, CreditRequest, Entry, Seller, Transfer, WebhookMessage
 from credit.webhooks.services import create_webhook
 from tests.support.client import Answer
 from tests.support.crowd import together
+from tests.support.sessions import somebody_waits
 from tests.support.tables import nothing_written
 from tests.support.visitor import Visitor, shown
 from tests.support.world import PASSWORD, Organization, Person, give_credit, make_person, place
@@ -290,15 +291,9 @@ def test_what_waits_for_a_dealer_who_is_switched_off_goes_to_the_organization(
         with transaction.atomic():
             Seller.objects.filter(pk=family.top.id).update(is_active=False)
             asking = pool.submit(asks, acme, family.child, 3000)
-            while not asking.done() and not waits_for_a_lock():
+            while not asking.done() and not somebody_waits():
                 pass
         assert CreditRequest.objects.get(pk=asking.result()).parent_id is None
-
-
-def waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        return bool(cursor.fetchone()[0])
 
 
 def test_no_key_decides(acme: Organization, family: Family) -> None:

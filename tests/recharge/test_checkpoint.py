@@ -23,6 +23,7 @@ from tests.support.commands import run
 from tests.support.dealers import make_path, set_rate
 from tests.support.earlier import earlier
 from tests.support.locks import sell_pending
+from tests.support.sessions import somebody_waits
 from tests.support.waiting import wait_until
 from tests.support.world import database_url, make_seller
 
@@ -332,17 +333,7 @@ def prove_meanwhile(row: Organization, then: Callable[[], None]) -> list[Proof]:
 
     thread = threading.Thread(target=proving)
     thread.start()
-    with closing(psycopg2.connect(database_url())) as looking, looking.cursor() as cursor:
-        looking.autocommit = True
-
-        def waits() -> bool:
-            cursor.execute(
-                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
-                " AND wait_event_type = 'Lock' AND query LIKE '%books_proved%')"
-            )
-            return bool(cursor.fetchone()[0])
-
-        wait_until(waits, "the proof keeps its checkpoint")
+    wait_until(lambda: somebody_waits("transactionid"), "the proof keeps its checkpoint")
     then()
     thread.join()
     return proofs

@@ -29,6 +29,7 @@ from tenants.worker import Worker
 from tests.support.crowd import in_threads
 from tests.support.dealers import make_path, place, set_rate
 from tests.support.locks import holding_lock, sell_pending
+from tests.support.sessions import deadlocks, somebody_waits_for_table
 from tests.support.visitor import Visitor, words_of
 from tests.support.waiting import wait_until
 from tests.support.world import Organization as People
@@ -114,17 +115,6 @@ def test_what_was_sold_is_not_touched_by_rates_and_moves_that_come_later(row: Or
     assert balances(row, [dealer, other]) == [300, 900]
 
 
-def _one_waits_for_the_rates() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation ="
-            " 'org_acme.recharge_commissionrate'::regclass AND database ="
-            " (SELECT oid FROM pg_database WHERE datname = current_database()))"
-        )
-        waits: bool = cursor.fetchone()[0]
-        return waits
-
-
 SALES = {
     "one": "SELECT FROM org_acme.recharge_sell(%s, %s, gen_random_uuid()::text, '+989121234567', 'mci', 10000, true)",
     "bulk": "SELECT FROM org_acme.recharge_sell_bulk(%s, %s, ARRAY[gen_random_uuid()::text], '{+989121234567}',"
@@ -144,7 +134,7 @@ def test_a_margin_has_the_rate_that_was_in_force_at_its_sale(row: Organization, 
             with ThreadPoolExecutor(1) as pool:
                 first.cursor().execute(*one)
                 waiting = pool.submit(second.cursor().execute, *other)
-                wait_until(_one_waits_for_the_rates)
+                wait_until(lambda: somebody_waits_for_table("org_acme", "recharge_commissionrate"))
                 first.commit()
                 waiting.result()
                 second.commit()
@@ -289,7 +279,7 @@ def test_each_recharge_is_in_one_batch_whoever_works_at_once(row: Organization) 
     give_credit(row, top, 1_000_000)  # dealers sell too
     give_credit(row, left, 1_000_000)
     before = balances(row, [top, left, right])
-    deadlocks = _deadlocks()
+    deadlocks_before = deadlocks()
 
     def sell_some(seller_id: int) -> None:
         for number in range(25):
@@ -320,15 +310,7 @@ def test_each_recharge_is_in_one_batch_whoever_works_at_once(row: Organization) 
     with tenant_context(row):
         counted = Counter(Margin.objects.values_list("recharge_id", "seller_id"))
         assert max(counted.values()) == 1
-    assert _deadlocks() == deadlocks
-
-
-def _deadlocks() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_force_next_flush()")
-        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-        deadlocks: int = cursor.fetchone()[0]
-        return deadlocks
+    assert deadlocks() == deadlocks_before
 
 
 def test_the_worker_posts_them_batch_by_batch(row: Organization) -> None:

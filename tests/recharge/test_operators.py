@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import translation
 from phonenumbers.carrierdata import CARRIER_DATA
 
@@ -18,6 +18,7 @@ from recharge.pages import words
 from tests.support.bad_input import AMOUNTS, invalid, table
 from tests.support.client import Answer
 from tests.support.crowd import together
+from tests.support.sessions import somebody_waits
 from tests.support.tables import nothing_written
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, give_credit
@@ -185,21 +186,10 @@ def test_of_changes_at_once_each_is_made(acme: Organization) -> None:
         with acme.context, transaction.atomic():
             OperatorSettings.objects.filter(operator="mci").update(least_amount=1000)
             other = pool.submit(change, acme, {"most_amount": 5000})
-            wait_until(somebody_waits_for_a_row, "the other change waits for this one")
+            wait_until(lambda: somebody_waits("transactionid"), "the other change waits for this one")
         assert other.result(10).json["least_amount"] == 1000
     shown = acme.owner.client.get("/operators/mci").json
     assert (shown["least_amount"], shown["most_amount"]) == (1000, 5000)
-
-
-def somebody_waits_for_a_row() -> bool:
-    """Whether somebody waits for the transaction of this connection."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
-            " AND transactionid = pg_current_xact_id_if_assigned()::xid)"
-        )
-        waits: bool = cursor.fetchone()[0]
-        return waits
 
 
 def test_the_first_changes_of_an_operator_at_once_are_made(acme: Organization) -> None:

@@ -36,6 +36,7 @@ from tests.support.earlier import earlier
 from tests.support.locks import advisory_locks, holding_lock, sell_pending
 from tests.support.rewriting import rewriting_recharges
 from tests.support.server import ROOT, serving
+from tests.support.sessions import end_sessions
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, World, database_url, give_credit
 
@@ -208,12 +209,7 @@ def test_it_goes_on_when_its_connections_were_cut(pending: World) -> None:
     acme = pending.acme
     with working():
         wait_until(lambda: statuses(acme.row) == ["succeeded"] * 5, "it works")
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                "WHERE backend_type = 'client backend' "
-                "AND datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        end_sessions()
         sell_pending(acme.row, acme.member.id)
         wait_until(is_heard, "it listens again")
         wake_workers(acme.row.pk)

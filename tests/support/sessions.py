@@ -22,15 +22,32 @@ def everywhere(statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any,
     return rows
 
 
-def is_waited_for(table: str) -> bool:
-    """Whether somebody waits for a lock of this table, of whichever schema. (A cluster's shards have a number behind
-    the name.)"""
-    return any(
+_HERE = "pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
+
+
+def somebody_waits(kind: str | None = None) -> bool:
+    """Whether somebody waits for a lock of this kind (``locktype`` of pg_locks), or of any. Who waits for a row that
+    another has changed waits for his "transactionid"."""
+    return bool(
+        everywhere(f"SELECT FROM pg_locks WHERE NOT granted AND locktype = coalesce(%s, locktype) AND {_HERE}", [kind])
+    )
+
+
+def somebody_waits_for_table(schema: str, table: str) -> bool:
+    """Whether somebody waits for a lock of this table. (A node of a cluster has it with a number behind its name.)"""
+    return bool(
         everywhere(
-            "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
-            " AND relation IN (SELECT oid FROM pg_class WHERE relname ~ %s)",
-            [rf"^{table}(_\d+)?$"],
+            f"SELECT FROM pg_locks WHERE NOT granted AND {_HERE} AND relation IN"
+            " (SELECT oid FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relname ~ %s)",
+            [schema, rf"^{table}(_\d+)?$"],
         )
+    )
+
+
+def deadlocks() -> int:
+    """How many there have been."""
+    return sum(
+        count for (count,) in everywhere("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     )
 
 
