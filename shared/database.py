@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections, transaction
 from django.db import connection as django_connection
-from django.db.backends.signals import connection_created
 from psycopg2 import errorcodes, sql
 
 from shared import tracing
@@ -139,20 +138,6 @@ def set_parameter(current: Any, name: str, value: str) -> None:
 def _keeps_its_session(current: Any) -> bool:
     """False behind a pooler of transactions (tenants/pooled/base.py)."""
     return not hasattr(current, "transaction_parameters")
-
-
-IDLE_TRANSACTION_SECONDS = 60
-"""How long a transaction of a worker may stand still."""
-
-
-def end_idle_transactions() -> None:
-    """From now on, on each connection that this process opens, the database ends a transaction that stands still: that
-    of a machine that was switched off, say, of which the database may not hear for hours. It holds sellers' locks."""
-    connection_created.connect(_end_idle_transactions)
-
-
-def _end_idle_transactions(connection: Any, **_: Any) -> None:
-    set_parameter(connection, "idle_in_transaction_session_timeout", f"{IDLE_TRANSACTION_SECONDS}s")
 
 
 class TookTooLong(Exception):

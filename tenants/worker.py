@@ -34,8 +34,10 @@ import psycopg2
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
+from django.db.backends.signals import connection_created
 from django_tenants.utils import tenant_context
 
+from shared.database import set_parameter
 from shared.errors import Problem, SellerBusy
 from shared.metrics import Load
 from shared.sick import needs_new_connection
@@ -74,6 +76,21 @@ DESKS = 3
 """Turns that are taken at once, of as many organizations: two that wait for a lock leave a third its place. The first
 free desk takes a turn, so the others are needed, and have a connection, only where several organizations have work."""
 
+LOCK_SECONDS = 3
+STATEMENT_SECONDS = 10
+"""How long a worker's statement may wait for a lock, and how long it may take. What somebody else's session holds, or a
+schema in which nothing ends, would else keep a desk for ever, and three of them all desks."""
+
+IDLE_TRANSACTION_SECONDS = 60
+"""How long a transaction of a worker may stand still: that of a machine that was switched off, say, of which the
+database may not hear for hours. It holds sellers' locks."""
+
+TURN_SECONDS = 10.0
+"""After which a turn begins nothing more."""
+
+LONG_SECONDS = 2.0
+"""An organization whose last turn took longer may have to wait for a desk: one is left for the others."""
+
 DESK_IDLE_SECONDS = 60.0
 """After which a desk that had no turn closes its connection."""
 
@@ -93,6 +110,17 @@ than a claim of one. (The rate of sales beside a worker ÷ without: 0.70 with no
 table "delivery".)"""
 
 _log = structlog.get_logger("recharge.worker")
+
+
+def limit_statements() -> None:
+    """From now on, on each connection that this process opens, the database ends what takes too long."""
+    connection_created.connect(_limit_statements)
+
+
+def _limit_statements(connection: Any, **_: Any) -> None:
+    set_parameter(connection, "lock_timeout", f"{LOCK_SECONDS}s")
+    set_parameter(connection, "statement_timeout", f"{STATEMENT_SECONDS}s")
+    set_parameter(connection, "idle_in_transaction_session_timeout", f"{IDLE_TRANSACTION_SECONDS}s")
 
 
 class Work(Protocol):
@@ -341,6 +369,10 @@ class _Turn:
     def key(self) -> int:
         return self.organization.pk if self.organization else _PLATFORM
 
+    @property
+    def is_out_of_time(self) -> bool:
+        return time.monotonic() >= self.began_at + TURN_SECONDS
+
 
 class Worker:
     """Runs until it is stopped, or (:meth:`run_once`) until nothing is due."""
@@ -357,6 +389,8 @@ class Worker:
         self._desks: list[queue.SimpleQueue[_Turn | None]] = []
         self._turns: dict[int, _Turn] = {}
         """Those that are being taken, by organization."""
+        self._long: set[int] = set()
+        """The organizations whose last turn was a long one."""
         self._organizations: dict[int, Organization] = {}
         self._begin_seconds = 0.0
         """Before the first look at an organization."""
@@ -463,7 +497,7 @@ class Worker:
             desk = self._free_desk()
             if desk is None:
                 break
-            if key not in self._turns:
+            if key not in self._turns and not self._must_wait(key):
                 self._turns[key] = self._turn(key, desk, now)
                 self._desks[desk].put(self._turns[key])
         return soonest - now  # unless something happens before, as the end of a turn
@@ -472,6 +506,10 @@ class Worker:
         """The first one."""
         taken = {turn.desk for turn in self._turns.values()}
         return next((place for place in range(DESKS) if place not in taken), None)
+
+    def _must_wait(self, key: int) -> bool:
+        """Whether it would take the last desk, and may keep it for long."""
+        return key in self._long and len(self._long & self._turns.keys()) >= max(1, DESKS - 1)
 
     def _turn(self, key: int, desk: int, now: float) -> _Turn:
         if key == _PLATFORM:
@@ -530,6 +568,10 @@ class Worker:
         if turn.organization is None:
             self._end_turn_of_platform(turn, now)
             return
+        if now > turn.began_at + LONG_SECONDS:
+            self._long.add(key)
+        else:
+            self._long.discard(key)
         if turn.done:
             self._done[key] = turn.done + self._done.get(key, [])
             self._record_at[key] = now + RETRY_SECONDS
@@ -594,7 +636,9 @@ class Worker:
             with tenant_context(organization):
                 self._renew(organization)
                 self._record(turn)
-                if turn.looks:
+                if turn.looks and turn.is_out_of_time:
+                    turn.look_in = BROKEN_SECONDS
+                elif turn.looks:
                     self._look(turn, organization)
         except (DatabaseError, InterfaceError, Problem) as error:
             # One whose schema is not as it should be (it may be migrating) does not keep the others waiting.
@@ -666,14 +710,17 @@ class Worker:
             self._say_once("worker_could_not_record", error, organization.slug)
             if needs_new_connection(error):
                 raise
+            # The next turn begins with what this one did not come to.
+            turn.done = [*_without(turn.done, group), *group]
             for part in _parts(group, error):
+                if turn.is_out_of_time:
+                    break
                 self._record_group(turn, part)
         else:
             self._say_that_it_is_over("worker_could_not_record", organization.slug)
             self._kinds[id(work)].give_back(organization, len(group))
             turn.recorded += len(group)
-            recorded = set(map(id, group))
-            turn.done = [done for done in turn.done if id(done) not in recorded]
+            turn.done = _without(turn.done, group)
 
     def _renew(self, organization: Organization) -> None:
         """Extends the claims on what it holds. Where it can't, all is recorded all the same."""
@@ -726,7 +773,8 @@ class Worker:
     def _say_once(self, event: str, error: Exception, organization: str | None = None) -> None:
         """Logs what is wrong when it begins, when it changes, and now and then; it is tried every few seconds."""
         said, moment = self._trouble.get((event, organization), ("", 0.0))
-        words = str(error).strip()
+        # The lock may be a table's.
+        words = "A lock was not granted in time." if isinstance(error, SellerBusy) else str(error).strip()
         if said == words and time.monotonic() < moment + REPEAT_SECONDS:
             return
         self._trouble[event, organization] = words, time.monotonic()
@@ -756,6 +804,11 @@ class Worker:
             except psycopg2.Error as error:
                 self._say_once("worker_can_not_listen", error)
                 self._stopping.wait(RETRY_SECONDS)
+
+
+def _without(done: list[_Done], some: list[_Done]) -> list[_Done]:
+    left_out = set(map(id, some))
+    return [one for one in done if id(one) not in left_out]
 
 
 def _parts(group: list[_Done], error: Exception) -> list[list[_Done]]:

@@ -2,9 +2,11 @@
 
 import time
 
+import structlog
 from django.db import connection
 from django_tenants.utils import tenant_context
 
+from shared.database import TookTooLong, within
 from shared.horizon import horizon
 from tenants.models import Organization
 from tenants.worker import DoneInClaim
@@ -14,6 +16,12 @@ PAUSE_SECONDS = 1.0
 
 REST_SECONDS = 1800.0
 """Between two looks at an organization of which every day is summed up."""
+
+DAY_SECONDS = 30.0
+"""How long summing up a day may take: more than a worker's other statements, which others wait for. A day that takes
+longer is tried again after a rest."""
+
+_log = structlog.get_logger("recharge.reports")
 
 
 class DaySumWork(DoneInClaim):
@@ -27,7 +35,11 @@ class DaySumWork(DoneInClaim):
     def claim(self, organization: Organization, limit: int) -> list[None]:
         now = time.monotonic()
         if now >= self._look_at.get(organization.pk, now):
-            has_more = sum_up_days(organization=organization, most=1) == 1
+            try:
+                has_more = sum_up_days(organization=organization, most=1) == 1
+            except TookTooLong:
+                _log.warning("day_not_summed_up", organization=organization.slug, seconds=DAY_SECONDS)
+                has_more = False
             self._look_at[organization.pk] = now + (self._pause if has_more else REST_SECONDS)
         return []
 
@@ -38,9 +50,14 @@ class DaySumWork(DoneInClaim):
 
 def sum_up_days(*, organization: Organization, most: int) -> int:
     """Sums up days that lack it or have changed since, ``most`` of them at most, the last ones first. Gives how many
-    they were; fewer than ``most``: none is left, or another worker is about it. Not in a transaction."""
-    with tenant_context(organization), connection.cursor() as cursor:
+    they were; fewer than ``most``: none is left, or another worker is about it. Not in a transaction.
+
+    Raises:
+        TookTooLong: longer than :data:`DAY_SECONDS`; none is summed up.
+    """
+    with tenant_context(organization):
         until = horizon(organization_id=organization.pk, table="recharge_recharge")
-        cursor.execute("SELECT days_sum_up(%s, %s)", [until, most])
-        done: int = cursor.fetchone()[0]
+        with within(round(DAY_SECONDS * 1000)), connection.cursor() as cursor:
+            cursor.execute("SELECT days_sum_up(%s, %s)", [until, most])
+            done: int = cursor.fetchone()[0]
         return done

@@ -18,10 +18,11 @@ from credit.models import Entry, Policy
 from recharge.delivery.settlement import settle_recharge
 from recharge.margins.services import post_margins
 from recharge.models import DayPosting, DaySum, Recharge, SummedDay
+from recharge.reports import work as work_module
 from recharge.reports.books import find_faults
 from recharge.reports.posted import PostedReport, posted_report
 from recharge.reports.sums import Report, report
-from recharge.reports.work import DaySumWork, sum_up_days
+from recharge.reports.work import REST_SECONDS, DaySumWork, sum_up_days
 from tenants.models import Organization
 from tenants.worker import Worker
 from tests.support.dealers import make_path, set_rate
@@ -326,6 +327,16 @@ def test_a_worker_sums_up_a_day_after_the_other(row: Organization) -> None:
     assert days[0] == first  # the last one first
     assert len(days) >= 6
     assert sum_up_all(row) == 0
+
+
+def test_a_day_that_takes_too_long_is_left_for_a_while(row: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_week(row)
+    monkeypatch.setattr(work_module, "DAY_SECONDS", 0.001)
+    work = DaySumWork()
+    Worker([work]).run_once()
+    assert (work.seconds_until_due(row) or 0) > REST_SECONDS - 60
+    with tenant_context(row):
+        assert not SummedDay.objects.exists()
 
 
 def test_of_two_workers_one_sums_up(row: Organization) -> None:

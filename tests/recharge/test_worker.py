@@ -1,6 +1,7 @@
 """The delivery worker: everything that is due is done, once, whoever dies and whatever the database does meanwhile."""
 
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
@@ -31,7 +33,18 @@ from tenants import worker as worker_module
 from tenants.models import Organization as Row
 from tenants.services import suspend_organization
 from tenants.wakeups import CHANNEL, wake_workers
-from tenants.worker import MOST_HELD, Worker, _Done, _Kind, _parts
+from tenants.worker import (
+    BROKEN_SECONDS,
+    DESKS,
+    LOCK_SECONDS,
+    LONG_SECONDS,
+    MOST_HELD,
+    Worker,
+    _Done,
+    _Kind,
+    _parts,
+    _Turn,
+)
 from tests.support.earlier import earlier
 from tests.support.locks import advisory_locks, holding_lock, sell_pending
 from tests.support.rewriting import rewriting_recharges
@@ -510,6 +523,66 @@ def test_an_organization_with_a_long_queue_gives_its_desk_away_after_each_batch(
         # The batch that was to be recorded may have been followed by a claim, in the same turn.
         assert "globex" in work.claims[before : before + 2]
         wait_until(lambda: statuses(acme.row) == ["succeeded"] * 100, "acme's too")
+
+
+def test_organizations_whose_turns_are_long_leave_a_desk_to_the_others() -> None:
+    def turns() -> set[int]:
+        worker._give_turns()
+        return set(worker._turns)
+
+    def end(key: int, seconds: float) -> None:
+        worker._turns[key].look_in = 0.0
+        worker._turns[key].began_at = time.monotonic() - seconds
+        worker._take_in(worker._turns[key])
+
+    worker = Worker([Looks()])
+    worker._platform_at = float("inf")
+    worker._desks = [queue.SimpleQueue() for _ in range(DESKS)]
+    worker._organizations = {pk: Row(pk=pk) for pk in range(1, 6)}
+    worker._look_at = dict.fromkeys((1, 2, 3), 0.0) | dict.fromkeys((4, 5), float("inf"))
+    assert turns() == {1, 2, 3}  # nobody knows yet
+    for key in (1, 2, 3):
+        end(key, LONG_SECONDS + 1)
+    assert turns() == {1, 2}
+    for key in (4, 5):
+        worker._take_in(key)  # somebody rings
+        assert turns() == {1, 2, key}
+        end(key, 0.0)
+        worker._look_at[key] = float("inf")
+    end(1, 0.0)
+    assert turns() == {1, 2, 3}
+    end(2, 0.0)
+    assert turns() == {1, 2, 3}
+
+
+def test_what_waits_for_many_locks_is_recorded_in_several_turns(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn ends at its time, and the next one begins with those that this one did not come to."""
+    clock = 0.0
+
+    class Busy(DeliveryWork):
+        def record(self, organization: Row, done: Sequence[tuple[Any, Any]]) -> None:
+            nonlocal clock
+            if any(task.seller_id <= 4 for task, _ in done):
+                clock += LOCK_SECONDS
+                raise SellerBusy
+            recorded.extend(task.seller_id for task, _ in done)
+
+    monkeypatch.setattr(worker_module, "time", SimpleNamespace(monotonic=lambda: clock))
+    work, recorded = Busy(), []
+    worker = Worker([work])
+    tasks = [replace(_task(), seller_id=number) for number in range(1, 7)]
+    worker._kinds[id(work)].take(acme.row, tasks)
+    turn = _Turn(0, acme.row, [_Done(work, acme.row, task, None) for task in tasks], looks=True)
+    worker._take_turn(turn)
+    assert recorded == []
+    assert [done.task.seller_id for done in turn.done] == [4, 5, 6, 1, 2, 3]
+    assert turn.look_in == BROKEN_SECONDS  # it claims nothing more
+    turn = _Turn(0, acme.row, turn.done, looks=False, began_at=clock)
+    worker._take_turn(turn)
+    assert recorded == [5, 6]
+    assert [done.task.seller_id for done in turn.done] == [3, 4, 1, 2]
 
 
 def test_what_is_sold_now_does_not_wait_behind_another_sellers_long_queue(world: World) -> None:

@@ -20,11 +20,10 @@ from recharge.margins.work import MarginWork
 from recharge.reports.work import DaySumWork
 from recharge.retention.work import RetentionWork
 from shared import tracing
-from shared.database import end_idle_transactions
 from shared.metrics import REGISTRY, shared_directory, watch_process
 from shared.metrics_server import serve_when_free
 from shared.processes import end_with
-from tenants.worker import THREADS, Worker
+from tenants.worker import THREADS, Worker, limit_statements
 
 ORPHAN_SECONDS = 40.0
 """What it has to finish what it has begun when its parent is gone; more than its longest call."""
@@ -87,7 +86,7 @@ class Command(BaseCommand):
             end_with(parent, seconds=ORPHAN_SECONDS)
         if figures:
             _measure(worker, figures, answers)
-        end_idle_transactions()
+        limit_statements()
         tracing.start()
         if options["once"]:
             worker.run_once()
