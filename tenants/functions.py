@@ -32,6 +32,9 @@ from tenants.statements import statements_of
 
 TABLE = "installed_functions"
 
+MIGRATIONS = "django_migrations"
+"""The table of the migrations that were applied, the first that a schema has."""
+
 BATCH = 200
 """Schemas that one statement looks at: each takes some locks, of which PostgreSQL has room for some thousands."""
 

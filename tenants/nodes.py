@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError
 
-from tenants.functions import TABLE
+from tenants.functions import MIGRATIONS
 
 PLACE_SECONDS = 5.0
 """After which it is looked up again where the schemas are."""
@@ -100,7 +100,7 @@ def places_of(coordinator: Any, schemas: Iterable[str]) -> dict[str, Node]:
         coordinator.ensure_connection()
         try:
             with coordinator.wrap_database_errors, coordinator.connection.cursor() as cursor:
-                cursor.execute(_WHERE, [list(schemas), TABLE])
+                cursor.execute(_WHERE, [list(schemas), MIGRATIONS])
                 return {schema: Node(host, port) for schema, host, port in cursor.fetchall()}
         except (OperationalError, InterfaceError):
             if is_repeated or coordinator.is_usable():

@@ -1,12 +1,16 @@
-"""Moves an organization to another node of a cluster, while it sells (see tenants/placed/base.py)."""
+"""Places organizations at the nodes of a cluster (see tenants/placed/base.py): a new one where there is room, and one
+that sells at another one."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
+from psycopg2 import sql
 
 from shared.errors import NotFound
 from tenants.models import Organization
@@ -59,15 +63,76 @@ def place_organization(*, slug: str, node: str) -> Placed:
         raise NoSuchNode(f"No organization may live at {node!r}. The nodes are: {', '.join(map(str, nodes))}.")
     if wanted != before:
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT citus_schema_move(quote_ident(%s)::regnamespace, %s, %s)",
-                    [organization.schema_name, wanted.host, wanted.port],
-                )
+            _move(organization.schema_name, wanted, "auto")
         except DatabaseError as error:
             raise CanNotPlace(f"{slug} is at {before}, as before: {str(error).strip()}") from error
         _log.info("organization_placed", slug=slug, node=str(wanted), before=str(before))
     return Placed(wanted, before)
+
+
+# What the nodes' databases take of their disks, with what they keep of organizations that live elsewhere. The sizes of
+# all tables, which Citus knows, too, take seconds where there are many.
+_EMPTIEST = """
+    SELECT node.nodename, node.nodeport
+    FROM run_command_on_workers('SELECT pg_database_size(current_database())') AS answer
+    INNER JOIN pg_dist_node AS node ON (node.nodename, node.nodeport) = (answer.nodename, answer.nodeport)
+    WHERE answer.success AND node.isactive AND node.shouldhaveshards AND node.noderole = 'primary' AND node.groupid <> 0
+    ORDER BY answer.result::bigint, node.groupid
+    LIMIT 1
+"""
+
+
+def place_where_there_is_room(schema: str) -> None:
+    """Sends a new organization's schema, in which the table of migrations is and nothing else, to the node that has the
+    fewest bytes. Where that fails it stays at the one that the cluster has chosen, the next in turn. In a transaction
+    of the caller's that has written nothing yet. Where there is no cluster nothing is done.
+    """
+    if not settings.DATABASE_CLUSTER:
+        return
+    current: Any = connection
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute(_EMPTIEST)
+                emptiest = cursor.fetchone()
+            before = places_of(current, [schema]).get(schema)
+            if emptiest and before and before != (node := Node(*emptiest)):
+                # It is empty: nobody's writes are blocked.
+                _move(schema, node, "block_writes")
+    except DatabaseError as error:
+        _log.warning("organization_not_placed", schema=schema, exc_info=error)
+
+
+@contextmanager
+def gathered(schema: str) -> Iterator[None]:
+    """In this block a new organization's schema, in which nothing is yet, is the coordinator's own; then it lives at
+    the node whose turn it is, with all that has come into it. For migrations: those of earlier releases say what Citus
+    carries out at no node. In a transaction of the caller's. Where there is no cluster nothing is done.
+    """
+    if not settings.DATABASE_CLUSTER:
+        yield
+        return
+    with connection.cursor() as cursor:
+        name = sql.Identifier(schema)
+        # Citus takes no table back whose rows number themselves: so the schema is made anew.
+        cursor.execute("SET LOCAL citus.enable_schema_based_sharding = off")
+        cursor.execute(sql.SQL("DROP SCHEMA {0} CASCADE").format(name))
+        cursor.execute(sql.SQL("CREATE SCHEMA {0}").format(name))
+        yield
+        cursor.execute("SELECT citus_schema_distribute(quote_ident(%s)::regnamespace)", [schema])
+        # Nobody sees any more what the coordinator had, and it would stay there.
+        cursor.execute(
+            "SELECT truncate_local_data_after_distributing_table(oid) FROM pg_class"
+            " WHERE relnamespace = quote_ident(%s)::regnamespace AND relkind = 'r'",
+            [schema],
+        )
+
+
+def _move(schema: str, node: Node, way: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT citus_schema_move(quote_ident(%s)::regnamespace, %s, %s, %s)", [schema, node.host, node.port, way]
+        )
 
 
 def _organization(slug: str) -> Organization:

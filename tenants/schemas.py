@@ -8,7 +8,7 @@ import enum
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -27,6 +27,7 @@ from psycopg2 import errorcodes, sql
 from shared.sick import sqlstate_of
 from tenants.functions import (
     BATCH,
+    MIGRATIONS,
     PUBLIC,
     TABLE,
     Catalogue,
@@ -37,7 +38,8 @@ from tenants.functions import (
     release_of,
     server_version,
 )
-from tenants.tables import MIGRATIONS, all_migrations, are_written, is_empty, make_tables_of_files
+from tenants.placing import gathered
+from tenants.tables import all_migrations, are_written, is_empty, make_tables_of_files
 from tenants.working_role import grant_rights
 
 LOCK_TIMEOUT = "5s"
@@ -299,16 +301,24 @@ def _update_schema(schema: str, verbosity: int) -> None:
             if _is_made_of_files(schema):
                 make_tables_of_files(schema)
             else:
-                if any(True for _ in _pending(schema)):
-                    if MIGRATIONS in catalogue_of([schema], with_bodies=False)[schema].tables:
-                        forget_what_names_columns(schema)
-                    _migrate(schema, verbosity)
-                    connection.set_schema(schema)  # type: ignore[attr-defined]
+                with gathered(schema) if schema != PUBLIC and is_empty(schema) else nullcontext():
+                    apply_migrations(schema, verbosity=verbosity)
                 _check_tables(schema)
             install_functions(schema)
             grant_rights(schema)
     except FunctionsInUse as error:
         raise CanNotUpdate(str(error)) from error
+
+
+def apply_migrations(schema: str, *, verbosity: int = 1) -> None:
+    """Applies the migrations that are to be applied. In a transaction of the caller's, who installs the functions in it
+    (:func:`update_schema`)."""
+    assert connection.in_atomic_block
+    with schema_context(schema):
+        if any(True for _ in _pending(schema)):
+            if MIGRATIONS in catalogue_of([schema], with_bodies=False)[schema].tables:
+                forget_what_names_columns(schema)
+            _migrate(schema, verbosity)
 
 
 def _is_made_of_files(schema: str) -> bool:
@@ -349,10 +359,15 @@ def make_tables(schema: str, migrations: Collection[str]) -> None:
     Raises:
         UnknownMigrations: this code does not have all of them.
     """
-    if are_written() and {f"{app}.{name}" for app, name in all_migrations()} == set(migrations):
+    if are_made_of_files(migrations):
         make_tables_of_files(schema)
     else:
         make_tables_by_migrations(schema, migrations)
+
+
+def are_made_of_files(migrations: Collection[str]) -> bool:
+    """Whether the files have what these migrations (``app.name``) made."""
+    return are_written() and {f"{app}.{name}" for app, name in all_migrations()} == set(migrations)
 
 
 def make_tables_by_migrations(schema: str, migrations: Collection[str]) -> None:

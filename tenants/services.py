@@ -20,10 +20,12 @@ from shared.texts import unfit_character
 from tenants import audit
 from tenants.errors import OrganizationExists, ProvisionedOnServer, SlugRefused
 from tenants.models import AuditRecord, Domain, Organization
+from tenants.placing import place_where_there_is_room
 from tenants.queries import is_former_slug
 from tenants.routing import forget_routes
 from tenants.schemas import update_schema
 from tenants.slugs import InvalidSlug, check_slug, schema_name_of
+from tenants.tables import make_table_of_migrations
 from tenants.working_role import as_owner
 
 _log = structlog.get_logger("recharge.tenants")
@@ -79,6 +81,7 @@ def _provision(*, slug: str, name: str, admin_username: str, admin_password: str
         organization = Organization.objects.select_for_update().filter(slug=slug).first()
         if organization is None or organization.status != Organization.Status.PROVISIONING:
             raise OrganizationExists(f"There is an organization {slug!r} already.")
+        place_where_there_is_room(organization.schema_name)
         Organization.objects.filter(pk=organization.pk).update(name=name)
         _build_schema(organization)
         create_member(
@@ -97,8 +100,8 @@ def _provision(*, slug: str, name: str, admin_username: str, admin_password: str
 
 
 def reserve_organization(*, slug: str, name: str) -> None:
-    """Commits the row, the host and the empty schema, unless they are there: from a call that is at work, is done, or
-    was cut off. Which of them it is, the caller finds out under the row's lock.
+    """Commits the row, the host and the schema with nothing in it, unless they are there: from a call that is at work,
+    is done, or was cut off. Which of them it is, the caller finds out under the row's lock.
 
     Raises:
         OrganizationExists: the slug was another organization's once, or the host leads to another one; nothing was
@@ -116,9 +119,11 @@ def reserve_organization(*, slug: str, name: str) -> None:
         Domain.objects.bulk_create([domain], ignore_conflicts=True)
         if not organization.domains.filter(domain=domain.domain).exists():
             raise OrganizationExists(f"{domain.domain} leads to another organization already.")
-        # On Citus the schema and all tables in it go to one of the nodes. Elsewhere nobody reads this.
+        # On Citus the schema and all tables in it live at one of the nodes. Elsewhere nobody reads this.
         cursor.execute("SELECT set_config('citus.enable_schema_based_sharding', 'on', true)")
         cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(organization.schema_name)))
+        if settings.DATABASE_CLUSTER:
+            make_table_of_migrations(organization.schema_name)  # without a table a schema lives nowhere yet
 
 
 def _build_schema(organization: Organization) -> None:

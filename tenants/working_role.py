@@ -19,12 +19,12 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from psycopg2 import sql
 
 from tenants.direct import connection_to
-from tenants.functions import PUBLIC, TABLE
+from tenants.functions import MIGRATIONS, PUBLIC, TABLE
 
 GROUP = "recharge_working"
 """Roles belong to a whole server, and so does this one. Which databases its members may enter is said by CONNECT."""
 
-_ALWAYS_GUARDED = ("django_migrations", TABLE)
+_ALWAYS_GUARDED = (MIGRATIONS, TABLE)
 
 # ALL TABLES IN SCHEMA would go five times through the tables of all schemas.
 _RELATIONS = """

@@ -14,7 +14,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 
-from tenants.functions import TABLE
+from tenants.functions import MIGRATIONS, TABLE
 
 _OF_MEMBERS = "user_id IN (SELECT user_id FROM public.shared_membership WHERE organization_id = %(organization)s)"
 
@@ -45,7 +45,7 @@ STAY_BEHIND = {
     "auth_permission": "as above",
     "django_admin_log": "as above",
     "django_content_type": "as above",
-    "django_migrations": "the installation's",
+    MIGRATIONS: "the installation's",
     TABLE: "the installation's",
     "tenants_auditrecord": "what the platform did, which is the platform's evidence",
     "tenants_formerslug": "the installation's",
@@ -53,7 +53,7 @@ STAY_BEHIND = {
 }
 """Tables of the public schema that are left alone, and why."""
 
-_OF_THE_SCHEMA = ("django_migrations", TABLE)
+_OF_THE_SCHEMA = (MIGRATIONS, TABLE)
 """Tables of an organization's schema that say how it is made: an import makes it anew."""
 
 

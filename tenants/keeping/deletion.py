@@ -24,6 +24,7 @@ from tenants.models import AuditRecord, FormerSlug, Organization
 from tenants.queries import organization_by_slug
 from tenants.routing import forget_routes
 from tenants.schemas import LOCK_TIMEOUT
+from tenants.tables import is_empty
 
 _log = structlog.get_logger("recharge.tenants")
 
@@ -112,10 +113,10 @@ def give_up_reservation(*, slug: str) -> bool:
 
 
 def has_tables(schema: str) -> bool:
-    """Whether there is such a schema, and something in it."""
+    """Whether there is such a schema, and a table in it; an empty table of migrations is nothing."""
     with schema_context(PUBLIC):
         catalogue = catalogue_of([schema], with_bodies=False).get(schema)
-    return catalogue is not None and bool(catalogue.tables)
+    return catalogue is not None and bool(catalogue.tables) and not is_empty(schema)
 
 
 def _remove(organization: Organization) -> Deleted:

@@ -16,7 +16,7 @@ from psycopg2 import sql
 from shared.files import written_whole
 from shared.outbound.secrets import SecretUnreadable
 from tenants import audit
-from tenants.functions import PUBLIC
+from tenants.functions import MIGRATIONS, PUBLIC
 from tenants.keeping.archive import in_the_clear, write_frame
 from tenants.keeping.contents import PUBLIC_ROWS, PUBLIC_SECRETS, Table, sequences_in, tables_in
 from tenants.keeping.errors import CanNotExport
@@ -108,7 +108,7 @@ def _write(cursor: Any, sealed: SealedWriter, organization: Organization, tables
         raise CanNotExport("Its schema is being migrated. Try again when that is done.")
     cursor.execute(
         sql.SQL("SELECT app || '.' || name, clock_timestamp() FROM {} ORDER BY id").format(
-            sql.Identifier(organization.schema_name, "django_migrations")
+            sql.Identifier(organization.schema_name, MIGRATIONS)
         )
     )
     migrations = cursor.fetchall()

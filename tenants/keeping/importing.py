@@ -32,8 +32,9 @@ from tenants.keeping.errors import BooksAreWrong, CanNotImport, NotAnExport
 from tenants.keeping.export import NULL, VERSION, copying
 from tenants.keeping.sealed import SealedReader
 from tenants.models import AuditRecord, Domain, Organization
+from tenants.placing import gathered, place_where_there_is_room
 from tenants.routing import forget_routes
-from tenants.schemas import UnknownMigrations, make_tables, update_schema
+from tenants.schemas import UnknownMigrations, apply_migrations, are_made_of_files, make_tables, update_schema
 from tenants.services import domain_of, record_reconciliation, reserve_organization
 from tenants.slugs import InvalidSlug, check_slug, schema_name_of
 from tenants.working_role import as_owner
@@ -202,26 +203,35 @@ class _Import:
         self._imported = Imported(organization)
 
     def run(self, prove: Prove) -> Imported:
-        try:
-            make_tables(self._schema, self._head.migrations)
-        except UnknownMigrations as error:
-            raise NotAnExport(f"A newer release wrote it: {error} is not known here. Upgrade first.") from None
         with connection.cursor() as cursor:
-            try:
-                with _values_of_the_file():
-                    self._read(cursor)
-            except DatabaseError as error:
-                if (sqlstate_of(error) or "")[:2] not in _OF_THE_ROWS:
-                    raise
-                raise NotAnExport(f"The database refuses what is in it: {str(error).strip()}") from None
-            # What waits to be checked keeps tables from being altered.
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            if are_made_of_files(self._head.migrations):
+                place_where_there_is_room(self._schema)
+                self._make(cursor)
+            else:
+                with gathered(self._schema):
+                    self._make(cursor)
+                    apply_migrations(self._schema, verbosity=0)
             update_schema(self._schema, verbosity=0)
             self._add_hosts()
             # Else proving books of a million rows would plan by what it knows of empty tables.
             for table in tables_in(cursor, self._schema):
                 cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(self._schema, table.name)))
         return self._finish(prove)
+
+    def _make(self, cursor: Any) -> None:
+        try:
+            make_tables(self._schema, self._head.migrations)
+        except UnknownMigrations as error:
+            raise NotAnExport(f"A newer release wrote it: {error} is not known here. Upgrade first.") from None
+        try:
+            with _values_of_the_file():
+                self._read(cursor)
+        except DatabaseError as error:
+            if (sqlstate_of(error) or "")[:2] not in _OF_THE_ROWS:
+                raise
+            raise NotAnExport(f"The database refuses what is in it: {str(error).strip()}") from None
+        # What waits to be checked keeps tables from being altered.
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
     def _finish(self, prove: Prove) -> Imported:
         organization = self._organization

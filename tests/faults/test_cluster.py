@@ -16,7 +16,7 @@ import urllib3
 from psycopg2.errors import QueryCanceled
 
 from saas import embedded
-from tests.support.cluster import Cluster, clustered
+from tests.support.cluster import Cluster, clustered, name_of
 from tests.support.cluster import Server as PostgreSQL
 from tests.support.selling import HOST, Selling
 from tests.support.server import Server, serving
@@ -72,6 +72,18 @@ def test_a_sellers_lock_is_one_wherever_it_is_taken(cluster: Cluster) -> None:
                     waiting.execute(lock)
             with session(cluster.coordinator, patience="5s") as moving, pytest.raises(QueryCanceled):
                 moving.execute(move, [str(cluster.nodes[1].socket)])
+
+
+def test_new_organizations_go_where_there_is_room(cluster: Cluster) -> None:
+    def node_of_next(slug: str) -> str:
+        password = ("--admin-password", PASSWORD)
+        cluster.manage("create_organization", slug, "--name", slug, "--admin-username", "admin", *password)
+        return cluster.manage("organization", "place", slug).strip().removeprefix(f"{slug} is at ").removesuffix(".")
+
+    for number, other in ((0, 1), (1, 0)):
+        cluster.nodes[number].run_sql("CREATE TABLE much AS SELECT repeat('x', 100) FROM generate_series(1, 200000)")
+        assert {node_of_next(f"new-{number}-{one}") for one in range(2)} == {name_of(cluster.nodes[other])}
+        cluster.nodes[number].run_sql("DROP TABLE much")
 
 
 def test_an_organization_moves_ten_times_while_it_sells(cluster: Cluster, server: Server) -> None:

@@ -11,6 +11,7 @@ from django_tenants.utils import schema_context
 from saas.embedded import _Cluster
 from tenants.models import Organization
 from tenants.services import provision_organization
+from tenants.statements import statements_of
 
 PASSWORD = "correct horse battery"
 
@@ -26,10 +27,11 @@ def postgres(program: str, *arguments: str, given: bytes = b"") -> bytes:
     return subprocess.run([str(path), *arguments], input=given, check=True, capture_output=True).stdout
 
 
-def run_sql(statement: str, *, schema: str = "public") -> list[tuple]:
-    """What a statement answers; a DBA might have run it."""
+def run_sql(statements: str, *, schema: str = "public") -> list[tuple]:
+    """What a statement answers, or the last of several; a DBA might have run them."""
     with schema_context(schema), connection.cursor() as cursor:
-        cursor.execute(statement)
+        for statement in statements_of(statements):  # one by one: Citus takes no ALTER TABLE among others
+            cursor.execute(statement)
         return cursor.fetchall() if cursor.description else []
 
 

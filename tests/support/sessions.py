@@ -1,8 +1,8 @@
 """What goes on in the tests' database at every server that has it: the one, or all nodes of a cluster. There an
 organization's locks are at the node that holds it, and its sales may have come in there or at the coordinator."""
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import psycopg2
@@ -12,13 +12,25 @@ from tests.support import citus
 from tests.support.world import database_url
 
 
+@contextmanager
+def sessions(**address: Any) -> Iterator[list[Any]]:
+    """One of the driver's at each of the servers, the coordinator's first. ``address``: other words of it than those
+    of the tests' database."""
+    with ExitStack() as opened:
+        yield [
+            opened.enter_context(closing(psycopg2.connect(database_url(), host=host, port=port, **address)))
+            for host, port in citus.nodes() or [(None, None)]
+        ]
+
+
 def everywhere(statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """What each of the servers answers, in sessions of their own. So who is in a transaction sees what goes on now."""
     rows: list[tuple[Any, ...]] = []
-    for host, port in citus.nodes() or [(None, None)]:
-        with closing(psycopg2.connect(database_url(), host=host, port=port)) as session, session.cursor() as cursor:
-            cursor.execute(statement, arguments)
-            rows += cursor.fetchall()
+    with sessions() as opened:
+        for session in opened:
+            with session.cursor() as cursor:
+                cursor.execute(statement, arguments)
+                rows += cursor.fetchall()
     return rows
 
 

@@ -34,6 +34,7 @@ from tenants.models import AuditRecord, Domain, FormerSlug
 from tenants.models import Organization as OrganizationRow
 from tenants.schemas import Condition, make_tables, states_of, update_schema
 from tenants.services import reserve_organization, suspend_organization
+from tenants.tables import is_empty
 from tests.browser.scenery import furnish
 from tests.support import commands
 from tests.support.client import Client
@@ -648,7 +649,7 @@ def test_who_is_killed_while_it_imports_leaves_a_reservation_that_the_next_one_t
         process.kill()
         process.communicate()
     assert OrganizationRow.objects.get(slug="new").status == "provisioning"
-    assert query("SELECT count(*) FROM pg_class WHERE relnamespace = 'org_new'::regnamespace") == [(0,)]
+    assert is_empty("org_new")
     assert not User.objects.filter(username__startswith="new/").exists()
     assert take_in(small, "new").organization.status == "active"
 

@@ -21,6 +21,8 @@ from recharge.selling.services import sell_recharge
 from shared.database import call_function, entered
 from tenants import nodes, routing, wakeups
 from tenants.direct import connection_to
+from tenants.functions import MIGRATIONS
+from tenants.placing import place_where_there_is_room
 from tenants.routing import organization_at
 from tests.support import commands
 from tests.support.cutting import Cutter, cutting
@@ -93,7 +95,7 @@ def cluster(world: World, tmp_path: Path, settings: Any) -> Iterator[Cluster]:
     for number, way in made.directories.items():
         run_sql(f"INSERT INTO pg_dist_node VALUES ({number}, '{way}', 5432, 'primary', true, {number > 0})")
     for organization in (world.acme, world.globex):
-        table = f"'{organization.row.schema_name}.{nodes.TABLE}'::regclass"
+        table = f"'{organization.row.schema_name}.{MIGRATIONS}'::regclass"
         run_sql(f"INSERT INTO pg_dist_shard VALUES ({table}, {organization.row.pk})")
     made.place(world.acme, FIRST)
     made.place(world.globex, SECOND)
@@ -307,6 +309,59 @@ def test_what_the_cluster_can_not_do_is_told(world: World, cluster: Cluster) -> 
     assert told.returncode == 1
     assert told.stderr.startswith(f"CommandError: acme is at {cluster.directories[FIRST]}:5432, as before: ")
     assert "citus_schema_move" in told.stderr
+
+
+# What Citus does: gives the answers of all nodes, of whom one may be away, and moves a schema.
+_NODES_ANSWER = """
+    CREATE TABLE answers (nodename text, nodeport integer, success boolean, result text);
+    CREATE FUNCTION run_command_on_workers(text) RETURNS SETOF answers LANGUAGE sql AS 'SELECT * FROM answers';
+    CREATE FUNCTION citus_schema_move(regnamespace, text, integer, text) RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN
+        IF $4 <> 'block_writes' THEN
+            RAISE 'an empty schema is moved at once';
+        END IF;
+        UPDATE pg_dist_placement AS placement SET groupid = node.groupid
+        FROM pg_dist_shard AS shard
+            INNER JOIN pg_class ON pg_class.oid = shard.logicalrelid AND pg_class.relnamespace = $1,
+            pg_dist_node AS node
+        WHERE shard.shardid = placement.shardid AND (node.nodename, node.nodeport) = ($2, $3);
+    END $$
+"""
+_NOBODY_ANSWERS = """
+    DROP FUNCTION citus_schema_move(regnamespace, text, integer, text);
+    DROP FUNCTION run_command_on_workers(text);
+    DROP TABLE answers
+"""
+
+
+def test_a_new_organization_is_sent_to_the_node_with_the_fewest_bytes(world: World, cluster: Cluster) -> None:
+    def sent(first: str | None, second: str | None) -> int:
+        """Where acme's schema is after it was sent. The sizes of both nodes; None: it is away."""
+        run_sql("DELETE FROM answers")
+        for number, size in ((COORDINATOR, "1"), (FIRST, first), (SECOND, second)):
+            answer = (size is not None, f"'{size or 'could not connect'}'")
+            run_sql("INSERT INTO answers VALUES ('{}', 5432, {}, {})".format(cluster.directories[number], *answer))
+        with transaction.atomic():
+            place_where_there_is_room(world.acme.row.schema_name)
+        nodes.forget_places()
+        return cluster.where(world.acme)
+
+    with changed("public", _NODES_ANSWER, _NOBODY_ANSWERS):
+        assert sent("1000", "999") == SECOND
+        assert sent("9", "10") == FIRST, "bytes are numbers"
+        assert sent("10", "10") == FIRST
+        assert sent(None, "10") == SECOND
+        assert sent(None, None) == SECOND
+        run_sql(f"UPDATE pg_dist_node SET shouldhaveshards = false WHERE groupid = {FIRST}")
+        assert sent("1", "10") == SECOND, "one that is being drained gets none"
+
+
+def test_what_can_not_be_sent_stays_where_it_is(world: World, cluster: Cluster) -> None:
+    """Here, since this is no cluster: no node can be asked."""
+    with transaction.atomic():
+        place_where_there_is_room(world.acme.row.schema_name)
+        assert run_sql("SELECT 1") == [(1,)], "the transaction goes on"
+    assert cluster.where(world.acme) == FIRST
 
 
 def test_an_organization_that_there_is_not_is_nowhere(world: World, cluster: Cluster) -> None:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from threading import Barrier
 from typing import Any
 
-import psycopg2
 import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
@@ -22,13 +21,15 @@ from tenants.models import Organization as OrganizationRow
 from tenants.schemas import states_of
 from tenants.services import activate_organization, provision_organization, suspend_organization
 from tenants.slugs import LONGEST, RESERVED, InvalidSlug, check_slug, schema_name_of
-from tenants.tables import all_migrations
+from tenants.tables import all_migrations, is_empty
 from tenants.working_role import as_owner
 from tests.support import commands
 from tests.support.client import Answer, Client
+from tests.support.schemas import run_sql
+from tests.support.sessions import everywhere, sessions
 from tests.support.tables import contents
 from tests.support.waiting import wait_until
-from tests.support.world import PASSWORD, World, database_url
+from tests.support.world import PASSWORD, World
 
 ADMIN = {"username": "boss", "password": PASSWORD}
 
@@ -218,42 +219,41 @@ BEFORE_THE_RESERVATION = ("before anything is written", "while the slug is reser
 def gate(point: str, schema: str) -> Iterator[None]:
     """A statement of provisioning waits until the block ends."""
     where, event, table, condition = (part.format(schema=schema) for part in POINTS[point])
-    holder = psycopg2.connect(database_url())
-    holder.autocommit = True
-    with holder.cursor() as cursor:
-        if schema in table:  # as if made by an earlier attempt: the schema is there, with its table of migrations
-            cursor.execute(f"CREATE SCHEMA {schema}")
-            with as_owner(), schema_context(schema):
-                MigrationRecorder(connection).ensure_schema()
-        cursor.execute(_TRIGGER.format(gate=GATE, where=where, event=event, table=table, condition=condition))
-        cursor.execute("SELECT pg_advisory_lock(%s)", [GATE])
+    if schema in table:  # as if made by an earlier attempt: the schema is there, with its table of migrations
+        run_sql(f"CREATE SCHEMA {schema}")
+        with as_owner(), schema_context(schema):
+            MigrationRecorder(connection).ensure_schema()
+    run_sql(_TRIGGER.format(gate=GATE, where=where, event=event, table=table, condition=condition))
+    with sessions() as holders:
+        for holder in holders:
+            holder.cursor().execute("SELECT pg_advisory_xact_lock(%s)", [GATE])
         try:
             yield
         finally:
-            cursor.execute("SELECT pg_advisory_unlock_all()")
-            cursor.execute(f"DROP TRIGGER gate ON {table}; DROP FUNCTION {where}.wait_at_the_gate()")
-    holder.close()
+            for holder in holders:
+                holder.rollback()
+            run_sql(f"DROP TRIGGER gate ON {table}; DROP FUNCTION {where}.wait_at_the_gate()")
 
 
 def waiting_at_the_gate() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
+    return bool(
+        everywhere(
+            "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
             " AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())",
             [GATE],
         )
-        return bool(cursor.fetchone()[0])
+    )
 
 
 def backends() -> int:
-    """Sessions of this database that are in a transaction, but for this one."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
+    """Sessions of this database that are in a transaction, but for these that look."""
+    return len(
+        everywhere(
+            "SELECT FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
             " AND backend_type = 'client backend'"
         )
-        return int(cursor.fetchone()[0])
+    )
 
 
 @pytest.mark.slow
@@ -300,7 +300,7 @@ def test_a_failure_within_leaves_nothing_but_the_reserved_slug() -> None:
     User.objects.create(username="new-one/boss")  # in the way of its admin
     with pytest.raises(Exception, match="already"):
         provision_organization(slug="new-one", name="New", admin_username="boss", admin_password=PASSWORD)
-    assert tables_of("org_new_one") == set()
+    assert is_empty("org_new_one")
     assert connection.schema_name == "public"  # type: ignore[attr-defined]
     assert OrganizationRow.objects.get(slug="new-one").status == "provisioning"
     User.objects.all().delete()
