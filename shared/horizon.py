@@ -26,20 +26,25 @@ from shared.uuid7 import least_id
 # (or that of the next one), and needs none.
 #
 # On a cluster (tenants/placed/base.py) it is asked where the rows are, of the relation that is written there, and
-# clocks may differ.
+# clocks may differ. A transaction that came in at the coordinator is prepared at the node before it is committed: then
+# it has no session. It was begun less than a minute before, since none takes longer.
 _HORIZON = """
     SELECT -make_interval(secs => %(clocks_apart)s) + least(
         statement_timestamp(),
         min(
             CASE
+                WHEN held.pid IS NULL
+                    THEN (SELECT min(prepared) FROM pg_prepared_xacts WHERE database = current_database())
+                        - interval '1 minute'
                 WHEN coalesce(activity.state, 'disabled') = 'disabled' THEN statement_timestamp() - interval '1 minute'
                 ELSE activity.xact_start
             END
         )
     )
     FROM pg_locks AS held
-    INNER JOIN pg_stat_activity AS activity USING (pid)
+    LEFT JOIN pg_stat_activity AS activity ON activity.pid = held.pid
     WHERE held.granted
+        AND (held.pid IS NULL OR activity.pid IS NOT NULL)
         AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND (
             held.locktype = 'advisory' AND held.objsubid = 2 AND held.classid = (%(organization_id)s & 2147483647)::oid

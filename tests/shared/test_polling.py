@@ -5,7 +5,7 @@ import io
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -23,6 +23,7 @@ from credit.services import create_seller
 from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings
 from recharge.terms.services import create_gateway
+from shared.database import entered
 from shared.horizon import horizon_of
 from shared.pagination import NEWEST, polled_page
 from tenants import models
@@ -305,6 +306,33 @@ def test_a_cursor_from_an_older_page_does_not_pass_an_open_transaction(acme: Org
         link = page["previous"]
     assert len(back) == 5
     assert set(back) > set(sold)
+
+
+def test_who_polls_does_not_pass_what_is_prepared_and_not_committed(acme: Organization, owner: Client) -> None:
+    """As a node of a cluster has it for a moment of each transaction that came in at the coordinator, and for longer if
+    that dies then. It has no session any more."""
+    link = owner.get("/recharges?cursor=newest").json["previous"]
+    with at_its_node(acme) as writer:
+        writer.execute(sql.SQL("BEGIN; SET LOCAL search_path TO {}").format(sql.Identifier(acme.row.schema_name)))
+        sale = "SELECT (sold).id::text FROM recharge_sell(%s, %s, 'prepared', '+989121234567', 'mci', 1000, false)"
+        writer.execute(sale, [acme.row.pk, acme.member.id])
+        ((earlier,),) = writer.fetchall()
+        writer.execute("PREPARE TRANSACTION 'a sale'")
+        later = acme.neighbour.sell(1000).json["id"]
+        seen, link = poll(owner, link)
+        writer.execute("COMMIT PREPARED 'a sale'")
+    assert seen == []
+    assert poll(owner, link)[0] == [earlier, later]
+
+
+@contextmanager
+def at_its_node(organization: Organization) -> Iterator[Any]:
+    """A session of the driver's, in autocommit, at the server that has the organization's rows."""
+    server = entered(organization.row.schema_name).settings_dict
+    place = {"host": server["HOST"], "port": server["PORT"] or 5432}
+    with closing(psycopg2.connect(database_url(), **place)) as session, session.cursor() as cursor:
+        session.autocommit = True
+        yield cursor
 
 
 def test_an_open_transaction_of_another_organization_holds_nobody_up(

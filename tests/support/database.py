@@ -74,7 +74,8 @@ else:
     directory = Path(tempfile.mkdtemp(prefix="recharge-tests-"))
     # Exit hooks run last in, first out: the directory goes after the server on it has stopped.
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    embedded.start(directory, {"max_connections": str(CONNECTIONS)})
+    # Transactions are prepared as the nodes of a cluster do it (tests/shared/test_polling.py).
+    embedded.start(directory, {"max_connections": str(CONNECTIONS), "max_prepared_transactions": "10"})
     os.environ["DATABASE_URL"] = os.environ.pop("OWNER_DATABASE_URL")
     os.environ["TEST_DATABASE_URL"] = os.environ["DATABASE_URL"]  # of the processes that this one starts
     os.environ["TEST_WORKING_ROLE"] = embedded.WORKING_ROLE
