@@ -29,6 +29,29 @@ FUNDS = 1_000_000
 """What a seller has who can pay for what a test sells, in Tomans."""
 
 
+_left_out: dict[str, list[str]] = {}
+"""Tests that a cluster can't be asked, by the reason."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a cluster: leaves out what asks for one server, and says so in the end."""
+    here = []
+    for item in items:
+        if why := citus.why_left_out(item.nodeid):
+            _left_out.setdefault(why, []).append(item.nodeid)
+            config.hook.pytest_deselected(items=[item])
+        else:
+            here.append(item)
+    items[:] = here
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for why, names in _left_out.items():
+        terminalreporter.write_line(f"Left out on a cluster: {why}")
+        for name in names:
+            terminalreporter.write_line(f"    {name}")
+
+
 def _make_database() -> None:
     from tenants.services import provision_organization
 
@@ -173,13 +196,18 @@ def log(server: Server) -> Path:
 def empty_database(django_db_setup: None) -> Iterator[str]:
     """The address of a database with nothing in it."""
     address = f"{database_url()}_empty"
-    name = sql.Identifier(address.rpartition("/")[2])
+    name = address.rpartition("/")[2]
+    if citus.nodes():
+        citus.make_database(name)
+        yield address
+        citus.drop_database(name)
+        return
     with as_owner(), connection.cursor() as cursor:
-        cursor.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     yield address
     with as_owner(), connection.cursor() as cursor:
         try:
-            cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+            cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
         except ProgrammingError:
             # An autovacuum worker is in it, which is a superuser's: without FORCE it is asked to end, and waited for.
-            cursor.execute(sql.SQL("DROP DATABASE {}").format(name))
+            cursor.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))

@@ -304,26 +304,14 @@ def _not_received(acme, seller_id: int, *, people: tuple[str, str]):
 
 def _begin_last_month(seller_id: int):
     """As if a seller's first entry had been posted last month, which so can be closed; gives the month's code."""
-    from django.db import connection
     from django.utils import timezone
 
     from shared.console.months import month_of
-    from tests.support.chain import FORGET
+    from tests.support.earlier import move_entries_back
 
     first = month_of(month_of(timezone.localdate()).first_day - timedelta(days=1))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            FORGET
-            + """
-            ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only;
-            UPDATE credit_entry SET
-                created_at = %(day)s,
-                id = (substring(uuid7_floor(%(day)s)::text FOR 13) || substring(id::text FROM 14))::uuid
-            WHERE seller_id = %(seller)s AND number = 1;
-            ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;
-            """,
-            {"day": datetime.combine(first.first_day, time(12), UTC), "seller": seller_id},
-        )
+    day = datetime.combine(first.first_day, time(12), UTC)
+    move_entries_back(timezone.now() - day, which=f"entry.seller_id = {seller_id} AND entry.number = 1")
     return first.code
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg2
 import pytest
 from django.db import connection
 from psycopg2 import sql
@@ -14,9 +13,10 @@ from tests.support.bad_input import table
 from tests.support.cleaning import session
 from tests.support.client import Client
 from tests.support.logs import ServerLog
+from tests.support.sessions import sessions
 from tests.support.tables import nothing_written
 from tests.support.waiting import wait_until
-from tests.support.world import PASSWORD, Organization, World, database_url, give_credit
+from tests.support.world import PASSWORD, Organization, World, give_credit
 
 UUID = "0199b7e2-0000-7000-8000-000000000000"
 
@@ -178,29 +178,36 @@ def test_an_organization_that_cannot_be_looked_up_is_503(world: World, acme: Org
 @contextmanager
 def refusing_database() -> Iterator[None]:
     """While this lasts, the database of the running server takes no connection, and those it had are gone."""
-    settings = connection.settings_dict
-    name = sql.Identifier(settings["NAME"])
+    name = connection.settings_dict["NAME"]
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
     own = [ours.info.backend_pid for ours in (connection.connection, session())]
+    # (Autovacuum's processes are a superuser's, and end by themselves. So do sessions of a cluster's nodes among each
+    # other, with those that they are for.)
+    end = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND pid <> ALL (%s)"
+        " AND backend_type = 'client backend' AND application_name NOT LIKE 'citus_internal%%'"
+    )
     # A database can't be closed from within; every PostgreSQL has this other one.
-    outside = psycopg2.connect(database_url().rpartition("/")[0] + "/postgres")
-    outside.autocommit = True
-    try:
-        with outside.cursor() as cursor:
-            cursor.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
-            # (Autovacuum's processes are a superuser's, and end by themselves.)
-            others = "FROM pg_stat_activity WHERE datname = %s AND pid <> ALL (%s) AND backend_type = 'client backend'"
-            arguments = [settings["NAME"], own]
+    with sessions(dbname="postgres") as outside:
+        for one in outside:
+            one.autocommit = True
 
-            def gone() -> bool:
-                cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {others}", arguments)
-                return cursor.fetchone() == (0,)
+        def gone() -> bool:
+            for one in outside:
+                with one.cursor() as cursor:
+                    cursor.execute(end, [name, own])
+                    if cursor.fetchone() != (0,):
+                        return False
+            return True
 
+        try:
+            for one in outside:
+                one.cursor().execute(allow.format(sql.Identifier(name), sql.SQL("false")))
             wait_until(gone)
-        yield
-    finally:
-        with outside.cursor() as cursor:
-            cursor.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
-        outside.close()
+            yield
+        finally:
+            for one in outside:
+                one.cursor().execute(allow.format(sql.Identifier(name), sql.SQL("true")))
 
 
 def test_a_database_that_refuses_is_503_for_everything_and_then_all_is_well(world: World, log: Path) -> None:

@@ -15,6 +15,18 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
+ASKS_FOR_ONE_SERVER = {
+    "tests/tenants/test_nodes.py": "It stands in for a cluster. On one: tests/faults/test_cluster.py.",
+    "tests/tenants/test_pooler.py": "DATABASE_CLUSTER and DATABASE_POOLER exclude each other.",
+    "tests/tenants/test_working_role.py": "One role does everything: see deploy/README.md.",
+}
+"""What is left out on a cluster, by the beginning of its name, and why."""
+
+
+def why_left_out(test: str) -> str | None:
+    """Why a test can't be run here, by its name (``file::test``); None: it can."""
+    return next((why for name, why in ASKS_FOR_ONE_SERVER.items() if nodes() and test.startswith(name)), None)
+
 
 @cache
 def nodes() -> Sequence[tuple[str, int]]:

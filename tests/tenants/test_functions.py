@@ -108,9 +108,12 @@ CHANGES = {
     "a trigger more": "CREATE TRIGGER another BEFORE INSERT ON recharge_recharge"
     " FOR EACH ROW EXECUTE FUNCTION credit_entry_refuse_change()",
     "a type": "ALTER TYPE ledger_posting ADD ATTRIBUTE more text",
-    "a foreign key that waits for the end": "DO $$ BEGIN EXECUTE (SELECT format("
-    "'ALTER TABLE credit_account ALTER CONSTRAINT %I DEFERRABLE', conname) FROM pg_constraint"
-    " WHERE conrelid = 'credit_account'::regclass AND contype = 'f'); END $$",
+    # Made anew, since Citus alters none.
+    "a foreign key that waits for the end": "DO $$ DECLARE key text := (SELECT conname FROM pg_constraint"
+    " WHERE conrelid = 'credit_account'::regclass AND contype = 'f'); BEGIN"
+    " EXECUTE format('ALTER TABLE credit_account DROP CONSTRAINT %I', key);"
+    " EXECUTE format('ALTER TABLE credit_account ADD CONSTRAINT %I'"
+    " ' FOREIGN KEY (seller_id) REFERENCES credit_seller (id) DEFERRABLE', key); END $$",
 }
 
 
