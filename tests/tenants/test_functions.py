@@ -393,12 +393,12 @@ def test_check_names_an_edited_file_and_the_schemas_that_lack_it(
 
 @pytest.mark.parametrize(("schema", "app"), [(ACME, "recharge"), ("public", "tenants")])
 def test_check_names_migrations_that_are_to_be_applied(schema: str, app: str) -> None:
-    rows = run_sql(f"DELETE FROM {schema}.django_migrations WHERE app = '{app}' RETURNING app, name, applied::text")
+    rows = run_sql(f"DELETE FROM {schema}.django_migrations WHERE app = '{app}' RETURNING name")
     try:
         status, (line,) = check()
     finally:
-        for row in rows:
-            run_sql(f"INSERT INTO {schema}.django_migrations (app, name, applied) VALUES {row}")
+        for (name,) in rows:
+            run_sql(f"INSERT INTO {schema}.django_migrations (app, name, applied) VALUES ('{app}', '{name}', now())")
     assert status == 1
     assert line.startswith(f"{schema}: migrations are to be applied: {app}.")
     assert check() == NOTHING
