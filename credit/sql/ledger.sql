@@ -15,6 +15,9 @@
 -- Before it comes one that changes nothing. With a change a transaction begins at that node, in which the lock is kept. And a
 -- move of the schema to another node waits until it ends: whoever has the lock has the rows, too. (Of a move that is ending,
 -- this waits for the end.) Without it, of 14,125 counted so from three nodes while the schema moved, 8,237 were lost.
+--
+-- The longest wait that whoever asks has (SET lock_timeout) is told to the node's transaction, which has nothing of the
+-- coordinator's settings: else who came in there waited for as long as statements may take.
 CREATE FUNCTION seller_lock_at_node(p_organization_key int, p_seller_key int) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SECURITY DEFINER
@@ -22,6 +25,7 @@ SET search_path FROM CURRENT
 AS $$
 DECLARE
     v_key constant text := concat_ws(' ', p_organization_key, p_seller_key);
+    v_longest constant text := current_setting('lock_timeout');
 BEGIN
     -- A sale asks twice.
     IF current_setting('recharge.locked', true) = v_key THEN
@@ -29,7 +33,8 @@ BEGIN
     END IF;
     DELETE FROM installed_functions WHERE release = '';
     -- One row, whatever the table has.
-    PERFORM pg_advisory_xact_lock(p_organization_key, p_seller_key) FROM (SELECT count(*) FROM installed_functions) AS always;
+    PERFORM set_config('lock_timeout', v_longest, true), pg_advisory_xact_lock(p_organization_key, p_seller_key)
+    FROM (SELECT count(*) FROM installed_functions) AS always;
     PERFORM set_config('recharge.locked', v_key, true);
 END;
 $$;

@@ -18,6 +18,7 @@ from django.db import InterfaceError, OperationalError
 from django_tenants.postgresql_backend import base
 from psycopg2 import errorcodes
 
+from shared.database import set_parameter
 from shared.sick import sqlstate_of
 from tenants.nodes import Node, is_resting, look_again_soon, node_of, rest
 
@@ -57,6 +58,11 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # django-ten
         if node not in self._nodes:
             self._nodes[node] = NodeWrapper(self.settings_dict, self.alias, node)
         return self._nodes[node]
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        # SET LOCAL is for the transaction at the node, too: how long it waits for a lock, how it plans a proof.
+        set_parameter(self, "citus.propagate_set_commands", "local")
 
     def close(self) -> None:
         for node in self._nodes.values():

@@ -482,9 +482,8 @@ def aged(row_id: uuid.UUID, table: str, minutes: int, *, triggers: bool = True) 
     with connection.cursor() as cursor:
         if triggers:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        cursor.execute(
-            f"UPDATE {table} SET id = uuid7_at(now() - %s * interval '1 minute') WHERE id = %s", [minutes, row_id]
-        )
+        cursor.execute("SELECT uuid7_at(now() - %s * interval '1 minute')", [minutes])
+        cursor.execute(f"UPDATE {table} SET id = %s WHERE id = %s", [*cursor.fetchone(), row_id])
         if triggers:
             cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db.models import F
 from django.utils import timezone
 
 from credit.models import WebhookEndpoint
@@ -14,6 +13,7 @@ from shared.outbound.secrets import decrypt
 from tests.support.bad_input import Refusal, invalid, table
 from tests.support.client import Answer
 from tests.support.crowd import together
+from tests.support.earlier import earlier
 from tests.support.visitor import Visitor
 from tests.support.world import Organization, Person
 
@@ -112,7 +112,7 @@ def rotate(person: Person, webhook_id: str, **more: Any) -> Answer:
 def pass_time(acme: Organization, by: timedelta) -> None:
     """As if the last secret had been made so much earlier."""
     with acme.context:
-        WebhookEndpoint.objects.update(previous_secret_until=F("previous_secret_until") - by)
+        WebhookEndpoint.objects.update(previous_secret_until=earlier("previous_secret_until", by))
 
 
 def signing(acme: Organization) -> list[str]:

@@ -4,13 +4,13 @@ import csv
 import io
 import re
 import uuid
+from datetime import timedelta
 from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.test import Client
 
 from credit.pages.exports import FORMATS
@@ -23,6 +23,7 @@ from recharge.pages.bulk_rows import MOST_ROWS, mark_equals, read_items, read_ro
 from recharge.pages.words import refusal_words
 from recharge.selling.errors import REFUSALS, NotSold
 from tests.support.client import Answer
+from tests.support.earlier import earlier
 from tests.support.locks import holding_lock
 from tests.support.queries import captured_queries, counted
 from tests.support.sheets import sheet_of
@@ -598,7 +599,7 @@ def test_a_file_that_comes_again_must_be_meant(seller: Visitor, acme: Organizati
     first = form_of(preview(seller, "09121234567,1000\n09351234567,2000\n1,1"))
     results(seller, first)
     with acme.context:  # longer ago than the guard against duplicates looks
-        connection.cursor().execute("UPDATE recharge_bulkbatch SET created_at = created_at - interval '29 days'")
+        BulkBatch.objects.update(created_at=earlier("created_at", timedelta(days=29)))
     # The other way round, written otherwise, with another mistake.
     answer = preview(seller, "+98 935 123 4567;2,000\n9121234567;1000\nx;2", again=True)
     assert re.search("The same 2 rows were sold before: .* by member. Results", shown(answer)), shown(answer)
@@ -614,7 +615,7 @@ def test_a_file_that_comes_again_must_be_meant(seller: Visitor, acme: Organizati
     # Other rows, or the same a month later, are no such file.
     assert "sold before" not in shown(preview(seller, "09121234567,1000\n09351234567,2001", again=True))
     with acme.context:
-        connection.cursor().execute("UPDATE recharge_bulkbatch SET created_at = created_at - interval '31 days'")
+        BulkBatch.objects.update(created_at=earlier("created_at", timedelta(days=31)))
     assert "sold before" not in shown(preview(seller, "09121234567,1000\n09351234567,2000", again=True))
 
 

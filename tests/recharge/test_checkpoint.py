@@ -23,6 +23,7 @@ from tests.support.commands import run
 from tests.support.dealers import make_path, set_rate
 from tests.support.earlier import earlier
 from tests.support.locks import sell_pending
+from tests.support.scripts import run_script
 from tests.support.sessions import somebody_waits
 from tests.support.waiting import wait_until
 from tests.support.world import database_url, make_seller
@@ -88,8 +89,8 @@ def stories(row: Organization) -> dict[str, str]:
 
 def faults_after(row: Organization, statements: str, *, since_checkpoint: bool = True) -> set[str]:
     """In a transaction that is undone."""
-    with tenant_context(row), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_LOOSE + statements)
+    with tenant_context(row), transaction.atomic():
+        run_script(_LOOSE + statements)
         faults = {fault.fault for fault in find_faults(since_checkpoint=since_checkpoint)}
         transaction.set_rollback(True)
     return faults - _OF_TRIGGERS

@@ -203,12 +203,13 @@ TAMPERINGS = {
         {"entry_hash"},
     ),
     "an entry moved to another day": (
-        "UPDATE credit_entry SET created_at = created_at - interval '1 day' WHERE number = 5",
+        "UPDATE credit_entry SET created_at = (created_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC'"
+        " WHERE number = 5",
         {"entry_hash"},
     ),
     "two documents changed for each other": (
         """
-        UPDATE credit_entry SET reference = gen_random_uuid(), number = number WHERE number = 1;
+        UPDATE credit_entry SET reference = '00000000-0000-0000-0000-000000000002', number = number WHERE number = 1;
         UPDATE credit_creditrequest SET id = (SELECT reference FROM credit_entry WHERE number = 1)
         """,
         {"entry_hash"},
@@ -219,9 +220,14 @@ TAMPERINGS = {
     ),
     "a root of what is not so": (
         """
-        INSERT INTO credit_chainroot (day, root, accounts, entries, sellers, numbers, created_at)
-        SELECT '2026-11-25', chain_root_hash('2026-11-25', NULL, '{1}', '{2}', ARRAY[hash]), 1, 2, '{1}', '{2}', now()
-        FROM credit_entry WHERE number = 1
+        DO $$
+        DECLARE
+            v_hashes bytea[] := ARRAY(SELECT hash FROM credit_entry WHERE number = 1);
+            v_root bytea := chain_root_hash('2026-11-25', NULL, '{1}', '{2}', v_hashes);
+        BEGIN
+            INSERT INTO credit_chainroot (day, root, accounts, entries, sellers, numbers, created_at)
+            VALUES ('2026-11-25', v_root, 1, 2, '{1}', '{2}', now());
+        END $$
         """,
         {"root_differs"},
     ),
@@ -619,6 +625,15 @@ def test_it_is_silent_about_sales_that_go_on_meanwhile(acme_row: Organization, s
             assert find_faults() == []
     finally:
         other.close()
+
+
+def test_how_it_is_to_be_read_is_known_where_the_rows_are(acme_row: Organization) -> None:
+    """At a cluster's node, too."""
+    with tenant_context(acme_row), transaction.atomic(), connection.cursor() as cursor:
+        for value in ("off", "on"):  # before a transaction has begun there, and after
+            cursor.execute(f"SET LOCAL enable_nestloop = {value}")
+            cursor.execute("SELECT current_setting('enable_nestloop') FROM (SELECT count(*) FROM credit_seller) AS one")
+            assert cursor.fetchone() == (value,)
 
 
 def reconcile(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -23,6 +23,7 @@ from tests.support.chain import FORGET
 from tests.support.client import Answer
 from tests.support.locks import sell_pending
 from tests.support.queries import queries_of
+from tests.support.scripts import run_script
 from tests.support.visitor import Visitor, in_process, shown
 from tests.support.world import Organization, give_credit, make_seller
 
@@ -86,8 +87,8 @@ def write_recharge(
             [str(moved), moment, moment, str(recharge_id)],
         )
         cursor.execute(sql.SQL("ALTER TABLE {}.recharge_recharge ENABLE TRIGGER recharge_content").format(schema))
-    with organization.context, connection.cursor() as cursor:
-        cursor.execute(FORGET)
+    with organization.context:
+        run_script(FORGET)
     return moved
 
 

@@ -217,7 +217,8 @@ def test_a_sale_sent_again_and_a_call_back_show_what_became_of_it(world: World, 
     assert bulk["results"][0]["recharge"] == shown
     assert shown in member.client.get("/recharges").json["results"]
     with world.acme.context, connection.cursor() as cursor:
-        cursor.execute("SELECT recharge_data(sold) FROM recharge_recharge AS sold WHERE id = %s", [shown["id"]])
+        cursor.execute("SELECT sold::text FROM recharge_recharge AS sold WHERE id = %s", [shown["id"]])
+        cursor.execute("SELECT recharge_data(%s::recharge_recharge)", cursor.fetchone())
         assert json.loads(cursor.fetchone()[0]) == shown
 
 

@@ -21,6 +21,7 @@ from tests.support.chain import FORGET
 from tests.support.client import Answer
 from tests.support.earlier import earlier, move_entries_back
 from tests.support.locks import sell_pending
+from tests.support.scripts import run_script
 from tests.support.tables import nothing_written
 from tests.support.world import Organization, Person, give_credit, make_member
 
@@ -52,8 +53,8 @@ def move_to_yesterday(organization: Organization) -> None:
 
 def tamper(organization: Organization, statement: str) -> None:
     """As whoever owns the tables can."""
-    with organization.context, connection.cursor() as cursor:
-        cursor.execute(f"""
+    with organization.context:
+        run_script(f"""
             ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only;
             {statement};
             ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only;
@@ -188,8 +189,8 @@ def test_a_clock_that_was_set_back_puts_no_entry_into_two_periods(acme: Organiza
         acme,
         """
         UPDATE credit_entry
-        SET created_at = created_at - interval '1 day',
-            id = uuid7_floor(created_at - interval '1 day')
+        SET created_at = (created_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC',
+            id = uuid7_floor((created_at AT TIME ZONE 'UTC' - interval '1 day') AT TIME ZONE 'UTC')
         WHERE number = 2;
         UPDATE credit_account SET ran_back = true
         """
@@ -219,8 +220,8 @@ TAMPERED = table(
     ("an amount", "UPDATE credit_entry SET amount = amount - 1 WHERE number = 2"),
     ("a commission", "UPDATE credit_entry SET commission = 1 WHERE number = 2"),
     ("a balance", "UPDATE credit_entry SET balance_after = balance_after + 1 WHERE number = 2"),
-    ("a document", "UPDATE credit_entry SET reference = gen_random_uuid() WHERE number = 2"),
-    ("a moment", "UPDATE credit_entry SET created_at = created_at + interval '1 second' WHERE number = 2"),
+    ("a document", "UPDATE credit_entry SET reference = '00000000-0000-0000-0000-000000000002' WHERE number = 2"),
+    ("a moment", "UPDATE credit_entry SET created_at = now() - interval '1 second' WHERE number = 2"),
     ("a hash", "UPDATE credit_entry SET hash = sha256('') WHERE number = 2"),
     ("an entry that is gone", "DELETE FROM credit_entry WHERE number = 2"),
 )

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 from tests.support import commands
+from tests.support.citus import ASKS_FOR_ONE_SERVER
 from tests.support.environment import SETTINGS
 from tests.support.server import ROOT
 
@@ -132,3 +133,9 @@ def test_what_the_environment_may_say_is_known_to_the_tests() -> None:
     read = re.findall(r"(?:env\.\w+|flag)\(\"(\w+)\"", (ROOT / "saas" / "settings.py").read_text())
     assert len(read) > 10
     assert set(read) - {"RECHARGE_EMBEDDED"} <= set(SETTINGS)
+
+
+def test_what_is_left_out_on_a_cluster_is_there() -> None:
+    for name in ASKS_FOR_ONE_SERVER:
+        file, _, function = name.partition("::")
+        assert (f"\ndef {function}(" if function else "def test_") in (ROOT / file).read_text(), name

@@ -15,10 +15,15 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
+_ONE_ROLE = "One role does everything: see deploy/README.md."
+
 ASKS_FOR_ONE_SERVER = {
+    "tests/credit/test_chain.py::test_the_web_processes_role_makes_a_root_of_no_other_day": _ONE_ROLE,
+    "tests/credit/test_ledger.py::test_the_application_is_no_superuser": "The tests' role is one, for the extension.",
+    "tests/credit/test_tree.py::test_the_working_role_places_nobody_by_itself": _ONE_ROLE,
     "tests/tenants/test_nodes.py": "It stands in for a cluster. On one: tests/faults/test_cluster.py.",
     "tests/tenants/test_pooler.py": "DATABASE_CLUSTER and DATABASE_POOLER exclude each other.",
-    "tests/tenants/test_working_role.py": "One role does everything: see deploy/README.md.",
+    "tests/tenants/test_working_role.py": _ONE_ROLE,
 }
 """What is left out on a cluster, by the beginning of its name, and why."""
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 from django.db import connection, transaction
 from django.db.models.expressions import RawSQL
 
-from tenants.statements import statements_of
 from tests.support.chain import FORGET
+from tests.support.scripts import run_script
 
 # Without a time zone, and so without one that a session has set: nothing else may stand in an UPDATE on Citus.
 _EARLIER = "({0} AT TIME ZONE 'UTC' - %(by)s) AT TIME ZONE 'UTC'"
@@ -40,8 +40,7 @@ def move_entries_back(by: timedelta, *, which: str = "true") -> None:
         _execute("ALTER TABLE credit_entry DISABLE TRIGGER credit_entry_append_only", by)
         _execute(f"{_ENTRIES} WHERE {which}", by)
         _execute("ALTER TABLE credit_entry ENABLE TRIGGER credit_entry_append_only", by)
-        for statement in statements_of(FORGET):  # one by one: Citus takes no ALTER TABLE among others
-            _execute(statement, by)
+        run_script(FORGET)
 
 
 def move_back(by: timedelta) -> None:

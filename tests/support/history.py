@@ -1,11 +1,11 @@
 """A seller's long history, written at once: sale by sale it would take twenty times as long."""
 
-from django.db import connection, transaction
+from django.db import transaction
 from django_tenants.utils import tenant_context
 
 from tenants.models import Organization
-from tenants.statements import statements_of
 from tests.support.chain import FORGET
+from tests.support.scripts import run_script
 from tests.support.world import give_credit
 
 # As so many calls of recharge_sell would have written it, one sale a second; every 20,000th failed and was refunded.
@@ -45,6 +45,5 @@ _FILL = """
 def sell_many(row: Organization, seller_id: int, sales: int) -> None:
     """Gives a seller who has done nothing yet so many Tomans, and sells for one Toman so many times."""
     give_credit(row, seller_id, sales)
-    with tenant_context(row), transaction.atomic(), connection.cursor() as cursor:
-        for statement in statements_of(_FILL.format(sales=sales, seller=seller_id) + FORGET):
-            cursor.execute(statement)
+    with tenant_context(row), transaction.atomic():
+        run_script(_FILL.format(sales=sales, seller=seller_id) + FORGET)

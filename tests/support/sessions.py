@@ -8,6 +8,7 @@ from typing import Any
 import psycopg2
 from django.db import connection
 
+from shared.database import entered
 from tests.support import citus
 from tests.support.world import database_url
 
@@ -32,6 +33,15 @@ def everywhere(statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any,
                 cursor.execute(statement, arguments)
                 rows += cursor.fetchall()
     return rows
+
+
+def session_at(schema: str) -> Any:
+    """A session of the driver's at the server that has this schema. Of what is set in it, a cluster's coordinator would
+    tell the node nothing."""
+    if not citus.nodes():
+        return psycopg2.connect(database_url())
+    at_node = entered(schema).settings_dict
+    return psycopg2.connect(database_url(), host=at_node["HOST"], port=at_node["PORT"])
 
 
 _HERE = "pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
