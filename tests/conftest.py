@@ -29,27 +29,15 @@ FUNDS = 1_000_000
 """What a seller has who can pay for what a test sells, in Tomans."""
 
 
-_left_out: dict[str, list[str]] = {}
-"""Tests that a cluster can't be asked, by the reason."""
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a cluster: leaves out what asks for one server, and says so in the end."""
-    here = []
-    for item in items:
-        if why := citus.why_left_out(item.nodeid):
-            _left_out.setdefault(why, []).append(item.nodeid)
-            config.hook.pytest_deselected(items=[item])
-        else:
-            here.append(item)
-    items[:] = here
+    """On a cluster: leaves out what asks for one server."""
+    config.hook.pytest_deselected(items=[item for item in items if citus.is_left_out(item.nodeid)])
+    items[:] = [item for item in items if not citus.is_left_out(item.nodeid)]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for why, names in _left_out.items():
-        terminalreporter.write_line(f"Left out on a cluster: {why}")
-        for name in names:
-            terminalreporter.write_line(f"    {name}")
+    for name, why in citus.ASKS_FOR_ONE_SERVER.items() if citus.nodes() else ():
+        terminalreporter.write_line(f"Left out on a cluster: {name}. {why}")
 
 
 def _make_database() -> None:

@@ -112,8 +112,8 @@ CHANGES = {
     "a foreign key that waits for the end": "DO $$ DECLARE key text := (SELECT conname FROM pg_constraint"
     " WHERE conrelid = 'credit_account'::regclass AND contype = 'f'); BEGIN"
     " EXECUTE format('ALTER TABLE credit_account DROP CONSTRAINT %I', key);"
-    " EXECUTE format('ALTER TABLE credit_account ADD CONSTRAINT %I'"
-    " ' FOREIGN KEY (seller_id) REFERENCES credit_seller (id) DEFERRABLE', key); END $$",
+    " EXECUTE format('ALTER TABLE credit_account"
+    " ADD CONSTRAINT %I FOREIGN KEY (seller_id) REFERENCES credit_seller (id) DEFERRABLE', key); END $$",
 }
 
 

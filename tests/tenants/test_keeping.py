@@ -21,9 +21,11 @@ from credit.services import create_api_key
 from credit.webhooks.services import create_webhook
 from recharge.models import GatewaySettings, Recharge
 from recharge.reports.books import prove_books
+from recharge.selling.queries import own_balance
 from recharge.terms.services import create_gateway
 from shared.models import ApiKey, Membership, Passkey, Totp, User
 from shared.outbound.secrets import decrypt
+from tenants import schemas
 from tenants.keeping import sealed
 from tenants.keeping.contents import IN_THE_HEAD, PUBLIC_ROWS, STAY_BEHIND, sequences_in, tables_in
 from tenants.keeping.errors import BooksAreWrong, CanNotExport, CanNotImport, NotAnExport
@@ -637,6 +639,23 @@ def test_tables_are_made_as_an_older_release_made_them_and_brought_up_to_date() 
         assert run_sql("SELECT subject FROM credit_accessepoch", schema="org_older") == [("of then",)]
     finally:
         run_sql("DROP SCHEMA org_older CASCADE")
+
+
+@pytest.mark.slow
+def test_a_file_whose_tables_the_migrations_make_is_imported_as_any_other(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of an older release."""
+    monkeypatch.setattr(schemas, "are_written", lambda: False)
+    row = take_in(written, "migrated").organization
+    assert states_of(["org_migrated"])["org_migrated"].condition is Condition.CURRENT
+    kiosk = Membership.objects.get(organization_id=row.pk, username="kiosk").seller_id
+    assert kiosk is not None
+    balance = own_balance("org_migrated", kiosk)
+    assert balance is not None
+    assert balance.balance == 5000
+    give_credit(row, kiosk, 2000)
+    assert proved(row) == []
 
 
 @pytest.mark.slow

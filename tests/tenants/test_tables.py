@@ -123,7 +123,7 @@ def test_it_is_like_one_that_was_migrated(schemas: None) -> None:
         ("GRANT INSERT ON {0}.credit_entry TO recharge_working", "relations"),
         ("REVOKE USAGE ON SCHEMA {0} FROM recharge_working", "the schema"),
         ("COMMENT ON COLUMN {0}.credit_entry.hash IS 'x'", "columns"),
-        ("DROP TABLE {0}.recharge_daysum", "sequences"),  # of which Citus lets nothing else be changed
+        ("DROP TABLE {0}.recharge_daysum CASCADE", "sequences"),  # of which Citus lets nothing else be changed
         ("DROP TRIGGER credit_entry_append_only ON {0}.credit_entry", "triggers"),
         ("GRANT EXECUTE ON FUNCTION {0}.entry_is_sound TO recharge_working", "functions"),
         ("INSERT INTO {0}.credit_policy (id) VALUES (1)", "rows of credit_policy"),
@@ -135,7 +135,7 @@ def test_a_difference_is_seen(change: str, what: str) -> None:
         run_sql(change.format("org_acme"))
         after = catalogue_of("org_acme")
         transaction.set_rollback(True)
-    assert what in [name for name in before if before[name] != after[name]]
+    assert what in [name for name in before if before[name] != after.get(name)]
 
 
 def test_while_a_file_is_not_written_again_the_migrations_make_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
