@@ -27,9 +27,10 @@ from recharge.reports.books import find_faults
 from tenants.worker import Worker
 from tests.support import commands
 from tests.support.chain import FORGET
+from tests.support.environment import database_at
 from tests.support.locks import sell_pending
 from tests.support.scripts import run_script
-from tests.support.server import working_environment
+from tests.support.server import working_url
 from tests.support.sessions import session_at
 from tests.support.world import Organization, give_credit
 
@@ -227,7 +228,7 @@ def test_a_root_covers_what_was_posted_before_the_day_s_end(ledger: Organization
 
 
 def test_the_web_processes_role_makes_a_root_of_no_other_day(ledger: Organization) -> None:
-    with closing(psycopg2.connect(working_environment()["DATABASE_URL"])) as session, session.cursor() as cursor:
+    with closing(psycopg2.connect(working_url())) as session, session.cursor() as cursor:
         cursor.execute("SET search_path = org_acme, public")
         cursor.execute("SELECT * FROM chain_root_make()")
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -331,7 +332,7 @@ def test_a_past_rewritten_with_its_hashes_is_told_by_the_root_that_was_kept(
 def verify(file: Path, *arguments: str) -> CompletedProcess[str]:
     """On a machine that has no database."""
     nothing = "postgres://nobody@127.0.0.1:1/nothing"
-    return commands.run("verify", str(file), *arguments, environment={"DATABASE_URL": nothing})
+    return commands.run("verify", str(file), *arguments, environment=database_at(nothing))
 
 
 Change = Callable[[list[dict[str, object]]], object]

@@ -15,7 +15,7 @@ from credit.tree import branch_of
 from shared.errors import SellerBusy
 from tests.support.client import Answer
 from tests.support.crowd import together
-from tests.support.server import working_environment
+from tests.support.server import working_url
 from tests.support.tables import nothing_written
 from tests.support.world import PASSWORD, Organization, make_seller
 
@@ -137,7 +137,7 @@ def test_names_and_moves_of_one_seller_at_once_wait_for_each_other(acme: Organiz
 
 def test_the_working_role_places_nobody_by_itself(acme: Organization) -> None:
     one, two = line_of(acme, 2)
-    with psycopg2.connect(working_environment()["DATABASE_URL"]) as opened, opened.cursor() as cursor:
+    with psycopg2.connect(working_url()) as opened, opened.cursor() as cursor:
         for statement in (
             f"UPDATE org_acme.credit_seller SET parent_id = NULL, ancestors = NULL WHERE id = {two}",
             f"UPDATE org_acme.credit_seller SET ancestors = ARRAY[{two}::bigint] WHERE id = {one}",

@@ -28,7 +28,7 @@ from shared.models import SignIn, SignInAttempts
 from tests.support import commands
 from tests.support.clock import OF_MONEY, clock_of
 from tests.support.locks import sell_pending
-from tests.support.server import working_environment
+from tests.support.server import working_url
 from tests.support.visitor import Visitor, text_of
 from tests.support.world import Organization, World, give_credit
 
@@ -153,7 +153,7 @@ def test_nobody_gets_rid_of_the_attempts_of_the_last_three_months(funded: Organi
     aged(funded, "SELECT * FROM recharge_claim(10, interval '1 hour')")
     settle_recharge(organization=funded.row, recharge_id=sold, status=Recharge.Status.SUCCEEDED)
     aged(funded, f"UPDATE recharge_recharge SET due_at = NULL WHERE id = '{sold}'")
-    with closing(psycopg2.connect(working_environment()["DATABASE_URL"])) as opened, opened.cursor() as cursor:
+    with closing(psycopg2.connect(working_url())) as opened, opened.cursor() as cursor:
         cursor.execute("SELECT gone FROM org_acme.attempts_let_go(now() + interval '1 day', '', 100, false)")
         assert cursor.fetchone() == (0,)
         cursor.execute("SELECT gone FROM org_acme.numbers_mask(now() + interval '1 day', '', 100, false)")
@@ -225,7 +225,7 @@ def test_of_two_at_once_one_finds_nothing_to_do(messages: Organization) -> None:
     kind = KIND["webhook_messages"]
     with messages.context:
         assert let_go(organization=messages.row, kind=kind, batch=3).gone == 1
-    with closing(psycopg2.connect(working_environment()["DATABASE_URL"])) as other, other.cursor() as cursor:
+    with closing(psycopg2.connect(working_url())) as other, other.cursor() as cursor:
         cursor.execute("SELECT FROM org_acme.recharge_lettinggo FOR UPDATE")
         with messages.context:
             step = let_go(organization=messages.row, kind=kind, batch=3)
@@ -233,7 +233,7 @@ def test_of_two_at_once_one_finds_nothing_to_do(messages: Organization) -> None:
 
 
 def test_what_somebody_holds_is_passed_over_and_not_waited_for(messages: Organization) -> None:
-    with closing(psycopg2.connect(working_environment()["DATABASE_URL"])) as other, other.cursor() as cursor:
+    with closing(psycopg2.connect(working_url())) as other, other.cursor() as cursor:
         cursor.execute("SELECT FROM org_acme.credit_webhookmessage WHERE status = 'delivered' LIMIT 1 FOR UPDATE")
         assert gone(messages, "webhook_messages") == 2
         other.rollback()

@@ -45,6 +45,7 @@ from tenants.worker import (
     _parts,
     _Turn,
 )
+from tenants.working_role import as_owner
 from tests.support.earlier import earlier
 from tests.support.locks import advisory_locks, holding_lock, sell_pending
 from tests.support.rewriting import rewriting_recharges
@@ -668,7 +669,7 @@ def test_what_one_worker_is_claiming_no_other_waits_for_nor_gets(pending: World)
     with psycopg2.connect(database_url()) as other, other.cursor() as cursor:
         cursor.execute("SELECT id FROM org_acme.recharge_claim(3, interval '1 minute')")  # and has not committed
         theirs = {id_ for (id_,) in cursor.fetchall()}
-        with tenant_context(row), connection.cursor() as mine:
+        with as_owner(), tenant_context(row), connection.cursor() as mine:
             mine.execute("SET lock_timeout = '2s'")
             try:
                 ours = {str(task.id) for task in DeliveryWork().claim(row, 10)}

@@ -21,6 +21,7 @@ from shared.models import User
 from tests.support import forking
 from tests.support.commands import run, start
 from tests.support.database import BARE
+from tests.support.environment import database_at
 from tests.support.server import ROOT, free_port
 from tests.support.waiting import wait_until
 from tests.support.world import PASSWORD, World, database_url
@@ -275,7 +276,7 @@ def test_a_database_that_is_not_there_is_said_in_words(command: tuple[str, ...])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_a_read_only_database_is_said_in_words(command: tuple[str, ...]) -> None:
     url = f"{database_url()}?options=-c%20default_transaction_read_only%3Don"
-    done = run(*command, environment={"DATABASE_URL": url})
+    done = run(*command, environment=database_at(url))
     assert "Traceback" not in done.stderr, done.stderr
     if command[0] not in ("workers", "migrate_schemas"):  # which write nothing here
         assert_told(done, "read-only")

@@ -19,6 +19,7 @@ import pytest
 
 from saas import embedded
 from tests.support import forking, installations
+from tests.support.database import BARE
 from tests.support.server import ROOT
 from tests.support.waiting import wait_until
 
@@ -54,16 +55,10 @@ class User:
     """A process that uses the embedded database of a directory until it is told to end, or is killed."""
 
     def __init__(self, directory: Path, *, uid: int | None = None, **environment: str) -> None:
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if name
-            not in ("DATABASE_URL", "OWNER_DATABASE_URL", "SECRET_KEY", "RECHARGE_EMBEDDED", "RECHARGE_DATA_DIR")
-        }
         self.process = subprocess.Popen(
             [sys.executable, "-c", _USER, str(directory), str(os.geteuid() if uid is None else uid)],
             cwd=ROOT,
-            env=inherited | environment,
+            env=BARE | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -20,6 +20,7 @@ from tenants.models import WorkerHeartbeat
 from tests.support import forking, waiting
 from tests.support.client import Client
 from tests.support.commands import run, start
+from tests.support.environment import database_at
 from tests.support.installations import directory, environment_of
 from tests.support.installations import start as start_database
 from tests.support.raw import send
@@ -76,7 +77,7 @@ def test_serve_on_the_embedded_database_starts_beside_an_organization_whose_sche
 def test_serve_on_a_database_that_is_not_migrated_says_so_once_and_answers_503_until_it_is(
     empty_database: str, tmp_path: Path
 ) -> None:
-    environment = os.environ | {"DATABASE_URL": empty_database}
+    environment = os.environ | database_at(empty_database)
     with serving(tmp_path / "log", environment=environment, wait=False, delivery=True) as server:
         wait_until(lambda: answers(server.address), "it listens")
         credentials = {"username": "nobody", "password": "nothing"}
@@ -106,7 +107,7 @@ def test_serve_on_a_database_that_is_not_migrated_says_so_once_and_answers_503_u
         assert "exception" not in said
         assert len(events(server.log, "worker_can_not_work")) == 1
 
-        migrated = run("migrate_schemas", "--verbosity", "0", environment={"DATABASE_URL": empty_database})
+        migrated = run("migrate_schemas", "--verbosity", "0", environment=database_at(empty_database))
         assert migrated.returncode == 0, migrated.stderr
         wait_until(lambda: answers(server.address, "/readyz"), "it is ready")
         wait_until(
@@ -125,7 +126,7 @@ def test_serve_names_schemas_that_are_not_as_this_release_wants_them(world: Worl
 
 
 def test_two_that_migrate_at_once_both_succeed(empty_database: str) -> None:
-    two = [start("migrate_schemas", "--verbosity", "0", environment={"DATABASE_URL": empty_database}) for _ in range(2)]
+    two = [start("migrate_schemas", "--verbosity", "0", environment=database_at(empty_database)) for _ in range(2)]
     for process in two:
         output, errors = process.communicate(timeout=120)
         assert (process.returncode, output) == (0, ""), errors
@@ -133,7 +134,7 @@ def test_two_that_migrate_at_once_both_succeed(empty_database: str) -> None:
 
 
 def test_serve_starts_before_its_database_and_answers_503_until_that_is_there(tmp_path: Path) -> None:
-    environment = os.environ | {"DATABASE_URL": f"postgres://nobody@127.0.0.1:{free_port()}/nothing"}
+    environment = os.environ | database_at(f"postgres://nobody@127.0.0.1:{free_port()}/nothing")
     with serving(tmp_path / "log", environment=environment, wait=False) as server:
         wait_until(lambda: answers(server.address), "it listens")
         assert Client(server.address, "recharge.test").post("/auth/token", {}).status in (400, 503)

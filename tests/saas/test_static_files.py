@@ -13,6 +13,7 @@ from django.template import Context, Template
 from saas.static_files import StaticFiles, StaticStorage, all_files, answer
 from tenants.models import Organization as OrganizationRow
 from tests.support.client import check_headers
+from tests.support.environment import database_at
 from tests.support.server import ROOT, serving
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, World
@@ -96,7 +97,7 @@ def test_they_are_there_on_every_host(world: World) -> None:
 
 
 def test_without_a_database_a_page_says_so_and_has_its_styles(tmp_path: Path) -> None:
-    nobody = os.environ | {"DATABASE_URL": "postgres://nobody@127.0.0.1:9/nothing"}
+    nobody = os.environ | database_at("postgres://nobody@127.0.0.1:9/nothing")
     with serving(tmp_path / "log", workers=1, threads=2, environment=nobody, wait=False) as server:
         wait_until(lambda: "Listening" in server.log.read_text() and _answers(server.address), "it listens", seconds=60)
         page = fetch(server.address, "acme.recharge.test", "/sign-in", Accept="text/html", Accept_Language="fa")

@@ -21,6 +21,7 @@ from tenants.models import Organization as OrganizationRow
 from tenants.routing import CACHE_SECONDS
 from tests.support import commands
 from tests.support.client import Client
+from tests.support.environment import database_at
 from tests.support.factors import code_of, enrol, wrong_code
 from tests.support.server import working_environment
 from tests.support.waiting import wait_until
@@ -281,7 +282,7 @@ def test_the_deployment_check_names_platform_users_without_a_second_factor(
 
 def test_the_deployment_check_says_nothing_of_a_database_that_does_not_answer() -> None:
     environment = working_environment() | {
-        "DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing",
+        **database_at("postgres://nobody@127.0.0.1:1/nothing"),
         "OWNER_DATABASE_URL": "",
         "RECHARGE_EMBEDDED": "false",
     }

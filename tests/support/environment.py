@@ -34,3 +34,8 @@ SETTINGS = (
     "RECHARGE_ENV_FILE",
     "RECHARGE_DATA_DIR",
 )
+
+
+def database_at(address: str) -> dict[str, str]:
+    """What differs for a process that is to go to this address alone, past the tests' pooler, too."""
+    return {"DATABASE_URL": address, "DIRECT_DATABASE_URL": "", "DATABASE_POOLER": ""}

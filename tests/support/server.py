@@ -93,6 +93,11 @@ def working_environment() -> dict[str, str]:
     return environment
 
 
+def working_url() -> str:
+    """The address of the tests' database by that role, past a pooler: tests hold sessions of their own."""
+    return _by_working_role(os.environ.get("DIRECT_DATABASE_URL") or os.environ["DATABASE_URL"])
+
+
 def _by_working_role(address: str) -> str:
     working = re.sub("(?<=//)[^:@]+", os.environ["TEST_WORKING_ROLE"], address, count=1)
     assert working != address or citus.nodes()  # there one role does everything

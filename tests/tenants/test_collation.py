@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import psycopg2
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from saas.embedded import ROLE
 from tests.support import commands
@@ -30,15 +30,11 @@ def test_every_text_that_is_in_an_index_is_ordered_by_its_bytes() -> None:
 
 
 def plan_of(statement: str, *arguments: object) -> str:
-    with connection.cursor() as cursor:
-        cursor.execute("SET enable_seqscan = off")
-        cursor.execute("SET enable_bitmapscan = off")
-        try:
-            cursor.execute(f"EXPLAIN {statement}", arguments)
-            return "\n".join(line for (line,) in cursor.fetchall())
-        finally:
-            cursor.execute("RESET enable_seqscan")
-            cursor.execute("RESET enable_bitmapscan")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_bitmapscan = off")
+        cursor.execute(f"EXPLAIN {statement}", arguments)
+        return "\n".join(line for (line,) in cursor.fetchall())
 
 
 @pytest.mark.parametrize("given", ["%s::text", "%s::varchar", "%s"])

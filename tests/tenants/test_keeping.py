@@ -37,9 +37,11 @@ from tenants.models import Organization as OrganizationRow
 from tenants.schemas import Condition, make_tables, states_of, update_schema
 from tenants.services import reserve_organization, suspend_organization
 from tenants.tables import is_empty
+from tenants.working_role import as_owner
 from tests.browser.scenery import furnish
 from tests.support import commands
 from tests.support.client import Client
+from tests.support.environment import database_at
 from tests.support.schemas import PASSWORD, provision, run_sql
 from tests.support.server import serving
 from tests.support.waiting import wait_until
@@ -289,7 +291,7 @@ def test_all_of_it_is_there_again_under_another_slug_beside_the_first(world: Wor
 def elsewhere(empty_database: str) -> dict[str, str]:
     """The environment of another installation: another database, another domain, another SECRET_KEY."""
     environment = {
-        "DATABASE_URL": empty_database,
+        **database_at(empty_database),
         "SECRET_KEY": "of-another-installation-" * 3,
         "BASE_DOMAIN": "other.test",
         "RECHARGE_EMBEDDED": "1",
@@ -629,7 +631,7 @@ def test_tables_are_made_as_an_older_release_made_them_and_brought_up_to_date() 
     older = [name for name in applied if not (name.startswith("recharge.") and name >= "recharge.0014")]
     run_sql("CREATE SCHEMA org_older")
     try:
-        with transaction.atomic():
+        with as_owner(), transaction.atomic():
             make_tables("org_older", older)
             assert states_of(["org_older"])["org_older"].condition is Condition.BEHIND
             assert not query("SELECT FROM pg_class WHERE oid = to_regclass('org_older.recharge_bulkbatch')")

@@ -20,8 +20,9 @@ from shared.database import call_function, within
 from tenants.direct import connection_to
 from tests.support import forking
 from tests.support.client import Client
+from tests.support.environment import database_at
 from tests.support.pooler import SESSION, behind, pooling
-from tests.support.server import free_port, serving, working_environment
+from tests.support.server import free_port, serving, working_environment, working_url
 from tests.support.world import World, give_credit
 
 pytestmark = pytest.mark.slow
@@ -31,14 +32,13 @@ REQUESTS = 2000
 
 def _direct(environment: dict[str, str]) -> dict[str, str]:
     """The same without a pooler: these tests have their own."""
-    direct = environment.get("DIRECT_DATABASE_URL") or environment["DATABASE_URL"]
-    return environment | {"DATABASE_URL": direct, "DATABASE_POOLER": "", "DIRECT_DATABASE_URL": ""}
+    return environment | database_at(working_url())
 
 
 @contextmanager
 def _pool_of_one(**options: Any) -> Iterator[str]:
     """The address of a pool that has a single session of the database."""
-    address, port = _direct(working_environment())["DATABASE_URL"], free_port()
+    address, port = working_url(), free_port()
     with pooling(address, port=port, roles=(str(parse_dsn(address)["user"]),), size=1, **options):
         yield behind(address, port)
 
@@ -85,8 +85,7 @@ def test_two_organizations_in_turn_through_a_single_session_meet_no_row_of_the_o
     for one in both.values():
         give_credit(one.row, one.member.id, 10_000_000)
     environment = working_environment()
-    direct = _direct(environment)["DATABASE_URL"]
-    environment |= {"DATABASE_URL": pool, "DATABASE_POOLER": "transaction", "DIRECT_DATABASE_URL": direct}
+    environment |= {"DATABASE_URL": pool, "DATABASE_POOLER": "transaction", "DIRECT_DATABASE_URL": working_url()}
 
     def ask(address: str, number: int) -> tuple[str, str, Any]:
         slug = ("acme", "globex")[number % 2]

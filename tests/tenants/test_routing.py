@@ -392,12 +392,12 @@ def test_a_connection_that_has_seen_many_organizations_is_closed(
     acme: Organization, globex: Organization, settings: Any
 ) -> None:
     """What PostgreSQL keeps of each of them for the life of a connection must not grow for ever."""
-    backends = []
+    used = []
 
     def view(request: HttpRequest) -> HttpResponse:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            backends.append(cursor.fetchone()[0])
+            cursor.execute("SELECT")
+        used.append(connection.connection)
         return HttpResponse()
 
     middleware = RoutingMiddleware(view)
@@ -405,6 +405,7 @@ def test_a_connection_that_has_seen_many_organizations_is_closed(
     connection.close()
     for organization in (acme, acme, acme, globex, acme, acme, globex):
         middleware(request_to(organization))
-    first, second = backends[0], backends[-1]
-    assert first != second
-    assert backends == [first, first, first, first, second, second, second]
+    first, second = used[0], used[-1]
+    assert first is not second
+    assert first.closed
+    assert used == [first, first, first, first, second, second, second]

@@ -9,6 +9,7 @@ from django.db import transaction
 from tenants import tables
 from tenants.schemas import make_tables_by_migrations, states_of, update_schema
 from tenants.services import provision_organization
+from tenants.working_role import as_owner
 from tests.support.schemas import run_sql
 from tests.support.table_files import texts
 
@@ -86,10 +87,11 @@ def schemas(django_db_setup: None) -> Iterator[None]:
     """One that was migrated, and one that is made of the files, both brought up to date."""
     run_sql(f"CREATE SCHEMA {MIGRATED}; CREATE SCHEMA {MADE}")
     try:
-        with transaction.atomic():
-            make_tables_by_migrations(MIGRATED, [f"{app}.{name}" for app, name in tables.all_migrations()])
-        for schema in (MIGRATED, MADE):
-            update_schema(schema, verbosity=0)
+        with as_owner():  # past a pooler
+            with transaction.atomic():
+                make_tables_by_migrations(MIGRATED, [f"{app}.{name}" for app, name in tables.all_migrations()])
+            for schema in (MIGRATED, MADE):
+                update_schema(schema, verbosity=0)
         yield
     finally:
         run_sql(f"DROP SCHEMA {MIGRATED} CASCADE; DROP SCHEMA {MADE} CASCADE")
@@ -97,7 +99,8 @@ def schemas(django_db_setup: None) -> Iterator[None]:
 
 def test_the_files_are_written() -> None:
     """If not: .venv/bin/python -m tests.support.write_tables"""
-    written = texts()
+    with as_owner():
+        written = texts()
     assert {path: path.read_text() for path in written} == written
     assert tables.are_written()
 

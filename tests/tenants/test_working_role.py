@@ -19,7 +19,7 @@ from tenants.checks import two_roles
 from tenants.models import Organization as OrganizationRow
 from tenants.working_role import GROUP, grant_rights, owns_the_tables, tables_named
 from tests.support import commands
-from tests.support.server import ROOT, working_environment
+from tests.support.server import ROOT, working_environment, working_url
 from tests.support.world import PASSWORD, Organization, World, give_credit
 
 pytestmark = pytest.mark.usefixtures("world")
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("world")
 @pytest.fixture
 def working() -> Iterator[psycopg2.extensions.cursor]:
     """A session as a web process has it, each statement for itself."""
-    with closing(psycopg2.connect(working_environment()["DATABASE_URL"])) as opened:
+    with closing(psycopg2.connect(working_url())) as opened:
         opened.autocommit = True
         with opened.cursor() as cursor:
             cursor.execute("SET search_path = org_acme, public")
