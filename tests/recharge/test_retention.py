@@ -25,6 +25,7 @@ from recharge.retention.work import RetentionWork
 from recharge.terms.services import change_settings
 from shared.identity.epochs import OF_COMMAND
 from shared.models import SignIn, SignInAttempts
+from tenants.working_role import as_owner
 from tests.support import commands
 from tests.support.clock import OF_MONEY, clock_of
 from tests.support.locks import sell_pending
@@ -242,7 +243,7 @@ def test_what_somebody_holds_is_passed_over_and_not_waited_for(messages: Organiz
 
 def test_what_changed_before_it_was_locked_stays(messages: Organization) -> None:
     """As a message that is resent in that moment: what is at its end is asked once more under the lock."""
-    with messages.context, connection.cursor() as cursor:
+    with as_owner(), messages.context, connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY SEQUENCE times_asked")
         cursor.execute(
             "SELECT looked, gone"

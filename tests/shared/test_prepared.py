@@ -2,6 +2,7 @@
 away takes nothing else."""
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,9 +13,17 @@ from django_tenants.utils import tenant_context
 from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
 from shared import database
+from tenants.working_role import as_owner
 from tests.support.world import Organization, give_credit
 
 connection: Any = django_connection
+
+
+@pytest.fixture(autouse=True)
+def session() -> Iterator[None]:
+    """One of the test's own: behind a pooler nothing is prepared."""
+    with as_owner():
+        yield
 
 
 def sell(acme: Organization, amount: int = 1000) -> None:

@@ -4,6 +4,7 @@ from django.db import transaction
 from django_tenants.utils import tenant_context
 
 from tenants.models import Organization
+from tenants.working_role import as_owner
 from tests.support.chain import FORGET
 from tests.support.scripts import run_script
 from tests.support.world import give_credit
@@ -45,5 +46,5 @@ _FILL = """
 def sell_many(row: Organization, seller_id: int, sales: int) -> None:
     """Gives a seller who has done nothing yet so many Tomans, and sells for one Toman so many times."""
     give_credit(row, seller_id, sales)
-    with tenant_context(row), transaction.atomic():
+    with as_owner(), tenant_context(row), transaction.atomic():
         run_script(_FILL.format(sales=sales, seller=seller_id) + FORGET)

@@ -14,6 +14,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections, transaction
+from psycopg2.extensions import parse_dsn
 
 from recharge.selling.queries import own_balance
 from recharge.selling.sale import Item
@@ -26,6 +27,7 @@ from tenants.placing import place_where_there_is_room
 from tenants.routing import organization_at
 from tests.support import commands
 from tests.support.cutting import Cutter, cutting
+from tests.support.environment import database_at
 from tests.support.schemas import changed, run_sql
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, World, database_url, give_credit
@@ -37,9 +39,9 @@ class Cluster:
     """Three ways to the database. ``connection`` is this thread's, to the coordinator."""
 
     def __init__(self, directory: Path) -> None:
-        before: Any = connections[DEFAULT_DB_ALIAS]
         self._address = database_url()
-        self._host, self._port = before.settings_dict["HOST"], int(before.settings_dict["PORT"] or 5432)
+        given = parse_dsn(self._address)
+        self._host, self._port = given["host"], int(given.get("port", 5432))
         self._ways: dict[int, ExitStack] = {}
         self.cutters: dict[int, Cutter] = {}
         self.directories = {number: directory / str(number) for number in (COORDINATOR, FIRST, SECOND)}
@@ -395,6 +397,6 @@ def test_where_there_is_one_database_there_are_no_nodes(world: World) -> None:
     ],
 )
 def test_what_can_not_be_is_refused_at_the_start(environment: dict[str, str], said: str) -> None:
-    told = commands.run("serve", environment=environment)
+    told = commands.run("serve", environment=database_at(database_url()) | environment)
     assert told.returncode == 1
     assert said in told.stderr
