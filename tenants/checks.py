@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 from django.db import DatabaseError, InterfaceError, connection
 
@@ -25,7 +26,9 @@ def two_roles(**_: Any) -> list[CheckMessage]:
     return [
         Warning(
             "DATABASE_URL names the tables' owner: whoever takes over a web process could rewrite the past.",
-            hint=f"manage.py grant_rights --create-role recharge_web makes another one, a member of {GROUP}. Then put "
+            hint="On a cluster one role does everything: have somebody else keep the ledger's roots (deploy/README.md)."
+            if settings.DATABASE_CLUSTER
+            else f"manage.py grant_rights --create-role recharge_web makes another one, a member of {GROUP}. Then put "
             "that one into DATABASE_URL, and this one into OWNER_DATABASE_URL (see deploy/README.md).",
             id="recharge.W001",
         )

@@ -23,7 +23,17 @@ ASKS_FOR_ONE_SERVER = {
     "tests/credit/test_tree.py::test_the_working_role_places_nobody_by_itself": _ONE_ROLE,
     "tests/tenants/test_nodes.py": "It stands in for a cluster. On one: tests/faults/test_cluster.py.",
     "tests/tenants/test_pooler.py": "DATABASE_CLUSTER and DATABASE_POOLER exclude each other.",
-    "tests/tenants/test_working_role.py": _ONE_ROLE,
+    **{
+        f"tests/tenants/test_working_role.py::{name}": _ONE_ROLE
+        for name in (
+            "test_a_process_that_does_not_know_the_owner_makes_no_organization",
+            "test_it_can_neither_forge_an_approval_nor_rewrite_what_was_decided",
+            "test_it_can_t_change_how_anything_is_made",
+            "test_it_neither_places_sellers_nor_switches_limits_off_beside_the_functions",
+            "test_the_command_makes_the_role_and_its_rights",
+            "test_the_deployment_check_says_that_one_role_does_everything",
+        )
+    },
 }
 """What is left out on a cluster, by the beginning of its name, and why."""
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from saas import embedded
-from tests.support import forking
+from tests.support import citus, forking
 from tests.support.database import BARE, INSTALLATION, address_of_template, alone
 from tests.support.disks import small_disk
-from tests.support.schemas import postgres
+from tests.support.schemas import PASSWORD, postgres
 
 
 def environment_of(data: Path) -> dict[str, str]:
@@ -70,7 +70,10 @@ def _install(place: Path) -> None:
             building = INSTALLATION.with_suffix(".new")
             shutil.rmtree(building, ignore_errors=True)
             building.mkdir()
-            _fill(start(building))
+            if citus.nodes():  # there is no template, nor would it be one for a database of one server
+                _fill_by_commands(building)
+            else:
+                _fill(start(building))
             embedded._Cluster(building).stop()
             building.rename(INSTALLATION)
     # Whose files they are is kept: PostgreSQL's are another user's where this runs as root.
@@ -81,3 +84,10 @@ def _fill(address: str) -> None:
     dump = postgres("pg_dump", "--no-owner", address_of_template())
     dump += b"UPDATE public.tenants_domain SET domain = replace(domain, 'recharge.test', 'localhost');"
     postgres("psql", "--quiet", "--single-transaction", "--set", "ON_ERROR_STOP=1", address, given=dump)
+
+
+def _fill_by_commands(place: Path) -> None:
+    manage(place, "migrate_schemas")
+    for slug in ("acme", "globex"):
+        admin = ("--admin-username", "admin", "--admin-password", PASSWORD)
+        manage(place, "create_organization", slug, "--name", slug.title(), *admin)

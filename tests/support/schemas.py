@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from django.db import connection
 from django_tenants.utils import schema_context
 
 from saas.embedded import _Cluster
 from tenants.models import Organization
 from tenants.services import provision_organization
-from tenants.statements import statements_of
+from tests.support.scripts import run_script
 
 PASSWORD = "correct horse battery"
 
@@ -29,10 +28,8 @@ def postgres(program: str, *arguments: str, given: bytes = b"") -> bytes:
 
 def run_sql(statements: str, *, schema: str = "public") -> list[tuple]:
     """What a statement answers, or the last of several; a DBA might have run them."""
-    with schema_context(schema), connection.cursor() as cursor:
-        for statement in statements_of(statements):  # one by one: Citus takes no ALTER TABLE among others
-            cursor.execute(statement)
-        return cursor.fetchall() if cursor.description else []
+    with schema_context(schema):
+        return run_script(statements)
 
 
 @contextmanager

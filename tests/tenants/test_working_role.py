@@ -242,6 +242,15 @@ def test_the_deployment_check_says_that_one_role_does_everything() -> None:
     assert "recharge.W001" not in done.stderr
 
 
+def test_on_a_cluster_the_check_names_what_helps_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lets no two roles write in one transaction."""
+    monkeypatch.setattr(settings, "DATABASE_CLUSTER", "citus")
+    (warning,) = two_roles()
+    assert warning.hint is not None
+    assert "roots" in warning.hint
+    assert "grant_rights" not in warning.hint
+
+
 def test_a_process_that_does_not_know_the_owner_makes_no_organization() -> None:
     environment = working_environment()
     environment["DATABASE_URL"], environment["OWNER_DATABASE_URL"] = environment["DATABASE_URL"], ""
