@@ -7,6 +7,7 @@
 #   deploy/test.sh --ignore tests/browser       without the browser tests, and without a browser
 #
 # With TEST_DATABASE_URL the tests make their database on that server instead (CONTRIBUTING.md says which roles).
+# With TEST_LOCALE=en_US.UTF-8 the database has that locale, which the system must know.
 # The browser tests need Chromium, and a library that Playwright's driver uses. On Debian as root both are installed where
 # they are missing; else this says what to do before any test runs. CHROMIUM may name a Chromium that is somewhere else.
 # The tests of the metrics need Prometheus and its promtool, those of faults nginx, that of the pooler PgBouncer, which are

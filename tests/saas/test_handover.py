@@ -61,7 +61,8 @@ def rewrite(path: Path, old: str, new: str) -> None:
 def test_sighup_takes_the_code_that_is_there_now_and_goes_on_if_that_fails(
     django_db_setup: None, code: Path, tmp_path: Path
 ) -> None:
-    with serving(tmp_path / "log", workers=1, root=code, environment=environment_of_code()) as server:
+    environment = environment_of_code() | {"HTTPS": "on", "TRUSTED_PROXIES": "1"}
+    with serving(tmp_path / "log", workers=1, root=code, environment=environment) as server:
         assert version_at(server) == "1.0.0"
         (first,) = server.generations()
         rewrite(code / "saas" / "__init__.py", '"1.0.0"', '"1.0.1"')
@@ -69,6 +70,10 @@ def test_sighup_takes_the_code_that_is_there_now_and_goes_on_if_that_fails(
         wait_until(lambda: first not in server.generations(), "those before have ended")
         assert version_at(server) == "1.0.1"
         (second,) = server.generations()
+        before, _, after = server.log.read_text().partition('"handed_over"')
+        # Nobody's first page takes the time that one takes in each language.
+        a_page = '"path": "/sign-in", "organization": null, "status": 200'
+        assert (before.count(a_page), after.count(a_page)) == (2, 0)
 
         rewrite(code / "saas" / "gate.py", '"""The gate', 'THIS IS NO PYTHON"""The gate')
         server.process.send_signal(signal.SIGHUP)

@@ -8,6 +8,9 @@ Tests are the owner's of the tables. The servers that they start work by a role 
 (tests/support/server.py), ``TEST_WORKING_ROLE``. With one role for both, tests of what the database refuses would not
 be refused, and take the tables apart.
 
+With ``TEST_LOCALE=en_US.UTF-8`` the embedded one's databases have that locale, as many an installation's do; the system
+must know it.
+
 With ``TEST_POOLER=transaction`` tests and servers work through PgBouncer in that mode. Only what goes
 past a pooler in an installation goes past it here.
 """
@@ -87,6 +90,11 @@ else:
             cursor.execute(f"GRANT {embedded.WORKING_ROLE} TO {embedded.ROLE}")
             # They delete what no trigger would let them; see tests/support/cleaning.py.
             cursor.execute(f"GRANT SET ON PARAMETER session_replication_role TO {embedded.ROLE}")
+            if locale := os.environ.get("TEST_LOCALE"):
+                # Of template1 all databases of the tests are made.
+                cursor.execute("ALTER DATABASE template1 IS_TEMPLATE false")
+                cursor.execute("DROP DATABASE template1")
+                cursor.execute("CREATE DATABASE template1 TEMPLATE template0 LOCALE %s IS_TEMPLATE true", [locale])
 os.environ["BASE_DOMAIN"] = "recharge.test"
 
 pooler = ExitStack()
