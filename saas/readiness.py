@@ -16,7 +16,7 @@ LOOK_SECONDS = 0.5
 
 
 def wait_until_ready(application: Callable[..., Iterable[bytes]], told: int) -> None:
-    """Returns when ``/readyz`` says yes, and a page was made in each language; or when nobody reads the other end of the
+    """Returns when ``/readyz`` says yes and a page was made in each language, or when nobody reads the other end of the
     pipe ``told`` any more.
 
     That is so when its generation serves already (this process then takes the place of one that failed), and when the

@@ -100,9 +100,13 @@ class Sender:
     def send(self, trace: Trace) -> None:
         """Makes spans of a trace's steps, which have ended."""
         assert trace.id is not None
+        outside = trace.above and _context(trace.above)
+        # What was sold has traces of its own, which may be sampled.
+        if not self._samples(_under(outside), trace.id) and not any(step.sold for step in trace.steps):
+            return
         made: dict[int, SpanContext] = {}
         for step in trace.steps:
-            above = made[step.above.id] if step.above else trace.above and _context(trace.above)
+            above = made[step.above.id] if step.above else outside
             sales = {recharge_id: sale_of(recharge_id) for recharge_id in step.sold + step.replayed}
             links = [_context(Place(*sale, self.is_sampled(sale[0]))) for sale in sales.values()]
             made[step.id] = self._make(step, trace.id, step.id, above, links, step.attributes)
@@ -122,7 +126,7 @@ class Sender:
         self._ids.planned = (trace_id, span_id)
         span = self._tracer.start_span(
             step.name,
-            context=set_span_in_context(NonRecordingSpan(above), Context()) if above else Context(),
+            context=_under(above),
             kind=_KINDS[step.kind],
             attributes=attributes,
             links=[Link(linked) for linked in links],
@@ -144,6 +148,10 @@ class Sender:
 def _context(place: Place) -> SpanContext:
     flags = TraceFlags(TraceFlags.SAMPLED if place.is_sampled else TraceFlags.DEFAULT)
     return SpanContext(place.trace, place.span, is_remote=True, trace_flags=flags)
+
+
+def _under(above: SpanContext | None) -> Context:
+    return set_span_in_context(NonRecordingSpan(above), Context()) if above else Context()
 
 
 class _Ids(RandomIdGenerator, threading.local):

@@ -58,6 +58,16 @@ def test_the_units_run_what_there_is_and_read_what_the_paper_says(unit: str) -> 
         assert file in PAPER
 
 
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
+    for unit in UNITS.iterdir():
+        text = unit.read_text().replace("/opt/recharge", str(ROOT))
+        # Of another package, which is not on this machine.
+        (tmp_path / unit.name).write_text(text.replace("/usr/bin/pg_receivewal", "/bin/true"))
+    files = sorted(tmp_path.iterdir())
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *files], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_containers_do_each_night_what_the_timers_do() -> None:
     nightly = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]["nightly"]
     assert [*nightly["entrypoint"], *nightly["command"]] == ["bash", "/nightly.sh", "03:30"]

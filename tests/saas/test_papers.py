@@ -11,6 +11,13 @@ from tests.support.server import ROOT
 ROOMS = ("saas", "tenants", "shared", "credit", "recharge", "tests", "deploy")
 NOT_OURS = {"MANAGE_X", "VIEW_X", "least_per_sale", "role_dispatcher", "view_x"}
 """What recipes make up, and what belongs to PostgreSQL."""
+NOT_FOR_CONTAINERS = {
+    # They have a database of their own.
+    "DATABASE_POOLER", "DIRECT_DATABASE_URL", "DATABASE_CLUSTER", "REPLICA_DATABASE_URL", "REPLICA_MAX_AGE",
+    # For development, or set for one command.
+    "ALLOW_PRIVATE_ADDRESSES", "DEBUG", "HTTPS", "RECHARGE_ADMIN_PASSWORD", "RECHARGE_DATA_DIR", "RECHARGE_EMBEDDED",
+    "RECHARGE_ENV_FILE", "RECHARGE_EXPORT_PASSPHRASE",
+}  # fmt: skip
 NUMBERS = {8: "eight", 9: "nine", 10: "ten", 11: "eleven", 12: "twelve"}
 PAPERS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "INTEGRATION.md", "CHANGELOG.md", "deploy/README.md"]
 
@@ -109,7 +116,16 @@ def test_pre_commit_runs_what_ci_runs() -> None:
 
 
 def test_containers_are_handed_what_the_environments_file_sets() -> None:
-    written = re.findall(r"^([A-Z_]+)=", text_of("deploy/recharge.env.example"), re.MULTILINE)
+    """Also what stands there as a comment, until somebody sets it."""
+    written = set(re.findall(r"^#?([A-Z_]+)=", text_of("deploy/recharge.env.example"), re.MULTILINE))
     known = set(re.findall(r"\b([A-Z_]+)(?=:| *:?[-?}])", text_of("deploy/compose.yaml")))
     assert "CHAIN_FILE" in written
-    assert set(written) <= known, set(written) - known
+    assert written - known == NOT_FOR_CONTAINERS
+
+
+def test_what_is_not_set_is_the_same_in_containers() -> None:
+    defaults = dict(re.findall(r"^#([A-Z_]+)=(.*)$", text_of("deploy/recharge.env.example"), re.MULTILINE))
+    handed = dict(re.findall(r"^ +([A-Z_]+): \$\{\1:-(.*)\}$", text_of("deploy/compose.yaml"), re.MULTILINE))
+    both = defaults.keys() & handed.keys()
+    assert "KEEP_WEBHOOKS_DAYS" in both
+    assert {name: handed[name] for name in both} == {name: defaults[name] for name in both}
