@@ -20,7 +20,7 @@ NEVER = {
     "amount": "1",
     "balance_after": "0",
     "user_id": "1",
-    "key_id": "gen_random_uuid()",
+    "key_id": "'00000000-0000-0000-0000-000000000001'",
     "commission": "commission + 1",
     "basis_points": "7",
     "dealers": "ARRAY[seller_id]",
@@ -28,7 +28,7 @@ NEVER = {
 """What a recharge says from the beginning."""
 
 ENDED = {
-    "id": "gen_random_uuid()",
+    "id": "'00000000-0000-0000-0000-000000000001'",
     "idempotency_key": "'another'",
     "created_at": "now()",
     "gateway": "'another'",

@@ -25,11 +25,11 @@ from recharge.retention.work import RetentionWork
 from recharge.terms.services import change_settings
 from shared.identity.epochs import OF_COMMAND
 from shared.models import SignIn, SignInAttempts
-from tenants.working_role import as_owner
 from tests.support import commands
 from tests.support.clock import OF_MONEY, clock_of
 from tests.support.locks import sell_pending
 from tests.support.server import working_url
+from tests.support.sessions import session_at
 from tests.support.visitor import Visitor, text_of
 from tests.support.world import Organization, World, give_credit
 
@@ -243,7 +243,8 @@ def test_what_somebody_holds_is_passed_over_and_not_waited_for(messages: Organiz
 
 def test_what_changed_before_it_was_locked_stays(messages: Organization) -> None:
     """As a message that is resent in that moment: what is at its end is asked once more under the lock."""
-    with as_owner(), messages.context, connection.cursor() as cursor:
+    with closing(session_at("org_acme")) as session, session.cursor() as cursor:
+        cursor.execute("SET search_path = org_acme, public")
         cursor.execute("CREATE TEMPORARY SEQUENCE times_asked")
         cursor.execute(
             "SELECT looked, gone"
@@ -251,7 +252,8 @@ def test_what_changed_before_it_was_locked_stays(messages: Organization) -> None
             ["nextval('times_asked') = 1"],
         )
         assert cursor.fetchone() == (1, 0)
-        cursor.execute("DROP SEQUENCE times_asked")
+        session.commit()
+    with messages.context:
         assert WebhookMessage.objects.count() == 5
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection
 
@@ -13,29 +13,34 @@ OF_MONEY = ("ledger_post", "ledger_post_many", "recharge_sell", "recharge_sell_b
 
 
 class SetClock:
-    """The clock of an organization's SQL functions."""
+    """The clock of an organization's SQL functions: a function, and no table that Citus would have to join."""
 
     def __init__(self, schema: str) -> None:
-        self._schema = schema
+        self.name = f"{schema}.clock"
+        self(0)
 
     def __call__(self, seconds: float) -> None:
         """Sets it so many seconds before (or after) the right one."""
-        self._set("at = NULL, ahead = make_interval(secs => %s)", seconds)
+        self._set("clock_timestamp() + %s", timedelta(seconds=seconds))
 
     def run_from(self, moment: datetime) -> None:
         """It is this moment, and the clock goes on from there."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT %s - clock_timestamp()", [moment])
             (ahead,) = cursor.fetchone()
-        self._set("at = NULL, ahead = %s", ahead)
+        self._set("clock_timestamp() + %s", ahead)
 
     def stop_at(self, moment: datetime) -> None:
         """It is this moment, and stays so."""
-        self._set("at = %s", moment)
+        self._set("%s", moment)
 
-    def _set(self, columns: str, value: object) -> None:
+    def _set(self, reading: str, value: timedelta | datetime) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(f"UPDATE {self._schema}.clock SET {columns}", [value])
+            cursor.execute(
+                f"CREATE OR REPLACE FUNCTION {self.name}() RETURNS timestamptz LANGUAGE plpgsql VOLATILE"
+                f" AS $function$ BEGIN RETURN {reading}; END $function$",
+                [value],
+            )
 
 
 @contextmanager
@@ -49,25 +54,13 @@ def clock_of(organization: Organization, functions: Sequence[str] = OF_MONEY) ->
         )
         definitions = [definition for (definition,) in cursor.fetchall()]
         assert len(definitions) == len(functions)
-        cursor.execute(f"CREATE TABLE {schema}.clock AS SELECT NULL::timestamptz AS at, interval '0' AS ahead")
-        cursor.execute(f"GRANT SELECT ON {schema}.clock TO PUBLIC")
-        # A function: Citus takes no statement that reads this table and calls what reads others.
-        cursor.execute(
-            f"""
-            CREATE FUNCTION {schema}.clock_read() RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $function$
-            BEGIN
-                RETURN (SELECT coalesce(clock.at, clock_timestamp() + clock.ahead) FROM {schema}.clock AS clock);
-            END
-            $function$
-            """
-        )
+        clock = SetClock(schema)
         try:
             for definition in definitions:
                 assert "clock_timestamp()" in definition
-                cursor.execute(definition.replace("clock_timestamp()", f"{schema}.clock_read()"))
-            yield SetClock(schema)
+                cursor.execute(definition.replace("clock_timestamp()", f"{clock.name}()"))
+            yield clock
         finally:
             for definition in definitions:
                 cursor.execute(definition)
-            cursor.execute(f"DROP FUNCTION {schema}.clock_read()")
-            cursor.execute(f"DROP TABLE {schema}.clock")
+            cursor.execute(f"DROP FUNCTION {clock.name}()")

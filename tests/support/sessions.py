@@ -19,7 +19,7 @@ def sessions(**address: Any) -> Iterator[list[Any]]:
     of the tests' database."""
     with ExitStack() as opened:
         yield [
-            opened.enter_context(closing(psycopg2.connect(database_url(), host=host, port=port, **address)))
+            opened.enter_context(closing(_connected(host=host, port=port, **address)))
             for host, port in citus.nodes() or [(None, None)]
         ]
 
@@ -38,10 +38,18 @@ def everywhere(statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any,
 def session_at(schema: str) -> Any:
     """A session of the driver's at the server that has this schema. Of what is set in it, a cluster's coordinator would
     tell the node nothing."""
-    if not citus.nodes():
-        return psycopg2.connect(database_url())
-    at_node = entered(schema).settings_dict
-    return psycopg2.connect(database_url(), host=at_node["HOST"], port=at_node["PORT"])
+    at_node = entered(schema).settings_dict if citus.nodes() else {"HOST": None, "PORT": None}
+    return _connected(host=at_node["HOST"], port=at_node["PORT"])
+
+
+def _connected(**address: Any) -> Any:
+    session = psycopg2.connect(database_url(), **address)
+    if citus.nodes():
+        with session.cursor() as cursor:
+            # It hides what has the rows: tables and indexes with a number behind their names.
+            cursor.execute("SET citus.override_table_visibility = off")
+        session.commit()
+    return session
 
 
 _HERE = "pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
@@ -56,7 +64,7 @@ def somebody_waits(kind: str | None = None) -> bool:
 
 
 def somebody_waits_for_table(schema: str, table: str) -> bool:
-    """Whether somebody waits for a lock of this table. (A node of a cluster has it with a number behind its name.)"""
+    """Whether somebody waits for a lock of this table."""
     return bool(
         everywhere(
             f"SELECT FROM pg_locks WHERE NOT granted AND {_HERE} AND relation IN"
