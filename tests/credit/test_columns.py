@@ -27,7 +27,8 @@ def test_a_credit_request_has_the_same_wherever_it_is_shown(acme: Organization) 
     asked = client.post("/credit-requests", {"amount": 5000}, key="k").json
     one = f"/credit-requests/{asked['id']}"
     with acme.context, connection.cursor() as cursor:
-        cursor.execute("SELECT credit_request_data(asked) FROM credit_creditrequest AS asked")
+        cursor.execute("SELECT asked::text FROM credit_creditrequest AS asked")
+        cursor.execute("SELECT credit_request_data(%s::credit_creditrequest)", cursor.fetchone())
         for_webhooks = json.loads(cursor.fetchone()[0])
     shown = {
         "the request": asked,

@@ -38,7 +38,8 @@ def test_they_are_the_same_wherever_a_recharge_is_shown(acme: Organization) -> N
     )
     bulk = client.post("/recharges/bulk", {"items": [sale | {"idempotency_key": "k3"}]}).json
     with acme.context, connection.cursor() as cursor:
-        cursor.execute("SELECT recharge_data(sold) FROM recharge_recharge AS sold WHERE id = %s", [sold["id"]])
+        cursor.execute("SELECT sold::text FROM recharge_recharge AS sold WHERE id = %s", [sold["id"]])
+        cursor.execute("SELECT recharge_data(%s::recharge_recharge)", cursor.fetchone())
         for_webhooks = json.loads(cursor.fetchone()[0])
     shown = {
         "the sale": sold,

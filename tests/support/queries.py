@@ -36,7 +36,7 @@ def captured_queries() -> Iterator[CaptureQueriesContext]:
     fetch = database._fetch
 
     def log_and_fetch(current: Any, statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
-        current.queries_log.append({"sql": statement, "time": "0"})
+        connection.queries_log.append({"sql": statement, "time": "0"})  # also of what goes to a cluster's node
         return fetch(current, statement, arguments)
 
     database._fetch = log_and_fetch
