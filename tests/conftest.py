@@ -72,7 +72,7 @@ def _copy_template() -> bool:
     if citus.nodes():
         return False
     name = connection.creation._get_test_db_name()
-    _run_elsewhere("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)  # of a run that was killed
+    _drop(name)  # of a run that was killed
     try:
         _run_elsewhere("CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE)
     except ProgrammingError as error:
@@ -88,6 +88,15 @@ def _run_elsewhere(statement: str, *names: str) -> None:
     connection.close()
     with as_owner(), connection.creation._nodb_cursor() as cursor:
         cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def _drop(name: str) -> None:
+    """A database that may be there, whoever is in it."""
+    try:
+        _run_elsewhere("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    except ProgrammingError:
+        # An autovacuum worker is in it, which is a superuser's: without FORCE it is asked to end, and waited for.
+        _run_elsewhere("DROP DATABASE IF EXISTS {}", name)
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +119,7 @@ def django_db_setup(django_db_blocker: Any, django_db_modify_db_settings: None) 
             connection.close()
             citus.drop_database(test_name)
         else:
-            _run_elsewhere("DROP DATABASE IF EXISTS {} WITH (FORCE)", test_name)
+            _drop(test_name)
 
 
 def _kind_of_world(request: pytest.FixtureRequest) -> str | None:
@@ -193,9 +202,4 @@ def empty_database(django_db_setup: None) -> Iterator[str]:
     with as_owner(), connection.cursor() as cursor:
         cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     yield address
-    with as_owner(), connection.cursor() as cursor:
-        try:
-            cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-        except ProgrammingError:
-            # An autovacuum worker is in it, which is a superuser's: without FORCE it is asked to end, and waited for.
-            cursor.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+    _drop(name)
