@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connection, connections, transaction
+from psycopg2 import sql
 from psycopg2.extensions import parse_dsn
 
 from credit.models import Entry, Seller
@@ -22,6 +23,7 @@ from tests.support import forking
 from tests.support.client import Client
 from tests.support.environment import database_at
 from tests.support.pooler import SESSION, behind, pooling
+from tests.support.schemas import changed
 from tests.support.server import free_port, serving, working_environment, working_url
 from tests.support.world import World, give_credit
 
@@ -49,9 +51,8 @@ def pool() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def pooled(world: World, pool: str) -> Iterator[Any]:
-    """This thread works through it."""
+@contextmanager
+def _working_through(pool: str) -> Iterator[Any]:
     given = parse_dsn(pool)
     parameters = {
         "ENGINE": "tenants.pooled",
@@ -67,6 +68,13 @@ def pooled(world: World, pool: str) -> Iterator[Any]:
     finally:
         connections[DEFAULT_DB_ALIAS] = before
         ours.close()
+
+
+@pytest.fixture
+def pooled(world: World, pool: str) -> Iterator[Any]:
+    """This thread works through it."""
+    with _working_through(pool) as ours:
+        yield ours
 
 
 def _rename(world: World) -> None:
@@ -246,6 +254,31 @@ def test_a_transaction_has_its_limits_and_its_isolation(world: World, pooled: An
         assert ask("transaction_isolation") == "repeatable read"
     with world.acme.context:
         assert ask("transaction_isolation") == "read committed"
+
+
+def test_moments_are_the_same_where_the_database_has_a_time_zone_of_its_own(world: World) -> None:
+    """Django sets the zone in the session; this one is a parameter that every pooler keeps for each client."""
+
+    def zone(cursor: Any) -> str:
+        cursor.execute("SHOW TimeZone")
+        answer: str = cursor.fetchone()[0]
+        return answer
+
+    name = sql.Identifier(connection.settings_dict["NAME"]).as_string(connection.connection)
+    with (
+        changed(
+            "public", f"ALTER DATABASE {name} SET TimeZone = 'Asia/Tehran'", f"ALTER DATABASE {name} RESET TimeZone"
+        ),
+        _pool_of_one() as pool,
+        closing(psycopg2.connect(pool)) as stranger,
+        _working_through(pool),
+    ):
+        stranger.autocommit = True
+        for _ in range(3):
+            with stranger.cursor() as cursor:
+                assert zone(cursor) == "Asia/Tehran"
+            with connection.cursor() as cursor:
+                assert zone(cursor) == "UTC"
 
 
 def test_the_other_way_of_the_shipped_file_is_taken_too() -> None:
