@@ -10,8 +10,8 @@
 # With TEST_LOCALE=en_US.UTF-8 the database has that locale, which the system must know.
 # The browser tests need Chromium, and a library that Playwright's driver uses. On Debian as root both are installed where
 # they are missing; else this says what to do before any test runs. CHROMIUM may name a Chromium that is somewhere else.
-# The tests of the metrics need Prometheus and its promtool, those of faults nginx, that of the pooler PgBouncer, which are
-# installed likewise. With TEST_POOLER=transaction all tests work through one.
+# The tests of the metrics need Prometheus and its promtool, that of the units systemd's programs, those of faults nginx, that
+# of the pooler PgBouncer, which are installed likewise. With TEST_POOLER=transaction all tests work through one.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 usage_help "$@"
@@ -64,7 +64,7 @@ if wants tests/browser "$@" && ! missing=$(.venv/bin/python -m tests.browser.chr
         exit 1
     fi
 fi
-install_server() {
+install_package() {
     local package=$1 service=$2 directory=$3
     command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
     echo "Installing what tests in $directory need: $package …"
@@ -73,9 +73,9 @@ install_server() {
     apt-get update -qq >/dev/null
     apt-get install -y -qq --no-install-recommends "$package" >/dev/null
     # The tests start one of their own; Debian's would run from now on, and listen to everybody.
-    if [ -d /run/systemd/system ]; then systemctl --quiet disable --now "$service"; fi
+    if [ -n "$service" ] && [ -d /run/systemd/system ]; then systemctl --quiet disable --now "$service"; fi
 }
-# A server that the tests of a directory need; tests/support/MODULE.py looks for it:
+# A server (SERVICE; empty: no server) that the tests of a directory need; tests/support/MODULE.py looks for it:
 # needs DIRECTORY MODULE SERVICE PACKAGE ARGUMENTS …
 needs() {
     local directory=$1 module=$2 service=$3 package=$4 missing
@@ -84,7 +84,7 @@ needs() {
         return 0
     fi
     if ! {
-        install_server "$package" "$service" "$directory" &&
+        install_package "$package" "$service" "$directory" &&
             missing=$(.venv/bin/python -m "tests.support.$module" 2>&1)
     }; then
         printf '%s\nWithout these tests: deploy/test.sh --ignore %s\n' "$missing" "$directory" >&2
@@ -92,6 +92,7 @@ needs() {
     fi
 }
 needs tests/saas prometheus prometheus prometheus "$@"
+needs tests/saas units '' systemd "$@"
 needs tests/tenants pooler pgbouncer pgbouncer "$@"
 needs tests/faults nginx nginx nginx-light "$@"
 # Every process of the tests compiles the whole product where Python may not keep what it has compiled.

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ ALERTS = ROOT / "deploy" / "alerts.yaml"
 CASES = ROOT / "tests" / "saas" / "alerts_test.yaml"
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana").glob("*.json"))
 
+FOR_ALL = {"instance", "job", "pid"}
+"""Labels that Prometheus gives to whatever it reads; and of a gauge of several processes each has its own."""
+
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
 ]
@@ -31,30 +35,42 @@ def promtool(*arguments: str | Path) -> str:
     return done.stdout
 
 
-def metrics_of_ours() -> set[str]:
-    """The names of all series that the product can tell."""
+@cache
+def metrics_of_ours() -> dict[str, set[str]]:
+    """The names of all series that the product can tell, with their labels."""
     full = Figures(None)
     full._platform = PlatformFigures({"active": 1}, {"clean": 1}, 1.0, 1, {"idle": 1}, 1, 1, 1.0, 1.0, 1, True, 1.0)
     full._seen = {1: Seen("acme", 0.0, dict.fromkeys(("pending", "unknown", "webhooks"), Queue(1, 100.0)))}
     figures = CollectorRegistry()
     figures.register(full)
-    names = {sample.name for family in figures.collect() for sample in family.samples}
-    for family in REGISTRY.collect():
+    told = {sample.name: set(sample.labels) for family in figures.collect() for sample in family.samples}
+    for metric in _ALL:
+        (family,) = metric.describe()
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(family.type, [""])
-        names |= {family.name + suffix for suffix in suffixes}
-    return names
+        for suffix in suffixes:
+            told[family.name + suffix] = {*metric._labelnames} | ({"le"} if suffix == "_bucket" else set())
+    return told
 
 
 def expressions(dashboard: Path) -> Iterator[tuple[str, str]]:
-    """Each query of a dashboard, with its panel's title."""
+    """Each query of a dashboard, with the legend of what it gives."""
     for panel in json.loads(dashboard.read_text())["panels"]:
         for target in panel["targets"]:
-            yield panel["title"], target["expr"]
+            yield target.get("legendFormat", ""), target["expr"]
 
 
-def assert_known(expression: str) -> None:
+def assert_known(expression: str, legend: str = "") -> None:
     asked = set(re.findall(r"\brecharge_\w+", expression))
-    assert asked <= metrics_of_ours(), asked - metrics_of_ours()
+    assert asked <= metrics_of_ours().keys(), asked - metrics_of_ours().keys()
+    for metric, chosen in re.findall(r"\b(recharge_\w+)\{(.*?)\}", expression):
+        labels = set(re.findall(r"(\w+)[!=~]+\"", chosen))
+        assert labels <= metrics_of_ours()[metric], (metric, labels)
+    if asked:
+        grouped = {label for group in re.findall(r"\bby \((.*?)\)", expression) for label in group.split(", ")}
+        known = set.union(*(metrics_of_ours()[metric] for metric in asked)) | FOR_ALL
+        shown = set(re.findall(r"\{\{(\w+)\}\}", legend))
+        assert grouped | shown <= known, (grouped | shown) - known
+        assert shown <= grouped or not grouped, "what is shown was added up"
 
 
 def test_what_is_counted_is_shared_by_all_processes() -> None:
@@ -94,8 +110,8 @@ def test_the_run_book_has_no_alert_that_there_is_not() -> None:
 def test_a_dashboard_asks_for_what_there_is(dashboard: Path, tmp_path: Path) -> None:
     asked = list(expressions(dashboard))
     assert len(asked) >= 10
-    for _, expression in asked:
-        assert_known(expression)
+    for legend, expression in asked:
+        assert_known(expression, legend)
     as_rules = [
         {"record": f"panel_{number}", "expr": expression.replace("$__rate_interval", "5m")}
         for number, (_, expression) in enumerate(asked)

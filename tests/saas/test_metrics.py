@@ -1,6 +1,7 @@
 """``GET /metrics``: what several processes have counted and a worker has read, over HTTP and by a real Prometheus."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -28,11 +29,12 @@ from shared.metrics_server import Listen
 from tenants.heartbeats import Heartbeat
 from tenants.models import Organization, WorkerHeartbeat
 from tenants.worker import Worker
+from tests.saas.test_alerts import DASHBOARDS, expressions
 from tests.support import waiting
 from tests.support.commands import run, start
 from tests.support.earlier import earlier
 from tests.support.forking import Process
-from tests.support.locks import sell_pending
+from tests.support.locks import sell_pending, sell_through_sandbox
 from tests.support.prometheus import Scraped, ask, can_scrape, prometheus
 from tests.support.raw import send
 from tests.support.schemas import changed
@@ -40,6 +42,19 @@ from tests.support.server import Server, children_of, free_port, serving, workin
 from tests.support.world import World, give_credit
 
 wait_until = partial(waiting.wait_until, seconds=60)
+
+NOTHING_YET = {
+    "recharge_database_errors_total",
+    "recharge_http_wait_seconds_count",
+    "recharge_queue_worst_seconds",
+    "recharge_replication_lag_seconds",
+    "recharge_sale_refusals_total",
+    "recharge_webhooks_total",
+    "recharge_webhook_seconds_bucket",
+    "node_filesystem_avail_bytes",
+    "node_filesystem_size_bytes",
+}
+"""What a server that has sold and delivered does not tell, as nothing of it has happened, or is not there."""
 
 
 @dataclass(frozen=True)
@@ -525,6 +540,7 @@ def test_prometheus_reads_it_and_knows_the_alerts(tmp_path: Path) -> None:
     with measured(tmp_path / "log", delivery=True) as one, prometheus(tmp_path, one.address) as address:
         there = World.build(one.server.address)
         give_credit(there.acme.row, there.acme.member.id, 100_000)
+        sell_through_sandbox(there.acme.row, "mci")
         for _ in range(3):
             assert there.acme.member.sell(5000).status == 201
 
@@ -540,3 +556,17 @@ def test_prometheus_reads_it_and_knows_the_alerts(tmp_path: Path) -> None:
             return {rule["health"] for group in rules["data"]["groups"] for rule in group["rules"]}
 
         wait_until(lambda: health() == {"ok"}, "each alert was looked at", seconds=90)
+
+        asked = [expression for dashboard in DASHBOARDS for _, expression in expressions(dashboard)]
+        assert len(asked) > 30
+
+        def shows_nothing() -> set[str]:
+            queries = {expression: expression.replace("$__rate_interval", "1m") for expression in asked}
+            return {
+                metric
+                for expression, query in queries.items()
+                if not told(query)
+                for metric in re.findall(r"\b(?:recharge|node)_\w+", expression)
+            }
+
+        wait_until(lambda: shows_nothing() == NOTHING_YET, "panels show what there is")
