@@ -67,7 +67,7 @@ class NotATree(Problem):
     """409: the parent is the seller himself or somebody below him, or there would be more levels than there may be."""
 
     status, code, title = 409, "not_a_tree", "Not a tree"
-    message = _("A seller can't be below himself or below his own sub-sellers, and there are at most %(most)s levels.")
+    message = _("A seller can't be below themselves or below their own sub-sellers, and there are at most %(most)s levels.")
 
     def __init__(self, *, most: int) -> None:
         super().__init__(
@@ -95,7 +95,7 @@ class GiverOwes(Problem):
 class SwitchedOffByOthers(PermissionDenied):
     """403: it was not this dealer who switched the seller off."""
 
-    message = _("Your organization deactivated this seller: ask an admin to activate him.")
+    message = _("Your organization deactivated this seller: ask an admin to activate them.")
 
     def __init__(self) -> None:
         super().__init__("Others than you have switched this seller off: an admin of the organization can switch on.")

@@ -123,9 +123,9 @@ def test_a_dealer_reads_why_a_balance_below_him_changed_by_another_sum(acme: Org
     give_credit(acme.row, acme.neighbour.id, 10_000)
     dealer, path = Visitor.signed_in(acme.member), f"/branch/{acme.neighbour.id}"
     below = make_person(acme.row, "below", is_seller=True)
-    assert "without those of his sub-sellers" not in shown(dealer.get("/branch"))
+    assert "without those of their sub-sellers" not in shown(dealer.get("/branch"))
     place(acme.row, below.id, acme.neighbour.id)
-    assert "without those of his sub-sellers" in shown(dealer.get("/branch"))
+    assert "without those of their sub-sellers" in shown(dealer.get("/branch"))
     assert "Commission" not in shown(dealer.get(path))
     set_rate(acme, basis_points=200)
     assert (

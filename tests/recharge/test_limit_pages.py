@@ -11,7 +11,7 @@ from tests.support.world import Organization, give_credit
 
 def test_limits_are_settled_on_their_pages(acme: Organization) -> None:
     admin = Visitor.signed_in(acme.owner)
-    assert "No seller has limits of his own." in words_on(admin.get("/settings/limits"))
+    assert "No seller has limits of their own." in words_on(admin.get("/settings/limits"))
     saved = admin.submit("/settings/limits", {"per_sale": "۵۰٬۰۰۰", "per_day": "900,000", "to_hour": "24"})
     assert (saved.status, saved.headers["Location"]) == (302, "/settings/limits")
     path = f"/sellers/{acme.member.id}/limits"
@@ -25,7 +25,7 @@ def test_limits_are_settled_on_their_pages(acme: Organization) -> None:
     assert "Sales left today: 7 of 7" in read
     assert "Hours of sale: 8 to 22" in read
     assert admin.submit(path, {"sales_per_day": "", "from_hour": "", "to_hour": ""}).status == 302
-    assert "No seller has limits of his own." in words_on(admin.get("/settings/limits"))
+    assert "No seller has limits of their own." in words_on(admin.get("/settings/limits"))
     with acme.context:
         assert Limit.objects.get(seller=None).per_day == 900_000
     assert admin.get("/sellers/999999/limits").status == 404
