@@ -82,7 +82,7 @@ def test_a_seller_is_made_gets_credit_sells_and_gives_back(acme: Organization) -
     acme.owner.client.patch(f"/sellers/{seller_id}", {"is_active": False})
     assert "Your organization deactivated this seller" in shown(dealer.get(address))
     refused = dealer.submit(f"{address}/switch-on", {})
-    assert "ask an admin to activate him" in shown(dealer.get(refused.headers["Location"]))
+    assert "ask an admin to activate them" in shown(dealer.get(refused.headers["Location"]))
 
 
 def test_what_a_child_asks_for_is_decided_on_the_dealer_s_pages(acme: Organization) -> None:
@@ -91,11 +91,11 @@ def test_what_a_child_asks_for_is_decided_on_the_dealer_s_pages(acme: Organizati
     dealer, child = Visitor.signed_in(acme.member), Visitor.signed_in(acme.neighbour)
     owner = Visitor.signed_in(acme.owner)
     assert owner.submit("/settings", {"requests_go_to_parent": "on"}, to="/settings/requests-to-parent").status == 302
-    assert "he gives it from his own" in shown(owner.get("/settings"))
-    assert "Your dealer member decides, and gives the credit from his own." in shown(child.get("/credit-requests/new"))
+    assert "who gives it from their own" in shown(owner.get("/settings"))
+    assert "Your dealer member decides, and gives the credit from their own." in shown(child.get("/credit-requests/new"))
     assert "An admin of your organization decides." in shown(dealer.get("/credit-requests/new"))
     first, second, third = (asks(acme, acme.neighbour, amount) for amount in (4000, 3000, 20_000))
-    assert "member decides, and gives the credit from his own" in shown(child.get(f"/credit-requests/{first}"))
+    assert "member decides, and gives the credit from their own" in shown(child.get(f"/credit-requests/{first}"))
     assert "the credit is the organization's" in shown(owner.get(f"/credit-requests/{first}"))
     assert "Credit requests to you" in shown(dealer.get("/branch"))
     assert "3 credit requests of your sellers are waiting for you." in shown(dealer.get("/sell"))
