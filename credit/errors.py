@@ -67,7 +67,9 @@ class NotATree(Problem):
     """409: the parent is the seller himself or somebody below him, or there would be more levels than there may be."""
 
     status, code, title = 409, "not_a_tree", "Not a tree"
-    message = _("A seller can't be below themselves or below their own sub-sellers, and there are at most %(most)s levels.")
+    message = _(
+        "A seller can't be below themselves or below their own sub-sellers, and there are at most %(most)s levels."
+    )
 
     def __init__(self, *, most: int) -> None:
         super().__init__(

@@ -34,6 +34,14 @@ WAITING_OF_ORGANIZATION = 160
 """Those of one organization."""
 
 
+MOST_USUAL = 4
+"""Seats of a process on which is worked at pages, lists and reports, however many it has: they take turns at the
+interpreter. The others are for sales, which mostly wait for the database."""
+
+MOST_HEAVY = 2
+"""Of those, the ones on which is worked at reports and bulk sales."""
+
+
 class Kind(enum.Enum):
     """How long a request may take."""
 
@@ -103,9 +111,9 @@ class Seats:
         for connection in self._free:
             connection.inc_thread_sharing()  # by one thread after another
         # Of a single seat everybody has it for a while.
-        self._most = {Kind.USUAL: max(1, count - 1), Kind.HEAVY: max(1, count // 2)}
+        self._most = {Kind.USUAL: max(1, min(count - 1, MOST_USUAL)), Kind.HEAVY: max(1, min(count // 2, MOST_HEAVY))}
         """Seats on which is worked at this kind, or at one that takes longer."""
-        self._most_of_one = {Kind.USUAL: max(1, count // 2), Kind.HEAVY: 1}
+        self._most_of_one = {Kind.USUAL: max(1, min(count // 2, MOST_USUAL // 2)), Kind.HEAVY: 1}
         """Those of one organization."""
         self._taken = {Kind.USUAL: 0, Kind.HEAVY: 0}
         self._taken_of_one: Counter[tuple[str, Kind]] = Counter()

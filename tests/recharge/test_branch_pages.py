@@ -92,7 +92,9 @@ def test_what_a_child_asks_for_is_decided_on_the_dealer_s_pages(acme: Organizati
     owner = Visitor.signed_in(acme.owner)
     assert owner.submit("/settings", {"requests_go_to_parent": "on"}, to="/settings/requests-to-parent").status == 302
     assert "who gives it from their own" in shown(owner.get("/settings"))
-    assert "Your dealer member decides, and gives the credit from their own." in shown(child.get("/credit-requests/new"))
+    assert "Your dealer member decides, and gives the credit from their own." in shown(
+        child.get("/credit-requests/new")
+    )
     assert "An admin of your organization decides." in shown(dealer.get("/credit-requests/new"))
     first, second, third = (asks(acme, acme.neighbour, amount) for amount in (4000, 3000, 20_000))
     assert "member decides, and gives the credit from their own" in shown(child.get(f"/credit-requests/{first}"))

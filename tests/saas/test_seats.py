@@ -107,6 +107,18 @@ def test_one_seat_is_left_to_sales_whoever_asks_for_what() -> None:
         assert waiting.result(20)
 
 
+def test_of_many_seats_most_are_for_sales_alone() -> None:
+    with room(12) as here:
+        taken = [here.take(f"heavy {number}", HEAVY) for number in range(2)]
+        taken += [here.take(f"usual {number}", USUAL) for number in range(2)]
+        waiting = [here.ask("initech", HEAVY), here.ask("umbrella", USUAL)]
+        taken += [here.take("acme", QUICK) for _ in range(8)]
+        assert not any(one.done() for one in waiting)
+        for seat in taken[:2]:
+            here.seats.give(seat)
+        assert all(one.result(20) for one in waiting)
+
+
 def test_organizations_are_called_in_turn() -> None:
     with room(1) as here:
         seat = here.take("acme", QUICK)
