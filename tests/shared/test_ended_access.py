@@ -22,6 +22,7 @@ from shared.identity.signing_in import TokenPair, sign_in
 from shared.identity.tokens import remembered_principal
 from shared.models import Membership, SignIn, User
 from shared.rest.authentication import RealmJWTAuthentication
+from tenants.working_role import as_owner
 from tests.support.client import Answer, Client
 from tests.support.visitor import Visitor, session_of
 from tests.support.world import PASSWORD, Organization, Person, World, ask, give_credit
@@ -105,7 +106,7 @@ def test_a_password_that_is_set_at_the_shell_ends_sales_at_once_and_must_be_chan
     give_credit(acme.row, acme.member.id, 20_000)
     pair, client = signed_in(acme.member)
     assert client.post("/recharges", SALE, key="before").status == 201
-    with patch("getpass.getpass", return_value=NEW):
+    with as_owner(), patch("getpass.getpass", return_value=NEW):  # commands go past a pooler
         call_command("changepassword", "acme/member", stdout=StringIO())
     for key in ("before", "after"):
         answer = client.post("/recharges", SALE, key=key)
