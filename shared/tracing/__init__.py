@@ -21,7 +21,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import UUID
@@ -67,7 +67,7 @@ class Trace:
 
 @dataclass(slots=True)
 class Step:
-    """Something that takes time: a span, before it is one."""
+    """Something that takes time: a span, before it is one. It is under way in a ``with`` block of it."""
 
     trace: Trace
     name: str
@@ -85,9 +85,23 @@ class Step:
     replayed: list[str] = field(default_factory=list)
     """Those that it was answered with and that were sold before."""
     _clock: int = field(default_factory=time.perf_counter_ns)
+    _before: "Token[Step | None] | None" = None
 
     def __post_init__(self) -> None:
         self.trace.steps.append(self)
+
+    def __enter__(self) -> None:
+        self._before = _here.set(self)
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, Problem):
+            self.attributes["error.type"] = error.code
+        elif isinstance(error, Exception):
+            self.attributes["error.type"] = type(error).__name__
+            self.is_failure = True
+        self.end()
+        assert self._before is not None
+        _here.reset(self._before)
 
     def end(self) -> None:
         self.ended = self.began + time.perf_counter_ns() - self._clock
@@ -153,13 +167,7 @@ def end_request(*, method: str, route: str, status: int, organization: str | Non
         return None
     _here.set(None)
     root.end()
-    root.name = f"{method} {route}".strip()
-    root.is_failure = status >= 500
-    root.attributes = {"http.request.method": method, "http.route": route, "http.response.status_code": status}
     trace = root.trace
-    for step in trace.steps:
-        if organization is not None:
-            step.attributes["recharge.organization"] = organization
     selling = [step for step in trace.steps if step.sold]
     if trace.above is None and len(selling) == 1 and len(selling[0].sold) == 1:
         (recharge_id,) = selling[0].sold
@@ -167,7 +175,14 @@ def end_request(*, method: str, route: str, status: int, organization: str | Non
         selling[0].sold = []  # it is in that trace already
     else:
         trace.id = trace.above.trace if trace.above else random.getrandbits(128) or 1
-    _sender.send(trace)
+    if _sender.wants(trace):
+        root.name = f"{method} {route}".strip()
+        root.is_failure = status >= 500
+        root.attributes = {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+        for step in trace.steps:
+            if organization is not None:
+                step.attributes["recharge.organization"] = organization
+        _sender.send(trace)
     return f"{trace.id:032x}"
 
 
@@ -208,8 +223,10 @@ def _task(
     assert trace.id is not None
     trace.is_sampled = trace.above.is_sampled if trace.above else sender.is_sampled(trace.id)
     root = Step(trace, name, kind, attributes=_attributes(codes))
-    with structlog.contextvars.bound_contextvars(trace_id=f"{trace.id:032x}"), _under_way(root):
+    with structlog.contextvars.bound_contextvars(trace_id=f"{trace.id:032x}"), root:
         yield
+    if not sender.wants(trace):
+        return
     for each in trace.steps:
         each.attributes["recharge.organization"] = organization
         if recharge_id is not None:
@@ -241,7 +258,7 @@ def is_on() -> bool:
 def step(name: str, kind: Kind = "internal", **codes: Value) -> AbstractContextManager[Any]:
     """A part of what is under way; of nothing, where nothing is."""
     here = _here.get()
-    return _NOTHING if here is None else _step(here, name, kind, _attributes(codes))
+    return _NOTHING if here is None else Step(here.trace, name, kind, here, _attributes(codes))
 
 
 def call(function: str, calls: int) -> AbstractContextManager[Any]:
@@ -252,30 +269,7 @@ def call(function: str, calls: int) -> AbstractContextManager[Any]:
     attributes: dict[str, Value] = {"db.system.name": "postgresql", "db.stored_procedure.name": function}
     if calls > 1:
         attributes["db.operation.batch.size"] = calls
-    return _step(here, function, "client", attributes)
-
-
-@contextmanager
-def _step(above: Step, name: str, kind: Kind, attributes: dict[str, Value]) -> Iterator[None]:
-    with _under_way(Step(above.trace, name, kind, above, attributes)):
-        yield
-
-
-@contextmanager
-def _under_way(step: Step) -> Iterator[None]:
-    before = _here.set(step)
-    try:
-        yield
-    except Problem as refused:
-        step.attributes["error.type"] = refused.code
-        raise
-    except Exception as error:
-        step.attributes["error.type"] = type(error).__name__
-        step.is_failure = True
-        raise
-    finally:
-        step.end()
-        _here.reset(before)
+    return Step(here.trace, function, "client", here, attributes)
 
 
 def note(*, is_failure: bool = False, **codes: Value) -> None:

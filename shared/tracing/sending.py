@@ -97,13 +97,16 @@ class Sender:
     def _samples(self, above: Context, trace_id: int) -> bool:
         return self._provider.sampler.should_sample(above, trace_id, "").decision is Decision.RECORD_AND_SAMPLE
 
+    def wants(self, trace: Trace) -> bool:
+        """Whether anything of a trace, whose steps have ended, is to be sent. What was sold has traces of its own."""
+        assert trace.id is not None
+        above = _under(_context(trace.above)) if trace.above else Context()
+        return self._samples(above, trace.id) or any(step.sold for step in trace.steps)
+
     def send(self, trace: Trace) -> None:
         """Makes spans of a trace's steps, which have ended."""
         assert trace.id is not None
         outside = trace.above and _context(trace.above)
-        # What was sold has traces of its own, which may be sampled.
-        if not self._samples(_under(outside), trace.id) and not any(step.sold for step in trace.steps):
-            return
         made: dict[int, SpanContext] = {}
         for step in trace.steps:
             above = made[step.above.id] if step.above else outside
