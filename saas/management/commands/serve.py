@@ -46,8 +46,8 @@ from tenants.schemas import states_of
 
 THREADS = 16
 """Per worker process. A thread mostly waits for PostgreSQL. With 5 of them, at 16 connections and 2 processes, half of
-the sales waited for a thread as well, and to be woken once more took a quarter of the CPU of each. The connections are not
-shared out evenly, so 12 are too few for those 16."""
+the sales waited for a thread as well, and to be woken once more took a quarter of the CPU of each. The connections are
+not shared out evenly, so 12 are too few for those 16."""
 
 FEWEST_THREADS = 5
 """Where the database has no room for the connections of so many."""
