@@ -155,6 +155,7 @@ class Story(RuleBasedStateMachine):
     def get_credit(self, amount: int) -> None:
         give_credit(self.row, self.seller_id, amount)
         self.balance += amount
+        self._collect_owed()
 
     def _settle(self, recharge_id: uuid.UUID, status: str) -> None:
         """What should become of a recharge when this is told of it."""
@@ -168,6 +169,16 @@ class Story(RuleBasedStateMachine):
             expected.late = "" if expected.late == "owed" else "reversed"
         expected.status = status
         self.balance += expected.amount * (was_paid - expected.is_paid)
+        self._collect_owed()
+
+    def _collect_owed(self) -> None:
+        """What comes first pays what is owed, the oldest first, each whole."""
+        for _, one in sorted(self.expected.items()):
+            if one.late == "owed":
+                if one.amount > self.balance:
+                    return
+                one.late = "charged"
+                self.balance -= one.amount
 
     # --- What always holds ---
 
