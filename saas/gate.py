@@ -56,9 +56,6 @@ one: so they are none of those that write the other exports."""
 
 READINESS_THREADS = 1
 
-CONNECTIONS_BESIDE = EXPORT_THREADS + PAPER_THREADS + READINESS_THREADS
-"""To the database, besides those of the seats."""
-
 WHOLE_BYTES = 4 * 1024 * 1024
 """An answer of a known length up to this is handed to Granian whole, which sends it without a thread."""
 

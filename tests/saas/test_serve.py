@@ -15,7 +15,6 @@ import pytest
 from django.db import connection
 
 from recharge.models import Recharge
-from saas.management.commands.serve import FEWEST_THREADS, THREADS, default_threads
 from tenants.heartbeats import ALIVE_SECONDS
 from tenants.models import WorkerHeartbeat
 from tests.support import forking, waiting
@@ -124,21 +123,6 @@ def test_serve_names_schemas_that_are_not_as_this_release_wants_them(world: Worl
         wait_until(lambda: answers(server.address), "it listens")
         said = server.log.read_text()
     assert "WARNING: 1 of 3 schemas are not as this release wants them (org_acme)" in said
-
-
-def test_as_many_threads_as_the_database_has_room_for() -> None:
-    def room() -> int:
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW max_connections")
-            most = int(cursor.fetchone()[0])
-            cursor.execute("SHOW superuser_reserved_connections")
-            return most - int(cursor.fetchone()[0])
-
-    assert default_threads(1) == THREADS
-    fits = room() // (2 * (THREADS + 6))  # processes, of which there are twice as many for a while
-    assert default_threads(fits) == THREADS
-    assert FEWEST_THREADS <= default_threads(fits + 1) < THREADS
-    assert default_threads(1000) == FEWEST_THREADS
 
 
 def test_two_that_migrate_at_once_both_succeed(empty_database: str) -> None:

@@ -44,13 +44,9 @@ from tenants.functions import PUBLIC
 from tenants.queries import working_organizations
 from tenants.schemas import states_of
 
-THREADS = 16
-"""Per worker process. A thread mostly waits for PostgreSQL. With 5 of them, at 16 connections and 2 processes, half of
-the sales waited for a thread as well, and to be woken once more took a quarter of the CPU of each. The connections are
-not shared out evenly, so 12 are too few for those 16."""
-
-FEWEST_THREADS = 5
-"""Where the database has no room for the connections of so many."""
+THREADS = 5
+"""Per worker process. A thread mostly waits for PostgreSQL; more of them mostly take turns at the interpreter. What
+more are worth: deploy/README.md, "Processes, threads, connections"."""
 
 BACKLOG = 1024
 """Connections that may wait to be taken; those of all processes together."""
@@ -86,11 +82,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--workers", type=int, default=max(2, os.cpu_count() or 1), help="processes; default: one a core"
         )
-        parser.add_argument(
-            "--threads",
-            type=int,
-            help=f"of each process; default: {THREADS}, or {FEWEST_THREADS} or more if max_connections has less room",
-        )
+        parser.add_argument("--threads", type=int, default=THREADS, help=f"of each process; default: {THREADS}")
         parser.add_argument(
             "--no-delivery",
             action="store_true",
@@ -102,8 +94,7 @@ class Command(BaseCommand):
         parser.add_argument("--ready", type=int, help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        given = [options["workers"], options["threads"]]
-        if not all(number is None or 1 <= number <= MOST for number in given):
+        if not 1 <= options["workers"] <= MOST or not 1 <= options["threads"] <= MOST:
             raise CommandError(f"--workers and --threads must be 1 to {MOST}.")
         if options["listener"] is not None:
             self._be_next_generation(options)
@@ -128,25 +119,23 @@ class Command(BaseCommand):
     def _be_first_generation(self, listener: socket.socket, ready: int, options: dict[str, Any]) -> None:
         end_with(os.getppid(), seconds=ORPHAN_SECONDS)
         self._prepare_database()
-        threads = options["threads"] or default_threads(options["workers"])
         host, port = listener.getsockname()[:2]
         self._say(
             f"Listening on {host}:{port} for {settings.BASE_DOMAIN} and its subdomains, with "
-            f"{options['workers']} processes of {threads} threads"
+            f"{options['workers']} processes of {options['threads']} threads"
             f"{'' if options['no_delivery'] else ' and a delivery worker'}. Ctrl-C stops; SIGHUP takes new code."
         )
         self._say(what_to_open(port))
         self._warn()
-        self._serve(_Loader(os.getpid(), threads, listener, ready), options["workers"])
+        self._serve(_Loader(os.getpid(), options["threads"], listener, ready), options["workers"])
 
     def _be_next_generation(self, options: dict[str, Any]) -> None:
         end_with(os.getppid(), seconds=ORPHAN_SECONDS)
         for descriptor in (options["listener"], options["ready"]):
             os.set_inheritable(descriptor, False)
         listener = socket.socket(fileno=options["listener"])
-        threads = options["threads"] or default_threads(options["workers"])
         self._warn()
-        loader = _Loader(os.getpid(), threads, listener, options["ready"], waits=True)
+        loader = _Loader(os.getpid(), options["threads"], listener, options["ready"], waits=True)
         self._serve(loader, options["workers"])
 
     def _say(self, line: str) -> None:
@@ -208,23 +197,6 @@ class Command(BaseCommand):
             workers_kill_timeout=30,
             log_level=LogLevels.warning,
         ).serve(target_loader=loader, wrap_loader=False)
-
-
-def default_threads(workers: int) -> int:
-    """How many threads each of so many processes has where nobody says: as many as are good, if the database has room
-    for the connections of twice as many processes. While new ones take over from old ones, both are there."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT current_setting('max_connections')::int"
-                " - current_setting('superuser_reserved_connections')::int"
-            )
-            room: int = cursor.fetchone()[0]
-    except DatabaseError:
-        return FEWEST_THREADS
-    finally:
-        connection.close()
-    return max(FEWEST_THREADS, min(THREADS, room // (2 * workers) - gate.CONNECTIONS_BESIDE))
 
 
 class _Server(Server):  # type: ignore[misc, valid-type]
