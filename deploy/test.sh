@@ -92,7 +92,7 @@ needs() {
     fi
 }
 needs tests/saas prometheus prometheus prometheus "$@"
-needs tests/saas units '' systemd "$@"
+needs tests/saas systemd '' systemd "$@"
 needs tests/tenants pooler pgbouncer pgbouncer "$@"
 needs tests/faults nginx nginx nginx-light "$@"
 # Every process of the tests compiles the whole product where Python may not keep what it has compiled.

@@ -33,7 +33,6 @@ WAITING = 224
 WAITING_OF_ORGANIZATION = 160
 """Those of one organization."""
 
-
 MOST_USUAL = 4
 """Seats of a process on which is worked at pages, lists and reports, however many it has: they take turns at the
 interpreter. The others are for sales, which mostly wait for the database."""

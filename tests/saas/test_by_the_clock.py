@@ -16,7 +16,7 @@ from tenants.models import Organization as OrganizationRow
 from tests.support.commands import run
 from tests.support.schemas import provision
 from tests.support.server import ROOT
-from tests.support.units import verify
+from tests.support.systemd import verify
 from tests.support.world import World
 from tests.tenants.test_deletion import end_the_time
 

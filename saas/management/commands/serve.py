@@ -45,8 +45,8 @@ from tenants.queries import working_organizations
 from tenants.schemas import states_of
 
 THREADS = 5
-"""Per worker process. A thread mostly waits for PostgreSQL; more of them mostly take turns at the interpreter. What
-more are worth: deploy/README.md, "Processes, threads, connections"."""
+"""Per worker process. A thread mostly waits for PostgreSQL; more of them take turns at the interpreter. What they are
+worth: deploy/README.md, "Processes, threads, connections"."""
 
 BACKLOG = 1024
 """Connections that may wait to be taken; those of all processes together."""

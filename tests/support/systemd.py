@@ -1,6 +1,6 @@
 """systemd's own look at units.
 
-``python -m tests.support.units`` (deploy/test.sh) says whether its program is there, with status 1 if not.
+``python -m tests.support.systemd`` (deploy/test.sh) says whether its program is there, with status 1 if not.
 """
 
 import shutil
