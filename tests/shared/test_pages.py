@@ -14,7 +14,7 @@ from django.utils.http import urlsafe_base64_encode
 from credit.services import update_seller
 from shared.identity.lockout import ATTEMPTS_FROM_ONE_ADDRESS
 from shared.models import User
-from tenants.services import activate_organization, suspend_organization
+from tenants.services import suspend_organization
 from tests.support.queries import queries_of
 from tests.support.visitor import Visitor, session_of
 from tests.support.waiting import wait_until
@@ -113,8 +113,6 @@ def test_a_suspended_organization_shows_nothing_but_that(acme: Organization, ser
     page = visitor.get("/account/preferences")
     assert "suspended" in page.body.decode()
     assert "member" not in page.body.decode()
-    activate_organization(slug="acme")
-    wait_until(lambda: visitor.get("/account/preferences").status == 200)
 
 
 def test_a_session_ends_with_its_password(acme: Organization) -> None:

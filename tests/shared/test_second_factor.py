@@ -3,7 +3,6 @@ organization lets in."""
 
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -18,13 +17,12 @@ from shared.identity.realm import Realm
 from shared.models import Passkey, RecoveryCode, Totp, User
 from shared.second_factor import services
 from tenants.models import Organization as OrganizationRow
-from tenants.routing import CACHE_SECONDS
 from tests.support import commands
 from tests.support.client import Client
 from tests.support.environment import database_at
 from tests.support.factors import code_of, enrol, wrong_code
+from tests.support.knowing import wait_until_every_process_knows
 from tests.support.server import working_environment
-from tests.support.waiting import wait_until
 from tests.support.world import PASSWORD, Organization, World, make_platform_user
 
 ADDRESS = "192.0.2.1"
@@ -195,18 +193,11 @@ def test_guessing_codes_is_locked_out_though_the_password_is_right(acme: Organiz
 # --- Required ---------------------------------------------------------------------------------------------------------
 
 
-def require(organization: Organization, *, is_required: bool) -> None:
-    """As every process of the server knows it from then on."""
-    OrganizationRow.objects.filter(pk=organization.row.pk).update(requires_second_factor=is_required)
-    changed = time.monotonic()
-    wait_until(lambda: time.monotonic() > changed + CACHE_SECONDS + 0.1)
-
-
 @pytest.fixture
-def strict(acme: Organization) -> Iterator[Organization]:
-    require(acme, is_required=True)
-    yield acme
-    require(acme, is_required=False)
+def strict(acme: Organization) -> Organization:
+    OrganizationRow.objects.filter(pk=acme.row.pk).update(requires_second_factor=True)
+    wait_until_every_process_knows()
+    return acme
 
 
 def test_who_lacks_what_is_required_may_only_enrol(acme: Organization, request: pytest.FixtureRequest) -> None:

@@ -18,6 +18,7 @@ from recharge.reports.books import find_faults
 from tenants import direct, models
 from tenants.queries import working_organizations
 from tests.support import citus
+from tests.support.knowing import wait_until_every_process_knows
 from tests.support.world import World
 
 KEPT = {"acme": "org_acme", "globex": "org_globex"}
@@ -203,6 +204,13 @@ WORLD_SECONDS = 60
 """How long a world may be left for other tests: its people's tokens are good for five minutes."""
 
 
+_SERVERS_REMEMBER = """
+    SELECT EXISTS (SELECT FROM public.tenants_organization WHERE status <> 'active' OR requires_second_factor)
+        OR EXISTS (SELECT FROM public.tenants_auditrecord WHERE action IN ('suspended', 'activated'))
+"""
+"""Whether a server may know an organization otherwise than it is after the test, for ``CACHE_SECONDS``."""
+
+
 class _Left:
     """What is known to be in the database, and the world that is, if one is."""
 
@@ -286,4 +294,9 @@ def wipe() -> None:
             schema = sql.Identifier(organization.schema_name)
             cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
         organization.delete()
+    with session().cursor() as cursor:
+        cursor.execute(_SERVERS_REMEMBER)
+        is_remembered = cursor.fetchone()[0]
     _Left.world, _Left.state = None, _call("wipe")
+    if is_remembered:
+        wait_until_every_process_knows()

@@ -1,7 +1,6 @@
 """Nothing of one organization is reachable from another, nothing of one seller from another, and nothing without the
 right token: every endpoint, asked by everyone who must not have it."""
 
-import time
 import uuid
 from contextlib import nullcontext
 from dataclasses import replace
@@ -33,12 +32,11 @@ from shared.identity.sessions import RealmAuthenticationMiddleware
 from shared.identity.signing_in import sign_in
 from shared.models import Membership, User
 from tenants.models import Organization as OrganizationRow
-from tenants.routing import CACHE_SECONDS
 from tenants.services import provision_organization
 from tests.support.client import Answer, Client
+from tests.support.knowing import wait_until_every_process_knows
 from tests.support.tables import contents
 from tests.support.visitor import sign_in_of
-from tests.support.waiting import wait_until
 from tests.support.world import (
     PASSWORD,
     Organization,
@@ -478,14 +476,10 @@ def test_a_suspended_organization_answers_nobody_anything(world: World, third: O
     def all_processes_say(status: int) -> bool:
         return all(third.member.client.get("/balance", headers=fresh).status == status for _ in range(16))
 
-    def wait_for_all_processes(status: int) -> None:
-        # One process may take all of those requests: it is time that makes sure of the others.
-        known = time.monotonic() + CACHE_SECONDS
-        wait_until(lambda: time.monotonic() > known and all_processes_say(status))
-
     assert all_processes_say(200)
     assert platform.post(f"/organizations/{third.row.slug}/suspend").json["status"] == "suspended"
-    wait_for_all_processes(403)
+    wait_until_every_process_knows()
+    assert all_processes_say(403)
 
     before = contents()
     for endpoint in endpoints.ORGANIZATION:
@@ -506,7 +500,8 @@ def test_a_suspended_organization_answers_nobody_anything(world: World, third: O
 
     # Its admins can't undo it; the platform can, and all is as it was.
     assert platform.post(f"/organizations/{third.row.slug}/activate").json["status"] == "active"
-    wait_for_all_processes(200)
+    wait_until_every_process_knows()
+    assert all_processes_say(200)
     assert third.anyone.post("/auth/token/refresh", {"refresh": refresh}).status == 200
     assert third.member.sell().status == 201
 
