@@ -134,6 +134,8 @@ def books(request: pytest.FixtureRequest, django_db_setup: None) -> Iterator[Non
     if "world" in request.fixturenames:
         request.getfixturevalue("world")  # first of all, so that what is kept of it is nothing but it
     yield
+    # As after a request: one that the test has lost is not the next test's.
+    connection.close_if_unusable_or_obsolete()
     is_clean = False
     try:
         is_clean = is_as_it_was()

@@ -25,6 +25,7 @@ from recharge.selling.services import sell_recharge, sell_recharges
 from tenants import wakeups
 from tenants.models import Organization as Row
 from tenants.worker import Worker
+from tenants.working_role import as_owner
 from tests.support import commands
 from tests.support.bad_input import table
 from tests.support.locks import sell_pending
@@ -649,7 +650,7 @@ def test_a_deletion_waits_for_the_sale_that_has_just_written_a_message(
         connection.close()
 
     thread = threading.Thread(target=delete)
-    with tenant_context(row), transaction.atomic():
+    with as_owner(), tenant_context(row), transaction.atomic():  # past a pooler, where the deletion waits
         sell(row, seller_id)
         thread.start()
         wait_until(lambda: somebody_waits("transactionid"), "the deletion waits")

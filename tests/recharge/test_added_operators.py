@@ -12,6 +12,7 @@ from recharge.operators import Operator, operator_of
 from recharge.terms.services import add_operator
 from shared.errors import InvalidRequest
 from shared.phones import normalize_phone_number
+from tenants.working_role import as_owner
 from tests.support.client import Answer
 from tests.support.sessions import somebody_waits
 from tests.support.tables import nothing_written
@@ -168,7 +169,7 @@ def test_of_two_admins_who_give_one_name_at_once_the_second_is_refused(acme: Org
             add_operator(organization=acme.row, by="owner", operator=code, name="Shatel Mobile")
 
     with ThreadPoolExecutor(1) as threads:
-        with acme.context, transaction.atomic():
+        with as_owner(), acme.context, transaction.atomic():  # past a pooler, where the second waits
             add_operator(organization=acme.row, by="owner", operator="first", name="شاتل")
             add_operator(organization=acme.row, by="owner", operator="other", name="Shatel mobile")
             second = threads.submit(in_own_connection, add, "second")

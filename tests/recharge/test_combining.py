@@ -21,6 +21,7 @@ from recharge.selling.services import sell_recharge
 from shared.database import lock_seller
 from shared.errors import IdempotencyKeyReused, SellerBusy
 from tenants import wakeups
+from tenants.working_role import as_owner
 from tests.support.locks import advisory_locks, holding_lock, sell_through_sandbox
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, database_url, give_credit
@@ -252,7 +253,7 @@ def test_an_impossible_sale_among_them_fails_alone(acme: Organization) -> None:
 def test_a_sale_inside_a_transaction_is_that_transactions_alone(acme: Organization) -> None:
     give_credit(acme.row, acme.member.id, 10_000)
     with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic():
+        with as_owner(), transaction.atomic():  # past a pooler, where the other waits
             with connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL search_path = {acme.row.schema_name}")
             lock_seller(acme.row.pk, acme.member.id)

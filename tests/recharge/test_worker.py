@@ -698,7 +698,7 @@ def test_a_batch_takes_the_sellers_locks_before_it_touches_a_row(pending: World)
         with holding_lock(acme.row, acme.member.id):
             recording = pool.submit(run)
             wait_until(lambda: (acme.row.pk, acme.member.id, False) in advisory_locks(), "the batch waits for the lock")
-            with tenant_context(acme.row), transaction.atomic():
+            with as_owner(), tenant_context(acme.row), transaction.atomic():  # past a pooler, where the batch waits
                 rows = Recharge.objects.select_for_update(nowait=True).filter(pk__in=[good.id, bad.id])
                 assert len(rows) == 2
         recording.result(30)

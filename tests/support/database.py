@@ -11,8 +11,9 @@ be refused, and take the tables apart.
 With ``TEST_LOCALE=en_US.UTF-8`` the embedded one's databases have that locale, as many an installation's do; the system
 must know it.
 
-With ``TEST_POOLER=transaction`` tests and servers work through PgBouncer in that mode. Only what goes
-past a pooler in an installation goes past it here.
+With ``TEST_POOLER=transaction`` tests and servers work through PgBouncer in that mode. Only what goes past a pooler in
+an installation goes past it here. Each role has one connection there (``TEST_POOLER_SIZE`` says another number): each
+transaction has the session that somebody else had just before, and whoever holds one and asks for another waits in vain.
 """
 
 import atexit
@@ -101,8 +102,8 @@ pooler = ExitStack()
 if os.environ.get("TEST_POOLER") == "transaction":
     port, direct = free_port(), os.environ["DATABASE_URL"]
     role = str(parse_dsn(direct)["user"])
-    # A test may hold as many transactions open at once as it has threads.
-    pooler.enter_context(pooling(direct, port=port, roles=(role, os.environ["TEST_WORKING_ROLE"]), size=40))
+    size = int(os.environ.get("TEST_POOLER_SIZE", "1"))
+    pooler.enter_context(pooling(direct, port=port, roles=(role, os.environ["TEST_WORKING_ROLE"]), size=size))
     os.environ |= {
         "DATABASE_URL": behind(direct, port),
         "DIRECT_DATABASE_URL": direct,
