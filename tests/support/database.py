@@ -13,7 +13,7 @@ must know it.
 
 With ``TEST_POOLER=transaction`` tests and servers work through PgBouncer in that mode. Only what goes past a pooler in
 an installation goes past it here. Each role has one connection there (``TEST_POOLER_SIZE`` says another number): each
-transaction has the session that somebody else had just before, and whoever holds one and asks for another waits in vain.
+transaction has the session that somebody else had just before, and whoever holds it and asks for another waits in vain.
 """
 
 import atexit
