@@ -34,6 +34,20 @@ _SHARD = """
 """
 """For shared/horizon.py: the table itself, which is locked wherever a statement came in."""
 
+_SHARDS = """
+    SELECT shell.relname::text, '_' || shard.shardid
+    FROM pg_depend AS own
+    INNER JOIN pg_class AS shell ON shell.oid = own.objid
+    INNER JOIN pg_dist_shard AS shard ON shard.logicalrelid = shell.oid
+    WHERE own.classid = 'pg_class'::regclass AND own.refclassid = 'pg_namespace'::regclass
+        AND own.refobjid = to_regnamespace(quote_ident(%(schema)s))
+        AND to_regclass(
+            quote_ident(%(schema)s) || '.' || quote_ident(shell.relname || '_' || shard.shardid)
+        ) IS NOT NULL
+"""
+"""For recharge/reports/books.py: the schema's tables that have their rows here in another one, and what is behind its
+name. (Of a schema that has moved away a moment ago there are none.)"""
+
 _NOT_THERE = {errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_FUNCTION, errorcodes.INVALID_SCHEMA_NAME}
 """What a server says that was taken out of the cluster."""
 
@@ -82,6 +96,7 @@ class NodeWrapper(base.DatabaseWrapper):  # type: ignore[misc]
         super().__init__({**settings, "HOST": node.host, "PORT": str(node.port), "OPTIONS": options}, alias)
         self._node = node
         self.relation_written = _SHARD
+        self.tables_with_rows = _SHARDS
         self.clocks_apart = CLOCKS_APART_SECONDS
         self.inc_thread_sharing()  # it is used by whoever uses the coordinator's
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import uuid
+from contextlib import closing
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -20,6 +21,7 @@ from tenants.models import Organization
 from tests.support.commands import run
 from tests.support.dealers import make_path, set_rate
 from tests.support.locks import sell_pending
+from tests.support.sessions import session_at
 from tests.support.world import database_url, give_credit, make_seller
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -634,6 +636,58 @@ def test_how_it_is_to_be_read_is_known_where_the_rows_are(acme_row: Organization
             cursor.execute(f"SET LOCAL enable_nestloop = {value}")
             cursor.execute("SELECT current_setting('enable_nestloop') FROM (SELECT count(*) FROM credit_seller) AS one")
             assert cursor.fetchone() == (value,)
+
+
+# How it is found, taken away and put back. At a cluster's node a table's rows are in another one, whose name is longer.
+_TRIGGER = (
+    "SELECT tgrelid::regclass, tgname, ''"
+    " FROM pg_trigger INNER JOIN pg_class ON pg_class.oid = tgrelid WHERE tgname ~ %s",
+    "ALTER TABLE {table} DISABLE TRIGGER {name}",
+    "ALTER TABLE {table} ENABLE TRIGGER {name}",
+)
+_CONSTRAINT = (
+    "SELECT conrelid::regclass, conname, pg_get_constraintdef(pg_constraint.oid)"
+    " FROM pg_constraint INNER JOIN pg_class ON pg_class.oid = conrelid WHERE conname ~ %s",
+    "ALTER TABLE {table} DROP CONSTRAINT {name}",
+    "ALTER TABLE {table} ADD CONSTRAINT {name} {definition}",
+)
+_WHERE_THE_ROWS_ARE = " AND relnamespace = 'org_acme'::regnamespace ORDER BY length(relname) DESC LIMIT 1"
+
+
+@pytest.mark.parametrize(
+    ("guard", "kind", "expected"),
+    [
+        ("credit_entry_append_only", _TRIGGER, "append_only_not_enforced"),
+        ("credit_entry_not_emptied", _TRIGGER, "append_only_not_enforced"),
+        ("recharge_transition", _TRIGGER, "transitions_not_enforced"),
+        ("recharge_content", _TRIGGER, "documents_not_kept"),
+        ("account_balance_not_negative", _CONSTRAINT, "constraint_missing"),
+        ("entry_reference", _CONSTRAINT, "constraint_missing"),
+    ],
+)
+def test_it_finds_what_is_not_in_force_where_the_rows_are(
+    acme_row: Organization, guard: str, kind: tuple[str, str, str], expected: str
+) -> None:
+    """At a cluster's node somebody takes it away there alone: the coordinator's catalogue is as it was."""
+    find, change, undo = kind
+    with closing(session_at("org_acme")) as session, session.cursor() as cursor:
+        session.autocommit = True
+        cursor.execute("SET citus.enable_ddl_propagation = off; SET citus.enable_manual_changes_to_shards = on")
+        cursor.execute(find + _WHERE_THE_ROWS_ARE, [rf"^{guard}(_\d+)?$"])
+        table, name, definition = cursor.fetchone()
+        names = {"table": table, "name": name, "definition": definition}
+        cursor.execute(change.format(**names))
+        try:
+            (since,) = prove_books([acme_row])
+            (all_of_it,) = prove_books([acme_row], everything=True)
+        finally:
+            cursor.execute(undo.format(**names))
+    for proof in (since, all_of_it):
+        faults = [fault for fault in proof.faults if fault.fault != "functions_differ"]  # one server says that, too
+        assert [fault.fault for fault in faults] == [expected]
+        assert table.removeprefix("org_acme.") in faults[0].row + faults[0].detail
+    (proof,) = prove_books([acme_row])
+    assert proof.faults == []
 
 
 def reconcile(*arguments: str) -> "subprocess.CompletedProcess[str]":
