@@ -10,9 +10,8 @@ threads with a connection each: what is done is recorded, and a batch of what is
 comes first, and nobody has two desks. So an organization with a long queue gives its desk away after each batch, and
 one whose turn takes long, since it waits for a seller's lock or sums up a day, leaves the other desks to the others.
 
-A slow one keeps no other waiting. An organization may have another call under way, or claim more, only while more is
-left for the others than it has: alone it gets half, a second one half of the rest, and so on, and nobody ever the last.
-The same rule holds within an organization for its gateways and endpoints (``Lanes``).
+What is asked of a kind of work stands in tenants/work.py; how many calls each organization may have under way, in
+tenants/shares.py.
 
 An organization is looked at when somebody rings (tenants/wakeups.py), when something of it that was seen falls due, and
 otherwise once a minute: a thousand idle organizations cost a worker some 17 looks a second, of four short queries each.
@@ -23,12 +22,12 @@ import random
 import select
 import threading
 import time
-from collections import defaultdict, deque
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any
 
 import psycopg2
 import structlog
@@ -43,10 +42,11 @@ from shared.metrics import Load
 from shared.sick import needs_new_connection
 from tenants import direct
 from tenants.heartbeats import BEAT_SECONDS, Heartbeat
-from tenants.leases import Leases
 from tenants.models import Organization
 from tenants.queries import active_organizations
+from tenants.shares import THREADS, Kind
 from tenants.wakeups import CHANNEL, QUIET_SECONDS
+from tenants.work import Leased, Locking, Watcher, Work
 
 SWEEP_SECONDS = 60.0
 """How long an organization is left alone at most."""
@@ -94,16 +94,6 @@ LONG_SECONDS = 2.0
 DESK_IDLE_SECONDS = 60.0
 """After which a desk that had no turn closes its connection."""
 
-THREADS = 64
-"""Calls of one kind at once, unless the kind allows fewer: half of them for an organization that is alone."""
-
-MOST_HELD = 256
-"""The most tasks of one kind that a worker has claimed and not recorded."""
-
-BATCH = 64
-"""Tasks of one kind and organization that are claimed and not recorded. Four rounds of calls that all run into the
-usual time limits take less than a minute; their claims are extended meanwhile."""
-
 LINGER_SECONDS = 0.1
 """Seconds between two looks at an organization, unless the first found a whole batch: a claim of many costs little more
 than a claim of one. (The rate of sales beside a worker ÷ without: 0.70 with no such pause, 0.80 with it; tests/bench,
@@ -123,211 +113,12 @@ def _limit_statements(connection: Any, **_: Any) -> None:
     set_parameter(connection, "idle_in_transaction_session_timeout", f"{IDLE_TRANSACTION_SECONDS}s")
 
 
-class Work(Protocol):
-    """One kind of work. All but ``carry_out`` run at a desk, on the organization's schema: for one organization one
-    after the other, for several at once in several threads."""
-
-    def claim(self, organization: Organization, limit: int) -> Sequence[Any]:
-        """Takes up to so many due tasks, each for a limited time; committed when it returns."""
-        ...
-
-    def carry_out(self, organization: Organization, task: Any) -> Any:
-        """What came of a task. Called in a thread; uses no database, and whatever happens it returns."""
-        ...
-
-    def record(self, organization: Organization, done: Sequence[tuple[Any, Any]]) -> None:
-        """Writes down what came of tasks, all of them or (with an error) none."""
-        ...
-
-    def seconds_until_due(self, organization: Organization) -> float | None:
-        """When the next task falls due; None: none is waiting."""
-        ...
-
-
-class DoneInClaim:
-    """A base of kinds of work that ``claim`` does whole, each time in a transaction of some hundredths of a second: it
-    gives no tasks, so nothing is left to be carried out or recorded."""
-
-    def carry_out(self, organization: Organization, task: None) -> None:
-        """Never called: there are no tasks."""
-
-    def record(self, organization: Organization, done: Sequence[tuple[None, None]]) -> None:
-        """Never called: there are no tasks."""
-
-
-@runtime_checkable
-class Lanes(Protocol):
-    """What a kind of work has besides where its tasks go different ways: one may be slow, and the others not."""
-
-    def most_at_once(self, threads: int) -> int:
-        """How many of so many threads tasks of this kind may take."""
-        ...
-
-    def lane_of(self, task: Any) -> Hashable:
-        """The way that a task goes: the gateway's, or the endpoint's."""
-        ...
-
-    def most_of(self, lane: Hashable, at_once: int) -> int:
-        """How many calls may be under way on this lane, if there are so many of the kind."""
-        ...
-
-
-@runtime_checkable
-class Leased(Protocol):
-    """What a kind of work has besides if its claims are short, and extended while the worker lives."""
-
-    leases: Leases
-
-    def renew(self, organization: Organization) -> None:
-        """Extends the claims on what it holds of an organization. At a desk, on the organization's schema."""
-        ...
-
-
-@runtime_checkable
-class Locking(Protocol):
-    """What a kind of work has besides if what is recorded waits for locks, which somebody may hold for long."""
-
-    def lock_of(self, task: Any) -> Hashable:
-        """Whose lock it is that may have to be waited for; the tasks of others are recorded without them then."""
-        ...
-
-
-class Watcher(Protocol):
-    """Who looks at the whole now and then, beside the work."""
-
-    def is_told(self) -> bool:
-        """Whether anybody is told of what it sees: else another worker is to look."""
-        ...
-
-    def look(self, heartbeat: Heartbeat, organizations: Collection[Organization]) -> None:
-        """Called every :data:`WATCH_SECONDS` with the active organizations, on the public schema, in a thread and on a
-        connection of its own: the desks stand still where a COMMIT waits for a standby that is gone, and just that
-        is to be told. It decides itself whether it is time. An error of the database here keeps nothing from being
-        delivered."""
-        ...
-
-
 @dataclass(slots=True)
 class _Done:
     work: Work
     organization: Organization
     task: Any
     result: Any
-
-
-@dataclass(slots=True)
-class _Lane:
-    """The tasks of one kind and organization that go one way."""
-
-    begun: int = 0
-    """Being carried out."""
-    waiting: deque[Any] = field(default_factory=deque)
-
-
-@dataclass(slots=True)
-class _Share:
-    """What an organization has of one kind of work."""
-
-    organization: Organization
-    held: int = 0
-    """Claimed and not recorded."""
-    begun: int = 0
-    lanes: dict[Hashable, _Lane] = field(default_factory=dict)
-
-
-class _Kind:
-    """One kind of work, and who has how much of it. For any thread."""
-
-    def __init__(self, work: Work, threads: int) -> None:
-        self.work = work
-        self._lanes = work if isinstance(work, Lanes) else None
-        if isinstance(work, DoneInClaim):
-            self.at_once = 0
-        elif self._lanes:
-            self.at_once = max(1, min(threads, self._lanes.most_at_once(threads)))
-        else:
-            self.at_once = threads
-        self.held = 0
-        self.begun = 0
-        """Being carried out."""
-        self._shares: dict[int, _Share] = {}
-        self._lock = threading.Lock()
-
-    def room(self, organization: Organization) -> int:
-        """How many tasks may be claimed for it now."""
-        with self._lock:
-            share = self._shares.get(organization.pk)
-            held = share.held if share else 0
-            return max(0, min(BATCH - held, (MOST_HELD - self.held - held) // 2))
-
-    def holds(self, organization_id: int) -> Organization | None:
-        """The organization, if something of it is claimed and not recorded."""
-        with self._lock:
-            share = self._shares.get(organization_id)
-            return share.organization if share else None
-
-    def take(self, organization: Organization, tasks: Sequence[Any]) -> None:
-        """Takes in tasks that are claimed now."""
-        if not tasks:
-            return
-        with self._lock:
-            share = self._shares.setdefault(organization.pk, _Share(organization))
-            share.organization = organization
-            share.held += len(tasks)
-            self.held += len(tasks)
-            for task in tasks:
-                share.lanes.setdefault(self._lane_of(task), _Lane()).waiting.append(task)
-
-    def begin(self) -> tuple[Organization, Any] | None:
-        """The next to be carried out; None: none may be now. Whoever has the fewest under way comes first."""
-        with self._lock:
-            return self._begin()
-
-    def _begin(self) -> tuple[Organization, Any] | None:
-        left = self.at_once - self.begun
-        best: tuple[int, int] | None = None
-        chosen: tuple[_Share, _Lane] | None = None
-        for share in self._shares.values():
-            if share.begun >= left:
-                continue
-            for key, lane in share.lanes.items():
-                order = (share.begun, lane.begun)
-                if lane.waiting and (best is None or order < best) and lane.begun < self._most_of(key):
-                    best, chosen, chosen_key = order, (share, lane), key
-        if chosen is None:
-            return None
-        share, lane = chosen
-        share.lanes[chosen_key] = share.lanes.pop(chosen_key)  # its turn is over: of equals the others come first
-        self.begun += 1
-        share.begun += 1
-        lane.begun += 1
-        return share.organization, lane.waiting.popleft()
-
-    def end(self, organization: Organization, task: Any) -> None:
-        """Notes that a task was carried out."""
-        with self._lock:
-            share, key = self._shares[organization.pk], self._lane_of(task)
-            lane = share.lanes[key]
-            self.begun -= 1
-            share.begun -= 1
-            lane.begun -= 1
-            if not lane.begun and not lane.waiting:
-                del share.lanes[key]
-
-    def give_back(self, organization: Organization, count: int) -> None:
-        """Notes that so many tasks were recorded."""
-        with self._lock:
-            share = self._shares[organization.pk]
-            share.held -= count
-            self.held -= count
-            if not share.held:
-                del self._shares[organization.pk]
-
-    def _lane_of(self, task: Any) -> Hashable:
-        return self._lanes.lane_of(task) if self._lanes else None
-
-    def _most_of(self, lane: Hashable) -> int:
-        return max(1, self._lanes.most_of(lane, self.at_once)) if self._lanes else self.at_once
 
 
 class _Listens:
@@ -379,7 +170,7 @@ class Worker:
 
     def __init__(self, works: Sequence[Work], *, threads: int = THREADS, watcher: Watcher | None = None) -> None:
         self._watcher = watcher
-        self._kinds = {id(work): _Kind(work, threads) for work in works}
+        self._kinds = {id(work): Kind(work, threads) for work in works}
         self._events: queue.SimpleQueue[_Done | _Turn | _Failed | _Listens | int | None] = queue.SimpleQueue()
         """What the main thread waits for: a result, a turn that is over, an organization that was rung for, that it
         listens from now on, or None: stop."""
@@ -687,7 +478,7 @@ class Worker:
             if until is not None:
                 turn.look_in = min(turn.look_in, max(LINGER_SECONDS, until))
 
-    def _begin(self, kind: _Kind) -> None:
+    def _begin(self, kind: Kind) -> None:
         while begun := kind.begin():
             self._pool.submit(self._carry_out, kind.work, *begun)
 

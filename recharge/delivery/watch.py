@@ -7,7 +7,7 @@ import time
 from recharge.operators import Operator
 from shared.database import call_function
 from tenants.models import Organization
-from tenants.worker import DoneInClaim
+from tenants.work import DoneInClaim
 
 LOOK_SECONDS = 60.0
 """Between two looks at an organization. Any number of workers may look: an alert is raised once."""

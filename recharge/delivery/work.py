@@ -83,7 +83,7 @@ class Result:
 
 
 class DeliveryWork:
-    """The recharges that are due (a ``Work`` of tenants/worker.py)."""
+    """The recharges that are due (a ``Work`` of tenants/work.py)."""
 
     def __init__(self, lease: timedelta = LEASE) -> None:
         self.leases = Leases(lease)

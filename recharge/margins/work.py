@@ -7,7 +7,7 @@ from uuid import UUID
 from recharge.margins.services import BATCH, post_margins
 from shared.errors import SellerBusy
 from tenants.models import Organization
-from tenants.worker import DoneInClaim
+from tenants.work import DoneInClaim
 
 PAUSE_SECONDS = 3.0
 """Between two rounds in one organization: a dealer gets one entry for all that was sold meanwhile, and is not locked

@@ -9,7 +9,7 @@ from django_tenants.utils import tenant_context
 from shared.database import TookTooLong, within
 from shared.horizon import horizon
 from tenants.models import Organization
-from tenants.worker import DoneInClaim
+from tenants.work import DoneInClaim
 
 PAUSE_SECONDS = 1.0
 """Between two days of an organization: one of 100,000 recharges takes 0.3 s of the database."""

@@ -8,7 +8,7 @@ from recharge.retention.kinds import KINDS
 from recharge.retention.services import BATCH, let_go
 from shared.identity.retention import let_go_of_ended
 from tenants.models import Organization
-from tenants.worker import DoneInClaim
+from tenants.work import DoneInClaim
 
 PAUSE_SECONDS = 0.5
 """Between two batches in one organization: 400 rows a second are 1.4 million an hour."""

@@ -32,16 +32,15 @@ from tenants import wakeups
 from tenants import worker as worker_module
 from tenants.models import Organization as Row
 from tenants.services import suspend_organization
+from tenants.shares import MOST_HELD, Kind
 from tenants.wakeups import CHANNEL, wake_workers
 from tenants.worker import (
     BROKEN_SECONDS,
     DESKS,
     LOCK_SECONDS,
     LONG_SECONDS,
-    MOST_HELD,
     Worker,
     _Done,
-    _Kind,
     _parts,
     _Turn,
 )
@@ -629,7 +628,7 @@ def test_what_waits_for_another_lock_is_recorded_apart(acme: Organization) -> No
 
 
 def test_many_organizations_whose_calls_hang_leave_others_room(acme: Organization) -> None:
-    kind = _Kind(ByWay(), 64)
+    kind = Kind(ByWay(), 64)
     for number in range(1, 50):
         hanging = Row(pk=number)
         kind.take(hanging, ["way"] * kind.room(hanging))
@@ -719,7 +718,7 @@ class ByWay(Looks):
 
 
 def test_of_equal_ways_each_has_its_turn(acme: Organization) -> None:
-    kind = _Kind(ByWay(), 4)
+    kind = Kind(ByWay(), 4)
     kind.take(acme.row, [way for way in "abcde" for _ in range(4)])
     begun = []
     for _ in range(5):

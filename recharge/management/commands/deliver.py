@@ -23,7 +23,8 @@ from shared import tracing
 from shared.metrics import REGISTRY, shared_directory, watch_process
 from shared.metrics_server import serve_when_free
 from shared.processes import end_with
-from tenants.worker import THREADS, Worker, limit_statements
+from tenants.shares import THREADS
+from tenants.worker import Worker, limit_statements
 
 ORPHAN_SECONDS = 40.0
 """What it has to finish what it has begun when its parent is gone; more than its longest call."""
