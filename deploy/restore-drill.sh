@@ -9,9 +9,10 @@
 # TIME    where to stop, as PostgreSQL reads it ('2026-11-27 10:15:00+03:30'); without it, at the end of WAL
 #
 # It needs manage.py's environment: RECHARGE_ENV_FILE names its file, or SECRET_KEY and BASE_DOMAIN are set. If DATABASE_URL
-# is set, here or there, the ledgers at it are counted, too: what they have more is what a restore at this moment would lose.
-# PG_BIN names the directory of PostgreSQL's programs, DRILL_DIR where the copy goes (default: beside BASE; it takes as much
-# room). Exit status: 0 the books are right; 1 they are not; 2 nothing could be restored.
+# is set, here or there, and answers, the ledgers at it are counted, too: what they have more is what a restore at this
+# moment would lose. PG_BIN names the directory of PostgreSQL's programs, DRILL_DIR where the copy goes (default: beside BASE;
+# it takes as much room), DRILL_DATABASE the database (default: recharge) and DRILL_ROLE a superuser of it (default: postgres).
+# Exit status: 0 the books are right; 1 they are not; 2 nothing could be restored.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 usage_help "$@"
@@ -69,7 +70,9 @@ as_owner "$bin/pg_ctl" -D "$data" -l "$place/log" -o "-c config_file='$data/dril
     { tail -20 "$place/log" >&2; fail "It could not be restored; the lines above say why."; }
 
 database=${DRILL_DATABASE:-recharge}
-ask() { as_owner "$bin/psql" --no-psqlrc -At -h "$place" -U "${DRILL_ROLE:-postgres}" -d "$database" -c "$1"; }
+copy() { as_owner "$bin/psql" --no-psqlrc -At -h "$place" -U "${DRILL_ROLE:-postgres}" -d "$database" "$@"; }
+installation() { PGCONNECT_TIMEOUT=10 "$bin/psql" --no-psqlrc -At -d "$DATABASE_URL" "$@"; }
+ask() { copy -c "$1"; }
 until ask 'SELECT pg_is_in_recovery()' 2>/dev/null | grep -qx f; do
     as_owner "$bin/pg_ctl" -D "$data" status >/dev/null || { tail -20 "$place/log" >&2; fail "It ended while it replayed."; }
     sleep 1
@@ -77,19 +80,30 @@ done
 last=$(ask 'SELECT pg_last_xact_replay_timestamp()')
 echo "Restored up to ${last:+the transaction of }${last:-the end of the base backup, after which there is none}."
 
-count() { printf "SELECT '%s', count(*), max(created_at) FROM %s.credit_entry;\n" "$1" "$1"; }
-statements=$(ask 'SELECT schema_name FROM public.tenants_organization ORDER BY 1' | while read -r schema; do count "$schema"; done)
-restored=$(ask "$statements")
-printf '%s\n' "$restored" | awk -F'|' '{ entries += $2; if ($3 > last) last = $3 }
-    END { printf "%d organizations, %d entries, the last one of %s.\n", NR, entries, last }'
-if [ -n "${DATABASE_URL:-}" ]; then
-    now=$("$bin/psql" --no-psqlrc -At "$DATABASE_URL" -c "$statements")
-    join -t'|' <(printf '%s\n' "$restored" | sort) <(printf '%s\n' "$now" | sort) |
-        awk -F'|' '$4 > $2 { printf "  %s: %d entries are not in it, the last one of %s\n", $1, $4 - $2, $5; lost += $4 - $2 }
+# A line for each organization. One that is half made, or whose schema is gone, has no ledger to count.
+ledgers() {
+    "$1" -c "SELECT format('SELECT %L, count(*), max(created_at) FROM %I.credit_entry;', schema_name, schema_name)
+        FROM public.tenants_organization JOIN pg_tables ON schemaname = schema_name AND tablename = 'credit_entry'" |
+        "$1" -f - | LC_ALL=C sort
+}
+restored=$(ledgers copy)
+printf '%s\n' "$restored" | awk -F'|' 'NF { organizations++; entries += $2; if ($3 > last) last = $3 }
+    END { printf "%d organizations, %d entries, the last one of %s.\n", organizations, entries, last }'
+if [ -z "$DATABASE_URL" ]; then
+    echo "DATABASE_URL is not set, so what is not in it is not known."
+elif ! now=$(ledgers installation); then
+    echo "DATABASE_URL does not answer, so what is not in it is not known."
+else
+    LC_ALL=C join -t'|' -a 2 -e 0 -o 0,1.2,2.2,2.3 <(printf '%s\n' "$restored") <(printf '%s\n' "$now") |
+        awk -F'|' '$3 > $2 { printf "  %s: %d entries are not in it, the last one of %s\n", $1, $3 - $2, $4; lost += $3 - $2 }
             END { printf "Not in it, and in the database now: %d entries.\n", lost }'
 fi
 echo "Proving the books …"
 address="postgres://${DRILL_ROLE:-postgres}@/$database?host=$place"
-# What the file says goes before what is set: with its addresses, the books of the installation would be proved instead.
-RECHARGE_ENV_FILE=<(grep -vE '^[[:space:]]*(OWNER_)?DATABASE_URL=' "$file") \
+# What the file says goes before what is set, and a command goes by DIRECT_DATABASE_URL if there is one: with the addresses
+# of the installation, its books would be proved instead.
+addresses='OWNER_DATABASE_URL DIRECT_DATABASE_URL REPLICA_DATABASE_URL DATABASE_URL DATABASE_POOLER'
+# shellcheck disable=SC2086  # they are words
+unset $addresses
+RECHARGE_ENV_FILE=<(grep -vE "^[[:space:]]*(${addresses// /|})=" "$file") \
     DATABASE_URL=$address OWNER_DATABASE_URL=$address "${PYTHON:-.venv/bin/python}" manage.py reconcile

@@ -1,4 +1,4 @@
-"""Who has how much of a worker: the shares of organizations in its calls, and those of gateways and endpoints in theirs.
+"""Who has how much of a worker: organizations of its calls, and gateways and endpoints of an organization's.
 
 A slow one keeps no other waiting. An organization may have another call under way, or claim more, only while more is
 left for the others than it has: alone it gets half, a second one half of the rest, and so on, and nobody ever the last.

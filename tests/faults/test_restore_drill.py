@@ -28,8 +28,10 @@ class Primary:
         self._cluster = embedded._Cluster(place)
         self._backups = place / "backups"
         self.environment = place / "recharge.env"
+        address = self.url_of(embedded.DATABASE)
         self.environment.write_text(
-            f"SECRET_KEY={'x' * 60}\nBASE_DOMAIN=localhost\nDATABASE_URL={self.url_of(embedded.DATABASE)}\n"
+            f"SECRET_KEY={'x' * 60}\nBASE_DOMAIN=localhost\nDATABASE_URL={address}\nOWNER_DATABASE_URL={address}\n"
+            f"DATABASE_POOLER=transaction\nDIRECT_DATABASE_URL={address}\n"
         )
         self.base, self.wal, self.bases = (self._backups / name for name in ("base", "wal", "bases"))
         for path in (self._backups, self.wal, self.bases):
@@ -102,8 +104,9 @@ class Primary:
             "all that is committed is archived",
         )
 
-    def drill(self, *until: str, base: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def drill(self, *until: str, base: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
         environment = {
+            **more,
             "PATH": os.environ["PATH"],
             "PG_BIN": str(self._cluster.binaries),
             "PYTHON": str(ROOT / ".venv" / "bin" / "python"),
@@ -151,7 +154,7 @@ def test_a_backup_comes_to_the_books_of_a_moment_and_to_the_last_sale(primary: P
         assert whole.returncode == 0, whole.stdout + whole.stderr
         assert "Not in it, and in the database now: 0 entries." in whole.stdout
 
-        # The books of the copy are proved, and not those of the installation, whose address is in its environment, too.
+        # The books of the copy are proved, not those of the installation, whose addresses are in its environment, too.
         primary.ask("UPDATE org_acme.credit_account SET balance = balance + 1 RETURNING balance")
         earlier = primary.drill(moment)
         assert earlier.returncode == 0, earlier.stdout + earlier.stderr
@@ -199,6 +202,38 @@ def test_each_night_a_base_backup_is_made_and_a_week_of_them_kept_with_their_wal
     finally:
         receiving.terminate()
         receiving.wait()
+
+
+def test_what_was_not_there_at_the_moment_is_missing_whole_and_one_that_is_half_made_stops_nothing(
+    primary: Primary,
+) -> None:
+    """What is half made, or whose schema is gone, has no ledger: neither in the copy, nor in the database now."""
+    organization = (
+        "INSERT INTO public.tenants_organization (schema_name, slug, name, status, created_at)"
+        " VALUES (%s, %s, 'Drill', 'provisioning', now()) RETURNING id"
+    )
+    primary.ask(organization, "org_half", "half")
+    primary.back_up()
+    primary.ask(organization, "org_younger", "younger")
+    primary.ask(
+        "CREATE SCHEMA org_younger; CREATE TABLE org_younger.credit_entry AS TABLE org_acme.credit_entry; SELECT 1"
+    )
+    told = primary.drill()
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "  org_younger: 1 entries are not in it, the last one of 20" in told.stdout
+    assert "Not in it, and in the database now: 1 entries." in told.stdout
+    assert "org_half" not in told.stdout
+
+
+def test_books_are_proved_where_the_database_is_gone(primary: Primary) -> None:
+    primary.back_up()
+    primary.environment.unlink()
+    told = primary.drill(
+        SECRET_KEY="x" * 60, BASE_DOMAIN="localhost", DATABASE_URL="postgres://recharge@localhost:1/recharge"
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "DATABASE_URL does not answer, so what is not in it is not known." in told.stdout
+    assert "the books are right." in told.stdout
 
 
 def test_a_night_without_a_database_leaves_the_backups_that_there_are(primary: Primary) -> None:
