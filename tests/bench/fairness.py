@@ -10,8 +10,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -58,28 +61,50 @@ class Asking:
 
     @contextmanager
     def __call__(self) -> Iterator[Answers]:
+        # From a process of its own: at this one's interpreter its clients would hold up the one that is measured.
         answers: Answers = Counter()
-        over = threading.Event()
-        threads = [
-            threading.Thread(
-                target=self._ask_again_and_again, args=(self.lines[client % len(self.lines)], answers, over)
-            )
-            for client in range(self.clients)
-        ]
-        for thread in threads:
-            thread.start()
+        context = get_context("spawn")
+        heard, telling = context.Pipe(duplex=False)
+        over = context.Event()
+        process = context.Process(target=self._ask_at_once, args=(telling, over))
+        process.start()
+        telling.close()
+
+        def count() -> None:
+            with suppress(EOFError):
+                while True:
+                    answers[heard.recv()] += 1
+
+        counting = threading.Thread(target=count)
+        counting.start()
         try:
             yield answers
         finally:
             over.set()
-            for thread in threads:
-                thread.join()
+            process.join()
+            counting.join()
 
-    def _ask_again_and_again(self, line: str, answers: Answers, over: threading.Event) -> None:
+    def _ask_at_once(self, telling: "Connection[str, str]", over: Event) -> None:
+        one_tells = threading.Lock()
+
+        def tell(answer: str) -> None:
+            with one_tells:
+                telling.send(answer)
+
+        clients = [
+            threading.Thread(target=self._ask_again_and_again, args=(self.lines[client % len(self.lines)], tell, over))
+            for client in range(self.clients)
+        ]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+
+    def _ask_again_and_again(self, line: str, tell: Callable[[str], None], over: Event) -> None:
         connection = http.client.HTTPConnection(self.address, timeout=120)
         while not over.is_set():
             status = self._ask(connection, line)
-            answers[str(status)] += 1
+            tell(str(status))
             if status == 503:
                 over.wait(1)  # as Retry-After says
             elif not self.reads:
