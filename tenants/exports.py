@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from django.db.models import QuerySet
@@ -22,6 +22,7 @@ from shared.audit import record_export
 from shared.identity.realm import realm_of
 from shared.pagination import MOST_SORTED, newest
 from shared.requests import request_id_of
+from tenants.csv_lines import FORMULA, NUMBER, Lines, read_lines
 from tenants.standby import read_from_standby
 
 ROWS_AT_A_TIME = 2000
@@ -38,10 +39,12 @@ each download that is at work."""
 TURN_SECONDS = 1.0
 """How long a download waits for its turn: a page whose query has to wait itself holds up nobody for longer."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-_NUMBER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(NUMBER)
 
 _log = structlog.get_logger("recharge.exports")
+
+P = TypeVar("P")
+"""A page."""
 
 
 def neutralize_formula(value: Any) -> Any:
@@ -49,7 +52,7 @@ def neutralize_formula(value: Any) -> Any:
 
     A sign and digits alone are a number to it and no formula, so amounts and phone numbers stay as they are.
     """
-    if isinstance(value, str) and value.startswith(_FORMULA) and not _NUMBER.fullmatch(value):
+    if isinstance(value, str) and value.startswith(FORMULA) and not _NUMBER.fullmatch(value):
         return "'" + value
     return value
 
@@ -64,7 +67,7 @@ class Page(list[dict[str, Any]]):
 
 def pages_of(
     organization: Any, rows: Callable[..., QuerySet[Any]], by: str = "pk", *, descending: bool = True
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[Page]:
     """All rows, newest first (oldest first, if not ``descending``), as pages of dicts; of the platform's own tables, if
     ``organization`` is None.
     ``rows(**conditions)`` gives the rows that meet further conditions.
@@ -74,31 +77,79 @@ def pages_of(
     long done, between two pages the connection belongs to whoever is next on this thread, and no transaction stays
     open for as long as a slow client takes.
     """
-    after: dict[str, Any] = {}
-    while True:
-        wanted = rows(**after).order_by(f"-{by}" if descending else by).values()[:ROWS_AT_A_TIME]
-        page = _read(organization, wanted)
-        yield page
-        if len(page) < ROWS_AT_A_TIME:
-            return
-        after = {f"{by}__{'lt' if descending else 'gt'}": page[-1]["id" if by == "pk" else by]}
+    return _pages(organization, rows, by, descending, _read_dicts)
+
+
+def lines_of(
+    organization: Any,
+    rows: Callable[..., QuerySet[Any]],
+    columns: Sequence[str],
+    by: str = "pk",
+    *,
+    descending: bool = True,
+) -> Iterator[Lines]:
+    """The same as pages of a CSV file's lines with these columns, as the database writes them."""
+    return _pages(organization, rows, by, descending, partial(_read_lines, columns))
 
 
 def sorted_pages_of(
     organization: Any, rows: Callable[..., QuerySet[Any]], *, by: str, field: str, descending: bool
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[Page]:
     """The newest MOST_SORTED rows, in the order of a field of theirs: what the list shows that is sorted so. They are
     one page, and one query; ``by`` is what they are ordered by in time."""
+    yield _sorted(organization, rows, by, field, descending, _read_dicts)
+
+
+def sorted_lines_of(
+    organization: Any,
+    rows: Callable[..., QuerySet[Any]],
+    columns: Sequence[str],
+    *,
+    by: str,
+    field: str,
+    descending: bool,
+) -> Iterator[Lines]:
+    """The same as lines, as :func:`lines_of`."""
+    yield _sorted(organization, rows, by, field, descending, partial(_read_lines, columns))
+
+
+_Read = Callable[[QuerySet[Any], str], tuple[P, int, Any]]
+"""Reads a page: it, how many rows it has, and what the last of them has where the rows are ordered by this."""
+
+
+def _pages(
+    organization: Any, rows: Callable[..., QuerySet[Any]], by: str, descending: bool, read: _Read[P]
+) -> Iterator[P]:
+    after: dict[str, Any] = {}
+    while True:
+        with _schema_of(organization):
+            page, count, last = read(rows(**after).order_by(f"-{by}" if descending else by)[:ROWS_AT_A_TIME], by)
+        yield page
+        if count < ROWS_AT_A_TIME:
+            return
+        after = {f"{by}__{'lt' if descending else 'gt'}": last}
+
+
+def _sorted(
+    organization: Any, rows: Callable[..., QuerySet[Any]], by: str, field: str, descending: bool, read: _Read[P]
+) -> P:
+    sign = "-" if descending else ""
     with _schema_of(organization):
         kept, _is_cut = newest(rows(), MOST_SORTED, by=by)
-    sign = "-" if descending else ""
-    yield _read(organization, kept.order_by(f"{sign}{field}", f"{sign}pk").values())
+        page, _, _ = read(kept.order_by(f"{sign}{field}", f"{sign}pk"), by)
+    return page
 
 
-def _read(organization: Any, rows: QuerySet[Any]) -> Page:
-    with _schema_of(organization):
-        read = read_from_standby(lambda: list(rows.all()))
-    return Page(read.value, read.as_of)
+def _read_dicts(rows: QuerySet[Any], by: str) -> tuple[Page, int, Any]:
+    found = read_from_standby(lambda: list(rows.values()))
+    last = found.value[-1]["id" if by == "pk" else by] if found.value else None
+    return Page(found.value, found.as_of), len(found.value), last
+
+
+def _read_lines(columns: Sequence[str], rows: QuerySet[Any], by: str) -> tuple[Lines, int, Any]:
+    found = read_from_standby(lambda: read_lines(rows, columns, by))
+    text, count, last = found.value
+    return Lines(text, found.as_of), count, last
 
 
 def _schema_of(organization: Any) -> AbstractContextManager[Any]:
@@ -120,51 +171,19 @@ def csv_response(
     *,
     filename: str,
     columns: Sequence[str],
-    pages: Iterator[Iterable[Mapping[str, Any]]],
+    pages: Iterator[Lines | Iterable[Mapping[str, Any]]],
     request: HttpRequest,
     person: int | str | None,
     filters: Mapping[str, Any],
     is_for_people: bool = False,
 ) -> StreamingHttpResponse:
-    """A download of all rows of all pages, a line each, below a line of the columns' names.
-
-    One ``is_for_people`` begins with a byte order mark, by which spreadsheets know UTF-8; programs would take it for a
-    part of the first column's name. The rest is as for :func:`streamed`.
-
-    Raises:
-        Unavailable: this person or the organization has as many downloads under way as it may.
-    """
-    writer = csv.writer(_Echo())
-    return streamed(
-        filename=filename,
-        content_type="text/csv; charset=utf-8",
-        head=(BYTE_ORDER_MARK if is_for_people else "") + writer.writerow(columns),
-        written=lambda row: writer.writerow([_cell(row[name]) for name in columns]),
-        told=lambda text: writer.writerow([text]),
-        pages=pages,
-        request=request,
-        person=person,
-        filters=filters,
-    )
-
-
-def streamed(
-    *,
-    filename: str,
-    content_type: str,
-    head: str = "",
-    written: Callable[[Mapping[str, Any]], str],
-    told: Callable[[str], str],
-    pages: Iterator[Iterable[Mapping[str, Any]]],
-    request: HttpRequest,
-    person: int | str | None,
-    filters: Mapping[str, Any],
-) -> StreamingHttpResponse:
-    """A download of all rows of all pages, sent as they are read: ``head``, and then each row as it is ``written``.
+    """A download of all rows of all pages, a line each, below a line of the columns' names, sent as they are read.
 
     The first page is read before anything is sent, so that what fails at once is a problem document. What fails later
-    ends the file with what is ``told``: the server closes a stream that broke off as if it were whole.
-    ``person`` is the id of the user who asks; ``filters`` say which rows, for the audit table.
+    ends the file with a line that says so: the server closes a stream that broke off as if it were whole.
+    ``person`` is the id of the user who asks; ``filters`` say which rows, for the audit table. One ``is_for_people``
+    begins with a byte order mark, by which spreadsheets know UTF-8; programs would take it for a part of the first
+    column's name.
 
     Raises:
         Unavailable: this person or the organization has as many downloads under way as it may.
@@ -179,39 +198,43 @@ def streamed(
     except BaseException:
         _streams.leave(*admitted)
         raise
+    writer = csv.writer(_Echo())
 
     def parts() -> Iterator[str]:
-        yield head
+        yield (BYTE_ORDER_MARK if is_for_people else "") + writer.writerow(columns)
         try:
-            yield from texts_of(chain([first], pages), written)
+            yield from texts_of(chain([first], pages), columns)
         except Exception:  # noqa: BLE001 - whatever it is, the file must not look complete
             # The request's log line has been written, and what bound its id to the log is gone.
             _log.exception("export_broken_off", request_id=request_id, filename=filename)
-            yield told(f"This export broke off here: rows are missing. Request id: {request_id}")
+            yield writer.writerow([f"This export broke off here: rows are missing. Request id: {request_id}"])
 
     return StreamingHttpResponse(
         _Admitted(parts(), partial(_streams.leave, *admitted)),
-        content_type=content_type,
+        content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{filename}"'} | _age_of(first),
     )
 
 
-def texts_of(
-    pages: Iterator[Iterable[Mapping[str, Any]]], written: Callable[[Mapping[str, Any]], str]
-) -> Iterator[str]:
-    """Each page as text. Of a process' downloads one is at work at a time, while nobody waits for its reader."""
+def texts_of(pages: Iterator[Lines | Iterable[Mapping[str, Any]]], columns: Sequence[str]) -> Iterator[str]:
+    """Each page as lines of a CSV file. Of a process' downloads one is at work at a time, while nobody waits for its
+    reader."""
+    writer = csv.writer(_Echo())
     while True:
         with _in_turn():
             page = next(pages, None)
             if page is None:
                 return
-            text = "".join(map(written, page))
+            if isinstance(page, Lines):
+                text = page.text
+            else:
+                text = "".join(writer.writerow([_cell(row[name]) for name in columns]) for row in page)
         yield text
 
 
-def _age_of(first: Iterable[Any]) -> dict[str, str]:
+def _age_of(first: Lines | Iterable[Any]) -> dict[str, str]:
     """Whoever compares a download with what was sold a moment ago must know that it is older."""
-    as_of = first.as_of if isinstance(first, Page) else None
+    as_of = first.as_of if isinstance(first, Lines | Page) else None
     return {} if as_of is None else {"X-Data-As-Of": _cell(as_of)}
 
 

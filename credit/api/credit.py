@@ -47,7 +47,7 @@ from shared.rest.parsers import body_of
 from shared.rest.permissions import AskedInStatement
 from shared.rest.renderers import CSVRenderer, PictureRenderer
 from shared.rest.views import APIView
-from tenants.exports import csv_response, pages_of
+from tenants.exports import csv_response, lines_of
 from tenants.routing import organization_of
 
 # --- Sellers ----------------------------------------------------------------------------------------------------------
@@ -247,7 +247,9 @@ class EntriesExportView(APIView):
         return csv_response(
             filename="entries.csv",
             columns=queries.ENTRY_COLUMNS,
-            pages=pages_of(organization, rows, queries.order_of_entries(filters.get("seller_id"))),
+            pages=lines_of(
+                organization, rows, queries.ENTRY_COLUMNS, queries.order_of_entries(filters.get("seller_id"))
+            ),
             request=request._request,
             person=request.user.pk,
             filters=filters,

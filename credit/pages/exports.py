@@ -18,7 +18,8 @@ from shared.console.lists import NOTHING_CHOSEN, chosen_ids, listing_of
 from shared.console.views import signed_in
 from shared.console.workbooks import Column, xlsx_response
 from shared.identity.roles import sees_all_sellers
-from tenants.exports import csv_response, pages_of, sorted_pages_of
+from tenants.csv_lines import Lines
+from tenants.exports import csv_response, lines_of, pages_of, sorted_lines_of, sorted_pages_of
 from tenants.routing import organization_of
 
 _SELLERS = (Column("seller_id", _("Seller's number"), 14), Column("seller_name", _("Seller"), 28))
@@ -34,6 +35,8 @@ class Download:
     filters: Mapping[str, Any]
     """Which rows these are, for the audit table."""
     pages: Iterator[list[dict[str, Any]]]
+    lines: Iterator[Lines] | None = None
+    """The same, where they are read from a table, for a CSV file."""
     columns: Sequence[str]
     """For programs: the keys of the rows."""
     sheet: Promise
@@ -58,7 +61,7 @@ def _csv(download: Download) -> HttpResponseBase:
     return csv_response(
         filename=f"{download.name}.csv",
         columns=download.columns,
-        pages=download.pages,
+        pages=download.pages if download.lines is None else download.lines,
         request=download.request,
         person=signed_in(download.request).user.pk,
         filters=download.filters,
@@ -118,11 +121,13 @@ class Exports:
         form, filters = self._read(request)
         if form.errors:
             return redirect(reverse(self.name) + form.query)
+        pages, lines = self._pages(request, filters)
         download = Download(
             name=self.name,
             request=request,
             filters=filters,
-            pages=self._pages(request, filters),
+            pages=pages,
+            lines=lines,
             columns=self.columns,
             sheet=self.sheet,
             sheet_columns=[*(_SELLERS if sees_all_sellers(signed_in(request)) else ()), *self.sheet_columns],
@@ -133,19 +138,27 @@ class Exports:
         """What each format is called and where it is to be had, for shared/exports.html."""
         return [(one.label, address_of(f"{self.name}_{ending}")) for ending, one in FORMATS.items()]
 
-    def _pages(self, request: HttpRequest, filters: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    def _pages(
+        self, request: HttpRequest, filters: Mapping[str, Any]
+    ) -> tuple[Iterator[list[dict[str, Any]]], Iterator[Lines]]:
+        """The rows in the order of the list, for each of the two kinds of formats. Neither is read yet."""
         by, own = self.order(filters.get("seller_id")), dict(filters)
         chosen = own.pop("ids", None)
-        listing = listing_of(request, self.name, self.sorts)
+        listing, organization = listing_of(request, self.name, self.sorts), organization_of(request)
 
         def rows(**after: Any) -> QuerySet[Any]:
             found = self.rows(**own).filter(**after)
             return found if chosen is None else found.filter(pk__in=chosen)
 
         if listing.is_by_time:
-            return pages_of(organization_of(request), rows, by, descending=listing.descending)
-        return sorted_pages_of(
-            organization_of(request), rows, by=by, field=self.sorts[listing.by], descending=listing.descending
+            return (
+                pages_of(organization, rows, by, descending=listing.descending),
+                lines_of(organization, rows, self.columns, by, descending=listing.descending),
+            )
+        field = self.sorts[listing.by]
+        return (
+            sorted_pages_of(organization, rows, by=by, field=field, descending=listing.descending),
+            sorted_lines_of(organization, rows, self.columns, by=by, field=field, descending=listing.descending),
         )
 
     def _read(self, request: HttpRequest) -> tuple[SellerFilters, dict[str, Any]]:

@@ -48,7 +48,7 @@ from shared.rest.parsers import body_of
 from shared.rest.permissions import AskedInStatement
 from shared.rest.renderers import CSVRenderer
 from shared.rest.views import APIView
-from tenants.exports import csv_response, pages_of
+from tenants.exports import csv_response, lines_of
 from tenants.routing import organization_of
 
 # --- Balances: here and not in credit, since what is in flight is recharges -------------------------------------------
@@ -359,7 +359,7 @@ class RechargesExportView(APIView):
         return csv_response(
             filename="recharges.csv",
             columns=RECHARGE_COLUMNS,
-            pages=pages_of(organization, rows),
+            pages=lines_of(organization, rows, RECHARGE_COLUMNS),
             request=request._request,
             person=request.user.pk,
             filters=filters,

@@ -253,7 +253,7 @@ class Download:
     def __init__(self) -> None:
         self.is_at_work, self.may_go_on = Event(), Event()
         self.texts: list[str] = []
-        self.thread = Thread(target=lambda: self.texts.extend(exports.texts_of(self.pages(), str)))
+        self.thread = Thread(target=lambda: self.texts.extend(exports.texts_of(self.pages(), ["row"])))
         self.thread.start()
 
     def pages(self) -> Iterator[list[dict[str, str]]]:
@@ -269,7 +269,7 @@ class Download:
     def finish(self) -> None:
         self.may_go_on.set()
         self.thread.join(60)
-        assert self.texts == ["{'row': 'first'}", "{'row': 'second'}"]
+        assert self.texts == ["first\r\n", "second\r\n"]
 
 
 def test_one_download_of_a_process_is_at_work_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
