@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from shared.errors import PermissionDenied
 from shared.identity.accounts import account_of
@@ -17,6 +17,7 @@ from tenants.models import AuditRecord
 from tenants.models import Organization as OrganizationRow
 from tenants.services import provision_organization, suspend_organization
 from tests.support.client import Answer
+from tests.support.sessions import somebody_waits
 from tests.support.visitor import Visitor
 from tests.support.waiting import wait_until
 from tests.support.world import PASSWORD, Organization, Person, World, access_token, make_platform_user
@@ -317,17 +318,9 @@ def test_of_platform_admins_who_are_switched_off_at_once_one_stays(root: Visitor
             answer = pool.submit(
                 root.submit, path, {"username": "root", "platform_role": "platform_admin"} | _NO_INLINES
             )
-            wait_until(lambda: answer.done() or somebody_waits(), "the form waits")
+            wait_until(lambda: answer.done() or somebody_waits("transactionid"), "the form waits")
         assert (answer.result(10).status, b"last active admin" in answer.result().body) == (200, True)
     assert User.objects.get(username="root").is_active
-
-
-def somebody_waits() -> bool:
-    """For a row that another transaction has changed."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted)")
-        found: bool = cursor.fetchone()[0]
-    return found
 
 
 def inline_of(membership: Membership) -> dict[str, str | list[str]]:

@@ -14,6 +14,7 @@ from tenants.models import Organization
 from tenants.schemas import CanNotUpdate, states_of
 from tests.support import commands
 from tests.support.schemas import provision, run_sql
+from tests.support.sessions import somebody_waits
 from tests.support.waiting import wait_until
 from tests.support.world import database_url
 
@@ -81,7 +82,7 @@ def test_one_that_is_provisioned_meanwhile_is_brought_up_to_date_too() -> None:
     make_older(ACME)
     with held(ACME):
         process = commands.start("migrate_schemas")
-        wait_until(lambda: run_sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") != [])
+        wait_until(lambda: somebody_waits("advisory"))
         provision("late")
         make_older("org_late")
     output, _ = process.communicate(timeout=60)
@@ -99,7 +100,7 @@ def test_it_waits_for_one_that_is_being_provisioned() -> None:
             cursor.execute("UPDATE public.tenants_organization SET status = 'active' WHERE id = %s", [row.pk])
         process = commands.start("migrate_schemas")
         wait_until(lambda: is_current(ACME))
-        wait_until(lambda: run_sql("SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted") != [])
+        wait_until(lambda: somebody_waits("transactionid"))
         assert not is_current("org_late")
         provisioning.commit()
     output, _ = process.communicate(timeout=60)

@@ -29,6 +29,7 @@ from tests.support import commands
 from tests.support.cutting import Cutter, cutting
 from tests.support.environment import database_at
 from tests.support.schemas import changed, run_sql
+from tests.support.sessions import somebody_waits
 from tests.support.waiting import wait_until
 from tests.support.world import Organization, World, database_url, give_credit
 
@@ -273,7 +274,6 @@ def test_a_call_that_the_database_ends_in_favour_of_others_is_repeated(acme: Org
         finally:
             connections[DEFAULT_DB_ALIAS].close()
 
-    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND NOT granted"
     with (
         changed(schema, function, "DROP FUNCTION locks_both()"),
         closing(psycopg2.connect(database_url())) as other,
@@ -282,7 +282,7 @@ def test_a_call_that_the_database_ends_in_favour_of_others_is_repeated(acme: Org
         cursor.execute("SELECT pg_advisory_xact_lock(1)")
         calling = threading.Thread(target=call)
         calling.start()
-        wait_until(lambda: bool(run_sql(waiting)), "it waits for the first lock")
+        wait_until(lambda: somebody_waits("advisory"), "it waits for the first lock")
         cursor.execute("SELECT pg_advisory_xact_lock(2)")  # granted when the call, which has waited longer, was ended
         other.commit()
         calling.join(20)
