@@ -8,6 +8,7 @@ from pathlib import Path
 from django_tenants.utils import schema_context
 
 from saas.embedded import _Cluster
+from tenants.functions import server_version
 from tenants.models import Organization
 from tenants.services import provision_organization
 from tests.support.scripts import run_script
@@ -21,8 +22,10 @@ def provision(slug: str) -> Organization:
 
 
 def postgres(program: str, *arguments: str, given: bytes = b"") -> bytes:
-    """What one of PostgreSQL's own programs says, which must succeed."""
-    path = _Cluster(Path()).binaries / program
+    """What one of PostgreSQL's own programs says, which must succeed. Those of the tests' server's version are taken
+    where Debian's package of it is there: pg_restore says something to the server that an older one does not know."""
+    own = Path(f"/usr/lib/postgresql/{server_version()}/bin") / program
+    path = own if own.exists() else _Cluster(Path()).binaries / program
     return subprocess.run([str(path), *arguments], input=given, check=True, capture_output=True).stdout
 
 
