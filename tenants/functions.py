@@ -194,13 +194,23 @@ def catalogue_of(schemas: Sequence[str], *, with_bodies: bool = True) -> dict[st
     return found
 
 
-def _catalogue_of(schemas: Sequence[str], *, with_bodies: bool) -> dict[str, Catalogue]:
+def differs_at(node: Any, schema: str) -> bool:
+    """Whether the functions, triggers and types of this schema are others at a node of the cluster (a connection of
+    Django's) than at the coordinator. Bodies that are parsed are compared where both have one version of PostgreSQL."""
+    is_one_version = node.connection.server_version // 10000 == server_version()
+    here, there = (
+        _catalogue_of([schema], with_bodies=is_one_version, server=server).get(schema) for server in (connection, node)
+    )
+    return there is None or here is None or (here.lines, here.bodies) != (there.lines, there.bodies)
+
+
+def _catalogue_of(schemas: Sequence[str], *, with_bodies: bool, server: Any = connection) -> dict[str, Catalogue]:
     parameters: dict[str, Any] = {
         "schemas": list(schemas),
         "public_functions": sorted(release_of(PUBLIC).functions),
         "with_bodies": with_bodies,
     }
-    with connection.cursor() as cursor:
+    with server.cursor() as cursor:
         cursor.execute(_CATALOGUE, parameters)
         return {
             name: Catalogue(

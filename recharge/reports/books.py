@@ -22,7 +22,7 @@ from recharge.models import Checkpoint
 from shared.database import entered
 from shared.sick import sqlstate_of
 from tenants.collation import changed_collation
-from tenants.functions import PUBLIC
+from tenants.functions import PUBLIC, differs_at
 from tenants.models import Organization
 from tenants.schemas import Condition, State, states_of
 
@@ -102,17 +102,23 @@ def find_faults(*, since_checkpoint: bool = False) -> list[Fault]:
         return _in_order([*(Fault(*row) for row in rows), *_guards_missing(cursor, _NO_TABLES)])
 
 
-def _guards_missing_at_node() -> list[Fault]:
-    """On a cluster: what is not in force where the rows of the current organization are."""
-    node = entered(connection.schema_name)  # type: ignore[attr-defined]
+def _faults_at_node() -> list[Fault]:
+    """On a cluster: what is not in force where the rows of the current organization are, or is not as at the
+    coordinator. A node may have been recovered to an earlier moment."""
+    schema = connection.schema_name  # type: ignore[attr-defined]
+    node = entered(schema)
     if not hasattr(node, "tables_with_rows"):
         return []
     try:
         with node.cursor() as cursor:
-            return _guards_missing(cursor, node.tables_with_rows)
+            faults = _guards_missing(cursor, node.tables_with_rows)
+        if differs_at(node, schema):
+            what = "functions, triggers or types at its node are not those that the coordinator has"
+            faults.append(Fault(None, "functions_differ", None, schema, what))
     except OperationalError as error:
         node.has_left(error)  # for the next organization
         raise
+    return faults
 
 
 def _guards_missing(cursor: Any, tables_with_rows: str) -> list[Fault]:
@@ -127,7 +133,7 @@ def _in_order(faults: Iterable[Fault]) -> list[Fault]:
     """Each once; no seller stands last."""
     return sorted(
         set(faults),
-        key=lambda one: (one.invariant, one.fault, one.seller_id is None, one.seller_id or 0, one.row, one.detail),
+        key=lambda one: (one.invariant or 0, one.fault, one.seller_id is None, one.seller_id or 0, one.row, one.detail),
     )
 
 
@@ -186,7 +192,7 @@ def _prove(organization: Organization, everything: bool, every: timedelta | None
 
 def _prove_from_checkpoint(everything: bool, every: timedelta | None) -> tuple[list[Fault], datetime | None]:
     """The faults, and since when was read (None: everything)."""
-    guards = _guards_missing_at_node()
+    faults_at_node = _faults_at_node()
     with transaction.atomic(), connection.cursor() as cursor:
         # One snapshot: what is kept is what was proved, and what is committed meanwhile is left for the next proof.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -197,7 +203,7 @@ def _prove_from_checkpoint(everything: bool, every: timedelta | None) -> tuple[l
             or (every is not None and checkpoint.all_at < timezone.now() - every)
         ):
             checkpoint = None
-        faults = _in_order([*guards, *find_faults(since_checkpoint=checkpoint is not None)])
+        faults = _in_order([*faults_at_node, *find_faults(since_checkpoint=checkpoint is not None)])
         if not faults:
             _keep_checkpoint(is_all=checkpoint is None)
     if faults and checkpoint is None:

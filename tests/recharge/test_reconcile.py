@@ -18,9 +18,11 @@ from recharge.margins.services import post_margins
 from recharge.models import Recharge
 from recharge.reports.books import find_faults, prove_books
 from tenants.models import Organization
+from tenants.schemas import update_schema
 from tests.support.commands import run
 from tests.support.dealers import make_path, set_rate
 from tests.support.locks import sell_pending
+from tests.support.schemas import run_sql
 from tests.support.sessions import session_at
 from tests.support.world import database_url, give_credit, make_seller
 
@@ -688,6 +690,33 @@ def test_it_finds_what_is_not_in_force_where_the_rows_are(
         assert table.removeprefix("org_acme.") in faults[0].row + faults[0].detail
     (proof,) = prove_books([acme_row])
     assert proof.faults == []
+
+
+@pytest.mark.parametrize(
+    ("function", "before", "after"),
+    [("credit_entry_refuse_change", "BEGIN", "BEGIN NULL;"), ("seller_lock", "2147483647", "1")],
+    ids=["its text", "what is parsed of it"],
+)
+def test_it_finds_a_function_that_is_another_one_where_the_rows_are(
+    acme_row: Organization, function: str, before: str, after: str
+) -> None:
+    """At a cluster's node that was recovered to an earlier moment than the coordinator, too."""
+    with closing(session_at("org_acme")) as session, session.cursor() as cursor:
+        session.autocommit = True
+        cursor.execute("SET citus.enable_ddl_propagation = off")
+        cursor.execute("SELECT pg_get_functiondef(%s::regproc)", [f"org_acme.{function}"])
+        (definition,) = cursor.fetchone()
+        cursor.execute(definition.replace(before, after))
+        try:
+            (proof,) = prove_books([acme_row])
+            # As deploy/README.md says.
+            run_sql("DELETE FROM installed_functions", schema="org_acme")
+            update_schema("org_acme", verbosity=0)
+            (after_it,) = prove_books([acme_row])
+        finally:
+            cursor.execute(definition)
+    assert [fault.fault for fault in proof.faults] == ["functions_differ"]
+    assert after_it.faults == []
 
 
 def reconcile(*arguments: str) -> "subprocess.CompletedProcess[str]":
