@@ -146,6 +146,41 @@ def test_who_belongs_to_another_organization_too_stays(leaving: Person, world: W
     assert not ApiKey.objects.exists()
 
 
+def test_a_command_suspends_and_activates_as_the_page_does(world: World) -> None:
+    """Where no page is served, as before a restored database is let out."""
+    owner = world.globex.owner
+    done = commands.run("organization", "suspend", "globex", "--reason", "it is compared with the operators")
+    assert (done.returncode, done.stdout) == (0, "globex is suspended.\n"), done.stderr
+    wait_until(lambda: owner.client.get("/me").code == "organization_suspended", "it is suspended")
+    record = AuditRecord.objects.filter(organization="globex").latest("pk")
+    assert (record.action, record.username) == ("suspended", "")
+    assert record.after == {"reason": "it is compared with the operators"}
+
+    plan_deletion(slug="globex")
+    done = commands.run("organization", "activate", "globex")
+    assert (done.returncode, done.stdout) == (0, "globex is active.\n"), done.stderr
+    wait_until(lambda: owner.client.get("/me").status == 200, "it is active")
+    assert OrganizationRow.objects.get(slug="globex").delete_after is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("suspend", "nosuch"), "no such organization"),
+        (("activate", "nosuch"), "no such organization"),
+        (("delete", "nosuch", "--yes"), "no such organization"),
+        (("suspend", "globex", "--reason", "x" * 501), "500 characters"),
+    ],
+)
+def test_a_command_that_names_none_or_says_too_much_is_refused(
+    world: World, arguments: tuple[str, ...], words: str
+) -> None:
+    refused = commands.run("organization", *arguments)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert words in refused.stderr
+    assert OrganizationRow.objects.get(slug="globex").status == "active"
+
+
 def test_what_was_never_complete_goes_at_once(world: World) -> None:
     reserve_organization(slug="half", name="Half")
     done = commands.run("organization", "delete", "half", "--yes")

@@ -23,7 +23,7 @@ from tenants.keeping.importing import import_organization
 from tenants.models import Organization
 from tenants.placing import CanNotPlace, NoSuchNode, place_of, place_organization
 from tenants.queries import working_organizations
-from tenants.services import domain_of
+from tenants.services import LONGEST_REASON, activate_organization, domain_of, suspend_organization
 
 _PASSPHRASE = "RECHARGE_EXPORT_PASSPHRASE"  # noqa: S105 - the name of a variable
 
@@ -33,12 +33,12 @@ _SHOWN_FAULTS = 20
 class Command(BaseCommand):
     help = (
         "Writes an organization whole to one encrypted file, makes one of such a file, here or on another "
-        "installation, deletes one, or says or changes at which node of a cluster it lives. See 'Moving and deleting "
-        "organizations' and 'Many databases' in deploy/README.md."
+        "installation, suspends, activates or deletes one, or says or changes at which node of a cluster it lives. See "
+        "'Moving and deleting organizations' and 'Many databases' in deploy/README.md."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        acts = parser.add_subparsers(dest="act", required=True, metavar="export|import|delete|place")
+        acts = parser.add_subparsers(dest="act", required=True, metavar="export|import|suspend|activate|delete|place")
 
         export = acts.add_parser("export", help="to a file, of one moment; it goes on selling")
         export.add_argument("slug", metavar="SLUG")
@@ -47,6 +47,13 @@ class Command(BaseCommand):
         imports = acts.add_parser("import", help="from a file: all of it, proved, or nothing")
         imports.add_argument("file", metavar="FILE")
         imports.add_argument("--slug", metavar="NEW", help="under another slug than it had")
+
+        suspend = acts.add_parser("suspend", help="answers no more for it; its data stay")
+        suspend.add_argument("slug", metavar="SLUG")
+        suspend.add_argument("--reason", default="", help="for the audit log")
+
+        activate = acts.add_parser("activate", help="takes a suspension back, and a deletion that is planned")
+        activate.add_argument("slug", metavar="SLUG")
 
         delete = acts.add_parser("delete", help="suspends it, and says from when on; from then on: deletes it for good")
         which = delete.add_mutually_exclusive_group(required=True)
@@ -67,11 +74,15 @@ class Command(BaseCommand):
                     self._export(options["slug"], Path(options["file"]))
                 case "import":
                     self._import(Path(options["file"]), options["slug"])
+                case "suspend":
+                    self._suspend(options["slug"], options["reason"])
+                case "activate":
+                    self._activate(options["slug"])
                 case "place":
                     self._place(options["slug"], options["node"])
                 case _:
                     self._delete(options["slug"], is_meant=options["yes"])
-        except NoSuchNode as error:
+        except (NoSuchNode, NotFound) as error:
             raise CommandError(str(error), returncode=2) from None
         except (CanNotExport, CanNotImport, CanNotDelete, CanNotPlace, Problem) as error:
             raise CommandError(str(error)) from None
@@ -114,14 +125,21 @@ class Command(BaseCommand):
                 "recovery code, or has it reset (reset_second_factor)."
             )
 
+    def _suspend(self, slug: str, reason: str) -> None:
+        if len(reason) > LONGEST_REASON:
+            raise CommandError(f"A reason has {LONGEST_REASON} characters at most.", returncode=2)
+        suspend_organization(slug=slug, reason=reason)
+        self.stdout.write(f"{slug} is suspended.")
+
+    def _activate(self, slug: str) -> None:
+        activate_organization(slug=slug)
+        self.stdout.write(f"{slug} is active.")
+
     def _place(self, slug: str, node: str | None) -> None:
-        try:
-            if node is None:
-                self.stdout.write(f"{slug} is at {place_of(slug=slug)}.")
-                return
-            placed = place_organization(slug=slug, node=node)
-        except NotFound as error:
-            raise CommandError(str(error), returncode=2) from None
+        if node is None:
+            self.stdout.write(f"{slug} is at {place_of(slug=slug)}.")
+            return
+        placed = place_organization(slug=slug, node=node)
         if placed.node == placed.before:
             self.stdout.write(f"{slug} is at {placed.node} already.")
         else:
