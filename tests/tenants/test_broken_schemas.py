@@ -139,6 +139,18 @@ def test_migrating_goes_on_with_the_others_and_says_which_it_could_not(broken: O
         assert "org_broken: NOT up to date" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["let_go", "let_go --dry-run", "chain_roots", "prove_statements", "grant_rights"])
+def test_commands_that_go_through_all_name_it_and_do_the_others(command: str) -> None:
+    provision("broken")
+    provision("younger")
+    run_sql("DROP SCHEMA org_broken CASCADE")
+    done = commands.run(*command.split())
+    assert done.returncode == 1
+    assert re.search(r"^(org_)?broken is left out: .*(does not exist|gone)", done.stderr, re.MULTILINE), done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.search(r"^younger: |rights on 4 schemas", done.stdout, re.MULTILINE), done.stdout
+
+
 def test_its_own_requests_fail_and_nobody_else_notices(broken: OrganizationRow, world: World) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regnamespace('org_broken') IS NULL")

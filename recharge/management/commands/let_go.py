@@ -8,6 +8,7 @@ from recharge.retention.kinds import KINDS
 from recharge.retention.services import BATCH, count_what_would_go, let_go_of_all
 from recharge.terms.queries import settings
 from shared.identity.retention import count_ended, let_go_of_ended
+from tenants.one_by_one import OneByOne
 from tenants.queries import working_organizations
 
 
@@ -29,8 +30,9 @@ class Command(BaseCommand):
             organizations = organizations.filter(slug=slug)
             if not organizations:
                 raise CommandError(f"There is no organization {slug!r}.", returncode=2)
+        one_by_one = OneByOne(self.stderr)
         for organization in organizations:
-            with tenant_context(organization):
+            with one_by_one.of(organization.slug), tenant_context(organization):
                 settled = settings()
                 for kind in KINDS:
                     days = kind.kept_days(settled)
@@ -42,12 +44,12 @@ class Command(BaseCommand):
                     else:
                         gone = sum(let_go_of_all(organization=organization, kind=kind))
                     self._say(organization.slug, kind.name, f"{gone} {_went(is_dry)}, older than {days} days")
-        if slug:
-            return
-        for table, count in count_ended().items():
-            self._say("all", table, f"{count} {_went(is_dry)}, ended")
-        while not is_dry and let_go_of_ended(limit=BATCH):
-            pass
+        if not slug:
+            for table, count in count_ended().items():
+                self._say("all", table, f"{count} {_went(is_dry)}, ended")
+            while not is_dry and let_go_of_ended(limit=BATCH):
+                pass
+        one_by_one.end()
 
     def _say(self, whose: str, what: str, text: str) -> None:
         self.stdout.write(f"{whose}: {what}: {text}")

@@ -8,6 +8,7 @@ from psycopg2 import errorcodes, sql
 from shared.identity.passwords import read_password
 from shared.sick import sqlstate_of
 from tenants.functions import PUBLIC
+from tenants.one_by_one import OneByOne
 from tenants.queries import working_organizations
 from tenants.working_role import GROUP, grant_rights
 
@@ -41,11 +42,15 @@ class Command(BaseCommand):
             if sqlstate_of(error) != errorcodes.INSUFFICIENT_PRIVILEGE:
                 raise
             raise CommandError(_BY_HAND) from None
-        schemas = [PUBLIC, *working_organizations().values_list("schema_name", flat=True)]
-        for schema in schemas:
-            with transaction.atomic():
+        with transaction.atomic():
+            grant_rights(PUBLIC)
+        one_by_one, done = OneByOne(self.stderr), 1
+        for schema in working_organizations().values_list("schema_name", flat=True):
+            with one_by_one.of(schema), transaction.atomic():
                 grant_rights(schema)
-        self.stdout.write(f"The members of {GROUP} have their rights on {len(schemas)} schemas.")
+                done += 1
+        self.stdout.write(f"The members of {GROUP} have their rights on {done} schemas.")
+        one_by_one.end()
 
     def _make_roles(self, cursor: Any, name: str | None) -> None:
         group = sql.Identifier(GROUP)
