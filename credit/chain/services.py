@@ -68,14 +68,19 @@ def chain_file() -> Path | None:
 
 
 def append_roots(file: Path, roots: Iterable[Root]) -> None:
-    """Appends roots to a file, and returns when they are on the disk.
+    """Appends roots to a file, and returns when they are on the disk. A file that the system's root makes by a command is
+    its directory's owner's: the workers go on with it.
 
     Raises:
         OSError: the file can't be written.
     """
+    is_there = file.exists()
     # Each line by one call: workers who append at once don't write into each other's.
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
+        if not is_there and os.geteuid() == 0:
+            directory = file.parent.stat()
+            os.fchown(descriptor, directory.st_uid, directory.st_gid)
         for root in roots:
             os.write(descriptor, root.line().encode())
         os.fsync(descriptor)

@@ -237,6 +237,9 @@ def test_the_web_processes_role_makes_a_root_of_no_other_day(ledger: Organizatio
 
 # As the owner of everything, who has the functions at hand: raises a credit of long ago and all that follows from it,
 # and makes the hashes anew.
+WORKERS = 65534
+"""Nobody's id, in the place of the user that workers run as."""
+
 REWRITE = """
     ALTER TABLE credit_entry DISABLE TRIGGER USER;
     ALTER TABLE credit_creditrequest DISABLE TRIGGER USER;
@@ -290,9 +293,13 @@ ROOTS_TOO = """
 def test_a_past_rewritten_with_its_hashes_is_told_by_the_root_that_was_kept(
     ledger: Organization, the_day_is_over: None, tmp_path: Path
 ) -> None:
-    roots, file = tmp_path / "roots", tmp_path / "acme.ledger"
+    roots, file = tmp_path / "kept" / "roots", tmp_path / "acme.ledger"
+    roots.parent.mkdir()
+    workers = WORKERS if os.geteuid() == 0 else os.geteuid()
+    os.chown(roots.parent, workers, -1)
     made = commands.run("chain_roots", "--file", str(roots))
     assert made.returncode == 0, made.stderr
+    assert roots.stat().st_uid == workers, "who made it by a command leaves it to the workers"
     assert "acme: " in made.stdout
     assert "(made now)" in made.stdout
     kept = roots.read_text()

@@ -59,6 +59,16 @@ def test_the_units_run_what_there_is_and_read_what_the_paper_says(unit: str) -> 
         assert file in PAPER
 
 
+def test_the_file_of_roots_is_where_the_unit_lets_workers_write() -> None:
+    (directory,) = re.findall(r"`CHAIN_FILE=(/.*)/roots`", PAPER)
+    unit = (UNITS / "recharge.service").read_text().splitlines()
+    assert "ProtectSystem=strict" in unit
+    assert f"StateDirectory={directory.removeprefix('/var/lib/')}" in unit
+    service = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]["app"]
+    assert service["volumes"] == [f"roots:{directory}"]
+    assert service["read_only"]
+
+
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
     for unit in UNITS.iterdir():
         text = unit.read_text().replace("/opt/recharge", str(ROOT))
