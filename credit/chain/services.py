@@ -68,8 +68,8 @@ def chain_file() -> Path | None:
 
 
 def append_roots(file: Path, roots: Iterable[Root]) -> None:
-    """Appends roots to a file, and returns when they are on the disk. A file that the system's root makes by a command is
-    its directory's owner's: the workers go on with it.
+    """Appends roots to a file, and returns when they are on the disk. A file that the system's root makes is its
+    directory's owner's: it may be made by a command, and the workers go on with it.
 
     Raises:
         OSError: the file can't be written.
