@@ -59,12 +59,11 @@ COLUMNS = ("id", "name", "is_active", "parent_id", "created_at", "number", "noth
 @pytest.fixture
 def odd(acme: Organization) -> Organization:
     """An organization with a seller for each of the names."""
-    with tenant_context(acme.row):
-        for number, name in enumerate(NAMES):
-            Seller.objects.create(id=1000 + number, name=name, is_active=number % 2 == 0)
-            Seller.objects.filter(id=1000 + number).update(created_at=TIMES[number % len(TIMES)])
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT account_open(id) FROM credit_seller WHERE id >= 1000")
+    with tenant_context(acme.row), connection.cursor() as cursor:
+        for number, name in enumerate(NAMES, 1000):
+            Seller.objects.create(id=number, name=name, is_active=number % 2 == 0)
+            Seller.objects.filter(id=number).update(created_at=TIMES[number % len(TIMES)])
+            cursor.execute("SELECT account_open(%s)", [number])
     return acme
 
 
