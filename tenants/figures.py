@@ -8,6 +8,20 @@ from django.db import connection
 from tenants.heartbeats import ALIVE_SECONDS
 from tenants.models import Organization
 
+_STANDBYS = """
+    SELECT current_setting('max_connections')::integer AS most_connections,
+           count(*) AS standbys,
+           current_setting('synchronous_standby_names') <> '' AND count(*) FILTER (
+               WHERE sync_state IN ('sync', 'quorum') OR sync_state IS NULL
+           ) = 0 AS synchronous_missing,
+           extract(epoch FROM max(
+               coalesce(CASE WHEN replay_lsn IS NULL THEN write_lag ELSE replay_lag END, interval '0')
+           ) FILTER (WHERE state IS NOT NULL))::float AS lag
+    FROM pg_stat_replication
+"""
+"""Who only keeps the WAL (pg_receivewal, a base backup) replays none, and its replay_lag grows for ever: it is as far
+behind as what it has written."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlatformFigures:
@@ -83,16 +97,7 @@ def platform_figures() -> PlatformFigures:
             """
         )
         activity = cursor.fetchall()
-        cursor.execute(
-            """
-            SELECT current_setting('max_connections')::integer,
-                   count(*), current_setting('synchronous_standby_names') <> '' AND count(*) FILTER (
-                       WHERE sync_state IN ('sync', 'quorum') OR sync_state IS NULL
-                   ) = 0,
-                   extract(epoch FROM max(coalesce(replay_lag, interval '0')) FILTER (WHERE state IS NOT NULL))::float
-            FROM pg_stat_replication
-            """
-        )
+        cursor.execute(_STANDBYS)
         most_connections, standbys, missing, lag = cursor.fetchone()
     return PlatformFigures(
         organizations=organizations,

@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 
 from saas import embedded
+from tenants import figures
 from tests.support.installations import directory, start
 from tests.support.server import ROOT
 from tests.support.waiting import wait_until
@@ -234,6 +235,23 @@ def test_books_are_proved_where_the_database_is_gone(primary: Primary) -> None:
     assert told.returncode == 0, told.stdout + told.stderr
     assert "DATABASE_URL does not answer, so what is not in it is not known." in told.stdout
     assert "the books are right." in told.stdout
+
+
+def test_an_archive_that_has_everything_is_no_standby_that_is_behind(primary: Primary) -> None:
+    """It replays nothing, which PostgreSQL counts as time that it is behind."""
+    written = "SELECT extract(epoch FROM coalesce(write_lag, interval '0'))::float FROM pg_stat_replication"
+    receiving = primary.receive()
+    try:
+        primary.sell("a sale")
+        primary.wait_until_archived()
+        wait_until(lambda: primary.ask("SELECT replay_lsn IS NULL FROM pg_stat_replication"), "it is an archive")
+        wait_until(
+            lambda: primary.ask(f"SELECT lag = ({written}) FROM ({figures._STANDBYS}) AS told"),
+            "it is as far behind as what it has written",
+        )
+    finally:
+        receiving.terminate()
+        receiving.wait()
 
 
 def test_a_night_without_a_database_leaves_the_backups_that_there_are(primary: Primary) -> None:
