@@ -16,6 +16,7 @@ import urllib3
 
 from tests.support import commands
 from tests.support.database import BARE
+from tests.support.environment import database_at
 from tests.support.schemas import postgres
 from tests.support.server import Server, serving
 
@@ -32,7 +33,7 @@ _pool = urllib3.PoolManager(maxsize=8, retries=False, timeout=urllib3.Timeout(co
 
 
 def environment_for(address: str) -> dict[str, str]:
-    return {"DATABASE_URL": address, "SECRET_KEY": SECRET_KEY, "BASE_DOMAIN": "localhost", "RECHARGE_EMBEDDED": "1"}
+    return database_at(address) | {"SECRET_KEY": SECRET_KEY, "BASE_DOMAIN": "localhost", "RECHARGE_EMBEDDED": "1"}
 
 
 def restore(release: str, address: str) -> None:
