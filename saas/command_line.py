@@ -78,7 +78,6 @@ def _run(argv: list[str]) -> None:
             _start_embedded(has_file)
     if argv[1:2] and argv[1] not in _SERVERS:
         _go_past_the_pooler(is_owner=argv[1] in _OWNERS)
-    if argv[1:2] and argv[1] not in _SERVERS:
         _hear_ctrl_c_in_the_database()
     import django
     from django.core.management import execute_from_command_line
