@@ -217,6 +217,8 @@ def _explain_of_django(error: Exception) -> str | None:
             return f"The database can't be reached: {text}"
         case None if isinstance(error, InterfaceError | psycopg2.InterfaceError):
             return f"The connection to the database is gone: {text}"
+        case errorcodes.CONNECTION_FAILURE:  # the coordinator of a cluster says so
+            return f"A node of the cluster can't be reached: {text}"
         case errorcodes.UNDEFINED_TABLE:
             return "The database lacks tables. First run: manage.py migrate_schemas"
         case errorcodes.UNDEFINED_COLUMN | errorcodes.UNDEFINED_FUNCTION:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from tenants.functions import MIGRATIONS
 
@@ -75,7 +75,7 @@ def node_of(coordinator: Any, schema: str) -> Node | None:
         finally:
             _looking.release()
     if schema not in look.found:
-        look.found[schema] = places_of(coordinator, [schema]).get(schema)
+        look.found[schema] = _places_of(coordinator, [schema]).get(schema)
     return look.found[schema]
 
 
@@ -85,7 +85,7 @@ def _look_again(coordinator: Any) -> _Look:
     moment = time.monotonic()
     if known:
         try:
-            places = places_of(coordinator, known)
+            places = _places_of(coordinator, known)
         except (DatabaseError, InterfaceError) as error:
             _log.warning("places_not_looked_up", exc_info=error)
         else:
@@ -94,14 +94,24 @@ def _look_again(coordinator: Any) -> _Look:
     return _look
 
 
-def places_of(coordinator: Any, schemas: Iterable[str]) -> dict[str, Node]:
-    """Where these schemas live, as it is now; one that is not at a node is left out."""
+def places_now(schemas: Iterable[str]) -> dict[str, Node]:
+    """Where these schemas live, as this thread's connection finds it; one that is not at a node is left out."""
+    with connection.cursor() as cursor:
+        return _places(cursor, schemas)
+
+
+def _places(cursor: Any, schemas: Iterable[str]) -> dict[str, Node]:
+    cursor.execute(_WHERE, [list(schemas), MIGRATIONS])
+    return {schema: Node(host, port) for schema, host, port in cursor.fetchall()}
+
+
+def _places_of(coordinator: Any, schemas: Iterable[str]) -> dict[str, Node]:
+    """The same, on a connection that may have died since it was used last."""
     for is_repeated in (False, True):
         coordinator.ensure_connection()
         try:
             with coordinator.wrap_database_errors, coordinator.connection.cursor() as cursor:
-                cursor.execute(_WHERE, [list(schemas), MIGRATIONS])
-                return {schema: Node(host, port) for schema, host, port in cursor.fetchall()}
+                return _places(cursor, schemas)
         except (OperationalError, InterfaceError):
             if is_repeated or coordinator.is_usable():
                 raise

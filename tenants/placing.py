@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from django.conf import settings
@@ -14,7 +13,7 @@ from psycopg2 import sql
 
 from shared.errors import NotFound
 from tenants.models import Organization
-from tenants.nodes import Node, places_of
+from tenants.nodes import Node, places_now
 from tenants.queries import working_organizations
 
 _log = structlog.get_logger("recharge.tenants")
@@ -89,13 +88,12 @@ def place_where_there_is_room(schema: str) -> None:
     """
     if not settings.DATABASE_CLUSTER:
         return
-    current: Any = connection
     try:
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute(_EMPTIEST)
                 emptiest = cursor.fetchone()
-            before = places_of(current, [schema]).get(schema)
+            before = places_now([schema]).get(schema)
             if emptiest and before and before != (node := Node(*emptiest)):
                 # It is empty: nobody's writes are blocked.
                 _move(schema, node, "block_writes")
@@ -145,8 +143,7 @@ def _organization(slug: str) -> Organization:
 
 
 def _place_of(organization: Organization) -> Node:
-    current: Any = connection
-    node = places_of(current, [organization.schema_name]).get(organization.schema_name)
+    node = places_now([organization.schema_name]).get(organization.schema_name)
     if node is None:
         raise CanNotPlace(
             f"{organization.slug} is not at a node: it was made before this was a cluster, or is with it."

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg2
 from django.apps import apps
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -40,6 +40,7 @@ from tenants.functions import (
 )
 from tenants.placing import gathered
 from tenants.tables import all_migrations, are_written, is_empty, make_tables_of_files
+from tenants.together import read_together
 from tenants.working_role import grant_rights
 
 LOCK_TIMEOUT = "5s"
@@ -152,37 +153,15 @@ def states_of(schemas: Sequence[str], *, thorough: bool | None = None) -> dict[s
 
 
 def _rows_of(schemas: Sequence[str], catalogues: dict[str, Catalogue]) -> Iterator[tuple[str, _Rows]]:
-    readable = [name for name in schemas if MIGRATIONS in catalogues[name].tables]
-    for first in range(0, len(readable), BATCH):
-        yield from _rows_of_batch(readable[first : first + BATCH], catalogues)
-
-
-def _rows_of_batch(schemas: Sequence[str], catalogues: dict[str, Catalogue]) -> Iterator[tuple[str, _Rows]]:
-    try:
+    def read(schemas: Sequence[str]) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:
             cursor.execute(sql.SQL("UNION ALL").join(_part(name, catalogues[name]) for name in schemas))
-            found = cursor.fetchall()
-    except (DatabaseError, InterfaceError) as error:
-        # One of them changed since the catalogue was read, or can't be read. Which, the statement does not say.
-        if connection.in_atomic_block or sqlstate_of(error) not in _OF_ONE_SCHEMA:
-            raise
-        if len(schemas) > 1:
-            half = len(schemas) // 2
-            yield from _rows_of_batch(schemas[:half], catalogues)
-            yield from _rows_of_batch(schemas[half:], catalogues)
-        return
-    for name, migrations, release, server, catalogue in found:
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+    readable = [name for name in schemas if MIGRATIONS in catalogues[name].tables]
+    for name, migrations, release, server, catalogue in read_together(readable, read, batch=BATCH):
         yield name, _Rows(frozenset(migrations), release or "", server or 0, tuple(catalogue or ()))
-
-
-_OF_ONE_SCHEMA = {
-    errorcodes.UNDEFINED_TABLE,
-    errorcodes.UNDEFINED_COLUMN,
-    errorcodes.UNDEFINED_FUNCTION,
-    errorcodes.INVALID_SCHEMA_NAME,
-    errorcodes.INSUFFICIENT_PRIVILEGE,
-    errorcodes.LOCK_NOT_AVAILABLE,
-}
 
 
 def _part(schema: str, catalogue: Catalogue) -> sql.Composed:

@@ -16,12 +16,13 @@ is beside them: both together are how it is now. The sums of a day that is not o
 :func:`totals` and :func:`figures_of` say.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from django.db import ProgrammingError, connection
+from django.db import connection
 from django.db.models import Count, Q, Sum
 from psycopg2 import sql
 
@@ -31,7 +32,9 @@ from recharge.models import Recharge
 from recharge.selling.queries import recharges
 from shared.days import start_of_day
 from shared.uuid7 import from_moment
+from tenants.functions import BATCH
 from tenants.models import Organization
+from tenants.together import read_together
 
 MOST_DAYS = 92
 
@@ -322,30 +325,25 @@ def sold_by(seller_id: int, *, since: datetime) -> SoldBy:
 
 
 def figures_of(organizations: Iterable[Organization], *, since: datetime) -> dict[int, Figures]:
-    """What each of these organizations sold since a moment, by organization's id: one query for all of them. It does
-    not matter which schema is the current one. One whose schema is broken is left out."""
-    organizations = list(organizations)
+    """What each of these organizations sold since a moment, by organization's id: one query for all of them, or for
+    those of each node of a cluster. It does not matter which schema is the current one. One whose schema is broken, or
+    whose node is away, is left out."""
+    ids = {organization.schema_name: organization.pk for organization in organizations}
     first = from_moment(since)
-    parts = [
-        sql.SQL(_FIGURES).format(
-            organization_id=sql.Literal(organization.pk),
-            schema=sql.Identifier(organization.schema_name),
-            first_id=sql.Literal(str(first["id__gte"])),
-            since=sql.Literal(since),
-        )
-        for organization in organizations
-    ]
-    if not parts:
-        return {}
-    try:
+
+    def read(schemas: Sequence[str]) -> list[tuple[Any, ...]]:
+        parts = [
+            sql.SQL(_FIGURES).format(
+                organization_id=sql.Literal(ids[schema]),
+                schema=sql.Identifier(schema),
+                first_id=sql.Literal(str(first["id__gte"])),
+                since=sql.Literal(since),
+            )
+            for schema in schemas
+        ]
         with connection.cursor() as cursor:
             cursor.execute(sql.SQL("UNION ALL").join(parts))
-            return {row[0]: Figures(*row[1:]) for row in cursor.fetchall()}
-    except ProgrammingError:
-        # The statement does not say which of them lacks a table.
-        half = len(organizations) // 2
-        if connection.in_atomic_block:
-            raise
-        if not half:
-            return {}
-        return figures_of(organizations[:half], since=since) | figures_of(organizations[half:], since=since)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+    return {row[0]: Figures(*row[1:]) for row in read_together(list(ids), read, batch=BATCH)}

@@ -124,6 +124,11 @@ def test_a_node_that_is_killed_keeps_its_organizations_from_selling_and_no_other
         goes.wait_for_refusals(20)
         stays.wait_for_more(400)
         during = len(stays.seconds)
+        wait_until(lambda: server.readiness()[0] == 200, "no load balancer takes it out", seconds=60)
+        with pytest.raises(AssertionError, match=r"(?s)acme: 1 fault.*globex: clean"):
+            cluster.manage("reconcile")
+        with pytest.raises(AssertionError, match="org_acme: NOT up to date: connection to the remote node"):
+            cluster.manage("migrate_schemas")
         cluster.nodes[0].ensure_running()
         goes.wait_for_more(100)
     print(

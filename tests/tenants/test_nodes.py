@@ -5,7 +5,7 @@ real cluster: tests/faults/test_cluster.py.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from tenants.direct import connection_to
 from tenants.functions import MIGRATIONS
 from tenants.placing import place_where_there_is_room
 from tenants.routing import organization_at
+from tenants.together import read_together
 from tenants.working_role import as_owner
 from tests.support import commands
 from tests.support.cutting import Cutter, cutting
@@ -210,6 +211,40 @@ def test_a_node_that_is_away_keeps_its_organizations_from_selling_and_no_others(
     assert not sell(world.acme, "before")
     assert sell(world.acme, "during")
     assert balance(world.acme) == 998_000
+
+
+# As the coordinator says that a node is away: in the middle of a statement that is about a schema there.
+_IS_AWAY = """
+    CREATE FUNCTION seen(p_schema text) RETURNS text LANGUAGE plpgsql AS $$
+    BEGIN
+        IF p_schema = 'org_acme' THEN
+            RAISE 'connection to the remote node failed' USING ERRCODE = 'connection_failure';
+        ELSIF p_schema = 'org_broken' THEN
+            RAISE 'no such table' USING ERRCODE = 'undefined_table';
+        END IF;
+        RETURN p_schema;
+    END $$
+"""
+
+
+def test_a_node_that_is_away_takes_nothing_from_what_is_read_of_the_others(world: World, cluster: Cluster) -> None:
+    asked: list[Sequence[str]] = []
+
+    def read(schemas: Sequence[str]) -> list[str]:
+        asked.append(schemas)
+        with cluster.connection.cursor() as cursor:
+            cursor.execute("SELECT seen(name) FROM unnest(%s::text[]) AS name", [list(schemas)])
+            return [found for (found,) in cursor.fetchall()]
+
+    schemas = [one.row.schema_name for one in (world.acme, world.globex)]
+    with changed("public", _IS_AWAY, "DROP FUNCTION seen(text)"):
+        assert list(read_together([*schemas, "org_at_coordinator", "org_broken"], read, batch=10)) == [
+            schemas[1],
+            "org_at_coordinator",
+        ]
+        assert asked[:2] == [schemas[:1], schemas[1:]], "each node is asked for what it has, and one that is away once"
+        with transaction.atomic(), pytest.raises(OperationalError, match="remote node"):
+            list(read_together(schemas, read, batch=10))
 
 
 def test_while_the_coordinator_is_away_who_is_known_sells(
