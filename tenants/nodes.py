@@ -88,6 +88,7 @@ def _look_again(coordinator: Any) -> _Look:
             places = _places_of(coordinator, known)
         except (DatabaseError, InterfaceError) as error:
             _log.warning("places_not_looked_up", exc_info=error)
+            moment = time.monotonic()  # to find out may have taken as long as what is known is good for
         else:
             known = {schema: places.get(schema) for schema in known}
     _look = _Look(moment, known)

@@ -32,6 +32,10 @@ OUTAGE_SECONDS = 120.0
 """How much longer on a cluster whose coordinator does not answer: the nodes go on selling. A suspension is a row at the
 coordinator, so nobody can suspend then; one of the last moment holds when the coordinator is back, or after this."""
 
+LOOK_SECONDS = 1.0
+"""How long another thread's look is waited for on a cluster. Where the coordinator's machine is gone it hears nothing
+for seconds, and sales need not wait with it."""
+
 CACHED_HOSTS = 10_000
 """Hosts that a process remembers at most."""
 
@@ -55,6 +59,8 @@ class _Look:
 
 _look = _Look(float("-inf"), float("-inf"), {}, set())
 _looking = threading.Lock()
+_look_began: float | None = None
+"""When the look began that is under way (of the monotonic clock)."""
 
 
 class RoutingMiddleware:
@@ -151,10 +157,7 @@ def organization_at(host: str) -> Organization | None:
     """
     look = _look
     if time.monotonic() >= look.moment + CACHE_SECONDS:
-        with _looking:
-            look = _look
-            if time.monotonic() >= look.moment + CACHE_SECONDS:
-                look = _look_again(look)
+        look = _renewed(look)
     organization = look.found.get(host)
     if organization is None:
         organization = _look_up([host]).get(host)
@@ -180,6 +183,30 @@ def known_organization(host: str) -> Organization | None:
     return organization
 
 
+def _renewed(look: _Look) -> _Look:
+    """One thread looks, and the others wait for it."""
+    global _look_began
+    if not _looking.acquire(timeout=_patience(look)):
+        return look
+    try:
+        look = _look
+        if time.monotonic() >= look.moment + CACHE_SECONDS:
+            _look_began = time.monotonic()
+            look = _look_again(look)
+        return look
+    finally:
+        _look_began = None
+        _looking.release()
+
+
+def _patience(look: _Look) -> float:
+    """For how many seconds a look of another thread is waited for; -1: until it is done."""
+    now = time.monotonic()
+    if not settings.DATABASE_CLUSTER or now >= look.confirmed + OUTAGE_SECONDS:
+        return -1
+    return LOOK_SECONDS if (began := _look_began) is None else max(0.0, began + LOOK_SECONDS - now)
+
+
 def _look_again(before: _Look) -> _Look:
     global _look
     moment = time.monotonic()
@@ -189,7 +216,8 @@ def _look_again(before: _Look) -> _Look:
         if not settings.DATABASE_CLUSTER or moment >= before.confirmed + OUTAGE_SECONDS:
             raise
         _log.warning("routes_not_looked_up", exc_info=error)
-        look = _Look(moment, before.confirmed, before.found, before.asked)
+        # From now on: to find out may have taken longer than what is known is good for.
+        look = _Look(time.monotonic(), before.confirmed, before.found, before.asked)
     if _look is before:  # and nobody has called forget_routes meanwhile
         _look = look
     return look

@@ -36,6 +36,6 @@ def wake_workers(organization_id: int) -> None:
         # On Django's own connection: this thread's may not be open, or have died, when another thread sold for it.
         call_function("pg_catalog", "pg_notify", "true", [CHANNEL, str(organization_id)])
     except (DatabaseError, InterfaceError, SellerBusy):
-        _rests_until = now + REST_SECONDS
+        _rests_until = time.monotonic() + REST_SECONDS  # to find out may have taken as long
         return  # what was sold is sold, whatever becomes of the hint
     _given[organization_id] = now

@@ -4,9 +4,10 @@ Here the nodes are sockets that all lead to the tests' database, and tables of t
 real cluster: tests/faults/test_cluster.py.
 """
 
+import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -67,6 +68,37 @@ class Cluster:
             if one.connection is not None and one.settings_dict["HOST"] == host:
                 with closing(psycopg2.connect(self._address)) as other, other.cursor() as cursor:
                     cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [one.connection.info.backend_pid])
+
+    @contextmanager
+    def silent(self) -> Iterator[list[socket.socket]]:
+        """The coordinator's machine is gone. Who calls hears nothing, and gives up after two seconds (libpq: no less).
+        Gives the calls that came.
+        """
+        self.stop(COORDINATOR)
+        self.connection.close_own()
+        calls: list[socket.socket] = []
+
+        def accept() -> None:
+            with suppress(OSError):  # the listener is closed
+                while True:
+                    calls.append(listener.accept()[0])
+
+        with socket.socket(socket.AF_UNIX) as listener:
+            path = self.directories[COORDINATOR] / ".s.PGSQL.5432"
+            listener.bind(str(path))
+            listener.listen()
+            accepting = threading.Thread(target=accept, daemon=True)
+            accepting.start()
+            self.connection.settings_dict["OPTIONS"]["connect_timeout"] = 2
+            try:
+                yield calls
+            finally:
+                listener.shutdown(socket.SHUT_RDWR)
+                accepting.join(10)
+                for call in calls:
+                    call.close()
+                path.unlink()
+                self.start(COORDINATOR)
 
     def stop_all(self) -> None:
         for way in self._ways.values():
@@ -267,6 +299,60 @@ def test_while_the_coordinator_is_away_who_is_known_sells(
         organization_at(world.acme.host)
     cluster.start(COORDINATOR)
     assert organization_at(world.acme.host) is not None
+
+
+def test_a_coordinator_that_says_nothing_is_not_asked_again_at_once(
+    world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known is good, and what rests does, for less long here than it takes to find out."""
+    for of, name in ((routing, "CACHE_SECONDS"), (nodes, "PLACE_SECONDS"), (wakeups, "REST_SECONDS")):
+        monkeypatch.setattr(of, name, 1.5)
+    routing.forget_routes()
+    assert organization_at(world.acme.host) is not None
+    assert sell(world.acme)
+    monkeypatch.setattr(routing._look, "moment", float("-inf"))
+    nodes.look_again_soon()
+    wakeups._given.clear()
+    with cluster.silent() as calls:
+        assert organization_at(world.acme.host) is not None
+        assert routing.known_organization(world.acme.host) is not None
+        assert len(calls) == 1
+        schema = world.acme.row.schema_name
+        assert entered(schema) is entered(schema)
+        asked = len(calls)
+        entered(schema)
+        assert len(calls) == asked
+        wakeups.wake_workers(world.acme.row.pk)
+        wakeups.wake_workers(world.globex.row.pk)
+        assert len(calls) == asked + 1
+
+
+def test_a_look_that_hears_nothing_keeps_only_itself(
+    world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routing.forget_routes()
+    assert organization_at(world.acme.host) is not None
+    monkeypatch.setattr(routing, "CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(routing, "LOOK_SECONDS", 0.0)
+    found: list[Any] = []
+
+    def look() -> None:
+        try:
+            found.append(organization_at(world.acme.host))
+        finally:
+            connections[DEFAULT_DB_ALIAS].close()
+
+    first, second = threading.Thread(target=look), threading.Thread(target=look)
+    with closing(psycopg2.connect(database_url())) as other, other.cursor() as cursor:
+        cursor.execute("LOCK TABLE tenants_domain")
+        first.start()
+        with as_owner():  # past a pooler, where the first one waits
+            wait_until(lambda: bool(run_sql("SELECT 1 FROM pg_locks WHERE NOT granted")), "the first one waits")
+        second.start()
+        second.join(20)
+        assert len(found) == 1, "the second one waited for the first"
+    first.join(20)
+    assert [one.pk for one in found] == [world.acme.row.pk] * 2
 
 
 def test_who_could_not_ring_for_the_workers_does_not_wait_to_try_again_for_the_next_sale(
