@@ -109,6 +109,12 @@ def _database(name: str, url: str) -> dict[str, Any]:
 
 
 _ENGINE = "django_tenants.postgresql_backend"
+_ENGINES = {
+    # On a cluster an organization is entered where it lives: see tenants/placed/base.py.
+    "citus": "tenants.placed",
+    # Behind a pooler of transactions nothing can be set in a session. One of sessions needs no other backend.
+    "transaction": "tenants.pooled",
+}
 
 
 def _direct_database(name: str, url: str) -> dict[str, Any] | None:
@@ -122,15 +128,11 @@ OWNER_DATABASE = _direct_database("OWNER_DATABASE_URL", OWNER_DATABASE_URL)
 DIRECT_DATABASE = _direct_database("DIRECT_DATABASE_URL", DIRECT_DATABASE_URL)
 # For what may be seconds old: see tenants/standby.py.
 REPLICA_DATABASE = _direct_database("REPLICA_DATABASE_URL", env.str("REPLICA_DATABASE_URL", default=""))
+if REPLICA_DATABASE is not None:  # it may well be behind a pooler, too
+    REPLICA_DATABASE["ENGINE"] = _ENGINES.get(DATABASE_POOLER, _ENGINE)
 if not re.fullmatch(r"[1-9][0-9]{0,4}", env.str("REPLICA_MAX_AGE", default="30")):
     raise ImproperlyConfigured("REPLICA_MAX_AGE must be a number of seconds, from 1.")
 REPLICA_MAX_AGE = env.int("REPLICA_MAX_AGE", default=30)
-_ENGINES = {
-    # On a cluster an organization is entered where it lives: see tenants/placed/base.py.
-    "citus": "tenants.placed",
-    # Behind a pooler of transactions nothing can be set in a session. One of sessions needs no other backend.
-    "transaction": "tenants.pooled",
-}
 DATABASES = {
     "default": {
         "ENGINE": _ENGINES.get(DATABASE_CLUSTER or DATABASE_POOLER, _ENGINE),

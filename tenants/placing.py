@@ -152,11 +152,11 @@ def _place_of(organization: Organization) -> Node:
 
 
 def _nodes() -> list[Node]:
-    """Those that organizations may live at."""
+    """Those that organizations may live at. The coordinator is none, whatever Citus is told: nobody is found there."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT nodename, nodeport FROM pg_dist_node"
-            " WHERE isactive AND shouldhaveshards AND noderole = 'primary' ORDER BY groupid"
+            " WHERE isactive AND shouldhaveshards AND noderole = 'primary' AND groupid <> 0 ORDER BY groupid"
         )
         return [Node(host, port) for host, port in cursor.fetchall()]
 

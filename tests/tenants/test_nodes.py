@@ -428,6 +428,14 @@ def test_to_a_node_that_there_is_not_nothing_is_moved(node: str, world: World, c
     assert f"The nodes are: {cluster.directories[FIRST]}:5432, {cluster.directories[SECOND]}:5432." in told.stderr
 
 
+def test_nothing_is_moved_to_the_coordinator_where_it_may_have_shards_either(world: World, cluster: Cluster) -> None:
+    run_sql("UPDATE pg_dist_node SET shouldhaveshards = true")
+    node = str(cluster.directories[COORDINATOR])
+    told = commands.run("organization", "place", "acme", node, environment={"DATABASE_CLUSTER": "citus"})
+    assert told.returncode == 2
+    assert f"The nodes are: {cluster.directories[FIRST]}:5432, {cluster.directories[SECOND]}:5432." in told.stderr
+
+
 def test_what_the_cluster_can_not_do_is_told(world: World, cluster: Cluster) -> None:
     """Here, since this is none: nothing can be moved."""
     node = str(cluster.directories[SECOND])
