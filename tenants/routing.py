@@ -237,21 +237,25 @@ def forget_routes() -> None:
 
 
 def bound_memory(organization: Organization) -> None:
-    """Closes the connection if it has seen too many organizations, this one among them; the next request opens another.
+    """Closes the connection if it saw too many organizations, this one among them. The next request opens another."""
+    current: Any = connections[DEFAULT_DB_ALIAS]
+    if not current.in_atomic_block:
+        close_when_full(current, organization.schema_name)
+
+
+def close_when_full(current: Any, schema: str) -> None:
+    """Closes a connection of Django's that has worked on too many schemas, this one among them.
 
     PostgreSQL keeps what it has read of a schema, its catalogue and the plans of its functions, for as long as a
     connection lives. What that takes is in deploy/README.md, "Processes, threads, connections".
     """
-    current: Any = connections[DEFAULT_DB_ALIAS]
-    if current.in_atomic_block:
-        return
-    seen_by, seen = getattr(current, "seen", (None, set()))
-    if seen_by is not current.connection:
-        seen = set()
-        current.seen = (current.connection, seen)
-    seen.add(organization.pk)
-    if len(seen) > settings.ORGANIZATIONS_PER_CONNECTION:
+    seen: tuple[Any, set[str]] | None = getattr(current, "seen", None)
+    if seen is None or seen[0] is not current.connection:
+        seen = current.seen = (current.connection, set())
+    seen[1].add(schema)
+    if len(seen[1]) > settings.ORGANIZATIONS_PER_CONNECTION:
         current.close()
+        current.seen = None
 
 
 def organization_of(request: HttpRequest) -> Organization:

@@ -188,6 +188,17 @@ def test_who_closes_the_connection_closes_those_to_the_nodes(world: World, clust
     assert at_node.connection is None
 
 
+def test_they_are_closed_in_time_where_nobody_asks_the_coordinator(
+    world: World, cluster: Cluster, settings: Any
+) -> None:
+    settings.ORGANIZATIONS_PER_CONNECTION = 1
+    cluster.connection.close_own()
+    for organization, is_open in ((world.acme, True), (world.globex, False), (world.acme, True)):
+        assert sell(organization)
+        routing.bound_memory(organization.row)
+        assert (entered(organization.row.schema_name).connection is not None) == is_open
+
+
 def test_what_is_no_organizations_goes_in_at_the_coordinator(cluster: Cluster) -> None:
     assert entered("public") is cluster.connection
     assert entered("pg_catalog") is cluster.connection

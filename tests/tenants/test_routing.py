@@ -15,6 +15,7 @@ from tenants import routing
 from tenants.models import Domain
 from tenants.models import Organization as OrganizationRow
 from tenants.routing import RoutingMiddleware, normalize_host
+from tenants.standby import _Standby
 from tests.support.raw import send
 from tests.support.world import Organization, World
 
@@ -409,3 +410,17 @@ def test_a_connection_that_has_seen_many_organizations_is_closed(
     assert first is not second
     assert first.closed
     assert used == [first, first, first, first, second, second, second]
+
+
+def test_a_connection_to_a_standby_gathers_no_more(acme: Organization, globex: Organization, settings: Any) -> None:
+    """Here it is one to the tests' database."""
+    settings.ORGANIZATIONS_PER_CONNECTION = 1
+    standby, used = _Standby(), []
+    for organization in (acme, globex, acme):
+        with organization.context, standby.connected({}) as own, own.cursor() as cursor:
+            cursor.execute("SELECT")
+            used.append(own.connection)
+    standby.rest()
+    assert used[0] is used[1]
+    assert used[1].closed
+    assert used[2] is not used[0]
