@@ -192,6 +192,7 @@ def test_they_are_closed_in_time_where_nobody_asks_the_coordinator(
     world: World, cluster: Cluster, settings: Any
 ) -> None:
     settings.ORGANIZATIONS_PER_CONNECTION = 1
+    assert [sell(world.acme), sell(world.globex)] == [True, True]
     cluster.connection.close_own()
     for organization, is_open in ((world.acme, True), (world.globex, False), (world.acme, True)):
         assert sell(organization)
