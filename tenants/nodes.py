@@ -20,7 +20,11 @@ PLACE_SECONDS = 5.0
 """After which it is looked up again where the schemas are."""
 
 REST_SECONDS = 1.0
-"""For how long a node that did not answer is not tried again: of its requests, few wait for it at a time."""
+"""For how long a node that did not answer is not tried again."""
+
+TRY_SECONDS = 10.0
+"""For how long nobody else tries meanwhile: a machine that is gone says nothing until the time to connect is over, and
+all threads would wait for it."""
 
 _log = structlog.get_logger("recharge.tenants")
 
@@ -58,6 +62,8 @@ class _Look:
 _look = _Look(float("-inf"), {})
 _looking = threading.Lock()
 _rests_until: dict[Node, float] = {}
+"""Those that have not answered since."""
+_resting = threading.Lock()
 
 
 def node_of(coordinator: Any, schema: str) -> Node | None:
@@ -132,9 +138,21 @@ def forget_places() -> None:
     _rests_until.clear()
 
 
-def is_resting(node: Node) -> bool:
-    """Whether it did not answer a moment ago."""
-    return time.monotonic() < _rests_until.get(node, float("-inf"))
+def may_be_tried(node: Node) -> bool:
+    """Whether this thread may connect to it. One that did not answer rests, and is then tried by one thread."""
+    with _resting:
+        until = _rests_until.get(node)
+        if until is None:
+            return True
+        if time.monotonic() < until:
+            return False
+        _rests_until[node] = time.monotonic() + TRY_SECONDS
+        return True
+
+
+def answered(node: Node) -> None:
+    """It has let somebody in."""
+    _rests_until.pop(node, None)
 
 
 def rest(node: Node) -> None:

@@ -20,7 +20,7 @@ from psycopg2 import errorcodes
 
 from shared.database import set_parameter
 from shared.sick import sqlstate_of
-from tenants.nodes import Node, is_resting, look_again_soon, node_of, rest
+from tenants.nodes import Node, answered, look_again_soon, may_be_tried, node_of, rest
 
 CLOCKS_APART_SECONDS = 1.0
 """How much the clocks of the cluster's machines may differ: what came in at the coordinator has moments of its own."""
@@ -101,13 +101,14 @@ class NodeWrapper(base.DatabaseWrapper):  # type: ignore[misc]
         self.inc_thread_sharing()  # it is used by whoever uses the coordinator's
 
     def connect(self) -> None:
-        if is_resting(self._node):
+        if not may_be_tried(self._node):
             raise psycopg2.OperationalError(f"The node {self._node} did not answer a moment ago.")
         try:
             super().connect()
         except psycopg2.OperationalError:
             rest(self._node)
             raise
+        answered(self._node)
 
     def has_left(self, error: Exception) -> bool:
         """Whether this error says that this server is away, or has not what it is asked for. Then the connection is

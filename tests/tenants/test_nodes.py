@@ -24,6 +24,7 @@ from shared.database import call_function, entered
 from tenants import nodes, routing, wakeups
 from tenants.direct import connection_to
 from tenants.functions import MIGRATIONS
+from tenants.placed.base import NodeWrapper
 from tenants.placing import place_where_there_is_room
 from tenants.routing import organization_at
 from tenants.together import read_together
@@ -70,12 +71,12 @@ class Cluster:
                     cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [one.connection.info.backend_pid])
 
     @contextmanager
-    def silent(self) -> Iterator[list[socket.socket]]:
-        """The coordinator's machine is gone. Who calls hears nothing, and gives up after two seconds (libpq: no less).
+    def silent(self, number: int) -> Iterator[list[socket.socket]]:
+        """That machine is gone. Who calls hears nothing, and gives up after two seconds (libpq: no less).
         Gives the calls that came.
         """
-        self.stop(COORDINATOR)
-        self.connection.close_own()
+        self.stop(number)
+        self.connection.close()
         calls: list[socket.socket] = []
 
         def accept() -> None:
@@ -84,7 +85,7 @@ class Cluster:
                     calls.append(listener.accept()[0])
 
         with socket.socket(socket.AF_UNIX) as listener:
-            path = self.directories[COORDINATOR] / ".s.PGSQL.5432"
+            path = self.directories[number] / ".s.PGSQL.5432"
             listener.bind(str(path))
             listener.listen()
             accepting = threading.Thread(target=accept, daemon=True)
@@ -98,7 +99,7 @@ class Cluster:
                 for call in calls:
                     call.close()
                 path.unlink()
-                self.start(COORDINATOR)
+                self.start(number)
 
     def stop_all(self) -> None:
         for way in self._ways.values():
@@ -257,6 +258,30 @@ def test_a_node_that_is_away_keeps_its_organizations_from_selling_and_no_others(
     assert balance(world.acme) == 998_000
 
 
+def test_a_node_that_says_nothing_keeps_one_thread_waiting(
+    world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "REST_SECONDS", 0.0)
+    node = nodes.Node(str(cluster.directories[FIRST]), 5432)
+
+    def connect() -> None:
+        own = NodeWrapper(cluster.connection.settings_dict, DEFAULT_DB_ALIAS, node)
+        with suppress(psycopg2.OperationalError):
+            own.connect()
+
+    with cluster.silent(FIRST) as calls:
+        connect()
+        trying = threading.Thread(target=connect)
+        trying.start()
+        wait_until(lambda: len(calls) == 2, "one thread tries it again")
+        with pytest.raises(OperationalError, match="a moment ago"):
+            sell(world.acme)
+        assert len(calls) == 2
+        trying.join(20)
+    assert sell(world.acme), "it is there again, and its rest is over"
+    assert nodes._rests_until == {}
+
+
 # As the coordinator says that a node is away: in the middle of a statement that is about a schema there.
 _IS_AWAY = """
     CREATE FUNCTION seen(p_schema text) RETURNS text LANGUAGE plpgsql AS $$
@@ -325,7 +350,7 @@ def test_a_coordinator_that_says_nothing_is_not_asked_again_at_once(
     monkeypatch.setattr(routing._look, "moment", float("-inf"))
     nodes.look_again_soon()
     wakeups._given.clear()
-    with cluster.silent() as calls:
+    with cluster.silent(COORDINATOR) as calls:
         assert organization_at(world.acme.host) is not None
         assert routing.known_organization(world.acme.host) is not None
         assert len(calls) == 1
