@@ -67,6 +67,10 @@ _FAULT_OF = {
 }
 
 
+_UNREADABLE = "books_unreadable"
+_NOT_READ = {_FAULT_OF[Condition.BROKEN], _UNREADABLE}
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A row that breaks one of the invariants of the books; or (``invariant`` is None) something else that is wrong."""
@@ -76,6 +80,12 @@ class Fault:
     seller_id: int | None
     row: str
     detail: str
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it says that the books could not be read, so that nobody knows of them: the schema is broken, or its
+        node of a cluster is away."""
+        return self.fault in _NOT_READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +196,7 @@ def _prove(organization: Organization, everything: bool, every: timedelta | None
             raise
         return Proof(
             organization,
-            [Fault(None, "books_unreadable", None, organization.schema_name, str(error).strip().splitlines()[0])],
+            [Fault(None, _UNREADABLE, None, organization.schema_name, str(error).strip().splitlines()[0])],
         )
 
 

@@ -72,6 +72,7 @@ def test_reconcile_names_it_and_proves_the_others(broken: OrganizationRow) -> No
     text = commands.run("reconcile").stdout
     assert "broken: 1 fault\n  schema_broken: org_broken: " in text
     assert "acme: clean" in text
+    assert text.endswith("3 organizations: NOT ALL BOOKS CAN BE READ.\n")  # which is not that they are wrong
 
 
 def test_a_new_process_is_ready_for_the_others(broken: OrganizationRow, world: World, tmp_path: Path) -> None:
