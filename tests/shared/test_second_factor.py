@@ -32,6 +32,13 @@ def sign_in(client: Client, username: str, **more: str):
     return client.post("/auth/token", {"username": username, "password": PASSWORD, **more})
 
 
+def sign_in_when_let(client: Client, username: str, code: str) -> int:
+    """The status, once it isn't 503: a process lets few hash a password at a time."""
+    while (answer := sign_in(client, username, code=code)).status == 503:
+        pass
+    return answer.status
+
+
 def audit_of(organization: Organization) -> list[tuple[str, str, dict | None, dict | None]]:
     with organization.context, connection.cursor() as cursor:
         cursor.execute("SELECT action, actor, before, after FROM credit_auditrecord ORDER BY id")
@@ -171,8 +178,8 @@ def test_of_many_who_send_one_code_at_once_one_gets_in(acme: Organization) -> No
     _secret, codes = enrol(acme.neighbour.client)
     for username, code in (("member", code_of(secret)), ("neighbour", codes[0])):
         with ThreadPoolExecutor(4) as pool:
-            tries = [pool.submit(sign_in, acme.anyone, username, code=code) for _ in range(4)]
-        assert sorted(one.result().status for one in tries) == [200, 401, 401, 401]
+            tries = [pool.submit(sign_in_when_let, acme.anyone, username, code) for _ in range(4)]
+        assert sorted(one.result() for one in tries) == [200, 401, 401, 401]
 
 
 def test_guessing_codes_is_locked_out_though_the_password_is_right(acme: Organization) -> None:
