@@ -46,8 +46,9 @@ from tenants.working_role import grant_rights
 LOCK_TIMEOUT = "5s"
 """The longest wait for the tables of a schema whose functions are installed; meanwhile its sales wait, too."""
 
-TRIES = 4
-"""To bring one schema up to date while others hold its locks."""
+TRIES = {errorcodes.LOCK_NOT_AVAILABLE: 4, errorcodes.DEADLOCK_DETECTED: 12}
+"""To bring one schema up to date while sales hold its locks for too long, or take them in another order: that is found
+out within a second or two."""
 
 AT_ONCE = 4
 """Schemas that are brought up to date at the same time: most of the time each waits for the database or its disk."""
@@ -223,13 +224,14 @@ def update_schema(schema: str, *, verbosity: int = 1) -> None:
     Raises:
         CanNotUpdate: the schema is gone, lacks tables, or something in it is in the way.
     """
-    for others in reversed(range(TRIES)):
+    tries: Counter[str | None] = Counter(TRIES)
+    while True:
         try:
             _update_schema(schema, verbosity)
             return
         except OperationalError as error:
-            is_busy = sqlstate_of(error) in (errorcodes.DEADLOCK_DETECTED, errorcodes.LOCK_NOT_AVAILABLE)
-            if not (is_busy and others) or connection.in_atomic_block:
+            tries[code := sqlstate_of(error)] -= 1
+            if tries[code] <= 0 or connection.in_atomic_block:
                 raise
 
 
