@@ -99,11 +99,11 @@ class _Line(Func):
     function = "concat"  # to which NULL is nothing
     output_field = TextField()
 
-    def __init__(self, columns: Sequence[str], **extra: Any) -> None:
+    def __init__(self, columns: Sequence[str]) -> None:
         parts: list[Any] = []
         for column in columns:
             parts += [Value(","), _Cell(F(column))]
-        super().__init__(*parts[1:], **extra)
+        super().__init__(*parts[1:])
 
 
 class _Cell(Func):

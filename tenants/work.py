@@ -85,8 +85,8 @@ class Watcher(Protocol):
         ...
 
     def look(self, heartbeat: Heartbeat, organizations: Collection[Organization]) -> None:
-        """Called every :data:`WATCH_SECONDS` with the active organizations, on the public schema, in a thread and on a
-        connection of its own: the desks stand still where a COMMIT waits for a standby that is gone, and just that
-        is to be told. It decides itself whether it is time. An error of the database here keeps nothing from being
-        delivered."""
+        """Called every second or so (``WATCH_SECONDS`` of tenants/worker.py) with the active organizations, on the
+        public schema, in a thread and on a connection of its own: the desks stand still where a COMMIT waits for a
+        standby that is gone, and just that is to be told. It decides itself whether it is time. An error of the
+        database here keeps nothing from being delivered."""
         ...

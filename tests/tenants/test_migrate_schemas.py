@@ -8,7 +8,9 @@ from contextlib import closing, contextmanager
 import psycopg2
 import pytest
 from django.core.management.base import OutputWrapper
+from django.db import OperationalError
 
+from tenants import schemas
 from tenants.management.commands.migrate_schemas import _Progress
 from tenants.models import Organization
 from tenants.schemas import CanNotUpdate, states_of
@@ -156,3 +158,21 @@ def test_on_a_terminal_a_bar_says_how_far_it_is() -> None:
     progress.tell("org_x", ValueError("a row"))
     progress.end(3)
     assert "  org_globex: The schema is gone.\n  org_x: ValueError: a row\n" in errors.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("error", "times"), [("deadlock_detected", 12), ("lock_not_available", 4), ("query_canceled", 1)]
+)
+def test_one_that_sales_are_in_the_way_of_is_begun_anew_so_often(
+    error: str, times: int, monkeypatch: pytest.MonkeyPatch, django_db_setup: None
+) -> None:
+    begun = []
+
+    def fail(schema: str, verbosity: int) -> None:
+        begun.append(schema)
+        run_sql(f"DO $$ BEGIN RAISE {error}; END $$")
+
+    monkeypatch.setattr(schemas, "_update_schema", fail)
+    with pytest.raises(OperationalError):
+        schemas.update_schema(ACME)
+    assert begun == [ACME] * times
