@@ -6,7 +6,7 @@ stand still leave threads for ``/livez`` and for static files. Exports and readi
 """
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -46,13 +46,13 @@ LARGE_BODIES = 8
 SPARE = 8
 """Threads of Granian that are left when all of those are taken."""
 
-EXPORT_THREADS = 3
-"""They write workbooks and read the pages of CSV files, so that the other threads can sell meanwhile. Each keeps a
-database connection, as those that sell do."""
+EXPORT_THREADS = 2
+"""They read the pages of CSV files, so that the other threads can sell meanwhile. Each keeps a database connection, as
+those that sell do."""
 
-PAPER_THREADS = 2
-"""They wait for the processes that write PDFs (recharge/papers/printing.py), half a minute for a large
-one: so they are none of those that write the other exports."""
+PAPER_THREADS = 3
+"""They wait for the programs that write PDFs and workbooks (shared/aside.py), half a minute for a large one: so they
+are none of those that read CSV files."""
 
 READINESS_THREADS = 1
 
@@ -166,8 +166,7 @@ class Gate:
             if is_readiness:
                 future = self._readiness.submit(self._call, environ)
             else:
-                threads = self._papers if path.endswith(".pdf") else self._exports
-                future = threads.submit(organization, self._call, environ)
+                future = self._papers.submit(organization, self._call, environ)
             try:
                 return future.result(TURN_SECONDS)
             except TimeoutError:
@@ -194,13 +193,15 @@ def _organization_of(environ: dict[str, Any]) -> str:
 
 
 class _Turns:
-    """Threads that work for each organization in turn: one that asks for much waits for itself."""
+    """Threads that work for each organization in turn, and for none alone: one that asks for much waits for itself."""
 
     def __init__(self, threads: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(threads, name)
+        self._most_of_one = max(1, threads - 1)
         self._lock = threading.Lock()
         self._queues: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
         """By organization; the first one's turn is next."""
+        self._under_way: Counter[str] = Counter()
 
     def submit(self, organization: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -211,19 +212,33 @@ class _Turns:
 
     def _take_turn(self) -> None:
         with self._lock:
-            organization = next(iter(self._queues))
+            organization = next((one for one in self._queues if self._under_way[one] < self._most_of_one), None)
+            if organization is None:
+                return  # whoever ends takes a turn more
             queue = self._queues.pop(organization)
             future, function = queue.popleft()
             if queue:
                 self._queues[organization] = queue
-        if not future.set_running_or_notify_cancel():
-            return
+            self._under_way[organization] += 1
         try:
-            result = function()
-        except BaseException as error:  # noqa: BLE001 - it is whoever waits for the result that is told
-            future.set_exception(error)
-        else:
-            future.set_result(result)
+            if future.set_running_or_notify_cancel():
+                _work_for(future, function)
+        finally:
+            with self._lock:
+                self._under_way[organization] -= 1
+                if not self._under_way[organization]:
+                    del self._under_way[organization]  # who has nothing under way takes no memory
+                if self._queues:
+                    self._pool.submit(self._take_turn)
+
+
+def _work_for(future: Future[Any], function: Callable[[], Any]) -> None:
+    try:
+        result = function()
+    except BaseException as error:  # noqa: BLE001 - it is whoever waits for the result that is told
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 class _Stream:

@@ -1,14 +1,12 @@
-"""Writes lists as workbooks (XLSX), for people. A workbook is a ZIP archive whose directory comes last, so it goes to a
-temporary file first, and is sent when it is whole."""
+"""Has lists written as workbooks (XLSX), for people, by a program of its own (xlsx.py). A workbook is a ZIP archive,
+whose directory comes last: it goes to a temporary file first, and is sent when it is whole."""
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
+from pathlib import Path
 from typing import Any
 
-import xlsxwriter
 from django.http import FileResponse, HttpRequest
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -16,6 +14,7 @@ from django.utils.translation import get_language_bidi
 from django.utils.translation import gettext as _
 
 from shared.admission import Admission
+from shared.aside import microseconds_of, write_aside
 from shared.audit import record_export
 from shared.identity.realm import realm_of
 
@@ -24,7 +23,12 @@ LARGEST_SHEET = 50_000
 does not wait for long. A CSV file has as many as there are."""
 
 _workbooks = Admission(of_group=2, of_one=1)
-"""Workbooks that a process writes at once. (All together it writes as many as it has threads for: saas/gate.py.)"""
+"""Workbooks that a process has under way. (All together: the threads that saas/gate.py has for them.)"""
+
+_PROGRAM = Path(__file__).with_name("xlsx.py")
+_LONGEST_TITLE = 31
+"""Characters of a sheet's title."""
+_TOO_LONG = "The workbook took too long. Narrow the filters, or use CSV."
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +77,31 @@ def xlsx_response(
     ``more`` is a second sheet.
 
     Raises:
-        Unavailable: this process is writing another one for this person, or two for the organization.
+        Unavailable: this process is writing another one for this person, or two for the organization;
+            or it took too long.
     """
+    heading = {
+        "title": str(sheet)[:_LONGEST_TITLE],
+        "is_rtl": get_language_bidi(),
+        "zone": timezone.get_current_timezone_name(),
+        "columns": [(str(column.title), column.width) for column in columns],
+        "more": more
+        and {
+            "title": more.title[:_LONGEST_TITLE],
+            "lines": [(label, value if isinstance(value, int) else str(value)) for label, value in more.lines],
+        },
+    }
     admitted = realm_of(request).slug, person
     _workbooks.enter(*admitted)
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it when it is sent
     try:
-        _write_workbook(file, str(sheet), columns, pages, most or LARGEST_SHEET, more)
+        file = write_aside(_PROGRAM, heading, _cells(columns, pages, most or LARGEST_SHEET), too_long=_TOO_LONG)
+    finally:
+        _workbooks.leave(*admitted)
+    try:
         record_export(filename, filters)
     except BaseException:
         file.close()
         raise
-    finally:
-        _workbooks.leave(*admitted)
-    file.seek(0)
     return FileResponse(
         file,
         as_attachment=True,
@@ -95,61 +110,24 @@ def xlsx_response(
     )
 
 
-def _write_workbook(
-    file: Any,
-    title: str,
-    columns: Sequence[Column],
-    pages: Iterator[Iterable[Mapping[str, Any]]],
-    most: int,
-    more: Sheet | None,
-) -> None:
-    # constant_memory: each row goes to the disk when the next one begins.
-    with xlsxwriter.Workbook(file, {"constant_memory": True}) as workbook:
-        sheet = workbook.add_worksheet(title[:31])
-        if get_language_bidi():
-            sheet.right_to_left()
-        heading = workbook.add_format({"bold": True})
-        number = workbook.add_format({"num_format": "#,##0"})
-        moment = workbook.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
-        for index, column in enumerate(columns):
-            sheet.set_column(index, index, column.width)
-            sheet.write_string(0, index, str(column.title), heading)
-        sheet.freeze_panes(1, 0)
-
-        rows = chain.from_iterable(pages)
-        for line, row in enumerate(rows, start=1):
-            if line == most and next(rows, None) is not None:
-                sheet.write_string(
-                    line,
-                    0,
-                    _("Too many rows for a workbook: the rest is left out. Narrow the filters, or use CSV."),
-                )
-                break
-            for index, column in enumerate(columns):
-                value = column.value(row)
-                match value:
-                    case None:
-                        pass
-                    case int():
-                        sheet.write_number(line, index, value, number)
-                    case datetime():
-                        # A spreadsheet's times have no zone.
-                        sheet.write_datetime(line, index, timezone.localtime(value).replace(tzinfo=None), moment)
-                    case _:
-                        # write_string: whatever it looks like, it is no formula, no link and no number.
-                        sheet.write_string(line, index, str(value))
-        if more:
-            _write_lines(workbook.add_worksheet(more.title[:31]), more.lines, heading, number)
+def _cells(
+    columns: Sequence[Column], pages: Iterator[Iterable[Mapping[str, Any]]], most: int
+) -> Iterator[list[list[Any]]]:
+    """The rows as shared/console/xlsx.py reads them; where there are more than ``most``, a line that says so."""
+    left = most
+    for page in pages:
+        rows = [[_cell(column.value(row)) for column in columns] for row in page]
+        if len(rows) > left:
+            too_many = _("Too many rows for a workbook: the rest is left out. Narrow the filters, or use CSV.")
+            yield [*rows[:left], [too_many]]
+            return
+        left -= len(rows)
+        yield rows
 
 
-def _write_lines(sheet: Any, lines: Sequence[tuple[str, Any]], heading: Any, number: Any) -> None:
-    if get_language_bidi():
-        sheet.right_to_left()
-    sheet.set_column(0, 0, 24)
-    sheet.set_column(1, 1, 48)
-    for line, (label, value) in enumerate(lines):
-        sheet.write_string(line, 0, label, heading)
-        if isinstance(value, int):
-            sheet.write_number(line, 1, value, number)
-        else:
-            sheet.write_string(line, 1, str(value))
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, datetime):
+        return [microseconds_of(value)]
+    return str(value)

@@ -4,8 +4,8 @@
 
 It starts a PostgreSQL and a server of its own, warms up, lets the contenders of each table take turns round after
 round, prints the median of each with its ratio to the first, and proves the books after each table. Tables: sale,
-shapes, connections, bulk, delivery; and, when named, history, pages, width, earning, watched, retention, fairness and
-large, which take long, or long to set up.
+shapes, connections, bulk, delivery; and, when named, history, pages, width, many, earning, watched, retention, fairness
+and large, which take long, or long to set up.
 Everything shares the machine's cores: only ratios mean anything, and only within one run. "web ms" and "db ms" are CPU
 time of the server's and of the database's processes a request; they swing less.
 
@@ -16,6 +16,9 @@ only those of the attacks that are called so.
 The table "large", when named, is of organizations that have sold so many millions (--millions): sizes, and what pages
 and commands take there. 10 million are 20 GB of disk and an hour; what is named first is there until the end. TMPDIR
 says where the database is made.
+
+The table "many", when named, is of databases with so many organizations (--organizations): the memory of connections,
+provisioning, and commands that go over all of them. 5,000 take an hour to provision, and 10 GB of disk.
 
     .venv/bin/python -m tests.bench --against DIR [--seconds S] [--rounds N]
 
@@ -39,7 +42,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import large, load
+from tests.bench import large, load, many
 from tests.bench.cpu import Checkout, Cpu, checkout
 from tests.bench.fairness import measure
 from tests.bench.load import Burst, burst
@@ -146,9 +149,11 @@ def take_turns(
 class Bench:
     """The organizations and sellers, and the tables."""
 
-    def __init__(self, here: Stage, seconds: float, rounds: int, millions: list[int], beside: str) -> None:
+    def __init__(
+        self, here: Stage, seconds: float, rounds: int, millions: list[int], organizations: list[int], beside: str
+    ) -> None:
         self.here, self.seconds, self.rounds = here, seconds, rounds
-        self.millions, self.beside = millions, beside
+        self.millions, self.organizations, self.beside = millions, organizations, beside
 
     # Made when the first table asks for them.
 
@@ -325,8 +330,13 @@ class Bench:
         }
         # Each of the server's connections makes its plans for each organization once, and then has them.
         self.take_turns("Width, 500 sellers, 16 connections", contenders, warm_up=60)
-        connections, each = memory_of_connections(self.here)
-        console.print(f"  {connections} connections of the server hold {each} MiB each for themselves")
+        held = memory_of_connections(self.here).values()
+        console.print(f"  {len(held)} connections hold {sum(held) // len(held)} MiB each for themselves")
+
+    def many(self) -> None:
+        """What organizations cost that are only there."""
+        many.measure(self.here, self.organizations, console)
+        prove_the_books()
 
     def delivery(self) -> None:
         """A worker's rate against the simulator with no delay, and what a worker beside them costs the sales."""
@@ -494,6 +504,7 @@ TABLES = (
     "history",
     "pages",
     "width",
+    "many",
     "earning",
     "watched",
     "retention",
@@ -510,6 +521,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
     parser.add_argument(
         "--millions", type=int, nargs="+", default=[1, 3], metavar="M", help="of the table large; default 1 3"
+    )
+    parser.add_argument(
+        "--organizations", type=int, nargs="+", default=[1000], metavar="N", help="of the table many; default 1000"
     )
     parser.add_argument(
         "--beside", default="", metavar="TEXT", help="of the table fairness: only attacks that have this in their name"
@@ -529,7 +543,7 @@ def main() -> None:
     if "large" in options.tables:
         large.refuse_without_room(directory, options.millions)
     with stage(directory) as here:
-        bench = Bench(here, options.seconds, options.rounds, options.millions, options.beside)
+        bench = Bench(here, options.seconds, options.rounds, options.millions, options.organizations, options.beside)
         for name in options.tables or TABLES[:5]:
             getattr(bench, name)()
 

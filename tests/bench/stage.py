@@ -84,20 +84,20 @@ def stage(directory: Path) -> Iterator[Stage]:
 
 
 @contextmanager
-def another_server(here: Stage, name: str, **environment: str) -> Iterator[Stage]:
-    """One more server on the same database, whose environment has this besides."""
+def another_server(here: Stage, name: str, *options: str, **environment: str) -> Iterator[Stage]:
+    """One more server on the same database, with these options, whose environment has this besides."""
     whole = here.environment | environment
-    with _serving(here.directory / f"{name}.log", whole) as (address, server):
+    with _serving(here.directory / f"{name}.log", whole, *options) as (address, server):
         yield replace(here, address=address, server=server, environment=whole)
 
 
 @contextmanager
-def _serving(log: Path, environment: dict[str, str]) -> Iterator[tuple[str, int]]:
+def _serving(log: Path, environment: dict[str, str], *options: str) -> Iterator[tuple[str, int]]:
     """A server without a worker, until the block ends: its address, and the id of its process."""
     port = free_port()
     with log.open("wb") as written:
         server = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--port", str(port), "--no-delivery"],
+            [sys.executable, "manage.py", "serve", "--port", str(port), "--no-delivery", *options],
             cwd=ROOT,
             env=environment,
             stdout=written,
@@ -340,17 +340,17 @@ def checkpoint(stage: Stage) -> None:
     superuser.close()
 
 
-def memory_of_connections(stage: Stage) -> tuple[int, int]:
-    """The server's connections to the database: how many, and MiB that each holds for itself on average."""
+def memory_of_connections(stage: Stage) -> dict[int, int]:
+    """MiB that each connection to the database holds for itself, of servers and of the bench, by its process."""
     postmaster = (stage.directory / "postgres" / "postmaster.pid").read_text().split()[0]
-    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    sizes = []
-    for pid in children:
+    held = {}
+    for pid in map(int, Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()):
         with contextlib.suppress(OSError):
             if b"recharge" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-                sizes.append(sum(int(size) for size in re.findall(r"^Private_\w+:\s+(\d+) kB", rollup, re.M)))
-    return len(sizes), sum(sizes) // max(1, len(sizes)) // 1024
+                # Not Private_…, which has pages of shared_buffers that no other process has looked at.
+                held[pid] = sum(int(size) for size in re.findall(r"^Pss_Anon:\s+(\d+) kB", rollup, re.M)) // 1024
+    return held
 
 
 def deliver_through_simulator(organization: Organization) -> None:

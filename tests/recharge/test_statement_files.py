@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import subprocess
 import sys
@@ -20,10 +21,11 @@ from reportlab.pdfbase.ttfonts import TTFont
 
 from credit.models import Entry, Seller
 from recharge.models import Statement
-from recharge.papers import pdf, printing
+from recharge.papers import pdf
 from recharge.papers.printing import LARGE, print_pdf
 from recharge.papers.words import totals_of
 from recharge.statements.queries import Row, row_pages
+from shared import aside
 from shared.errors import Unavailable
 from tests.recharge.test_statements import make, today
 from tests.support.client import Answer
@@ -240,14 +242,14 @@ def test_pages_are_as_many_as_was_counted(entries: int) -> None:
     row = [1, 0, "kind", "+989121234567", -(10**12), 10**12, 9_007_199_254_740_991, "0" * 36]
     lines = [HEADING | {"entries": entries}, [row] * entries, None]
     target = io.BytesIO()
-    pdf.write_pdf(io.StringIO("".join(f"{printing.json.dumps(line)}\n" for line in lines)), target)
+    pdf.write_pdf(io.StringIO("".join(f"{json.dumps(line)}\n" for line in lines)), target)
     pages = texts_of(target.getvalue())
     assert len(pages) == 1 + (entries > 32) + (entries > 69)
 
 
 @pytest.mark.parametrize("lines", [[], [HEADING], [HEADING | {"entries": 1}, None], [HEADING | {"entries": 1}, []]])
 def test_a_pdf_of_rows_that_did_not_all_come_is_none(lines: list[Any]) -> None:
-    given = "".join(f"{printing.json.dumps(line)}\n" for line in lines)
+    given = "".join(f"{json.dumps(line)}\n" for line in lines)
     child = subprocess.run(
         [sys.executable, "-I", pdf.__file__], input=given.encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -255,7 +257,7 @@ def test_a_pdf_of_rows_that_did_not_all_come_is_none(lines: list[Any]) -> None:
 
 
 def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(printing, "DEADLINE_SECONDS", 0.01)
+    monkeypatch.setattr(aside, "DEADLINE_SECONDS", 0.01)
     with pytest.raises(Unavailable):
         print_pdf(HEADING, iter([[]]))
 

@@ -154,6 +154,24 @@ def test_each_organization_has_its_turn_at_the_exports() -> None:
     assert order == ["greedy 0", "modest", *(f"greedy {number}" for number in range(1, 5))]
 
 
+def test_not_all_threads_work_for_one_organization() -> None:
+    turns, may_go_on, begun = gate._Turns(2, "turns"), threading.Event(), []
+
+    def work() -> None:
+        begun.append("greedy")
+        assert may_go_on.wait(20)
+
+    asked = [turns.submit("greedy", work) for _ in range(3)]
+    try:
+        for _ in range(3):
+            turns.submit("modest", lambda: None).result(20)
+        assert begun == ["greedy"]
+    finally:
+        may_go_on.set()
+    for one in asked:
+        one.result(20)
+
+
 def test_an_error_in_its_turn_is_told_to_who_waits() -> None:
     with pytest.raises(ZeroDivisionError):
         gate._Turns(1, "turns").submit("acme", lambda: 1 // 0).result(20)

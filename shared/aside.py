@@ -1,0 +1,102 @@
+"""Has a file written by a program of its own: rows go to it a page at a time, the file comes back whole.
+
+So a large file (a PDF of 100,000 rows takes 10 s of CPU and 130 MB) neither holds Python's global lock of a web process
+nor stays in its memory, and the program yields to those that sell. It ends with its work, with whoever started it, and
+at its deadline.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any
+
+import structlog
+
+from shared.errors import Unavailable
+
+DEADLINE_SECONDS = 120
+"""After which a file that is not ready is given up."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_log = structlog.get_logger("recharge.files")
+
+
+def write_aside(program: Path, heading: dict[str, Any], pages: Iterable[list[Any]], *, too_long: str) -> IO[bytes]:
+    """What the program writes, as a temporary file at its beginning. It reads lines of JSON: the heading, each page as
+    a list, and ``null``, without which not all came. ``too_long`` is what is said where it takes too long.
+
+    Raises:
+        Unavailable: it took too long.
+    """
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever gets it closes it
+    try:
+        _write(file, program, heading, pages, too_long)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
+
+
+def microseconds_of(moment: datetime) -> int:
+    """Since 1970, as such a program is told of a moment."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Iterable[list[Any]], too_long: str) -> None:
+    with tempfile.TemporaryFile() as said:
+        # -I: neither its folder nor the environment (which has secrets) has a say in what it imports.
+        child = subprocess.Popen(  # noqa: S603 - a program of our own, without arguments
+            [sys.executable, "-I", "-X", "utf8", str(program)],
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=said,
+            env={"PATH": os.environ.get("PATH", "")},
+            text=True,
+            encoding="utf-8",
+        )
+        assert child.stdin is not None
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            child.kill()
+
+        deadline = threading.Timer(DEADLINE_SECONDS, give_up)
+        deadline.start()
+        try:
+            try:
+                child.stdin.write(json.dumps(heading) + "\n")
+                for page in pages:
+                    child.stdin.write(json.dumps(page) + "\n")
+                child.stdin.write("null\n")
+                child.stdin.close()
+            except BrokenPipeError:
+                pass  # it has ended: its status says how
+            status = child.wait()
+        finally:
+            deadline.cancel()
+            child.kill()  # which does nothing to one that has ended
+            child.wait()
+            if not child.stdin.closed:
+                _close(child.stdin)
+        if late.is_set():
+            raise Unavailable(too_long)
+        if status != 0:
+            said.seek(0)
+            text = said.read()[-2000:].decode("utf-8", "replace")
+            _log.error("file_not_written", program=program.name, status=status, said=text)
+            raise RuntimeError(f"{program.name} ended with {status}")
+
+
+def _close(pipe: IO[str]) -> None:
+    with suppress(BrokenPipeError):
+        pipe.close()
