@@ -338,6 +338,7 @@ def create_credit_request(
         case "access_over":
             raise why_access_is_over(access, organization_id=organization.pk)
         case "created" | "replayed":
+            wake_workers(organization.pk)  # who tell its admins if it waits for long
             return Written(request, is_replay=outcome == "replayed")
         case "key_reused":
             raise IdempotencyKeyReused

@@ -1,9 +1,9 @@
 """What metrics show of the database: how much waits in the organizations, and how the platform is.
 
 One worker reads it, the one that has run longest (Heartbeat.leads), and no scrape does. Of each organization it reads
-what waits when it looks there anyway (tenants/worker.py: at least once a minute): so a thousand organizations are 17
-short calls a second, and never a statement over a thousand schemas. What is shown is a sum over all of them, and the
-few that are worst by name.
+what waits when it looks there anyway (tenants/worker.py), and once a minute where something does: so a thousand
+organizations are 17 short calls a second at most, and never a statement over a thousand schemas. What is shown is a sum
+over all of them, and the few that are worst by name.
 """
 
 import heapq
@@ -25,6 +25,9 @@ from tenants.models import Organization
 
 LOOK_SECONDS = 10.0
 """Between two looks at the platform, and at least between two at one organization."""
+
+WAITING_SECONDS = 60.0
+"""Between two looks at an organization in which something waits."""
 
 FORGOTTEN_SECONDS = 300.0
 """What was seen of an organization that could not be looked at since, is shown for so long."""
@@ -125,9 +128,15 @@ class Figures(Collector):
         """What was delivered since the last look is not to be shown as waiting until the next minute."""
         with self._lock:
             seen = self._seen.get(organization.pk)
-            if seen is None or organization.pk not in self._skipped:
+            if seen is None:
                 return None
-        return max(0.0, seen.at + LOOK_SECONDS - time.monotonic())
+            if organization.pk in self._skipped:
+                pause = LOOK_SECONDS
+            elif any(queue.length for queue in seen.queues.values()):
+                pause = WAITING_SECONDS
+            else:
+                return None
+        return max(0.0, seen.at + pause - time.monotonic())
 
     # --- As metrics ---------------------------------------------------------------------------------------------------
 

@@ -38,14 +38,17 @@ class RetentionWork(DoneInClaim):
                 self._sessions_at = now + self._pause
         if now < self._look_at.get(organization.pk, now):
             return []
-        place = self._kind.get(organization.pk, 0)
-        step = let_go(organization=organization, kind=KINDS[place], batch=self._batch)
-        if step.gone:
-            _log.info("let_go", organization=organization.slug, kind=KINDS[place].name, gone=step.gone)
-        if step.is_last:
-            place = (place + 1) % len(KINDS)
+        place, is_through = self._kind.get(organization.pk, 0), False
+        while not is_through:
+            step = let_go(organization=organization, kind=KINDS[place], batch=self._batch)
+            if step.gone:
+                _log.info("let_go", organization=organization.slug, kind=KINDS[place].name, gone=step.gone)
+            if step.is_last:
+                place = (place + 1) % len(KINDS)
+                is_through = place == 0
+            if step.gone or not step.is_last:
+                break  # else the next kind at once: mostly there is nothing to do
         self._kind[organization.pk] = place
-        is_through = step.is_last and place == 0
         self._look_at[organization.pk] = now + (REST_SECONDS if is_through else self._pause)
         return []
 

@@ -1,11 +1,12 @@
 -- What the organization is told of without asking (credit/sql/alerts.sql raises and clears).
 
--- Looks whether anything is to be raised, or is over. A worker asks once a minute in each organization: five looks into
--- indexes, and the recharges of the last minutes. p_names: of the built-in operators, by their codes, {"en", "fa"}.
+-- Looks whether anything is to be raised, or is over. A worker asks once a minute where it "waits": where something is open
+-- that may have to be told of later, or an alert that may be over later. Some looks into indexes, and the recharges of the
+-- last minutes. p_names: of the built-in operators, by their codes, {"en", "fa"}.
 --
 -- Counts are up to 100: whether there are more makes no difference. An operator's alert is over when its rate, or the number
 -- of its failures, is half of what raises it, or less: at the very border it would come and go with each recharge.
-CREATE FUNCTION recharge_alerts_look(p_names jsonb) RETURNS integer
+CREATE FUNCTION recharge_alerts_look(p_names jsonb, OUT raised integer, OUT waits boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 SET lock_timeout = '3s'
@@ -21,9 +22,9 @@ DECLARE
     v_window integer;
     v_count integer;
     v_overdue_since timestamptz;
-    v_raised integer := 0;
     v_row record;
 BEGIN
+    raised := 0;
     SELECT * INTO v_settings FROM credit_alertsettings;
     v_unknown_after := coalesce(v_settings.unknown_after, 60);
     v_requests_after := coalesce(v_settings.requests_after, 120);
@@ -36,7 +37,7 @@ BEGIN
         WHERE status = 'unknown' AND id < uuid7_floor(v_now - v_unknown_after * interval '1 minute')
         LIMIT 100
     ) AS unknown;
-    v_raised := v_raised + alert_keep('unknown_outcomes', v_count, v_unknown_after);
+    raised := raised + alert_keep('unknown_outcomes', v_count, v_unknown_after);
 
     -- Those that a dealer is asked for are the dealer's business.
     SELECT count(*) INTO v_count FROM (
@@ -45,7 +46,7 @@ BEGIN
             AND id < uuid7_floor(v_now - v_requests_after * interval '1 minute')
         LIMIT 100
     ) AS waiting;
-    v_raised := v_raised + alert_keep('requests_waiting', v_count, v_requests_after);
+    raised := raised + alert_keep('requests_waiting', v_count, v_requests_after);
 
     -- What has failed since is no question any more, and no alert.
     PERFORM claims_close_refunded();
@@ -53,7 +54,7 @@ BEGIN
     SELECT count(*), min(deadline) INTO v_count, v_overdue_since FROM (
         SELECT deadline FROM recharge_claim WHERE state = 'open' AND deadline < v_now ORDER BY deadline LIMIT 100
     ) AS overdue;
-    v_raised := v_raised + alert_keep(
+    raised := raised + alert_keep(
         'claims_overdue', v_count, coalesce(extract(epoch FROM v_now - v_overdue_since) / 60, 0)::integer
     );
 
@@ -74,7 +75,7 @@ BEGIN
         )
     LOOP
         IF v_row.failed >= v_least AND v_row.failed * 100 >= v_percent * v_row.ended THEN
-            v_raised := v_raised + alert_raise(
+            raised := raised + alert_raise(
                 'operator_failing', v_row.operator, NULL,
                 jsonb_build_object(
                     'operator', v_row.operator,
@@ -87,7 +88,10 @@ BEGIN
             PERFORM alert_clear('operator_failing', v_row.operator);
         END IF;
     END LOOP;
-    RETURN v_raised;
+    waits := EXISTS (SELECT FROM credit_alert WHERE cleared_at IS NULL)
+        OR EXISTS (SELECT FROM recharge_recharge WHERE status = 'unknown')
+        OR EXISTS (SELECT FROM credit_creditrequest WHERE status = 'pending' AND parent_id IS NULL)
+        OR EXISTS (SELECT FROM recharge_claim WHERE state = 'open');
 END;
 $$;
 

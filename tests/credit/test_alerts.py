@@ -21,6 +21,7 @@ from credit.alerts.sending import AlertWork
 from credit.alerts.services import change_alert_settings, change_threshold, send_test
 from credit.alerts.words import TEST, said
 from credit.models import Account, Alert, AlertMessage, WebhookMessage
+from credit.services import create_credit_request
 from credit.webhooks.services import create_webhook
 from recharge.delivery.settlement import settle_recharge
 from recharge.delivery.watch import WatchWork
@@ -28,6 +29,7 @@ from recharge.models import Recharge
 from recharge.operators import Operator
 from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge
+from tenants import wakeups
 from tenants.models import Organization as Row
 from tenants.worker import Worker
 from tests.support.locks import sell_pending
@@ -510,6 +512,36 @@ def test_requests_that_wait_are_raised_once_cleared_and_raised_again(acme: Organ
         aged(uuid.UUID(ask(acme.member)), "credit_creditrequest", 6)
     look()
     assert raised(acme.row) == [("requests_waiting", "", False), ("requests_waiting", "", True)]
+
+
+def test_a_worker_looks_again_while_something_is_open(acme: Organization) -> None:
+    def seconds() -> float | None:
+        watch = WatchWork()
+        with acme.context:
+            watch.claim(acme.row, 1)
+        return watch.seconds_until_due(acme.row)
+
+    assert seconds() is None
+    give_credit(acme.row, acme.member.id, 1_000_000)
+    request = ask(acme.member)
+    assert 50 < (seconds() or 0) <= 60
+    acme.owner.client.post(f"/credit-requests/{request}/reject", {"reason": "No."})
+    assert seconds() is None
+    sold = sell_pending(acme.row, acme.member.id)
+    assert seconds() is None  # it is delivered before anybody is told of it
+    settle_recharge(organization=acme.row, recharge_id=sold, status=Recharge.Status.UNKNOWN)
+    assert seconds() is not None
+    settle_recharge(organization=acme.row, recharge_id=sold, status=Recharge.Status.SUCCEEDED)
+    assert seconds() is None
+
+
+def test_a_request_rings_for_the_workers_who_tell_of_it_if_it_waits(acme: Organization) -> None:
+    wakeups._given.clear()
+    with acme.context:
+        create_credit_request(
+            organization=acme.row, seller_id=acme.member.id, idempotency_key="rings", amount=5000, note=""
+        )
+    assert list(wakeups._given) == [acme.row.pk]
 
 
 @pytest.fixture

@@ -555,6 +555,36 @@ def test_organizations_whose_turns_are_long_leave_a_desk_to_the_others() -> None
     assert turns() == {1, 2, 3}
 
 
+def test_an_organization_in_which_nothing_is_found_is_left_alone_for_longer_and_longer() -> None:
+    worker = Worker([Looks()])
+    worker._platform_at = float("inf")
+    worker._desks = [queue.SimpleQueue() for _ in range(DESKS)]
+    worker._organizations = {1: Row(pk=1)}
+
+    def next_look(*, finds: bool = False) -> float:
+        worker._look_at = {1: time.monotonic()}
+        worker._give_turns()
+        turn = worker._turns[1]
+        turn.finds, turn.look_in = finds, turn.sweep
+        worker._take_in(turn)
+        return turn.sweep
+
+    assert [next_look() for _ in range(6)] == [60, 120, 240, 480, 600, 600]
+    assert worker._look_at[1] > time.monotonic() + 590
+    worker._take_in(1)  # somebody rings
+    worker._look_twice.clear()
+    assert [next_look(), next_look(), next_look(finds=True), next_look()] == [60, 120, 240, 60]
+
+
+@pytest.mark.parametrize(("seconds", "finds"), [(None, False), (61.0, False), (59.0, True), (0.0, True)])
+def test_what_falls_due_before_the_next_look_keeps_an_organization_awake(
+    acme: Organization, seconds: float | None, finds: bool
+) -> None:
+    turn = _Turn(0, acme.row, [], looks=True, began_at=time.monotonic())
+    Worker([Looks(seconds)])._take_turn(turn)
+    assert turn.finds == finds
+
+
 def test_what_waits_for_many_locks_is_recorded_in_several_turns(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
