@@ -28,6 +28,7 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from psycopg2 import errorcodes, sql
 
 from shared.sick import sqlstate_of
+from tenants.memory import bound_memory
 from tenants.statements import statements_of
 
 TABLE = "installed_functions"
@@ -191,6 +192,7 @@ def catalogue_of(schemas: Sequence[str], *, with_bodies: bool = True) -> dict[st
             if sqlstate_of(error) != errorcodes.LOCK_NOT_AVAILABLE:
                 raise
             found |= _catalogue_of(batch, with_bodies=False)  # one of them is being migrated
+        bound_memory(*batch)
     return found
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from django.core.management.base import OutputWrapper
 from django.db import DatabaseError, connection
 
+from tenants.memory import bound_memory
+
 
 class OneByOne:
     """Keeps whether all could be done. Errors of the database that concern one alone end at ``of``."""
@@ -29,6 +31,7 @@ class OneByOne:
                 raise
             self._is_left = True
             self._stderr.write(f"{name} is left out: {str(error).strip().splitlines()[0]}")
+        bound_memory(name)
 
     def end(self) -> None:
         """Ends the command with status 1 if any was left out."""

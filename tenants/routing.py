@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db import connection as django_connection
 from django.http import HttpRequest, HttpResponseBase
 from django.http.request import split_domain_port
@@ -23,6 +23,7 @@ from shared.errors import Problem, Unavailable
 from shared.handlers import problem_response
 from shared.identity.realm import PLATFORM, Realm
 from tenants.errors import NothingHere, OrganizationSuspended
+from tenants.memory import bound_memory
 from tenants.models import Domain, Organization
 
 CACHE_SECONDS = 2.0
@@ -90,7 +91,7 @@ class RoutingMiddleware:
             # Costs nothing until the next cursor, which then sets the search path.
             connection.set_schema_to_public()
             if (organization := getattr(request, "tenant", None)) is not None:
-                bound_memory(organization)
+                bound_memory(organization.schema_name)
 
 
 def route(request: HttpRequest) -> None:
@@ -234,28 +235,6 @@ def forget_routes() -> None:
     """Makes this process look every host up again; others do within ``CACHE_SECONDS``."""
     global _look
     _look = _Look(float("-inf"), float("-inf"), {}, set())
-
-
-def bound_memory(organization: Organization) -> None:
-    """Closes the connection if it saw too many organizations, this one among them. The next request opens another."""
-    current: Any = connections[DEFAULT_DB_ALIAS]
-    if not current.in_atomic_block:
-        close_when_full(current, organization.schema_name)
-
-
-def close_when_full(current: Any, schema: str) -> None:
-    """Closes a connection of Django's that has worked on too many schemas, this one among them.
-
-    PostgreSQL keeps what it has read of a schema, its catalogue and the plans of its functions, for as long as a
-    connection lives. What that takes is in deploy/README.md, "Processes, threads, connections".
-    """
-    seen: tuple[Any, set[str]] | None = getattr(current, "seen", None)
-    if seen is None or seen[0] is not current.connection:
-        seen = current.seen = (current.connection, set())
-    seen[1].add(schema)
-    if len(seen[1]) > settings.ORGANIZATIONS_PER_CONNECTION:
-        current.close()
-        current.seen = None
 
 
 def organization_of(request: HttpRequest) -> Organization:

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, ProgrammingError, connections
 
 from tenants.direct import connection_to
-from tenants.routing import close_when_full
+from tenants.memory import close_when_full
 
 REST_SECONDS = 10.0
 """For how long a standby that could not be read is not asked again: nobody waits for it twice."""
@@ -73,7 +73,7 @@ class _Standby:
             connection.close()
             raise
         else:
-            close_when_full(connection, before.schema_name)
+            close_when_full(connection, [before.schema_name])
             with self._lock:
                 self._free.append(connection)
         finally:

@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection
 from psycopg2 import errorcodes
 
 from shared.sick import sqlstate_of
+from tenants.memory import bound_memory
 from tenants.nodes import places_now
 
 _OF_ONE_SCHEMA = {
@@ -37,7 +38,9 @@ def read_together(schemas: Sequence[str], read: Callable[[Sequence[str]], Iterab
     for at_one_node in _by_node(schemas):
         try:
             for first in range(0, len(at_one_node), batch):
-                yield from _read(at_one_node[first : first + batch], read)
+                some = at_one_node[first : first + batch]
+                yield from _read(some, read)
+                bound_memory(*some)
         except DatabaseError as error:
             # The coordinator says so of the node; of a connection that is dead itself there is no such code.
             if connection.in_atomic_block or sqlstate_of(error) != errorcodes.CONNECTION_FAILURE:

@@ -46,8 +46,9 @@ from shared.metrics import count_request
 from shared.requests import request_id_for
 from shared.rest.parsers import LARGEST_BODY
 from shared.strict_json import NotJSON, parse_json
+from tenants.memory import bound_memory
 from tenants.models import Organization
-from tenants.routing import bound_memory, known_organization
+from tenants.routing import known_organization
 
 
 class Answer(NamedTuple):
@@ -108,7 +109,7 @@ def answer(environ: dict[str, Any]) -> Answer | None:
         count_request(method=method, route=act.route, status=status, seconds=seconds)
         return whole
     finally:
-        bound_memory(organization)
+        bound_memory(organization.schema_name)
         structlog.contextvars.clear_contextvars()
 
 

@@ -23,6 +23,7 @@ from shared.database import entered
 from shared.sick import sqlstate_of
 from tenants.collation import changed_collation
 from tenants.functions import PUBLIC, differs_at
+from tenants.memory import bound_memory
 from tenants.models import Organization
 from tenants.schemas import Condition, State, states_of
 
@@ -168,6 +169,7 @@ def prove_books(
             proof = _prove(organization, everything, everything_every)
             faults, since = faults + proof.faults, proof.since
         yield Proof(organization, faults, since)
+        bound_memory(organization.schema_name)
 
 
 def _faults_of_state(schema: str, state: State) -> list[Fault]:

@@ -24,6 +24,7 @@ from shared.database import call_function, entered
 from tenants import nodes, routing, wakeups
 from tenants.direct import connection_to
 from tenants.functions import MIGRATIONS
+from tenants.memory import bound_memory
 from tenants.placed.base import NodeWrapper
 from tenants.placing import place_where_there_is_room
 from tenants.routing import organization_at
@@ -197,7 +198,7 @@ def test_they_are_closed_in_time_where_nobody_asks_the_coordinator(
     cluster.connection.close_own()
     for organization, is_open in ((world.acme, True), (world.globex, False), (world.acme, True)):
         assert sell(organization)
-        routing.bound_memory(organization.row)
+        bound_memory(organization.row.schema_name)
         assert (entered(organization.row.schema_name).connection is not None) == is_open
 
 
