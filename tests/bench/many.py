@@ -56,10 +56,11 @@ def _provisioned(numbers: range) -> list[Organization]:
 
 
 def _provision(number: int) -> Organization:
-    from django.db import connection
+    from tenants.memory import bound_memory
 
-    with closing(connection):
-        return provision(f"many{number}", 1)
+    made = provision(f"many{number}", 1)
+    bound_memory(f"org_{made.slug}")
+    return made
 
 
 def _provisioning(here: Stage, made: list[Organization], count: int) -> dict[str, str]:

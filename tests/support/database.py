@@ -121,6 +121,8 @@ TEMPLATE = os.environ["TEST_TEMPLATE"]
 INSTALLATION = Path(tempfile.gettempdir()) / f"{TEMPLATE}-installation"
 """The directory that is copied, see tests.support.installations."""
 
+_LOCK = Path(tempfile.gettempdir()) / f"{TEMPLATE}.lock"
+
 
 def address_of_template() -> str:
     return f"{os.environ['TEST_DATABASE_URL'].rpartition('/')[0]}/{TEMPLATE}"
@@ -129,7 +131,7 @@ def address_of_template() -> str:
 @contextmanager
 def alone() -> Iterator[None]:
     """Of the processes of a run only one is in such a block at a time."""
-    with (Path(tempfile.gettempdir()) / f"{TEMPLATE}.lock").open("w") as lock:
+    with _LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -140,6 +142,7 @@ def pytest_unconfigure() -> None:
     pooler.close()
     if not IS_OF_SEVERAL:
         shutil.rmtree(INSTALLATION, ignore_errors=True)
+        _LOCK.unlink(missing_ok=True)
         with closing(psycopg2.connect(os.environ["TEST_DATABASE_URL"])) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:

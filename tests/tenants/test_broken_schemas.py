@@ -152,6 +152,15 @@ def test_commands_that_go_through_all_name_it_and_do_the_others(command: str) ->
     assert re.search(r"^younger: |rights on 4 schemas", done.stdout, re.MULTILINE), done.stdout
 
 
+def test_its_ledger_can_not_be_written_and_none_is_there(tmp_path: Path) -> None:
+    provision("broken")
+    run_sql("DROP SCHEMA org_broken CASCADE")
+    file = tmp_path / "ledger"
+    done = commands.run("export_ledger", "broken", str(file))
+    assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (1, "", [])
+    assert re.fullmatch(r"broken is left out: .*does not exist.*\n", done.stderr), done.stderr
+
+
 def test_its_own_requests_fail_and_nobody_else_notices(broken: OrganizationRow, world: World) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regnamespace('org_broken') IS NULL")

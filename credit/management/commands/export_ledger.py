@@ -7,6 +7,7 @@ from django_tenants.utils import tenant_context
 
 from credit.chain.export import ledger_lines
 from shared.files import written_whole
+from tenants.one_by_one import OneByOne
 from tenants.queries import working_organizations
 
 
@@ -21,10 +22,11 @@ class Command(BaseCommand):
         organization = working_organizations().filter(slug=options["slug"]).first()
         if organization is None:
             raise CommandError(f"There is no organization {options['slug']!r}.", returncode=2)
-        file = Path(options["file"])
+        file, one_by_one = Path(options["file"]), OneByOne(self.stderr)
         try:
-            with written_whole(file) as writing, tenant_context(organization):
+            with one_by_one.of(organization.slug), written_whole(file) as writing, tenant_context(organization):
                 writing.writelines(line.encode() for line in ledger_lines(organization=organization))
         except OSError as error:
             raise CommandError(f"It can't be written: {error}", returncode=2) from None
+        one_by_one.end()
         self.stdout.write(f"The ledger of {organization.slug} is in {file}.")
