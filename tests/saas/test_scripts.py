@@ -58,6 +58,7 @@ def test_a_script_asked_for_help_gives_it_and_installs_nothing(bare: Path, name:
         ("check.sh", ["--fix"]),
         ("messages.sh", ["fa"]),
         ("initdb.sh", ["--drop"]),
+        ("upgrade.sh", ["app"]),
         ("nightly.sh", ["now"]),
         ("nightly.sh", ["25:00"]),
         ("nightly.sh", ["03:30", "04:30"]),
