@@ -16,8 +16,10 @@ recharge() { docker compose --env-file deploy/recharge.env --file deploy/compose
 
 recharge build
 recharge run --rm --no-deps migrate
-# Each by itself: `up` for several stops all of them before it starts the first new one.
-for server in app app-2; do
+# Each by itself: `up` for several stops all of them before it starts the first new one. One that does not serve goes first.
+servers=(app app-2)
+[ "$(recharge ps --format '{{.Health}}' app-2)" = healthy ] || servers=(app-2 app)
+for server in "${servers[@]}"; do
     recharge up --detach --no-deps --no-build --wait --wait-timeout 300 "$server"
 done
 # The migrations' container, too (it has nothing left to do): one of the image of before would have the next `up` replace

@@ -17,6 +17,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 STEPS = [
     "build",
     "run --rm --no-deps migrate",
+    "ps --format {{.Health}} app-2",
     "up --detach --no-deps --no-build --wait --wait-timeout 300 app",
     "up --detach --no-deps --no-build --wait --wait-timeout 300 app-2",
     "up --detach --no-deps --no-build nightly migrate",
@@ -24,10 +25,11 @@ STEPS = [
 GIVEN = "compose --env-file deploy/recharge.env --file deploy/compose.yaml "
 
 
-def upgrade(directory: Path, *, fails: str = "-") -> tuple[int, list[str]]:
-    """Runs it with a docker that notes what it is asked for and fails at this; the status, and what was asked."""
+def upgrade(directory: Path, *, fails: str = "-", health: str = "healthy") -> tuple[int, list[str]]:
+    """Runs it with a docker that notes what it is asked for, fails at this, and says this of app-2's health. The status
+    and what was asked."""
     asked, docker = directory / "asked", directory / "docker"
-    docker.write_text(f'#!/bin/sh\necho "$*" >>{asked}\n[ "$*" != "{GIVEN}{fails}" ] || exit 17\n')
+    docker.write_text(f'#!/bin/sh\necho "$*" >>{asked}\necho {health}\n[ "$*" != "{GIVEN}{fails}" ] || exit 17\n')
     docker.chmod(0o755)
     path = {"PATH": f"{directory}:/usr/bin:/bin"}
     # From elsewhere: it finds its files by itself.
@@ -40,7 +42,13 @@ def test_an_upgrade_migrates_and_then_replaces_one_server_after_the_other(tmp_pa
     assert upgrade(tmp_path) == (0, [GIVEN + step for step in STEPS])
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("health", ["", "starting", "unhealthy"])
+def test_a_server_that_does_not_serve_is_replaced_first(tmp_path: Path, health: str) -> None:
+    status, asked = upgrade(tmp_path, health=health)
+    assert (status, [call.split()[-1] for call in asked[3:5]]) == (0, ["app-2", "app"])
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if not step.startswith("ps ")])
 def test_where_a_step_fails_the_upgrade_ends_and_leaves_what_runs(tmp_path: Path, step: str) -> None:
     assert upgrade(tmp_path, fails=step) == (17, [GIVEN + done for done in STEPS[: STEPS.index(step) + 1]])
 
@@ -48,7 +56,7 @@ def test_where_a_step_fails_the_upgrade_ends_and_leaves_what_runs(tmp_path: Path
 def test_an_upgrade_knows_all_that_runs_of_the_image() -> None:
     """But for what `run` alone starts."""
     of_the_image = {name for name, service in SERVICES.items() if service["image"] == "recharge"}
-    replaced = {name for step in STEPS[2:] for name in step.split() if name in SERVICES}
+    replaced = {name for step in STEPS[3:] for name in step.split() if name in SERVICES}
     assert of_the_image - {name for name in of_the_image if "profiles" in SERVICES[name]} == replaced
 
 
