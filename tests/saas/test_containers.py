@@ -92,3 +92,14 @@ def test_the_file_of_secrets_is_not_committed_by_accident() -> None:
 def test_what_initializes_the_database_may_be_run() -> None:
     """The image's entry point would source a script that may not, with arguments of its own."""
     assert os.access(ROOT / "deploy" / "initdb.sh", os.X_OK)
+
+
+def test_no_container_keeps_its_log_without_end() -> None:
+    for name, service in SERVICES.items():
+        assert {"max-size", "max-file"} <= service["logging"]["options"].keys(), name
+
+
+def test_the_proxy_alone_is_reached_from_outside_and_sees_who_comes() -> None:
+    """By IPv6 Docker hands connections on as its own."""
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"proxy": ["0.0.0.0:80:80", "0.0.0.0:443:443"]}
