@@ -32,8 +32,8 @@ WEB_STOP_SECONDS = 50.0
 WORKER_STOP_SECONDS = 40.0
 """What a delivery worker has to finish what it has begun; more than its longest call."""
 
-SERVER_STOP_SECONDS = 100.0
-"""What all of it takes to stop, at most: the web processes, then the delivery worker."""
+SERVER_STOP_SECONDS = 60.0
+"""What all of it takes to stop, at most: the web processes and the delivery worker, then what runs beside them."""
 
 RESTART_SECONDS = 2.0
 """Between the end of a worker that was not stopped and the start of the next."""
@@ -154,6 +154,7 @@ class Supervisor:
             if not has_begun and web.is_ready():
                 has_begun = True
                 web.forget()
+                _say_ready()
                 self._worker_due = time.monotonic()
             if following and following.has_ended():
                 log_line("not_handed_over", f"The new web processes ended with {following.status}; those before go on.")
@@ -211,19 +212,34 @@ class Supervisor:
             self._worker = _Child(_start(self.deliver))
 
     def _stop(self, web: Generation, following: Generation | None) -> int:
-        """Ends all of it; the delivery worker after the web processes."""
+        """Ends all of it. The delivery worker is told at the same time as the web processes: who waits in a socket of
+        systemd's for the next server waits for the slower of them, and not for both."""
         self.listener.close()  # it is refused from when the web processes close theirs, and nobody waits for nothing
         for generation in (web, following):
             if generation:
                 generation.end(WEB_STOP_SECONDS)
                 self._leaving.append(generation)
-        _wait(self._leaving)
         if self._worker:
             self._worker.end(WORKER_STOP_SECONDS)
-            _wait([self._worker])
+            self._leaving.append(self._worker)
+        _wait(self._leaving)
         self._kept.stop()
         assert web.status is not None
         return 0 if web.status in _STOPPED else abs(web.status)
+
+
+def _say_ready() -> None:
+    """To a service manager that waits for it (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = f"\0{address[1:]}"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.sendto(b"READY=1", address)
+    except OSError as error:
+        log_line("readiness_not_said", f"The service manager could not be told that all is ready: {error}")
 
 
 def _next_signal(signals: set[signal.Signals]) -> int | None:

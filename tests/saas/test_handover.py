@@ -124,6 +124,20 @@ def test_a_connection_that_is_kept_open_has_its_last_request_answered(django_db_
         assert server.process.wait(60) == 0
 
 
+def test_the_delivery_worker_does_not_wait_for_the_web_processes(django_db_setup: None, tmp_path: Path) -> None:
+    """Nor they for it: what comes meanwhile waits in a socket of systemd's for the slower of them, not for both."""
+    environment = working_environment() | {"TRUSTED_PROXIES": "1"}
+    with serving(tmp_path / "log", workers=1, environment=environment, delivery=True) as server:
+        wait_until(lambda: bool(server.delivery_pids()), "the delivery worker runs")
+        with closing(connect(server)) as kept:
+            kept.request("GET", "/livez")
+            kept.getresponse().read()
+            server.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: not server.delivery_pids(), "the delivery worker has ended")
+            kept.request("GET", "/livez")
+            assert kept.getresponse().status == 200
+
+
 def connect(server: Server) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(server.address, timeout=20)
 
@@ -140,15 +154,21 @@ def listens(address: str) -> bool:
 def test_what_comes_while_a_socket_of_systemd_has_no_server_waits_for_the_next(
     django_db_setup: None, tmp_path: Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener, (tmp_path / "log").open("wb") as log:
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=100) as listener,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+        (tmp_path / "log").open("wb") as log,
+    ):
         host, port = listener.getsockname()
         address = f"{host}:{port}"
+        manager.bind(f"\0{tmp_path}")
+        manager.settimeout(60)
 
         def start() -> Server:
             process = subprocess.Popen(
                 [sys.executable, "-c", AS_SYSTEMD, str(listener.fileno())],
                 cwd=ROOT,
-                env=working_environment(),
+                env=working_environment() | {"NOTIFY_SOCKET": f"@{tmp_path}"},
                 stdout=log,
                 stderr=log,
                 pass_fds=[listener.fileno()],
@@ -156,6 +176,8 @@ def test_what_comes_while_a_socket_of_systemd_has_no_server_waits_for_the_next(
             return Server(address, process, tmp_path / "log")
 
         first = start()
+        assert manager.recv(100) == b"READY=1"
+        assert first.worker_pids()
         first.wait_until_ready()
         assert f"Listening on {address}" in first.log.read_text()
         first.process.terminate()
@@ -165,8 +187,15 @@ def test_what_comes_while_a_socket_of_systemd_has_no_server_waits_for_the_next(
             second = start()
             with early.getresponse() as answer:
                 assert answer.status == 200
+        assert manager.recv(100) == b"READY=1"
         second.process.terminate()
         assert second.process.wait(60) == 0
+
+
+def test_a_service_manager_that_is_gone_keeps_nobody_from_serving(django_db_setup: None, tmp_path: Path) -> None:
+    environment = working_environment() | {"NOTIFY_SOCKET": str(tmp_path / "gone")}
+    with serving(tmp_path / "log", workers=1, environment=environment) as server:
+        wait_until(lambda: '"readiness_not_said"' in server.log.read_text(), "it says so")
 
 
 def test_a_second_server_is_refused_the_port_of_the_first(server: Server) -> None:

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Callable, Iterator
@@ -62,6 +61,15 @@ MOST = 1000
 ORPHAN_SECONDS = 10.0
 """What a web process has to finish its requests when the server was killed: nobody else would end it, and it holds the
 port."""
+
+STOP_SECONDS = 29.0
+"""What web processes have to finish their requests, once connections are drained; a second later they are killed."""
+
+TELL_AGAIN_SECONDS = 1.0
+"""Between two times that they are told to end, meanwhile."""
+
+LOOK_SECONDS = 0.02
+"""Between two looks at whether they have ended, meanwhile."""
 
 SWITCH_SECONDS = 0.001
 """How long a thread keeps the interpreter that another one waits for (Python's default is 0.005). A sale lets go of it
@@ -194,7 +202,7 @@ class Command(BaseCommand):
             backlog=BACKLOG,
             websockets=False,
             respawn_failed_workers=True,
-            workers_kill_timeout=30,
+            workers_kill_timeout=1,  # after STOP_SECONDS
             log_level=LogLevels.warning,
         ).serve(target_loader=loader, wrap_loader=False)
 
@@ -203,8 +211,9 @@ class _Server(Server):  # type: ignore[misc, valid-type]
     """Granian's, but for two things: it listens on a socket that it is handed, and lets its processes drain before it
     stops them.
 
-    It also tells them to stop again and again: one that is just starting may not hear it the first time, and was waited
-    for until it was killed.
+    It also stops them itself. One that is just starting may not hear it the first time, so each is told again and
+    again. And two threads of Granian's wait for each at once: that one had ended was at times seen by the other alone,
+    and the log said that it was killed.
     """
 
     def __init__(self, *args: Any, listener: socket.socket, **options: Any) -> None:
@@ -225,18 +234,17 @@ class _Server(Server):  # type: ignore[misc, valid-type]
         """Does nothing: Granian would start processes of the code that is loaded already (saas/supervisor.py)."""
 
     def _stop_workers(self) -> None:
-        processes, are_gone = [worker.inner for worker in self.wrks], threading.Event()
         if settings.TRUSTED_PROXIES:
             self._drain()
-
-        def tell_again() -> None:
-            while not are_gone.wait(1):
-                for process in processes:
-                    process.terminate()  # which does nothing to one that has ended
-
-        threading.Thread(target=tell_again, daemon=True).start()
-        super()._stop_workers()
-        are_gone.set()
+        told = time.monotonic()
+        deadline = told + STOP_SECONDS
+        while any(worker.is_alive() for worker in self.wrks) and (now := time.monotonic()) < deadline:
+            if now >= told:
+                told += TELL_AGAIN_SECONDS
+                for worker in self.wrks:
+                    worker.terminate()  # which does nothing to one that has ended
+            time.sleep(LOOK_SECONDS)
+        super()._stop_workers()  # which kills those that have not ended
 
     def _drain(self) -> None:
         """A proxy keeps connections open, and lets them go."""
