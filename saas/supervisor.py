@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from saas.companions import Companion, Companions, log_line
+from saas.reload import HANDED_OVER, NOT_HANDED_OVER, answer
 from shared.processes import end_with
 
 READY_SECONDS = 120.0
@@ -157,14 +158,14 @@ class Supervisor:
                 _say_ready()
                 self._worker_due = time.monotonic()
             if following and following.has_ended():
-                log_line("not_handed_over", f"The new web processes ended with {following.status}; those before go on.")
+                _say(NOT_HANDED_OVER, f"The new web processes ended with {following.status}; those before go on.")
                 following.forget()
                 following = None
             elif following and has_begun and following.is_ready():
                 following.forget()
                 web, following = self._hand_over(web, following), None
             elif following and time.monotonic() > following.given_up_at:
-                log_line("not_handed_over", f"After {READY_SECONDS:.0f} s they are not ready; those before go on.")
+                _say(NOT_HANDED_OVER, f"After {READY_SECONDS:.0f} s they are not ready; those before go on.")
                 self._give_up(following)
                 following = None
             self._look()
@@ -187,7 +188,7 @@ class Supervisor:
         self._leaving.append(generation)
 
     def _hand_over(self, web: Generation, following: Generation) -> Generation:
-        log_line("handed_over", "New web processes serve; those before end.", level="info")
+        _say(HANDED_OVER, "New web processes serve; those before end.", level="info")
         web.end(WEB_STOP_SECONDS)
         self._leaving.append(web)
         if self._worker:
@@ -226,6 +227,12 @@ class Supervisor:
         self._kept.stop()
         assert web.status is not None
         return 0 if web.status in _STOPPED else abs(web.status)
+
+
+def _say(event: str, detail: str, *, level: str = "error") -> None:
+    """To the log, and to who has asked for new processes."""
+    log_line(event, detail, level=level)
+    answer(event)
 
 
 def _say_ready() -> None:

@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -43,6 +45,14 @@ def code(tmp_path: Path) -> Path:
     return tmp_path / "code"
 
 
+@pytest.fixture
+def runtime_directory() -> Iterator[str]:
+    """As systemd makes one. The address of a socket in it must be short."""
+    with TemporaryDirectory(prefix="recharge-") as directory:
+        (Path(directory) / "reload").touch()  # of a reload that was killed
+        yield directory
+
+
 def environment_of_code() -> dict[str, str]:
     """It knows no settings of these tests."""
     return working_environment() | {"DJANGO_SETTINGS_MODULE": "saas.settings"}
@@ -58,15 +68,24 @@ def rewrite(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_sighup_takes_the_code_that_is_there_now_and_goes_on_if_that_fails(
-    django_db_setup: None, code: Path, tmp_path: Path
+def test_a_reload_takes_the_code_that_is_there_now_and_goes_on_if_that_fails(
+    django_db_setup: None, code: Path, tmp_path: Path, runtime_directory: str
 ) -> None:
-    environment = environment_of_code() | {"HTTPS": "on", "TRUSTED_PROXIES": "1"}
+    environment = environment_of_code() | {
+        "HTTPS": "on",
+        "TRUSTED_PROXIES": "1",
+        "RUNTIME_DIRECTORY": runtime_directory,
+    }
+
+    def reload(server: Server) -> int:
+        command = [sys.executable, "-m", "saas.reload", str(server.process.pid)]
+        return subprocess.run(command, cwd=code, env=environment, timeout=120).returncode
+
     with serving(tmp_path / "log", workers=1, root=code, environment=environment) as server:
         assert version_at(server) == "1.0.0"
         (first,) = server.generations()
         rewrite(code / "saas" / "__init__.py", '"1.0.0"', '"1.0.1"')
-        server.process.send_signal(signal.SIGHUP)
+        assert reload(server) == 0
         wait_until(lambda: first not in server.generations(), "those before have ended")
         assert version_at(server) == "1.0.1"
         (second,) = server.generations()
@@ -76,8 +95,8 @@ def test_sighup_takes_the_code_that_is_there_now_and_goes_on_if_that_fails(
         assert (before.count(a_page), after.count(a_page)) == (2, 0)
 
         rewrite(code / "saas" / "gate.py", '"""The gate', 'THIS IS NO PYTHON"""The gate')
-        server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: '"not_handed_over"' in server.log.read_text(), "it says that the new code does not start")
+        assert reload(server) == 1
+        assert '"not_handed_over"' in server.log.read_text()
         assert server.generations() == [second]
         assert version_at(server) == "1.0.1"
 
