@@ -84,9 +84,11 @@ class Watcher(Protocol):
         """Whether anybody is told of what it sees: else another worker is to look."""
         ...
 
-    def look(self, heartbeat: Heartbeat, organizations: Collection[Organization]) -> None:
+    def look(self, heartbeat: Heartbeat, organizations: Collection[Organization]) -> bool:
         """Called every second or so (``WATCH_SECONDS`` of tenants/worker.py) with the active organizations, on the
         public schema, in a thread and on a connection of its own: the desks stand still where a COMMIT waits for a
         standby that is gone, and just that is to be told. It decides itself whether it is time. An error of the
-        database here keeps nothing from being delivered."""
+        database here keeps nothing from being delivered.
+
+        Gives whether the worker is to look at each of the organizations now."""
         ...

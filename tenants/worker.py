@@ -14,9 +14,9 @@ What is asked of a kind of work stands in tenants/work.py; how many calls each o
 tenants/shares.py.
 
 An organization is looked at when somebody rings (tenants/wakeups.py), when something of it that was seen falls due, and
-otherwise once a minute, since not each ring is heard. Where looks find nothing, one after the other, the minute becomes
-two, four, and so on up to ten: a look takes 2 ms of CPU here and 7 of the database, on whose connections few tables of
-so many organizations are known.
+otherwise once a minute, since not each ring is heard. Where nothing is found, and nobody rings, it is left alone for as
+long again as it has been quiet, ten minutes at most: a look takes 2 ms of CPU here and 7 of the database, on whose
+connections few tables of so many organizations are known.
 """
 
 import queue
@@ -51,10 +51,13 @@ from tenants.wakeups import CHANNEL, QUIET_SECONDS
 from tenants.work import Leased, Locking, Watcher, Work
 
 SWEEP_SECONDS = 60.0
-"""How long an organization is left alone at most, after a look that found something, or somebody rang."""
+"""How long an organization is left alone at most that was not quiet a minute ago."""
 
 IDLE_SWEEP_SECONDS = 600.0
-"""How long at most after any number of looks that found nothing: each doubles the time."""
+"""How long at most, however long it has been quiet."""
+
+JITTER = 0.8
+"""The least part of that time after which it is looked at: not all are looked at at once."""
 
 ORGANIZATIONS_SECONDS = 5.0
 """How old the list of organizations gets: a new one is looked at, and a suspended one left alone, after this."""
@@ -130,6 +133,10 @@ class _Listens:
     """Who wakes the workers is heard from now on."""
 
 
+class _LooksAtAll:
+    """The watcher wants each organization to be looked at."""
+
+
 @dataclass(slots=True)
 class _Failed:
     """What a desk met that nobody has thought of: it ends the worker."""
@@ -156,7 +163,7 @@ class _Turn:
     sweep: float = SWEEP_SECONDS
     """Seconds until the next look, if this one finds nothing."""
     finds: bool = False
-    """Whether it found something, or something that falls due within a sweep."""
+    """Whether it found something to do."""
     listed: list[Organization] | None = None
     recorded: int = 0
     look_in: float = float("inf")
@@ -174,15 +181,19 @@ class _Turn:
         return time.monotonic() >= self.began_at + TURN_SECONDS
 
 
+_Event = _Done | _Turn | _Failed | _Listens | _LooksAtAll | int | None
+"""What happens to a worker: a result, a turn that is over, an organization that was rung for, and so on; None: it is to
+stop."""
+
+
 class Worker:
     """Runs until it is stopped, or (:meth:`run_once`) until nothing is due."""
 
     def __init__(self, works: Sequence[Work], *, threads: int = THREADS, watcher: Watcher | None = None) -> None:
         self._watcher = watcher
         self._kinds = {id(work): Kind(work, threads) for work in works}
-        self._events: queue.SimpleQueue[_Done | _Turn | _Failed | _Listens | int | None] = queue.SimpleQueue()
-        """What the main thread waits for: a result, a turn that is over, an organization that was rung for, that it
-        listens from now on, or None: stop."""
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        """What the main thread waits for."""
         self._pool = ThreadPoolExecutor(
             max(1, sum(kind.at_once for kind in self._kinds.values())), thread_name_prefix="delivery"
         )
@@ -199,8 +210,8 @@ class Worker:
         """The moments by organization below, and this of the platform's next turn, are those of the monotonic clock."""
         self._look_at: dict[int, float] = {}
         """The next look."""
-        self._sweeps: dict[int, float] = {}
-        """How many seconds an organization is left alone: more than SWEEP_SECONDS where looks have found nothing."""
+        self._quiet_since: dict[int, float] = {}
+        """Since when nothing was found in an organization, and nobody rang."""
         self._look_twice: dict[int, float] = {}
         """A second look at one that was rung for."""
         self._record_at: dict[int, float] = {}
@@ -327,7 +338,9 @@ class Worker:
         if looks:
             self._look_at[key] = float("inf")  # unless somebody rings meanwhile
         self._renew_at.pop(key, None)
-        return _Turn(desk, organization, done, looks, began_at=now, sweep=self._sweeps.get(key, SWEEP_SECONDS))
+        quiet = now - self._quiet_since.get(key, now)
+        sweep = min(max(SWEEP_SECONDS, quiet), IDLE_SWEEP_SECONDS)
+        return _Turn(desk, organization, done, looks, began_at=now, sweep=sweep)
 
     def _wait(self, seconds: float) -> None:
         """Takes in what has happened, after waiting at most so long for something to."""
@@ -339,7 +352,7 @@ class Worker:
         except queue.Empty:
             pass
 
-    def _take_in(self, event: _Done | _Turn | _Failed | _Listens | int | None) -> None:
+    def _take_in(self, event: _Event) -> None:
         now = time.monotonic()
         if isinstance(event, _Done):
             key = event.organization.pk
@@ -356,10 +369,12 @@ class Worker:
             # What was rung for before was not heard, and who rang then is quiet for a moment.
             self._begin_seconds = 2 * QUIET_SECONDS
             self._look_at = dict.fromkeys(self._look_at, now + self._begin_seconds)
+        elif isinstance(event, _LooksAtAll):
+            self._look_at = dict.fromkeys(self._look_at, now)
         elif event is not None and event in self._look_at:
             # And once more when the process that rang may ring again: what it sold meanwhile it did not ring for.
             self._look_at[event] = now
-            self._sweeps.pop(event, None)
+            self._quiet_since[event] = now
             self._look_twice[event] = now + 2 * QUIET_SECONDS
 
     def _end_turn(self, turn: _Turn, now: float) -> None:
@@ -385,7 +400,9 @@ class Worker:
         if turn.looks or turn.cut_off:
             if turn.began_at >= self._look_twice.get(key, float("inf")):
                 del self._look_twice[key]
-            self._sweeps[key] = SWEEP_SECONDS if turn.finds else min(2 * turn.sweep, IDLE_SWEEP_SECONDS)
+            if turn.finds:
+                self._quiet_since[key], turn.look_in = now, min(turn.look_in, SWEEP_SECONDS)
+            self._quiet_since.setdefault(key, turn.began_at)
             next_look = min(now + turn.look_in, self._look_twice.get(key, float("inf")))
             self._look_at[key] = min(self._look_at[key], next_look)
         if turn.recorded:
@@ -402,7 +419,7 @@ class Worker:
             self._organizations = {organization.pk: organization for organization in turn.listed}
             first = now + self._begin_seconds
             self._look_at = {pk: self._look_at.get(pk, first) for pk in self._organizations}
-            self._sweeps = {pk: sweep for pk, sweep in self._sweeps.items() if pk in self._organizations}
+            self._quiet_since = {pk: at for pk, at in self._quiet_since.items() if pk in self._organizations}
         if not self._look_at:  # else it is over when one could be looked at
             self._say_that_it_is_over("worker_can_not_work")
 
@@ -423,7 +440,7 @@ class Worker:
                     return
                 self._take_turn(turn)
                 seen.add(turn.key)
-                if turn.cut_off or len(seen) > settings.ORGANIZATIONS_PER_CONNECTION:  # see tenants/routing.py
+                if turn.cut_off or len(seen) > settings.ORGANIZATIONS_PER_CONNECTION:  # see tenants/memory.py
                     connection.close()
                     seen.clear()
                 self._events.put(turn)
@@ -473,7 +490,7 @@ class Worker:
 
     def _look(self, turn: _Turn, organization: Organization) -> None:
         """Claims a batch of each kind of work, and decides when to look again."""
-        turn.look_in = turn.sweep * random.uniform(0.8, 1.0)  # noqa: S311 - so that not all are looked at at once
+        turn.look_in = turn.sweep * random.uniform(JITTER, 1.0)  # noqa: S311
         for kind in self._kinds.values():
             work = kind.work
             room = kind.room(organization)
@@ -492,7 +509,6 @@ class Worker:
                 continue
             until = work.seconds_until_due(organization)
             if until is not None:
-                turn.finds = turn.finds or until < turn.sweep
                 turn.look_in = min(turn.look_in, max(LINGER_SECONDS, until))
 
     def _begin(self, kind: Kind) -> None:
@@ -569,7 +585,8 @@ class Worker:
             if self._beat_at == float("-inf"):
                 continue
             try:
-                self._watcher.look(self._heartbeat, self._organizations.values())
+                if self._watcher.look(self._heartbeat, self._organizations.values()):
+                    self._events.put(_LooksAtAll())
             except (DatabaseError, InterfaceError) as error:
                 self._say_once("worker_can_not_read_figures", error)
                 if needs_new_connection(error):

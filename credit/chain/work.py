@@ -8,10 +8,11 @@ import structlog
 
 from credit.chain.services import Root, append_roots, chain_file, make_root
 from tenants.models import Organization
+from tenants.worker import IDLE_SWEEP_SECONDS, JITTER
 
-ASK_SECONDS = 600.0
+ASK_SECONDS = 0.9 * JITTER * IDLE_SWEEP_SECONDS
 """Between two times that an organization's database is asked whether a day is over. Its clock says so, not the
-worker's."""
+worker's. Less than is between two looks at a quiet one: each of them asks."""
 
 _log = structlog.get_logger("recharge.chain")
 

@@ -22,6 +22,7 @@ from shared.metrics import FIGURES
 from tenants.figures import PlatformFigures, platform_figures
 from tenants.heartbeats import Heartbeat
 from tenants.models import Organization
+from tenants.worker import IDLE_SWEEP_SECONDS
 
 LOOK_SECONDS = 10.0
 """Between two looks at the platform, and at least between two at one organization."""
@@ -30,7 +31,8 @@ WAITING_SECONDS = 60.0
 """Between two looks at an organization in which something waits."""
 
 FORGOTTEN_SECONDS = 300.0
-"""What was seen of an organization that could not be looked at since, is shown for so long."""
+"""What was seen of an organization that could not be looked at since, is shown for so long: that nothing waits there
+until it should have been looked at again, too."""
 
 NAMED = 10
 """Organizations that are named, for each queue."""
@@ -57,6 +59,13 @@ class Seen(NamedTuple):
     at: float
     queues: dict[str, Queue]
 
+    @property
+    def waits(self) -> bool:
+        return any(queue.length for queue in self.queues.values())
+
+    def is_good_at(self, moment: float) -> bool:
+        return moment < self.at + FORGOTTEN_SECONDS + (0.0 if self.waits else IDLE_SWEEP_SECONDS)
+
 
 class Figures(Collector):
     """The figures, as a kind of work and a watcher of the worker, and as a collector of metrics: called at the worker's
@@ -66,7 +75,8 @@ class Figures(Collector):
         """With a ``directory``, they are written there for the process that answers ``/metrics`` (FIGURES)."""
         self._file = directory and directory / FIGURES
         self.is_told = is_told
-        self._leads = False
+        self._leads = self._has_asked = False
+        """Whether it is the one, and whether it has asked since for a look at each organization."""
         self._look_at = float("-inf")
         self._lock = threading.Lock()
         """Of what was seen of organizations. Nobody holds it who waits for the database."""
@@ -78,17 +88,17 @@ class Figures(Collector):
 
     # --- Of the platform ----------------------------------------------------------------------------------------------
 
-    def look(self, heartbeat: Heartbeat, organizations: Collection[Organization]) -> None:
+    def look(self, heartbeat: Heartbeat, organizations: Collection[Organization]) -> bool:
         began = time.monotonic()
         if began < self._look_at:
-            return
+            return False
         self._look_at = began + LOOK_SECONDS
         self._platform = None  # rather nothing than what is no longer so
         self._leads = heartbeat.leads()
+        self._has_asked = self._has_asked and self._leads
         active = {organization.pk for organization in organizations} if self._leads else set()
-        forgotten = began - FORGOTTEN_SECONDS
         with self._lock:
-            self._seen = {pk: seen for pk, seen in self._seen.items() if pk in active and seen.at > forgotten}
+            self._seen = {pk: seen for pk, seen in self._seen.items() if pk in active and seen.is_good_at(began)}
             self._skipped &= active
         if self._leads:
             self._platform = platform_figures()
@@ -97,6 +107,9 @@ class Figures(Collector):
             registry = CollectorRegistry()
             registry.register(self)
             write_to_textfile(str(self._file), registry)
+        # Or what waits where it is quiet would not be among these for minutes.
+        asks, self._has_asked = self._leads and not self._has_asked, self._leads
+        return asks
 
     # --- Of an organization -------------------------------------------------------------------------------------------
 
@@ -132,7 +145,7 @@ class Figures(Collector):
                 return None
             if organization.pk in self._skipped:
                 pause = LOOK_SECONDS
-            elif any(queue.length for queue in seen.queues.values()):
+            elif seen.waits:
                 pause = WAITING_SECONDS
             else:
                 return None

@@ -55,9 +55,9 @@ from tests.support.world import Organization, World, database_url, give_credit
 
 
 @contextmanager
-def working(*works: Any) -> Iterator[Worker]:
+def working(*works: Any, watcher: Any = None) -> Iterator[Worker]:
     """A worker in a thread of this process, until the block ends; it must then end by itself."""
-    worker = Worker(works or [DeliveryWork()])
+    worker = Worker(works or [DeliveryWork()], watcher=watcher)
 
     def run() -> None:
         try:
@@ -157,6 +157,25 @@ def test_it_looks_into_an_organization_when_somebody_rings_and_into_no_other(wor
 
         wait_until(ring, "acme is looked at again, and once more a moment later")
         assert set(looks.at[2:]) == {"acme"}
+
+
+def test_it_looks_into_each_when_the_watcher_says_so(world: World) -> None:
+    looks, wants = Looks(), [False]
+
+    class Watches:
+        def is_told(self) -> bool:
+            return False
+
+        def look(self, heartbeat: Any, organizations: Any) -> bool:
+            return bool(wants) and wants.pop()
+
+    with working(looks, watcher=Watches()):
+        wait_until(lambda: not wants, "the watcher was asked")
+        wait_until(is_heard, "it listens")
+        wait_until(lambda: len(looks.at) >= 2, "everyone is looked at once")
+        before = len(looks.at)
+        wants.append(True)
+        wait_until(lambda: {"acme", "globex"} <= set(looks.at[before:]), "everyone is looked at again")
 
 
 def test_nobody_who_rings_while_it_begins_is_missed(world: World) -> None:
@@ -555,34 +574,75 @@ def test_organizations_whose_turns_are_long_leave_a_desk_to_the_others() -> None
     assert turns() == {1, 2, 3}
 
 
-def test_an_organization_in_which_nothing_is_found_is_left_alone_for_longer_and_longer() -> None:
-    worker = Worker([Looks()])
-    worker._platform_at = float("inf")
-    worker._desks = [queue.SimpleQueue() for _ in range(DESKS)]
-    worker._organizations = {1: Row(pk=1)}
+class Quiet:
+    """A worker of which one organization's looks are made by hand, and a clock that goes as the test says."""
 
-    def next_look(*, finds: bool = False) -> float:
-        worker._look_at = {1: time.monotonic()}
-        worker._give_turns()
-        turn = worker._turns[1]
-        turn.finds, turn.look_in = finds, turn.sweep
-        worker._take_in(turn)
-        return turn.sweep
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(worker_module, "time", SimpleNamespace(monotonic=lambda: self.now))
+        self.worker = Worker([Looks()])
+        self.worker._platform_at = float("inf")
+        self.worker._desks = [queue.SimpleQueue() for _ in range(DESKS)]
+        self.worker._organizations = {1: Row(pk=1)}
+        self.worker._look_at = {1: self.now}
 
-    assert [next_look() for _ in range(6)] == [60, 120, 240, 480, 600, 600]
-    assert worker._look_at[1] > time.monotonic() + 590
-    worker._take_in(1)  # somebody rings
-    worker._look_twice.clear()
-    assert [next_look(), next_look(), next_look(finds=True), next_look()] == [60, 120, 240, 60]
+    def begin_look(self) -> _Turn:
+        """When it is time."""
+        self.now = max(self.now, self.worker._look_at[1])
+        self.worker._give_turns()
+        return self.worker._turns[1]
+
+    def look(self, *, finds: bool = False, look_in: float | None = None) -> float:
+        """One that takes no time. Gives the seconds until the next."""
+        turn = self.begin_look()
+        turn.finds, turn.look_in = finds, turn.sweep if look_in is None else look_in
+        self.worker._take_in(turn)
+        return round(self.worker._look_at[1] - self.now, 6)
 
 
-@pytest.mark.parametrize(("seconds", "finds"), [(None, False), (61.0, False), (59.0, True), (0.0, True)])
-def test_what_falls_due_before_the_next_look_keeps_an_organization_awake(
-    acme: Organization, seconds: float | None, finds: bool
+def test_an_organization_in_which_nothing_is_found_is_left_alone_for_longer_and_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quiet = Quiet(monkeypatch)
+    assert [quiet.look() for _ in range(7)] == [60, 60, 120, 240, 480, 600, 600]
+    quiet.look(finds=True)
+    assert [quiet.look() for _ in range(3)] == [60, 120, 240]
+
+
+def test_one_that_was_busy_just_now_is_left_alone_for_a_minute_however_often_it_was_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quiet = Quiet(monkeypatch)
+    while quiet.look() < 600:
+        pass
+    quiet.worker._take_in(
+        1
+    )  # somebody rings: there is a second look, and one after what was found is recorded, and so on
+    quiet.look()
+    assert [quiet.look(look_in=0.1) for _ in range(5)] == [0.1] * 5
+    assert quiet.look() == 60
+
+
+def test_who_rings_while_it_is_looked_at_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet = Quiet(monkeypatch)
+    while quiet.look() < 600:
+        pass
+    turn = quiet.begin_look()
+    quiet.worker._take_in(1)
+    quiet.worker._take_in(turn)
+    quiet.worker._look_twice.clear()
+    assert quiet.worker._look_at[1] == quiet.now
+    assert quiet.look() == 60
+
+
+@pytest.mark.parametrize(("seconds", "least", "most"), [(None, 48, 60), (90.0, 48, 60), (7.0, 7, 7), (0.0, 0.1, 0.1)])
+def test_it_is_looked_at_when_something_falls_due(
+    acme: Organization, seconds: float | None, least: float, most: float
 ) -> None:
     turn = _Turn(0, acme.row, [], looks=True, began_at=time.monotonic())
     Worker([Looks(seconds)])._take_turn(turn)
-    assert turn.finds == finds
+    assert least <= turn.look_in <= most
+    assert not turn.finds
 
 
 def test_what_waits_for_many_locks_is_recorded_in_several_turns(

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import urllib3
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from credit.models import WebhookMessage
@@ -28,7 +29,7 @@ from recharge.models import Recharge
 from shared.metrics_server import Listen
 from tenants.heartbeats import Heartbeat
 from tenants.models import Organization, WorkerHeartbeat
-from tenants.worker import Worker
+from tenants.worker import IDLE_SWEEP_SECONDS, Worker
 from tests.saas.test_alerts import DASHBOARDS, expressions
 from tests.support import waiting
 from tests.support.commands import run, start
@@ -504,6 +505,42 @@ def test_what_an_organization_had_is_forgotten_when_it_is_not_worked_for(world: 
     told.figures._look_at = float("-inf")
     told.figures.look(told.heartbeat, [world.globex.row])
     assert set(told.figures._seen) == {world.globex.row.pk}
+
+
+def test_that_nothing_waits_in_a_quiet_organization_is_known_until_it_is_looked_at_again(
+    world: World, told: Told
+) -> None:
+    told.look(world)
+    give_credit(world.globex.row, world.globex.member.id, 100_000)
+    sell_pending(world.globex.row, world.globex.member.id)
+    told.look(world)
+    for seconds, known in ((IDLE_SWEEP_SECONDS, {"acme"}), (figures.FORGOTTEN_SECONDS, set())):
+        told.figures._seen = {pk: one._replace(at=one.at - seconds) for pk, one in told.figures._seen.items()}
+        told.figures._look_at = float("-inf")
+        told.figures.look(told.heartbeat, [world.acme.row, world.globex.row])
+        assert {one.slug for one in told.figures._seen.values()} == known
+
+
+def test_who_takes_the_figures_over_asks_for_a_look_at_each_organization(
+    world: World, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asks() -> bool:
+        told.figures._look_at = float("-inf")
+        return told.figures.look(told.heartbeat, [world.acme.row])
+
+    monkeypatch.setattr(told.heartbeat, "leads", lambda: is_first)
+    is_first = False
+    assert not asks()
+    is_first = True
+    with monkeypatch.context() as away:
+        away.setattr(figures, "platform_figures", Mock(side_effect=OperationalError))
+        with pytest.raises(OperationalError):
+            asks()
+    assert [asks(), asks()] == [True, False]
+    is_first = False
+    assert not asks()
+    is_first = True
+    assert asks()
 
 
 def test_a_look_that_came_too_soon_is_made_up_for(world: World, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
