@@ -250,6 +250,8 @@ def update_seller(
         record_change("seller.changed", str(seller_id), before=before, after=after)
         if parent_id is not ...:
             _place(organization, seller, parent_id)
+    if is_active is False or parent_id is not ...:
+        wake_workers(organization.pk)  # what a dealer was asked for may be the organization's to decide now
     return seller
 
 
@@ -283,6 +285,8 @@ def switch_child(*, organization: Organization, dealer_id: int, seller_id: int, 
         _switch(organization, seller, is_active=is_active, by_dealer=dealer_id)
         seller.save(update_fields=["is_active", "switched_off_by"])
         record("seller.changed", str(seller_id), before={"is_active": not is_active}, after={"is_active": is_active})
+    if not is_active:
+        wake_workers(organization.pk)  # as in update_seller
     return seller
 
 

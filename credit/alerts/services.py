@@ -180,6 +180,7 @@ def change_alert_settings(
         row.save()
         after = changes | ({"sms_secret": "changed"} if sms_secret is not None else {})
         record_change("alert.settings_changed", before=before | {"sms_secret": None}, after=after)
+    wake_workers(organization.pk)  # who tell of what is to be told of now
     return row
 
 

@@ -71,6 +71,8 @@ def open_claim(
 
     outcome, row = in_transaction(ask)
     if outcome in ("opened", "open_already"):
+        if outcome == "opened":
+            wake_workers(organization.pk)  # who tell its admins if nobody answers in time
         return Written(row, is_replay=outcome == "open_already")
     raise _refusal(outcome, organization, access)
 

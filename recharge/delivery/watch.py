@@ -28,6 +28,7 @@ class WatchWork(DoneInClaim):
     def claim(self, organization: Organization, limit: int) -> list[None]:
         now = time.monotonic()
         if now < self._look_at.get(organization.pk, now):
+            self._waits[organization.pk] = True  # somebody rang, or something was recorded: there may be more by then
             return []
         (self._waits[organization.pk],) = call_function(
             organization.schema_name, "recharge_alerts_look", "waits", [_NAMES]

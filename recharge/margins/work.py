@@ -47,7 +47,8 @@ class MarginWork(DoneInClaim):
         if posted.looked == self._batch:  # from there on, so that what stays due keeps nothing waiting
             turn.after, turn.ask_at, turn.asks_again = posted.last, now, True
         else:
-            turn.after, turn.ask_at, turn.asks_again = None, now + self._pause, False
+            # What a dealer earned may have paid what he owed: margins of that are due, and there are webhooks to call.
+            turn.after, turn.ask_at, turn.asks_again = None, now + self._pause, posted.batches > 0
         return []
 
     def seconds_until_due(self, organization: Organization) -> float | None:

@@ -3,11 +3,12 @@
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from email.message import Message
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from credit.alerts.sending import AlertWork
 from credit.alerts.services import change_alert_settings, change_threshold, send_test
 from credit.alerts.words import TEST, said
 from credit.models import Account, Alert, AlertMessage, WebhookMessage
-from credit.services import create_credit_request
+from credit.services import create_credit_request, switch_child, update_seller
 from credit.webhooks.services import create_webhook
 from recharge.delivery.settlement import settle_recharge
 from recharge.delivery.watch import WatchWork
@@ -535,13 +536,45 @@ def test_a_worker_looks_again_while_something_is_open(acme: Organization) -> Non
     assert seconds() is None
 
 
-def test_a_request_rings_for_the_workers_who_tell_of_it_if_it_waits(acme: Organization) -> None:
-    wakeups._given.clear()
+def test_it_looks_again_soon_at_what_came_just_after_a_look(acme: Organization) -> None:
+    give_credit(acme.row, acme.member.id, 1_000_000)
+    watch = WatchWork()
     with acme.context:
-        create_credit_request(
+        watch.claim(acme.row, 1)
+        assert watch.seconds_until_due(acme.row) is None
+        ask(acme.member)
+        watch.claim(acme.row, 1)  # it rang for the worker
+        assert 50 < (watch.seconds_until_due(acme.row) or 0) <= 60
+
+
+def test_what_admins_may_have_to_be_told_of_rings_for_the_workers(acme: Organization) -> None:
+    dealer = make_seller(acme.row, "dealer").pk
+
+    def place(seller_id: int, parent_id: int | None) -> None:
+        update_seller(organization=acme.row, seller_id=seller_id, parent_id=parent_id)
+
+    def rings(what: Callable[[], object]) -> bool:
+        wakeups._given.clear()
+        with acme.context:
+            what()
+        return list(wakeups._given) == [acme.row.pk]
+
+    assert rings(
+        lambda: create_credit_request(
             organization=acme.row, seller_id=acme.member.id, idempotency_key="rings", amount=5000, note=""
         )
-    assert list(wakeups._given) == [acme.row.pk]
+    )
+    assert rings(lambda: change_alert_settings(organization=acme.row, failing_least=5))
+    # What a dealer was asked for is the organization's to decide when he is switched off, or the asker moves.
+    assert rings(lambda: place(acme.member.id, dealer))
+    assert rings(lambda: place(acme.member.id, None))
+    assert rings(lambda: update_seller(organization=acme.row, seller_id=dealer, is_active=False))
+    assert not rings(lambda: update_seller(organization=acme.row, seller_id=dealer, is_active=True))
+    with acme.context:
+        place(dealer, acme.member.id)
+    switch = partial(switch_child, organization=acme.row, dealer_id=acme.member.id, seller_id=dealer)
+    assert rings(lambda: switch(is_active=False))
+    assert not rings(lambda: switch(is_active=True))
 
 
 @pytest.fixture

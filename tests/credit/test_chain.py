@@ -18,13 +18,15 @@ from credit.chain import services
 from credit.chain.export import ledger_lines
 from credit.chain.hashes import ChainedEntry, entry_hash
 from credit.chain.verification import NotALedger, Proof
-from credit.chain.work import RootWork
+from credit.chain.work import ASK_SECONDS, RootWork
 from credit.models import Account, ChainRoot, Entry, WebhookEndpoint, WebhookMessage
 from credit.webhooks.services import create_webhook, events_for
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
 from recharge.reports.books import find_faults
-from tenants.worker import Worker
+from tenants import direct
+from tenants.wakeups import CHANNEL
+from tenants.worker import IDLE_SWEEP_SECONDS, JITTER, Worker
 from tests.support import commands
 from tests.support.chain import FORGET
 from tests.support.environment import database_at
@@ -288,6 +290,22 @@ ROOTS_TOO = """
     $$;
     ALTER TABLE credit_chainroot ENABLE TRIGGER credit_root_append_only;
 """
+
+
+def test_a_root_that_a_command_makes_rings_for_the_workers_who_tell_webhooks(
+    ledger: Organization, the_day_is_over: None
+) -> None:
+    with closing(direct.connect()) as heard, heard.cursor() as cursor:
+        cursor.execute(f"LISTEN {CHANNEL}")
+        for rings_for in ([str(ledger.row.pk)], []):  # the second time there is none to be made
+            assert commands.run("chain_roots").returncode == 0
+            heard.poll()
+            assert [notice.payload for notice in heard.notifies] == rings_for
+            heard.notifies.clear()
+
+
+def test_each_look_at_a_quiet_organization_asks_whether_the_day_is_over() -> None:
+    assert ASK_SECONDS < JITTER * IDLE_SWEEP_SECONDS
 
 
 def test_a_past_rewritten_with_its_hashes_is_told_by_the_root_that_was_kept(

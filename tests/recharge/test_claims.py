@@ -32,6 +32,7 @@ from recharge.models import Claim, ClaimMessage, Recharge
 from recharge.terms.services import change_settings
 from shared.errors import NotAuthenticated, NotFound
 from shared.identity.epochs import OF_COMMAND, Access
+from tenants import wakeups
 from tenants.errors import OrganizationSuspended
 from tenants.worker import Worker
 from tests.support.claims import make_older
@@ -125,6 +126,14 @@ def test_what_may_be_asked_about(funded: Organization) -> None:
         change_settings(organization=funded.row, by="owner", claim_hours=2, claim_days=60)
     claim = opened(funded, recharge(funded, S, days=31))
     assert claim.deadline - claim.created_at == timedelta(hours=2)
+
+
+def test_who_asks_rings_for_the_workers_who_tell_if_nobody_answers(funded: Organization) -> None:
+    sold = recharge(funded, S)
+    for rings_for in ([funded.row.pk], []):  # the second time it is open already
+        wakeups._given.clear()
+        opened(funded, sold)
+        assert list(wakeups._given) == rings_for
 
 
 def test_of_another_s_recharge_nobody_asks(funded: Organization, globex: Organization) -> None:

@@ -352,8 +352,30 @@ def test_a_dealer_who_is_busy_is_waited_for_another_time(row: Organization) -> N
         assert work.seconds_until_due(row) == 0.0  # and the other kinds of work go on
         assert due(row) == 1
         work.claim(row, 64)
-        assert work.seconds_until_due(row) is None
     assert balances(row, [dealer]) == [500]
+
+
+def test_what_a_dealer_owed_and_his_margin_pays_is_seen_to_soon(row: Organization) -> None:
+    top, dealer, kiosk = make_path(row, "top", "dealer", "kiosk", credit=20_000)
+    set_rate(row, top, 700)
+    set_rate(row, dealer, 500)
+    give_credit(row, dealer, 1_000)
+    late = sell_pending(row, dealer, 1_000)
+    settle(row, late, "failed")
+    sell(row, dealer, 1_000)
+    settle(row, late, "succeeded")  # he has 50, and owes 950
+    sell(row, kiosk, 20_000)
+    work = MarginWork(pause=0.0)
+    with tenant_context(row):
+        work.claim(row, 64)
+        assert balances(row, [top, dealer]) == [20 + 400, 50 + 1_000 - 950]
+        assert due(row) == 1  # what was owed is paid, and earns the top a margin
+        assert work.seconds_until_due(row) == 0.0
+        work.claim(row, 64)
+        assert balances(row, [top]) == [20 + 400 + 20]
+        assert due(row) == 0
+        work.claim(row, 64)
+        assert work.seconds_until_due(row) is None
 
 
 @pytest.mark.parametrize(

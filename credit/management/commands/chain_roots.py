@@ -8,6 +8,7 @@ from django_tenants.utils import tenant_context
 from credit.chain.services import append_roots, chain_file, make_root, roots_of
 from tenants.one_by_one import OneByOne
 from tenants.queries import working_organizations
+from tenants.wakeups import wake_workers
 
 
 class Command(BaseCommand):
@@ -29,6 +30,8 @@ class Command(BaseCommand):
                     with tenant_context(organization):
                         root = make_root(organization=organization)
                         roots = list(roots_of(organization))
+                    if root:
+                        wake_workers(organization.pk)  # there may be webhooks to call
                     self.stdout.write(
                         f"{organization.slug}: {'no root yet' if not roots else f'{roots[-1].day} {roots[-1].root}'}"
                         f"{' (made now)' if root else ''}"
