@@ -207,29 +207,34 @@ class _Turns:
         future: Future[Any] = Future()
         with self._lock:
             self._queues.setdefault(organization, deque()).append((future, partial(function, *arguments)))
-        self._pool.submit(self._take_turn)
+        self._pool.submit(self._take_turns)
         return future
 
-    def _take_turn(self) -> None:
+    def _take_turns(self) -> None:
+        """In one of the threads: as long as there is a turn that it may take. Who finds none leaves what waits to those
+        who work for the same organization, and look again when they are done."""
+        while (turn := self._next()) is not None:
+            organization, future, function = turn
+            try:
+                if future.set_running_or_notify_cancel():
+                    _work_for(future, function)
+            finally:
+                with self._lock:
+                    self._under_way[organization] -= 1
+                    if not self._under_way[organization]:
+                        del self._under_way[organization]  # who has nothing under way takes no memory
+
+    def _next(self) -> tuple[str, Future[Any], Callable[[], Any]] | None:
         with self._lock:
             organization = next((one for one in self._queues if self._under_way[one] < self._most_of_one), None)
             if organization is None:
-                return  # whoever ends takes a turn more
+                return None
             queue = self._queues.pop(organization)
             future, function = queue.popleft()
             if queue:
                 self._queues[organization] = queue
             self._under_way[organization] += 1
-        try:
-            if future.set_running_or_notify_cancel():
-                _work_for(future, function)
-        finally:
-            with self._lock:
-                self._under_way[organization] -= 1
-                if not self._under_way[organization]:
-                    del self._under_way[organization]  # who has nothing under way takes no memory
-                if self._queues:
-                    self._pool.submit(self._take_turn)
+            return organization, future, function
 
 
 def _work_for(future: Future[Any], function: Callable[[], Any]) -> None:

@@ -172,6 +172,17 @@ def test_not_all_threads_work_for_one_organization() -> None:
         one.result(20)
 
 
+def test_what_waits_when_the_threads_are_to_end_has_its_turn_still() -> None:
+    turns, may_go_on = gate._Turns(2, "turns"), threading.Event()
+    asked = [turns.submit("greedy", may_go_on.wait, 20) for _ in range(4)]
+    asked[1].cancel()
+    turns.submit("modest", lambda: None).result(20)  # whoever came for the others has found that none may begin
+    turns._pool.shutdown(wait=False)
+    may_go_on.set()
+    assert [one.result(20) for one in asked if not one.cancelled()] == [True] * 3
+    assert not turns._under_way
+
+
 def test_an_error_in_its_turn_is_told_to_who_waits() -> None:
     with pytest.raises(ZeroDivisionError):
         gate._Turns(1, "turns").submit("acme", lambda: 1 // 0).result(20)
