@@ -52,14 +52,15 @@ def microseconds_of(moment: datetime) -> int:
 
 
 def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Iterable[list[Any]], too_long: str) -> None:
-    with tempfile.TemporaryFile() as said:
+    # What it leaves in its directory when it is killed goes with that.
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory() as directory:
         # -I: neither its folder nor the environment (which has secrets) has a say in what it imports.
         child = subprocess.Popen(  # noqa: S603 - a program of our own, without arguments
             [sys.executable, "-I", "-X", "utf8", str(program)],
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=said,
-            env={"PATH": os.environ.get("PATH", "")},
+            env={"PATH": os.environ.get("PATH", ""), "TMPDIR": directory},
             text=True,
             encoding="utf-8",
         )

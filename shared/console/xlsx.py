@@ -8,6 +8,7 @@ It imports nothing of Django. Words come in the heading, and in the cells: text,
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -26,9 +27,15 @@ def write_workbook(source: IO[str], target: IO[bytes]) -> None:
         ValueError: not all of it came.
     """
     heading = json.loads(source.readline())
+    # It writes each row to a file there when the next one begins.
+    with tempfile.TemporaryDirectory() as directory:
+        workbook = xlsxwriter.Workbook(target, {"constant_memory": True, "tmpdir": directory})
+        _write(workbook, heading, _pages(source))
+        workbook.close()
+
+
+def _write(workbook: xlsxwriter.Workbook, heading: dict[str, Any], pages: Iterator[list[Any]]) -> None:
     zone = ZoneInfo(heading["zone"])
-    # constant_memory: each row goes to the disk when the next one begins.
-    workbook = xlsxwriter.Workbook(target, {"constant_memory": True})
     sheet = workbook.add_worksheet(heading["title"])
     bold = workbook.add_format({"bold": True})
     number = workbook.add_format({"num_format": "#,##0"})
@@ -39,7 +46,7 @@ def write_workbook(source: IO[str], target: IO[bytes]) -> None:
         sheet.set_column(index, index, width)
         sheet.write_string(0, index, title, bold)
     sheet.freeze_panes(1, 0)
-    for line, row in enumerate(chain.from_iterable(_pages(source)), start=1):
+    for line, row in enumerate(chain.from_iterable(pages), start=1):
         for index, value in enumerate(row):
             match value:
                 case None:
@@ -65,7 +72,6 @@ def write_workbook(source: IO[str], target: IO[bytes]) -> None:
                 more.write_number(line, 1, value, number)
             else:
                 more.write_string(line, 1, value)
-    workbook.close()
 
 
 def _pages(source: IO[str]) -> Iterator[list[Any]]:

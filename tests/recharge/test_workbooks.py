@@ -2,14 +2,20 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
 
+from shared.aside import write_aside
 from shared.console import xlsx
+from tests.support.waiting import wait_until
 
 HEADING: dict[str, Any] = {
     "title": "Recharges",
@@ -20,13 +26,14 @@ HEADING: dict[str, Any] = {
 }
 
 
-def written(*lines: Any) -> subprocess.CompletedProcess[bytes]:
+def written(*lines: Any, directory: Path | None = None) -> subprocess.CompletedProcess[bytes]:
     given = "".join(f"{json.dumps(line)}\n" for line in lines)
     return subprocess.run(
         [sys.executable, "-I", "-X", "utf8", xlsx.__file__],
         input=given.encode(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        env=os.environ | ({"TMPDIR": str(directory)} if directory else {}),
     )
 
 
@@ -39,7 +46,36 @@ def test_cells_of_each_kind() -> None:
     assert (sheet["B2"].value, sheet["B2"].data_type) == ("=1+1", "s")
 
 
-@pytest.mark.parametrize("lines", [[], [HEADING], [HEADING, [["a", "b"]]]])
-def test_a_workbook_of_rows_that_did_not_all_come_is_none(lines: list[Any]) -> None:
-    child = written(*lines)
+def test_a_workbook_without_rows_and_one_of_what_can_hardly_be_written() -> None:
+    sheets = {"more": {"title": "Statement", "lines": [["Seller", "=1+1"], ["Balance", 9_007_199_254_740_991]]}}
+    child = written(HEADING | {"is_rtl": True} | sheets, None)
+    book = openpyxl.load_workbook(io.BytesIO(child.stdout))
+    first, second = book.worksheets
+    assert [[cell.value for cell in row] for row in first.iter_rows()] == [["Time", "Number"]]
+    assert [[cell.value for cell in row] for row in second.iter_rows()] == sheets["more"]["lines"]
+    assert [sheet.sheet_view.rightToLeft for sheet in book.worksheets] == [True, True]
+
+    child = written(HEADING, [["a\x01\uffff\u200cb", "x" * 40_000]], [], [[None, "۱۲۳"]], None)
+    sheet = openpyxl.load_workbook(io.BytesIO(child.stdout)).active
+    assert (sheet["A2"].value, sheet["B2"].value) == ("a_x0001__xFFFF_\u200cb", "x" * 32_767)  # as Excel has them
+    assert sheet["B3"].value == "۱۲۳"
+
+
+@pytest.mark.parametrize("lines", [[], [HEADING], [HEADING, [["a", "b"]]], [HEADING | {"zone": "Mars/Base"}, None]])
+def test_a_workbook_of_rows_that_did_not_all_come_is_none(lines: list[Any], tmp_path: Path) -> None:
+    child = written(*lines, directory=tmp_path)
     assert (child.returncode, child.stdout) == (1, b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_is_ended_in_the_middle_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def pages() -> Iterator[list[Any]]:
+        yield [["a", "b"]] * 10_000
+        wait_until(lambda: any(path.is_file() for path in tmp_path.rglob("*")), "it has a file of its own")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_aside(Path(xlsx.__file__), HEADING, pages(), too_long="")
+    assert list(tmp_path.iterdir()) == []
