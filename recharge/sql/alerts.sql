@@ -88,7 +88,8 @@ BEGIN
             PERFORM alert_clear('operator_failing', v_row.operator);
         END IF;
     END LOOP;
-    waits := EXISTS (SELECT FROM credit_alert WHERE cleared_at IS NULL)
+    -- A seller's alerts are raised and cleared elsewhere, and may stay for months.
+    waits := EXISTS (SELECT FROM credit_alert WHERE cleared_at IS NULL AND seller_id IS NULL)
         OR EXISTS (SELECT FROM recharge_recharge WHERE status = 'unknown')
         OR EXISTS (SELECT FROM credit_creditrequest WHERE status = 'pending' AND parent_id IS NULL)
         OR EXISTS (SELECT FROM recharge_claim WHERE state = 'open');

@@ -534,6 +534,10 @@ def test_a_worker_looks_again_while_something_is_open(acme: Organization) -> Non
     assert seconds() is not None
     settle_recharge(organization=acme.row, recharge_id=sold, status=Recharge.Status.SUCCEEDED)
     assert seconds() is None
+    for seller_id, waits in ((acme.member.id, False), (None, True)):
+        with acme.context, connection.cursor() as cursor:
+            cursor.execute("SELECT alert_raise('balance_low', %s, %s, '{}')", [str(seller_id), seller_id])
+        assert (seconds() is not None) == waits  # its seller's own are none of the organization's
 
 
 def test_it_looks_again_soon_at_what_came_just_after_a_look(acme: Organization) -> None:
