@@ -403,8 +403,16 @@ def test_who_could_not_ring_for_the_workers_does_not_wait_to_try_again_for_the_n
     wakeups.wake_workers(world.acme.row.pk)
     assert cluster.connection.connection is None, "it was tried again at once"
     wakeups._rests_until = float("-inf")
-    wakeups.wake_workers(world.acme.row.pk)
-    assert cluster.connection.connection is not None
+    with closing(psycopg2.connect(database_url())) as heard:
+        heard.autocommit = True
+        cursor = heard.cursor()
+        cursor.execute(f"LISTEN {wakeups.CHANNEL}")
+        for rings_for in ({world.acme.row.pk, world.globex.row.pk}, {world.globex.row.pk}):
+            wakeups._given.clear()
+            wakeups.wake_workers(world.globex.row.pk)
+            cursor.execute("SELECT")
+            assert {int(notice.payload) for notice in heard.notifies} == rings_for  # once for what could not be told
+            heard.notifies.clear()
 
 
 def test_a_database_that_is_away_is_no_reason_to_go_by_what_was_where_there_is_no_cluster(
