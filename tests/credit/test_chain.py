@@ -9,16 +9,17 @@ from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import SimpleNamespace
 
 import psycopg2
 import pytest
 from django.db import connection, transaction
 
-from credit.chain import services
+from credit.chain import services, work
 from credit.chain.export import ledger_lines
 from credit.chain.hashes import ChainedEntry, entry_hash
 from credit.chain.verification import NotALedger, Proof
-from credit.chain.work import ASK_SECONDS, RootWork
+from credit.chain.work import RootWork
 from credit.models import Account, ChainRoot, Entry, WebhookEndpoint, WebhookMessage
 from credit.webhooks.services import create_webhook, events_for
 from recharge.delivery.settlement import settle_recharge
@@ -304,8 +305,16 @@ def test_a_root_that_a_command_makes_rings_for_the_workers_who_tell_webhooks(
             heard.notifies.clear()
 
 
-def test_each_look_at_a_quiet_organization_asks_whether_the_day_is_over() -> None:
-    assert ASK_SECONDS < JITTER * IDLE_SWEEP_SECONDS
+def test_each_look_at_a_quiet_organization_asks_whether_the_day_is_over(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(work, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(work, "make_root", lambda **_: asked.append(now))
+    roots, sooner = RootWork(), JITTER * IDLE_SWEEP_SECONDS
+    for now in (0.0, 1.0, sooner, sooner + 1.0, 2 * sooner):  # noqa: B007 - it is the clock
+        roots.claim(acme.row, 1)
+    assert asked == [0.0, sooner, 2 * sooner]
 
 
 def test_a_past_rewritten_with_its_hashes_is_told_by_the_root_that_was_kept(
