@@ -44,11 +44,10 @@ class RetentionWork(DoneInClaim):
             if step.gone:
                 _log.info("let_go", organization=organization.slug, kind=KINDS[place].name, gone=step.gone)
             if step.is_last:
-                place = (place + 1) % len(KINDS)
+                place = self._kind[organization.pk] = (place + 1) % len(KINDS)
                 is_through = place == 0
             if step.gone or not step.is_last:
                 break  # else the next kind at once: mostly there is nothing to do
-        self._kind[organization.pk] = place
         self._look_at[organization.pk] = now + (REST_SECONDS if is_through else self._pause)
         return []
 

@@ -19,10 +19,12 @@ from recharge.models import Attempt, BulkBatch, LettingGo, Recharge
 from recharge.receipts.errors import ReceiptNumberMasked
 from recharge.receipts.services import send_receipt
 from recharge.reports.books import find_faults
-from recharge.retention.kinds import KINDS
+from recharge.retention import work as retention_work
+from recharge.retention.kinds import KINDS, Kind
 from recharge.retention.services import count_what_would_go, let_go, let_go_of_all
 from recharge.retention.work import RetentionWork
 from recharge.terms.services import change_settings
+from shared.errors import SellerBusy
 from shared.identity.epochs import OF_COMMAND
 from shared.models import SignIn, SignInAttempts
 from tests.support import commands
@@ -289,6 +291,25 @@ def test_the_worker_takes_one_kind_after_the_other(messages: Organization) -> No
         assert WebhookMessage.objects.count() == 2
         assert set(Recharge.objects.values_list("phone_number", flat=True)) == {MASKED}
         assert (work.seconds_until_due(messages.row) or 0) > 60
+
+
+def test_it_goes_on_with_the_kind_at_which_it_failed(acme: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Kind] = []
+
+    def let_go_of(*, kind: Kind, **others: Any) -> Any:
+        taken.append(kind)
+        if kind is KINDS[2] and taken.count(kind) < 3:
+            raise SellerBusy
+        return let_go(kind=kind, **others)
+
+    monkeypatch.setattr(retention_work, "let_go", let_go_of)
+    work = RetentionWork()
+    with acme.context:
+        for _ in range(2):
+            with pytest.raises(SellerBusy):
+                work.claim(acme.row, 1)
+        work.claim(acme.row, 1)
+    assert taken == [*KINDS[:3], KINDS[2], *KINDS[2:]]
 
 
 def test_the_command_says_what_would_go_and_does_it(messages: Organization) -> None:
