@@ -5,6 +5,9 @@
 -- keeps them stands there; the number is behind the names of its triggers, too, and of some constraints. (What refuses
 -- TRUNCATE stands beside the table itself, at each server.)
 --
+-- What is there is looked up one by one, by the catalogue's indexes (a subquery with LIMIT is not made a join): read whole
+-- and joined, the catalogue of 5,000 organizations took half a second for each of them.
+--
 -- Columns: as reconcile.sql's.
 
 expected_trigger (invariant, fault, table_name, name) AS (
@@ -82,20 +85,23 @@ SELECT
     format('the trigger %%s is missing or disabled', expected.name || place.number) AS detail
 FROM expected_trigger AS expected INNER JOIN place USING (table_name)
 WHERE (place.number = '' OR expected.name NOT LIKE '%%\_not\_emptied')
-    AND NOT EXISTS (
-        SELECT FROM pg_trigger
+    AND (
+        SELECT true FROM pg_trigger
         WHERE tgrelid = place.relation AND tgname = expected.name || place.number AND tgenabled IN ('O', 'A')
-    )
+        LIMIT 1
+    ) IS NULL
 
 UNION ALL
 SELECT 1, 'constraint_missing', NULL, expected.name,
     format('the constraint %%s of %%s is missing or not validated', expected.name, expected.table_name || place.number)
 FROM expected_constraint AS expected INNER JOIN place USING (table_name)
-WHERE NOT EXISTS (
-    SELECT FROM pg_constraint
+WHERE (
+    SELECT true FROM pg_constraint
     WHERE conrelid = place.relation AND conname IN (expected.name, expected.name || place.number) AND convalidated
-) AND NOT EXISTS (  -- one with a condition is an index alone
-    SELECT FROM pg_index
+    LIMIT 1
+) IS NULL AND (  -- one with a condition is an index alone
+    SELECT true FROM pg_index
     WHERE indrelid = place.relation AND indisunique AND indisvalid AND indpred IS NOT NULL
         AND indexrelid = to_regclass(quote_ident(%(schema)s) || '.' || expected.name || place.number)
-)
+    LIMIT 1
+) IS NULL

@@ -3,8 +3,10 @@
 import json
 import subprocess
 import uuid
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from unittest.mock import ANY
 
 import psycopg2
@@ -16,6 +18,7 @@ from credit.adjustments import create_adjustment
 from recharge.delivery.settlement import settle_recharge
 from recharge.margins.services import post_margins
 from recharge.models import Recharge
+from recharge.reports import books
 from recharge.reports.books import find_faults, prove_books
 from tenants.models import Organization
 from tenants.schemas import update_schema
@@ -753,3 +756,26 @@ def test_the_command_proves_suspended_organizations_too(acme_row: Organization) 
         "organizations": {"acme": [], "globex": []},
         "since": {"acme": ANY, "globex": None},
     }
+
+
+def test_what_keeps_the_books_true_is_looked_up_and_not_read_whole(acme_row: Organization) -> None:
+    """A catalogue has the triggers of all organizations: joined with them, each proof took as long as there are many."""
+    with tenant_context(acme_row), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(books._READING_ALL)
+        head = f"WITH of_rows (table_name, number) AS ({books._NO_TABLES})"
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {head}, {books._GUARDS}", {"schema": acme_row.schema_name})
+        (((plan,),),) = cursor.fetchall()
+    assert sorted(relations_of(plan["Plan"], is_looked_up=False)) == [
+        ("pg_constraint", True),
+        ("pg_index", True),
+        ("pg_trigger", True),
+    ]
+
+
+def relations_of(node: dict[str, Any], *, is_looked_up: bool) -> Iterator[tuple[str, bool]]:
+    """The tables that a plan reads, and whether for one row at a time."""
+    is_looked_up = is_looked_up or node.get("Parent Relationship") == "SubPlan"
+    if "Relation Name" in node:
+        yield node["Relation Name"], is_looked_up
+    for inner in node.get("Plans", []):
+        yield from relations_of(inner, is_looked_up=is_looked_up)
