@@ -124,9 +124,10 @@ class Catalogue:
     lines: str
     """A fingerprint of the functions with their settings and texts, the triggers and the types."""
     bodies: str | None
-    """The same with what PostgreSQL has parsed already, which each major version may write in another way. None: a
-    table was locked for too long."""
-    triggers: str
+    """The same with what PostgreSQL has parsed already, which each major version may write in another way. None: it
+    was not asked for, or a table was locked for too long."""
+    triggers: str | None
+    """The same of the triggers alone."""
     storage: str
     """A fingerprint of the tables' storage settings."""
     elsewhere: tuple[str, ...]
@@ -220,7 +221,7 @@ def _catalogue_of(schemas: Sequence[str], *, with_bodies: bool, server: Any = co
                 functions=frozenset(functions),
                 lines=lines,
                 bodies=bodies if with_bodies else None,
-                triggers=triggers,
+                triggers=triggers if with_bodies else None,
                 storage=storage,
                 elsewhere=tuple(elsewhere),
             )

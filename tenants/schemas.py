@@ -140,8 +140,8 @@ def _app_of(model: Any) -> str:
 def states_of(schemas: Sequence[str], *, thorough: bool | None = None) -> dict[str, State]:
     """How these schemas are: two statements for every ``BATCH`` of them.
 
-    ``thorough``: with the bodies that PostgreSQL has parsed, which takes some milliseconds a schema; None: where they
-    are few. What points at another schema is found in either case.
+    ``thorough``: with the bodies and conditions that PostgreSQL has parsed, which takes some milliseconds a schema, the
+    more of them there are; None: where they are few. What points at another schema is found in either case.
 
     Raises:
         django.db.DatabaseError: the database does not answer as it should, beyond one schema.
@@ -200,7 +200,7 @@ def _state(schema: str, catalogue: Catalogue | None, rows: _Rows | None, server:
     lines, bodies, triggers, *storage = rows.catalogue
     differs = catalogue.lines != lines
     if rows.server == server:
-        differs = differs or catalogue.triggers != triggers or catalogue.bodies not in (bodies, None)
+        differs = differs or catalogue.triggers not in (triggers, None) or catalogue.bodies not in (bodies, None)
     if differs:
         return State(Condition.DIFFERENT, "functions, triggers or types are not those that were installed")
     if storage != [catalogue.storage]:

@@ -89,7 +89,10 @@ line AS (
                 WHERE attrelid = tgrelid AND attnum = ANY (tgattr)
             )
         ),
-        regexp_replace(replace(pg_get_triggerdef(oid), quoted || '.', ''), '::[a-z ]+(\[\])?|[][()\s]', '', 'g')
+        -- To write it down, PostgreSQL goes through the functions of its function's name in all schemas.
+        CASE WHEN %(with_bodies)s THEN
+            regexp_replace(replace(pg_get_triggerdef(oid), quoted || '.', ''), '::[a-z ]+(\[\])?|[][()\s]', '', 'g')
+        END
     FROM trigger
 
     UNION ALL

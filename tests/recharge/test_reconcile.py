@@ -759,7 +759,7 @@ def test_the_command_proves_suspended_organizations_too(acme_row: Organization) 
 
 
 def test_what_keeps_the_books_true_is_looked_up_and_not_read_whole(acme_row: Organization) -> None:
-    """A catalogue has the triggers of all organizations: joined with them, each proof took as long as there are many."""
+    """The catalogue has the triggers of all organizations: joined with them, each proof took the longer."""
     with tenant_context(acme_row), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(books._READING_ALL)
         head = f"WITH of_rows (table_name, number) AS ({books._NO_TABLES})"
