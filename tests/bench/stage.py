@@ -78,6 +78,7 @@ def stage(directory: Path) -> Iterator[Stage]:
     from django.core.management import call_command
 
     call_command("migrate_schemas", interactive=False, verbosity=0)
+    _fill_wal(os.environ["DATABASE_URL"])
     environment = os.environ | {name: working[name] for name in ("DATABASE_URL", "OWNER_DATABASE_URL")}
     with _serving(directory / "server.log", environment) as (address, server):
         yield Stage(address, os.environ["DATABASE_URL"], directory, server, environment)
@@ -334,10 +335,31 @@ def numbers_masked(organization: Organization) -> int:
 
 def checkpoint(stage: Stage) -> None:
     """Has written out now what else would be written out while something is measured."""
-    superuser = psycopg2.connect(stage.database_url.replace("//recharge@", "//postgres@", 1))
-    superuser.autocommit = True
-    superuser.cursor().execute("CHECKPOINT")
-    superuser.close()
+    with _superuser(stage.database_url) as cursor:
+        cursor.execute("CHECKPOINT")
+
+
+_SEGMENTS = 256
+"""Of the WAL, of 16 MiB: as many as ``min_wal_size`` keeps."""
+
+
+def _fill_wal(database_url: str) -> None:
+    """Has the server write its WAL into files that it had before, as one does that has run for a while. A new file is
+    filled with zeros first, 16 MiB of them, and every commit waits meanwhile: 40 ms, twice a second beside bulk sales.
+    """
+    with _superuser(database_url) as cursor:
+        for _ in range(_SEGMENTS):
+            cursor.execute("SELECT pg_logical_emit_message(false, 'bench', '')")
+            cursor.execute("SELECT pg_switch_wal()")
+        cursor.execute("CHECKPOINT")
+
+
+@contextmanager
+def _superuser(database_url: str) -> Iterator[Any]:
+    with contextlib.closing(psycopg2.connect(database_url.replace("//recharge@", "//postgres@", 1))) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
 
 
 def memory_of_connections(stage: Stage) -> dict[int, int]:

@@ -19,12 +19,12 @@ from recharge.delivery.settlement import Settled, Settlement, settle_recharge
 from recharge.models import Recharge
 from recharge.selling.errors import AlreadySettled
 from recharge.selling.sale import Item
-from recharge.selling.services import sell_recharge
+from recharge.selling.services import BulkResult, sell_recharge, sell_recharges
 from tests.support.crowd import in_threads, together
 from tests.support.locks import advisory_locks, holding_lock, sell_pending
 from tests.support.sessions import end_sessions
 from tests.support.waiting import wait_until
-from tests.support.world import World, database_url, give_credit, make_person
+from tests.support.world import Organization, Person, World, database_url, give_credit, make_person
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -177,6 +177,39 @@ def test_the_lock_is_the_sellers_own(world: World, same_organization: bool) -> N
                 assert sale.result(10).status == 201
                 assert advisory_locks() == {(holder.row.pk, holder.member.id, True)}
         assert sale.result(10).status == 201
+
+
+def test_of_an_organization_one_bulk_call_is_at_work_at_a_time(world: World) -> None:
+    """So that it can't take all processors from the others, whose calls wait for none of it. (Not over HTTP: there each
+    process has a seat for one such call of an organization.)"""
+    acme, globex = world.acme, world.globex
+    everybody = ((acme, acme.member), (acme, acme.neighbour), (globex, globex.member))
+    for organization, person in everybody:
+        give_credit(organization.row, person.id, 10_000)
+
+    def sell_two(organization: Organization, person: Person) -> BulkResult:
+        items = [Item("+989121234567", "mci", 1000, uuid.uuid4().hex, allow_duplicate=True) for _ in range(2)]
+        return sell_recharges(organization=organization.row, seller_id=person.id, items=items, atomic=True)
+
+    def sell_two_beside() -> int:
+        try:
+            return sell_two(acme, acme.member).balance
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with holding_lock(acme.row, 0):  # as another seller's call does
+            waits = pool.submit(sell_two_beside)
+            wait_until(lambda: (acme.row.pk, 0, False) in advisory_locks(), "it waits for the other call")
+            assert acme.neighbour.sell(5000).status == 201
+            assert sell_two(globex, globex.member).balance == 8000
+            assert not waits.done()
+        assert waits.result(10) == 8000
+        with holding_lock(acme.row, acme.member.id):
+            waits = pool.submit(sell_two_beside)
+            wait_until(lambda: (acme.row.pk, acme.member.id, False) in advisory_locks(), "it waits for its seller")
+            assert sell_two(acme, acme.neighbour).balance == 3000  # which keeps no other from selling
+        assert waits.result(10) == 6000
 
 
 @contextmanager
