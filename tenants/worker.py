@@ -15,7 +15,7 @@ tenants/shares.py.
 
 An organization is looked at when somebody rings (tenants/wakeups.py), when something of it that was seen falls due, and
 otherwise once a minute, since not each ring is heard. Where nothing is found, and nobody rings, it is left alone for as
-long again as it has been quiet, ten minutes at most: a look takes 2 ms of CPU here and 7 of the database, on whose
+long again as it has been quiet, five minutes at most: a look takes 2 ms of CPU here and 7 of the database, on whose
 connections few tables of so many organizations are known.
 """
 
@@ -53,7 +53,7 @@ from tenants.work import Leased, Locking, Watcher, Work
 SWEEP_SECONDS = 60.0
 """How long an organization is left alone at most that was not quiet a minute ago."""
 
-IDLE_SWEEP_SECONDS = 600.0
+IDLE_SWEEP_SECONDS = 300.0
 """How long at most, however long it has been quiet."""
 
 JITTER = 0.8

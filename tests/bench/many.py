@@ -82,12 +82,9 @@ def _memory(here: Stage, made: list[Organization]) -> dict[str, str]:
     """Of the one connection of a server's one thread, which each organization asks for a sale, its balance and two
     lists."""
     found: dict[str, str] = {}
-    database = cpu_of(here.server, here.directory).database
     with another_server(
         here, f"many-{len(made)}", "--workers", "1", "--threads", "1", ORGANIZATIONS_PER_CONNECTION="100000"
     ) as server:
-        database = cpu_of(here.server, here.directory).database - database
-        found["a process, until it is ready, s of the database's CPU"] = f"{database:.1f}"
         others = memory_of_connections(here)  # with its own for /readyz
         served, cpu = 0, server.cpu()
         for count in SERVED:

@@ -604,7 +604,7 @@ def test_an_organization_in_which_nothing_is_found_is_left_alone_for_longer_and_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     quiet = Quiet(monkeypatch)
-    assert [quiet.look() for _ in range(7)] == [60, 60, 120, 240, 480, 600, 600]
+    assert [quiet.look() for _ in range(7)] == [60, 60, 120, 240, 300, 300, 300]
     quiet.look(finds=True)
     assert [quiet.look() for _ in range(3)] == [60, 120, 240]
 
@@ -613,11 +613,10 @@ def test_one_that_was_busy_just_now_is_left_alone_for_a_minute_however_often_it_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     quiet = Quiet(monkeypatch)
-    while quiet.look() < 600:
+    while quiet.look() < 300:
         pass
-    quiet.worker._take_in(
-        1
-    )  # somebody rings: there is a second look, and one after what was found is recorded, and so on
+    # Somebody rings: there is a second look, and one after what was found is recorded, and so on.
+    quiet.worker._take_in(1)
     quiet.look()
     assert [quiet.look(look_in=0.1) for _ in range(5)] == [0.1] * 5
     assert quiet.look() == 60
@@ -625,7 +624,7 @@ def test_one_that_was_busy_just_now_is_left_alone_for_a_minute_however_often_it_
 
 def test_who_rings_while_it_is_looked_at_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     quiet = Quiet(monkeypatch)
-    while quiet.look() < 600:
+    while quiet.look() < 300:
         pass
     turn = quiet.begin_look()
     quiet.worker._take_in(1)
