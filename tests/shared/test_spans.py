@@ -5,15 +5,15 @@ from datetime import date, timedelta
 from html import unescape
 from itertools import pairwise
 from urllib.parse import parse_qs, urlencode
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.http import QueryDict
-from django.utils import translation
+from django.utils import timezone, translation
 
 from credit.pages.filters import EntryFilters
 from recharge.pages.reports import RangeForm
 from shared.console.spans import month_spans, usual_spans
-from shared.days import today
 from tests.support.visitor import Visitor, shown
 from tests.support.world import Organization, World, ask, give_credit
 
@@ -80,7 +80,7 @@ def test_what_is_decided_is_found_by_its_day(acme: Organization, path: str) -> N
     ask(acme.member, 1_234)
     form = {"seller": "member", "direction": "more", "amount": "1234", "reason": "A gift.", "key": "page-1"}
     assert Visitor.signed_in(acme.owner).submit("/adjustments/new", form).status == 302
-    visitor, day = Visitor.signed_in(acme.owner), today()
+    visitor, day = Visitor.signed_in(acme.owner), timezone.localdate(timezone=ZoneInfo("Asia/Tehran"))
     for first, last, is_there in ((0, 0, True), (-1, None, True), (None, -2, False), (2, None, False)):
         ends = {"from_day": first, "to_day": last}
         given = {name: str(day + timedelta(days=days)) for name, days in ends.items() if days is not None}
