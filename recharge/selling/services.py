@@ -201,7 +201,8 @@ def sell_recharges(
         TokenInvalid, TokenExpired: the access was ended; nothing was written.
         SellerInactive: the seller was switched off, and no item was sold before; nothing was written.
         OrganizationSuspended: it is, and no item was sold before; or not all of an atomic call, which so was not made.
-        SellerBusy: too much else was going on for this seller; nothing was written.
+        SellerBusy: too much else was going on for this seller, or in bulk for the organization, of which one call is at
+            work at a time; nothing was written.
     """
     is_suspended = _is_suspended(organization)
     if not items:

@@ -450,3 +450,25 @@ def test_a_file_is_split_where_statements_end_and_nowhere_else() -> None:
         "/* ; */\n        INSERT INTO c VALUES ",
         "SELECT 1",
     ]
+
+
+def test_a_quick_look_writes_no_trigger_down(world: World) -> None:
+    """That takes the longer, the more organizations there are."""
+
+    def fingerprint(*, thorough: bool) -> str:
+        cursor.execute(functions._CATALOGUE, {"schemas": [ACME], "public_functions": [], "with_bodies": thorough})
+        return str(cursor.fetchone()[5])
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        before = {thorough: fingerprint(thorough=thorough) for thorough in (False, True)}
+        cursor.execute(
+            "SELECT replace(replace(pg_get_triggerdef(oid), 'CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER'),"
+            " ' EXECUTE', ' WHEN (true) EXECUTE') FROM pg_trigger"
+            " WHERE tgname = 'credit_entry_append_only' AND tgrelid = %s::regclass",
+            [f"{ACME}.credit_entry"],
+        )
+        cursor.execute(cursor.fetchone()[0])
+        assert fingerprint(thorough=False) == before[False]
+        assert fingerprint(thorough=True) != before[True]
+        assert states_of([ACME], thorough=True)[ACME].condition is Condition.DIFFERENT
+        transaction.set_rollback(True)
