@@ -5,6 +5,7 @@ nor stays in its memory, and the program yields to those that sell. It ends with
 at its deadline.
 """
 
+import errno
 import json
 import os
 import subprocess
@@ -24,6 +25,9 @@ from shared.errors import Unavailable
 DEADLINE_SECONDS = 120
 """After which a file that is not ready is given up."""
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors of a file system that has no room."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _log = structlog.get_logger("recharge.files")
@@ -35,6 +39,7 @@ def write_aside(program: Path, heading: dict[str, Any], pages: Iterable[list[Any
 
     Raises:
         Unavailable: it took too long.
+        OSError: there is no room for it.
     """
     file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever gets it closes it
     try:
@@ -52,8 +57,9 @@ def microseconds_of(moment: datetime) -> int:
 
 
 def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Iterable[list[Any]], too_long: str) -> None:
-    # What it leaves in its directory when it is killed goes with that.
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory() as directory:
+    # What it leaves in its directory when it is killed goes with that. What it says is in memory: most of all it may
+    # have to say that there is no room.
+    with os.fdopen(os.memfd_create("said"), "w+b") as said, tempfile.TemporaryDirectory() as directory:
         # -I: neither its folder nor the environment (which has secrets) has a say in what it imports.
         child = subprocess.Popen(  # noqa: S603 - a program of our own, without arguments
             [sys.executable, "-I", "-X", "utf8", str(program)],
@@ -94,6 +100,8 @@ def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Itera
         if status != 0:
             said.seek(0)
             text = said.read()[-2000:].decode("utf-8", "replace")
+            if any(f"[Errno {number}]" in text for number in NO_ROOM):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), directory)
             _log.error("file_not_written", program=program.name, status=status, said=text)
             raise RuntimeError(f"{program.name} ended with {status}")
 

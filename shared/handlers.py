@@ -16,6 +16,7 @@ from django.utils.translation import get_language_from_request
 from psycopg2 import errorcodes
 from rest_framework import exceptions
 
+from shared.aside import NO_ROOM
 from shared.console.messages import message_for
 from shared.errors import (
     InternalError,
@@ -115,6 +116,9 @@ def problem_of(error: BaseException) -> Problem | None:
         case ProgrammingError() if sqlstate_of(error) in _NOT_THERE and schema_is_gone():
             _log.error("schema_broken", exc_info=error)
             return Unavailable()
+        case OSError() if error.errno in NO_ROOM:
+            _log.error("no_room_for_files", exc_info=error)
+            return Unavailable("There is no room for the file that is to be written; try again.")
     return None
 
 

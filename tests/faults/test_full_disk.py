@@ -1,13 +1,17 @@
 """A database that has no room left on its disk, under load: sales are refused and may come again, what was answered is
 there, and when there is room they go on by themselves."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg2
 import pytest
+import urllib3
 
 from saas import embedded
+from saas.demo_clients import Api
 from tests.support import forking
 from tests.support.disks import fill, small_disk
 from tests.support.installations import directory, environment_of, manage, start, superuser_of
@@ -63,6 +67,45 @@ def test_no_room_for_the_wal(tmp_path: Path) -> None:
                 selling.wait_for_more(50)
             selling.check("a disk without room for WAL", superuser_of(data))
         manage(data, "reconcile")
+
+
+def test_no_room_for_temporary_files(tmp_path: Path) -> None:
+    """Who asks for a file is told to come again. Nobody else notices, and metrics go on."""
+    with directory(installed=True) as data, small_disk(megabytes=16) as temporary:
+        start(data)
+        metrics = f"127.0.0.1:{free_port()}"
+        environment = environment_of(data) | {"TMPDIR": str(temporary), "METRICS_LISTEN": metrics}
+        with serving(tmp_path / "log", environment=environment) as server:
+            selling = Selling.at(server)
+            seller = selling.sellers[0]
+            day = str(datetime.now(ZoneInfo("Asia/Tehran")).date() - timedelta(days=1))
+            status, statement = seller.call("POST", "/statements", {"from": day, "to": day})
+            assert status == 201, statement
+
+            def answers() -> list[tuple[int, str | None]]:
+                asked = [ask(seller, f"/statements/{statement['id']}.{kind}") for kind in ("xlsx", "pdf")]
+                return [(answer.status, answer.headers.get("Retry-After")) for answer in asked]
+
+            processes = server.worker_pids()
+            assert answers() == [(200, None)] * 2
+            with selling.running():
+                filler = fill(temporary)
+                assert answers() == [(503, "1")] * 2
+                for number in range(200):  # each is counted, some of them for the first time
+                    ask(seller, f"/recharges?cursor={number}")
+                    ask(seller, f"/nothing/{number}")
+                selling.wait_for_more(50)
+                filler.unlink()
+                assert answers() == [(200, None)] * 2
+            assert Scraped(metrics).sum("recharge_sales_total") >= 50
+            assert server.worker_pids() == processes
+            selling.check("a disk without room for temporary files", superuser_of(data))
+
+
+def ask(seller: Api, path: str) -> urllib3.BaseHTTPResponse:
+    """Once, as a client does that does not come again."""
+    headers = {"Host": seller.host, "Authorization": f"Bearer {seller.token}"}
+    return urllib3.request("GET", f"http://{seller.address}/api/v1{path}", headers=headers, retries=False, timeout=30)
 
 
 def write_wal_for_ever(data: Path) -> None:

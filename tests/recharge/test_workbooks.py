@@ -1,5 +1,6 @@
 """The program that writes workbooks, by itself. (What is in those of lists: test_pages.py, test_ledger_pages.py.)"""
 
+import errno
 import io
 import json
 import os
@@ -79,3 +80,11 @@ def test_one_that_is_ended_in_the_middle_leaves_nothing(monkeypatch: pytest.Monk
     with pytest.raises(ZeroDivisionError):
         write_aside(Path(xlsx.__file__), HEADING, pages(), too_long="")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rows", [1, 100_000])
+def test_no_room_for_a_workbook_is_told_apart_from_a_defect(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w+b", buffering=0) as full:
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            write_aside(Path(xlsx.__file__), HEADING, iter([[["a", "b"]] * rows]), too_long="")

@@ -71,6 +71,8 @@ TELL_AGAIN_SECONDS = 1.0
 LOOK_SECONDS = 0.02
 """Between two looks at whether they have ended, meanwhile."""
 
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - what is made there has a name that nobody could guess
+
 SWITCH_SECONDS = 0.001
 """How long a thread keeps the interpreter that another one waits for (Python's default is 0.005). A sale lets go of it
 some ten times, to talk to the database, and each time waits as long for a download that writes its lines."""
@@ -306,13 +308,19 @@ def companions() -> Iterator[list[Companion]]:
     if not (listen := settings.METRICS_LISTEN):
         yield []
         return
-    directory, server = Path(mkdtemp(prefix="recharge-metrics-")), os.getpid()
+    directory, server = Path(mkdtemp(prefix="recharge-metrics-", dir=_in_memory())), os.getpid()
     try:
         share_in(directory)
         yield [metrics_beside(listen, directory)]
     finally:
         if os.getpid() == server:  # and not a fork of it, which ends earlier
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _in_memory() -> str | None:
+    """Where files lie in memory, if there is such a place. What is counted is written by way of mapped memory, and a
+    process that finds no room on the disk for a page of that is killed (SIGBUS)."""
+    return _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK | os.X_OK) else None
 
 
 def what_to_open(port: int) -> str:
