@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from saas.seats import TURN_SECONDS
+from shared.aside import DEADLINE_SECONDS
+
 CONFIGURATION = (Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf").read_text()
 (DOORS,) = re.findall(r'"~(\^POST .*)" doors;', CONFIGURATION)
 
@@ -69,3 +72,13 @@ def test_programs_are_answered_a_document_and_people_a_page() -> None:
         (words,) = re.findall(rf"map \$status \$page_{language} {{(.*?)}}", CONFIGURATION, re.DOTALL)
         assert re.findall(r"^ +(\w+) \".+\";$", words, re.MULTILINE) == ["default", "413", "429", "502", "504"]
         assert f"$page_{language}" in CONFIGURATION
+
+
+@pytest.mark.parametrize("path", ["/recharges.xlsx", "/api/v1/statements/019ac6f4-6a5c-7cc0-8b39-d8b3e4f0a6c1.pdf"])
+def test_a_file_is_waited_for_as_long_as_it_may_take(path: str) -> None:
+    (pattern, seconds), *others = re.findall(
+        r"location ~ (\S+) {[^}]*proxy_read_timeout (\d+)s;[^}]*}", CONFIGURATION, re.DOTALL
+    )
+    assert not others
+    assert re.search(pattern, path)
+    assert int(seconds) > DEADLINE_SECONDS + TURN_SECONDS
