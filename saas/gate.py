@@ -17,6 +17,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from saas import draining, static_files
 from saas.bodies import has_body, is_large, read_body
+from saas.neighbours import Neighbours
 from saas.seats import TURN_SECONDS, WAITING, Seats, kind_of
 from shared.admission import Admission
 from shared.errors import Unavailable
@@ -76,10 +77,12 @@ class Gate:
     ``at_once`` must not touch the database.
     """
 
-    def __init__(self, application: Callable[..., Any], at_once: Callable[..., Any], *, seats: int) -> None:
+    def __init__(
+        self, application: Callable[..., Any], at_once: Callable[..., Any], neighbours: Neighbours, *, seats: int
+    ) -> None:
         self._application = application
         self._at_once = at_once
-        self._seats = Seats(seats)
+        self._seats = Seats(seats, neighbours)
         self._exports = _Turns(EXPORT_THREADS, "exports")
         self._papers = _Turns(PAPER_THREADS, "papers")
         self._readiness = ThreadPoolExecutor(READINESS_THREADS, "readiness")

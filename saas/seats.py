@@ -2,7 +2,8 @@
 
 Sales are what everybody waits for, and take a millisecond. A report may take seconds. So requests are of three kinds,
 and what takes longer has fewer seats: no organization keeps the others from a seat, nor its own sellers, by what it
-asks for at once. Those who wait are called by organization in turn, so whoever asks for much waits for itself.
+asks for at once. Those who wait are called by organization in turn, so whoever asks for much waits for itself. And
+while others sell, an organization's long work rests between two turns.
 """
 
 import enum
@@ -17,6 +18,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 
+from saas.neighbours import Neighbours
 from shared.database import set_parameter
 from shared.metrics import Load, count_wait
 
@@ -39,6 +41,12 @@ interpreter. The others are for sales, which mostly wait for the database."""
 
 MOST_HEAVY = 2
 """Of those, the ones on which is worked at reports and bulk sales."""
+
+
+REST, MOST_REST_SECONDS = 2.0, 0.5
+"""While others sell, an organization may have the next seat for what takes long only after so many times the seconds
+that it has worked on the last, and after so many seconds at most. One after the other its bulk calls would keep a
+processor busy, its pages another, and of two none would be left."""
 
 
 class Kind(enum.Enum):
@@ -86,6 +94,8 @@ class Seat:
     connection: Any
     organization: str
     kind: Kind
+    began: float
+    """By :func:`time.monotonic`."""
 
 
 class _Waiting:
@@ -102,9 +112,10 @@ class _Waiting:
 class Seats:
     """So many; :meth:`take` gives one and :meth:`give` takes it back."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, neighbours: Neighbours) -> None:
         self._lock = threading.Lock()
         self._count = count
+        self._neighbours = neighbours
         self._free: list[Any] = [connections.create_connection(DEFAULT_DB_ALIAS) for _ in range(count)]
         """Their connections (Django's, which open when they are used). The one used last is taken first."""
         for connection in self._free:
@@ -113,7 +124,7 @@ class Seats:
         self._most = {Kind.USUAL: max(1, min(count - 1, MOST_USUAL)), Kind.HEAVY: max(1, min(count // 2, MOST_HEAVY))}
         """Seats on which is worked at this kind, or at one that takes longer."""
         self._most_of_one = {Kind.USUAL: max(1, min(count // 2, MOST_USUAL // 2)), Kind.HEAVY: 1}
-        """Those of one organization."""
+        """Those of one organization, with those on which it rests."""
         self._taken = {Kind.USUAL: 0, Kind.HEAVY: 0}
         self._taken_of_one: Counter[tuple[str, Kind]] = Counter()
         self._waiting: dict[tuple[str, Kind], deque[_Waiting]] = {}
@@ -121,6 +132,8 @@ class Seats:
 
     def take(self, organization: str, kind: Kind) -> Seat | None:
         """None where none came within :data:`TURN_SECONDS`, or too many wait for one."""
+        if kind is Kind.QUICK:
+            self._neighbours.sells(organization)
         with self._lock:
             if self._free and self._may_have_one(organization, kind):
                 return self._seat(organization, kind)
@@ -141,7 +154,7 @@ class Seats:
         count_wait(kind=kind.name.lower(), seconds=waited, served=waiting.connection is not None)
         if waiting.connection is None:
             return None
-        return Seat(waiting.connection, organization, kind)
+        return Seat(waiting.connection, organization, kind, time.monotonic())
 
     def load(self) -> Load:
         """How many are taken, and who waits for one."""
@@ -150,15 +163,35 @@ class Seats:
 
     def give(self, seat: Seat) -> None:
         """Ends the work on a seat; who may have it now is called."""
+        rest = 0.0
+        if seat.kind is not Kind.QUICK and self._neighbours.others_sell(seat.organization):
+            rest = min(MOST_REST_SECONDS, REST * (time.monotonic() - seat.began))
         with self._lock:
             for kind in _COUNTED[seat.kind]:
                 self._taken[kind] -= 1
-                self._taken_of_one[seat.organization, kind] -= 1
-                if not self._taken_of_one[seat.organization, kind]:
-                    del self._taken_of_one[seat.organization, kind]  # who has nothing under way takes no memory
+            if not rest:
+                self._end_turn(seat)
             self._free.append(seat.connection)
-            while self._free and (turn := next((one for one in self._waiting if self._may_have_one(*one)), None)):
-                self._call(*turn)
+            self._call_all()
+        if rest:
+            resting = threading.Timer(rest, self._end_rest, (seat,))
+            resting.daemon = True
+            resting.start()
+
+    def _end_rest(self, seat: Seat) -> None:
+        with self._lock:
+            self._end_turn(seat)
+            self._call_all()
+
+    def _end_turn(self, seat: Seat) -> None:
+        for kind in _COUNTED[seat.kind]:
+            self._taken_of_one[seat.organization, kind] -= 1
+            if not self._taken_of_one[seat.organization, kind]:
+                del self._taken_of_one[seat.organization, kind]  # who has nothing under way takes no memory
+
+    def _call_all(self) -> None:
+        while self._free and (turn := next((one for one in self._waiting if self._may_have_one(*one)), None)):
+            self._call(*turn)
 
     def _call(self, organization: str, kind: Kind) -> None:
         queue = self._waiting.pop((organization, kind))
@@ -183,7 +216,7 @@ class Seats:
         for counted in _COUNTED[kind]:
             self._taken[counted] += 1
             self._taken_of_one[organization, counted] += 1
-        return Seat(self._free.pop(), organization, kind)
+        return Seat(self._free.pop(), organization, kind, time.monotonic())
 
 
 _COUNTED: dict[Kind, tuple[Kind, ...]] = {

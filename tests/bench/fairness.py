@@ -318,6 +318,7 @@ def measure(
             answers: Answers = Counter()
             watch = Watch(here.address, f"{quiet.slug}.bench.test")
             for _ in range(rounds):
+                _wait_until_delivered(busy)
                 alone.append(victim.sell(seconds))
                 with attack() as said, watch.on():
                     while not said.total():
@@ -347,6 +348,21 @@ def _tell(organization: Organization, receiver: Receiver) -> None:
     row = Row.objects.get(pk=organization.id)
     with schema_context(row.schema_name):
         create_webhook(organization=row, seller_id=None, url=receiver.url, events=["recharge.succeeded"])
+
+
+def _wait_until_delivered(busy: Organization) -> None:
+    """Until the worker has done what the attack before has left to it: bulk calls sell faster than it delivers."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        waits = True
+        while waits:
+            time.sleep(0.5)
+            cursor.execute(
+                f"SELECT EXISTS (SELECT FROM org_{busy.slug}.recharge_recharge WHERE status = 'pending'),"
+                f" EXISTS (SELECT FROM org_{busy.slug}.credit_webhookmessage WHERE status = 'pending')"
+            )
+            waits = any(cursor.fetchone())
 
 
 def _row(sold: list[Sold], ratio: str) -> list[str]:

@@ -19,6 +19,7 @@ import urllib3
 from django.db import connection
 
 from saas import gate
+from saas.neighbours import Neighbours
 from shared.identity import hashing
 from tests.support.client import Client, keep_no_connections
 from tests.support.history import sell_many
@@ -326,7 +327,7 @@ def test_a_dozen_strangers_at_the_doors_leave_seats_for_sales(world: World, monk
         body = {"username": f"made-up-{number}", "password": "wrong"}
         return ask(world.acme.host, "/auth/token", body, REMOTE_ADDR=f"203.0.113.{number}")
 
-    gated = gate.Gate(application, at_once, seats=seats)
+    gated = gate.Gate(application, at_once, Neighbours(), seats=seats)
     connections_of_seats = list(gated._seats._free)
     try:
         hashing.turns.take(patience=0, is_known=False)

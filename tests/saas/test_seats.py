@@ -1,15 +1,18 @@
 """Who gets a seat of a process, and who waits: sales are never kept from one by what takes longer."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 
 import pytest
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.backends.signals import connection_created
 
-from saas import gate, seats
+from saas import gate, neighbours, seats
+from saas.neighbours import Neighbours
 from saas.seats import Kind, Seat, Seats, kind_of
 from shared.errors import Unavailable
 from shared.handlers import problem_of
@@ -56,7 +59,7 @@ class Room:
     """Seats, and those who ask for one, each in a thread of its own."""
 
     def __init__(self, count: int, pool: ThreadPoolExecutor) -> None:
-        self.seats, self._pool = Seats(count), pool
+        self.seats, self._pool = Seats(count, Neighbours()), pool
 
     def take(self, organization: str, kind: Kind) -> Seat:
         seat = self.seats.take(organization, kind)
@@ -72,6 +75,12 @@ class Room:
 
     def waiting(self) -> int:
         return sum(map(len, list(self.seats._waiting.values())))
+
+    def work_for(self, seconds: float, organization: str, kind: Kind) -> None:
+        """As if it had been for so long."""
+        seat = self.take(organization, kind)
+        seat.began -= seconds
+        self.seats.give(seat)
 
 
 @contextmanager
@@ -139,6 +148,64 @@ def test_organizations_are_called_in_turn() -> None:
         assert here.take("acme", HEAVY)
 
 
+@pytest.mark.parametrize("kind", [USUAL, HEAVY])
+def test_while_others_sell_long_work_rests(kind: Kind) -> None:
+    with room(2) as here:
+        here.seats.give(here.take("globex", QUICK))
+        began = time.monotonic()
+        here.work_for(0.1, "acme", kind)
+        waiting = here.ask("acme", kind)
+        for organization, another in (("initech", kind), ("globex", kind), ("acme", QUICK)):
+            here.seats.give(here.take(organization, another))  # nobody else rests, nor do its own sales
+        assert waiting.result(20)
+        assert time.monotonic() - began >= 0.1 * seats.REST
+
+
+def test_nobody_rests_for_longer_than_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "MOST_REST_SECONDS", 0.01)
+    with room(2) as here:
+        here.seats.give(here.take("globex", QUICK))
+        here.work_for(60, "acme", HEAVY)
+        assert here.take("acme", HEAVY)
+
+
+def test_who_is_alone_does_not_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "MOST_REST_SECONDS", 60)
+    with room(2) as here:
+        here.seats.give(here.take("acme", QUICK))
+        here.work_for(60, "acme", HEAVY)
+        here.work_for(60, "acme", HEAVY)
+        here.seats.give(here.take("globex", USUAL))  # which is no sale
+        here.work_for(60, "acme", HEAVY)
+        here.seats.give(here.take("globex", QUICK))
+        monkeypatch.setattr(neighbours, "LATELY_SECONDS", 0)  # which was long ago
+        here.work_for(60, "acme", HEAVY)
+        assert here.take("acme", HEAVY)
+
+
+def test_a_sale_that_another_process_takes_is_known() -> None:
+    known = Neighbours()
+    for organization in ("acme", "globex", "acme"):
+        child = get_context("fork").Process(target=known.sells, args=(organization,))
+        child.start()
+        child.join()
+    assert known.others_sell("acme")
+    assert known.others_sell("globex")
+    assert known.others_sell("initech")
+
+
+def test_of_all_who_sold_the_last_two_are_known() -> None:
+    known = Neighbours()
+    assert not known.others_sell("acme")
+    known.sells("acme")
+    known.sells("acme")
+    assert not known.others_sell("acme")
+    assert known.others_sell("globex")
+    known.sells("globex")
+    known.sells("globex")
+    assert known.others_sell("globex")
+
+
 def test_nobody_waits_where_too_many_do_and_others_still_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seats, "WAITING", 3)
     monkeypatch.setattr(seats, "WAITING_OF_ORGANIZATION", 2)
@@ -167,7 +234,7 @@ def test_who_has_waited_too_long_is_gone_and_keeps_nobody(monkeypatch: pytest.Mo
 
 def test_at_once_they_all_get_a_seat_and_no_seat_is_lost() -> None:
     """Whatever order they come in, at most as many work as there are seats, and in the end all seats are free."""
-    here, working, most = Seats(3), 0, 0
+    here, working, most = Seats(3, Neighbours()), 0, 0
     lock = threading.Lock()
 
     def work(number: int) -> bool:
@@ -189,7 +256,7 @@ def test_at_once_they_all_get_a_seat_and_no_seat_is_lost() -> None:
     assert len(here._free) == 3
     assert not here._waiting
     assert not any(here._taken.values())
-    assert not here._taken_of_one
+    wait_until(lambda: not here._taken_of_one, "all have rested")
 
 
 def test_the_database_ends_what_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import time
 from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -32,6 +32,7 @@ from saas.companions import Companion
 from saas.draining import DRAIN_SECONDS, drain_at
 from saas.metrics_process import metrics_beside
 from saas.migrated import is_migrated
+from saas.neighbours import Neighbours
 from saas.supervisor import Supervisor
 from shared import tracing
 from shared.identity.hashing import leave_seats
@@ -273,6 +274,7 @@ class _Loader:
     listener: socket.socket
     ready: int
     waits: bool = False
+    neighbours: Neighbours = field(default_factory=Neighbours)
 
     def __call__(self) -> Callable[..., Any]:
         port = self.listener.getsockname()[1]
@@ -288,7 +290,7 @@ class _Loader:
         stalled.end_stalled(port)
         leave_seats(self.threads)
         seats.limit_statements()
-        gated = gate.Gate(application, at_once, seats=self.threads)
+        gated = gate.Gate(application, at_once, self.neighbours, seats=self.threads)
         if settings.METRICS_LISTEN:
             watch_process("web", gated.load)
         if self.waits:

@@ -1,0 +1,42 @@
+"""What the web processes of a server know of each other: whether organizations sell beside one.
+
+What takes long rests then between two turns (saas/seats.py), so that a sale finds a processor free; and the sale may
+well come to another process than the bulk call.
+"""
+
+import mmap
+import struct
+import time
+import zlib
+
+LATELY_SECONDS = 1.0
+"""Who sold so lately sells."""
+
+_SALE = struct.Struct("dd")
+"""Who sold, as a number made of the name, and when."""
+
+
+class Neighbours:
+    """The last two organizations that sold, in memory that processes share which were forked after this was made.
+
+    Without a lock: where two write at once, for a moment one of them is missed.
+    """
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 2 * _SALE.size)
+
+    def sells(self, organization: str) -> None:
+        """This one sells now."""
+        who, last = _number(organization), _SALE.unpack_from(self._memory)
+        if who != last[0]:
+            _SALE.pack_into(self._memory, _SALE.size, *last)
+        _SALE.pack_into(self._memory, 0, who, time.monotonic())
+
+    def others_sell(self, organization: str) -> bool:
+        """Whether another one than this sold lately."""
+        who, since = _number(organization), time.monotonic() - LATELY_SECONDS
+        return any(seller != who and moment > since for seller, moment in _SALE.iter_unpack(self._memory[:]))
+
+
+def _number(organization: str) -> float:
+    return float(zlib.crc32(organization.encode()))
