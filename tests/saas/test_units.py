@@ -29,8 +29,8 @@ def test_who_stops_a_server_waits_for_as_long_as_it_takes() -> None:
 
 
 def test_who_waits_in_the_socket_for_a_restart_is_not_given_up_by_the_proxy() -> None:
-    (seconds,) = re.findall(r"proxy_read_timeout (\d+)s;", (DEPLOY / "nginx.conf").read_text())
-    assert max(WEB_STOP_SECONDS, WORKER_STOP_SECONDS) < float(seconds)
+    patience = re.findall(r"proxy_read_timeout (\d+)s;", (DEPLOY / "nginx.conf").read_text())
+    assert max(WEB_STOP_SECONDS, WORKER_STOP_SECONDS) < min(map(float, patience))
 
 
 def test_starts_are_not_counted() -> None:
