@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -22,6 +22,7 @@ import orjson
 import structlog
 
 from shared.errors import Unavailable
+from shared.turn import in_turn
 
 DEADLINE_SECONDS = 120
 """After which a file that is not ready is given up."""
@@ -80,7 +81,7 @@ def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Itera
         deadline.start()
         try:
             try:
-                for line in chain([heading], pages, [None]):
+                for line in chain([heading], _in_turns(pages), [None]):
                     # By orjson: while a page becomes text no other thread of the process goes on.
                     child.stdin.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
                 child.stdin.close()
@@ -102,6 +103,17 @@ def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Itera
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), directory)
             _log.error("file_not_written", program=program.name, status=status, said=text)
             raise RuntimeError(f"{program.name} ended with {status}")
+
+
+def _in_turns(pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
+    """While the program is waited for, it is another one's turn."""
+    pages = iter(pages)
+    while True:
+        with in_turn():
+            page = next(pages, None)
+        if page is None:
+            return
+        yield page
 
 
 def _close(pipe: IO[bytes]) -> None:

@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -22,6 +22,7 @@ from shared.audit import record_export
 from shared.identity.realm import realm_of
 from shared.pagination import MOST_SORTED, newest
 from shared.requests import request_id_of
+from shared.turn import in_turn
 from tenants.csv_lines import FORMULA, NUMBER, Lines, read_lines
 from tenants.standby import read_from_standby
 
@@ -31,13 +32,6 @@ BYTE_ORDER_MARK = "\ufeff"
 
 _streams = Admission(of_group=32, of_one=16)
 """Downloads that a process has under way: slow readers hold theirs, and nobody else's."""
-
-_turn = threading.Lock()
-"""Held while a page is read and written as text. All threads share one interpreter: a sale would wait for it once for
-each download that is at work."""
-
-TURN_SECONDS = 1.0
-"""How long a download waits for its turn: a page whose query has to wait itself holds up nobody for longer."""
 
 _NUMBER = re.compile(NUMBER)
 
@@ -192,7 +186,7 @@ def csv_response(
     admitted = realm_of(request).slug, str(person)
     _streams.enter(*admitted)
     try:
-        with _in_turn():
+        with in_turn():
             first = next(pages)
         record_export(filename, filters)
     except BaseException:
@@ -217,11 +211,10 @@ def csv_response(
 
 
 def texts_of(pages: Iterator[Lines | Iterable[Mapping[str, Any]]], columns: Sequence[str]) -> Iterator[str]:
-    """Each page as lines of a CSV file. Of a process' downloads one is at work at a time, while nobody waits for its
-    reader."""
+    """Each page as lines of a CSV file. While its reader is waited for, it is another download's turn."""
     writer = csv.writer(_Echo())
     while True:
-        with _in_turn():
+        with in_turn():
             page = next(pages, None)
             if page is None:
                 return
@@ -236,16 +229,6 @@ def _age_of(first: Lines | Iterable[Any]) -> dict[str, str]:
     """Whoever compares a download with what was sold a moment ago must know that it is older."""
     as_of = first.as_of if isinstance(first, Lines | Page) else None
     return {} if as_of is None else {"X-Data-As-Of": _cell(as_of)}
-
-
-@contextmanager
-def _in_turn() -> Iterator[None]:
-    has_turn = _turn.acquire(timeout=TURN_SECONDS)
-    try:
-        yield
-    finally:
-        if has_turn:
-            _turn.release()
 
 
 class _Admitted:

@@ -16,10 +16,14 @@ from django.db import connection
 
 from recharge.delivery.settlement import settle_recharge
 from recharge.models import Recharge
+from shared import turn
+from shared.aside import write_aside
+from shared.console import xlsx
 from shared.database import call_function
 from tenants import exports
 from tenants.exports import neutralize_formula
 from tenants.working_role import GROUP
+from tests.recharge.test_workbooks import HEADING
 from tests.support.client import Answer
 from tests.support.logs import ServerLog
 from tests.support.waiting import wait_until
@@ -250,11 +254,19 @@ def test_one_that_fails_at_once_is_a_problem_document(funded: Organization) -> N
 class Download:
     """One of two pages on a thread of its own, which comes to a stop in its first page until ``may_go_on``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_workbook: bool = False) -> None:
         self.is_at_work, self.may_go_on = Event(), Event()
         self.texts: list[str] = []
-        self.thread = Thread(target=lambda: self.texts.extend(exports.texts_of(self.pages(), ["row"])))
+        self.is_workbook = is_workbook
+        self.thread = Thread(target=self.write)
         self.thread.start()
+
+    def write(self) -> None:
+        if self.is_workbook:
+            rows = ([list(row.values()) for row in page] for page in self.pages())
+            write_aside(Path(xlsx.__file__), HEADING, rows, too_long="").close()
+        else:
+            self.texts.extend(exports.texts_of(self.pages(), ["row"]))
 
     def pages(self) -> Iterator[list[dict[str, str]]]:
         self.is_at_work.set()
@@ -264,19 +276,21 @@ class Download:
 
     def waits_for_its_turn(self) -> bool:
         frame = sys._current_frames()[self.thread.ident or 0]
-        return "_in_turn" in (frame.f_code.co_name, frame.f_back and frame.f_back.f_code.co_name)
+        return "in_turn" in (frame.f_code.co_name, frame.f_back and frame.f_back.f_code.co_name)
 
     def finish(self) -> None:
         self.may_go_on.set()
         self.thread.join(60)
-        assert self.texts == ["first\r\n", "second\r\n"]
+        assert not self.thread.is_alive()
+        assert self.texts == ([] if self.is_workbook else ["first\r\n", "second\r\n"])
 
 
-def test_one_download_of_a_process_is_at_work_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "TURN_SECONDS", 60.0)
-    first = Download()
+@pytest.mark.parametrize("is_workbook", [False, True])
+def test_one_download_of_a_process_is_at_work_at_a_time(is_workbook: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn, "TURN_SECONDS", 60.0)
+    first = Download(is_workbook=not is_workbook)
     assert first.is_at_work.wait(60)
-    second = Download()
+    second = Download(is_workbook=is_workbook)
     wait_until(second.waits_for_its_turn)
     assert not second.is_at_work.is_set()
     first.may_go_on.set()  # it may end after the second one, which may have its turn between the two pages
@@ -286,7 +300,7 @@ def test_one_download_of_a_process_is_at_work_at_a_time(monkeypatch: pytest.Monk
 
 
 def test_a_download_that_is_stuck_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(turn, "TURN_SECONDS", 0.01)
     first = Download()
     assert first.is_at_work.wait(60)
     second = Download()
