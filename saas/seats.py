@@ -7,13 +7,14 @@ while others sell, an organization's long work rests between two turns.
 """
 
 import enum
+import heapq
 import re
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
@@ -129,6 +130,12 @@ class Seats:
         self._taken_of_one: Counter[tuple[str, Kind]] = Counter()
         self._waiting: dict[tuple[str, Kind], deque[_Waiting]] = {}
         """In each queue, the one whose turn is next is first."""
+        self._rests: list[tuple[float, int, Seat]] = []
+        """Those that organizations rest on: by when that ends (of the monotonic clock), the first one first."""
+        self._next_rest_is_another = threading.Condition(self._lock)
+        # One from the beginning. If each rest had to start one, and none was to be had, an answer would be lost and its
+        # organization would rest for ever.
+        threading.Thread(target=self._end_rests, name="rests", daemon=True).start()
 
     def take(self, organization: str, kind: Kind) -> Seat | None:
         """None where none came within :data:`TURN_SECONDS`, or too many wait for one."""
@@ -169,19 +176,26 @@ class Seats:
         with self._lock:
             for kind in _COUNTED[seat.kind]:
                 self._taken[kind] -= 1
-            if not rest:
+            if rest:
+                self._rest(seat, time.monotonic() + rest)
+            else:
                 self._end_turn(seat)
             self._free.append(seat.connection)
             self._call_all()
-        if rest:
-            resting = threading.Timer(rest, self._end_rest, (seat,))
-            resting.daemon = True
-            resting.start()
 
-    def _end_rest(self, seat: Seat) -> None:
+    def _rest(self, seat: Seat, until: float) -> None:
+        heapq.heappush(self._rests, (until, id(seat), seat))
+        if self._rests[0][2] is seat:
+            self._next_rest_is_another.notify()
+
+    def _end_rests(self) -> NoReturn:
         with self._lock:
-            self._end_turn(seat)
-            self._call_all()
+            while True:
+                now = time.monotonic()
+                while self._rests and self._rests[0][0] <= now:
+                    self._end_turn(heapq.heappop(self._rests)[2])
+                self._call_all()
+                self._next_rest_is_another.wait(self._rests[0][0] - now if self._rests else None)
 
     def _end_turn(self, seat: Seat) -> None:
         for kind in _COUNTED[seat.kind]:

@@ -148,6 +148,13 @@ def test_organizations_are_called_in_turn() -> None:
         assert here.take("acme", HEAVY)
 
 
+@pytest.fixture
+def long_lately(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has sold sells for the whole test, however busy the machine is."""
+    monkeypatch.setattr(neighbours, "LATELY_SECONDS", 60)
+
+
+@pytest.mark.usefixtures("long_lately")
 @pytest.mark.parametrize("kind", [USUAL, HEAVY])
 def test_while_others_sell_long_work_rests(kind: Kind) -> None:
     with room(2) as here:
@@ -161,11 +168,35 @@ def test_while_others_sell_long_work_rests(kind: Kind) -> None:
         assert time.monotonic() - began >= 0.1 * seats.REST
 
 
+@pytest.mark.usefixtures("long_lately")
 def test_nobody_rests_for_longer_than_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seats, "MOST_REST_SECONDS", 0.01)
     with room(2) as here:
         here.seats.give(here.take("globex", QUICK))
         here.work_for(60, "acme", HEAVY)
+        assert here.take("acme", HEAVY)
+
+
+@pytest.mark.usefixtures("long_lately")
+def test_a_short_rest_ends_before_a_long_one_that_began_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "MOST_REST_SECONDS", 60)
+    with room(2) as here:
+        here.seats.give(here.take("globex", QUICK))
+        here.work_for(60, "acme", HEAVY)
+        here.work_for(0, "initech", HEAVY)
+        assert here.take("initech", HEAVY)
+
+
+@pytest.mark.usefixtures("long_lately")
+def test_where_no_thread_is_to_be_had_it_rests_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with room(2) as here:
+        here.seats.give(here.take("globex", QUICK))
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            here.work_for(0.01, "acme", HEAVY)
         assert here.take("acme", HEAVY)
 
 
