@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from saas.seats import TURN_SECONDS
+from saas.seats import STATEMENT_SECONDS, TURN_SECONDS
 from shared.aside import DEADLINE_SECONDS
 
 CONFIGURATION = (Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf").read_text()
@@ -82,3 +82,8 @@ def test_a_file_is_waited_for_as_long_as_it_may_take(path: str) -> None:
     assert not others
     assert re.search(pattern, path)
     assert int(seconds) > DEADLINE_SECONDS + TURN_SECONDS
+
+
+def test_anything_else_is_waited_for_as_long_as_a_turn_and_a_statement_may_take() -> None:
+    (seconds,) = re.findall(r"^ {8}proxy_read_timeout (\d+)s;", CONFIGURATION, re.MULTILINE)
+    assert int(seconds) > TURN_SECONDS + STATEMENT_SECONDS
