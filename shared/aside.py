@@ -43,7 +43,11 @@ def write_aside(program: Path, heading: dict[str, Any], pages: Iterable[list[Any
         Unavailable: it took too long.
         OSError: there is no room for it.
     """
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever gets it closes it
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever gets it closes it
+    except FileNotFoundError as error:
+        # The first time, a directory is looked for in which some bytes can be written. There is none.
+        raise _no_room() from error
     try:
         _write(file, program, heading, pages, too_long)
     except BaseException:
@@ -78,8 +82,8 @@ def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Itera
             child.kill()
 
         deadline = threading.Timer(DEADLINE_SECONDS, give_up)
-        deadline.start()
         try:
+            deadline.start()
             try:
                 for line in chain([heading], _in_turns(pages), [None]):
                     # By orjson: while a page becomes text no other thread of the process goes on.
@@ -100,7 +104,7 @@ def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Itera
             said.seek(0)
             text = said.read()[-2000:].decode("utf-8", "replace")
             if any(f"[Errno {number}]" in text for number in NO_ROOM):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), directory)
+                raise _no_room()
             _log.error("file_not_written", program=program.name, status=status, said=text)
             raise RuntimeError(f"{program.name} ended with {status}")
 
@@ -114,6 +118,10 @@ def _in_turns(pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
         if page is None:
             return
         yield page
+
+
+def _no_room() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _close(pipe: IO[bytes]) -> None:

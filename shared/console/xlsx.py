@@ -27,8 +27,9 @@ def write_workbook(source: IO[str], target: IO[bytes]) -> None:
         ValueError: not all of it came.
     """
     heading = json.loads(source.readline())
-    # It writes each row to a file there when the next one begins.
-    with tempfile.TemporaryDirectory() as directory:
+    # It writes each row to a file there when the next one begins. Nowhere else: where TMPDIR has no room, Python
+    # would take another directory, in which nobody looks for what is left.
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as directory:
         workbook = xlsxwriter.Workbook(target, {"constant_memory": True, "tmpdir": directory})
         _write(workbook, heading, _pages(source))
         workbook.close()

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import openpyxl
+import psutil
 import pytest
 
 from shared.aside import write_aside
@@ -88,3 +90,28 @@ def test_no_room_for_a_workbook_is_told_apart_from_a_defect(rows: int, monkeypat
         monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
             write_aside(Path(xlsx.__file__), HEADING, iter([[["a", "b"]] * rows]), too_long="")
+
+
+def test_where_no_directory_has_room_for_its_first_file_that_is_told_apart_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "full")])
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        write_aside(Path(xlsx.__file__), HEADING, iter([]), too_long="")
+
+
+def test_it_writes_nowhere_but_where_it_is_told_to(tmp_path: Path) -> None:
+    child = written(HEADING, [["a", "b"]], None, directory=tmp_path / "nothing")
+    assert (child.returncode, child.stdout) == (1, b"")
+
+
+def test_where_no_thread_is_to_be_had_no_program_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    before = psutil.Process().children()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError):
+        write_aside(Path(xlsx.__file__), HEADING, iter([]), too_long="")
+    assert psutil.Process().children() == before
