@@ -587,7 +587,7 @@ class Worker:
             try:
                 if self._watcher.look(self._heartbeat, self._organizations.values()):
                     self._events.put(_LooksAtAll())
-            except (DatabaseError, InterfaceError) as error:
+            except (DatabaseError, InterfaceError, OSError) as error:  # OSError: there is no room to write them
                 self._say_once("worker_can_not_read_figures", error)
                 if needs_new_connection(error):
                     connection.close()

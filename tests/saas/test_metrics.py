@@ -26,6 +26,7 @@ from recharge.delivery import figures
 from recharge.delivery.figures import Figures
 from recharge.delivery.work import DeliveryWork
 from recharge.models import Recharge
+from shared.metrics import FIGURES
 from shared.metrics_server import Listen
 from tenants.heartbeats import Heartbeat
 from tenants.models import Organization, WorkerHeartbeat
@@ -498,6 +499,30 @@ def test_figures_that_can_not_be_read_keep_nothing_from_being_delivered(world: W
         finally:
             worker.stop()
             working.join()
+
+
+def test_figures_that_can_not_be_written_are_written_once_they_can(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(figures, "LOOK_SECONDS", 0.0)
+    written = Figures(tmp_path / "disk")
+    worker = Worker([written], watcher=written)
+
+    def run() -> None:
+        try:
+            worker.run()
+        finally:
+            connection.close()
+
+    working = threading.Thread(target=run)
+    working.start()
+    try:
+        wait_until(lambda: ("worker_can_not_read_figures", None) in worker._trouble, "it is said")
+        (tmp_path / "disk").mkdir()
+        wait_until((tmp_path / "disk" / FIGURES).exists, "they are written")
+    finally:
+        worker.stop()
+        working.join()
 
 
 def test_what_an_organization_had_is_forgotten_when_it_is_not_worked_for(world: World, told: Told) -> None:
