@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import FrameType
@@ -104,4 +105,5 @@ def log_line(event: str, detail: str, *, status: int | None = None, level: str =
         "logger": "recharge.serve",
         "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     }
-    os.write(2, f"{json.dumps(line)}\n".encode())  # at once, and past every lock that a fork could inherit
+    with suppress(OSError):  # no server ends because its log is full
+        os.write(2, f"{json.dumps(line)}\n".encode())  # at once, and past every lock that a fork could inherit

@@ -1,6 +1,8 @@
-"""A database that has no room left on its disk, under load: sales are refused and may come again, what was answered is
-there, and when there is room they go on by themselves."""
+"""A disk that has no room left, under load. Where it is the database's, sales are refused and may come again, what was
+answered is there, and when there is room they go on by themselves. Where it is another one, they go on all the time."""
 
+import os
+import signal
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from tests.support.installations import directory, environment_of, manage, start
 from tests.support.pair import run_sql
 from tests.support.prometheus import Scraped
 from tests.support.selling import Selling
-from tests.support.server import free_port, serving
+from tests.support.server import children_of, free_port, serving
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.long
@@ -100,6 +102,34 @@ def test_no_room_for_temporary_files(tmp_path: Path) -> None:
             assert Scraped(metrics).sum("recharge_sales_total") >= 50
             assert server.worker_pids() == processes
             selling.check("a disk without room for temporary files", superuser_of(data))
+
+
+def test_no_room_for_the_log(tmp_path: Path) -> None:
+    """What is said is lost, and nothing else: who ends is followed by another one, and new processes take over."""
+    with directory(installed=True) as data, small_disk(megabytes=4) as disk:
+        start(data)
+        environment = environment_of(data) | {"METRICS_LISTEN": f"127.0.0.1:{free_port()}"}
+        with serving(disk / "log", environment=environment, delivery=True) as server:
+
+            def measuring() -> list[int]:
+                children = children_of(server.process.pid)
+                return [pid for pid, command in children if b"saas.metrics_process" in command.split(b"\0")]
+
+            wait_until(lambda: bool(server.delivery_pids()), "the delivery worker runs")
+            selling = Selling.at(server)
+            with selling.running():
+                filler = fill(disk)
+                for running in (server.delivery_pids, measuring):
+                    (pid,) = running()
+                    os.kill(pid, signal.SIGKILL)
+                    wait_until(lambda: running() not in ([], [pid]), "another one runs", seconds=60)  # noqa: B023
+                selling.wait_for_more(50)
+            (first,) = server.generations()
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: first not in server.generations(), "new processes have taken over", seconds=120)
+            assert server.readiness() == (200, None)
+            filler.unlink()
+            selling.check("a disk without room for the log", superuser_of(data))
 
 
 def ask(seller: Api, path: str) -> urllib3.BaseHTTPResponse:
