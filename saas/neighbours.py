@@ -1,7 +1,9 @@
 """What the web processes of a server know of each other: whether organizations sell beside one.
 
 What takes long rests then between two turns (saas/seats.py), so that a sale finds a processor free; and the sale may
-well come to another process than the bulk call.
+well come to another process than the bulk call. Whatever is quick counts as a sale here (Kind.QUICK): who signs in or
+asks what became of a recharge waits for a processor, too, and of whom it is known no sooner than at its end whether it
+was one.
 """
 
 import mmap

@@ -1,5 +1,6 @@
 """Readers that stand still, and a database that stands still, leave the server to the others."""
 
+import http.client
 import json
 import os
 import select
@@ -24,7 +25,8 @@ from shared.identity import hashing
 from tests.support.client import Client, keep_no_connections
 from tests.support.history import sell_many
 from tests.support.installations import directory, environment_of
-from tests.support.server import Server, serving
+from tests.support.prometheus import Scraped
+from tests.support.server import Server, free_port, serving
 from tests.support.visitor import Visitor
 from tests.support.waiting import wait_until
 from tests.support.world import PASSWORD, Person, World, give_credit
@@ -351,3 +353,44 @@ def test_a_dozen_strangers_at_the_doors_leave_seats_for_sales(world: World, monk
     for status, headers, problem in answers:
         if status.startswith("503"):
             assert (problem["code"], headers["Retry-After"]) == ("unavailable", "1")
+
+
+def test_one_rests_while_others_sell_at_another_process(django_db_setup: None, tmp_path: Path) -> None:
+    metrics = f"127.0.0.1:{free_port()}"
+    environment = os.environ | {"METRICS_LISTEN": metrics}
+    with serving(tmp_path / "log", workers=2, environment=environment) as server, ExitStack() as kept:
+        connections_of: dict[int, http.client.HTTPConnection] = {}
+
+        def has_one_to_each() -> bool:
+            opened = http.client.HTTPConnection(server.address, timeout=60)
+            kept.callback(opened.close)
+            said(opened, "/livez")
+            connections_of[process_at(opened, server)] = opened
+            return len(connections_of) == 2
+
+        def has_waited() -> bool:
+            said(seller, "/api/v1/balance", host="globex.recharge.test")
+            for _ in range(2):  # which waits for itself alone
+                said(other, "/search", host="acme.recharge.test")
+            return Scraped(metrics).sum("recharge_http_wait_seconds_count", kind="heavy", served="yes") > 0
+
+        wait_until(has_one_to_each, "there is a connection to each process")
+        seller, other = connections_of.values()
+        wait_until(has_waited, "the second one of acme's had to wait")
+
+
+def said(opened: http.client.HTTPConnection, path: str, host: str = "recharge.test") -> None:
+    opened.request("GET", path, headers={"Host": host})
+    opened.getresponse().read()
+
+
+def process_at(opened: http.client.HTTPConnection, server: Server) -> int:
+    """The web process that has this connection."""
+    port = opened.sock.getsockname()[1]
+    (process,) = (
+        pid
+        for pid in server.worker_pids()
+        for one in psutil.Process(pid).net_connections("tcp")
+        if one.raddr and one.raddr.port == port
+    )
+    return process
