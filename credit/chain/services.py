@@ -1,5 +1,7 @@
 """Makes roots of the ledger, and hands them out: a file keeps them where the database's owner can't change them."""
 
+import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -72,17 +74,26 @@ def append_roots(file: Path, roots: Iterable[Root]) -> None:
     directory's owner's: it may be made by a command, and the workers go on with it.
 
     Raises:
-        OSError: the file can't be written.
+        OSError: the file can't be written. Those for which there was room are in it, each whole.
     """
     is_there = file.exists()
-    # Each line by one call: workers who append at once don't write into each other's.
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         if not is_there and os.geteuid() == 0:
             directory = file.parent.stat()
             os.fchown(descriptor, directory.st_uid, directory.st_gid)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed: workers append at once
         for root in roots:
-            os.write(descriptor, root.line().encode())
+            _append(descriptor, root.line().encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _append(descriptor: int, line: bytes) -> None:
+    """All of it or nothing: a disk that gets full takes a part and calls that no error. With half a line in it nobody
+    could prove a ledger by the file again."""
+    size = os.fstat(descriptor).st_size
+    if os.write(descriptor, line) < len(line):
+        os.ftruncate(descriptor, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

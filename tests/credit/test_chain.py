@@ -1,8 +1,10 @@
 """The ledger's hash chain: nobody rewrites the past unseen, not even who owns the database."""
 
+import errno
 import hashlib
 import json
 import os
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,6 +20,7 @@ from django.db import connection, transaction
 from credit.chain import services, work
 from credit.chain.export import ledger_lines
 from credit.chain.hashes import ChainedEntry, entry_hash
+from credit.chain.services import Root, append_roots
 from credit.chain.verification import NotALedger, Proof
 from credit.chain.work import RootWork
 from credit.models import Account, ChainRoot, Entry, WebhookEndpoint, WebhookMessage
@@ -303,6 +306,20 @@ def test_a_root_that_a_command_makes_rings_for_the_workers_who_tell_webhooks(
             heard.poll()
             assert [notice.payload for notice in heard.notifies] == rings_for
             heard.notifies.clear()
+
+
+def test_a_root_is_in_the_file_whole_or_not_at_all(tmp_path: Path) -> None:
+    file, root = tmp_path / "roots", Root("acme", date(2026, 1, 1), "00" * 32, 2, 10)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * len(root.line()) - 1, hard))  # as on a disk that gets full
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            append_roots(file, [root, root])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert file.read_text() == root.line()
+    append_roots(file, [root])
+    assert file.read_text() == 2 * root.line()
 
 
 def test_each_look_at_a_quiet_organization_asks_whether_the_day_is_over(
