@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import FrameType
 
+from shared.journal import is_journal, with_priority
+
 LOOK_SECONDS = 2.0
 """Between two looks at whether they run."""
 
@@ -105,5 +107,8 @@ def log_line(event: str, detail: str, *, status: int | None = None, level: str =
         "logger": "recharge.serve",
         "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     }
+    text = json.dumps(line)
+    if is_journal(2):
+        text = with_priority(text, level)
     with suppress(OSError):  # no server ends because its log is full
-        os.write(2, f"{json.dumps(line)}\n".encode())  # at once, and past every lock that a fork could inherit
+        os.write(2, f"{text}\n".encode())  # at once, and past every lock that a fork could inherit

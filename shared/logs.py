@@ -2,13 +2,14 @@
 
 import json
 import logging.config
-import os
 import re
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
+
+from shared.journal import is_journal, with_priority
 
 # The middle digits go; what is left tells two numbers apart and names nobody. The first alternative is an id, which
 # stays as it is: one request id in 800 has digits that look like a number, and would not be found in the log.
@@ -86,31 +87,14 @@ def log_request(
         _standard_error.release()
 
 
-_PRIORITIES = {"warning": 4, "error": 3, "critical": 2}
-"""Of syslog, by level. Other lines have systemd's own, 6 ("info")."""
-
-
-def _is_read_by_systemd(descriptor: int) -> bool:
-    """Whether what is written to this file goes to systemd's journal, which says so in the environment."""
-    try:
-        file = os.fstat(descriptor)
-    except OSError:
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{file.st_dev}:{file.st_ino}"
-
-
 class _PriorityRenderer(structlog.processors.JSONRenderer):
-    """Writes before each line what systemd takes its priority from, so that ``journalctl -p err`` finds errors."""
-
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str | bytes:
-        priority = _PRIORITIES.get(event.get("level", ""))
-        line = super().__call__(logger, name, event)
-        return f"<{priority}>{line!s}" if priority else line
+        return with_priority(str(super().__call__(logger, name, event)), event.get("level", ""))
 
 
 def configure_logging(*, level: str) -> None:
     """Sends structlog's and the standard library's records through one chain of processors to standard error."""
-    renderer = _PriorityRenderer if _is_read_by_systemd(2) else structlog.processors.JSONRenderer
+    renderer = _PriorityRenderer if is_journal(2) else structlog.processors.JSONRenderer
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -11,6 +11,7 @@ from tests.support.server import ROOT
 
 SPEAKING = """
 import logging, structlog
+from saas.companions import log_line
 from shared.logs import configure_logging, log_request
 configure_logging(level="INFO")
 log = structlog.get_logger("recharge.test")
@@ -19,8 +20,10 @@ log.warning("odd", text="<1>")
 log.error("broken")
 logging.getLogger("another.package").critical("lost\\n<0>everything")
 log_request(method="GET", path="/", organization=None, status=500, duration_ms=1, request_id="given", trace_id=None)
+log_line("ended", "A process ended.")
+log_line("handed_over", "New ones serve.", level="info")
 """
-LINES = ["fine", "odd", "broken", "lost\n<0>everything", "request"]
+LINES = ["fine", "odd", "broken", "lost\n<0>everything", "request", "ended", "handed_over"]
 
 
 @pytest.mark.parametrize("is_journal", [True, False])
@@ -34,6 +37,6 @@ def test_the_journal_is_told_how_bad_it_is(is_journal: bool) -> None:
         subprocess.run(run, cwd=ROOT, env=os.environ | {"JOURNAL_STREAM": journal}, stderr=writing, check=True)
         os.close(writing)
         lines = said.read().splitlines()
-    begun = ["", "<4>", "<3>", "<2>", ""] if is_journal else [""] * 5
+    begun = ["", "<4>", "<3>", "<2>", "", "<3>", ""] if is_journal else [""] * 7
     assert [line[: line.index("{")] for line in lines] == begun
     assert [json.loads(line[line.index("{") :])["event"] for line in lines] == LINES
