@@ -10,12 +10,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import FrameType
 
-from shared.journal import is_journal, with_priority
+from shared.journal import is_journal, say, with_priority
 
 LOOK_SECONDS = 2.0
 """Between two looks at whether they run."""
@@ -110,5 +109,4 @@ def log_line(event: str, detail: str, *, status: int | None = None, level: str =
     text = json.dumps(line)
     if is_journal(2):
         text = with_priority(text, level)
-    with suppress(OSError):  # no server ends because its log is full
-        os.write(2, f"{text}\n".encode())  # at once, and past every lock that a fork could inherit
+    say(text, descriptor=2)

@@ -31,6 +31,8 @@ from types import MappingProxyType
 from typing import IO
 from urllib.parse import quote
 
+from shared.journal import say
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 ROLE = "recharge"
@@ -128,7 +130,7 @@ def start(directory: Path | None = None, parameters: Mapping[str, str] = Mapping
     os.environ["OWNER_DATABASE_URL"] = cluster.url(ROLE, DATABASE)
     os.environ["RECHARGE_EMBEDDED"] = "1"
     os.environ.setdefault("SECRET_KEY", secret_key)
-    print(f"DATABASE_URL is not set: this is the embedded database in {directory}", file=sys.stderr, flush=True)
+    say(f"DATABASE_URL is not set: this is the embedded database in {directory}", descriptor=2)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Tells systemd's journal how bad a line of the log is, so that ``journalctl -p err`` finds errors. Needs nothing of
-Django."""
+"""Lines of a process for whoever reads what it says: a person, a file, systemd's journal. Needs nothing of Django."""
 
 import os
+from contextlib import suppress
 
 _PRIORITIES = {"warning": 4, "error": 3, "critical": 2}
 """Of syslog, by level. Other lines have systemd's own, 6 ("info")."""
@@ -17,6 +17,13 @@ def is_journal(descriptor: int) -> bool:
 
 
 def with_priority(line: str, level: str) -> str:
-    """As the journal reads it (sd-daemon(3))."""
+    """As the journal reads it (sd-daemon(3)), so that ``journalctl -p err`` finds errors."""
     priority = _PRIORITIES.get(level)
     return f"<{priority}>{line}" if priority else line
+
+
+def say(line: str, *, descriptor: int) -> None:
+    """Writes a line at once, if there is room: nothing ends, or does not start, because its log is full. And past every
+    buffer, which would be tried again at the end, and which has a lock that a fork could inherit."""
+    with suppress(OSError):
+        os.write(descriptor, f"{line}\n".encode())

@@ -128,6 +128,8 @@ def test_no_room_for_the_log(tmp_path: Path) -> None:
             server.process.send_signal(signal.SIGHUP)
             wait_until(lambda: first not in server.generations(), "new processes have taken over", seconds=120)
             assert server.readiness() == (200, None)
+            with serving(disk / "another log", environment=environment_of(data), delivery=True):
+                pass  # it gets ready, and ends well
             filler.unlink()
             selling.check("a disk without room for the log", superuser_of(data))
 

@@ -20,6 +20,7 @@ from recharge.margins.work import MarginWork
 from recharge.reports.work import DaySumWork
 from recharge.retention.work import RetentionWork
 from shared import tracing
+from shared.journal import say
 from shared.metrics import REGISTRY, shared_directory, watch_process
 from shared.metrics_server import serve_when_free
 from shared.processes import end_with
@@ -93,8 +94,7 @@ class Command(BaseCommand):
             worker.run_once()
         else:
             if not parent:
-                self.stdout.write(f"Delivering, with {options['threads']} calls at once. Ctrl-C stops.")
-                self.stdout.flush()
+                say(f"Delivering, with {options['threads']} calls at once. Ctrl-C stops.", descriptor=1)
             worker.run()
         tracing.finish()
 

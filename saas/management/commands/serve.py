@@ -12,6 +12,7 @@ from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -36,6 +37,7 @@ from saas.neighbours import Neighbours
 from saas.supervisor import Supervisor
 from shared import tracing
 from shared.identity.hashing import leave_seats
+from shared.journal import say
 from shared.metrics import share_in, watch_process
 from shared.processes import end_with
 from tenants import direct
@@ -131,12 +133,12 @@ class Command(BaseCommand):
         end_with(os.getppid(), seconds=ORPHAN_SECONDS)
         self._prepare_database()
         host, port = listener.getsockname()[:2]
-        self._say(
+        _say(
             f"Listening on {host}:{port} for {settings.BASE_DOMAIN} and its subdomains, with "
             f"{options['workers']} processes of {options['threads']} threads"
             f"{'' if options['no_delivery'] else ' and a delivery worker'}. Ctrl-C stops; SIGHUP takes new code."
         )
-        self._say(what_to_open(port))
+        _say(what_to_open(port))
         self._warn()
         self._serve(_Loader(os.getpid(), options["threads"], listener, ready), options["workers"])
 
@@ -149,10 +151,6 @@ class Command(BaseCommand):
         loader = _Loader(os.getpid(), options["threads"], listener, options["ready"], waits=True)
         self._serve(loader, options["workers"])
 
-    def _say(self, line: str) -> None:
-        self.stdout.write(line)
-        self.stdout.flush()
-
     def _prepare_database(self) -> None:
         """Migrates the embedded database; of another one says what is wrong, and goes on: it answers 503 until then."""
         if embedded.is_used():
@@ -163,13 +161,11 @@ class Command(BaseCommand):
             return
         try:
             if not self._is_migrated():
-                self.stderr.write(
-                    "The database lacks migrations: run manage.py migrate_schemas. Until then the answer is 503."
-                )
+                _complain("The database lacks migrations: run manage.py migrate_schemas. Until then the answer is 503.")
         except psycopg2.OperationalError as error:
-            self.stderr.write(f"The database can't be reached; until it can, the answer is 503: {str(error).strip()}")
+            _complain(f"The database can't be reached; until it can, the answer is 503: {str(error).strip()}")
         except psycopg2.Error as error:
-            self.stderr.write(f"The database does not answer as it should: {str(error).strip()}")
+            _complain(f"The database does not answer as it should: {str(error).strip()}")
 
     def _is_migrated(self) -> bool:
         with closing(direct.connect()) as opened, opened.cursor() as cursor:
@@ -178,12 +174,12 @@ class Command(BaseCommand):
     def _warn(self) -> None:
         try:
             if changed := changed_collation():
-                self.stderr.write(f"WARNING: the database {': '.join(changed)}")
+                _complain(f"WARNING: the database {': '.join(changed)}")
             schemas = [PUBLIC, *working_organizations().values_list("schema_name", flat=True)]
             behind = [schema for schema, state in states_of(schemas).items() if not state.is_current]
             if behind:
                 named = ", ".join(behind[:5]) + (" …" if len(behind) > 5 else "")
-                self.stderr.write(
+                _complain(
                     f"WARNING: {len(behind)} of {len(schemas)} schemas are not as this release wants them ({named}): "
                     "manage.py migrate_schemas --check says why."
                 )
@@ -302,6 +298,10 @@ class _Loader:
         drain_at(DRAIN, self.listener.fileno(), port)
         readiness.say(self.ready)
         return gated
+
+
+_say = partial(say, descriptor=1)
+_complain = partial(say, descriptor=2)
 
 
 @contextmanager
