@@ -7,6 +7,7 @@ an organization is among the figures of recharge/delivery/figures.py, which show
 secret: no number, no name of a person, no sum of money.
 """
 
+import errno
 import os
 import threading
 import time
@@ -182,6 +183,20 @@ def share_in(directory: Path) -> None:
 def shared_directory() -> Path | None:
     """Where what this process counts is added to that of others; None: it keeps its own."""
     return Path(os.environ[DIRECTORY]) if DIRECTORY in os.environ else None
+
+
+def keep_shared_directory() -> None:
+    """Makes the directory that processes share anew if somebody has taken it away (who tidies up temporary files, or
+    systemd-logind). For a process that begins: it would find no place to count, and give no answer for it.
+
+    Raises:
+        PermissionError: by now it is another user's.
+    """
+    if (directory := shared_directory()) is None:
+        return
+    directory.mkdir(mode=0o700, exist_ok=True)
+    if directory.lstat().st_uid != os.geteuid():
+        raise PermissionError(errno.EACCES, "It is another user's", str(directory))
 
 
 # --- A process's look at itself ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +27,7 @@ from recharge.delivery import figures
 from recharge.delivery.figures import Figures
 from recharge.delivery.work import DeliveryWork
 from recharge.models import Recharge
-from shared.metrics import FIGURES
+from shared.metrics import DIRECTORY, FIGURES, keep_shared_directory
 from shared.metrics_server import Listen
 from tenants.heartbeats import Heartbeat
 from tenants.models import Organization, WorkerHeartbeat
@@ -220,6 +221,38 @@ def test_gauges_of_a_dead_process_go_away_and_what_it_counted_stays(tmp_path: Pa
         of_counters = {int(file.stem.rpartition("_")[2]) for file in directory.glob("counter_*.db")}
         assert of_counters <= {0, *one.server.worker_pids()}, "files of ended processes pile up"
     assert not directory.exists()
+
+
+@pytest.mark.slow
+def test_where_somebody_has_taken_the_files_away_new_processes_make_others(tmp_path: Path) -> None:
+    """As who tidies up temporary files may, and systemd-logind."""
+    with measured(tmp_path / "log", delivery=True) as one:
+        there = World.build(one.server.address)
+        give_credit(there.acme.row, there.acme.member.id, 100_000)
+        wait_until(lambda: bool(one.server.delivery_pids()), "the delivery worker runs")
+        shutil.rmtree(directory_of(one.server.process))
+        killed = {*one.server.worker_pids(), *one.server.delivery_pids()}
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+
+        def has_others() -> bool:
+            running = [one.server.worker_pids(), one.server.delivery_pids()]
+            return [len(pids) for pids in running] == [2, 1] and not killed & {*running[0], *running[1]}
+
+        wait_until(has_others, "others run")
+        one.server.wait_until_ready()
+        assert there.acme.member.sell(5000).status == 201
+        with there.acme.context:
+            wait_until(lambda: Recharge.objects.get().status != "pending", "it is delivered")
+        assert one.scrape().sum("recharge_sales_total", outcome="created") == 1
+
+
+def test_nobody_counts_in_a_directory_of_another_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(DIRECTORY, str(tmp_path))
+    keep_shared_directory()
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(PermissionError):
+        keep_shared_directory()
 
 
 def directory_of(server: Process | subprocess.Popen[bytes]) -> Path:

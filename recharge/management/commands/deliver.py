@@ -21,7 +21,7 @@ from recharge.reports.work import DaySumWork
 from recharge.retention.work import RetentionWork
 from shared import tracing
 from shared.journal import say
-from shared.metrics import REGISTRY, shared_directory, watch_process
+from shared.metrics import REGISTRY, keep_shared_directory, shared_directory, watch_process
 from shared.metrics_server import serve_when_free
 from shared.processes import end_with
 from tenants.shares import THREADS
@@ -59,6 +59,7 @@ class Command(BaseCommand):
             raise CommandError(f"--threads must be 1 to {MOST_THREADS}.")
         if not 1 <= options["lease"] <= 3600:
             raise CommandError("--lease must be 1 to 3600 seconds.")
+        keep_shared_directory()
         parent = options["beside"]
         is_measured = settings.METRICS_LISTEN and not options["once"]
         answers = threading.Event()

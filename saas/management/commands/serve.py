@@ -38,7 +38,7 @@ from saas.supervisor import Supervisor
 from shared import tracing
 from shared.identity.hashing import leave_seats
 from shared.journal import say
-from shared.metrics import share_in, watch_process
+from shared.metrics import keep_shared_directory, share_in, watch_process
 from shared.processes import end_with
 from tenants import direct
 from tenants.collation import changed_collation
@@ -144,6 +144,7 @@ class Command(BaseCommand):
 
     def _be_next_generation(self, options: dict[str, Any]) -> None:
         end_with(os.getppid(), seconds=ORPHAN_SECONDS)
+        keep_shared_directory()
         for descriptor in (options["listener"], options["ready"]):
             os.set_inheritable(descriptor, False)
         listener = socket.socket(fileno=options["listener"])
@@ -279,6 +280,7 @@ class _Loader:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, which then stops this
         end_with(self.server, seconds=ORPHAN_SECONDS)
+        keep_shared_directory()
         from saas.wsgi import application, at_once
 
         sys.setswitchinterval(SWITCH_SECONDS)
