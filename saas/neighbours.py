@@ -1,15 +1,17 @@
 """What the web processes of a server know of each other: whether organizations sell beside one.
 
-What takes long rests then between two turns (saas/seats.py), so that a sale finds a processor free; and the sale may
-well come to another process than the bulk call. Whatever is quick counts as a sale here (Kind.QUICK): who signs in or
+What takes long rests then between two turns (saas/seats.py), so that a sale finds a processor free. The sale may well
+come to another process than the bulk call. Whatever is quick counts as a sale here (Kind.QUICK): who signs in or
 asks what became of a recharge waits for a processor, too, and of whom it is known no sooner than at its end whether it
 was one.
 """
 
 import mmap
+import os
 import struct
 import time
 import zlib
+from pathlib import Path
 
 LATELY_SECONDS = 1.0
 """Who sold so lately sells."""
@@ -38,6 +40,12 @@ class Neighbours:
         """Whether another one than this sold lately."""
         who, since = _number(organization), time.monotonic() - LATELY_SECONDS
         return any(seller != who and moment > since for seller, moment in _SALE.iter_unpack(self._memory[:]))
+
+
+def processors_are_busy() -> bool:
+    """Whether more threads want a processor at this moment, on the whole machine, than half of its processors."""
+    running = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
+    return int(running) > len(os.sched_getaffinity(0)) / 2
 
 
 def _number(organization: str) -> float:

@@ -3,7 +3,7 @@
 Sales are what everybody waits for, and take a millisecond. A report may take seconds. So requests are of three kinds,
 and what takes longer has fewer seats: no organization keeps the others from a seat, nor its own sellers, by what it
 asks for at once. Those who wait are called by organization in turn, so whoever asks for much waits for itself. And
-while others sell, an organization's long work rests between two turns.
+while others sell on a busy machine, an organization's long work rests between two turns.
 """
 
 import enum
@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 
-from saas.neighbours import Neighbours
+from saas.neighbours import Neighbours, processors_are_busy
 from shared.database import set_parameter
 from shared.metrics import Load, count_wait
 
@@ -45,9 +45,9 @@ MOST_HEAVY = 2
 
 
 REST, MOST_REST_SECONDS = 2.0, 0.5
-"""While others sell, an organization may have the next seat for what takes long only after so many times the seconds
-that it has worked on the last, and after so many seconds at most. One after the other its bulk calls would keep a
-processor busy, its pages another, and of two none would be left."""
+"""While others sell, and processors are busy, an organization may have the next seat for what takes long only after so
+many times the seconds that it has worked on the last, and after so many seconds at most. One after the other its bulk
+calls would keep a processor busy, its pages another, and of two none would be left."""
 
 
 class Kind(enum.Enum):
@@ -170,9 +170,7 @@ class Seats:
 
     def give(self, seat: Seat) -> None:
         """Ends the work on a seat; who may have it now is called."""
-        rest = 0.0
-        if seat.kind is not Kind.QUICK and self._neighbours.others_sell(seat.organization):
-            rest = min(MOST_REST_SECONDS, REST * (time.monotonic() - seat.began))
+        rest = self._rest_after(seat)
         with self._lock:
             for kind in _COUNTED[seat.kind]:
                 self._taken[kind] -= 1
@@ -182,6 +180,12 @@ class Seats:
                 self._end_turn(seat)
             self._free.append(seat.connection)
             self._call_all()
+
+    def _rest_after(self, seat: Seat) -> float:
+        """How many seconds its organization rests."""
+        if seat.kind is Kind.QUICK or not self._neighbours.others_sell(seat.organization) or not processors_are_busy():
+            return 0.0
+        return min(MOST_REST_SECONDS, REST * (time.monotonic() - seat.began))
 
     def _rest(self, seat: Seat, until: float) -> None:
         heapq.heappush(self._rests, (until, id(seat), seat))

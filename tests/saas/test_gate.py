@@ -6,6 +6,8 @@ import os
 import select
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -358,7 +360,7 @@ def test_a_dozen_strangers_at_the_doors_leave_seats_for_sales(world: World, monk
 def test_one_rests_while_others_sell_at_another_process(django_db_setup: None, tmp_path: Path) -> None:
     metrics = f"127.0.0.1:{free_port()}"
     environment = os.environ | {"METRICS_LISTEN": metrics}
-    with serving(tmp_path / "log", workers=2, environment=environment) as server, ExitStack() as kept:
+    with serving(tmp_path / "log", workers=2, environment=environment) as server, busy(), ExitStack() as kept:
         connections_of: dict[int, http.client.HTTPConnection] = {}
 
         def has_one_to_each() -> bool:
@@ -377,6 +379,18 @@ def test_one_rests_while_others_sell_at_another_process(django_db_setup: None, t
         wait_until(has_one_to_each, "there is a connection to each process")
         seller, other = connections_of.values()
         wait_until(has_waited, "the second one of acme's had to wait")
+
+
+@contextmanager
+def busy() -> Iterator[None]:
+    """Each processor has work."""
+    burning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+    try:
+        yield
+    finally:
+        for one in burning:
+            one.kill()
+            one.wait()
 
 
 def said(opened: http.client.HTTPConnection, path: str, host: str = "recharge.test") -> None:

@@ -1,5 +1,6 @@
 """Who gets a seat of a process, and who waits: sales are never kept from one by what takes longer."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -150,8 +151,9 @@ def test_organizations_are_called_in_turn() -> None:
 
 @pytest.fixture
 def long_lately(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has sold sells for the whole test, however busy the machine is."""
+    """Who has sold sells for the whole test, and processors are busy, however it is on this machine."""
     monkeypatch.setattr(neighbours, "LATELY_SECONDS", 60)
+    monkeypatch.setattr(seats, "processors_are_busy", lambda: True)
 
 
 @pytest.mark.usefixtures("long_lately")
@@ -200,6 +202,20 @@ def test_where_no_thread_is_to_be_had_it_rests_all_the_same(monkeypatch: pytest.
         assert here.take("acme", HEAVY)
 
 
+@pytest.mark.usefixtures("long_lately")
+def test_where_there_are_processors_enough_nobody_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "MOST_REST_SECONDS", 60)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2 * 10**6))
+    monkeypatch.setattr(seats, "processors_are_busy", neighbours.processors_are_busy)
+    with room(2) as here:
+        here.seats.give(here.take("globex", QUICK))
+        here.work_for(60, "acme", HEAVY)
+        assert here.take("acme", HEAVY)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    assert neighbours.processors_are_busy()  # this thread wants one
+
+
+@pytest.mark.usefixtures("long_lately")
 def test_who_is_alone_does_not_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seats, "MOST_REST_SECONDS", 60)
     with room(2) as here:
