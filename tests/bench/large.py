@@ -40,7 +40,7 @@ MESSAGE_DAYS = 90
 _CHUNK = 500_000
 """Recharges that are filled in by one transaction."""
 
-_BYTES_OF_MILLION, _BYTES_BESIDE = 2 * 10**9, 15 * 10**9
+_BYTES_OF_MILLION, _BYTES_BESIDE = 18 * 10**8, 15 * 10**9
 """What the disk needs for each million recharges, with the exported ledger and a proof's temporary files; and for the
 WAL."""
 
