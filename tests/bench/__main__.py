@@ -14,8 +14,8 @@ is wanted. It is for a machine that does nothing else: --seconds 10 --rounds 5, 
 only those of the attacks that are called so.
 
 The table "large", when named, is of organizations that have sold so many millions (--millions): sizes, and what pages
-and commands take there. 10 million are 20 GB of disk and an hour; what is named first is there until the end. TMPDIR
-says where the database is made.
+and commands take there. 10 million are 35 GB of disk and an hour, 30 million 70 GB and two and a half; what is named
+first is there until the end. TMPDIR says where the database is made.
 
 The table "many", when named, is of databases with so many organizations (--organizations): the memory of connections,
 provisioning, and commands that go over all of them. 5,000 take an hour to provision, and 10 GB of disk.
