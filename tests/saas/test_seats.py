@@ -230,6 +230,7 @@ def test_who_is_alone_does_not_rest(monkeypatch: pytest.MonkeyPatch) -> None:
         assert here.take("acme", HEAVY)
 
 
+@pytest.mark.usefixtures("long_lately")
 def test_a_sale_that_another_process_takes_is_known() -> None:
     known = Neighbours()
     for organization in ("acme", "globex", "acme"):
@@ -241,6 +242,7 @@ def test_a_sale_that_another_process_takes_is_known() -> None:
     assert known.others_sell("initech")
 
 
+@pytest.mark.usefixtures("long_lately")
 def test_of_all_who_sold_the_last_two_are_known() -> None:
     known = Neighbours()
     assert not known.others_sell("acme")
