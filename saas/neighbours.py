@@ -16,6 +16,10 @@ from pathlib import Path
 LATELY_SECONDS = 1.0
 """Who sold so lately sells."""
 
+REST, MOST_REST_SECONDS = 2.0, 0.5
+"""While others sell, and processors are busy, an organization goes on with what takes long only after so many times the
+seconds that it has worked at it, and after so many seconds at most."""
+
 _SALE = struct.Struct("dd")
 """Who sold, as a number made of the name, and when."""
 
@@ -40,6 +44,12 @@ class Neighbours:
         """Whether another one than this sold lately."""
         who, since = _number(organization), time.monotonic() - LATELY_SECONDS
         return any(seller != who and moment > since for seller, moment in _SALE.iter_unpack(self._memory[:]))
+
+    def rest_after(self, seconds: float, organization: str) -> float:
+        """How many seconds an organization rests after so many of what takes long."""
+        if not self.others_sell(organization) or not processors_are_busy():
+            return 0.0
+        return min(MOST_REST_SECONDS, REST * seconds)
 
 
 def processors_are_busy() -> bool:

@@ -4,6 +4,10 @@ Sales are what everybody waits for, and take a millisecond. A report may take se
 and what takes longer has fewer seats: no organization keeps the others from a seat, nor its own sellers, by what it
 asks for at once. Those who wait are called by organization in turn, so whoever asks for much waits for itself. And
 while others sell on a busy machine, an organization's long work rests between two turns.
+
+A connection keeps what PostgreSQL has read of each organization that was served on it, and to read it takes longer than
+a sale. So an organization is served on as few of them as its requests need: the first ones in its own order, which
+begins for each organization at another one. A sale waits a moment for one of those, though others are free.
 """
 
 import enum
@@ -11,15 +15,16 @@ import heapq
 import re
 import threading
 import time
+import zlib
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 
-from saas.neighbours import Neighbours, processors_are_busy
+from saas.neighbours import Neighbours
 from shared.database import set_parameter
 from shared.metrics import Load, count_wait
 
@@ -43,11 +48,9 @@ interpreter. The others are for sales, which mostly wait for the database."""
 MOST_HEAVY = 2
 """Of those, the ones on which is worked at reports and bulk sales."""
 
-
-REST, MOST_REST_SECONDS = 2.0, 0.5
-"""While others sell, and processors are busy, an organization may have the next seat for what takes long only after so
-many times the seconds that it has worked on the last, and after so many seconds at most. One after the other its bulk
-calls would keep a processor busy, its pages another, and of two none would be left."""
+PATIENCE_SECONDS = 0.05
+"""How long a sale waits for a seat on which its organization is known while others are free, or while who sits there
+goes on."""
 
 
 class Kind(enum.Enum):
@@ -92,6 +95,7 @@ def _limit_statements(connection: Any, **_: Any) -> None:
 class Seat:
     """A thread that has one has its database connection."""
 
+    place: int
     connection: Any
     organization: str
     kind: Kind
@@ -102,10 +106,11 @@ class Seat:
 class _Waiting:
     """A thread that has no seat yet."""
 
-    __slots__ = ("connection", "is_called")
+    __slots__ = ("is_called", "is_patient", "seat")
 
     def __init__(self) -> None:
-        self.connection: Any = None
+        self.seat: Seat | None = None
+        self.is_patient = True
         self.is_called = threading.Lock()
         self.is_called.acquire()
 
@@ -117,10 +122,17 @@ class Seats:
         self._lock = threading.Lock()
         self._count = count
         self._neighbours = neighbours
-        self._free: list[Any] = [connections.create_connection(DEFAULT_DB_ALIAS) for _ in range(count)]
-        """Their connections (Django's, which open when they are used). The one used last is taken first."""
-        for connection in self._free:
+        self._connections = [connections.create_connection(DEFAULT_DB_ALIAS) for _ in range(count)]
+        """Django's, which open when they are used."""
+        for connection in self._connections:
             connection.inc_thread_sharing()  # by one thread after another
+        self._places: list[Seat | None] = [None] * count
+        """Who sits where."""
+        self._orders = [[*range(first, count), *range(first)] for first in range(count)]
+        """The places in the orders of organizations, by the place at which an order begins."""
+        self._free = count
+        self._quick_of_one: Counter[str] = Counter()
+        """Quick requests of one organization that are under way, or wait."""
         # Of a single seat everybody has it for a while.
         self._most = {Kind.USUAL: max(1, min(count - 1, MOST_USUAL)), Kind.HEAVY: max(1, min(count // 2, MOST_HEAVY))}
         """Seats on which is worked at this kind, or at one that takes longer."""
@@ -142,35 +154,47 @@ class Seats:
         if kind is Kind.QUICK:
             self._neighbours.sells(organization)
         with self._lock:
-            if self._free and self._may_have_one(organization, kind):
-                return self._seat(organization, kind)
+            if kind is Kind.QUICK:
+                self._quick_of_one[organization] += 1
+            if (place := self._place_for(organization, kind)) is not None:
+                return self._sit_down(place, organization, kind)
             if not self._may_wait(organization):
+                self._forget_quick(organization, kind)
                 count_wait(kind=kind.name.lower(), seconds=0.0, served=False)
                 return None
             waiting = _Waiting()
             self._waiting.setdefault((organization, kind), deque()).append(waiting)
         began = time.perf_counter()
-        if not waiting.is_called.acquire(timeout=TURN_SECONDS):
-            with self._lock:
-                if waiting.connection is None:  # it may have been called at the last moment
-                    queue = self._waiting[organization, kind]
-                    queue.remove(waiting)
-                    if not queue:
-                        del self._waiting[organization, kind]
-        waited = time.perf_counter() - began
-        count_wait(kind=kind.name.lower(), seconds=waited, served=waiting.connection is not None)
-        if waiting.connection is None:
-            return None
-        return Seat(waiting.connection, organization, kind, time.monotonic())
+        self._wait(waiting, organization, kind)
+        count_wait(kind=kind.name.lower(), seconds=time.perf_counter() - began, served=waiting.seat is not None)
+        return waiting.seat
+
+    def _wait(self, waiting: _Waiting, organization: str, kind: Kind) -> None:
+        if waiting.is_called.acquire(timeout=PATIENCE_SECONDS):
+            return
+        with self._lock:
+            waiting.is_patient = False
+            self._call_all()
+        if waiting.is_called.acquire(timeout=TURN_SECONDS - PATIENCE_SECONDS):
+            return
+        with self._lock:
+            if waiting.seat is None:  # it may have been called at the last moment
+                self._forget_quick(organization, kind)
+                queue = self._waiting[organization, kind]
+                queue.remove(waiting)
+                if not queue:
+                    del self._waiting[organization, kind]
 
     def load(self) -> Load:
         """How many are taken, and who waits for one."""
         with self._lock:
-            return Load(self._count, self._count - len(self._free), sum(map(len, self._waiting.values())))
+            return Load(self._count, self._count - self._free, sum(map(len, self._waiting.values())))
 
     def give(self, seat: Seat) -> None:
         """Ends the work on a seat; who may have it now is called."""
-        rest = self._rest_after(seat)
+        # One after the other its bulk calls would keep a processor busy, its pages another: of two none would be left.
+        worked = 0.0 if seat.kind is Kind.QUICK else time.monotonic() - seat.began
+        rest = self._neighbours.rest_after(worked, seat.organization) if worked else 0.0
         with self._lock:
             for kind in _COUNTED[seat.kind]:
                 self._taken[kind] -= 1
@@ -178,14 +202,10 @@ class Seats:
                 self._rest(seat, time.monotonic() + rest)
             else:
                 self._end_turn(seat)
-            self._free.append(seat.connection)
+            self._places[seat.place] = None
+            self._free += 1
+            self._forget_quick(seat.organization, seat.kind)
             self._call_all()
-
-    def _rest_after(self, seat: Seat) -> float:
-        """How many seconds its organization rests."""
-        if seat.kind is Kind.QUICK or not self._neighbours.others_sell(seat.organization) or not processors_are_busy():
-            return 0.0
-        return min(MOST_REST_SECONDS, REST * (time.monotonic() - seat.began))
 
     def _rest(self, seat: Seat, until: float) -> None:
         heapq.heappush(self._rests, (until, id(seat), seat))
@@ -207,17 +227,56 @@ class Seats:
             if not self._taken_of_one[seat.organization, kind]:
                 del self._taken_of_one[seat.organization, kind]  # who has nothing under way takes no memory
 
+    def _forget_quick(self, organization: str, kind: Kind) -> None:
+        if kind is Kind.QUICK:
+            self._quick_of_one[organization] -= 1
+            if not self._quick_of_one[organization]:
+                del self._quick_of_one[organization]
+
     def _call_all(self) -> None:
-        while self._free and (turn := next((one for one in self._waiting if self._may_have_one(*one)), None)):
+        while self._free and (turn := self._next_turn()):
             self._call(*turn)
 
-    def _call(self, organization: str, kind: Kind) -> None:
+    def _next_turn(self) -> tuple[int, str, Kind] | None:
+        impatient = None  # the first of those: has what is free if nobody is at home there
+        for (organization, kind), queue in self._waiting.items():
+            if (place := self._place_for(organization, kind)) is not None:
+                return place, organization, kind
+            if impatient is None and not queue[0].is_patient and self._may_have_one(organization, kind):
+                impatient = self._first_free(organization), organization, kind
+        return impatient
+
+    def _call(self, place: int, organization: str, kind: Kind) -> None:
         queue = self._waiting.pop((organization, kind))
         waiting = queue.popleft()
         if queue:
             self._waiting[organization, kind] = queue  # at the end
-        waiting.connection = self._seat(organization, kind).connection
+        waiting.seat = self._sit_down(place, organization, kind)
         waiting.is_called.release()
+
+    def _place_for(self, organization: str, kind: Kind) -> int | None:
+        """Where it may sit now; None where it may not, or had better wait."""
+        if not self._free or not self._may_have_one(organization, kind):
+            return None
+        if kind is not Kind.QUICK:
+            return self._first_free(organization)
+        long_since = time.monotonic() - PATIENCE_SECONDS
+        its_own = self._quick_of_one[organization]
+        for place in self._order(organization):
+            sitting = self._places[place]
+            if sitting is None:
+                return place
+            if sitting.kind is Kind.QUICK and sitting.began > long_since:  # and will be gone in a moment
+                its_own -= 1
+                if not its_own:
+                    return None
+        return None
+
+    def _first_free(self, organization: str) -> int:
+        return next(place for place in self._order(organization) if self._places[place] is None)
+
+    def _order(self, organization: str) -> Sequence[int]:
+        return self._orders[zlib.crc32(organization.encode()) % self._count]
 
     def _may_have_one(self, organization: str, kind: Kind) -> bool:
         return all(
@@ -230,11 +289,14 @@ class Seats:
         of_one = sum(len(queue) for (whose, _), queue in self._waiting.items() if whose == organization)
         return of_one < WAITING_OF_ORGANIZATION and sum(map(len, self._waiting.values())) < WAITING
 
-    def _seat(self, organization: str, kind: Kind) -> Seat:
+    def _sit_down(self, place: int, organization: str, kind: Kind) -> Seat:
         for counted in _COUNTED[kind]:
             self._taken[counted] += 1
             self._taken_of_one[organization, counted] += 1
-        return Seat(self._free.pop(), organization, kind, time.monotonic())
+        seat = Seat(place, self._connections[place], organization, kind, time.monotonic())
+        self._places[place] = seat
+        self._free -= 1
+        return seat
 
 
 _COUNTED: dict[Kind, tuple[Kind, ...]] = {

@@ -29,6 +29,13 @@ from tenants.models import Domain, Organization
 CACHE_SECONDS = 2.0
 """How long a process may go on with what it knows of an organization; so a suspension holds everywhere after this."""
 
+EARLY_SECONDS = 0.5
+"""How long before that it is looked up anew, by one thread, while the others go on with what is known."""
+
+IN_USE_SECONDS = 60.0
+"""How long a host is looked up anew with the others since it was asked for. With hundreds of organizations, each is
+asked for less often than every two seconds, and one that is not known takes a sale Django's long way."""
+
 OUTAGE_SECONDS = 120.0
 """How much longer on a cluster whose coordinator does not answer: the nodes go on selling. A suspension is a row at the
 coordinator, so nobody can suspend then; one of the last moment holds when the coordinator is back, or after this."""
@@ -49,16 +56,16 @@ connection: Any = django_connection  # django-tenants' own, with set_tenant and 
 
 @dataclass
 class _Look:
-    """What was found at one moment (of the monotonic clock), and the hosts that were asked for since. It is as the
-    database said at ``confirmed``, which is earlier in an outage."""
+    """What was found at one moment (of the monotonic clock), and when each host that is in use was last asked for. It
+    is as the database said at ``confirmed``, which is earlier in an outage."""
 
     moment: float
     confirmed: float
     found: dict[str, Organization]
-    asked: set[str]
+    asked: dict[str, float]
 
 
-_look = _Look(float("-inf"), float("-inf"), {}, set())
+_look = _Look(float("-inf"), float("-inf"), {}, {})
 _looking = threading.Lock()
 _look_began: float | None = None
 """When the look began that is under way (of the monotonic clock)."""
@@ -156,8 +163,8 @@ def organization_at(host: str) -> Organization | None:
     The hosts that are in use are looked up anew all together, so that a thousand organizations cost a process no more
     queries than one. Only what was found is remembered: a made-up host costs one look-up in an index, and no memory.
     """
-    look = _look
-    if time.monotonic() >= look.moment + CACHE_SECONDS:
+    look, now = _look, time.monotonic()
+    if now >= look.moment + CACHE_SECONDS - EARLY_SECONDS:
         look = _renewed(look)
     organization = look.found.get(host)
     if organization is None:
@@ -166,32 +173,34 @@ def organization_at(host: str) -> Organization | None:
             return organization
         # Into what was current before it was looked up: so it gets no older there than the rest.
         look.found[host] = organization
-    look.asked.add(host)
+    look.asked[host] = now
     return organization
 
 
 def known_organization(host: str) -> Organization | None:
     """The organization of a ``Host`` header as most clients write it, if that is known at this moment without a look
     into the database; None otherwise, which says nothing about the host."""
-    look = _look
-    if time.monotonic() >= look.moment + CACHE_SECONDS:
-        return None
+    look, now = _look, time.monotonic()
+    good_until = look.moment + CACHE_SECONDS
+    if now >= good_until or (now >= good_until - EARLY_SECONDS and _look_began is None):
+        return None  # who asks for it in the usual way looks
     name, colon, port = host.partition(":")
     organization = look.found.get(name)
     if organization is None or (colon and not (port.isascii() and port.isdecimal())):
         return None
-    look.asked.add(name)
+    look.asked[name] = now
     return organization
 
 
 def _renewed(look: _Look) -> _Look:
-    """One thread looks, and the others wait for it."""
+    """One thread looks. The others wait for it, unless what is known is still good."""
     global _look_began
-    if not _looking.acquire(timeout=_patience(look)):
+    is_good = time.monotonic() < look.moment + CACHE_SECONDS
+    if not _looking.acquire(timeout=0 if is_good else _patience(look)):
         return look
     try:
         look = _look
-        if time.monotonic() >= look.moment + CACHE_SECONDS:
+        if time.monotonic() >= look.moment + CACHE_SECONDS - EARLY_SECONDS:
             _look_began = time.monotonic()
             look = _look_again(look)
         return look
@@ -211,8 +220,10 @@ def _patience(look: _Look) -> float:
 def _look_again(before: _Look) -> _Look:
     global _look
     moment = time.monotonic()
+    since = moment - IN_USE_SECONDS
+    asked = {host: last for host, last in before.asked.copy().items() if last > since}
     try:
-        look = _Look(moment, moment, _look_up(set(before.asked)) if before.asked else {}, set())
+        look = _Look(moment, moment, _look_up(asked) if asked else {}, asked)
     except (OperationalError, InterfaceError) as error:
         if not settings.DATABASE_CLUSTER or moment >= before.confirmed + OUTAGE_SECONDS:
             raise
@@ -234,7 +245,7 @@ def _look_up(hosts: Iterable[str]) -> dict[str, Organization]:
 def forget_routes() -> None:
     """Makes this process look every host up again; others do within ``CACHE_SECONDS``."""
     global _look
-    _look = _Look(float("-inf"), float("-inf"), {}, set())
+    _look = _Look(float("-inf"), float("-inf"), {}, {})
 
 
 def organization_of(request: HttpRequest) -> Organization:

@@ -332,7 +332,7 @@ def test_a_dozen_strangers_at_the_doors_leave_seats_for_sales(world: World, monk
         return ask(world.acme.host, "/auth/token", body, REMOTE_ADDR=f"203.0.113.{number}")
 
     gated = gate.Gate(application, at_once, Neighbours(), seats=seats)
-    connections_of_seats = list(gated._seats._free)
+    connections_of_seats = list(gated._seats._connections)
     try:
         hashing.turns.take(patience=0, is_known=False)
         with ThreadPoolExecutor(12) as threads:

@@ -1,5 +1,6 @@
 """Who gets a seat of a process, and who waits: sales are never kept from one by what takes longer."""
 
+import itertools
 import os
 import threading
 import time
@@ -19,6 +20,7 @@ from shared.errors import Unavailable
 from shared.handlers import problem_of
 from tests.support.waiting import wait_until
 
+BUSY = neighbours.processors_are_busy
 QUICK, USUAL, HEAVY = Kind.QUICK, Kind.USUAL, Kind.HEAVY
 
 
@@ -149,11 +151,101 @@ def test_organizations_are_called_in_turn() -> None:
         assert here.take("acme", HEAVY)
 
 
+def at_home(place: int, here: Room, count: int = 1) -> list[str]:
+    """Organizations whose own order of the seats begins at this one."""
+    names = (f"organization {number}" for number in itertools.count())
+    return list(itertools.islice((name for name in names if here.seats._order(name)[0] == place), count))
+
+
+def test_an_organization_is_served_on_a_connection_that_knows_it() -> None:
+    with room(4) as here:
+        served: dict[str, set[int]] = {}
+        for number in range(60):
+            organization, kind = f"organization {number % 12}", (QUICK, USUAL, HEAVY)[number % 3]
+            seat = here.take(organization, kind)
+            served.setdefault(organization, set()).add(id(seat.connection))
+            here.seats.give(seat)
+        assert all(len(connections_of) == 1 for connections_of in served.values())
+        assert len(set.union(*served.values())) > 1, "they do not all meet on one"
+
+
+def test_one_organization_alone_has_all_seats_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "PATIENCE_SECONDS", 5.0)
+    with room(4) as here:
+        began = time.monotonic()
+        taken = [here.take("acme", QUICK) for _ in range(4)]
+        assert len({seat.place for seat in taken}) == 4
+        assert time.monotonic() - began < 5, "nobody has waited"
+
+
+def test_a_sale_waits_a_moment_for_a_connection_that_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "PATIENCE_SECONDS", 20.0)
+    with room(3) as here:
+        first, second, third = at_home(1, here, 3)
+        seat = here.take(first, QUICK)
+        waiting = here.ask(second, QUICK)
+        here.seats.give(here.take(at_home(0, here)[0], QUICK))  # with whom it has nothing to do
+        assert not waiting.done()
+        here.seats.give(seat)
+        following = waiting.result(20)
+        assert following
+        assert following.place == 1
+        assert here.take(third, USUAL).place == 2, "what takes longer does not wait for it"
+
+
+def test_for_who_stays_long_on_it_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "PATIENCE_SECONDS", 20.0)
+    with room(4) as here:
+        first, second, third = at_home(1, here, 3)
+        here.take(first, USUAL)
+        assert here.take(second, QUICK).place == 2
+        seat = here.take(at_home(3, here)[0], QUICK)
+        seat.began -= 30  # it waits for a lock, say
+        assert here.take(at_home(3, here, 2)[1], QUICK).place == 0
+        here.seats.give(seat)
+        assert here.take(third, USUAL).place == 3
+
+
+def test_nobody_waits_for_longer_than_a_moment_while_a_seat_is_free() -> None:
+    with room(2) as here:
+        first, second, third = at_home(0, here, 3)
+        here.take(first, QUICK)
+        began = time.monotonic()
+        other = here.take(second, QUICK)  # the first one stays
+        assert time.monotonic() - began >= seats.PATIENCE_SECONDS
+        assert other.place == 1
+        waiting = here.ask(third, QUICK)
+        wait_until(lambda: not here.seats._waiting[third, QUICK][0].is_patient, "it has waited a moment")
+        here.seats.give(other)
+        given = waiting.result(20)
+        assert given
+        assert given.place == 1
+
+
+def test_who_waits_has_a_free_seat_of_another_only_after_those_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    with room(2) as here:
+        first, second = at_home(0, here, 2)
+        third, fourth = at_home(1, here, 2)
+        monkeypatch.setattr(seats, "PATIENCE_SECONDS", 0.01)
+        stays, goes = here.take(first, QUICK), here.take(third, QUICK)
+        monkeypatch.setattr(seats, "PATIENCE_SECONDS", 20.0)
+        stranger = here.ask(second, QUICK)
+        at_its_home = here.ask(fourth, QUICK)
+        here.seats._waiting[second, QUICK][0].is_patient = False
+        here.seats.give(goes)
+        following = at_its_home.result(20)
+        assert following
+        assert not stranger.done()
+        here.seats.give(following)
+        assert stranger.result(20)
+        here.seats.give(stays)
+
+
 @pytest.fixture
 def long_lately(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has sold sells for the whole test, and processors are busy, however it is on this machine."""
     monkeypatch.setattr(neighbours, "LATELY_SECONDS", 60)
-    monkeypatch.setattr(seats, "processors_are_busy", lambda: True)
+    monkeypatch.setattr(neighbours, "processors_are_busy", lambda: True)
 
 
 @pytest.mark.usefixtures("long_lately")
@@ -167,12 +259,12 @@ def test_while_others_sell_long_work_rests(kind: Kind) -> None:
         for organization, another in (("initech", kind), ("globex", kind), ("acme", QUICK)):
             here.seats.give(here.take(organization, another))  # nobody else rests, nor do its own sales
         assert waiting.result(20)
-        assert time.monotonic() - began >= 0.1 * seats.REST
+        assert time.monotonic() - began >= 0.1 * neighbours.REST
 
 
 @pytest.mark.usefixtures("long_lately")
 def test_nobody_rests_for_longer_than_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "MOST_REST_SECONDS", 0.01)
+    monkeypatch.setattr(neighbours, "MOST_REST_SECONDS", 0.01)
     with room(2) as here:
         here.seats.give(here.take("globex", QUICK))
         here.work_for(60, "acme", HEAVY)
@@ -181,7 +273,7 @@ def test_nobody_rests_for_longer_than_a_moment(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("long_lately")
 def test_a_short_rest_ends_before_a_long_one_that_began_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "MOST_REST_SECONDS", 60)
+    monkeypatch.setattr(neighbours, "MOST_REST_SECONDS", 60)
     with room(2) as here:
         here.seats.give(here.take("globex", QUICK))
         here.work_for(60, "acme", HEAVY)
@@ -204,20 +296,20 @@ def test_where_no_thread_is_to_be_had_it_rests_all_the_same(monkeypatch: pytest.
 
 @pytest.mark.usefixtures("long_lately")
 def test_where_there_are_processors_enough_nobody_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "MOST_REST_SECONDS", 60)
+    monkeypatch.setattr(neighbours, "MOST_REST_SECONDS", 60)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2 * 10**6))
-    monkeypatch.setattr(seats, "processors_are_busy", neighbours.processors_are_busy)
+    monkeypatch.setattr(neighbours, "processors_are_busy", BUSY)
     with room(2) as here:
         here.seats.give(here.take("globex", QUICK))
         here.work_for(60, "acme", HEAVY)
         assert here.take("acme", HEAVY)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    assert neighbours.processors_are_busy()  # this thread wants one
+    assert BUSY()  # this thread wants one
 
 
 @pytest.mark.usefixtures("long_lately")
 def test_who_is_alone_does_not_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "MOST_REST_SECONDS", 60)
+    monkeypatch.setattr(neighbours, "MOST_REST_SECONDS", 60)
     with room(2) as here:
         here.seats.give(here.take("acme", QUICK))
         here.work_for(60, "acme", HEAVY)
@@ -272,7 +364,7 @@ def test_nobody_waits_where_too_many_do_and_others_still_may(monkeypatch: pytest
 
 
 def test_who_has_waited_too_long_is_gone_and_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(seats, "TURN_SECONDS", seats.PATIENCE_SECONDS + 0.01)
     with room(1) as here:
         seat = here.take("acme", QUICK)
         assert here.seats.take("acme", USUAL) is None
@@ -302,9 +394,10 @@ def test_at_once_they_all_get_a_seat_and_no_seat_is_lost() -> None:
     with ThreadPoolExecutor(32) as pool:
         assert all(pool.map(work, range(3_000)))
     assert 1 <= most <= 3
-    assert len(here._free) == 3
+    assert here._free == 3
     assert not here._waiting
     assert not any(here._taken.values())
+    assert not here._quick_of_one
     wait_until(lambda: not here._taken_of_one, "all have rested")
 
 

@@ -1,7 +1,9 @@
 """From the host of a request to its organization: whatever is written in a Host header, an organization is found by its
 own name or nothing is found, and the connection never stays on an organization's schema."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -17,6 +19,7 @@ from tenants.models import Organization as OrganizationRow
 from tenants.routing import RoutingMiddleware, normalize_host
 from tenants.standby import _Standby
 from tests.support.raw import send
+from tests.support.waiting import wait_until
 from tests.support.world import Organization, World
 
 SAME = [
@@ -299,12 +302,12 @@ def assert_on_public() -> None:
 
 
 @pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Makes everything that a process remembers of hosts too old."""
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes everything that a process remembers of hosts too old, or lets so many seconds pass."""
 
-    def pass_the_time() -> None:
+    def pass_the_time(seconds: float = routing.CACHE_SECONDS + 0.01) -> None:
         now = routing.time.monotonic()
-        monkeypatch.setattr(routing.time, "monotonic", lambda: now + routing.CACHE_SECONDS + 0.01)
+        monkeypatch.setattr(routing.time, "monotonic", lambda: now + seconds)
 
     return pass_the_time
 
@@ -336,7 +339,7 @@ def test_a_host_that_is_taken_away_is_soon_nowhere(acme: Organization, later: Ca
 
 
 def test_what_a_process_remembers_of_hosts_is_bounded(
-    acme: Organization, globex: Organization, later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    acme: Organization, globex: Organization, later: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(50):
         assert routing.organization_at(f"made-up-{number}.recharge.test") is None
@@ -345,9 +348,7 @@ def test_what_a_process_remembers_of_hosts_is_bounded(
     assert name_at(acme.host) == "Acme"
     assert name_at(globex.host) == "Globex"
     assert list(routing._look.found) == [acme.host]
-    later()
-    routing.organization_at("nosuch.recharge.test")
-    later()
+    later(routing.IN_USE_SECONDS)
     routing.organization_at("nosuch.recharge.test")
     assert not routing._look.found  # nobody asked for it in all that time
 
@@ -364,6 +365,56 @@ def test_the_hosts_in_use_are_looked_up_together(
     with django_assert_num_queries(1):
         for host in (acme.host, globex.host) * 3:
             assert routing.organization_at(host)
+
+
+def test_a_host_that_is_asked_for_now_and_then_stays_known(
+    acme: Organization, globex: Organization, later: Callable[[], None]
+) -> None:
+    """Each of hundreds of organizations sells less often than every two seconds, and a sale is quick where its host is
+    known."""
+    for host in (acme.host, globex.host):
+        routing.organization_at(host)
+    for _ in range(3):
+        later()
+        routing.organization_at(globex.host)
+    assert routing.known_organization(acme.host)
+
+
+def test_who_looks_before_it_is_due_keeps_nobody_waiting(acme: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    routing.forget_routes()
+    routing.organization_at(acme.host)
+    assert routing.known_organization(acme.host)
+    monkeypatch.setattr(routing, "EARLY_SECONDS", 60.0)
+    monkeypatch.setattr(routing, "CACHE_SECONDS", 60.0)  # so it is early from the beginning, and not late soon
+    assert routing.known_organization(acme.host) is None, "one of them is sent to look"
+    look_up, may_go_on = routing._look_up, threading.Event()
+    looks = []
+
+    def look_up_when_told(hosts: Any) -> Any:
+        looks.append(list(hosts))
+        assert may_go_on.wait(30)
+        return look_up(hosts)
+
+    monkeypatch.setattr(routing, "_look_up", look_up_when_told)
+    before = routing._look
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(in_a_thread, routing.organization_at, acme.host)
+        try:
+            wait_until(lambda: bool(looks), "it looks")
+            assert name_at(acme.host) == "Acme"
+            assert routing.known_organization(acme.host)
+        finally:
+            may_go_on.set()
+        assert looking.result(30)
+    assert looks == [[acme.host]]
+    assert routing._look is not before
+
+
+def in_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    finally:
+        connection.close()
 
 
 def test_what_is_forgotten_while_hosts_are_looked_up_stays_forgotten(
