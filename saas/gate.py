@@ -23,6 +23,7 @@ from shared.admission import Admission
 from shared.errors import Unavailable
 from shared.identity.lockout import address_in
 from shared.metrics import Load
+from shared.turn import resting
 from tenants.routing import normalize_host
 
 APART = 32
@@ -83,6 +84,7 @@ class Gate:
         self._application = application
         self._at_once = at_once
         self._seats = Seats(seats, neighbours)
+        self._neighbours = neighbours
         self._exports = _Turns(EXPORT_THREADS, "exports")
         self._papers = _Turns(PAPER_THREADS, "papers")
         self._readiness = ThreadPoolExecutor(READINESS_THREADS, "readiness")
@@ -169,7 +171,7 @@ class Gate:
             if is_readiness:
                 future = self._readiness.submit(self._call, environ)
             else:
-                future = self._papers.submit(organization, self._call, environ)
+                future = self._papers.submit(organization, self._call_resting, organization, environ)
             try:
                 return future.result(TURN_SECONDS)
             except TimeoutError:
@@ -178,6 +180,10 @@ class Gate:
                 return future.result()
         finally:
             self._apart_waiting.leave(None, (organization, is_readiness))
+
+    def _call_resting(self, organization: str, environ: dict[str, Any]) -> _Answer:
+        with resting(lambda worked: self._neighbours.rest_after(worked, organization)):
+            return self._call(environ)
 
     def _call(self, environ: dict[str, Any]) -> _Answer:
         started: list[tuple[str, Any]] = []

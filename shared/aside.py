@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -22,10 +23,13 @@ import orjson
 import structlog
 
 from shared.errors import Unavailable
-from shared.turn import in_turn
+from shared.turn import in_turn, rest
 
 DEADLINE_SECONDS = 120
 """After which a file that is not ready is given up."""
+
+RESTING_SECONDS = 30
+"""For how long a file's writing rests between pages while others sell; what takes longer must meet its deadline."""
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of the errors of a file system that has no room."""
@@ -110,14 +114,18 @@ def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Itera
 
 
 def _in_turns(pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
-    """While the program is waited for, it is another one's turn."""
-    pages = iter(pages)
+    """While the program is waited for, it is another one's turn. It works at what it is given; so both rest."""
+    pages, began = iter(pages), time.monotonic()
     while True:
         with in_turn():
+            working_since = time.monotonic()
             page = next(pages, None)
         if page is None:
             return
         yield page
+        now = time.monotonic()
+        if now - began < RESTING_SECONDS:
+            rest(now - working_since)
 
 
 def _no_room() -> OSError:

@@ -5,7 +5,7 @@ What a cell holds is as :mod:`tenants.exports` has it, which writes the lines th
 tests/shared/test_csv_lines.py compares the two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -84,13 +84,18 @@ def read_lines(rows: QuerySet[Any], columns: Sequence[str], key: str) -> tuple[s
     Raises:
         TypeError: a column is of a type that is not written here.
     """
-    lines = rows.annotate(csv_line=_Line(columns), csv_key=F(key)).values_list("csv_line", "csv_key")
+    return read_written(rows, _Line(columns), key, _PAGE)
+
+
+def read_written(rows: QuerySet[Any], written: Func, key: str, page: str) -> tuple[str, int, Any]:
+    """Rows as the database writes them, each as ``written``, and all together as the statement ``page`` has it."""
+    each = rows.annotate(row_written=written, row_key=F(key)).values_list("row_written", "row_key")
     try:
-        statement, parameters = lines.query.get_compiler(connection=connection).as_sql()
+        statement, parameters = each.query.get_compiler(connection=connection).as_sql()
     except EmptyResultSet:
         return "", 0, None
     with connection.cursor() as cursor:
-        cursor.execute(_PAGE.format(statement), parameters)
+        cursor.execute(page.format(statement), parameters)
         text, count, last = cursor.fetchone()
     return text, count, last
 
@@ -102,24 +107,30 @@ class _Line(Func):
     def __init__(self, columns: Sequence[str]) -> None:
         parts: list[Any] = []
         for column in columns:
-            parts += [Value(","), _Cell(F(column))]
+            parts += [Value(","), Cell(F(column), _CELLS)]
         super().__init__(*parts[1:])
 
 
-class _Cell(Func):
+class Cell(Func):
+    """A column's value as it is written, by the type of its field; where its braces are, is the value."""
+
     output_field = TextField()
+
+    def __init__(self, column: Any, written: "Mapping[type[Field[Any, Any]], str]") -> None:
+        super().__init__(column)
+        self._written = written
 
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
         (source,) = self.get_source_expressions()
         value, parameters = compiler.compile(source)
-        cell = _cell_of(source.output_field)
+        cell = _cell_of(source.output_field, self._written)
         return cell.replace("{}", value), tuple(parameters) * cell.count("{}")
 
 
-def _cell_of(field: "Field[Any, Any]") -> str:
+def _cell_of(field: "Field[Any, Any]", written: "Mapping[type[Field[Any, Any]], str]") -> str:
     if isinstance(field, ForeignKey):
         field = field.target_field
-    for kind, cell in _CELLS.items():
+    for kind, cell in written.items():
         if isinstance(field, kind):
             return cell
-    raise TypeError(f"{type(field).__name__} is not written in CSV lines.")
+    raise TypeError(f"{type(field).__name__} is not written by the database.")

@@ -23,6 +23,7 @@ from shared.identity.realm import realm_of
 from shared.pagination import MOST_SORTED, newest
 from shared.requests import request_id_of
 from shared.turn import in_turn
+from tenants.cells import CellRows, read_cells
 from tenants.csv_lines import FORMULA, NUMBER, Lines, read_lines
 from tenants.standby import read_from_standby
 
@@ -86,12 +87,30 @@ def lines_of(
     return _pages(organization, rows, by, descending, partial(_read_lines, columns))
 
 
-def sorted_pages_of(
-    organization: Any, rows: Callable[..., QuerySet[Any]], *, by: str, field: str, descending: bool
-) -> Iterator[Page]:
+def cells_of(
+    organization: Any,
+    rows: Callable[..., QuerySet[Any]],
+    columns: Sequence[str],
+    by: str = "pk",
+    *,
+    descending: bool = True,
+) -> Iterator[CellRows]:
+    """The same as pages of a workbook's rows with these columns, as the database writes them."""
+    return _pages(organization, rows, by, descending, partial(_read_cells, columns))
+
+
+def sorted_cells_of(
+    organization: Any,
+    rows: Callable[..., QuerySet[Any]],
+    columns: Sequence[str],
+    *,
+    by: str,
+    field: str,
+    descending: bool,
+) -> Iterator[CellRows]:
     """The newest MOST_SORTED rows, in the order of a field of theirs: what the list shows that is sorted so. They are
     one page, and one query; ``by`` is what they are ordered by in time."""
-    yield _sorted(organization, rows, by, field, descending, _read_dicts)
+    yield _sorted(organization, rows, by, field, descending, partial(_read_cells, columns))
 
 
 def sorted_lines_of(
@@ -103,7 +122,7 @@ def sorted_lines_of(
     field: str,
     descending: bool,
 ) -> Iterator[Lines]:
-    """The same as lines, as :func:`lines_of`."""
+    """The rows of :func:`sorted_cells_of` as lines, as :func:`lines_of`."""
     yield _sorted(organization, rows, by, field, descending, partial(_read_lines, columns))
 
 
@@ -144,6 +163,12 @@ def _read_lines(columns: Sequence[str], rows: QuerySet[Any], by: str) -> tuple[L
     found = read_from_standby(lambda: read_lines(rows, columns, by))
     text, count, last = found.value
     return Lines(text, found.as_of), count, last
+
+
+def _read_cells(columns: Sequence[str], rows: QuerySet[Any], by: str) -> tuple[CellRows, int, Any]:
+    found = read_from_standby(lambda: read_cells(rows, columns, by))
+    cells, count, last = found.value
+    return CellRows(cells, found.as_of), count, last
 
 
 def _schema_of(organization: Any) -> AbstractContextManager[Any]:

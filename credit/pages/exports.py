@@ -1,6 +1,6 @@
 """Downloads of rows as files of each of ``FORMATS``, and the exports of lists that are filtered by the seller."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,11 @@ from credit.pages.filters import SellerFilters, read_filters
 from shared.console.links import address_of
 from shared.console.lists import NOTHING_CHOSEN, chosen_ids, listing_of
 from shared.console.views import signed_in
-from shared.console.workbooks import Column, xlsx_response
+from shared.console.workbooks import Column, Row, xlsx_response
 from shared.identity.roles import sees_all_sellers
+from tenants.cells import CellRows
 from tenants.csv_lines import Lines
-from tenants.exports import csv_response, lines_of, pages_of, sorted_lines_of, sorted_pages_of
+from tenants.exports import cells_of, csv_response, lines_of, sorted_cells_of, sorted_lines_of
 from tenants.routing import organization_of
 
 _SELLERS = (Column("seller_id", _("Seller's number"), 14), Column("seller_name", _("Seller"), 28))
@@ -34,9 +35,9 @@ class Download:
     request: HttpRequest
     filters: Mapping[str, Any]
     """Which rows these are, for the audit table."""
-    pages: Iterator[list[dict[str, Any]]]
-    lines: Iterator[Lines] | None = None
-    """The same, where they are read from a table, for a CSV file."""
+    for_sheet: Iterator[Iterable[Row]]
+    for_csv: Iterator[Lines | Iterable[Mapping[str, Any]]]
+    """The same rows. Of the two, one is read."""
     columns: Sequence[str]
     """For programs: the keys of the rows."""
     sheet: Promise
@@ -50,7 +51,7 @@ def _xlsx(download: Download) -> HttpResponseBase:
         filename=f"{download.name}.xlsx",
         sheet=download.sheet,
         columns=download.sheet_columns,
-        pages=download.pages,
+        pages=download.for_sheet,
         request=download.request,
         person=signed_in(download.request).user.pk,
         filters=download.filters,
@@ -61,7 +62,7 @@ def _csv(download: Download) -> HttpResponseBase:
     return csv_response(
         filename=f"{download.name}.csv",
         columns=download.columns,
-        pages=download.pages if download.lines is None else download.lines,
+        pages=download.for_csv,
         request=download.request,
         person=signed_in(download.request).user.pk,
         filters=download.filters,
@@ -121,16 +122,17 @@ class Exports:
         form, filters = self._read(request)
         if form.errors:
             return redirect(reverse(self.name) + form.query)
-        pages, lines = self._pages(request, filters)
+        sheet_columns = [*(_SELLERS if sees_all_sellers(signed_in(request)) else ()), *self.sheet_columns]
+        cells, lines = self._pages(request, filters, [column.name for column in sheet_columns])
         download = Download(
             name=self.name,
             request=request,
             filters=filters,
-            pages=pages,
-            lines=lines,
+            for_sheet=cells,
+            for_csv=lines,
             columns=self.columns,
             sheet=self.sheet,
-            sheet_columns=[*(_SELLERS if sees_all_sellers(signed_in(request)) else ()), *self.sheet_columns],
+            sheet_columns=sheet_columns,
         )
         return FORMATS[ending].answer(download)
 
@@ -139,8 +141,8 @@ class Exports:
         return [(one.label, address_of(f"{self.name}_{ending}")) for ending, one in FORMATS.items()]
 
     def _pages(
-        self, request: HttpRequest, filters: Mapping[str, Any]
-    ) -> tuple[Iterator[list[dict[str, Any]]], Iterator[Lines]]:
+        self, request: HttpRequest, filters: Mapping[str, Any], in_sheet: Sequence[str]
+    ) -> tuple[Iterator[CellRows], Iterator[Lines]]:
         """The rows in the order of the list, for each of the two kinds of formats. Neither is read yet."""
         by, own = self.order(filters.get("seller_id")), dict(filters)
         chosen = own.pop("ids", None)
@@ -152,12 +154,12 @@ class Exports:
 
         if listing.is_by_time:
             return (
-                pages_of(organization, rows, by, descending=listing.descending),
+                cells_of(organization, rows, in_sheet, by, descending=listing.descending),
                 lines_of(organization, rows, self.columns, by, descending=listing.descending),
             )
         field = self.sorts[listing.by]
         return (
-            sorted_pages_of(organization, rows, by=by, field=field, descending=listing.descending),
+            sorted_cells_of(organization, rows, in_sheet, by=by, field=field, descending=listing.descending),
             sorted_lines_of(organization, rows, self.columns, by=by, field=field, descending=listing.descending),
         )
 

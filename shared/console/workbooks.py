@@ -31,6 +31,10 @@ _LONGEST_TITLE = 31
 _TOO_LONG = "The workbook took too long. Narrow the filters, or use CSV."
 
 
+Row = Mapping[str, Any] | list[Any]
+"""By the columns' names; or its cells, in the columns' order, as the database writes them (tenants/cells.py)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a sheet: its title, the value that it has in a row, and how wide it is, in characters.
@@ -43,10 +47,6 @@ class Column:
     title: str | Promise
     width: int = 16
     shown: Callable[[Any], Any] | None = None
-
-    def value(self, row: Mapping[str, Any]) -> Any:
-        value = row[self.name]
-        return self.shown(value) if self.shown and value is not None else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def xlsx_response(
     filename: str,
     sheet: str | Promise,
     columns: Sequence[Column],
-    pages: Iterator[Iterable[Mapping[str, Any]]],
+    pages: Iterator[Iterable[Row]],
     request: HttpRequest,
     person: int | None,
     filters: Mapping[str, Any],
@@ -110,19 +110,41 @@ def xlsx_response(
     )
 
 
-def _cells(
-    columns: Sequence[Column], pages: Iterator[Iterable[Mapping[str, Any]]], most: int
-) -> Iterator[list[list[Any]]]:
+def _cells(columns: Sequence[Column], pages: Iterator[Iterable[Row]], most: int) -> Iterator[list[list[Any]]]:
     """The rows as shared/console/xlsx.py reads them; where there are more than ``most``, a line that says so."""
-    left = most
+    left, shown = most, _Shown(columns)
     for page in pages:
-        rows = [[_cell(column.value(row)) for column in columns] for row in page]
+        rows = [shown.row(row) for row in page]
         if len(rows) > left:
             too_many = _("Too many rows for a workbook: the rest is left out. Narrow the filters, or use CSV.")
             yield [*rows[:left], [too_many]]
             return
         left -= len(rows)
         yield rows
+
+
+class _Shown:
+    """Rows as the reader sees them. What a value is shown as is made once: a column of words has few of them."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._names = [column.name for column in columns]
+        self._in_words = [(index, _Words(column.shown)) for index, column in enumerate(columns) if column.shown]
+
+    def row(self, row: Row) -> list[Any]:
+        cells = [_cell(row[name]) for name in self._names] if isinstance(row, Mapping) else row
+        for index, words in self._in_words:
+            if cells[index] is not None:
+                cells[index] = words[cells[index]]
+        return cells
+
+
+class _Words(dict[Any, Any]):
+    def __init__(self, shown: Callable[[Any], Any]) -> None:
+        self._shown = shown
+
+    def __missing__(self, value: Any) -> Any:
+        words = self[value] = _cell(self._shown(value))
+        return words
 
 
 def _cell(value: Any) -> Any:
