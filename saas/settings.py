@@ -343,7 +343,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["shared.rest.authentication.RealmJWTAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["shared.rest.permissions.Authenticated"],
     "DEFAULT_PARSER_CLASSES": ["shared.rest.parsers.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["shared.rest.renderers.JSONRenderer"],
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "shared.rest.openapi.ContractSchema",
     "EXCEPTION_HANDLER": "shared.handlers.exception_handler",

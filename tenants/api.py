@@ -6,7 +6,6 @@ from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,7 +16,7 @@ from shared.rest.fields import PasswordField, ReadableField, StrictSerializer, S
 from shared.rest.pagination import PageQuery, page_of, page_serializer
 from shared.rest.parsers import body_of
 from shared.rest.permissions import needs
-from shared.rest.renderers import CSVRenderer
+from shared.rest.renderers import CSVRenderer, JSONRenderer
 from shared.rest.views import APIView
 from tenants import queries, services
 from tenants.exports import as_json, csv_response, pages_of

@@ -6,7 +6,6 @@ from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -18,7 +17,7 @@ from shared.identity.permissions import Permission
 from shared.pagination import settled
 from shared.rest.audit import AuditFilters
 from shared.rest.pagination import PageQuery, page_of, page_serializer, plain_row
-from shared.rest.renderers import CSVRenderer
+from shared.rest.renderers import CSVRenderer, JSONRenderer
 from shared.rest.views import APIView
 from tenants.exports import as_json, csv_response, pages_of
 from tenants.routing import organization_of

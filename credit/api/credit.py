@@ -9,7 +9,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers, status
 from rest_framework.parsers import BaseParser
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -45,7 +44,7 @@ from shared.rest.openapi import IDEMPOTENCY_KEY, REPLAYED
 from shared.rest.pagination import CREATED_FROM, PageQuery, Query, page_of, page_serializer, plain_row
 from shared.rest.parsers import body_of
 from shared.rest.permissions import AskedInStatement
-from shared.rest.renderers import CSVRenderer, PictureRenderer
+from shared.rest.renderers import CSVRenderer, JSONRenderer, PictureRenderer
 from shared.rest.views import APIView
 from tenants.exports import csv_response, lines_of
 from tenants.routing import organization_of

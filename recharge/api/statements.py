@@ -8,7 +8,6 @@ from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers, status
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -25,7 +24,7 @@ from shared.rest.idempotency import replayed
 from shared.rest.openapi import REPLAYED, has_at_times
 from shared.rest.pagination import PageQuery, Query, page_of, page_serializer
 from shared.rest.parsers import body_of
-from shared.rest.renderers import CSVRenderer, PDFRenderer, XLSXRenderer
+from shared.rest.renderers import CSVRenderer, JSONRenderer, PDFRenderer, XLSXRenderer
 from shared.rest.views import APIView
 from tenants.routing import organization_of
 
