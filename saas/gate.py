@@ -182,7 +182,13 @@ class Gate:
             self._apart_waiting.leave(None, (organization, is_readiness))
 
     def _call_resting(self, organization: str, environ: dict[str, Any]) -> _Answer:
-        with resting(lambda worked: self._neighbours.rest_after(worked, organization)):
+        def rest_after(worked: float) -> float:
+            # It would keep others from their turn.
+            if self._papers.others_wait(organization):
+                return 0.0
+            return self._neighbours.rest_after(worked, organization, helpers=1)
+
+        with resting(rest_after):
             return self._call(environ)
 
     def _call(self, environ: dict[str, Any]) -> _Answer:
@@ -218,6 +224,11 @@ class _Turns:
             self._queues.setdefault(organization, deque()).append((future, partial(function, *arguments)))
         self._pool.submit(self._take_turns)
         return future
+
+    def others_wait(self, organization: str) -> bool:
+        """Whether another organization than this waits for its turn."""
+        with self._lock:
+            return any(one != organization for one in self._queues)
 
     def _take_turns(self) -> None:
         """In one of the threads: as long as there is a turn that it may take. Who finds none leaves what waits to those

@@ -45,17 +45,22 @@ class Neighbours:
         who, since = _number(organization), time.monotonic() - LATELY_SECONDS
         return any(seller != who and moment > since for seller, moment in _SALE.iter_unpack(self._memory[:]))
 
-    def rest_after(self, seconds: float, organization: str) -> float:
-        """How many seconds an organization rests after so many of what takes long."""
-        if not self.others_sell(organization) or not processors_are_busy():
+    def rest_after(self, seconds: float, organization: str, *, helpers: int = 0) -> float:
+        """How many seconds an organization rests after so many of what takes long; so many ``helpers``, which keep
+        processors busy, work for it at this moment."""
+        if not self.others_sell(organization) or not processors_are_busy(helpers):
             return 0.0
         return min(MOST_REST_SECONDS, REST * seconds)
 
 
-def processors_are_busy() -> bool:
-    """Whether more threads want a processor at this moment, on the whole machine, than half of its processors."""
-    running = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
-    return int(running) > len(os.sched_getaffinity(0)) / 2
+def processors_are_busy(but: int = 0) -> bool:
+    """Whether more threads, ``but`` so many, want a processor at this moment, on the whole machine, than half of its
+    processors."""
+    try:
+        running = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
+    except OSError:  # no more files can be opened, say
+        return False
+    return int(running) - but > len(os.sched_getaffinity(0)) / 2
 
 
 def _number(organization: str) -> float:

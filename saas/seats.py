@@ -5,9 +5,11 @@ and what takes longer has fewer seats: no organization keeps the others from a s
 asks for at once. Those who wait are called by organization in turn, so whoever asks for much waits for itself. And
 while others sell on a busy machine, an organization's long work rests between two turns.
 
-A connection keeps what PostgreSQL has read of each organization that was served on it, and to read it takes longer than
-a sale. So an organization is served on as few of them as its requests need: the first ones in its own order, which
-begins for each organization at another one. A sale waits a moment for one of those, though others are free.
+A connection keeps what PostgreSQL has read of each organization that was served on it, which takes longer than a sale,
+and is closed when it has too many. Where all that are in use fit on each connection, any seat is as good as another.
+Where they don't, each organization has its own places: so many of the first in an order that begins for each at another
+place that all fit, and as many as it has sales under way. A sale waits a moment for one of its own, though others are
+free.
 """
 
 import enum
@@ -21,12 +23,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 
 from saas.neighbours import Neighbours
 from shared.database import set_parameter
 from shared.metrics import Load, count_wait
+from tenants.routing import hosts_in_use, is_known_at
 
 TURN_SECONDS = 10.0
 """How long a request waits for its turn, or ``/readyz`` for its answer, before it is answered 503."""
@@ -49,8 +53,12 @@ MOST_HEAVY = 2
 """Of those, the ones on which is worked at reports and bulk sales."""
 
 PATIENCE_SECONDS = 0.05
-"""How long a sale waits for a seat on which its organization is known while others are free, or while who sits there
-goes on."""
+"""How long a sale waits for a place of its organization while others are free, and who sits there may go on. That is
+longer than it takes to read what a sale needs, but what it would take elsewhere is another one's room."""
+
+FILLED = 0.8
+"""How much of the room of all connections is given to organizations as their own; the rest is for those that come for a
+moment."""
 
 
 class Kind(enum.Enum):
@@ -156,8 +164,10 @@ class Seats:
         with self._lock:
             if kind is Kind.QUICK:
                 self._quick_of_one[organization] += 1
-            if (place := self._place_for(organization, kind)) is not None:
-                return self._sit_down(place, organization, kind)
+            if self._free and self._may_have_one(organization, kind):
+                place = self._place_for(organization, kind)
+                if place is not None:
+                    return self._sit_down(place, organization, kind)
             if not self._may_wait(organization):
                 self._forget_quick(organization, kind)
                 count_wait(kind=kind.name.lower(), seconds=0.0, served=False)
@@ -238,12 +248,16 @@ class Seats:
             self._call(*turn)
 
     def _next_turn(self) -> tuple[int, str, Kind] | None:
-        impatient = None  # the first of those: has what is free if nobody is at home there
+        impatient = None  # the first of those: has what is free, if no sale's own place is
         for (organization, kind), queue in self._waiting.items():
-            if (place := self._place_for(organization, kind)) is not None:
+            if not self._may_have_one(organization, kind):
+                continue
+            place = self._place_for(organization, kind)
+            if place is None:
+                if impatient is None and not queue[0].is_patient:
+                    impatient = self._first_free(organization), organization, kind
+            elif impatient is None or (kind is Kind.QUICK and is_known_at(organization)):
                 return place, organization, kind
-            if impatient is None and not queue[0].is_patient and self._may_have_one(organization, kind):
-                impatient = self._first_free(organization), organization, kind
         return impatient
 
     def _call(self, place: int, organization: str, kind: Kind) -> None:
@@ -255,13 +269,11 @@ class Seats:
         waiting.is_called.release()
 
     def _place_for(self, organization: str, kind: Kind) -> int | None:
-        """Where it may sit now; None where it may not, or had better wait."""
-        if not self._free or not self._may_have_one(organization, kind):
-            return None
-        if kind is not Kind.QUICK:
+        """Where it had best sit of what is free; None where it had better wait."""
+        if kind is not Kind.QUICK or not is_known_at(organization):
             return self._first_free(organization)
+        its_own = max(self._quick_of_one[organization], self._places_of_each())
         long_since = time.monotonic() - PATIENCE_SECONDS
-        its_own = self._quick_of_one[organization]
         for place in self._order(organization):
             sitting = self._places[place]
             if sitting is None:
@@ -269,8 +281,15 @@ class Seats:
             if sitting.kind is Kind.QUICK and sitting.began > long_since:  # and will be gone in a moment
                 its_own -= 1
                 if not its_own:
-                    return None
+                    break
         return None
+
+    def _places_of_each(self) -> int:
+        room, in_use = settings.ORGANIZATIONS_PER_CONNECTION, hosts_in_use()
+        # Behind a pooler that gives each transaction another connection, no place is anybody's.
+        if in_use <= room or settings.DATABASE_POOLER == "transaction":
+            return self._count
+        return max(1, int(self._count * room * FILLED / in_use))
 
     def _first_free(self, organization: str) -> int:
         return next(place for place in self._order(organization) if self._places[place] is None)

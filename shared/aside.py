@@ -115,17 +115,19 @@ def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Itera
 
 def _in_turns(pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
     """While the program is waited for, it is another one's turn. It works at what it is given; so both rest."""
-    pages, began = iter(pages), time.monotonic()
+    pages, began, worked = iter(pages), time.monotonic(), 0.0
     while True:
         with in_turn():
-            working_since = time.monotonic()
+            reading_since = time.monotonic()
             page = next(pages, None)
+            read = time.monotonic() - reading_since
         if page is None:
             return
+        if worked and time.monotonic() - began < RESTING_SECONDS:
+            rest(worked)
+        writing_since = time.monotonic()
         yield page
-        now = time.monotonic()
-        if now - began < RESTING_SECONDS:
-            rest(now - working_since)
+        worked = read + time.monotonic() - writing_since
 
 
 def _no_room() -> OSError:

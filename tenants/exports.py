@@ -23,7 +23,7 @@ from shared.identity.realm import realm_of
 from shared.pagination import MOST_SORTED, newest
 from shared.requests import request_id_of
 from shared.turn import in_turn
-from tenants.cells import CellRows, read_cells
+from tenants.cells import read_cells
 from tenants.csv_lines import FORMULA, NUMBER, Lines, read_lines
 from tenants.standby import read_from_standby
 
@@ -94,7 +94,7 @@ def cells_of(
     by: str = "pk",
     *,
     descending: bool = True,
-) -> Iterator[CellRows]:
+) -> Iterator[list[list[Any]]]:
     """The same as pages of a workbook's rows with these columns, as the database writes them."""
     return _pages(organization, rows, by, descending, partial(_read_cells, columns))
 
@@ -107,7 +107,7 @@ def sorted_cells_of(
     by: str,
     field: str,
     descending: bool,
-) -> Iterator[CellRows]:
+) -> Iterator[list[list[Any]]]:
     """The newest MOST_SORTED rows, in the order of a field of theirs: what the list shows that is sorted so. They are
     one page, and one query; ``by`` is what they are ordered by in time."""
     yield _sorted(organization, rows, by, field, descending, partial(_read_cells, columns))
@@ -165,10 +165,8 @@ def _read_lines(columns: Sequence[str], rows: QuerySet[Any], by: str) -> tuple[L
     return Lines(text, found.as_of), count, last
 
 
-def _read_cells(columns: Sequence[str], rows: QuerySet[Any], by: str) -> tuple[CellRows, int, Any]:
-    found = read_from_standby(lambda: read_cells(rows, columns, by))
-    cells, count, last = found.value
-    return CellRows(cells, found.as_of), count, last
+def _read_cells(columns: Sequence[str], rows: QuerySet[Any], by: str) -> tuple[list[list[Any]], int, Any]:
+    return read_from_standby(lambda: read_cells(rows, columns, by)).value
 
 
 def _schema_of(organization: Any) -> AbstractContextManager[Any]:

@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from heapq import nlargest
+from operator import itemgetter
 from typing import Any
 
 import structlog
@@ -192,18 +194,34 @@ def known_organization(host: str) -> Organization | None:
     return organization
 
 
+def is_known_at(host: str) -> bool:
+    """Whether an organization is known at this normalized host, of a look into the database however old."""
+    return host in _look.found
+
+
+def hosts_in_use() -> int:
+    """How many hosts of organizations were asked for within a minute."""
+    return len(_look.asked)
+
+
 def _renewed(look: _Look) -> _Look:
     """One thread looks. The others wait for it, unless what is known is still good."""
     global _look_began
     is_good = time.monotonic() < look.moment + CACHE_SECONDS
     if not _looking.acquire(timeout=0 if is_good else _patience(look)):
         return look
+    known = look
     try:
         look = _look
-        if time.monotonic() >= look.moment + CACHE_SECONDS - EARLY_SECONDS:
+        # Who has waited for another's look does not look again for being early.
+        if time.monotonic() >= look.moment + CACHE_SECONDS - (EARLY_SECONDS if is_good else 0.0):
             _look_began = time.monotonic()
             look = _look_again(look)
         return look
+    except (DatabaseError, InterfaceError):
+        if is_good:
+            return known
+        raise
     finally:
         _look_began = None
         _looking.release()
@@ -222,6 +240,8 @@ def _look_again(before: _Look) -> _Look:
     moment = time.monotonic()
     since = moment - IN_USE_SECONDS
     asked = {host: last for host, last in before.asked.copy().items() if last > since}
+    if len(asked) > (most := CACHED_HOSTS * 9 // 10):  # room for those who came too late
+        asked = dict(nlargest(most, asked.items(), key=itemgetter(1)))
     try:
         look = _Look(moment, moment, _look_up(asked) if asked else {}, asked)
     except (OperationalError, InterfaceError) as error:

@@ -18,7 +18,6 @@ from shared.console.lists import NOTHING_CHOSEN, chosen_ids, listing_of
 from shared.console.views import signed_in
 from shared.console.workbooks import Column, Row, xlsx_response
 from shared.identity.roles import sees_all_sellers
-from tenants.cells import CellRows
 from tenants.csv_lines import Lines
 from tenants.exports import cells_of, csv_response, lines_of, sorted_cells_of, sorted_lines_of
 from tenants.routing import organization_of
@@ -142,7 +141,7 @@ class Exports:
 
     def _pages(
         self, request: HttpRequest, filters: Mapping[str, Any], in_sheet: Sequence[str]
-    ) -> tuple[Iterator[CellRows], Iterator[Lines]]:
+    ) -> tuple[Iterator[list[list[Any]]], Iterator[Lines]]:
         """The rows in the order of the list, for each of the two kinds of formats. Neither is read yet."""
         by, own = self.order(filters.get("seller_id")), dict(filters)
         chosen = own.pop("ids", None)

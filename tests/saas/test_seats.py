@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from typing import Any
 
 import pytest
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
@@ -151,12 +152,33 @@ def test_organizations_are_called_in_turn() -> None:
         assert here.take("acme", HEAVY)
 
 
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """A hundred times as many organizations are in use as fit on a connection, and a moment is long."""
+    settings.ORGANIZATIONS_PER_CONNECTION = 10
+    in_use(monkeypatch, 1000)
+    monkeypatch.setattr(seats, "is_known_at", lambda host: host != "made-up")
+    monkeypatch.setattr(seats, "PATIENCE_SECONDS", 5.0)
+
+
+def in_use(monkeypatch: pytest.MonkeyPatch, hosts: int) -> None:
+    monkeypatch.setattr(seats, "hosts_in_use", lambda: hosts)
+
+
 def at_home(place: int, here: Room, count: int = 1) -> list[str]:
-    """Organizations whose own order of the seats begins at this one."""
-    names = (f"organization {number}" for number in itertools.count())
+    """Organizations whose own order of the places begins at this one."""
+    names = (f"organization {number}" for number in range(1000))
     return list(itertools.islice((name for name in names if here.seats._order(name)[0] == place), count))
 
 
+@contextmanager
+def nobody_waits() -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seats.PATIENCE_SECONDS
+
+
+@pytest.mark.usefixtures("crowded")
 def test_an_organization_is_served_on_a_connection_that_knows_it() -> None:
     with room(4) as here:
         served: dict[str, set[int]] = {}
@@ -166,20 +188,18 @@ def test_an_organization_is_served_on_a_connection_that_knows_it() -> None:
             served.setdefault(organization, set()).add(id(seat.connection))
             here.seats.give(seat)
         assert all(len(connections_of) == 1 for connections_of in served.values())
-        assert len(set.union(*served.values())) > 1, "they do not all meet on one"
+        assert len(set.union(*served.values())) == 4, "they do not all meet on one"
 
 
-def test_one_organization_alone_has_all_seats_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "PATIENCE_SECONDS", 5.0)
-    with room(4) as here:
-        began = time.monotonic()
+@pytest.mark.usefixtures("crowded")
+def test_one_organization_has_as_many_seats_as_it_sells_on() -> None:
+    with room(4) as here, nobody_waits():
         taken = [here.take("acme", QUICK) for _ in range(4)]
         assert len({seat.place for seat in taken}) == 4
-        assert time.monotonic() - began < 5, "nobody has waited"
 
 
-def test_a_sale_waits_a_moment_for_a_connection_that_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "PATIENCE_SECONDS", 20.0)
+@pytest.mark.usefixtures("crowded")
+def test_a_sale_waits_a_moment_for_a_place_of_its_organization() -> None:
     with room(3) as here:
         first, second, third = at_home(1, here, 3)
         seat = here.take(first, QUICK)
@@ -190,12 +210,30 @@ def test_a_sale_waits_a_moment_for_a_connection_that_knows_it(monkeypatch: pytes
         following = waiting.result(20)
         assert following
         assert following.place == 1
-        assert here.take(third, USUAL).place == 2, "what takes longer does not wait for it"
+        with nobody_waits():
+            assert here.take(third, USUAL).place == 2, "what takes longer does not wait for it"
 
 
-def test_for_who_stays_long_on_it_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "PATIENCE_SECONDS", 20.0)
+@pytest.mark.usefixtures("crowded")
+def test_the_fewer_are_in_use_the_more_places_each_has(monkeypatch: pytest.MonkeyPatch) -> None:
     with room(4) as here:
+        first, second, third, *others = at_home(1, here, 5)
+        in_use(monkeypatch, 16)  # of 40 for whom there is room, 32 are filled
+        with nobody_waits():
+            taken = [here.take(first, QUICK), here.take(second, QUICK)]
+        assert [seat.place for seat in taken] == [1, 2]
+        waiting = here.ask(third, QUICK)
+        in_use(monkeypatch, 10)  # all fit on each connection
+        with nobody_waits():
+            taken += [here.take(one, QUICK) for one in others]
+        for seat in taken:
+            here.seats.give(seat)
+        assert waiting.result(20)
+
+
+@pytest.mark.usefixtures("crowded")
+def test_for_who_stays_long_nobody_waits() -> None:
+    with room(4) as here, nobody_waits():
         first, second, third = at_home(1, here, 3)
         here.take(first, USUAL)
         assert here.take(second, QUICK).place == 2
@@ -206,38 +244,53 @@ def test_for_who_stays_long_on_it_nobody_waits(monkeypatch: pytest.MonkeyPatch) 
         assert here.take(third, USUAL).place == 3
 
 
-def test_nobody_waits_for_longer_than_a_moment_while_a_seat_is_free() -> None:
-    with room(2) as here:
-        first, second, third = at_home(0, here, 3)
-        here.take(first, QUICK)
-        began = time.monotonic()
-        other = here.take(second, QUICK)  # the first one stays
-        assert time.monotonic() - began >= seats.PATIENCE_SECONDS
-        assert other.place == 1
-        waiting = here.ask(third, QUICK)
-        wait_until(lambda: not here.seats._waiting[third, QUICK][0].is_patient, "it has waited a moment")
-        here.seats.give(other)
-        given = waiting.result(20)
-        assert given
-        assert given.place == 1
+@pytest.mark.usefixtures("crowded")
+def test_a_host_that_is_made_up_has_no_place() -> None:
+    with room(2) as here, nobody_waits():
+        here.take(at_home(here.seats._order("made-up")[0], here)[0], QUICK)
+        here.take("made-up", QUICK)
 
 
-def test_who_waits_has_a_free_seat_of_another_only_after_those_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("crowded")
+def test_behind_a_pooler_of_transactions_nobody_waits(settings: Any) -> None:
+    settings.DATABASE_POOLER = "transaction"
+    with room(2) as here, nobody_waits():
+        for organization in at_home(0, here, 2):
+            here.take(organization, QUICK)
+
+
+@pytest.mark.usefixtures("crowded")
+def test_nobody_waits_for_longer_than_a_moment_while_a_seat_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "PATIENCE_SECONDS", 0.5)
     with room(2) as here:
         first, second = at_home(0, here, 2)
-        third, fourth = at_home(1, here, 2)
-        monkeypatch.setattr(seats, "PATIENCE_SECONDS", 0.01)
+        here.take(first, QUICK)
+        began = time.monotonic()
+        assert here.take(second, QUICK).place == 1
+        assert time.monotonic() - began >= 0.5
+
+
+@pytest.mark.usefixtures("crowded")
+def test_who_has_waited_a_moment_is_passed_over_by_sales_at_home_alone() -> None:
+    with room(2) as here:
+        (first, second), (third, fourth) = at_home(0, here, 2), at_home(1, here, 2)
         stays, goes = here.take(first, QUICK), here.take(third, QUICK)
-        monkeypatch.setattr(seats, "PATIENCE_SECONDS", 20.0)
         stranger = here.ask(second, QUICK)
-        at_its_home = here.ask(fourth, QUICK)
+        page = here.ask(fourth, USUAL)
+        nobodys = here.ask("made-up", QUICK)
+        sale = here.ask(fourth, QUICK)
         here.seats._waiting[second, QUICK][0].is_patient = False
         here.seats.give(goes)
-        following = at_its_home.result(20)
+        following = sale.result(20)
         assert following
         assert not stranger.done()
         here.seats.give(following)
-        assert stranger.result(20)
+        in_turn = [stranger, page, nobodys]
+        while in_turn:
+            following = in_turn.pop(0).result(20)
+            assert following
+            assert not any(one.done() for one in in_turn)
+            here.seats.give(following)
         here.seats.give(stays)
 
 
@@ -245,7 +298,7 @@ def test_who_waits_has_a_free_seat_of_another_only_after_those_at_home(monkeypat
 def long_lately(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has sold sells for the whole test, and processors are busy, however it is on this machine."""
     monkeypatch.setattr(neighbours, "LATELY_SECONDS", 60)
-    monkeypatch.setattr(neighbours, "processors_are_busy", lambda: True)
+    monkeypatch.setattr(neighbours, "processors_are_busy", lambda but=0: True)
 
 
 @pytest.mark.usefixtures("long_lately")
@@ -356,6 +409,7 @@ def test_nobody_waits_where_too_many_do_and_others_still_may(monkeypatch: pytest
         assert here.seats.take("acme", QUICK) is None
         asked.append(here.ask("globex", QUICK))
         assert here.seats.take("initech", QUICK) is None
+        assert here.seats._quick_of_one == {"acme": 2, "globex": 1}
         for one in asked:
             here.seats.give(seat)
             following = one.result(20)
@@ -367,8 +421,10 @@ def test_who_has_waited_too_long_is_gone_and_keeps_nobody(monkeypatch: pytest.Mo
     monkeypatch.setattr(seats, "TURN_SECONDS", seats.PATIENCE_SECONDS + 0.01)
     with room(1) as here:
         seat = here.take("acme", QUICK)
-        assert here.seats.take("acme", USUAL) is None
+        for kind in (QUICK, USUAL):
+            assert here.seats.take("globex", kind) is None
         assert here.waiting() == 0
+        assert list(here.seats._quick_of_one) == ["acme"]
         here.seats.give(seat)
         assert here.take("globex", HEAVY)
 

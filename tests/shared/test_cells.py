@@ -2,14 +2,15 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection
-from django.db.models import F, JSONField, Value
+from django.db.models import F, JSONField, UUIDField, Value
 from django_tenants.utils import tenant_context
 
 from credit.models import Seller
-from shared.aside import microseconds_of
+from shared.console.workbooks import _cell
 from tenants import exports
 from tenants.cells import read_cells
 from tenants.exports import cells_of, pages_of
@@ -27,7 +28,20 @@ NAMES = [
     "\u2028 \u200e 😀",
     "\x01",
 ]
-COLUMNS = ("name", "id", "is_active", "parent_id", "created_at", "number", "nothing", "never", "largest")
+COLUMNS = (
+    "name",
+    "id",
+    "is_active",
+    "parent_id",
+    "created_at",
+    "number",
+    "nothing",
+    "never",
+    "unclear",
+    "largest",
+    "uuid",
+    "no_uuid",
+)
 TIMES = [
     datetime(2026, 11, 27, 12, tzinfo=UTC),
     datetime(2026, 11, 27, 23, 59, 59, 999999, tzinfo=UTC),
@@ -48,7 +62,13 @@ def odd(acme: Organization) -> Organization:
 
 def rows(**conditions: Any) -> Any:
     return Seller.objects.filter(id__gte=1000, **conditions).annotate(
-        number=F("id") * -1, nothing=F("parent__name"), never=F("parent__created_at"), largest=Value(2**53 - 1)
+        number=F("id") * -1,
+        nothing=F("parent__name"),
+        never=F("parent__created_at"),
+        unclear=F("parent__is_active"),
+        largest=Value(2**53 - 1),
+        uuid=Value(UUID(int=7), UUIDField()),
+        no_uuid=Value(None, UUIDField()),
     )
 
 
@@ -60,7 +80,7 @@ def test_the_database_writes_what_python_does(
     monkeypatch.setattr(exports, "ROWS_AT_A_TIME", at_a_time)
     of_database = [row for page in cells_of(odd.row, rows, COLUMNS, descending=descending) for row in page]
     of_python = [
-        [[microseconds_of(row[name])] if isinstance(row[name], datetime) else row[name] for name in COLUMNS]
+        [_cell(row[name]) for name in COLUMNS]
         for page in pages_of(odd.row, rows, descending=descending)
         for row in page
     ]

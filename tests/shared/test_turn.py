@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -39,13 +40,13 @@ def test_a_file_is_written_without_a_rest_where_nobody_asks_for_one(rests: list[
     assert rests == []
 
 
-def test_who_writes_a_file_rests_after_each_page(rests: list[float]) -> None:
+def test_who_writes_a_file_rests_between_its_pages(rests: list[float]) -> None:
     with resting(lambda worked: 2 * worked + 7):
         write()
-    assert len(rests) == 3
+    assert len(rests) == 2
     assert all(7 < seconds < 67 for seconds in rests)
     rest(60)
-    assert len(rests) == 3, "when it is over it is over"
+    assert len(rests) == 2, "when it is over it is over"
 
 
 def test_what_takes_long_rests_no_more(rests: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +61,8 @@ def test_workbooks_rest_while_another_organization_sells(
     seller: str, rests: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(neighbours, "LATELY_SECONDS", 60)
-    monkeypatch.setattr(neighbours, "processors_are_busy", lambda: True)
+    helpers: list[int] = []
+    monkeypatch.setattr(neighbours, "processors_are_busy", lambda but=0: helpers.append(but) or True)
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         rest(0.1)
@@ -78,4 +80,32 @@ def test_workbooks_rest_while_another_organization_sells(
             "wsgi.input": BytesIO(),
         }
         assert gated(environ, lambda status, headers: None) == [b"whole"]
+    assert helpers == ([1, 1] if seller.startswith("globex") else []), "the program that writes is none of the others"
     assert rests == ([0.1 * neighbours.REST] * 2 if seller.startswith("globex") else [0.0] * 2)
+
+
+def test_a_workbook_does_not_rest_while_another_organization_waits_for_its_own(
+    rests: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "LATELY_SECONDS", 60)
+    monkeypatch.setattr(neighbours, "processors_are_busy", lambda but=0: True)
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        rest(0.1)
+        start_response("200 OK", [])
+        return []
+
+    known = Neighbours()
+    known.sells("globex")
+    gated = gate.Gate(application, application, known, seats=1)
+    may_end = Event()
+    for number in range(gate.PAPER_THREADS):
+        gated._papers.submit(f"organization {number}", may_end.wait, 60)
+    waiting = gated._papers.submit("initech", len, "")
+    for organization in ("acme", "initech"):
+        gated._call_resting(organization, {})
+    assert rests == [0.0, 0.1 * neighbours.REST], "who alone waits waits for itself"
+    may_end.set()
+    assert waiting.result(60) == 0
+    gated._call_resting("acme", {})
+    assert rests[2:] == [0.1 * neighbours.REST]

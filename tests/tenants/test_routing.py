@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
@@ -408,6 +408,60 @@ def test_who_looks_before_it_is_due_keeps_nobody_waiting(acme: Organization, mon
         assert looking.result(30)
     assert looks == [[acme.host]]
     assert routing._look is not before
+
+
+def test_who_has_waited_for_a_look_does_not_look_again(acme: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look may take so long that what it found is to be looked up early already."""
+    routing.organization_at(acme.host)
+    monkeypatch.setattr(routing, "EARLY_SECONDS", routing.CACHE_SECONDS)
+    monkeypatch.setattr(routing._look, "moment", float("-inf"))
+    look_up, may_go_on, looks = routing._look_up, threading.Event(), []
+
+    def look_up_when_told(hosts: Any) -> Any:
+        looks.append(list(hosts))
+        assert may_go_on.wait(30)
+        return look_up(hosts)
+
+    monkeypatch.setattr(routing, "_look_up", look_up_when_told)
+    waited = []
+    take = routing._patience
+    monkeypatch.setattr(routing, "_patience", lambda look: waited.append(look) or take(look))
+    with ThreadPoolExecutor(3) as pool:
+        looking = [pool.submit(in_a_thread, routing.organization_at, acme.host) for _ in range(3)]
+        try:
+            wait_until(lambda: len(waited) == 3 and bool(looks), "one looks, and two wait")
+        finally:
+            may_go_on.set()
+        assert all(one.result(30) for one in looking)
+    assert len(looks) == 1
+
+
+def test_an_early_look_that_fails_is_nobodys_fault(acme: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    routing.organization_at(acme.host)
+    monkeypatch.setattr(routing, "EARLY_SECONDS", routing.CACHE_SECONDS)
+
+    def fail(_: Any) -> Any:
+        raise OperationalError
+
+    monkeypatch.setattr(routing, "_look_up", fail)
+    assert name_at(acme.host) == "Acme"
+    monkeypatch.setattr(routing._look, "moment", float("-inf"))
+    with pytest.raises(OperationalError):
+        routing.organization_at(acme.host)
+
+
+def test_where_too_many_hosts_are_in_use_there_is_room_for_another(
+    acme: Organization, globex: Organization, later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routing.forget_routes()
+    monkeypatch.setattr(routing, "CACHED_HOSTS", 2)
+    for host in (acme.host, globex.host):
+        routing.organization_at(host)
+    assert routing.hosts_in_use() == 2
+    later()
+    routing.organization_at(globex.host)
+    assert routing.is_known_at(globex.host)
+    assert not routing.is_known_at(acme.host), "who was asked for longest ago is left out"
 
 
 def in_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
