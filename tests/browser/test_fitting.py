@@ -53,7 +53,7 @@ def test_the_largest_amounts_fit_the_smallest_phones(
         ("<p style='width: 3rem'>3,862,200</p>", ["wider than"]),
         ("<p style='width: 5rem'>2026-10-29 to 2026-11-27</p>", ["a day on two lines"]),
         ("<p style='width: 5rem'>until <span style='white-space: nowrap'>2026-11-27</span></p>", []),
-        ("<p class=amount style='width: 4rem'>3,862,200<wbr>,500</p>", ["wider than"]),
+        ("<p class=amount style='width: 3rem'>3,862,200<wbr>,500</p>", ["wider than"]),
         ("<p style='width: 4rem; word-break: break-all'>3,862,200,500</p>", ["on two lines"]),
         ("<p style='position: fixed; left: -2rem'>3,862,200</p>", ["outside of the window"]),
         (

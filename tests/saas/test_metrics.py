@@ -276,14 +276,16 @@ def test_a_file_that_a_process_has_just_made_and_not_begun_is_passed_over(runnin
 
 @pytest.mark.slow
 def test_what_answers_is_started_again_and_goes_with_a_server_that_was_killed(tmp_path: Path) -> None:
-    address = f"127.0.0.1:{free_port()}"
-    server = start("serve", "--port", str(free_port()), "--workers", "1", environment={"METRICS_LISTEN": address})
+    address, port = f"127.0.0.1:{free_port()}", free_port()
+    server = start("serve", "--port", str(port), "--workers", "1", environment={"METRICS_LISTEN": address})
     try:
 
         def answering() -> list[int]:
             return [pid for pid, command in children_of(server.pid) if b"saas.metrics_process" in command]
 
         wait_until(lambda: can_scrape(address), "it answers")
+        # A web process that is just starting would make the directory again. Until it has, this waits to be accepted.
+        assert urllib3.request("GET", f"http://127.0.0.1:{port}/livez", timeout=60).status == 200
         counted_in = directory_of(server)
         (first,) = answering()
         os.kill(first, signal.SIGKILL)

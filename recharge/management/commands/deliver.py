@@ -1,3 +1,4 @@
+import os
 import signal
 import threading
 from argparse import ArgumentParser
@@ -59,8 +60,10 @@ class Command(BaseCommand):
             raise CommandError(f"--threads must be 1 to {MOST_THREADS}.")
         if not 1 <= options["lease"] <= 3600:
             raise CommandError("--lease must be 1 to 3600 seconds.")
-        keep_shared_directory()
         parent = options["beside"]
+        if parent and os.getppid() != parent:
+            return  # nobody would take away what it would make in the place of what went with its server
+        keep_shared_directory()
         is_measured = settings.METRICS_LISTEN and not options["once"]
         answers = threading.Event()
         if shared_directory():
