@@ -204,13 +204,12 @@ def hosts_in_use() -> int:
     return len(_look.asked)
 
 
-def _renewed(look: _Look) -> _Look:
+def _renewed(known: _Look) -> _Look:
     """One thread looks. The others wait for it, unless what is known is still good."""
     global _look_began
-    is_good = time.monotonic() < look.moment + CACHE_SECONDS
-    if not _looking.acquire(timeout=0 if is_good else _patience(look)):
-        return look
-    known = look
+    is_good = time.monotonic() < known.moment + CACHE_SECONDS
+    if not _looking.acquire(timeout=0 if is_good else _patience(known)):
+        return known
     try:
         look = _look
         # Who has waited for another's look does not look again for being early.

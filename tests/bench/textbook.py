@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -49,6 +50,8 @@ class UsualAuthentication(BaseAuthentication):
 
 
 class QuickTextbookView(APIView):
+    renderer_classes = (JSONRenderer,)
+
     def post(self, request: Request) -> Response:
         sale = SaleSerializer(data=request.data)
         sale.is_valid(raise_exception=True)

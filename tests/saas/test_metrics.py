@@ -255,6 +255,15 @@ def test_nobody_counts_in_a_directory_of_another_user(monkeypatch: pytest.Monkey
         keep_shared_directory()
 
 
+def test_a_worker_whose_server_has_gone_makes_no_directory(tmp_path: Path) -> None:
+    """It was starting when the server was killed, and who would have taken the directory away has gone, too."""
+    directory = tmp_path / "counted"
+    environment = {DIRECTORY: str(directory), "METRICS_LISTEN": f"127.0.0.1:{free_port()}"}
+    worker = run("deliver", "--beside", "1", environment=environment)
+    assert worker.returncode == 0, worker.stderr
+    assert not directory.exists()
+
+
 def directory_of(server: Process | subprocess.Popen[bytes]) -> Path:
     """Where a server's processes count."""
     (command,) = (line for _, line in children_of(server.pid) if b"saas.metrics_process" in line)

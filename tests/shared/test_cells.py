@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
 from django.db.models import F, JSONField, UUIDField, Value
 from django_tenants.utils import tenant_context
 
@@ -14,6 +13,7 @@ from shared.console.workbooks import _cell
 from tenants import exports
 from tenants.cells import read_cells
 from tenants.exports import cells_of, pages_of
+from tests.support.odd_sellers import open_odd_sellers
 from tests.support.world import Organization
 
 NAMES = [
@@ -52,11 +52,7 @@ TIMES = [
 @pytest.fixture
 def odd(acme: Organization) -> Organization:
     """An organization with a seller for each of the names."""
-    with tenant_context(acme.row), connection.cursor() as cursor:
-        for number, name in enumerate(NAMES, 1000):
-            Seller.objects.create(id=number, name=name, is_active=number % 2 == 0)
-            Seller.objects.filter(id=number).update(created_at=TIMES[number % len(TIMES)])
-            cursor.execute("SELECT account_open(%s)", [number])
+    open_odd_sellers(acme, NAMES, TIMES)
     return acme
 
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.models import F, JSONField, Value
 from django_tenants.utils import tenant_context
 
@@ -12,6 +11,7 @@ from credit.models import Seller
 from tenants import exports
 from tenants.csv_lines import FORMULA, read_lines
 from tenants.exports import lines_of, pages_of, texts_of
+from tests.support.odd_sellers import open_odd_sellers
 from tests.support.world import Organization
 
 NAMES = [
@@ -59,11 +59,7 @@ COLUMNS = ("id", "name", "is_active", "parent_id", "created_at", "number", "noth
 @pytest.fixture
 def odd(acme: Organization) -> Organization:
     """An organization with a seller for each of the names."""
-    with tenant_context(acme.row), connection.cursor() as cursor:
-        for number, name in enumerate(NAMES, 1000):
-            Seller.objects.create(id=number, name=name, is_active=number % 2 == 0)
-            Seller.objects.filter(id=number).update(created_at=TIMES[number % len(TIMES)])
-            cursor.execute("SELECT account_open(%s)", [number])
+    open_odd_sellers(acme, NAMES, TIMES)
     return acme
 
 
