@@ -124,7 +124,7 @@ class Recharge(models.Model):
                 fields=["seller", "status", "id"], condition=~Q(status="succeeded"), name="recharge_seller_status"
             ),
             # The table is its own queue.
-            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="recharge_due"),
+            models.Index(fields=["gateway", "due_at"], condition=Q(due_at__isnull=False), name="recharge_due"),
             models.Index(fields=["late", "id"], condition=~Q(late=""), name="recharge_late"),
             models.Index(fields=["seller", "id"], condition=Q(late="owed"), name="recharge_owed"),
             models.Index(fields=["id"], condition=Q(margin_due=True), name="recharge_margin_due"),

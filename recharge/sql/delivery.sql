@@ -11,7 +11,42 @@
 -- send_within is not submitted: it fails and is refunded, since its buyer has gone another way by now.
 
 -- The plans of these functions are made while an organization's tables are empty, too; without the SETs of enable_… they
--- would read all of the table later on, until its statistics are made.
+-- would read all of the table later on, until its statistics are made. And those are mostly made while nothing waits. Where a
+-- condition of a statement that knows its row's id said "due_at IS NOT NULL", the index of what waits would look smaller than
+-- that of the ids, and all that waits be read through for each row: num_nonnulls says the same, and fits no index.
+
+-- The gateways that something waits for, but for those that are passed over: one step in the index for each, however many
+-- recharges wait.
+CREATE FUNCTION recharge_waiting(p_passed_over text[]) RETURNS SETOF text
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH RECURSIVE waiting AS (
+        (
+            SELECT recharge.gateway FROM recharge_recharge AS recharge
+            WHERE recharge.due_at IS NOT NULL
+            ORDER BY recharge.gateway
+            LIMIT 1
+        )
+        UNION ALL
+        SELECT (
+            SELECT recharge.gateway FROM recharge_recharge AS recharge
+            WHERE recharge.gateway > waiting.gateway AND recharge.due_at IS NOT NULL
+            ORDER BY recharge.gateway
+            LIMIT 1
+        )
+        FROM waiting WHERE waiting.gateway IS NOT NULL
+    )
+
+    SELECT waiting.gateway::text FROM waiting
+    WHERE waiting.gateway IS NOT NULL AND waiting.gateway::text <> ALL (p_passed_over);
+END;
+$$;
+
 
 -- Takes up to p_limit due recharges, but for those of the gateways that are passed over since they have all that they may
 -- have; each until p_lease has passed, and writes the attempt that is about to be made. Where more wait than are taken, half
@@ -30,9 +65,11 @@ SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+    v_waiting constant text[] := ARRAY(SELECT recharge_waiting(p_passed_over));
     v_now constant timestamptz := clock_timestamp();
     v_until constant timestamptz := v_now + p_lease;
     v_sent_since constant timestamptz := v_now - interval '1 second'
@@ -45,11 +82,17 @@ DECLARE
 BEGIN
     SELECT array_agg(oldest.id) INTO v_ids
     FROM (
-        SELECT recharge.id FROM recharge_recharge AS recharge
-        WHERE recharge.due_at <= v_now AND recharge.gateway::text <> ALL (p_passed_over)
-        ORDER BY recharge.due_at
+        SELECT due.id
+        FROM unnest(v_waiting) AS waiting (gateway)
+        CROSS JOIN LATERAL (
+            SELECT recharge.id, recharge.due_at FROM recharge_recharge AS recharge
+            WHERE recharge.gateway = waiting.gateway AND recharge.due_at <= v_now
+            ORDER BY recharge.due_at
+            LIMIT v_most_old
+            FOR UPDATE SKIP LOCKED
+        ) AS due
+        ORDER BY due.due_at
         LIMIT v_most_old
-        FOR UPDATE SKIP LOCKED
     ) AS oldest;
     IF v_ids IS NULL THEN
         RETURN;
@@ -57,12 +100,17 @@ BEGIN
     IF cardinality(v_ids) = v_most_old THEN  -- else there are no more
         SELECT array_agg(newest.id) INTO v_newest
         FROM (
-            SELECT recharge.id FROM recharge_recharge AS recharge
-            WHERE recharge.due_at <= v_now AND recharge.gateway::text <> ALL (p_passed_over)
-                AND recharge.id <> ALL (v_ids)
-            ORDER BY recharge.due_at DESC
+            SELECT due.id
+            FROM unnest(v_waiting) AS waiting (gateway)
+            CROSS JOIN LATERAL (
+                SELECT recharge.id, recharge.due_at FROM recharge_recharge AS recharge
+                WHERE recharge.gateway = waiting.gateway AND recharge.due_at <= v_now AND recharge.id <> ALL (v_ids)
+                ORDER BY recharge.due_at DESC
+                LIMIT v_most_new
+                FOR UPDATE SKIP LOCKED
+            ) AS due
+            ORDER BY due.due_at DESC
             LIMIT v_most_new
-            FOR UPDATE SKIP LOCKED
         ) AS newest;
         v_ids := v_ids || v_newest;
     END IF;
@@ -128,7 +176,7 @@ BEGIN
         SELECT recharge.id
         FROM unnest(p_recharge_ids, p_numbers) AS claimed (id, number)
         INNER JOIN recharge_recharge AS recharge ON recharge.id = claimed.id
-        WHERE recharge.attempts = claimed.number AND recharge.due_at IS NOT NULL
+        WHERE recharge.attempts = claimed.number AND num_nonnulls(recharge.due_at) = 1
         FOR UPDATE OF recharge SKIP LOCKED
     )
 
@@ -225,7 +273,7 @@ BEGIN
             ELSE submitted_through
         END
     WHERE id = p_recharge_id AND attempts = p_number
-        AND (p_due_in IS NOT NULL OR due_at IS NOT NULL);
+        AND num_nonnulls(p_due_in, due_at) > 0;
     RETURN v_outcome;
 END;
 $$;
@@ -328,13 +376,20 @@ CREATE FUNCTION recharge_next_due(p_passed_over text[] DEFAULT '{}') RETURNS tim
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
+DECLARE
+    v_waiting constant text[] := ARRAY(SELECT recharge_waiting(p_passed_over));
 BEGIN
     RETURN (
-        SELECT recharge.due_at FROM recharge_recharge AS recharge
-        WHERE recharge.due_at IS NOT NULL AND recharge.gateway::text <> ALL (p_passed_over)
-        ORDER BY recharge.due_at
-        LIMIT 1
+        SELECT min(next.due_at)
+        FROM unnest(v_waiting) AS waiting (gateway)
+        CROSS JOIN LATERAL (
+            SELECT recharge.due_at FROM recharge_recharge AS recharge
+            WHERE recharge.gateway = waiting.gateway AND recharge.due_at IS NOT NULL
+            ORDER BY recharge.due_at
+            LIMIT 1
+        ) AS next
     );
 END;
 $$;

@@ -1,4 +1,4 @@
--- The tables of this app as its migrations up to 0019_commission_index make them. A new organization's schema is made of them.
+-- The tables of this app as its migrations up to 0020_due_by_gateway make them. A new organization's schema is made of them.
 -- Written by `python -m tests.support.write_tables`; a change begins with a migration.
 
 CREATE OR REPLACE FUNCTION recharge_has_its_end(p_status text, p_created_at timestamp with time zone, p_completed_at timestamp with time zone, p_failure text, p_late text)
@@ -53,7 +53,7 @@ CREATE TABLE recharge_recharge (
 );
 
 CREATE INDEX recharge_completed_late ON recharge_recharge USING btree (completed_at) WHERE ((completed_at - created_at) > '01:00:00'::interval);
-CREATE INDEX recharge_due ON recharge_recharge USING btree (due_at) WHERE (due_at IS NOT NULL);
+CREATE INDEX recharge_due ON recharge_recharge USING btree (gateway, due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX recharge_last_digits ON recharge_recharge USING btree ("right"((phone_number)::text, 4));
 CREATE INDEX recharge_late ON recharge_recharge USING btree (late, id) WHERE (NOT ((late)::text = ''::text));
 CREATE INDEX recharge_margin_due ON recharge_recharge USING btree (id) WHERE margin_due;

@@ -6,7 +6,7 @@ What PostgreSQL reads for a page is looked at in its plan (a count of pages of s
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -66,6 +66,24 @@ def pages_read(sql: str, parameters: Any) -> int:
         buffers = task["Remote Plan"][0][0]["Plan"]
     read: int = buffers["Shared Hit Blocks"] + buffers["Shared Read Blocks"]
     return read
+
+
+def rows_of(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    with entered("org_acme").cursor() as cursor:
+        cursor.execute("SET search_path = org_acme, public")
+        cursor.execute(sql, parameters)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+    return rows
+
+
+def waiting_read() -> int:
+    """How many rows of the index of what waits were read until now."""
+    counted = everywhere(
+        "SELECT idx_tup_read FROM pg_stat_user_indexes"
+        r" WHERE schemaname = 'org_acme' AND indexrelname ~ '^recharge_due(_\d+)?$'"
+    )
+    return sum(count for (count,) in counted)
 
 
 def first_page(rows: QuerySet[Any], by: str = "pk") -> int:
@@ -138,6 +156,33 @@ def test_a_worker_does_not_read_what_is_not_due_yet(history: World) -> None:
     for statement in ("SELECT * FROM recharge_claim(10, interval '1 minute')", "SELECT recharge_next_due()"):
         pages_read(statement, [])  # plans it
         assert pages_read(statement, []) <= OF_A_FUNCTION
+
+
+def test_a_worker_reads_of_what_waits_only_what_it_takes(history: World) -> None:
+    """Also where ten thousand recharges fall due at once, which the statistics of the tables know nothing of yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE recharge_recharge SET due_at = now() - interval '1 hour' "
+            "WHERE id IN (SELECT id FROM recharge_recharge ORDER BY id LIMIT 10000)"
+        )
+    taken = [row[0] for row in rows_of("SELECT id FROM recharge_claim(10, interval '1 minute')")]
+    numbers, nothing = [1] * 10, [""] * 10
+    record = "SELECT * FROM recharge_record_many(%s, %s::uuid[], %s, %s, %s, %s, %s, %s, %s::interval[])"
+    answers = [history.acme.row.pk, taken, numbers, ["succeeded"] * 10, nothing, nothing, nothing, numbers, [None] * 10]
+    statements: dict[str, tuple[str, list[Any]]] = {
+        "claim": ("SELECT * FROM recharge_claim(10, interval '1 minute')", []),
+        "claim, all gateways but one": ("SELECT * FROM recharge_claim(10, interval '1 minute', '{instant}')", []),
+        "when the next is due": ("SELECT recharge_next_due()", []),
+        "when the next is due, all gateways but one": ("SELECT recharge_next_due('{instant}')", []),
+        "renew": ("SELECT * FROM recharge_renew(%s::uuid[], %s, interval '1 minute')", [taken, numbers]),
+        "record": (record, answers),
+    }
+    read = {}
+    for name, (statement, arguments) in statements.items():
+        before = waiting_read()
+        rows_of(statement, arguments)
+        read[name] = waiting_read() - before
+    assert {name: count for name, count in read.items() if count > 50} == {}
 
 
 def test_a_number_is_found_by_its_last_digits_by_the_index(history: World) -> None:
