@@ -63,3 +63,21 @@ def test_what_waits_for_a_gateway_that_has_its_part_is_not_looked_for(world: Wor
         assert due_in is None
         Recharge.objects.filter(attempts=0).update(gateway="another")
         assert len(work.claim(acme.row, 64)) == 8
+
+
+def test_what_has_waited_longest_and_what_is_newest_is_taken_whatever_its_gateway(world: World) -> None:
+    acme = world.acme
+    give_credit(acme.row, acme.member.id, 1_000_000)
+    for _ in range(30):
+        sell_pending(acme.row, acme.member.id)
+    with tenant_context(acme.row):
+        by_age = list(Recharge.objects.order_by("pk").values_list("pk", flat=True))
+        # Fifteen of one gateway, then ten of another with one of a third after each second.
+        gateways = ["slow"] * 15 + ["another", "another", "gone"] * 5
+        for minute, (pk, gateway) in enumerate(zip(by_age, gateways, strict=True)):
+            Recharge.objects.filter(pk=pk).update(gateway=gateway, due_at=f"2020-01-01T00:{minute:02}:00Z")
+        work = DeliveryWork()
+        taken = {task.id for task in work.claim(acme.row, 10)}
+        assert taken == {*by_age[:5], *by_age[-5:]}
+        rest = by_age[5:-5]
+        assert {task.id for task in work.claim(acme.row, 7)} == {*rest[:4], *rest[-3:]}
