@@ -1,4 +1,4 @@
--- The tables of this app as its migrations up to 0014_owed_collected_event make them. A new organization's schema is made of them.
+-- The tables of this app as its migrations up to 0015_due_by_endpoint make them. A new organization's schema is made of them.
 -- Written by `python -m tests.support.write_tables`; a change begins with a migration.
 
 CREATE OR REPLACE FUNCTION entry_is_sound(p_kind text, p_amount bigint, p_commission bigint)
@@ -322,7 +322,6 @@ CREATE TABLE credit_webhookmessage (
     CONSTRAINT credit_webhookmessag_endpoint_id_cf78a54d_fk_credit_we FOREIGN KEY (endpoint_id) REFERENCES credit_webhookendpoint(id)
 );
 
-CREATE INDEX webhook_message_due ON credit_webhookmessage USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX webhook_message_endpoint ON credit_webhookmessage USING btree (endpoint_id, id);
 CREATE INDEX webhook_message_lane ON credit_webhookmessage USING btree (endpoint_id, due_at) WHERE (due_at IS NOT NULL);
 

@@ -195,7 +195,7 @@ BEGIN
         SELECT message.id
         FROM unnest(p_message_ids, p_claimed_until) AS claimed (id, until)
         INNER JOIN credit_webhookmessage AS message ON message.id = claimed.id
-        WHERE message.due_at = claimed.until
+        WHERE message.due_at IS NOT DISTINCT FROM claimed.until  -- which fits no index: see recharge/sql/delivery.sql
         FOR UPDATE OF message SKIP LOCKED
     )
 

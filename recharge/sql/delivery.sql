@@ -97,7 +97,7 @@ BEGIN
     IF v_ids IS NULL THEN
         RETURN;
     END IF;
-    IF cardinality(v_ids) = v_most_old THEN  -- else there are no more
+    IF cardinality(v_ids) = v_most_old THEN  -- else there are no more, or another worker is taking them
         SELECT array_agg(newest.id) INTO v_newest
         FROM (
             SELECT due.id

@@ -16,6 +16,8 @@ SET search_path FROM CURRENT
 SET enable_seqscan = off -- see delivery.sql
 SET enable_bitmapscan = off
 AS $$
+DECLARE
+    v_next_webhook constant timestamptz := webhook_next_due();
 BEGIN
     SELECT
         (SELECT count(*) FROM (
@@ -35,10 +37,7 @@ BEGIN
         (SELECT count(*) FROM (
             SELECT FROM credit_webhookmessage WHERE due_at IS NOT NULL LIMIT 10000
         ) AS waiting),
-        coalesce((
-            SELECT greatest(0, extract(epoch FROM clock_timestamp() - due_at)) FROM credit_webhookmessage
-            WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1
-        ), 0)
+        greatest(0, extract(epoch FROM clock_timestamp() - v_next_webhook))
     INTO pending, pending_seconds, unknown, unknown_seconds, webhooks, webhooks_seconds;
 END;
 $$;

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.models import QuerySet
+from django_tenants.utils import tenant_context
 
 from credit.queries import entries, order_of_entries
+from credit.webhooks.services import create_webhook
 from recharge.selling.queries import recharges
 from recharge.selling.sale import Item
 from recharge.selling.services import sell_recharge, sell_recharges
@@ -77,11 +79,11 @@ def rows_of(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     return rows
 
 
-def waiting_read() -> int:
+def waiting_read(indexes: str = "recharge_due") -> int:
     """How many rows of the index of what waits were read until now."""
     counted = everywhere(
         "SELECT idx_tup_read FROM pg_stat_user_indexes"
-        r" WHERE schemaname = 'org_acme' AND indexrelname ~ '^recharge_due(_\d+)?$'"
+        rf" WHERE schemaname = 'org_acme' AND indexrelname ~ '^({indexes})(_\d+)?$'"
     )
     return sum(count for (count,) in counted)
 
@@ -171,9 +173,9 @@ def test_a_worker_reads_of_what_waits_only_what_it_takes(history: World) -> None
     answers = [history.acme.row.pk, taken, numbers, ["succeeded"] * 10, nothing, nothing, nothing, numbers, [None] * 10]
     statements: dict[str, tuple[str, list[Any]]] = {
         "claim": ("SELECT * FROM recharge_claim(10, interval '1 minute')", []),
-        "claim, all gateways but one": ("SELECT * FROM recharge_claim(10, interval '1 minute', '{instant}')", []),
+        "claim, but for the gateway of all": ("SELECT * FROM recharge_claim(10, interval '1 minute', '{instant}')", []),
         "when the next is due": ("SELECT recharge_next_due()", []),
-        "when the next is due, all gateways but one": ("SELECT recharge_next_due('{instant}')", []),
+        "when the next is due, but for that gateway": ("SELECT recharge_next_due('{instant}')", []),
         "renew": ("SELECT * FROM recharge_renew(%s::uuid[], %s, interval '1 minute')", [taken, numbers]),
         "record": (record, answers),
     }
@@ -183,6 +185,50 @@ def test_a_worker_reads_of_what_waits_only_what_it_takes(history: World) -> None
         rows_of(statement, arguments)
         read[name] = waiting_read() - before
     assert {name: count for name, count in read.items() if count > 50} == {}
+
+
+def test_a_worker_reads_of_the_messages_that_wait_only_what_it_takes(world: World) -> None:
+    """Also where 20,000 for fifty webhooks fall due at once, which the statistics of the tables know nothing of yet."""
+    with tenant_context(world.acme.row):
+        create_webhook(
+            organization=world.acme.row, seller_id=None, url="https://receiver.example/", events=["recharge.succeeded"]
+        )
+    more = (
+        "INSERT INTO credit_webhookendpoint"
+        " SELECT (jsonb_populate_record(endpoint, jsonb_build_object('id', gen_random_uuid()))).*"
+        " FROM credit_webhookendpoint AS endpoint, generate_series(1, 49)"
+    )
+    write = (
+        "INSERT INTO credit_webhookmessage"
+        " (id, endpoint_id, event, data, status, attempts, due_at, delivered_at, give_up_at, created_at)"
+        " SELECT gen_random_uuid(), endpoint.id, 'recharge.succeeded', '{{}}', '{}', 0, {}, {},"
+        " now() + interval '1 day', now() FROM credit_webhookendpoint AS endpoint, generate_series(1, 400) AS n"
+    )
+    with as_owner(), world.acme.context, connection.cursor() as cursor:
+        cursor.execute(more)
+        cursor.execute(write.format("delivered", "NULL", "now()"))
+        cursor.execute("ANALYZE credit_webhookmessage, credit_webhookendpoint")
+        cursor.execute(write.format("pending", "now() - n * interval '1 second'", "NULL"))
+    taken = rows_of("SELECT id, claimed_until FROM webhook_claim(20, interval '1 minute')")
+    ids, until = [row[0] for row in taken], [row[1] for row in taken]
+    record = "SELECT * FROM webhook_record(%s::uuid[], %s, %s, %s::interval[], %s, %s, %s, %s, %s)"
+    numbers, nothing = [200] * 20, [""] * 20
+    answers = [ids, until, ["delivered"] * 20, [None] * 20, until, numbers, numbers, nothing, nothing]
+    statements: dict[str, tuple[str, list[Any]]] = {
+        "renew": ("SELECT * FROM webhook_renew(%s::uuid[], %s, interval '1 minute')", [ids, until]),
+        "claim": ("SELECT * FROM webhook_claim(20, interval '1 minute')", []),
+        "when the next is due": ("SELECT webhook_next_due()", []),
+        "figures": ("SELECT webhooks_seconds FROM queue_figures()", []),
+        "record": (record, answers),
+    }
+    read = {}
+    for name, (statement, arguments) in statements.items():
+        before = waiting_read("webhook_message_due|webhook_message_lane")
+        rows_of(statement, arguments)
+        read[name] = waiting_read("webhook_message_due|webhook_message_lane") - before
+    # Of each webhook a claim reads as many as it may take; the figures count 10,000.
+    most = {"claim": 2 * 50 * 20, "when the next is due": 50 * 10, "figures": 10_000 + 50 * 10}
+    assert {name: count for name, count in read.items() if count > most.get(name, 50)} == {}
 
 
 def test_a_number_is_found_by_its_last_digits_by_the_index(history: World) -> None:
