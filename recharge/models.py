@@ -84,7 +84,7 @@ class Recharge(models.Model):
     delivered_at = models.DateTimeField(null=True)
     """When it was delivered, where ``completed_at`` says something later: when it was charged, or taken back."""
 
-    gateway = models.CharField(max_length=50)
+    gateway = models.CharField(max_length=50, db_collation="C")
     """The name of the gateway that delivers it, as the settings were when it was sold."""
     late = models.CharField(max_length=8, choices=Late, blank=True, db_collation="C")
     due_at = models.DateTimeField(null=True)

@@ -8,6 +8,9 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RemoveIndex(model_name="recharge", name="recharge_due"),
+        migrations.AlterField(
+            model_name="recharge", name="gateway", field=models.CharField(db_collation="C", max_length=50)
+        ),
         migrations.AddIndex(
             model_name="recharge",
             index=models.Index(

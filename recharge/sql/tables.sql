@@ -29,7 +29,7 @@ CREATE TABLE recharge_recharge (
     balance_after bigint NOT NULL,
     created_at timestamp with time zone NOT NULL,
     completed_at timestamp with time zone,
-    gateway character varying(50) NOT NULL,
+    gateway character varying(50) COLLATE "C" NOT NULL,
     late character varying(8) COLLATE "C" NOT NULL,
     due_at timestamp with time zone,
     submitted_at timestamp with time zone,
