@@ -237,6 +237,8 @@ DECLARE
     v_now constant timestamptz := clock_timestamp();
     v_five_days_ago constant timestamptz := v_now - interval '5 days';
     v_due_at constant timestamptz[] := ARRAY(SELECT v_now + due_in FROM unnest(p_due_in) AS due_in);
+    v_disabled uuid[];
+    v_reasons text[];
 BEGIN
     -- First the endpoints, in their order, and then their messages: everything that changes both keeps to this. With
     -- its endpoint held, a message can't be deleted; one that was deleted before is passed over.
@@ -278,7 +280,6 @@ BEGIN
     WHERE message.id = done.id AND (done.outcome = 'delivered' OR message.due_at = done.claimed_until);
 
     -- An endpoint is failing when for five days nothing has arrived, and then a message has had its whole day in vain.
-    RETURN QUERY
     WITH seen AS (
         SELECT
             message.endpoint_id AS id,
@@ -312,16 +313,17 @@ BEGIN
         WHERE endpoint.id = next.id
             AND (endpoint.failing_since, endpoint.disabled) IS DISTINCT FROM (next.failing_since, next.disabled)
         RETURNING endpoint.id, endpoint.disabled
-    ),
-
-    given_up AS (
-        UPDATE credit_webhookmessage AS message
-        SET status = 'failed', due_at = NULL
-        FROM changed
-        WHERE message.endpoint_id = changed.id AND changed.disabled <> '' AND message.due_at IS NOT NULL
     )
 
-    SELECT changed.id, changed.disabled::text FROM changed WHERE changed.disabled <> '';
+    SELECT array_agg(changed.id), array_agg(changed.disabled::text) INTO v_disabled, v_reasons
+    FROM changed WHERE changed.disabled <> '';
+
+    -- In a statement of its own, by their ids: joined, it would read all that waits (see recharge/sql/delivery.sql).
+    UPDATE credit_webhookmessage AS message
+    SET status = 'failed', due_at = NULL
+    WHERE message.endpoint_id = ANY (v_disabled) AND message.due_at IS NOT NULL;
+
+    RETURN QUERY SELECT disabled.id, disabled.reason FROM unnest(v_disabled, v_reasons) AS disabled (id, reason);
 END;
 $$;
 
