@@ -74,8 +74,14 @@ class AlertWork:
 
     def __init__(self) -> None:
         self._breakers: dict[tuple[int, str], Breaker] = {}
+        self._due_in: dict[int, float | None] = {}
+        """By organization: what the last look has found, in seconds."""
 
     def claim(self, organization: Organization, limit: int) -> list[Task]:
+        # There is hardly ever one, and an organization that sells is looked at ten times a second.
+        due_in = self._due_in[organization.pk] = _seconds_until_due()
+        if due_in is None or due_in > 0:
+            return []
         arguments = [min(limit, 4 * MOST_AT_ONCE), LEASE, True]
         rows = call_set_function(organization.schema_name, "alert_claim", _COLUMNS, arguments)
         if not rows:
@@ -129,10 +135,14 @@ class AlertWork:
         call_function(organization.schema_name, "alert_record", "answer", columns)
 
     def seconds_until_due(self, organization: Organization) -> float | None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT extract(epoch FROM alert_next_due(true) - clock_timestamp())::float")
-            seconds: float | None = cursor.fetchone()[0]
-        return seconds
+        return self._due_in.get(organization.pk)
+
+
+def _seconds_until_due() -> float | None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM alert_next_due(true) - clock_timestamp())::float")
+        seconds: float | None = cursor.fetchone()[0]
+    return seconds
 
 
 def _task(

@@ -174,6 +174,7 @@ $$;
 CREATE FUNCTION alert_next_due(p_knows_all boolean DEFAULT false) RETURNS timestamptz
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off -- see recharge/sql/delivery.sql
 AS $$
 BEGIN

@@ -54,6 +54,7 @@ $$;
 CREATE FUNCTION webhook_waiting() RETURNS SETOF uuid
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off -- see recharge/sql/delivery.sql
 SET enable_bitmapscan = off
 AS $$
@@ -85,6 +86,7 @@ $$;
 CREATE FUNCTION webhook_next_due(p_passed_over uuid[] DEFAULT '{}') RETURNS timestamptz
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
@@ -123,6 +125,7 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off -- see recharge/sql/delivery.sql
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -227,6 +230,7 @@ CREATE FUNCTION webhook_record(
 ) RETURNS TABLE (endpoint_id uuid, reason text)
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off -- see recharge/sql/delivery.sql
 SET enable_hashjoin = off
 SET enable_mergejoin = off
