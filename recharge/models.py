@@ -268,7 +268,7 @@ class OperatorSettings(models.Model):
     any other operator is one because it has a row."""
 
     operator = models.CharField(max_length=20, primary_key=True, db_collation="C")
-    name = models.CharField(max_length=50, blank=True, default="")
+    name = models.CharField(max_length=50, blank=True, default="", db_default="")
     """Of one that the organization has added; built-in ones have theirs from :class:`recharge.operators.Operator`."""
     gateway = models.ForeignKey(GatewaySettings, on_delete=models.PROTECT, null=True)
     """Null: none is chosen."""
@@ -295,9 +295,9 @@ class Settings(models.Model):
     duplicate_window = models.IntegerField(default=0)
     """Seconds in which the same seller, number and amount is taken for a slip; 0: never."""
 
-    send_within = models.IntegerField(default=SEND_WITHIN)
+    send_within = models.IntegerField(default=SEND_WITHIN, db_default=SEND_WITHIN)
     """Seconds after its sale in which a recharge is sent; what is older fails and is refunded instead."""
-    training = models.BooleanField(default=True)
+    training = models.BooleanField(default=True, db_default=True)
     """Whether the organization trains: an operator without a gateway is sold, and nothing is delivered. Else it is not
     sold."""
     refuses_owing = models.BooleanField(default=False, db_default=False)

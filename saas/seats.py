@@ -3,7 +3,8 @@
 Sales are what everybody waits for, and take a millisecond. A report may take seconds. So requests are of three kinds,
 and what takes longer has fewer seats: no organization keeps the others from a seat, nor its own sellers, by what it
 asks for at once. Those who wait are called by organization in turn, so whoever asks for much waits for itself. And
-while others sell on a busy machine, an organization's long work rests between two turns.
+while others sell, an organization's pages come one by one, since two of them would keep the interpreter from a sale for
+twice as long; and on a busy machine its long work rests between two turns.
 
 A connection keeps what PostgreSQL has read of each organization that was served on it, which takes longer than a sale,
 and is closed when it has too many. Where all that are in use fit on each connection, any seat is as good as another.
@@ -298,11 +299,16 @@ class Seats:
         return self._orders[zlib.crc32(organization.encode()) % self._count]
 
     def _may_have_one(self, organization: str, kind: Kind) -> bool:
+        if kind is Kind.USUAL and self._has_a_page(organization) and self._neighbours.others_sell(organization):
+            return False
         return all(
             self._taken[counted] < self._most[counted]
             and self._taken_of_one[organization, counted] < self._most_of_one[counted]
             for counted in _COUNTED[kind]
         )
+
+    def _has_a_page(self, organization: str) -> bool:
+        return self._taken_of_one[organization, Kind.USUAL] > self._taken_of_one[organization, Kind.HEAVY]
 
     def _may_wait(self, organization: str) -> bool:
         of_one = sum(len(queue) for (whose, _), queue in self._waiting.items() if whose == organization)

@@ -316,6 +316,29 @@ def test_while_others_sell_long_work_rests(kind: Kind) -> None:
 
 
 @pytest.mark.usefixtures("long_lately")
+def test_while_others_sell_pages_of_an_organization_come_one_by_one() -> None:
+    with room(6) as here:
+        for _ in range(2):
+            here.take("acme", USUAL)  # nobody else sells yet
+        here.seats.give(here.take("globex", QUICK))
+        page = here.take("initech", USUAL)
+        following = here.ask("initech", USUAL)
+        report = here.take("initech", HEAVY)  # beside a page
+        assert not following.done()
+        here.seats.give(report)
+        here.seats.give(page)
+        assert following.result(20)
+
+
+@pytest.mark.usefixtures("long_lately")
+def test_a_report_keeps_no_page_of_its_organization() -> None:
+    with room(4) as here:
+        here.seats.give(here.take("globex", QUICK))
+        here.take("acme", HEAVY)
+        here.take("acme", USUAL)
+
+
+@pytest.mark.usefixtures("long_lately")
 def test_nobody_rests_for_longer_than_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "MOST_REST_SECONDS", 0.01)
     with room(2) as here:

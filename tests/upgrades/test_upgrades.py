@@ -42,6 +42,22 @@ def restore(release: str, address: str) -> None:
     postgres("psql", "--quiet", "--single-transaction", "--set", "ON_ERROR_STOP=1", address, given=dump)
 
 
+def columns_of(address: str) -> dict[str, bool]:
+    """Those of the public schema and of acme's, and of each whether who writes a row may leave it out."""
+    answer = postgres(
+        "psql",
+        "--quiet",
+        "--tuples-only",
+        "--no-align",
+        "--command",
+        "SELECT table_schema || '.' || table_name || '.' || column_name,"
+        " column_default IS NOT NULL OR is_identity = 'YES' OR is_nullable = 'YES'"
+        " FROM information_schema.columns WHERE table_schema IN ('public', 'org_acme')",
+        address,
+    )
+    return {name: may == "t" for name, may in (line.split("|") for line in answer.decode().split())}
+
+
 def ask(server: Server, method: str, path: str, body: Any = None, token: str = "", key: str = "") -> tuple[int, Any]:
     """Unlike tests.support.client, for a server of any release."""
     headers = {"Host": "acme.localhost"}
@@ -55,6 +71,22 @@ def sign_in(server: Server, username: str) -> str:
     status, answer = ask(server, "POST", "/auth/token", {"username": username, "password": PASSWORD})
     assert status == 200, answer
     return str(answer["access"])
+
+
+def test_code_of_the_release_before_can_write_every_row(empty_database: str) -> None:
+    """It leaves out the columns that it does not know, and names all others."""
+    restore(NEWEST, empty_database)
+    before = columns_of(empty_database)
+    assert commands.run("migrate_schemas", environment=environment_for(empty_database)).returncode == 0
+    now = columns_of(empty_database)
+    tables = {name.rpartition(".")[0] for name in before}
+    assert not [
+        name
+        for name, may_be_left_out in now.items()
+        if name not in before and name.rpartition(".")[0] in tables and not may_be_left_out
+    ]
+    assert not before.keys() - now.keys()
+    assert not [name for name, may_be_left_out in before.items() if may_be_left_out and not now[name]]
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -86,7 +118,7 @@ def test_an_installation_is_upgraded_and_sells_on(release: str, empty_database: 
     assert commands.run("reconcile", environment=environment).returncode == 0
 
 
-def test_processes_of_the_release_before_sell_on_while_schemas_are_upgraded(
+def test_processes_of_the_release_before_sell_on_while_schemas_are_upgraded_and_when_started_again(
     empty_database: str, tmp_path: Path
 ) -> None:
     with tarfile.open(HERE / f"{NEWEST}.tar.xz") as code:
@@ -133,4 +165,11 @@ def test_processes_of_the_release_before_sell_on_while_schemas_are_upgraded(
         sale = {"phone_number": "09129999999", "amount": 100}
         assert ask(before, "POST", "/recharges", sale, token, "after")[0] == 201
         assert ask(before, "GET", "/balance", token=token)[1]["balance"] == balance - 100 * (len(sold) + 1)
+    # Who goes back to the release before starts it on the database as it is now.
+    with serving(tmp_path / "log", environment=of_before, root=tmp_path / "code") as gone_back:
+        assert _pool.request("GET", f"http://{gone_back.address}/readyz").status == 200
+        token = sign_in(gone_back, "seller1")
+        assert ask(gone_back, "POST", "/recharges", sale, token, "after")[0] == 200
+        sale = {"phone_number": "09128888888", "amount": 100}
+        assert ask(gone_back, "POST", "/recharges", sale, token, "gone-back")[0] == 201
     assert commands.run("reconcile", environment=environment).returncode == 0
