@@ -7,7 +7,8 @@ round, prints the median of each with its ratio to the first, and proves the boo
 shapes, connections, bulk, delivery; and, when named, history, pages, width, many, earning, watched, retention, fairness
 and large, which take long, or long to set up.
 Everything shares the machine's cores: only ratios mean anything, and only within one run. "web ms" and "db ms" are CPU
-time of the server's and of the database's processes a request; they swing less.
+time of the server's and of the database's processes a request; they swing less. "stolen" is what a host took of the
+processors for other machines meanwhile, at most: what has more than 2 % of it is measured again, four times at most.
 
 The table "fairness", when named, is what each of eight attacks of one organization does to another one, and says what
 is wanted. It is for a machine that does nothing else: --seconds 10 --rounds 5, half an hour. --beside "bulk calls" has
@@ -36,7 +37,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -78,6 +79,7 @@ from tests.bench.stage import (
     want_numbers_masked,
     worker,
 )
+from tests.bench.stolen import undisturbed
 from tests.support.collector import collecting
 from tests.support.server import free_port
 
@@ -109,16 +111,25 @@ def take_turns(
     posted = sales_posted()
     bursts: dict[str, list[Burst]] = {name: [] for name in contenders}
     costs: dict[str, list[Cpu]] = {name: [] for name in contenders}
+    stolen: dict[str, list[float]] = {name: [] for name in contenders}
+
+    def run(name: str) -> tuple[Burst, Cpu]:
+        nonlocal posted
+        cpu = server_of[name].cpu()
+        found = contenders[name](seconds)
+        cost = server_of[name].cpu().since(cpu, found.ok + found.refused)
+        before, posted = posted, sales_posted()
+        # Twice: what an earlier burst never heard of may be written only now.
+        if not 0 <= posted - before - found.sold <= 2 * found.unheard:
+            raise SystemExit(f"{name}: told of {found.sold} sales, and {posted - before} are on the books")
+        return found, cost
+
     for _ in range(rounds):
-        for name, contender in contenders.items():
-            cpu = server_of[name].cpu()
-            found = contender(seconds)
-            costs[name].append(server_of[name].cpu().since(cpu, found.ok + found.refused))
-            before, posted = posted, sales_posted()
-            # Twice: what an earlier burst never heard of may be written only now.
-            if not 0 <= posted - before - found.sold <= 2 * found.unheard:
-                raise SystemExit(f"{name}: told of {found.sold} sales, and {posted - before} are on the books")
+        for name in contenders:
+            (found, cost), share = undisturbed(partial(run, name))
             bursts[name].append(found)
+            costs[name].append(cost)
+            stolen[name].append(share)
     table = Table(title=f"{title} ({rounds} rounds of {seconds:g} s)", box=SIMPLE_HEAD)
     for column in (
         "contender",
@@ -131,6 +142,7 @@ def take_turns(
         "spread",
         "web ms",
         "db ms",
+        "stolen",
     ):
         table.add_column(column, justify="left" if column == "contender" else "right", no_wrap=True)
     first = statistics.median(one.rate for one in next(iter(bursts.values())))
@@ -142,7 +154,9 @@ def take_turns(
         latencies = (f"{p50:.1f}", f"{p95:.1f}", f"{p99:.1f}", f"{p99 / p50:.1f}")
         cpu = Cpu(*map(statistics.median, zip(*costs[name], strict=True)))
         used = (f"{cpu.web:.2f}", f"{cpu.database:.2f}")
-        table.add_row(name, f"{rate:,.0f}", f"{rate / first:.2f}", *latencies, f"{spread:.0%}", *used)
+        table.add_row(
+            name, f"{rate:,.0f}", f"{rate / first:.2f}", *latencies, f"{spread:.0%}", *used, f"{max(stolen[name]):.0%}"
+        )
     console.print(table)
     prove_the_books()
 
@@ -463,26 +477,36 @@ def compare(here: Path, there: Path, directory: Path, seconds: float, rounds: in
         }
         recharges = {of.directory: of.any_recharge() for of in both}
         found: dict[str, list[tuple[tuple[float, Cpu], ...]]] = {name: [] for name in rows}
+        stolen: dict[str, list[float]] = {name: [] for name in rows}
+
+        def ask(
+            sides: tuple[Checkout, ...], sellers: int, method: str, path: Callable[[Checkout], str]
+        ) -> dict[Path, tuple[float, Cpu]]:
+            results = {}
+            for of in sides:
+                file, before = of.directory / f"{sellers}.sellers", of.cpu()
+                run = burst(of.address, file, connections=16, seconds=seconds, method=method, path=path(of))
+                results[of.directory] = run.rate, of.cpu().since(before, run.ok)
+            return results
+
         for turn in range(rounds + 1):  # the first warms up
             for of in both:
                 of.write_sellers()
             for name, (sellers, method, path) in rows.items():
-                results = []
-                for of in both if turn % 2 else both[::-1]:
-                    file, before = of.directory / f"{sellers}.sellers", of.cpu()
-                    run = burst(of.address, file, connections=16, seconds=seconds, method=method, path=path(of))
-                    results.append((run.rate, of.cpu().since(before, run.ok)))
+                sides = both if turn % 2 else both[::-1]
+                results, share = undisturbed(partial(ask, sides, sellers, method, path))
                 if turn:
-                    found[name].append(tuple(results if turn % 2 else results[::-1]))
+                    found[name].append(tuple(results[of.directory] for of in both))
+                    stolen[name].append(share)
     table = Table(title=f"CPU of a request, milliseconds; here, there, here ÷ there ({rounds} rounds)", box=SIMPLE_HEAD)
-    for column in ("request", "web", "", "÷", "db", "", "÷", "a second", "", "÷"):
+    for column in ("request", "web", "", "÷", "db", "", "÷", "a second", "", "÷", "stolen"):
         table.add_column(column, justify="left" if column == "request" else "right", no_wrap=True)
     for name, turns in found.items():
         cells: list[str] = []
         for value, shape in ((_web, ".2f"), (_database, ".2f"), (_rate, ",.0f")):
             cells += [f"{statistics.median(value(turn[side]) for turn in turns):{shape}}" for side in (0, 1)]
             cells.append(f"{statistics.median(value(turn[0]) / value(turn[1]) for turn in turns):.2f}")
-        table.add_row(name, *cells)
+        table.add_row(name, *cells, f"{max(stolen[name]):.0%}")
     console.print(table)
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
@@ -27,6 +28,7 @@ from tests.bench.stage import (
     lines_for,
     worker,
 )
+from tests.bench.stolen import undisturbed
 from tests.support.receiver import HANG, Receiver, receiving
 
 DAYS = "from_day=2015-01-01&to_day=2015-03-31"
@@ -206,13 +208,6 @@ class Sold:
     """The most seconds from its end to the organization's webhook."""
 
 
-MOST_STOLEN = 0.02
-"""Of the processors' time, in either half of a round."""
-
-MOST_TRIES = 4
-"""For each round that is wanted; then they count as they are."""
-
-
 @dataclass(frozen=True)
 class Round:
     """What was sold in two times of the same length, and what was seen meanwhile."""
@@ -222,8 +217,6 @@ class Round:
     answers: Answers
     longest: dict[str, float]
     """The milliseconds that a health check took, by its path."""
-    stolen: float
-    """The share of the processors' time that the host took for others, in the half in which it took more."""
 
     @property
     def ratio(self) -> float:
@@ -235,7 +228,7 @@ class Round:
             f"{name} p50 {_percentile(one.took, 50):.1f} p95 {_percentile(one.took, 95):.1f} p99 {_p99(one.took):.1f}"
             for name, one in (("quiet, ms:", self.alone), ("beside it:", self.beside))
         )
-        return f"{halves}, {self.ratio:.1f} times, {100 * self.stolen:.1f} % stolen"
+        return f"{halves}, {self.ratio:.1f} times"
 
 
 class Victim:
@@ -330,15 +323,10 @@ class Watch:
 def measure(
     here: Stage, busy: Organization, quiet: Organization, seconds: float, rounds: int, named: str = ""
 ) -> Table:
-    """The victim's sales alone and under each attack that has this in its name, in turns, round after round.
-
-    What a host takes of the processors for other machines holds up every sale, in one half of a round and not in the
-    other. So a round of which it took more than :data:`MOST_STOLEN` is measured again, a few times.
-    """
+    """The victim's sales alone and under each attack that has this in its name, in turns, round after round."""
     table = Table(
         title=f"Another organization's sales ({rounds} rounds of {seconds:g} s)",
-        caption="Wanted: p99 ÷ quiet up to 3, delivered within 1 s, told within 2 s, /livez and /readyz up to 1,000 "
-        "ms. Stolen: what the host took of the processors for others, at most, % (rounds with more are measured again)",
+        caption="Wanted: p99 ÷ quiet up to 3, delivered within 1 s, told within 2 s, /livez and /readyz up to 1,000 ms",
         box=SIMPLE_HEAD,
     )
     columns = ("p50 ms", "p99 ms", "longest", "p99 ÷ quiet", "delivered s", "told s", "/livez", "/readyz", "stolen")
@@ -351,21 +339,18 @@ def measure(
         alone: list[Sold] = []
         for name, attack in attacks(here, busy, named).items():
             done: list[Round] = []
-            tries = 0
-            while len(done) < rounds:
-                tries += 1
-                _wait_until_delivered(busy)
-                one = _one_round(attack, victim, Watch(here.address, f"{quiet.slug}.bench.test"), seconds)
-                print(f"  beside {name}: {one}", flush=True)
-                if one.stolen <= MOST_STOLEN or tries > MOST_TRIES * rounds:
-                    done.append(one)
+            stolen: list[float] = []
+            for _ in range(rounds):
+                watch = Watch(here.address, f"{quiet.slug}.bench.test")
+                one, share = undisturbed(partial(_one_round, attack, victim, watch, seconds, busy))
+                done.append(one)
+                stolen.append(share)
             alone += [one.alone for one in done]
             answers = sum((one.answers for one in done), Counter())
             said_all = ", ".join(f"{count} x {status}" for status, count in sorted(answers.items()))
             longest = [f"{max(one.longest[path] for one in done):,.0f}" for path in done[0].longest]
-            stolen = f"{100 * max(one.stolen for one in done):.0f}"
             ratio = f"{statistics.median(one.ratio for one in done):.1f}"
-            cells = [*_row([one.beside for one in done], ratio), *longest, stolen, said_all]
+            cells = [*_row([one.beside for one in done], ratio), *longest, f"{max(stolen):.0%}", said_all]
             table.add_row(name, *cells)
             # At once, too: all of it takes long, and who ends it keeps what was measured.
             told = ", ".join(f"{column} {cell}" for column, cell in zip((*columns, "answers"), cells, strict=True))
@@ -374,28 +359,16 @@ def measure(
     return table
 
 
-def _one_round(attack: Attack, victim: Victim, watch: Watch, seconds: float) -> Round:
-    before = _ticks()
+def _one_round(attack: Attack, victim: Victim, watch: Watch, seconds: float, busy: Organization) -> Round:
+    _wait_until_delivered(busy)
     alone = victim.sell(seconds)
-    stolen = _stolen_since(before)
     with attack() as answers, watch.on():
         while not answers.total():
             victim.sell(0.2)
-        before = _ticks()
         beside = victim.sell(seconds)
-        stolen = max(stolen, _stolen_since(before))
-    return Round(alone, beside, answers, watch.longest, stolen)
-
-
-def _ticks() -> list[int]:
-    """Of all processors since the machine started: user, nice, system, idle, iowait, irq, softirq, steal."""
-    with open("/proc/stat") as stat:
-        return [int(ticks) for ticks in stat.readline().split()[1:9]]
-
-
-def _stolen_since(before: list[int]) -> float:
-    passed = [now - then for now, then in zip(_ticks(), before, strict=True)]
-    return passed[-1] / sum(passed)
+    one = Round(alone, beside, answers, watch.longest)
+    print(f"    {one}", flush=True)
+    return one
 
 
 def _tell(organization: Organization, receiver: Receiver) -> None:
