@@ -57,6 +57,9 @@ PATIENCE_SECONDS = 0.05
 """How long a sale waits for a place of its organization while others are free, and who sits there may go on. That is
 longer than it takes to read what a sale needs, but what it would take elsewhere is another one's room."""
 
+ONE_BY_ONE_SECONDS = 1.0
+"""A page that takes longer keeps no other of its organization: it mostly waits for the database."""
+
 FILLED = 0.8
 """How much of the room of all connections is given to organizations as their own; the rest is for those that come for a
 moment."""
@@ -181,13 +184,13 @@ class Seats:
         return waiting.seat
 
     def _wait(self, waiting: _Waiting, organization: str, kind: Kind) -> None:
-        if waiting.is_called.acquire(timeout=PATIENCE_SECONDS):
-            return
-        with self._lock:
-            waiting.is_patient = False
-            self._call_all()
-        if waiting.is_called.acquire(timeout=TURN_SECONDS - PATIENCE_SECONDS):
-            return
+        until = time.monotonic() + TURN_SECONDS
+        for seconds in (PATIENCE_SECONDS, ONE_BY_ONE_SECONDS, TURN_SECONDS):
+            if waiting.is_called.acquire(timeout=max(0.0, min(seconds, until - time.monotonic()))):
+                return
+            with self._lock:
+                waiting.is_patient = False
+                self._call_all()
         with self._lock:
             if waiting.seat is None:  # it may have been called at the last moment
                 self._forget_quick(organization, kind)
@@ -308,7 +311,13 @@ class Seats:
         )
 
     def _has_a_page(self, organization: str) -> bool:
-        return self._taken_of_one[organization, Kind.USUAL] > self._taken_of_one[organization, Kind.HEAVY]
+        """Whether a page of it is being made, for no longer than a moment, or it rests after one."""
+        pages = self._taken_of_one[organization, Kind.USUAL] - self._taken_of_one[organization, Kind.HEAVY]
+        long_since = time.monotonic() - ONE_BY_ONE_SECONDS
+        return pages > sum(
+            one is not None and one.kind is Kind.USUAL and one.organization == organization and one.began <= long_since
+            for one in self._places
+        )
 
     def _may_wait(self, organization: str) -> bool:
         of_one = sum(len(queue) for (whose, _), queue in self._waiting.items() if whose == organization)

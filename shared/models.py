@@ -264,7 +264,9 @@ class SignInAttempts(models.Model):
     window."""
 
     key = models.CharField(max_length=64, primary_key=True, db_collation="C")
-    address_key = models.CharField(max_length=64, blank=True, default="", db_default="", db_index=True, db_collation="C")
+    address_key = models.CharField(
+        max_length=64, blank=True, default="", db_default="", db_index=True, db_collation="C"
+    )
     """Of one name from one address: the address. What was tried from it over all names is the sum of these rows."""
     name_key = models.CharField(max_length=64, blank=True, default="", db_default="", db_index=True, db_collation="C")
     """Of the name, the same in all of its rows."""

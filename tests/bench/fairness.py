@@ -228,7 +228,10 @@ class Round:
             f"{name} p50 {_percentile(one.took, 50):.1f} p95 {_percentile(one.took, 95):.1f} p99 {_p99(one.took):.1f}"
             for name, one in (("quiet, ms:", self.alone), ("beside it:", self.beside))
         )
-        return f"{halves}, {self.ratio:.1f} times"
+        seen = ", ".join(f"{path} {milliseconds:,.0f}" for path, milliseconds in self.longest.items())
+        return (
+            f"{halves}, {self.ratio:.1f} times; {seen}, delivered {self.beside.delivered:.2f} s, {dict(self.answers)}"
+        )
 
 
 class Victim:

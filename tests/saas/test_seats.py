@@ -331,6 +331,15 @@ def test_while_others_sell_pages_of_an_organization_come_one_by_one() -> None:
 
 
 @pytest.mark.usefixtures("long_lately")
+def test_a_page_that_takes_long_keeps_no_other_of_its_organization(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "ONE_BY_ONE_SECONDS", 0.2)
+    with room(6) as here:
+        here.seats.give(here.take("globex", QUICK))
+        here.take("acme", USUAL)
+        assert here.ask("acme", USUAL).result(20)
+
+
+@pytest.mark.usefixtures("long_lately")
 def test_a_report_keeps_no_page_of_its_organization() -> None:
     with room(4) as here:
         here.seats.give(here.take("globex", QUICK))

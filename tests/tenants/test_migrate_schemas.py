@@ -15,7 +15,7 @@ from tenants.management.commands.migrate_schemas import _Progress
 from tenants.models import Organization
 from tenants.schemas import CanNotUpdate, states_of
 from tests.support import commands
-from tests.support.schemas import provision, run_sql
+from tests.support.schemas import changed, provision, run_sql
 from tests.support.sessions import somebody_waits
 from tests.support.waiting import wait_until
 from tests.support.world import database_url
@@ -91,6 +91,24 @@ def test_one_that_is_provisioned_meanwhile_is_brought_up_to_date_too() -> None:
     assert process.wait() == 0
     assert is_current("org_late")
     assert output.endswith("3 of 3 organizations' schemas are up to date.\n")
+
+
+def test_what_a_later_release_has_migrated_is_left_as_it_is() -> None:
+    """By code that somebody has gone back to: its functions would take the place of those that newer processes call."""
+    change = "".join(
+        f"INSERT INTO {schema}.django_migrations (app, name, applied) VALUES ('credit', '9999_later', now());"
+        for schema in (ACME, "public")
+    )
+    undo = "".join(f"DELETE FROM {schema}.django_migrations WHERE name = '9999_later';" for schema in (ACME, "public"))
+    with changed(ACME, change, undo):
+        make_older(ACME, GLOBEX, "public")
+        done = commands.run("migrate_schemas")
+        assert done.returncode == 0
+        assert "A later release has migrated these; they are left as they are: org_acme\n" in done.stderr
+        assert "A later release has migrated the public schema; it is left as it is.\n" in done.stderr
+        assert is_current(GLOBEX)
+        assert not is_current(ACME)
+        assert not is_current("public")
 
 
 def test_it_waits_for_one_that_is_being_provisioned() -> None:

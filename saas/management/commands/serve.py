@@ -93,7 +93,10 @@ class Command(BaseCommand):
         )
         parser.add_argument("--port", type=int, default=8000, help="default: 8000")
         parser.add_argument(
-            "--workers", type=int, default=max(2, os.cpu_count() or 1), help="processes; default: one a core"
+            "--workers",
+            type=int,
+            default=max(2, os.cpu_count() or 1),
+            help="processes; default: one a core, at least 2",
         )
         parser.add_argument("--threads", type=int, default=THREADS, help=f"of each process; default: {THREADS}")
         parser.add_argument(

@@ -12,7 +12,7 @@ from django_tenants.management.commands.migrate_schemas import MigrateSchemasCom
 from tenants.collation import changed_collation
 from tenants.functions import PUBLIC
 from tenants.queries import wait_for_provisioning, working_organizations
-from tenants.schemas import AT_ONCE, CanNotUpdate, states_of, update_schema, update_schemas
+from tenants.schemas import AT_ONCE, CanNotUpdate, Condition, states_of, update_schema, update_schemas
 
 DJANGOS_OWN = ("app_label", "plan", "fake", "fake_initial", "prune", "executor")
 """Options with which this does what django-tenants' command does, and installs no functions."""
@@ -63,7 +63,10 @@ class Command(MigrateSchemasCommand):  # type: ignore[misc]
             self._check(has_public, verbosity)
             return
         if has_public:
-            if not states_of([PUBLIC])[PUBLIC].is_current:
+            public = states_of([PUBLIC])[PUBLIC]
+            if public.condition is Condition.AHEAD:
+                self.stderr.write("A later release has migrated the public schema; it is left as it is.")
+            elif not public.is_current:
                 update_schema(PUBLIC, verbosity=verbosity)
             elif verbosity:
                 self.stdout.write("The public schema is up to date.")
@@ -103,7 +106,12 @@ class Command(MigrateSchemasCommand):  # type: ignore[misc]
         # An organization may be provisioned meanwhile by a process of the release before.
         while schemas := [name for name in self._organizations() if name not in looked_at]:
             looked_at.update(schemas)
-            behind = [name for name, state in states_of(schemas, thorough=True).items() if not state.is_current]
+            states = states_of(schemas, thorough=True)
+            # The functions of this code would take the place of a later release's, whose processes call those.
+            ahead = [name for name, state in states.items() if state.condition is Condition.AHEAD]
+            if ahead:
+                self.stderr.write(f"A later release has migrated these; they are left as they are: {', '.join(ahead)}")
+            behind = [name for name, state in states.items() if not state.is_current and name not in ahead]
             progress.begin(len(behind))
             with closing(update_schemas(behind, at_once=at_once, verbosity=max(0, verbosity - 1))) as updates:
                 for schema, error in updates:
