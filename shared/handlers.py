@@ -33,19 +33,13 @@ from shared.errors import (
     UnsupportedMediaType,
 )
 from shared.requests import request_id_of
-from shared.sick import is_in_a_schema_of_its_own, is_sick, sqlstate_of
+from shared.sick import is_sick, schema_is_gone, sqlstate_of
 from shared.uploads import largest_body
 
 _log = structlog.get_logger("recharge.errors")
 
-_NOT_THERE = {
-    errorcodes.UNDEFINED_TABLE,
-    errorcodes.UNDEFINED_COLUMN,
-    errorcodes.UNDEFINED_FUNCTION,
-    errorcodes.INVALID_SCHEMA_NAME,
-}
-"""What PostgreSQL says where an organization's schema is gone, half restored, or not of this release (a process of the
-release before has provisioned it, say, and it is not migrated yet)."""
+_NOT_THERE = {errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_FUNCTION, errorcodes.INVALID_SCHEMA_NAME}
+"""What PostgreSQL says where a schema is gone, or tables or functions of it."""
 
 
 def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
@@ -119,7 +113,7 @@ def problem_of(error: BaseException) -> Problem | None:
             return Unavailable("This takes longer than a request may. Ask for less, a shorter period for instance.")
         case DatabaseError() | InterfaceError() if is_sick(error):
             return Unavailable()
-        case ProgrammingError() if sqlstate_of(error) in _NOT_THERE and is_in_a_schema_of_its_own():
+        case ProgrammingError() if sqlstate_of(error) in _NOT_THERE and schema_is_gone():
             _log.error("schema_broken", exc_info=error)
             return Unavailable()
         case OSError() if error.errno in NO_ROOM:

@@ -64,9 +64,15 @@ def has_no_room() -> bool:
     return time.monotonic() < _full_until
 
 
-def is_in_a_schema_of_its_own() -> bool:
-    """Whether this thread works on an organization's schema, and not on the platform's."""
-    return bool(connection.schema_name != "public")  # type: ignore[attr-defined]
+def schema_is_gone() -> bool:
+    """Whether the schema that this thread works on is not there: dropped, to be put back from a backup."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regnamespace(quote_ident(%s)) IS NULL", [connection.schema_name])  # type: ignore[attr-defined]
+            answer: bool = cursor.fetchone()[0]
+            return answer
+    except (DatabaseError, InterfaceError):
+        return False
 
 
 def is_read_only(cursor: Any) -> bool:
