@@ -148,7 +148,8 @@ class Gate:
             if not self._streams.acquire(blocking=False):
                 self._exports.submit(organization, body.close).result()
                 return self._now(environ, start_response)
-            body = _Stream(body, partial(self._exports.submit, organization), self._streams.release)
+            submit = partial(self._exports.submit, organization, self._resting, self._exports, organization)
+            body = _Stream(body, submit, self._streams.release)
         start_response(status, headers)
         return cast(Iterable[bytes], body)
 
@@ -171,7 +172,8 @@ class Gate:
             if is_readiness:
                 future = self._readiness.submit(self._call, environ)
             else:
-                future = self._papers.submit(organization, self._call_resting, organization, environ)
+                turns = self._papers
+                future = turns.submit(organization, self._resting, turns, organization, self._call, environ)
             try:
                 return future.result(TURN_SECONDS)
             except TimeoutError:
@@ -181,15 +183,18 @@ class Gate:
         finally:
             self._apart_waiting.leave(None, (organization, is_readiness))
 
-    def _call_resting(self, organization: str, environ: dict[str, Any]) -> _Answer:
+    def _resting(self, turns: "_Turns", organization: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """In a thread of these: while others sell, what takes long rests."""
+        helpers = 1 if turns is self._papers else 0
+
         def rest_after(worked: float) -> float:
             # It would keep others from their turn.
-            if self._papers.others_wait(organization):
+            if turns.others_wait(organization):
                 return 0.0
-            return self._neighbours.rest_after(worked, organization, helpers=1)
+            return self._neighbours.rest_after(worked, organization, helpers=helpers)
 
         with resting(rest_after):
-            return self._call(environ)
+            return function(*arguments)
 
     def _call(self, environ: dict[str, Any]) -> _Answer:
         started: list[tuple[str, Any]] = []

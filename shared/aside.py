@@ -31,6 +31,9 @@ DEADLINE_SECONDS = 120
 RESTING_SECONDS = 30
 """For how long a file's writing rests between pages while others sell; what takes longer must meet its deadline."""
 
+NICE = 10
+"""The program's: selling comes first."""
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of the errors of a file system that has no room."""
 
@@ -77,7 +80,9 @@ def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Itera
             stdout=file,
             stderr=said,
             env={"PATH": os.environ.get("PATH", ""), "TMPDIR": directory},
+            start_new_session=True,
         )
+        _give_way(child.pid)
         assert child.stdin is not None
         late = threading.Event()
 
@@ -89,7 +94,7 @@ def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Itera
         try:
             deadline.start()
             try:
-                for line in chain([heading], _in_turns(pages), [None]):
+                for line in chain([heading], _in_turns(pages, child.pid), [None]):
                     # By orjson: while a page becomes text no other thread of the process goes on.
                     child.stdin.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
                 child.stdin.close()
@@ -113,9 +118,19 @@ def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Itera
             raise RuntimeError(f"{program.name} ended with {status}")
 
 
-def _in_turns(pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
-    """While the program is waited for, it is another one's turn. It works at what it is given; so both rest."""
-    pages, began, worked = iter(pages), time.monotonic(), 0.0
+def _give_way(program: int) -> None:
+    """To all that compete with this process for a processor. Linux weighs a nice value within a session alone, where
+    it weighs sessions as wholes (sched(7), "The autogroup feature"); so the program's own session is nice, too."""
+    os.setpriority(os.PRIO_PROCESS, program, NICE)
+    with suppress(OSError):  # there are none, or one was set a moment ago: then the first has to do
+        Path(f"/proc/{program}/autogroup").write_text(str(NICE))
+
+
+def _in_turns(pages: Iterable[list[Any]], program: int) -> Iterator[list[Any]]:
+    """While the program is waited for, it is another one's turn. Between pages both rest, after as much as both have
+    worked: the program works at a page while the next one is read, and still when its rest begins."""
+    pages, began, made = iter(pages), time.monotonic(), 0.0
+    is_first = True
     while True:
         with in_turn():
             reading_since = time.monotonic()
@@ -123,11 +138,19 @@ def _in_turns(pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
             read = time.monotonic() - reading_since
         if page is None:
             return
-        if worked and time.monotonic() - began < RESTING_SECONDS:
-            rest(worked)
-        writing_since = time.monotonic()
+        if not is_first and time.monotonic() - began < RESTING_SECONDS:
+            before, made = made, max(made, _worked(program))
+            rest(read + made - before, at_work=made - before)
         yield page
-        worked = read + time.monotonic() - writing_since
+        is_first = False
+
+
+def _worked(program: int) -> float:
+    """The seconds of a processor's time that it took so far."""
+    try:
+        return int(Path(f"/proc/{program}/schedstat").read_text().split()[0]) / 10**9
+    except (OSError, IndexError):  # it has ended, or this kernel counts none
+        return 0.0
 
 
 def _no_room() -> OSError:

@@ -5,6 +5,7 @@ import csv
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -22,7 +23,7 @@ from shared.audit import record_export
 from shared.identity.realm import realm_of
 from shared.pagination import MOST_SORTED, newest
 from shared.requests import request_id_of
-from shared.turn import in_turn
+from shared.turn import in_turn, rest
 from tenants.cells import read_cells
 from tenants.csv_lines import FORMULA, NUMBER, Lines, read_lines
 from tenants.standby import read_from_standby
@@ -235,9 +236,12 @@ def csv_response(
 
 def texts_of(pages: Iterator[Lines | Iterable[Mapping[str, Any]]], columns: Sequence[str]) -> Iterator[str]:
     """Each page as lines of a CSV file. While its reader is waited for, it is another download's turn."""
-    writer = csv.writer(_Echo())
+    writer, worked = csv.writer(_Echo()), 0.0
     while True:
+        if worked:
+            rest(worked)
         with in_turn():
+            began = time.monotonic()
             page = next(pages, None)
             if page is None:
                 return
@@ -245,6 +249,7 @@ def texts_of(pages: Iterator[Lines | Iterable[Mapping[str, Any]]], columns: Sequ
                 text = page.text
             else:
                 text = "".join(writer.writerow([_cell(row[name]) for name in columns]) for row in page)
+            worked = time.monotonic() - began
         yield text
 
 

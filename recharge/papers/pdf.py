@@ -7,7 +7,6 @@ draw a string takes 100 µs, and there are a million: rows are written as the op
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -279,5 +278,4 @@ def write_pdf(source: IO[str], target: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(10)  # selling comes first
     write_pdf(sys.stdin, sys.stdout.buffer)

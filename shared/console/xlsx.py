@@ -87,5 +87,4 @@ def _pages(source: IO[str]) -> Iterator[list[Any]]:
 
 
 if __name__ == "__main__":
-    os.nice(10)  # selling comes first
     write_workbook(sys.stdin, sys.stdout.buffer)
