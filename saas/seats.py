@@ -80,15 +80,16 @@ class Kind(enum.Enum):
 _HEAVY = re.compile(
     r"/(?:reports(?:\.csv)?|bulk(?:/sell)?|search|periods|api/v1/(?:periods|recharges/(?:bulk|validate)))$"
 )
+_HEAVY_WHEN_POSTED = re.compile(r"/(?:periods/[^/]+/close|statements/new|api/v1/statements)$")
 _QUICK = re.compile(r"/sell(?:/|$)|/sign-in|/api/v1/(?:auth/|balance$|me$|recharges/)")
 
 
 def kind_of(environ: Mapping[str, Any]) -> Kind:
     """The kind of a WSGI request, by its path."""
-    path = environ.get("PATH_INFO", "")
+    path, is_posted = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"] == "POST"
     if path == "/api/v1/recharges":
-        return Kind.QUICK if environ["REQUEST_METHOD"] == "POST" else Kind.USUAL
-    if _HEAVY.match(path):
+        return Kind.QUICK if is_posted else Kind.USUAL
+    if _HEAVY.match(path) or (is_posted and _HEAVY_WHEN_POSTED.match(path)):
         return Kind.HEAVY
     return Kind.QUICK if _QUICK.match(path) else Kind.USUAL
 

@@ -105,8 +105,7 @@ class Asking:
     def _ask_again_and_again(self, line: str, tell: Callable[[str], None], over: Event) -> None:
         connection = http.client.HTTPConnection(self.address, timeout=120)
         while not over.is_set():
-            status = self._ask(connection, line)
-            tell(str(status))
+            status = self._ask(connection, line, tell, over)
             if status == 503:
                 over.wait(1)  # as Retry-After says
             elif not self.reads:
@@ -114,7 +113,7 @@ class Asking:
                 connection.close()
         connection.close()
 
-    def _ask(self, connection: http.client.HTTPConnection, line: str) -> int:
+    def _ask(self, connection: http.client.HTTPConnection, line: str, tell: Callable[[str], None], over: Event) -> int:
         host, credentials = line.split(" ", 1)
         headers = {"Host": host, "Accept": "text/html" if credentials.startswith("cookie:") else "*/*"}
         if credentials.startswith("cookie:"):
@@ -128,8 +127,10 @@ class Asking:
             body = json.dumps({"items": [{**sale, "idempotency_key": uuid.uuid4().hex} for _ in range(self.items)]})
         connection.request(self.method, self.path, body, headers)
         answer = connection.getresponse()
+        tell(str(answer.status))  # which it has long before the end of a large file
         if self.reads or answer.status != 200:
-            answer.read()
+            while answer.read(1_000_000) and not over.is_set():
+                pass
         return answer.status
 
 

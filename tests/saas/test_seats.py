@@ -46,6 +46,12 @@ QUICK, USUAL, HEAVY = Kind.QUICK, Kind.USUAL, Kind.HEAVY
         ("POST /bulk/sell", HEAVY),
         ("GET /bulk/states", USUAL),
         ("GET /search", HEAVY),
+        ("POST /periods/1405-07/close", HEAVY),
+        ("GET /periods/1405-07/close", USUAL),
+        ("POST /statements/new", HEAVY),
+        ("GET /statements/new", USUAL),
+        ("POST /api/v1/statements", HEAVY),
+        ("GET /api/v1/statements", USUAL),
         ("GET /nothing", USUAL),
     ],
 )
