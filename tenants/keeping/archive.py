@@ -38,7 +38,7 @@ def read_frames(file: SealedReader) -> Iterator[Frame]:
         head, _, body = content.partition(b"\n")
         try:
             read = json.loads(head)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise NotAnExport("What stands in it is no export of an organization.") from None
         yield read, body
 

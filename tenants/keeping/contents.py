@@ -57,6 +57,9 @@ _OF_THE_SCHEMA = (MIGRATIONS, TABLE)
 """Tables of an organization's schema that say how it is made: an import makes it anew."""
 
 
+_TIMES = ("timestamp with time zone", "date")
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table of an organization's schema, and its columns in their order."""
@@ -91,6 +94,15 @@ def columns_of(cursor: Any, table: str) -> frozenset[str]:
     """The columns of a table of the public schema."""
     cursor.execute(_COLUMNS, ["public"])
     return next((frozenset(columns) for name, columns, _ in cursor.fetchall() if name == table), frozenset())
+
+
+def moments_in(cursor: Any, schema: str) -> dict[str, list[str]]:
+    """The columns of each table of a schema that are moments or days."""
+    cursor.execute(_COLUMNS, [schema])
+    return {
+        name: [column for column, kind in zip(columns, types, strict=True) if kind in _TIMES]
+        for name, columns, types in cursor.fetchall()
+    }
 
 
 def sequences_in(cursor: Any, schema: str) -> list[tuple[str, str]]:

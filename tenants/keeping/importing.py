@@ -4,10 +4,10 @@ with ids, functions and secrets of this installation. It answers nobody before i
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -26,7 +26,15 @@ from shared.uuid7 import new_id
 from tenants import audit
 from tenants.functions import PUBLIC
 from tenants.keeping.archive import Frame, encrypted_again, read_frames
-from tenants.keeping.contents import PUBLIC_ROWS, PUBLIC_SECRETS, Table, columns_of, sequences_in, tables_in
+from tenants.keeping.contents import (
+    PUBLIC_ROWS,
+    PUBLIC_SECRETS,
+    Table,
+    columns_of,
+    moments_in,
+    sequences_in,
+    tables_in,
+)
 from tenants.keeping.deletion import give_up_reservation, has_tables
 from tenants.keeping.errors import BooksAreWrong, CanNotImport, NotAnExport
 from tenants.keeping.export import NULL, VERSION, copying
@@ -122,6 +130,8 @@ def _read_head(frames: Iterator[Frame]) -> _Head:
     status = _text(head, "status")
     if created_at is None or created_at.tzinfo is None or status not in Organization.Status:
         raise NotAnExport("Its first frame is damaged.")
+    if not _FIRST <= created_at <= timezone.now() + timedelta(days=1):
+        raise NotAnExport(f"Its organization can't be of {created_at.isoformat()}.")
     return _Head(
         slug=_text(head, "slug"),
         name=_text(head, "name", Organization._meta.get_field("name").max_length),
@@ -175,6 +185,15 @@ def _texts(frame: dict[str, Any], name: str) -> list[str]:
     return texts
 
 
+_EARLIEST, _LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+"""Of moments and days. PostgreSQL has others, and infinity, which Python can't read: whoever lists such rows would
+fail, and of organizations that is every worker."""
+
+_FIRST = datetime(1990, 1, 1, tzinfo=UTC)
+"""No organization is of before."""
+
+_LARGEST_SEQUENCE = 2**62
+
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -201,6 +220,7 @@ class _Import:
         self._keys: dict[str, str] = {}
         """The same of API keys, in the text of UUIDs, where they differ."""
         self._imported = Imported(organization)
+        self._is_at_end = False
 
     def run(self, prove: Prove) -> Imported:
         with connection.cursor() as cursor:
@@ -262,12 +282,16 @@ class _Import:
 
     def _read(self, cursor: Any) -> None:
         tables = {table.name: table for table in tables_in(cursor, self._schema)}
+        if not tables:
+            raise NotAnExport("By its migrations it has no tables.")
         # What migrations have put into them is in the file, too.
         names = sql.SQL(", ").join(sql.Identifier(self._schema, name) for name in tables)
         cursor.execute(sql.SQL("TRUNCATE {}").format(names))
         given: set[str] = set()
         for head, _ in self._frames:
             kind = _take(head, "type", str)
+            if self._is_at_end:
+                raise NotAnExport("It goes on behind its end.")
             if kind == "rows":
                 self._add_public_rows(cursor, _take(head, "table", str), _take(head, "rows", list))
             elif kind == "table":
@@ -280,15 +304,35 @@ class _Import:
                 if missing := sorted(tables.keys() - given):
                     raise NotAnExport(f"It lacks tables: {', '.join(missing)}.")
                 self._set_sequences(cursor, _take(head, "sequences", list))
+                self._is_at_end = True
             else:
                 raise NotAnExport(f"It has something of an unknown kind: {kind!r}.")
+        if not self._is_at_end:
+            raise NotAnExport("It lacks its end.")
+        self._check_moments(cursor, tables)
+
+    def _check_moments(self, cursor: Any, tables: Iterable[str]) -> None:
+        """Of the schema's rows; of others see :meth:`_add_public_rows`."""
+        moments = moments_in(cursor, self._schema)
+        for name in tables:
+            if columns := moments[name]:
+                odd = sql.SQL(" OR ").join(
+                    sql.SQL("{} NOT BETWEEN %(earliest)s AND %(latest)s").format(sql.Identifier(column))
+                    for column in columns
+                )
+                cursor.execute(
+                    sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(sql.Identifier(self._schema, name), odd),
+                    {"earliest": _EARLIEST, "latest": _LATEST},
+                )
+                if cursor.fetchone()[0]:
+                    raise NotAnExport(f"A row of {name} has a moment that can't be.")
 
     def _add_public_rows(self, cursor: Any, table: str, rows: list[dict[str, Any]]) -> None:
         if table not in PUBLIC_ROWS:
             raise NotAnExport(f"Rows of {table!r} are no organization's.")
         if not all(isinstance(row, dict) for row in rows):
             raise NotAnExport(f"A row of {table} is none.")
-        known = columns_of(cursor, table)
+        known, moments = columns_of(cursor, table), moments_in(cursor, PUBLIC)[table]
         if table == "shared_user":
             self._refuse_taken_names([self._username_of(row) for row in rows])
         elif table == "shared_apikey":
@@ -300,6 +344,8 @@ class _Import:
             self._make_ours(table, row)
             if unknown := row.keys() - known:
                 raise NotAnExport(f"A newer release wrote it: {table} has no {', '.join(sorted(unknown))} here.")
+            for column in moments:
+                _check_moment(row, column, table)
             columns = sql.SQL(", ").join(map(sql.Identifier, row))
             cursor.execute(
                 sql.SQL(
@@ -370,10 +416,18 @@ class _Import:
         there = sequences_in(cursor, self._schema)
         if given.keys() != set(there):
             raise NotAnExport("It does not say where each sequence stood.")
+        if not all(1 <= value <= _LARGEST_SEQUENCE for value, _ in given.values()):
+            raise NotAnExport("One of its sequences stands where none can.")
         for table, column in there:
             name = sql.Identifier(self._schema, table).as_string(connection.connection)
+            value, is_called = given[table, column]
+            # Whatever the file says: what comes next has the id of none that is there.
             cursor.execute(
-                "SELECT setval(pg_get_serial_sequence(%s, %s), %s, %s)", [name, column, *given[table, column]]
+                sql.SQL(
+                    "SELECT setval(pg_get_serial_sequence(%(name)s, %(column)s), greatest(%(value)s, last),"
+                    " %(is_called)s OR last >= %(value)s) FROM (SELECT coalesce(max({}), 0) AS last FROM {}) AS rows"
+                ).format(sql.Identifier(column), sql.Identifier(self._schema, table)),
+                {"name": name, "column": column, "value": value, "is_called": is_called},
             )
 
     def _add_hosts(self) -> None:
@@ -397,6 +451,13 @@ def _may_lead_here(host: str) -> bool:
     except InvalidSlug:
         return False
     return bool(domain == settings.BASE_DOMAIN)
+
+
+def _check_moment(row: dict[str, Any], column: str, table: str) -> None:
+    written = row.get(column)
+    moment = None if written is None else parse_datetime(_text(row, column))
+    if written is not None and not (moment and moment.tzinfo and _EARLIEST <= moment <= _LATEST):
+        raise NotAnExport(f"A row of {table} has a moment that can't be.")
 
 
 def _replace_taken_credentials(rows: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -477,6 +478,26 @@ def with_rows(body: bytes) -> Callable[[dict[str, Any], bytes], Any]:
     return lambda head, there: (head, body if head["type"] == "data" else there)
 
 
+def standing_at(value: int) -> Callable[[dict[str, Any], bytes], Any]:
+    """All sequences stand there."""
+    return changed("end", sequences=lambda all: [[table, column, value, called] for table, column, _, called in all])
+
+
+def with_moments(table: str, moment: bytes) -> Callable[[dict[str, Any], bytes], Any]:
+    """All moments of a table of the schema are this one."""
+    tables = []
+
+    def change(head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        if head["type"] == "table":
+            tables.append(head["table"])
+        if head["type"] == "data" and tables[-1] == table:
+            body, count = re.subn(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00", moment, body)
+            assert count
+        return head, body
+
+    return change
+
+
 def each(**members: Any) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
     return lambda rows: [row | members for row in rows]
 
@@ -523,10 +544,27 @@ REFUSED = {
     "a member of a list of users": (changed("rows", "shared_membership", rows=each(user_id=[1])), "lacks 'user_id'"),
     "columns that are none": (changed("table", "credit_account", columns=lambda names: [*names[1:], {}]), "'columns'"),
     "sequences that are none": (changed("end", sequences=[5]), "where each sequence stood"),
-    "a sequence below its rows": (
-        changed("end", sequences=lambda all: [[table, column, -5, called] for table, column, _, called in all]),
-        "refuses",
+    "a sequence below all": (standing_at(-5), "where none can"),
+    "a sequence at its end": (standing_at(2**63 - 1), "where none can"),
+    "a sequence beyond all": (standing_at(10**30), "where none can"),
+    "no end": (lambda head, body: None if head.get("type") == "end" else (head, body), "lacks its end"),
+    "nothing but the first frame": (
+        lambda head, body: (head, body) if head.get("type") == "organization" else None,
+        "lacks its end",
     ),
+    "no migrations": (changed("organization", migrations=[]), "has no tables"),
+    "an organization of long ago": (changed("organization", created_at="0001-01-01T00:00:00+14:00"), "can't be of"),
+    "an organization that is to come": (changed("organization", created_at="2300-01-01T00:00:00Z"), "can't be of"),
+    "a user of long ago": (
+        changed("rows", "shared_user", rows=each(date_joined="0044-03-15 00:00:00+00 BC")),
+        "moment",
+    ),
+    "a member of long ago": (
+        changed("rows", "shared_membership", rows=each(created_at="0044-03-15 00:00:00+00 BC")),
+        "moment",
+    ),
+    "sellers of long ago": (with_moments("credit_seller", b"0044-03-15 00:00:00+00 BC"), "moment"),
+    "sellers for ever": (with_moments("credit_seller", b"infinity"), "moment"),
     "a balance that is another one": (
         lambda head, body: (head, body.replace(b"\t5000\t", b"\t6000\t")),
         "The books in the file are wrong",
@@ -540,6 +578,36 @@ def test_what_can_not_be_imported_is_refused_and_leaves_nothing(way: str, writte
     rewrite(written, change)
     said = refused(written)
     assert any(one in said for one in reason.split("|")), said
+
+
+def test_what_ends_at_the_end_of_time_comes_along(small: Path) -> None:
+    """As keys may, whose clients ask for that."""
+    rewrite(small, changed("rows", "shared_membership", rows=each(created_at="9999-12-31T23:59:59+00:00")))
+    take_in(small, "new")
+    assert Membership.objects.filter(user__username__startswith="new/", created_at__year=9999).exists()
+
+
+def test_what_is_behind_the_end_is_refused(written: Path) -> None:
+    frames = [*SealedReader(BytesIO(written.read_bytes()), PASSPHRASE).frames()]
+    for more in (frames[-1], frames[1], b"[" * 100_000):
+        with written.open("wb") as writing:
+            writer = SealedWriter(writing, PASSPHRASE)
+            for frame in frames:
+                writer.write(frame, is_last=False)
+            writer.write(more, is_last=True)
+        assert "behind its end" in (said := refused(written)) or "no export" in said
+
+
+def test_what_comes_next_has_the_id_of_none_that_is_there(small: Path) -> None:
+    rewrite(small, standing_at(1))
+    imported = take_in(small, "new")
+    with tenant_context(imported.organization), connection.cursor() as cursor:
+        for table, column in sequences_in(cursor, "org_new"):
+            cursor.execute(
+                f"SELECT nextval(pg_get_serial_sequence('org_new.{table}', '{column}')) > coalesce(max({column}), 0)"
+                f" FROM org_new.{table}"
+            )
+            assert cursor.fetchone() == (True,), table
 
 
 def test_the_command_says_what_is_wrong_with_the_books(small: Path) -> None:
@@ -788,7 +856,7 @@ def test_a_secret_that_can_not_be_read_is_named(tmp_path: Path) -> None:
         (("export", "nobody", "FILE"), 2, "There is no organization 'nobody'"),
         (("export", "acme", "/nowhere/at/all"), 2, "It can't be written"),
         (("import", "/nowhere/at/all"), 2, "It can't be read"),
-        (("delete", "nobody", "--yes"), 1, "There is no such organization"),
+        (("delete", "nobody", "--yes"), 2, "There is no organization 'nobody'"),
         (("delete", "acme"), 1, "Say --yes"),
         (("delete", "--yes"), 1, "one of the arguments"),
         ((), 1, "required"),
