@@ -108,7 +108,7 @@ $$;
 -- A day is summed up when it has been over for two hours, by who knows that nothing is written any more that began before
 -- its horizon. From then on it changes only by a result that comes later than an hour after the sale; completed_at says when
 -- that came, and an index knows these few. A day with one since its horizon is not taken from the sums. (Nothing is posted
--- for a day that is over, so postings stay.)
+-- for a day that is over, so postings stay.) Nor is one whose horizon is to come: see days_misdated.
 CREATE FUNCTION report_days(p_bounds timestamptz[])
 RETURNS TABLE (day integer, begins timestamptz, ends timestamptz, sales_are_summed boolean, postings_are_summed boolean)
 LANGUAGE plpgsql STABLE
@@ -117,6 +117,7 @@ SET enable_seqscan = off -- see delivery.sql
 AS $$
 DECLARE
     v_changed constant timestamptz[] := ARRAY(SELECT days_changed());
+    v_misdated constant timestamptz[] := ARRAY(SELECT days_misdated());
 BEGIN
     RETURN QUERY
     SELECT
@@ -125,7 +126,23 @@ BEGIN
         summed.begins IS NOT NULL
     FROM generate_series(1, cardinality(p_bounds) - 1) AS given (day)
     LEFT JOIN recharge_summedday AS summed
-        ON summed.begins = p_bounds[given.day] AND summed.ends = p_bounds[given.day + 1];
+        ON summed.begins = p_bounds[given.day] AND summed.ends = p_bounds[given.day + 1]
+        AND summed.begins <> ALL (v_misdated);
+END;
+$$;
+
+
+-- When the days begin whose horizon is to come (machines' clocks may differ by a minute): the clock was ahead when they were
+-- summed up, or has been set back since. What is sold now may fall into such a day, and a late result may be taken for one that
+-- its sums have. A worker looks twice an hour: if the clock was ahead for less, and such a result came meanwhile, only
+-- `reconcile` finds it.
+CREATE FUNCTION days_misdated() RETURNS SETOF timestamptz
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT begins FROM recharge_summedday WHERE horizon > statement_timestamp() + interval '1 minute' ORDER BY begins;
 END;
 $$;
 
@@ -327,9 +344,13 @@ DECLARE
         ELSE '-infinity'
     END;
     v_changed constant timestamptz[] := ARRAY(SELECT days_changed());  -- reports don't read these
+    v_misdated constant timestamptz[] := ARRAY(SELECT days_misdated());  -- nor these
     v_day record;
 BEGIN
-    FOR v_day IN SELECT known.begins, known.ends FROM recharge_summedday AS known WHERE known.ends >= v_since LOOP
+    FOR v_day IN
+        SELECT known.begins, known.ends FROM recharge_summedday AS known
+        WHERE known.ends >= v_since AND known.begins <> ALL (v_misdated)
+    LOOP
         RETURN QUERY
         SELECT v_day.begins, min(found.seller_id), count(*), min(found.what)
         FROM day_differences(v_day.begins, v_day.ends) AS found
@@ -373,6 +394,9 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(0, ('recharge_summedday'::regclass::oid::bigint & 2147483647)::int) THEN
         RETURN 0;
     END IF;
+    FOR v_day IN SELECT * FROM days_misdated() AS misdated (begins) ORDER BY begins DESC LIMIT 100 LOOP
+        PERFORM days_forget(v_day.begins);
+    END LOOP;
     -- Days of another zone are no days any more.
     IF EXISTS (SELECT FROM recharge_summedday WHERE zone <> v_zone) THEN
         FOR v_day IN SELECT begins FROM recharge_summedday LOOP

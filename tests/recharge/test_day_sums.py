@@ -352,3 +352,46 @@ def test_of_two_workers_one_sums_up(row: Organization) -> None:
         assert sum_up_days(organization=row, most=100) == 0
         other.commit()
     assert sum_up_days(organization=row, most=100) >= 5
+
+
+@pytest.mark.parametrize("is_ahead", [True, False])
+def test_sums_of_days_that_are_not_over_by_the_clock_are_not_read(row: Organization, is_ahead: bool) -> None:
+    """The clock was three days ahead when they were summed up, or has been set back by three days since."""
+    seller_id = a_week(row)
+    sum_up_all(row)
+    with tenant_context(row), connection.cursor() as cursor:
+        if is_ahead:
+            cursor.execute("SELECT days_sum_up(clock_timestamp() + interval '3 days', 100)")
+            assert cursor.fetchone()[0] > 0
+        else:  # all of it is three days later than it was
+            by = timedelta(days=3)
+            move_back(-by)
+            SummedDay.objects.update(begins=F("begins") + by, ends=F("ends") + by, horizon=F("horizon") + by)
+            DaySum.objects.update(begins=F("begins") + by)
+            DayPosting.objects.update(begins=F("begins") + by, sold_at=F("sold_at") + by)
+        assert SummedDay.objects.filter(begins__lt=timezone.now(), ends__gt=timezone.now()).exists()
+    sell(row, seller_id, "mci", 5_000)
+    assert reports(row, 10) == without_sums(row, 10)
+    with tenant_context(row):
+        assert [fault.fault for fault in find_faults() if fault.fault == "day_sums_differ"] == []
+    sum_up_all(row)
+    assert reports(row, 10) == without_sums(row, 10)
+    with tenant_context(row):
+        assert not SummedDay.objects.filter(horizon__gt=timezone.now()).exists()
+
+
+def test_a_result_counts_that_comes_when_the_clock_was_ahead_before(row: Organization) -> None:
+    """By the clock that made the sums it came before them."""
+    a_week(row)
+    with tenant_context(row), connection.cursor() as cursor:
+        cursor.execute("SELECT days_sum_up(clock_timestamp() + interval '50 minutes', 100)")
+        assert cursor.fetchone()[0] >= 5
+        late = Recharge.objects.get(status="pending").pk
+    settle(row, late, "failed")
+    assert reports(row, 10) == without_sums(row, 10)
+    with tenant_context(row):
+        assert find_faults() == []
+    assert sum_up_all(row) >= 5
+    assert reports(row, 10) == without_sums(row, 10)
+    with tenant_context(row):
+        assert find_faults() == []
