@@ -18,5 +18,5 @@ CREATE ROLE recharge LOGIN NOSUPERUSER PASSWORD :'password';
 CREATE DATABASE recharge OWNER recharge ENCODING 'UTF8' TEMPLATE template0;
 REVOKE CONNECT ON DATABASE recharge FROM PUBLIC;
 CREATE ROLE recharge_working NOLOGIN;
-CREATE ROLE recharge_web LOGIN NOSUPERUSER PASSWORD :'working_password' IN ROLE recharge_working;
+CREATE ROLE recharge_web LOGIN NOSUPERUSER PASSWORD :'working_password' IN ROLE recharge_working, pg_read_all_stats;
 SQL

@@ -36,7 +36,8 @@ class PlatformFigures:
     workers: int
     """Delivery workers that are alive."""
     connections: dict[str, int]
-    """Of this database, by what they do; those of roles that this one may not see are ``unseen``."""
+    """Of the whole server, whose limit is one for all databases, by what they do. Those of roles that this one may not
+    see are ``unseen``: of these PostgreSQL says neither what they do nor since when."""
     most_connections: int
     """That the server lets in."""
     lock_waits: int
@@ -86,13 +87,14 @@ def platform_figures() -> PlatformFigures:
         cursor.execute(
             """
             SELECT coalesce(state, 'unseen'), count(*),
-                   count(*) FILTER (WHERE wait_event_type = 'Lock'),
+                   count(*) FILTER (WHERE wait_event_type = 'Lock' AND datname = current_database()),
                    coalesce(max(extract(epoch FROM clock_timestamp() - query_start))
-                       FILTER (WHERE wait_event_type = 'Lock'), 0)::float,
+                       FILTER (WHERE wait_event_type = 'Lock' AND datname = current_database()), 0)::float,
                    coalesce(max(extract(epoch FROM clock_timestamp() - xact_start))
-                       FILTER (WHERE pid <> pg_backend_pid()), 0)::float
+                       FILTER (WHERE pid <> pg_backend_pid() AND datname = current_database()), 0)::float
             FROM pg_stat_activity
-            WHERE datname = current_database() AND backend_type = 'client backend'
+            WHERE backend_type = 'client backend'
+                OR (backend_type IS NULL AND usesysid IS NOT NULL AND datid IS NOT NULL)
             GROUP BY 1
             """
         )

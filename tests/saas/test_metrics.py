@@ -1,5 +1,6 @@
 """``GET /metrics``: what several processes have counted and a worker has read, over HTTP and by a real Prometheus."""
 
+import json
 import os
 import re
 import shutil
@@ -9,13 +10,15 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
+import psycopg2
+import psycopg2.extensions
 import pytest
 import urllib3
 from django.db import OperationalError, connection, transaction
@@ -42,7 +45,7 @@ from tests.support.prometheus import Scraped, ask, can_scrape, prometheus
 from tests.support.raw import send
 from tests.support.schemas import changed
 from tests.support.server import Server, children_of, free_port, serving, working_environment
-from tests.support.world import World, give_credit
+from tests.support.world import World, database_url, give_credit
 
 wait_until = partial(waiting.wait_until, seconds=60)
 
@@ -624,6 +627,25 @@ def test_a_look_that_came_too_soon_is_made_up_for(world: World, told: Told, monk
         monkeypatch.setattr(figures, "LOOK_SECONDS", 0.0)
         told.figures.claim(row, 64)
         assert told.figures.seconds_until_due(row) is None
+
+
+def test_connections_of_whoever_are_counted(told: Told, world: World) -> None:
+    """By the working role, which sees neither the state of others' sessions nor what kind they are."""
+    with ExitStack() as others:
+        parameters = psycopg2.extensions.parse_dsn(database_url()) | {"dbname": "postgres"}
+        for _ in range(20):
+            others.enter_context(closing(psycopg2.connect(**parameters)))
+        assert connections_counted().get("unseen", 0) >= 20
+
+
+def connections_counted() -> dict[str, int]:
+    code = (
+        "import json; from tenants.figures import platform_figures; print(json.dumps(platform_figures().connections))"
+    )
+    done = run("shell", "-c", code, environment=working_environment())
+    assert done.returncode == 0, done.stderr
+    counted: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return counted
 
 
 def test_reconciliations_are_told_by_their_verdict_and_the_oldest(world: World, told: Told) -> None:
