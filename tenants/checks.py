@@ -1,15 +1,56 @@
-"""What `manage.py check --deploy` says of the database."""
+"""What `manage.py check --deploy` says of the database, and with `--database default` of the way there."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register
-from django.db import DatabaseError, InterfaceError, connection
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connection, connections
 
 from shared.identity.accounts import platform_users
 from shared.identity.realm import PLATFORM
 from shared.second_factor.services import is_required, users_with_second_factor
+from tenants.direct import connection_elsewhere
 from tenants.working_role import GROUP, owns_the_tables
+
+
+@register(Tags.database, deploy=True)  # so that `migrate`, which asks what is of the database, does not ask this
+def addresses(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Whether each address of the database lets us in. Django asks it only where ``--database`` is given."""
+    if not databases:
+        return []
+    others = {
+        "OWNER_DATABASE_URL": settings.OWNER_DATABASE,
+        "DIRECT_DATABASE_URL": settings.DIRECT_DATABASE,
+        "REPLICA_DATABASE_URL": settings.REPLICA_DATABASE,
+    }
+    ways = {"DATABASE_URL": connections[DEFAULT_DB_ALIAS]}
+    ways |= {name: connection_elsewhere(database) for name, database in others.items() if database is not None}
+    said: list[CheckMessage] = []
+    for name, way in ways.items():
+        try:
+            way.ensure_connection()
+        except DatabaseError as error:
+            said.append(Error(f"{name} does not lead to a database: {str(error).strip()}", id="recharge.E001"))
+        finally:
+            way.close()
+    return said
+
+
+@register("recharge", deploy=True)
+def pooler(**_: Any) -> list[CheckMessage]:
+    """Whether there seems to be a pooler that nobody has told us of."""
+    if settings.DIRECT_DATABASE is None or settings.DATABASE_POOLER:
+        return []
+    return [
+        Warning(
+            "DIRECT_DATABASE_URL is set and DATABASE_POOLER is not.",
+            hint="If DATABASE_URL leads to a pooler, say which: session or transaction. Through one of transactions"
+            " that is not named, an organization reads another one's rows (deploy/pgbouncer.ini). Else leave"
+            " DIRECT_DATABASE_URL empty.",
+            id="recharge.W003",
+        )
+    ]
 
 
 @register("recharge", deploy=True)

@@ -14,9 +14,13 @@ from django.db.utils import load_backend
 
 def connection_to(database: dict[str, Any]) -> Any:
     """A connection of Django's, not yet open, that differs from this thread's in what is given (of ``DATABASES``)."""
-    working = connections[DEFAULT_DB_ALIAS].settings_dict
-    same_database = working["NAME"]  # the tests' is another than the settings'
-    parameters = {**working, **database, "NAME": same_database}
+    same_database = connections[DEFAULT_DB_ALIAS].settings_dict["NAME"]  # the tests' is another than the settings'
+    return connection_elsewhere({**database, "NAME": same_database})
+
+
+def connection_elsewhere(database: dict[str, Any]) -> Any:
+    """The same, perhaps to another database."""
+    parameters = {**connections[DEFAULT_DB_ALIAS].settings_dict, **database}
     return load_backend(parameters["ENGINE"]).DatabaseWrapper(parameters, DEFAULT_DB_ALIAS)
 
 

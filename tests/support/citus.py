@@ -30,6 +30,7 @@ ASKS_FOR_ONE_SERVER = {
             "test_it_can_neither_forge_an_approval_nor_rewrite_what_was_decided",
             "test_it_can_t_change_how_anything_is_made",
             "test_it_neither_places_sellers_nor_switches_limits_off_beside_the_functions",
+            "test_the_check_of_the_database_signs_in_by_each_address",
             "test_the_command_makes_the_role_and_its_rights",
             "test_the_deployment_check_says_that_one_role_does_everything",
         )

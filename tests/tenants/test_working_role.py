@@ -15,7 +15,7 @@ from django_tenants.utils import tenant_context
 from psycopg2 import errors
 
 from recharge.models import GatewaySettings, OperatorSettings, Recharge
-from tenants.checks import two_roles
+from tenants.checks import pooler, two_roles
 from tenants.models import Organization as OrganizationRow
 from tenants.working_role import GROUP, grant_rights, owns_the_tables, tables_named
 from tests.support import commands
@@ -240,6 +240,30 @@ def test_the_deployment_check_says_that_one_role_does_everything() -> None:
     assert [one.id for one in two_roles()] == ["recharge.W001"]
     done = commands.run("check", "--deploy", environment=working_environment())
     assert "recharge.W001" not in done.stderr
+
+
+def test_the_check_of_the_database_signs_in_by_each_address() -> None:
+    right = working_environment()
+    asked = ("check", "--deploy", "--database", "default")
+    done = commands.run(*asked, environment=right)
+    assert (done.returncode, "recharge.E001" in done.stderr) == (0, False), done.stderr
+    nowhere = "postgres://nobody:secret@127.0.0.1:1/nothing"
+    for name in ("DATABASE_URL", "OWNER_DATABASE_URL", "DIRECT_DATABASE_URL", "REPLICA_DATABASE_URL"):
+        done = commands.run(*asked, environment=right | {name: nowhere})
+        assert done.returncode == 1
+        (said,) = [line for line in done.stderr.splitlines() if "recharge.E001" in line]
+        assert f"{name} does not lead to a database" in said
+        assert "secret" not in done.stderr
+
+
+def test_the_check_says_that_there_seems_to_be_a_pooler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "DATABASE_POOLER", "")
+    monkeypatch.setattr(settings, "DIRECT_DATABASE", None)
+    assert pooler() == []
+    monkeypatch.setattr(settings, "DIRECT_DATABASE", settings.DATABASES["default"])
+    assert [one.id for one in pooler()] == ["recharge.W003"]
+    monkeypatch.setattr(settings, "DATABASE_POOLER", "transaction")
+    assert pooler() == []
 
 
 def test_on_a_cluster_the_check_names_what_helps_there(monkeypatch: pytest.MonkeyPatch) -> None:
