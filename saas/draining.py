@@ -35,6 +35,11 @@ def drain_at(number: int, listener: int, port: int) -> None:
     signal.signal(number, lambda *_: _begin(listener, port))
 
 
+def has_begun() -> bool:
+    """Whether this process is to end."""
+    return _has_begun.is_set()
+
+
 def with_farewell(start_response: Callable[..., Any]) -> Callable[..., Any]:
     """A ``start_response`` that says, once the process is draining, that the connection is closed after this answer."""
     if not _has_begun.is_set():

@@ -9,7 +9,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from shared.errors import Unavailable
 from shared.identity.lockout import address_in
 from shared.metrics import Load
 from shared.turn import resting
+from tenants.readiness import is_looking
 from tenants.routing import normalize_host
 
 APART = 32
@@ -57,6 +58,10 @@ PAPER_THREADS = 3
 are none of those that read CSV files."""
 
 READINESS_THREADS = 1
+
+READINESS_SECONDS = 2.0
+"""How long ``/readyz`` waits for the database, before it is answered 503: whoever asks it waits no longer himself. One
+that is stopped answers nothing, and its system keeps connections to it open."""
 
 WHOLE_BYTES = 4 * 1024 * 1024
 """An answer of a known length up to this is handed to Granian whole, which sends it without a thread."""
@@ -175,8 +180,11 @@ class Gate:
                 turns = self._papers
                 future = turns.submit(organization, self._resting, turns, organization, self._call, environ)
             try:
-                return future.result(TURN_SECONDS)
+                return future.result(READINESS_SECONDS if is_readiness else TURN_SECONDS)
             except TimeoutError:
+                if is_readiness and is_looking():  # through thousands of schemas, which takes seconds
+                    with suppress(TimeoutError):
+                        return future.result(TURN_SECONDS - READINESS_SECONDS)
                 if future.cancel() or (is_readiness and not future.done()):
                     return None
                 return future.result()
@@ -188,8 +196,8 @@ class Gate:
         helpers = 1 if turns is self._papers else 0
 
         def rest_after(worked: float) -> float:
-            # It would keep others from their turn.
-            if turns.others_wait(organization):
+            # It would keep others from their turn, and the next processes from the server.
+            if turns.others_wait(organization) or draining.has_begun():
                 return 0.0
             return self._neighbours.rest_after(worked, organization, helpers=helpers)
 

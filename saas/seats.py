@@ -34,7 +34,7 @@ from shared.metrics import Load, count_wait
 from tenants.routing import hosts_in_use, is_known_at
 
 TURN_SECONDS = 10.0
-"""How long a request waits for its turn, or ``/readyz`` for its answer, before it is answered 503."""
+"""How long a request waits for its turn before it is answered 503."""
 
 STATEMENT_SECONDS = 60
 """How long a statement of a web process may take, and how long a transaction may stand still in it. The money functions

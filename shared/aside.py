@@ -82,7 +82,6 @@ def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Itera
             env={"PATH": os.environ.get("PATH", ""), "TMPDIR": directory},
             start_new_session=True,
         )
-        _give_way(child.pid)
         assert child.stdin is not None
         late = threading.Event()
 
@@ -118,20 +117,27 @@ def _write(file: IO[bytes], program: Path, heading: dict[str, Any], pages: Itera
             raise RuntimeError(f"{program.name} ended with {status}")
 
 
-def _give_way(program: int) -> None:
-    """To all that compete with this process for a processor. Linux weighs a nice value within a session alone, where
-    it weighs sessions as wholes (sched(7), "The autogroup feature"); so the program's own session is nice, too."""
+def _gives_way(program: int) -> bool:
+    """Has it give way to all that want a processor. Linux weighs a nice value within a session alone, where it weighs
+    sessions as wholes (sched(7), "The autogroup feature"); so the program's own session is nice, too. False: that is to
+    be tried again, since somebody has set another one's in the last tenth of a second."""
     os.setpriority(os.PRIO_PROCESS, program, NICE)
-    with suppress(OSError):  # there are none, or one was set a moment ago: then the first has to do
+    try:
         Path(f"/proc/{program}/autogroup").write_text(str(NICE))
+    except BlockingIOError:
+        return False
+    except OSError:  # sessions are not weighed
+        pass
+    return True
 
 
 def _in_turns(pages: Iterable[list[Any]], program: int) -> Iterator[list[Any]]:
     """While the program is waited for, it is another one's turn. Between pages both rest, after as much as both have
     worked: the program works at a page while the next one is read, and still when its rest begins."""
     pages, began, made = iter(pages), time.monotonic(), 0.0
-    is_first = True
+    is_first, gives_way = True, False
     while True:
+        gives_way = gives_way or _gives_way(program)
         with in_turn():
             reading_since = time.monotonic()
             page = next(pages, None)

@@ -37,8 +37,8 @@ def resting(rest_after: Callable[[float], float]) -> Iterator[None]:
         _rest_after.reset(token)
 
 
-def rest(worked: float, *, at_work: float = 0.0) -> None:
-    """After so many seconds of work; what was handed to another process is still ``at_work`` for so many. Outside of
-    :func:`resting` it is nothing."""
+def rest(worked: float, *, at_work: float = 0.0, rested: float = 0.0) -> None:
+    """After so many seconds of work. What was handed to another process is still ``at_work`` for so many; or so many
+    were ``rested`` since. Outside of :func:`resting` it is nothing."""
     if (rest_after := _rest_after.get()) is not None and (seconds := rest_after(worked)):
-        time.sleep(seconds + at_work)
+        time.sleep(max(0.0, seconds + at_work - rested))

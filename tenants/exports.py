@@ -236,10 +236,10 @@ def csv_response(
 
 def texts_of(pages: Iterator[Lines | Iterable[Mapping[str, Any]]], columns: Sequence[str]) -> Iterator[str]:
     """Each page as lines of a CSV file. While its reader is waited for, it is another download's turn."""
-    writer, worked = csv.writer(_Echo()), 0.0
+    writer, worked, ended = csv.writer(_Echo()), 0.0, 0.0
     while True:
         if worked:
-            rest(worked)
+            rest(worked, rested=time.monotonic() - ended)
         with in_turn():
             began = time.monotonic()
             page = next(pages, None)
@@ -249,7 +249,8 @@ def texts_of(pages: Iterator[Lines | Iterable[Mapping[str, Any]]], columns: Sequ
                 text = page.text
             else:
                 text = "".join(writer.writerow([_cell(row[name]) for name in columns]) for row in page)
-            worked = time.monotonic() - began
+            ended = time.monotonic()
+            worked = ended - began
         yield text
 
 

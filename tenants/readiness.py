@@ -50,6 +50,11 @@ def hindrance() -> str | None:
         _looking.release()
 
 
+def is_looking() -> bool:
+    """Whether this process looks at the schemas at this moment."""
+    return _looking.locked()
+
+
 def named() -> str:
     """Which schemas were not as they should be at the last look, and how: for who runs the server. Empty: none."""
     return "; ".join(f"{schema}: {detail}" for schema, detail in sorted(_named))

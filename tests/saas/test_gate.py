@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -276,6 +277,9 @@ def test_it_is_alive_while_the_database_stands_still(tmp_path: Path) -> None:
         postmaster = psutil.Process(int((data / "postgres" / "postmaster.pid").read_text().split()[0]))
         with ThreadPoolExecutor(21) as threads:
             with standing_still(postmaster):
+                began = time.monotonic()
+                assert client.get("/readyz").status == 503
+                assert time.monotonic() - began < gate.TURN_SECONDS, "who asks that waits for no turn"
                 asked = [threads.submit(client.post, "/auth/token", credentials) for _ in range(20)]
                 readiness = threads.submit(client.get, "/readyz")
                 # Those whose turn doesn't come are refused: by then the two threads wait for the database.
