@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What systemd's timers do elsewhere, for compose.yaml: each night it proves the books, and deletes for good the
-# organizations whose time is over.
+# What systemd's timers do elsewhere, for compose.yaml: each night it proves the books, deletes for good the organizations
+# whose time is over, and lets go of what those that are suspended keep no longer (of the others workers do).
 #
 #   deploy/nightly.sh [HH:MM]      when, in UTC; default: 03:30
 #
@@ -20,4 +20,5 @@ while :; do
     sleep $((next - now))
     python manage.py reconcile --incremental || echo "The books were not proved right." >&2
     python manage.py organization delete --due --yes || echo "Not all organizations were deleted whose time is over." >&2
+    python manage.py let_go --suspended || echo "Not all was let go of that suspended organizations keep no longer." >&2
 done

@@ -27,6 +27,7 @@ from recharge.terms.services import change_settings
 from shared.errors import SellerBusy
 from shared.identity.epochs import OF_COMMAND
 from shared.models import SignIn, SignInAttempts
+from tenants.services import suspend_organization
 from tests.support import commands
 from tests.support.clock import OF_MONEY, clock_of
 from tests.support.locks import sell_pending
@@ -323,11 +324,20 @@ def test_the_command_says_what_would_go_and_does_it(messages: Organization) -> N
     assert (missing.returncode, "There is no organization 'nobody'." in missing.stderr) == (2, True)
 
 
+def test_the_command_lets_go_of_what_suspended_organizations_have(messages: Organization) -> None:
+    assert "webhook_messages" not in commands.run("let_go", "--suspended").stdout
+    suspend_organization(slug="acme")
+    done = commands.run("let_go", "--suspended")
+    assert (done.returncode, "acme: webhook_messages: 3 went" in done.stdout) == (0, True), done.stderr
+    assert "globex" not in done.stdout
+    assert "all: " not in done.stdout, "of the platform's own tables workers let go"
+
+
 def test_a_number_of_days_that_is_none_is_refused() -> None:
     for value in ("soon", "3", "-1", "99999"):
         refused = commands.run("let_go", "--dry-run", environment={"KEEP_ATTEMPTS_DAYS": value})
         assert refused.returncode != 0
-        assert "KEEP_ATTEMPTS_DAYS must be days from 7 to 36500, or 0: for good." in refused.stderr
+        assert "KEEP_ATTEMPTS_DAYS must be days from 92 to 36500, or 0: for good." in refused.stderr
 
 
 # --- Numbers ----------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def crontab() -> list[tuple[str, str]]:
 
 
 def test_each_has_a_timer_that_is_named_and_a_line_for_a_crontab_at_the_same_time() -> None:
-    assert len(TIMERS) == len(crontab()) == 4
+    assert len(TIMERS) == len(crontab()) == 5
     lines = {what.replace(" --env-file /etc/recharge/recharge.env", ""): when for when, what in crontab()}
     for timer in TIMERS:
         assert f"`{timer}.timer`" in PAPER
@@ -85,7 +85,7 @@ def test_containers_do_each_night_what_the_timers_do() -> None:
     assert [*nightly["entrypoint"], *nightly["command"]] == ["bash", "/nightly.sh", "03:30"]
     assert nightly["volumes"] == ["./nightly.sh:/nightly.sh:ro"]
     done = re.findall(r"^    python (manage\.py .*?) \|\|", NIGHTLY.read_text(), re.MULTILINE)
-    timers = [command_of(timer) for timer in ("recharge-reconcile", "recharge-delete-due")]
+    timers = [command_of(timer) for timer in ("recharge-reconcile", "recharge-delete-due", "recharge-let-go")]
     assert [f".venv/bin/python {command}" for command in done] == timers
 
 
@@ -104,7 +104,7 @@ def slugs() -> set[str]:
 def test_what_the_timers_run_of_this_application_does_what_it_should(gone: None) -> None:
     commands = [command.partition("manage.py ")[2].split() for command in map(command_of, TIMERS)]
     done = [run(*command) for command in commands if command]
-    assert [one.returncode for one in done] == [0, 0], done
+    assert [one.returncode for one in done] == [0, 0, 0], done
     assert slugs() == {"acme", "globex"}
 
 
@@ -126,6 +126,7 @@ def test_the_script_waits_for_the_time_of_day_and_what_fails_keeps_nothing_else_
     assert (tmp_path / "done").read_text().splitlines() == [
         "manage.py reconcile --incremental",
         "manage.py organization delete --due --yes",
+        "manage.py let_go --suspended",
     ] * 2
     for slept in map(int, (tmp_path / "slept").read_text().split()):
         assert 0 < slept <= DAY

@@ -1,5 +1,6 @@
 """An organization is deleted: suspended first, and gone for good when its time is over."""
 
+import re
 from contextlib import closing
 from datetime import timedelta
 
@@ -73,6 +74,9 @@ def test_it_is_suspended_with_a_date_and_whoever_activates_it_has_it_back(leavin
 
     again = commands.run("organization", "delete", "leaving", "--yes")
     assert again.stdout == done.stdout, "the date stays"
+    listed = commands.run("organization", "list")
+    assert re.search(r"^leaving\tsuspended \(may be deleted from 20.*\)\tleaving\.\S+\tLeaving", listed.stdout, re.M)
+    assert re.search(r"^globex\tactive\tglobex\.", listed.stdout, re.M)
     with pytest.raises(CanNotDelete, match="not over"):
         delete_organization(slug="leaving")
     assert due_for_deletion() == []
@@ -127,6 +131,8 @@ def test_a_timer_deletes_those_whose_time_is_over(world: World) -> None:
     for slug in ("first", "third"):
         end_the_time(slug)
     assert due_for_deletion() == ["first", "third"]
+    asked = commands.run("organization", "delete", "--due")
+    assert (asked.returncode, "Due: first, third." in asked.stderr) == (1, True)
     done = commands.run("organization", "delete", "--due")
     assert (done.returncode, "--yes" in done.stderr) == (1, True)
     done = commands.run("organization", "delete", "--due", "--yes")
@@ -166,9 +172,9 @@ def test_a_command_suspends_and_activates_as_the_page_does(world: World) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("suspend", "nosuch"), "no such organization"),
-        (("activate", "nosuch"), "no such organization"),
-        (("delete", "nosuch", "--yes"), "no such organization"),
+        (("suspend", "nosuch"), "no organization 'nosuch'"),
+        (("activate", "nosuch"), "no organization 'nosuch'"),
+        (("delete", "nosuch", "--yes"), "no organization 'nosuch'"),
         (("suspend", "globex", "--reason", "x" * 501), "500 characters"),
     ],
 )

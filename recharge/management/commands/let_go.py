@@ -8,6 +8,7 @@ from recharge.retention.kinds import KINDS
 from recharge.retention.services import BATCH, count_what_would_go, let_go_of_all
 from recharge.terms.queries import settings
 from shared.identity.retention import count_ended, let_go_of_ended
+from tenants.models import Organization
 from tenants.one_by_one import OneByOne
 from tenants.queries import working_organizations
 
@@ -21,11 +22,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only say how many would go")
-        parser.add_argument("--organization", metavar="SLUG", help="only this one, and no sessions")
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument("--organization", metavar="SLUG", help="only this one, and no sessions")
+        which.add_argument(
+            "--suspended",
+            action="store_true",
+            help="only those that are, which workers leave alone; no sessions",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        is_dry, slug = options["dry_run"], options["organization"]
+        is_dry, slug, is_of_suspended = options["dry_run"], options["organization"], options["suspended"]
         organizations = working_organizations()
+        if is_of_suspended:
+            organizations = organizations.filter(status=Organization.Status.SUSPENDED)
         if slug:
             organizations = organizations.filter(slug=slug)
             if not organizations:
@@ -44,7 +53,7 @@ class Command(BaseCommand):
                     else:
                         gone = sum(let_go_of_all(organization=organization, kind=kind))
                     self._say(organization.slug, kind.name, f"{gone} {_went(is_dry)}, older than {days} days")
-        if not slug:
+        if not (slug or is_of_suspended):
             for table, count in count_ended().items():
                 self._say("all", table, f"{count} {_went(is_dry)}, ended")
             while not is_dry and let_go_of_ended(limit=BATCH):

@@ -7,10 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.utils import timezone
+from psycopg2 import errorcodes
 
 from recharge.reports.books import Fault, prove_books
 from shared.errors import NotFound, Problem
 from shared.identity.passwords import read_password
+from shared.sick import sqlstate_of
 from tenants.keeping.deletion import (
     delete_organization,
     due_for_deletion,
@@ -32,15 +34,21 @@ _SHOWN_FAULTS = 20
 
 class Command(BaseCommand):
     help = (
-        "Writes an organization whole to one encrypted file, makes one of such a file, here or on another "
+        "Lists organizations, writes one whole to an encrypted file, makes one of such a file, here or on another "
         "installation, suspends, activates or deletes one, or says or changes at which node of a cluster it lives. See "
         "'Moving and deleting organizations' and 'Many databases' in deploy/README.md."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        acts = parser.add_subparsers(dest="act", required=True, metavar="export|import|suspend|activate|delete|place")
+        acts = parser.add_subparsers(
+            dest="act", required=True, metavar="list|export|import|suspend|activate|delete|place"
+        )
 
-        export = acts.add_parser("export", help="to a file, of one moment; it goes on selling")
+        acts.add_parser("list", help="a line for each: slug, status, host, name")
+
+        export = acts.add_parser(
+            "export", help="to a file, of one moment; it goes on selling. A file there is replaced"
+        )
         export.add_argument("slug", metavar="SLUG")
         export.add_argument("file", metavar="FILE")
 
@@ -70,6 +78,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             match options["act"]:
+                case "list":
+                    self._list()
                 case "export":
                     self._export(options["slug"], Path(options["file"]))
                 case "import":
@@ -82,7 +92,10 @@ class Command(BaseCommand):
                     self._place(options["slug"], options["node"])
                 case _:
                     self._delete(options["slug"], is_meant=options["yes"])
-        except (NoSuchNode, NotFound) as error:
+        except NotFound as error:
+            slug = options.get("slug")
+            raise CommandError(f"There is no organization {slug!r}." if slug else str(error), returncode=2) from None
+        except NoSuchNode as error:
             raise CommandError(str(error), returncode=2) from None
         except (CanNotExport, CanNotImport, CanNotDelete, CanNotPlace, Problem) as error:
             raise CommandError(str(error)) from None
@@ -92,6 +105,11 @@ class Command(BaseCommand):
             for fault in error.faults[:_SHOWN_FAULTS]:
                 self.stdout.write(f"  {fault.fault}: {fault.row}: {fault.detail}")
             raise CommandError(f"{error} Nothing was imported.") from None
+
+    def _list(self) -> None:
+        for one in Organization.objects.order_by("slug"):
+            until = f" (may be deleted from {one.delete_after:%Y-%m-%d %H:%M} UTC on)" if one.delete_after else ""
+            self.stdout.write(f"{one.slug}\t{one.status}{until}\t{domain_of(one.slug)}\t{one.name}")
 
     def _export(self, slug: str, file: Path) -> None:
         organization = working_organizations().filter(slug=slug).first()
@@ -147,7 +165,8 @@ class Command(BaseCommand):
 
     def _delete(self, slug: str | None, *, is_meant: bool) -> None:
         if not is_meant:
-            raise CommandError("Nothing was done. Say --yes if it is meant.")
+            due = f" Due: {', '.join(due_for_deletion()) or 'none'}." if slug is None else ""
+            raise CommandError(f"Nothing was done.{due} Say --yes if it is meant.")
         if slug is None:
             self._delete_those_due()
             return
@@ -178,7 +197,12 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _delete_for_good(self, slug: str) -> None:
-        went = asdict(delete_organization(slug=slug))
+        try:
+            went = asdict(delete_organization(slug=slug))
+        except DatabaseError as error:
+            if sqlstate_of(error) == errorcodes.LOCK_NOT_AVAILABLE:
+                raise CanNotDelete(f"Somebody works with {slug}'s tables at this moment. Try again.") from None
+            raise
         counts = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in went.items() if what != "slug")
         self.stdout.write(f"{slug} is deleted, with its schema, {counts}.")
 
