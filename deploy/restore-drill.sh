@@ -78,6 +78,10 @@ until ask 'SELECT pg_is_in_recovery()' 2>/dev/null | grep -qx f; do
     sleep 1
 done
 last=$(ask 'SELECT pg_last_xact_replay_timestamp()')
+begun=$(as_owner sed -n 's/^START TIME: //p' "$data/backup_label.old")
+if [ -n "$until" ] && [ -z "$last" ] && [ "$(ask "SELECT '$until'::timestamptz < '$begun'::timestamptz")" = t ]; then
+    fail "This base backup was begun later than $until ($begun): take an older one."
+fi
 echo "Restored up to ${last:+the transaction of }${last:-the end of the base backup, after which there is none}."
 
 # A line for each organization. One that is half made, or whose schema is gone, has no ledger to count.

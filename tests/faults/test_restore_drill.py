@@ -162,6 +162,9 @@ def test_a_backup_comes_to_the_books_of_a_moment_and_to_the_last_sale(primary: P
         assert re.search(r"org_acme: 2 entries are not in it, the last one of \d{4}-", earlier.stdout)
         assert "Not in it, and in the database now: 2 entries." in earlier.stdout
         assert primary.left() == {"base", "bases", "wal"}
+
+        too_early = primary.drill("2026-01-01 00:00:00+00")
+        assert (too_early.returncode, "take an older one" in too_early.stderr) == (2, True), too_early.stdout
     finally:
         receiving.terminate()
         receiving.wait()
