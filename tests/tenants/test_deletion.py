@@ -214,6 +214,7 @@ def test_one_that_can_not_be_deleted_now_keeps_none_of_the_others(world: World) 
         done = commands.run("organization", "delete", "--due", "--yes")
     assert done.returncode == 1
     assert "first is not deleted: " in done.stderr
+    assert "Somebody works with first's tables at this moment. Try again." in done.stderr
     assert "second is deleted" in done.stdout
     assert due_for_deletion() == ["first"]
     assert OrganizationRow.objects.get(slug="first").status == "suspended"
