@@ -8,6 +8,9 @@ class SaasConfig(AppConfig):
     name = "saas"
     default = True
 
+    def ready(self) -> None:
+        from saas import checks  # noqa: F401 - registers them
+
 
 class PlatformAdminConfig(admin_apps.AdminConfig):
     """Django's admin, with the site that lets platform admins in and nobody else."""

@@ -28,7 +28,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 
-from saas.neighbours import Neighbours
+from saas.neighbours import REST, REST_OF_HEAVY, Neighbours
 from shared.database import set_parameter
 from shared.metrics import Load, count_wait
 from tenants.routing import hosts_in_use, is_known_at
@@ -209,7 +209,8 @@ class Seats:
         """Ends the work on a seat; who may have it now is called."""
         # One after the other its bulk calls would keep a processor busy, its pages another: of two none would be left.
         worked = 0.0 if seat.kind is Kind.QUICK else time.monotonic() - seat.began
-        rest = self._neighbours.rest_after(worked, seat.organization) if worked else 0.0
+        times = REST_OF_HEAVY if seat.kind is Kind.HEAVY else REST
+        rest = self._neighbours.rest_after(worked, seat.organization, times=times) if worked else 0.0
         with self._lock:
             for kind in _COUNTED[seat.kind]:
                 self._taken[kind] -= 1

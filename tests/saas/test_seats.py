@@ -308,8 +308,8 @@ def long_lately(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("long_lately")
-@pytest.mark.parametrize("kind", [USUAL, HEAVY])
-def test_while_others_sell_long_work_rests(kind: Kind) -> None:
+@pytest.mark.parametrize(("kind", "times"), [(USUAL, neighbours.REST), (HEAVY, neighbours.REST_OF_HEAVY)])
+def test_while_others_sell_long_work_rests(kind: Kind, times: float) -> None:
     with room(2) as here:
         here.seats.give(here.take("globex", QUICK))
         began = time.monotonic()
@@ -318,7 +318,7 @@ def test_while_others_sell_long_work_rests(kind: Kind) -> None:
         for organization, another in (("initech", kind), ("globex", kind), ("acme", QUICK)):
             here.seats.give(here.take(organization, another))  # nobody else rests, nor do its own sales
         assert waiting.result(20)
-        assert time.monotonic() - began >= 0.1 * neighbours.REST
+        assert time.monotonic() - began >= 0.1 * times
 
 
 @pytest.mark.usefixtures("long_lately")
