@@ -1,7 +1,7 @@
 """What `manage.py check --deploy` says of the environment."""
 
 import os
-from collections.abc import Collection
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -9,46 +9,47 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 
-ALIKE = 0.85
-"""How like one of ours a name is that was probably meant to be it (difflib's ratio)."""
+from saas import env_file
 
-OTHERS = ("OTEL_", "PG")
-"""Names that begin so are OpenTelemetry's and libpq's own, of which there are many that are alike."""
+OF_OTHERS = re.compile(r"(?:OTEL_|PG|PYTHON|LC_)\w+|TMPDIR|TZ|LANG|PATH|\w+_PROXY|\w+_proxy")
+"""Names of OpenTelemetry, libpq, Python and the system, which may well stand in the file."""
 
 
 @register("recharge", deploy=True)
-def misspelt_names(**_: Any) -> list[CheckMessage]:
-    """Which variables nobody reads, though they look like one of ours: what they were to set has its default."""
+def unknown_names(**_: Any) -> list[CheckMessage]:
+    """Which names in the file of settings (``--env-file``) are none of ours: what they were to set has its default."""
+    known = _known_names()
     return [
         Warning(
-            f"{name} is in the environment, and nothing reads it.",
-            hint=f"If {meant} is meant, name it so.",
+            f"{file} sets {name}, which is not known here.",
+            hint=f"Is {alike[0]} meant?"
+            if (alike := get_close_matches(name.upper(), known, n=1))
+            else "deploy/recharge.env.example has all names that are.",
             id="recharge.W004",
         )
-        for name, meant in misspelt(os.environ, settings.VARIABLES).items()
+        for name, file in env_file.names_read.items()
+        if known and name not in known and not OF_OTHERS.fullmatch(name)
     ]
 
 
-def misspelt(names: Collection[str], known: Collection[str]) -> dict[str, str]:
-    """Those of the names that look like a known one and are none, each with what was probably meant."""
-    found: dict[str, str] = {}
-    for name in sorted(names):
-        if name in known or name.upper().startswith(OTHERS):
-            continue
-        alike = get_close_matches(name.upper(), sorted(known), n=1, cutoff=ALIKE)
-        if alike:
-            found[name] = alike[0]
-    return found
+def _known_names() -> list[str]:
+    """Those in deploy/recharge.env.example, which has all; none where it is not installed."""
+    example = Path(settings.BASE_DIR) / "deploy" / "recharge.env.example"
+    try:
+        return re.findall(r"^#?([A-Z][A-Z0-9_]*)=", example.read_text(), re.MULTILINE)
+    except OSError:
+        return []
 
 
 @register("recharge", deploy=True)
 def chain_file(**_: Any) -> list[CheckMessage]:
     """Whether the file of the ledgers' roots has a directory to be made in."""
-    if not settings.CHAIN_FILE or Path(settings.CHAIN_FILE).parent.is_dir():
+    directory = os.path.dirname(settings.CHAIN_FILE) or "."
+    if not settings.CHAIN_FILE or os.path.isdir(directory):
         return []
     return [
         Warning(
-            f"CHAIN_FILE is {settings.CHAIN_FILE}, and there is no such directory.",
+            f"CHAIN_FILE is {settings.CHAIN_FILE}, and there is no directory {directory}.",
             hint="Make it, and let whom the workers run as write there. Until then no root leaves the database.",
             id="recharge.W005",
         )

@@ -14,6 +14,9 @@ from pathlib import Path
 OPTION = "--env-file"
 VARIABLE = "RECHARGE_ENV_FILE"
 
+names_read: dict[str, str] = {}
+"""What this process has in its environment from a file, and from which (saas/checks.py)."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BLANKS, _ENDS = " \t\r\n", "\r\n"
 
@@ -67,6 +70,7 @@ def read_env_file(file: str | None, environ: MutableMapping[str, str] = os.envir
         raise EnvFileError(f"{path} can't be read: there is a NUL character in it.")
     for name, value in parse(text, str(path)):
         environ[name] = value
+        names_read[name] = str(path)
     return True
 
 

@@ -21,8 +21,9 @@ REST, MOST_REST_SECONDS = 2.0, 0.5
 seconds that it has worked at it, and after so many seconds at most."""
 
 REST_OF_HEAVY = 4.0
-"""The same of what keeps a processor of the database busy besides. (The p99 of another one's sale beside 20 bulk calls:
-2.4 and 2.5 times that alone; with 2.0 it was 3.1 to 4.3. Bulk calls: 5 a second where there were 7.)"""
+"""In the place of ``REST`` after what adds up or writes thousands of rows, which keeps a processor of the database busy
+besides. (The p99 of another one's sale beside 20 bulk calls: 2.4 and 2.5 times that alone; with 2.0 it was 3.1 to 4.3.
+Bulk calls: 5 a second where there were 7.)"""
 
 _SALE = struct.Struct("dd")
 """Who sold, as a number made of the name, and when."""
@@ -50,7 +51,7 @@ class Neighbours:
         return any(seller != who and moment > since for seller, moment in _SALE.iter_unpack(self._memory[:]))
 
     def rest_after(self, seconds: float, organization: str, *, helpers: int = 0, times: float = REST) -> float:
-        """How many seconds an organization rests after so many of what takes long, so many ``times`` as long; so many
+        """How many seconds an organization rests after so many of what takes long: ``times`` as many. So many
         ``helpers``, which keep processors busy, work for it at this moment."""
         if not self.others_sell(organization) or not processors_are_busy(helpers):
             return 0.0

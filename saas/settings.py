@@ -20,21 +20,7 @@ from shared.logs import configure_logging
 from shared.metrics_server import Listen
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-
-class _Environment(environ.Env):  # type: ignore[misc]
-    """The environment, which knows what it was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: set[str] = set()
-
-    def get_value(self, var: str, *arguments: Any, **keywords: Any) -> Any:
-        self.asked.add(var)
-        return super().get_value(var, *arguments, **keywords)
-
-
-env = _Environment()
+env = environ.Env()
 
 VERSION = __version__
 """What the lower apps show of it: the foot of the consoles' pages."""
@@ -454,9 +440,6 @@ TRACES = any(_collectors) and not flag("OTEL_SDK_DISABLED", default=False)
 
 # Where the ledgers' daily roots are appended to; see credit/chain/.
 CHAIN_FILE = env.str("CHAIN_FILE", default="")
-
-# What an installation may set; saas/checks.py looks for names that are nearly one of these.
-VARIABLES = frozenset(env.asked)
 
 CSRF_FAILURE_VIEW = "shared.pages.form_expired"
 

@@ -322,6 +322,21 @@ def test_while_others_sell_long_work_rests(kind: Kind, times: float) -> None:
 
 
 @pytest.mark.usefixtures("long_lately")
+def test_after_a_report_it_rests_longer_than_after_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "MOST_REST_SECONDS", 10**6)
+    rests: list[float] = []
+    with room(2) as here:
+        rest_after = here.seats._neighbours.rest_after
+        monkeypatch.setattr(
+            here.seats._neighbours, "rest_after", lambda *of, **by: rests.append(rest_after(*of, **by)) or 0.0
+        )
+        here.seats.give(here.take("globex", QUICK))
+        for kind in (USUAL, HEAVY):
+            here.work_for(1000, "acme", kind)
+    assert [round(rest, -2) for rest in rests] == [1000 * neighbours.REST, 1000 * neighbours.REST_OF_HEAVY]
+
+
+@pytest.mark.usefixtures("long_lately")
 def test_while_others_sell_pages_of_an_organization_come_one_by_one() -> None:
     with room(6) as here:
         for _ in range(2):
