@@ -11,7 +11,9 @@ from django.core.checks import CheckMessage, Warning, register
 
 from saas import env_file
 
-OF_OTHERS = re.compile(r"(?:OTEL_|PG|PYTHON|LC_)\w+|TMPDIR|TZ|LANG|PATH|\w+_PROXY|\w+_proxy")
+OF_OTHERS = re.compile(
+    r"(?:OTEL_|PG|PYTHON|LC_)\w+|TMPDIR|TZ|LANG|PATH|(?:HTTPS?|ALL|NO)_PROXY|(?:https?|all|no)_proxy"
+)
 """Names of OpenTelemetry, libpq, Python and the system, which may well stand in the file."""
 
 
@@ -36,7 +38,7 @@ def _known_names() -> list[str]:
     """Those in deploy/recharge.env.example, which has all; none where it is not installed."""
     example = Path(settings.BASE_DIR) / "deploy" / "recharge.env.example"
     try:
-        return re.findall(r"^#?([A-Z][A-Z0-9_]*)=", example.read_text(), re.MULTILINE)
+        return re.findall(r"^#?([A-Z][A-Z0-9_]*)=", example.read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
         return []
 

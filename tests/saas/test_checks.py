@@ -21,7 +21,7 @@ def said_of(names: list[str], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
 def test_unknown_names_are_told_with_what_may_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, meant in (
         ("KEEP_WEBHOOK_DAYS", "KEEP_WEBHOOKS_DAYS"),
-        ("TRUSTED_PROXY_COUNT", "TRUSTED_PROXIES"),
+        ("TRUSTED_PROXY", "TRUSTED_PROXIES"),
         ("base_domain", "BASE_DOMAIN"),
     ):
         (said,) = said_of([name], monkeypatch)
